@@ -1,0 +1,201 @@
+"""The gateway's main job, from an empty directory, as a merchant's program would see it.
+
+Starts `paygate up` in a temporary directory, talks to it over HTTPS with nothing but Python's
+standard library, and checks every end state - at the gateway and in the provider's own books.
+Exit status 0 means that each of them was as it must be.
+"""
+
+import json
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+WAIT_SECONDS = 60
+
+
+class DemoFailed(Exception):
+    """An end state was not as it must be."""
+
+
+def check(holds: object, what: str) -> None:
+    if not holds:
+        raise DemoFailed(what)
+    print(f"     ok  {what}")
+
+
+def wait_for(what: str, look: Callable[[], T | None]) -> T:
+    """The first result that is not None."""
+    end = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < end:
+        if (found := look()) is not None:
+            return found
+        time.sleep(0.1)
+    raise DemoFailed(f"timed out: {what}")
+
+
+class Merchant:
+    """A merchant's program: the gateway's API, and a look into the provider's books."""
+
+    def __init__(self, ready: dict[str, Any]) -> None:
+        self._ready = ready
+        self._tls = ssl.create_default_context(cafile=ready["ca_file"])
+
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """One call of the gateway's API."""
+        request = urllib.request.Request(
+            self._ready["api_url"] + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={
+                "Authorization": f"Bearer {self._ready['secret_key']}",
+                "Content-Type": "application/json",
+                "Paygate-Actor": "make demo",
+            },
+        )
+        try:
+            with urllib.request.urlopen(request, context=self._tls) as response:
+                return dict(json.load(response))
+        except urllib.error.HTTPError as error:
+            return dict(json.load(error))
+
+    def sandbox(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The simulator's own doors: its ledger, its faults, Stripe's API."""
+        request = urllib.request.Request(
+            self._ready["sandbox_url"] + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={
+                "Authorization": f"Bearer {self._ready['sandbox_secret_key']}",
+                "Content-Type": "application/json",
+            },
+        )
+        with urllib.request.urlopen(request) as response:
+            return dict(json.load(response))
+
+    def create(self, amount: int, currency: str, **more: Any) -> dict[str, Any]:
+        intent = self.call(
+            "POST",
+            "/payment-intents",
+            {"amount": amount, "currency": currency, "reference": f"order-{uuid.uuid4()}"} | more,
+        )
+        check(intent.get("status") == "created", f"created {intent.get('id')}: {amount} {currency}")
+        return intent
+
+    def confirm(self, intent: dict[str, Any], token: str) -> dict[str, Any]:
+        return self.call(
+            "POST",
+            f"/payment-intents/{intent['id']}/confirm",
+            {
+                "payment_method": {"type": "card", "token": token},
+                "return_url": "https://shop.example/thanks",
+            },
+        )
+
+    def read(self, intent: dict[str, Any]) -> dict[str, Any]:
+        return self.call("GET", f"/payment-intents/{intent['id']}")
+
+    def charges(self, intent: dict[str, Any]) -> list[dict[str, Any]]:
+        """What the provider's own ledger says was charged for an intent of ours."""
+        ledger = self.sandbox("GET", "/_sandbox/ledger")
+        return [
+            charge
+            for charge in ledger["charges"]
+            if charge["metadata"].get("paygate_intent") == intent["id"]
+        ]
+
+    def acknowledged(self, intent: dict[str, Any], kind: str) -> bool | None:
+        """Whether the gateway has accepted the provider's signed webhook of this kind."""
+        for event in self.sandbox("GET", f"/v1/events?type={kind}&limit=100")["data"]:
+            metadata = event["data"]["object"].get("metadata", {})
+            if metadata.get("paygate_intent") == intent["id"] and event["pending_webhooks"] == 0:
+                return True
+        return None
+
+
+def card_payment(merchant: Merchant) -> None:
+    print("\n  1  A card payment")
+    intent = merchant.create(1999, "eur")
+    answer = merchant.confirm(intent, "pm_card_visa")
+    check(answer.get("status") == "succeeded", "confirmed with a card: succeeded")
+    check(answer["payment_method"]["last4"] == "4242", "only brand and last4 of the card are known")
+    wait_for("webhook", lambda: merchant.acknowledged(intent, "payment_intent.succeeded"))
+    print("     ok  the provider's signed webhook was accepted")
+    final = merchant.read(intent)
+    check(final["status"] == "succeeded", "read: succeeded")
+    check(final["amount_received"] == 1999, "read: 19.99 EUR received")
+    charges = merchant.charges(intent)
+    check(
+        [(c["amount"], c["currency"], c["captured"]) for c in charges] == [(1999, "eur", True)],
+        "the provider's own ledger has this one charge",
+    )
+
+
+def lost_answer(merchant: Merchant) -> None:
+    print("\n  2  The provider's answer is lost on the way, and the webhook brings the truth")
+    fault = {"on": "confirm", "kind": "drop_reply", "count": 1}
+    merchant.sandbox("POST", "/_sandbox/faults", fault)
+    intent = merchant.create(4200, "usd")
+    answer = merchant.confirm(intent, "pm_card_mastercard")
+    check(
+        (answer.get("status"), answer.get("pending_operation"))
+        in (("processing", "confirm"), ("succeeded", None)),
+        f"unknown is not failed: {answer.get('status')}",
+    )
+    final = wait_for("the truth", lambda: _succeeded(merchant, intent))
+    check(final["amount_received"] == 4200, "then succeeded: 42.00 USD received")
+    check(len(merchant.charges(intent)) == 1, "charged once")
+    faults = merchant.sandbox("GET", "/_sandbox/faults")
+    check("drop_reply" in json.dumps(faults), "the fault really happened")
+
+
+def _succeeded(merchant: Merchant, intent: dict[str, Any]) -> dict[str, Any] | None:
+    found = merchant.read(intent)
+    return found if found["status"] == "succeeded" else None
+
+
+STEPS = (card_payment, lost_answer)
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory(prefix="paygate-demo-") as folder:
+        data = Path(folder)
+        print("starting paygate: database, provider simulator, API over TLS, worker ...")
+        command = [sys.executable, "-m", "paygate.cli", "up", "--data", str(data / "data")]
+        command += ["--port", "0", "--sandbox-port", "0", "--ready-file", str(data / "ready.json")]
+        with (data / "log").open("w") as log:
+            gateway = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: S603 -- our own
+        try:
+            ready = wait_for("paygate up", lambda: _ready(gateway, data))
+            print(f"the gateway is at {ready['api_url']}")
+            merchant = Merchant(ready)
+            for step in STEPS:
+                step(merchant)
+        except DemoFailed as error:
+            print(f"\nFAILED: {error}\n--- the gateway's log ---\n{(data / 'log').read_text()}")
+            return 1
+        finally:
+            gateway.terminate()
+            gateway.wait()
+    print(f"\nAll {len(STEPS)} parts ended as they must.")
+    return 0
+
+
+def _ready(gateway: subprocess.Popen[bytes], data: Path) -> dict[str, Any] | None:
+    if gateway.poll() is not None:
+        raise DemoFailed(f"paygate up ended with status {gateway.returncode}")
+    path = data / "ready.json"
+    return dict(json.loads(path.read_text())) if path.exists() else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""`/openapi.json` and `/docs`: a page without scripts, made from the same document."""
+
+import html
+from typing import Final
+
+import msgspec
+from litestar import MediaType, Response, get
+
+from paygate.api.errors import STATUS
+from paygate.api.openapi import document
+from paygate.api.routes import ENDPOINTS
+from paygate.domain.access import MATRIX, Role
+from paygate.domain.errors import CATALOGUE
+
+Row = tuple[object, ...]
+
+_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+@get("/openapi.json", sync_to_thread=False, include_in_schema=False)
+def openapi_json() -> Response[bytes]:
+    """The document for machines."""
+    return Response(msgspec.json.encode(document()), media_type="application/json")
+
+
+@get("/docs", sync_to_thread=False, include_in_schema=False)
+def docs_page() -> Response[bytes]:
+    """The document for people."""
+    return Response(
+        page().encode(),
+        media_type=MediaType.HTML,
+        headers={"Content-Security-Policy": _POLICY},
+    )
+
+
+def page() -> str:
+    """Endpoints, roles and error codes as three tables."""
+    endpoints: list[Row] = [(e.method, e.path, e.summary) for e in ENDPOINTS]
+    roles: list[Row] = [
+        (action, *("x" if role in allowed else "" for role in Role))
+        for action, allowed in MATRIX.items()
+        if allowed
+    ]
+    errors: list[Row] = [
+        (code, STATUS[code], "yes" if entry.retriable else "", entry.meaning)
+        for code, entry in CATALOGUE.items()
+    ]
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8><title>paygate API</title>"
+        "<style>body{font:15px/1.5 system-ui;max-width:64rem;margin:2rem auto;padding:0 1rem}"
+        "table{border-collapse:collapse;width:100%}td,th{border-bottom:1px solid #ddd;"
+        "padding:.3rem .6rem;text-align:left;vertical-align:top}code{white-space:nowrap}"
+        ":target{background:#ffc}</style><h1>paygate API</h1>"
+        "<p>The machine-readable document is <a href=/openapi.json>openapi.json</a>.</p>"
+        "<h2>Endpoints</h2>"
+        + _table(("Method", "Path", ""), endpoints)
+        + "<h2>Roles</h2>"
+        + _table(("Action", *Role), roles)
+        + "<h2 id=errors>Errors</h2>"
+        + _table(("Code", "Status", "Retry", "Meaning"), errors)
+        + "</html>"
+    )
+
+
+def _table(head: Row, rows: list[Row]) -> str:
+    cells = "".join(f"<th>{html.escape(str(name))}" for name in head)
+    body = "".join(
+        f'<tr id="{html.escape(str(row[0]))}">'
+        + "".join(f"<td>{html.escape(str(cell))}" for cell in row)
+        for row in rows
+    )
+    return f"<table><tr>{cells}{body}</table>"

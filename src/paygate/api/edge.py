@@ -1,0 +1,105 @@
+"""The outermost layer: a request gets an id, a clock and an exchange; its answer their headers.
+
+A refusal leaves its audit entry before it is sent. Those of callers who proved nothing are
+written once per address and minute, so that a flood of them cannot fill the log.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from litestar.types import ASGIApp, Message, Receive, Send
+
+from paygate.api.endpoint import Desk
+from paygate.api.exchange import KEY, Exchange
+from paygate.api.shortcut import Shortcut
+from paygate.domain.access import Actor, Caller
+from paygate.domain.audit import Result
+from paygate.domain.errors import Refusal
+from paygate.domain.ids import make_id
+from paygate.flows.receive_provider_event import ACCOUNT
+from paygate.storage.change import Change, StorageError
+from paygate.telemetry import log, timing
+
+ADDRESSES: Final = 10_000
+"""Remembered per minute; beyond it the memory starts anew and some are audited twice."""
+
+_FIXED: Final = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"strict-transport-security", b"max-age=63072000"),
+)
+
+
+class Edge:
+    """Wraps the application."""
+
+    def __init__(self, app: ASGIApp, shortcut: Shortcut, desk: Callable[[], Desk]) -> None:
+        self._app = app
+        self._shortcut = shortcut
+        self._desk = desk
+        self._unproven: dict[tuple[str | None, int], int] = {}
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection; the scope gets our key, so it is not only ASGI's."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        clock = timing.begin()
+        exchange = Exchange(self._new_request_id(), _headers(scope), _address(scope), clock)
+        scope[KEY] = exchange
+
+        async def send_dressed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                if exchange.refusal is not None:
+                    await self._audit(exchange, exchange.refusal)
+                message["headers"] = [
+                    *message["headers"],
+                    *_FIXED,
+                    (b"request-id", exchange.request_id.encode()),
+                    (b"server-timing", clock.header().encode()),
+                ]
+            await send(message)
+
+        endpoint = self._shortcut.match(scope["method"], scope["path"], exchange)
+        if endpoint is None:
+            await self._app(scope, receive, send_dressed)
+        else:
+            await self._shortcut.serve(endpoint, exchange, receive, send_dressed)
+
+    def _new_request_id(self) -> str:
+        ctx = self._desk().ctx
+        return make_id("req_", int(ctx.now().timestamp() * 1000), ctx.random_bytes(10))
+
+    async def _audit(self, exchange: Exchange, refusal: Refusal) -> None:
+        """Write the refusal down. One that cannot be written is refused all the same."""
+        ctx, caller = self._desk().ctx, exchange.caller
+        if exchange.action is None:
+            return  # no route, so no access was asked for
+        details = {"code": str(refusal.code)}
+        if caller is None:
+            if self._count(exchange.address) > 1:
+                return
+            caller = Caller(Actor("client"), ACCOUNT, exchange.request_id, exchange.address)
+        entry = ctx.audit(caller, exchange.action, result=Result.REFUSED, details=details)
+        try:
+            await ctx.door.commit(Change(entry))
+        except StorageError as error:
+            log.logger().error("refusal_not_audited", request_id=exchange.request_id, error=error)
+
+    def _count(self, address: str | None) -> int:
+        """How many refusals this address has had in this minute."""
+        key = (address, int(time.monotonic() // 60))
+        if len(self._unproven) >= ADDRESSES:
+            self._unproven.clear()
+        self._unproven[key] = self._unproven.get(key, 0) + 1
+        return self._unproven[key]
+
+
+def _headers(scope: Any) -> Mapping[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _address(scope: Any) -> str | None:
+    client = scope.get("client")
+    return None if client is None else str(client[0])

@@ -1,0 +1,143 @@
+"""Errors on the wire: the domain's codes to HTTP statuses, and every exception to one shape."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from litestar.exceptions import (
+    HTTPException,
+    MethodNotAllowedException,
+    NotFoundException,
+)
+
+from paygate.api.objects import payment_intent_object
+from paygate.domain.errors import CATALOGUE, ErrorCode, ErrorType, Refusal
+from paygate.domain.payment_intent import PaymentIntent
+from paygate.storage.change import OutcomeUnknown, Overloaded, Unavailable
+
+DOCS: Final = "/docs#"
+
+_STATUS_OF_TYPE: Final = {
+    ErrorType.INVALID_REQUEST: 400,
+    ErrorType.AUTHENTICATION: 401,
+    ErrorType.PERMISSION: 403,
+    ErrorType.NOT_FOUND: 404,
+    ErrorType.CONFLICT: 409,
+    ErrorType.IDEMPOTENCY: 422,
+    ErrorType.RATE_LIMIT: 429,
+    ErrorType.PROVIDER: 503,
+    ErrorType.INTERNAL: 503,
+}
+_STATUS_OF_CODE: Final = {
+    ErrorCode.METHOD_NOT_ALLOWED: 405,
+    ErrorCode.BODY_TOO_LARGE: 413,
+    ErrorCode.CONTENT_TYPE_UNSUPPORTED: 415,
+    ErrorCode.INTERNAL_ERROR: 500,
+}
+STATUS: Final[Mapping[ErrorCode, int]] = {
+    code: _STATUS_OF_CODE.get(code, _STATUS_OF_TYPE[CATALOGUE[code].type]) for code in ErrorCode
+}
+RETRY_AFTER_SECONDS: Final = 1
+"""For a 503 that names no time of its own."""
+
+_AT: Final = re.compile(r" - at `\$\.?(?:\[\.\.\.\])?([^`]*)`")
+_FIELD: Final = re.compile(r"field `([^`]*)`")
+
+
+class ErrorBody(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What stands under `error`."""
+
+    type: str
+    code: str
+    message: str
+    param: str | None
+    doc_url: str
+    request_id: str
+    retriable: bool
+    payment_intent: Any = msgspec.UNSET
+
+
+class ErrorAnswer(msgspec.Struct, frozen=True):
+    """The body of every answer that is not a success."""
+
+    error: ErrorBody
+
+
+def refusal_of(error: Exception) -> Refusal:
+    """Any exception as a refusal with a stable code. What it does not know is our own fault."""
+    match error:
+        case Refusal():
+            return error
+        case Overloaded() | Unavailable():
+            return Refusal(ErrorCode.OVERLOADED, "too busy just now; nothing was done")
+        case OutcomeUnknown():
+            return Refusal(
+                ErrorCode.OUTCOME_UNKNOWN,
+                "the write is not confirmed yet; retry with the same Idempotency-Key",
+            )
+        case MethodNotAllowedException():
+            return Refusal(ErrorCode.METHOD_NOT_ALLOWED, "this path does not take this method")
+        case NotFoundException():
+            return Refusal(ErrorCode.ROUTE_UNKNOWN, "no such path")
+        case HTTPException(status_code=413):
+            return Refusal(ErrorCode.BODY_TOO_LARGE, "the body is larger than this call takes")
+        case HTTPException(status_code=status) if status < 500:  # noqa: PLR2004 -- a client's fault
+            return Refusal(ErrorCode.PARAMETER_INVALID, "the request is not well-formed")
+        case _:
+            return Refusal(ErrorCode.INTERNAL_ERROR, "an unexpected fault; it was logged")
+
+
+def encode_error(refusal: Refusal, request_id: str) -> bytes:
+    """The body of an error answer."""
+    entry = CATALOGUE[refusal.code]
+    subject = refusal.subject
+    body = ErrorBody(
+        type=entry.type,
+        code=refusal.code,
+        message=refusal.message,
+        param=refusal.param,
+        doc_url=DOCS + refusal.code,
+        request_id=request_id,
+        retriable=entry.retriable,
+        payment_intent=payment_intent_object(subject)
+        if isinstance(subject, PaymentIntent)
+        else msgspec.UNSET,
+    )
+    return msgspec.json.encode(ErrorAnswer(body))
+
+
+def headers_of(refusal: Refusal) -> dict[str, str]:
+    """Retry-After where a retry may help, WWW-Authenticate where a key is asked for."""
+    if STATUS[refusal.code] == 401:  # noqa: PLR2004 -- RFC 9110, 11.6.1
+        return {"WWW-Authenticate": "Bearer"}
+    if STATUS[refusal.code] == 503 or refusal.retry_after_seconds is not None:  # noqa: PLR2004
+        return {"Retry-After": str(refusal.retry_after_seconds or RETRY_AFTER_SECONDS)}
+    return {}
+
+
+def parse_body(error: Exception) -> Refusal:
+    """What msgspec says of a body, as a refusal that names the parameter and quotes no value."""
+    if not isinstance(error, msgspec.ValidationError):
+        return Refusal(ErrorCode.MALFORMED_JSON, "the body must be one JSON object in UTF-8")
+    text = str(error)
+    where = _AT.search(text)
+    path = where[1] if where else ""
+    field = _FIELD.search(text)
+    said = _AT.sub("", text)
+    if field and "unknown field" in said:
+        return Refusal(
+            ErrorCode.PARAMETER_UNKNOWN,
+            "this call takes no such parameter",
+            param=_joined(path, field[1][:100]),
+        )
+    if field and "missing required field" in said:
+        name = _joined(path, field[1])
+        return Refusal(ErrorCode.PARAMETER_MISSING, f"{name} is required", param=name)
+    if said.startswith(("Invalid enum value", "Invalid value")):
+        said = "not one of the allowed values"  # msgspec quotes the value
+    return Refusal(ErrorCode.PARAMETER_INVALID, f"{path or 'the body'}: {said}", param=path or None)
+
+
+def _joined(path: str, field: str) -> str:
+    return f"{path}.{field}" if path else field

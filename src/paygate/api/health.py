@@ -1,0 +1,38 @@
+"""`/healthz` says that the process lives, `/readyz` that it can do its work."""
+
+import asyncio
+from typing import Any, Final
+
+import msgspec
+
+from paygate.api.endpoint import Desk, Endpoint
+from paygate.api.exchange import Exchange
+from paygate.domain.errors import ErrorCode, Refusal
+
+READY_WITHIN_SECONDS: Final = 2.0
+"""A load balancer's probe gives up soon after."""
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The one word that probes look for."""
+
+    status: str = "ok"
+
+
+async def _healthz(_: Desk, __: Exchange, ___: Any) -> Health:
+    return Health()
+
+
+async def _readyz(desk: Desk, _: Exchange, __: Any) -> Health:
+    try:
+        async with asyncio.timeout(READY_WITHIN_SECONDS):
+            await desk.ctx.read.ready()
+    except Exception:  # noqa: BLE001 -- whatever keeps the database from answering
+        raise Refusal(ErrorCode.OVERLOADED, "the database does not answer") from None
+    return Health()
+
+
+ENDPOINTS = (
+    Endpoint(method="GET", path="/healthz", summary="Liveness.", answer=Health, handle=_healthz),
+    Endpoint(method="GET", path="/readyz", summary="Readiness.", answer=Health, handle=_readyz),
+)

@@ -1,0 +1,147 @@
+"""The objects on the wire (docs/objects in the contract): domain values to what clients see.
+
+Unknown is null, never absent. Nothing leaves that is not named here.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import msgspec
+
+from paygate.domain.outcome import Card, PaymentError, RedirectToUrl
+from paygate.domain.payment_intent import CaptureMethod, PaymentIntent, PaymentMethodType, Status
+
+
+class CardObject(msgspec.Struct, frozen=True):
+    """What is shown of a card."""
+
+    type: Literal["card"]
+    brand: str | None
+    last4: str | None
+    exp_month: int | None
+    exp_year: int | None
+
+
+class RedirectObject(msgspec.Struct, frozen=True):
+    """Where to send the payer, and where they come back to."""
+
+    url: str
+    return_url: str | None
+
+
+class NextActionObject(msgspec.Struct, frozen=True):
+    """What the payer must do."""
+
+    type: Literal["redirect_to_url"]
+    redirect_to_url: RedirectObject
+
+
+class PaymentErrorObject(msgspec.Struct, frozen=True):
+    """Why the payment did not go through."""
+
+    code: str
+    decline_code: str | None
+    message: str
+    advice: str | None
+
+
+class PaymentIntentObject(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment intent. Amounts are integers of the currency's smallest unit."""
+
+    object: Literal["payment_intent"] = "payment_intent"
+    id: str
+    livemode: bool
+    amount: int
+    amount_capturable: int
+    amount_received: int
+    amount_refunded: int = 0
+    amount_refund_pending: int = 0
+    amount_refundable: int
+    currency: str
+    status: Status
+    pending_operation: str | None
+    capture_method: CaptureMethod
+    payment_method_types: tuple[PaymentMethodType, ...]
+    payment_method: CardObject | None
+    next_action: NextActionObject | None
+    last_payment_error: PaymentErrorObject | None
+    cancellation_reason: str | None
+    reference: str | None
+    description: str | None
+    statement_descriptor: str | None
+    metadata: Mapping[str, str]
+    customer: str | None = None
+    disputed: bool = False
+    provider: str
+    provider_reference: str | None
+    authorization_expires_at: str | None
+    version: int
+    created_at: str
+    updated_at: str
+
+
+def payment_intent_object(intent: PaymentIntent) -> PaymentIntentObject:
+    """The intent as clients see it."""
+    return PaymentIntentObject(
+        id=intent.id,
+        livemode=intent.livemode,
+        amount=intent.amount,
+        amount_capturable=intent.amount_capturable,
+        amount_received=intent.amount_received,
+        amount_refundable=intent.amount_received,
+        currency=intent.currency,
+        status=intent.status,
+        pending_operation=intent.pending_operation,
+        capture_method=intent.capture_method,
+        payment_method_types=intent.payment_method_types,
+        payment_method=_card(intent.payment_method),
+        next_action=_next_action(intent.next_action),
+        last_payment_error=_error(intent.last_payment_error),
+        cancellation_reason=intent.cancellation_reason,
+        reference=intent.reference,
+        description=intent.description,
+        statement_descriptor=intent.statement_descriptor,
+        metadata=intent.metadata,
+        provider=intent.provider,
+        provider_reference=intent.provider_reference,
+        authorization_expires_at=_time(intent.authorization_expires_at),
+        version=intent.version,
+        created_at=time_text(intent.created_at),
+        updated_at=time_text(intent.updated_at),
+    )
+
+
+def time_text(at: datetime) -> str:
+    """ISO 8601, UTC, milliseconds: `2026-11-24T12:00:00.000Z`."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else time_text(at)
+
+
+def _card(card: Card | None) -> CardObject | None:
+    if card is None:
+        return None
+    return CardObject("card", card.brand, card.last4, card.exp_month, card.exp_year)
+
+
+def _error(error: PaymentError | None) -> PaymentErrorObject | None:
+    if error is None:
+        return None
+    return PaymentErrorObject(error.code, error.decline_code, error.message, error.advice)
+
+
+def _next_action(action: RedirectToUrl | None) -> NextActionObject | None:
+    if action is None:
+        return None
+    return NextActionObject("redirect_to_url", RedirectObject(action.url, action.return_url))
+
+
+def encode(value: Any) -> bytes:
+    """JSON, UTF-8."""
+    return _ENCODER.encode(value)
+
+
+_ENCODER = msgspec.json.Encoder()

@@ -1,0 +1,12 @@
+"""Every endpoint there is."""
+
+from typing import Final
+
+from paygate.api import health, payment_intents, webhooks
+from paygate.api.endpoint import Endpoint
+
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    *payment_intents.ENDPOINTS,
+    *webhooks.ENDPOINTS,
+    *health.ENDPOINTS,
+)

@@ -1,0 +1,1 @@
+"""The front door: `paygate`. Commands parse, call and print; they decide nothing."""

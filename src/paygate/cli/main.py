@@ -1,0 +1,169 @@
+"""Every command, and how errors leave: one clear line on standard error, exit 1."""
+
+import os
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+
+from paygate import __version__
+from paygate.settings import Settings, SettingsError, load
+
+app = typer.Typer(
+    help="A self-hosted payment gateway.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", help="The data directory (PAYGATE_DATA).", show_default=False),
+]
+Lifeline = Annotated[bool, typer.Option("--lifeline", hidden=True)]
+
+
+def run() -> None:
+    """The entry point of the `paygate` program."""
+    from paygate.crypto.keyring import KeyringError
+    from paygate.crypto.kms import KmsError
+    from paygate.sandbox.store.database import DatabaseInUseError
+    from paygate.storage.embedded import EmbeddedPostgresError
+    from paygate.storage.migrate import MigrationError
+
+    expected = (
+        SettingsError,
+        MigrationError,
+        EmbeddedPostgresError,
+        KmsError,
+        KeyringError,
+        DatabaseInUseError,
+        OSError,
+    )
+    try:
+        app()
+    except expected as error:
+        sys.stderr.write(f"paygate: {error}\n")
+        sys.exit(1)
+
+
+def settings_of(data: Path | None) -> Settings:
+    """The settings of this command."""
+    return load(os.environ, data=data)
+
+
+def run_async(work: Coroutine[Any, Any, None]) -> None:
+    """Run a command's coroutine on the loop that every process of ours uses."""
+    uvloop.run(work)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"paygate {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def up(
+    data: Data = None,
+    port: Annotated[int, typer.Option(help="The API's port; 0: any free one.")] = 8443,
+    sandbox_port: Annotated[int, typer.Option(help="The simulator's port; 0: any.")] = 8444,
+    sandbox: Annotated[bool, typer.Option(help="Run the provider simulator.")] = True,
+    processes: Annotated[int, typer.Option(min=1, help="API processes.")] = 2,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Written, whole, when all is ready (JSON).")
+    ] = None,
+) -> None:
+    """Run everything for development: database, simulator, API, worker. Ctrl-C stops it."""
+    from paygate.cli.up import Wishes, run_up
+
+    wishes = Wishes(
+        data=data,
+        port=port,
+        sandbox_port=sandbox_port,
+        sandbox=sandbox,
+        processes=processes,
+        ready_file=ready_file,
+    )
+    run_async(run_up(wishes))
+
+
+@app.command()
+def serve(
+    data: Data = None,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port; 0: any free one.")] = 8443,
+    processes: Annotated[int, typer.Option(min=1, help="How many processes.")] = 2,
+    fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+    lifeline: Lifeline = False,
+) -> None:
+    """Serve the API over TLS (PAYGATE_TLS_CERT and PAYGATE_TLS_KEY)."""
+    from paygate.cli.lifeline import hold
+    from paygate.cli.serve import serve_here, serve_in_processes
+
+    settings = settings_of(data)
+    if fd is None:
+        run_async(serve_in_processes(settings, host=host, port=port, processes=processes))
+    else:
+        if lifeline:
+            hold()
+        serve_here(settings, fd)
+
+
+@app.command()
+def worker(data: Data = None, lifeline: Lifeline = False) -> None:
+    """Run the jobs that commits enqueued."""
+    from paygate.cli.lifeline import hold
+    from paygate.cli.worker import run_worker
+
+    if lifeline:
+        hold()
+    run_async(run_worker(settings_of(data)))
+
+
+@app.command()
+def sandbox(
+    data: Annotated[Path, typer.Option(help="Where the simulator keeps its books.")] = Path(
+        "sandbox"
+    ),
+    port: Annotated[int, typer.Option(help="The port; 0: any free one.")] = 8444,
+    secret_key: Annotated[str, typer.Option(help="The API key it takes.")] = "sk_test_sandbox",  # noqa: S107 -- of a simulator
+    publishable_key: Annotated[str, typer.Option()] = "pk_test_sandbox",
+    ca_file: Annotated[
+        Path | None, typer.Option(help="Trusted when webhooks are delivered.")
+    ] = None,
+    lifeline: Lifeline = False,
+) -> None:
+    """Run the provider simulator: Stripe's protocol, with books of its own."""
+    from paygate.cli.lifeline import hold
+    from paygate.sandbox.server import SandboxOptions, serve
+
+    if lifeline:
+        hold()
+    options = SandboxOptions(
+        host="127.0.0.1",
+        port=port,
+        data_dir=data,
+        secret_key=secret_key,
+        publishable_key=publishable_key,
+        ca_file=ca_file,
+    )
+    run_async(serve(options, lambda url: typer.echo(f"simulator: {url}")))
+
+
+@app.command()
+def migrate(data: Data = None) -> None:
+    """Bring the database up to this version, and make the installation if there is none."""
+    from paygate.wiring import prepare_database
+
+    async def go() -> None:
+        applied = await prepare_database(settings_of(data))
+        typer.echo("\n".join(f"applied {name}" for name in applied) or "nothing to do")
+
+    run_async(go())

@@ -1,0 +1,107 @@
+"""Keeps child processes running: started, restarted when they die, stopped together."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from paygate.telemetry import log
+
+RESTART_SECONDS: Final = 0.2
+QUICK_DEATH_SECONDS: Final = 2.0
+QUICK_DEATHS: Final = 5
+"""So many deaths in a row, each this soon after the start, and the child cannot work."""
+STOP_SECONDS: Final = 15.0
+"""Longer than the API drains and the worker finishes its jobs; then they are killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A `paygate` command to keep running."""
+
+    name: str
+    arguments: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    pass_fds: Sequence[int] = ()
+
+
+class Supervisor:
+    """Children of this process. They see its end on their standard input."""
+
+    def __init__(self) -> None:
+        self._keepers: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
+        self.pids: dict[str, int] = {}
+
+    def keep(self, program: Program) -> None:
+        """Start a program, and start it again whenever it dies."""
+        self._keepers.append(asyncio.create_task(self._keep(program)))
+
+    async def wait(self) -> None:
+        """Until SIGINT or SIGTERM, or until a child cannot be kept."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stopping.set)
+        stopping = asyncio.create_task(self._stopping.wait())
+        done, _ = await asyncio.wait(
+            [stopping, *self._keepers], return_when=asyncio.FIRST_COMPLETED
+        )
+        stopping.cancel()
+        for task in done - {stopping}:
+            task.result()
+
+    def check(self) -> None:
+        """Raises what a keeper raised, if one gave up."""
+        for keeper in self._keepers:
+            if keeper.done():
+                keeper.result()
+
+    async def stop(self) -> None:
+        """Stop every child, the last started first is not promised."""
+        self._stopping.set()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+
+    async def _keep(self, program: Program) -> None:
+        deaths = 0
+        loop = asyncio.get_running_loop()
+        while not self._stopping.is_set():
+            started = loop.time()
+            child = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "paygate.cli",
+                *program.arguments,
+                "--lifeline",
+                stdin=asyncio.subprocess.PIPE,
+                env=os.environ | program.environment,
+                pass_fds=program.pass_fds,
+                # Ctrl-C is the parent's to pass on, in order.
+                start_new_session=True,
+            )
+            self.pids[program.name] = child.pid
+            await self._until_over(child)
+            if self._stopping.is_set():
+                return
+            quick = loop.time() - started < QUICK_DEATH_SECONDS
+            deaths = deaths + 1 if quick else 0
+            log.logger().warning("process_died", process=program.name, status=child.returncode)
+            if deaths >= QUICK_DEATHS:
+                raise ChildProcessError(f"the {program.name} process keeps dying; its log says why")
+            await asyncio.sleep(RESTART_SECONDS)
+
+    async def _until_over(self, child: asyncio.subprocess.Process) -> None:
+        over = asyncio.create_task(child.wait())
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait([over, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not over.done():
+            child.terminate()
+            try:
+                async with asyncio.timeout(STOP_SECONDS):
+                    await asyncio.shield(over)
+            except TimeoutError:
+                child.kill()
+        await over

@@ -1,0 +1,255 @@
+"""`paygate up`: everything a developer needs, from an empty directory, until Ctrl-C.
+
+What it makes once - the key-encryption key, the certificate authority, the API keys, the
+simulator's keys - stays in the data directory, so that the next start is the same gateway.
+"""
+
+import asyncio
+import json
+import os
+import secrets
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+from rich.console import Console
+
+from paygate import settings as settings_module
+from paygate.cli.certificates import Certificates, ensure_certificates
+from paygate.cli.processes import Program, Supervisor
+from paygate.cli.serve import api_programs, listen
+from paygate.crypto.api_keys import parse_api_key
+from paygate.crypto.kms import FileKms
+from paygate.domain.access import Actor, Caller, Role
+from paygate.flows.context import Context
+from paygate.flows.create_api_key import create_api_key
+from paygate.settings import FILE, Settings, load
+from paygate.storage.embedded import EmbeddedPostgres
+from paygate.storage.installation import DEFAULT_MERCHANT
+from paygate.telemetry import log
+from paygate.wiring import open_context, prepare_database
+
+HOST: Final = "127.0.0.1"
+READY_SECONDS: Final = 60.0
+POLL_SECONDS: Final = 0.05
+STATE: Final = "up.json"
+
+
+class State(msgspec.Struct):
+    """What a start remembers for the next one. It holds keys: for its owner's eyes."""
+
+    sandbox_secret_key: str = ""
+    sandbox_publishable_key: str = ""
+    webhook_endpoint: str = ""
+    webhook_secret: str = ""
+    secret_key: str = ""
+    publishable_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """The command's options."""
+
+    data: Path | None
+    port: int
+    sandbox_port: int
+    sandbox: bool
+    processes: int
+    ready_file: Path | None
+
+
+async def run_up(wishes: Wishes) -> None:
+    """Start everything, say where it is, and keep it running."""
+    log.configure()
+    data = load_data(wishes.data)
+    await Up(wishes, data).run()
+
+
+def load_data(data: Path | None) -> Path:
+    """The data directory, absolute and there."""
+    folder = (data or Path(os.environ.get("PAYGATE_DATA", "data"))).expanduser().resolve()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+class Up:
+    """One run of `paygate up`."""
+
+    def __init__(self, wishes: Wishes, data: Path) -> None:
+        self._wishes = wishes
+        self._data = data
+        self._supervisor = Supervisor()
+        self._console = Console(highlight=False)
+        self._state = self._read_state()
+        self._sandbox_url: str | None = None
+
+    async def run(self) -> None:
+        """From the database to the ready file; then wait for the end."""
+        postgres = self._start_database()
+        try:
+            with listen(HOST, self._wishes.port) as sock:
+                port = sock.getsockname()[1]
+                api_url = f"https://{HOST}:{port}"
+                certificates = ensure_certificates(self._data / "tls", HOST)
+                try:
+                    if self._wishes.sandbox:
+                        await self._start_sandbox(api_url, certificates)
+                    settings = self._write_settings(postgres, certificates)
+                    await prepare_database(settings)
+                    await self._ensure_keys(settings)
+                    environment = {"PAYGATE_DATA": str(self._data)}
+                    for program in api_programs(sock, self._wishes.processes, environment):
+                        self._supervisor.keep(program)
+                    self._supervisor.keep(Program("worker", ["worker"], environment))
+                    await self._wait_for(f"{api_url}/readyz", certificates.ca)
+                    self._tell(settings, api_url, certificates)
+                    await self._supervisor.wait()
+                finally:
+                    await self._supervisor.stop()
+        finally:
+            if postgres is not None:
+                await asyncio.to_thread(postgres.stop)
+
+    def _start_database(self) -> EmbeddedPostgres | None:
+        if os.environ.get("PAYGATE_DATABASE_URL"):
+            return None
+        postgres = EmbeddedPostgres.start(self._data / "postgres")
+        self._say("database", "embedded PostgreSQL")
+        return postgres
+
+    async def _start_sandbox(self, api_url: str, certificates: Certificates) -> None:
+        state = self._state
+        state.sandbox_secret_key = state.sandbox_secret_key or f"sk_test_{secrets.token_hex(16)}"
+        state.sandbox_publishable_key = (
+            state.sandbox_publishable_key or f"pk_test_{secrets.token_hex(16)}"
+        )
+        with listen(HOST, self._wishes.sandbox_port) as sock:
+            port = sock.getsockname()[1]  # a free one; the simulator takes it a moment later
+        self._sandbox_url = f"http://{HOST}:{port}"
+        arguments = ["sandbox", "--data", str(self._data / "sandbox"), "--port", str(port)]
+        arguments += ["--secret-key", state.sandbox_secret_key]
+        arguments += ["--publishable-key", state.sandbox_publishable_key]
+        arguments += ["--ca-file", str(certificates.ca)]
+        self._supervisor.keep(Program("sandbox", arguments))
+        await self._wait_for(f"{self._sandbox_url}/_sandbox/faults", certificates.ca)
+        await self._register_webhook(f"{api_url}/webhooks")
+        self._write_state()
+        self._say("simulator", self._sandbox_url)
+
+    async def _register_webhook(self, url: str) -> None:
+        """The simulator's endpoint for our events: made once, moved when the port changed."""
+        state = self._state
+        authorization = {"Authorization": f"Bearer {state.sandbox_secret_key}"}
+        base = f"{self._sandbox_url}/v1/webhook_endpoints"
+        async with aiohttp.ClientSession(headers=authorization) as session:
+            if state.webhook_endpoint:
+                moved = await session.post(f"{base}/{state.webhook_endpoint}", data={"url": url})
+                if moved.ok:
+                    return
+            form = {"url": url, "enabled_events[]": "*"}
+            made = await (await session.post(base, data=form)).json()
+        state.webhook_endpoint, state.webhook_secret = made["id"], made["secret"]
+
+    def _write_settings(
+        self, postgres: EmbeddedPostgres | None, certificates: Certificates
+    ) -> Settings:
+        """`paygate.toml` in the data directory, so that other commands find this gateway."""
+        kek = self._data / "kek"
+        if not kek.exists():
+            FileKms.create(kek)
+        values = {
+            "kek": f"file:{kek}",
+            "tls_cert": str(certificates.certificate),
+            "tls_key": str(certificates.key),
+        }
+        if postgres is not None:
+            values["database_url"] = postgres.dsn
+        if self._sandbox_url is not None:
+            values["stripe_api_base"] = self._sandbox_url
+            values["stripe_api_key"] = self._state.sandbox_secret_key
+            values["stripe_webhook_secrets"] = self._state.webhook_secret
+        settings_module.write(self._data / FILE, values)
+        return load(os.environ, data=self._data)
+
+    async def _ensure_keys(self, settings: Settings) -> None:
+        async with open_context(settings, name="up") as ctx:
+            state = self._state
+            state.secret_key = await _ensure_key(ctx, state.secret_key, Role.ADMIN)
+            state.publishable_key = await _ensure_key(ctx, state.publishable_key, Role.PUBLISHABLE)
+        self._write_state()
+
+    async def _wait_for(self, url: str, ca: Path) -> None:
+        """Until a URL answers 200; a child that gave up ends the wait."""
+        context = ssl.create_default_context(cafile=ca)
+        async with asyncio.timeout(READY_SECONDS), aiohttp.ClientSession() as session:
+            while True:
+                self._supervisor.check()
+                try:
+                    async with session.get(url, ssl=context) as response:
+                        if response.ok:
+                            return
+                except aiohttp.ClientError:
+                    pass
+                await asyncio.sleep(POLL_SECONDS)
+
+    def _tell(self, settings: Settings, api_url: str, certificates: Certificates) -> None:
+        state = self._state
+        ready = {
+            "api_url": api_url,
+            "ca_file": str(certificates.ca),
+            "secret_key": state.secret_key,
+            "publishable_key": state.publishable_key,
+            "webhook_secret": settings.stripe_webhook_secrets[0],
+            "sandbox_url": self._sandbox_url,
+            "sandbox_secret_key": state.sandbox_secret_key if self._sandbox_url else None,
+            "console_url": None,
+            "database_url": settings.database_url,
+            "data_dir": str(self._data),
+        }
+        if self._wishes.ready_file is not None:
+            _write_private(self._wishes.ready_file, ready)
+        self._say("api", f"{api_url}  (docs at {api_url}/docs)")
+        self._say("trust", f"curl --cacert {certificates.ca}")
+        self._say("key", f"the admin's is in {self._data / STATE}")
+        self._console.print("[bold green]ready[/] - Ctrl-C stops everything")
+
+    def _say(self, what: str, where: str) -> None:
+        self._console.print(f"[bold]{what:>10}[/]  {where}", soft_wrap=True)
+
+    def _read_state(self) -> State:
+        path = self._data / STATE
+        if not path.exists():
+            return State()
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=State)
+        except msgspec.MsgspecError:
+            raise settings_module.SettingsError(
+                f"{path} is damaged: restore it, or remove it to have new keys made"
+            ) from None
+
+    def _write_state(self) -> None:
+        _write_private(self._data / STATE, msgspec.to_builtins(self._state))
+
+
+async def _ensure_key(ctx: Context, known: str, role: Role) -> str:
+    """The key from an earlier start if it still opens, else a new one."""
+    if known:
+        parsed = parse_api_key(known)
+        key = await ctx.read.api_key(parsed.key_id)
+        if key is not None and key.valid_at(ctx.now()):
+            return known
+    caller = Caller(Actor("command", name="paygate up"), DEFAULT_MERCHANT, request_id="up")
+    _, secret = await create_api_key(ctx, caller, role=role, name=f"paygate up ({role})")
+    return secret.reveal()
+
+
+def _write_private(path: Path, content: Mapping[str, Any]) -> None:
+    """Whole or not at all, for its owner alone."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.touch(mode=0o600)
+    draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    draft.replace(path)

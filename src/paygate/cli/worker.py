@@ -1,0 +1,20 @@
+"""`paygate worker`: the process that runs jobs."""
+
+import asyncio
+import signal
+
+from paygate.settings import Settings
+from paygate.telemetry import log
+from paygate.wiring import connect, open_context
+from paygate.worker.main import work
+
+
+async def run_worker(settings: Settings) -> None:
+    """Work until SIGINT or SIGTERM; jobs in hand are finished."""
+    log.configure()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with open_context(settings, name="worker") as ctx:
+        await work(ctx, connect(settings, name="worker queue"), stop)

@@ -1,0 +1,70 @@
+"""Who may do what: one matrix, denied by default. A test walks it over every route."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, Literal
+
+import msgspec
+
+
+class Role(StrEnum):
+    """What an API key was made for."""
+
+    ADMIN = "admin"
+    OPERATOR = "operator"
+    SUPPORT = "support"
+    FINANCE = "finance"
+    AUDITOR = "auditor"
+    PUBLISHABLE = "publishable"
+
+
+class Action(StrEnum):
+    """What a route does; also the audit entry's action."""
+
+    INTENT_CREATE = "payment_intent.create"
+    INTENT_READ = "payment_intent.read"
+    INTENT_CONFIRM = "payment_intent.confirm"
+    API_KEY_CREATE = "api_key.create"
+    PROVIDER_EVENT_RECEIVE = "provider_event.receive"
+    PROVIDER_EVENT_APPLY = "provider_event.apply"
+
+
+_READERS: Final = frozenset({Role.ADMIN, Role.OPERATOR, Role.SUPPORT, Role.FINANCE, Role.AUDITOR})
+_SELLERS: Final = frozenset({Role.ADMIN, Role.OPERATOR})
+
+MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
+    {
+        Action.INTENT_CREATE: _SELLERS,
+        Action.INTENT_READ: _READERS,
+        Action.INTENT_CONFIRM: _SELLERS,
+        Action.API_KEY_CREATE: frozenset({Role.ADMIN}),
+        # By signature, or by the gateway itself; no API key opens these.
+        Action.PROVIDER_EVENT_RECEIVE: frozenset(),
+        Action.PROVIDER_EVENT_APPLY: frozenset(),
+    }
+)
+
+
+class Actor(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who acts, as the audit log names them."""
+
+    type: Literal["api_key", "client", "provider", "job", "command"]
+    id: str | None = None
+    role: Role | None = None
+    name: str | None = None
+    """The person or system that the merchant says is behind it (`Paygate-Actor`)."""
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """An authenticated request: who, for which merchant, from where."""
+
+    actor: Actor
+    merchant: str
+    request_id: str
+    address: str | None = None
+
+
+def may(role: Role, action: Action) -> bool:
+    """Whether the matrix allows it."""
+    return role in MATRIX.get(action, frozenset())

@@ -1,0 +1,30 @@
+"""An API key as we keep it: never the key itself, only a keyed hash of it."""
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from paygate.domain.access import Role
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`side` tells a server's key (`sk`) from a browser's (`pk`)."""
+
+    id: str
+    merchant: str
+    name: str
+    role: Role
+    side: Literal["sk", "pk"]
+    livemode: bool
+    hint: str
+    secret_hash: bytes
+    created_at: datetime
+    updated_at: datetime
+    version: int = 1
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    def valid_at(self, now: datetime) -> bool:
+        """Whether the key opens anything at `now`."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)

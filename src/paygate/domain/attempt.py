@@ -1,0 +1,141 @@
+"""One try at the provider. Its id is the provider's idempotency key, for ever.
+
+The row is written before the call, so that a crash leaves a question that the sweep can
+ask, and never a charge that nobody knows of. `unknown` is a state of its own.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, assert_never
+
+import msgspec
+
+from paygate.domain.outcome import (
+    ActionRequired,
+    Approved,
+    Cancelled,
+    Declined,
+    NotSent,
+    Outcome,
+    Pending,
+    Rejected,
+    Unknown,
+)
+
+
+class AttemptState(StrEnum):
+    """How the try stands, as far as we know."""
+
+    STARTED = "started"
+    UNKNOWN = "unknown"
+    PENDING = "pending"
+    ACTION_REQUIRED = "action_required"
+    APPROVED = "approved"
+    DECLINED = "declined"
+    REJECTED = "rejected"
+    CANCELLED = "cancelled"
+    NOT_SENT = "not_sent"
+
+
+class Operation(StrEnum):
+    """What the provider was asked to do."""
+
+    CONFIRM = "confirm"
+
+
+OPEN: Final = frozenset(
+    {
+        AttemptState.STARTED,
+        AttemptState.UNKNOWN,
+        AttemptState.PENDING,
+        AttemptState.ACTION_REQUIRED,
+    }
+)
+"""The provider may still move under these; at most one attempt of an intent is open."""
+
+_A = AttemptState
+_CLOSED: Final = frozenset(_A) - OPEN
+
+MOVES: Final[Mapping[AttemptState, frozenset[AttemptState]]] = MappingProxyType(
+    {
+        _A.STARTED: frozenset(_A) - {_A.STARTED},
+        # Once a call may have begun, a later one that certainly did not says nothing of the first.
+        _A.UNKNOWN: (OPEN | _CLOSED) - {_A.STARTED, _A.NOT_SENT},
+        _A.PENDING: _CLOSED | {_A.ACTION_REQUIRED, _A.PENDING},
+        _A.ACTION_REQUIRED: _CLOSED | {_A.PENDING, _A.ACTION_REQUIRED},
+    }
+)
+"""Where an open attempt may go. A closed one stays: what surfaces later is a correction."""
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`token` is the payment method as the provider knows it; sealed like everything here."""
+
+    id: str
+    merchant: str
+    intent: str
+    number: int
+    operation: Operation
+    state: AttemptState
+    token: str
+    first_sent_at: datetime
+    created_at: datetime
+    updated_at: datetime
+    version: int = 1
+    return_url: str | None = None
+    provider_reference: str | None = None
+    detail: str | None = None
+
+
+class IllegalMove(Exception):
+    """A closed attempt was told to move."""
+
+
+def state_of(outcome: Outcome) -> AttemptState:
+    """The state that an outcome means."""
+    match outcome:
+        case Approved():
+            return _A.APPROVED
+        case ActionRequired():
+            return _A.ACTION_REQUIRED
+        case Pending():
+            return _A.PENDING
+        case Declined():
+            return _A.DECLINED
+        case Rejected():
+            return _A.REJECTED
+        case Cancelled():
+            return _A.CANCELLED
+        case NotSent():
+            return _A.NOT_SENT
+        case Unknown():
+            return _A.UNKNOWN
+        case _:
+            assert_never(outcome)
+
+
+def move(
+    attempt: Attempt,
+    state: AttemptState,
+    at: datetime,
+    *,
+    provider_reference: str | None = None,
+    detail: str | None = None,
+) -> Attempt:
+    """The attempt in its new state, one version on.
+
+    Raises:
+        IllegalMove: it is closed, or the state does not follow.
+    """
+    if state not in MOVES.get(attempt.state, frozenset()):
+        raise IllegalMove(f"an attempt that is {attempt.state} cannot become {state}")
+    return msgspec.structs.replace(
+        attempt,
+        state=state,
+        version=attempt.version + 1,
+        updated_at=max(at, attempt.updated_at),
+        provider_reference=provider_reference or attempt.provider_reference,
+        detail=detail,
+    )

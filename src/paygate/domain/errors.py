@@ -1,0 +1,185 @@
+"""Every refusal has a stable code; the catalogue says its type and whether a retry may help.
+
+HTTP statuses live at the HTTP edge (`api/errors.py`), and a test holds that map total.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+
+class ErrorType(StrEnum):
+    """The family a client branches on first."""
+
+    INVALID_REQUEST = "invalid_request"
+    AUTHENTICATION = "authentication"
+    PERMISSION = "permission"
+    NOT_FOUND = "not_found"
+    CONFLICT = "conflict"
+    IDEMPOTENCY = "idempotency"
+    RATE_LIMIT = "rate_limit"
+    PROVIDER = "provider"
+    INTERNAL = "internal"
+
+
+class ErrorCode(StrEnum):
+    """Stable names: they only grow."""
+
+    MALFORMED_JSON = "malformed_json"
+    PARAMETER_INVALID = "parameter_invalid"
+    PARAMETER_UNKNOWN = "parameter_unknown"
+    PARAMETER_MISSING = "parameter_missing"
+    AMOUNT_TOO_SMALL = "amount_too_small"
+    AMOUNT_TOO_LARGE = "amount_too_large"
+    AMOUNT_MISMATCH = "amount_mismatch"
+    AMOUNT_NOT_REPRESENTABLE = "amount_not_representable"
+    CURRENCY_UNKNOWN = "currency_unknown"
+    CURRENCY_MISMATCH = "currency_mismatch"
+    PAYMENT_METHOD_TYPE_NOT_ALLOWED = "payment_method_type_not_allowed"
+    BODY_TOO_LARGE = "body_too_large"
+    CONTENT_TYPE_UNSUPPORTED = "content_type_unsupported"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    API_KEY_MISSING = "api_key_missing"
+    API_KEY_INVALID = "api_key_invalid"
+    ROLE_NOT_ALLOWED = "role_not_allowed"
+    RESOURCE_MISSING = "resource_missing"
+    ROUTE_UNKNOWN = "route_unknown"
+    INTENT_ALREADY_CONFIRMED = "intent_already_confirmed"
+    STATE_CONFLICT = "state_conflict"
+    SIGNATURE_INVALID = "signature_invalid"
+    PROVIDER_UNAVAILABLE = "provider_unavailable"
+    OVERLOADED = "overloaded"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    INTERNAL_ERROR = "internal_error"
+
+
+class CodeEntry(msgspec.Struct, frozen=True):
+    """What the catalogue says of a code."""
+
+    type: ErrorType
+    retriable: bool
+    """True when the same request may succeed later, unchanged."""
+    meaning: str
+
+
+def _final(kind: ErrorType, meaning: str) -> CodeEntry:
+    return CodeEntry(kind, retriable=False, meaning=meaning)
+
+
+def _retriable(kind: ErrorType, meaning: str) -> CodeEntry:
+    return CodeEntry(kind, retriable=True, meaning=meaning)
+
+
+CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
+    {
+        ErrorCode.MALFORMED_JSON: _final(
+            ErrorType.INVALID_REQUEST, "The body is not one JSON object in UTF-8."
+        ),
+        ErrorCode.PARAMETER_INVALID: _final(
+            ErrorType.INVALID_REQUEST, "A parameter has the wrong type, or a value out of range."
+        ),
+        ErrorCode.PARAMETER_UNKNOWN: _final(
+            ErrorType.INVALID_REQUEST, "A parameter that this call does not take."
+        ),
+        ErrorCode.PARAMETER_MISSING: _final(
+            ErrorType.INVALID_REQUEST, "A required parameter is missing."
+        ),
+        ErrorCode.AMOUNT_TOO_SMALL: _final(
+            ErrorType.INVALID_REQUEST, "The amount is zero or negative."
+        ),
+        ErrorCode.AMOUNT_TOO_LARGE: _final(
+            ErrorType.INVALID_REQUEST, "The amount is above PAYGATE_MAX_AMOUNT."
+        ),
+        ErrorCode.AMOUNT_MISMATCH: _final(
+            ErrorType.INVALID_REQUEST, "The amount differs from the payment intent's."
+        ),
+        ErrorCode.AMOUNT_NOT_REPRESENTABLE: _final(
+            ErrorType.INVALID_REQUEST, "The provider cannot charge exactly this amount."
+        ),
+        ErrorCode.CURRENCY_UNKNOWN: _final(
+            ErrorType.INVALID_REQUEST, "Not a lower-case ISO 4217 code with a smallest unit."
+        ),
+        ErrorCode.CURRENCY_MISMATCH: _final(
+            ErrorType.INVALID_REQUEST, "The currency differs from the payment intent's."
+        ),
+        ErrorCode.PAYMENT_METHOD_TYPE_NOT_ALLOWED: _final(
+            ErrorType.INVALID_REQUEST, "The payment intent does not allow this payment method type."
+        ),
+        ErrorCode.BODY_TOO_LARGE: _final(
+            ErrorType.INVALID_REQUEST, "The body is larger than this call takes."
+        ),
+        ErrorCode.CONTENT_TYPE_UNSUPPORTED: _final(
+            ErrorType.INVALID_REQUEST, "The body's Content-Type is not application/json."
+        ),
+        ErrorCode.METHOD_NOT_ALLOWED: _final(
+            ErrorType.INVALID_REQUEST, "The path exists; it does not take this method."
+        ),
+        ErrorCode.API_KEY_MISSING: _final(
+            ErrorType.AUTHENTICATION, "No `Authorization: Bearer` header with an API key."
+        ),
+        ErrorCode.API_KEY_INVALID: _final(
+            ErrorType.AUTHENTICATION, "The API key is malformed, unknown, expired or revoked."
+        ),
+        ErrorCode.ROLE_NOT_ALLOWED: _final(
+            ErrorType.PERMISSION, "The API key's role may not do this."
+        ),
+        ErrorCode.RESOURCE_MISSING: _final(
+            ErrorType.NOT_FOUND, "No such object for this API key's merchant."
+        ),
+        ErrorCode.ROUTE_UNKNOWN: _final(ErrorType.NOT_FOUND, "No such path."),
+        ErrorCode.INTENT_ALREADY_CONFIRMED: _final(
+            ErrorType.CONFLICT, "The payment intent is no longer `created`; the error carries it."
+        ),
+        ErrorCode.STATE_CONFLICT: _final(
+            ErrorType.CONFLICT, "The object's state does not allow this; the error carries it."
+        ),
+        ErrorCode.SIGNATURE_INVALID: _final(
+            ErrorType.INVALID_REQUEST, "The provider's signature is missing, wrong or out of time."
+        ),
+        ErrorCode.PROVIDER_UNAVAILABLE: _retriable(
+            ErrorType.PROVIDER, "The provider was certainly not reached; nothing was charged."
+        ),
+        ErrorCode.OVERLOADED: _retriable(
+            ErrorType.INTERNAL, "Too many writes are waiting; nothing was done."
+        ),
+        ErrorCode.OUTCOME_UNKNOWN: _retriable(
+            ErrorType.INTERNAL,
+            "The database did not answer in time; the write may still complete. Retry with the "
+            "same Idempotency-Key.",
+        ),
+        ErrorCode.INTERNAL_ERROR: _retriable(
+            ErrorType.INTERNAL, "A fault of ours; the request id finds it in the log."
+        ),
+    }
+)
+
+
+class Refusal(Exception):
+    """A request that is refused: nothing was done, and the caller is told why.
+
+    `subject` is the object whose state stood in the way, shown in the error when given.
+    """
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        message: str,
+        *,
+        param: str | None = None,
+        subject: msgspec.Struct | None = None,
+        retry_after_seconds: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.param = param
+        self.subject = subject
+        self.retry_after_seconds = retry_after_seconds
+
+
+def missing(kind: str) -> Refusal:
+    """The one answer for unknown, malformed and foreign ids, so that none tells which it was."""
+    return Refusal(ErrorCode.RESOURCE_MISSING, f"no such {kind}", param="id")

@@ -1,0 +1,52 @@
+"""Typed ids: a prefix that says what it names, then 26 characters that sort by time.
+
+The body is 48 bits of milliseconds and 80 random bits (ULID's layout), in lower-case
+Crockford base32, so an id sorts as its record was made and B-trees grow at one end.
+An id is a name, never a secret: what must not be guessed is made in `crypto`.
+"""
+
+import re
+from typing import Final
+
+ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+BODY_LENGTH: Final = 26
+RANDOM_BYTES: Final = 10
+
+PREFIXES: Final = {
+    "payment_intent": "pi_",
+    "attempt": "at_",
+    "event": "evt_",
+    "provider_event": "pe_",
+    "audit_entry": "au_",
+    "api_key": "key_",
+    "customer": "cus_",
+    "refund": "re_",
+}
+"""Object name to prefix, as OBJECTS on the wire have them."""
+
+_SHAPE: Final = re.compile(rf"[{ALPHABET}]{{{BODY_LENGTH}}}")
+_MILLISECONDS_LIMIT: Final = 1 << 48
+
+
+def make_id(prefix: str, milliseconds: int, random: bytes) -> str:
+    """The id for something made at `milliseconds` since 1970, with 10 random bytes."""
+    if not 0 <= milliseconds < _MILLISECONDS_LIMIT:
+        raise ValueError("milliseconds must fit 48 bits")
+    if len(random) != RANDOM_BYTES:
+        raise ValueError(f"an id takes {RANDOM_BYTES} random bytes")
+    number = (milliseconds << 80) | int.from_bytes(random)
+    body = [ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5)]
+    return prefix + "".join(body)
+
+
+def is_id(prefix: str, text: str) -> bool:
+    """Whether `text` could be an id with this prefix (one that cannot is simply unknown)."""
+    return text.startswith(prefix) and _SHAPE.fullmatch(text, len(prefix)) is not None
+
+
+def milliseconds_of(text: str) -> int:
+    """When an id was made: milliseconds since 1970, read back from its body."""
+    number = 0
+    for char in text[-BODY_LENGTH:]:
+        number = (number << 5) | ALPHABET.index(char)
+    return number >> 80

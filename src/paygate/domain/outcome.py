@@ -1,0 +1,120 @@
+"""What a provider's answer means, as a closed union: the only vocabulary flows know.
+
+*Declined* is the payer's bank saying no; *rejected* is a request that cannot work as it
+stands; *not sent* is certain; *unknown* is everything that is not, and it is never a failure.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+
+class Card(msgspec.Struct, frozen=True, tag="card"):
+    """What may be shown of a card; never its number."""
+
+    brand: str | None = None
+    last4: str | None = None
+    exp_month: int | None = None
+    exp_year: int | None = None
+
+
+class RedirectToUrl(msgspec.Struct, frozen=True, tag="redirect_to_url"):
+    """The payer must visit `url`; the provider sends them back to `return_url`."""
+
+    url: str
+    return_url: str | None = None
+
+
+class Advice(StrEnum):
+    """What the network says about trying again."""
+
+    CONFIRM_CARD_DATA = "confirm_card_data"
+    DO_NOT_TRY_AGAIN = "do_not_try_again"
+    TRY_AGAIN_LATER = "try_again_later"
+
+
+class PaymentError(msgspec.Struct, frozen=True):
+    """Why a payment did not go through, in plain words for the merchant."""
+
+    code: str
+    message: str
+    decline_code: str | None = None
+    advice: Advice | None = None
+
+
+class Approved(msgspec.Struct, frozen=True, tag="approved"):
+    """The money is captured, or held when `captured` is false. Amounts in the smallest unit."""
+
+    captured: bool
+    amount_received: int
+    amount_capturable: int
+    payment_method: Card | None = None
+    authorization_expires_at: datetime | None = None
+
+
+class ActionRequired(msgspec.Struct, frozen=True, tag="action_required"):
+    """The payer must act; None when the provider works on after the payer's action."""
+
+    next_action: RedirectToUrl | None
+    payment_method: Card | None = None
+
+
+class Pending(msgspec.Struct, frozen=True, tag="pending"):
+    """The provider works on; it will tell."""
+
+    payment_method: Card | None = None
+
+
+class Declined(msgspec.Struct, frozen=True, tag="declined"):
+    """They said no. Final for this attempt."""
+
+    error: PaymentError
+
+
+class Rejected(msgspec.Struct, frozen=True, tag="rejected"):
+    """The request itself cannot work: a bad token, or our own key refused."""
+
+    reason: Literal["payment_method_rejected", "provider_configuration"]
+    message: str
+
+
+class Cancelled(msgspec.Struct, frozen=True, tag="cancelled"):
+    """The provider's object is closed and can take no money any more."""
+
+    reason: str | None = None
+
+
+class NotSent(msgspec.Struct, frozen=True, tag="not_sent"):
+    """Certainly nothing began there: refused connection, rate limit, key in use."""
+
+    message: str
+    retry_after_seconds: int = 1
+
+
+class Unknown(msgspec.Struct, frozen=True, tag="unknown"):
+    """Timeout, reset, 5xx or garbage: it may have happened. The truth is fetched, not guessed."""
+
+    message: str
+
+
+Outcome = Approved | ActionRequired | Pending | Declined | Rejected | Cancelled | NotSent | Unknown
+"""Handled with `match` and `assert_never`."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """An outcome, with what the provider said of itself."""
+
+    outcome: Outcome
+    provider_reference: str | None = None
+    """The provider's id for the payment, when the answer named it."""
+    as_of: datetime | None = None
+    """The provider's own clock: the answer's `Date`, or the event's `created`."""
+    amount: int | None = None
+    """What the provider's object says; it is held against ours."""
+    currency: str | None = None
+    attempt: str | None = None
+    """Our attempt's id as the provider's metadata bears it."""
+    installation: str | None = None
+    merchant: str | None = None

@@ -1,0 +1,41 @@
+"""Every job there is, as a closed union. A message holds ids alone: the queue is not sealed."""
+
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+
+
+class ApplyProviderEvent(msgspec.Struct, frozen=True, tag="apply_provider_event"):
+    """A provider event was received and waits to be applied."""
+
+    merchant: str
+    event: str
+
+
+Message = ApplyProviderEvent
+"""Grows into a union as flows land."""
+
+MESSAGES: Final[tuple[type[Message], ...]] = (ApplyProviderEvent,)
+
+
+class Job(msgspec.Struct, frozen=True):
+    """A message and how long it waits before it may run."""
+
+    message: Message
+    delay: timedelta = timedelta(0)
+
+
+def entrypoint(kind: type[Message]) -> str:
+    """The queue's name for a kind of message."""
+    return str(kind.__struct_config__.tag)
+
+
+def encode(message: Message) -> bytes:
+    """The queue's payload."""
+    return msgspec.json.encode(message)
+
+
+def decode(payload: bytes) -> Message:
+    """The message in a payload; raises `msgspec.ValidationError` when it is none."""
+    return msgspec.json.decode(payload, type=Message)

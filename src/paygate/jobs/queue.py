@@ -1,0 +1,96 @@
+"""The queue: PgQueuer, seen nowhere else. Jobs are put in by commits (`storage.statement`).
+
+Its tables hold ids and entry points alone, so what it logs of a failed job may not quote
+the job's data: `JobFailed` is what a handler lets out.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Any, Final, TypeAlias
+
+import asyncpg
+import msgspec
+from pgqueuer import PgQueuer
+from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
+from pgqueuer.adapters.persistence.queries import Queries
+from pgqueuer.domain.errors import RetryRequested
+from pgqueuer.domain.models import Job as QueuedJob
+
+from paygate.jobs.messages import Message, decode, entrypoint
+
+BATCH: Final = 50
+"""Jobs fetched in one round trip; few enough that another worker gets its share."""
+CONCURRENT: Final = 200
+"""Jobs in hand at once: each waits mostly for the database or the provider."""
+POLL_EVERY: Final = timedelta(seconds=5)
+"""How late a job can be when a notification was lost."""
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+class RetryLater(Exception):
+    """Raised by a handler: the same job again, after a while."""
+
+    def __init__(self, after: timedelta) -> None:
+        super().__init__("retry later")
+        self.after = after
+
+
+class JobFailed(Exception):
+    """A handler's fault, without its words: they may hold what the queue must not."""
+
+
+Handler = Callable[[Any], Awaitable[None]]
+Report = Callable[[str, BaseException], None]
+
+
+async def install(connection: Connection) -> None:
+    """Create the queue's tables, or bring them up to the library's version."""
+    queries = Queries(AsyncpgDriver(connection))
+    if await queries.schema_is_installed():
+        await queries.upgrade()
+    else:
+        await queries.install()
+
+
+class Queue:
+    """Runs handlers for the messages that commits enqueued, until told to stop."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        handlers: Mapping[type[Message], Handler],
+        report: Report,
+    ) -> None:
+        self._queue = PgQueuer.from_asyncpg_connection(connection)
+        for kind, handler in handlers.items():
+            name = entrypoint(kind)
+            self._queue.entrypoint(name)(_runner(name, handler, report))
+
+    async def run(self) -> None:
+        """Work until `stop`; jobs in hand are finished first."""
+        await self._queue.qm.run(
+            dequeue_timeout=POLL_EVERY, batch_size=BATCH, max_concurrent_tasks=CONCURRENT
+        )
+
+    def stop(self) -> None:
+        """Take no more jobs."""
+        self._queue.shutdown.set()
+
+
+def _runner(name: str, handler: Handler, report: Report) -> Callable[[QueuedJob], Awaitable[None]]:
+    async def run(job: QueuedJob) -> None:
+        try:
+            message = decode(job.payload or b"")
+        except msgspec.MsgspecError as error:
+            report(name, error)
+            raise JobFailed("the payload is no message") from None
+        try:
+            await handler(message)
+        except RetryLater as retry:
+            raise RetryRequested(delay=retry.after, reason="retry later") from None
+        except Exception as error:  # noqa: BLE001 -- a job's fault is reported, whatever it is
+            report(name, error)
+            raise JobFailed(type(error).__name__) from None
+
+    return run

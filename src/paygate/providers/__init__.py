@@ -1,0 +1,1 @@
+"""Payment providers, each in a folder of its own behind the one port in `contract`."""

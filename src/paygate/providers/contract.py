@@ -1,0 +1,104 @@
+"""The one port to a payment provider. Flows know this file and the domain, nothing beyond.
+
+No provider's type, id format or exception passes through here. Implementations return
+outcomes and raise only for bugs; anything that may have reached the provider and was not
+answered clearly is `Unknown`.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+
+from paygate.domain.money import Currency
+from paygate.domain.outcome import Answer
+from paygate.domain.payment_intent import CaptureMethod
+
+
+class ConfirmOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a confirm sends. Built from the attempt's row alone, so that a re-send is equal.
+
+    The provider's idempotency key is `attempt`. Amounts in ISO smallest units: what the
+    provider counts in is the adapter's business.
+    """
+
+    attempt: str
+    intent: str
+    merchant: str
+    amount: int
+    currency: Currency
+    capture_method: CaptureMethod
+    token: str
+    return_url: str | None = None
+    description: str | None = None
+    statement_descriptor: str | None = None
+
+
+class Absent(msgspec.Struct, frozen=True):
+    """The provider says that it has no such payment. One miss proves nothing."""
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """A provider event whose signature held.
+
+    `answer` is what its object says of a payment, or None when the event is of another kind;
+    `exact` is false when it must be fetched instead (rendered at another API version).
+    """
+
+    provider_reference: str
+    type: str
+    created_at: datetime
+    livemode: bool
+    answer: Answer | None
+    exact: bool
+
+
+class SignatureError(Exception):
+    """The event is not proven to come from the provider. The reason never quotes it."""
+
+
+class Provider(Protocol):
+    """A payment provider's account, in one mode."""
+
+    name: str
+    livemode: bool
+
+    def representable(self, amount: int, currency: Currency) -> bool:
+        """Whether the provider can charge exactly this amount of smallest units."""
+
+    async def confirm(self, order: ConfirmOrder, *, timeout_seconds: float) -> Answer:
+        """Create and confirm the payment, once per attempt however often it is called."""
+
+    async def retrieve(self, provider_reference: str, *, timeout_seconds: float) -> Answer | Absent:
+        """The payment as it stands now; `Unknown` when the provider did not tell."""
+
+    def list_created(
+        self, since: datetime, until: datetime, *, timeout_seconds: float
+    ) -> AsyncIterator[Answer]:
+        """Every payment made at the provider in [since, until], newest first, ours or not.
+
+        Raises:
+            ProviderSilent: the list could not be read to its end, so absence proves nothing.
+        """
+
+    def open_event(self, body: bytes, headers: Mapping[str, str], now: datetime) -> Notice:
+        """Verify a delivery, then read it. Header names are lower-case.
+
+        Raises:
+            SignatureError: missing, malformed, wrong or out of time.
+        """
+
+    def read_event(self, body: bytes) -> Notice:
+        """Read a delivery that was verified when it was received.
+
+        Raises:
+            ValueError: it is not an event of this provider's shape.
+        """
+
+    async def close(self) -> None:
+        """Release the connections."""
+
+
+class ProviderSilent(Exception):
+    """The provider could not be asked just now."""

@@ -1,0 +1,52 @@
+"""Reading fields of JSON that nobody vouches for; pure.
+
+Each function answers the value when it is of the shape asked for, and None (or nothing) when it
+is not; none raises.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+_ID: Final = re.compile(r"[A-Za-z0-9_]{1,255}")
+_CODE: Final = re.compile(r"[a-z0-9_]{1,64}")
+_MAX_TEXT: Final = 2_000
+"""Longer than any URL or value we keep; an answer may not make our records grow at will."""
+_MAX_UNIX_SECONDS: Final = 253_402_300_799  # the last second of the year 9999
+_NOTHING: Final[Mapping[str, Any]] = {}
+
+
+def mapping(body: object, key: str) -> Mapping[str, Any]:
+    """The object under a key, or an empty one."""
+    value = body.get(key) if isinstance(body, Mapping) else None
+    return value if isinstance(value, Mapping) else _NOTHING
+
+
+def text(body: Mapping[str, Any], key: str) -> str | None:
+    """A string of bearable length."""
+    value = body.get(key)
+    return value if isinstance(value, str) and len(value) <= _MAX_TEXT else None
+
+
+def code(value: object) -> str | None:
+    """A code or status of Stripe's, known to us or not. Only these are repeated in messages."""
+    return value if isinstance(value, str) and _CODE.fullmatch(value) else None
+
+
+def identifier(value: object) -> str | None:
+    """An object's id, fit to stand in a path or a row."""
+    return value if isinstance(value, str) and _ID.fullmatch(value) else None
+
+
+def whole(value: object, low: int, high: int) -> int | None:
+    """An integer (a JSON `true` is none) within bounds."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if low <= value <= high else None
+
+
+def moment(value: object) -> datetime | None:
+    """Stripe's unix time."""
+    seconds = whole(value, 0, _MAX_UNIX_SECONDS)
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,159 @@
+"""A PaymentIntent as Stripe renders it, read into an `Answer`; pure.
+
+Stripe adds keys and enum values without a new version (https://docs.stripe.com/upgrades, "what
+changes does Stripe consider backward-compatible"), so what is not needed is not looked at, and
+what is not understood is `Unknown`. No function here raises, whatever it is given, and none
+answers `Approved` unless every fact that this takes is there and makes sense.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from paygate.domain.outcome import (
+    ActionRequired,
+    Answer,
+    Approved,
+    Cancelled,
+    Card,
+    Declined,
+    Outcome,
+    Pending,
+    RedirectToUrl,
+    Unknown,
+)
+from paygate.providers.stripe.declines import payment_error
+from paygate.providers.stripe.fields import code, identifier, mapping, moment, text, whole
+from paygate.providers.stripe.money import NotRepresentable, from_provider
+
+API_VERSION: Final = "2026-08-26.dahlia"
+"""The version that this file reads, asked for in every call and expected of every event."""
+
+_LAST4: Final = re.compile(r"[0-9]{4}")
+_MAX_UNITS: Final = 10**15
+"""Beyond any amount that Stripe has; keeps a hostile number out of our arithmetic."""
+
+
+class _Money(msgspec.Struct, frozen=True):
+    """The payment's amounts, all in our smallest units."""
+
+    amount: int
+    received: int
+    capturable: int
+    currency: str
+
+
+def payment(body: object, *, livemode: bool, as_of: datetime | None) -> Answer:
+    """What a PaymentIntent says; `livemode` is the mode that it must be of."""
+    if not isinstance(body, Mapping) or body.get("object") != "payment_intent":
+        return Answer(Unknown("the answer is not a payment"), as_of=as_of)
+    reference = identifier(body.get("id"))
+    if reference is None:
+        return Answer(Unknown("the payment has no usable id"), as_of=as_of)
+    if body.get("livemode") is not livemode:
+        return Answer(Unknown("the payment is of the other mode"), as_of=as_of)
+    metadata = mapping(body, "metadata")
+    money = _money(body)
+    return Answer(
+        Unknown("the payment's amounts make no sense") if money is None else _outcome(body, money),
+        provider_reference=reference,
+        as_of=as_of,
+        amount=money.amount if money else None,
+        currency=money.currency if money else None,
+        attempt=text(metadata, "paygate_attempt"),
+        installation=text(metadata, "paygate_installation"),
+        merchant=text(metadata, "paygate_merchant"),
+    )
+
+
+def _outcome(body: Mapping[str, Any], money: _Money) -> Outcome:
+    match body.get("status"):
+        case "succeeded":
+            return _captured(body, money)
+        case "requires_capture":
+            return _held(body, money)
+        case "requires_action":
+            return ActionRequired(_next_action(body), _card(body))
+        case "processing":
+            return Pending(_card(body))
+        case "requires_payment_method":
+            error = body.get("last_payment_error")
+            if isinstance(error, Mapping):
+                return Declined(payment_error(error))
+            return Unknown("the payment waits for a payment method and names no failure")
+        case "canceled":
+            return Cancelled(code(body.get("cancellation_reason")))
+        case status:
+            return Unknown(f"the payment's status is {code(status) or 'missing'}")
+
+
+def _captured(body: Mapping[str, Any], money: _Money) -> Outcome:
+    if not 0 < money.received <= money.amount:
+        return Unknown("the payment succeeded with an amount that makes no sense")
+    return Approved(
+        captured=True,
+        amount_received=money.received,
+        amount_capturable=0,
+        payment_method=_card(body),
+    )
+
+
+def _held(body: Mapping[str, Any], money: _Money) -> Outcome:
+    if not 0 < money.capturable <= money.amount:
+        return Unknown("the payment is held with an amount that makes no sense")
+    return Approved(
+        captured=False,
+        amount_received=0,
+        amount_capturable=money.capturable,
+        payment_method=_card(body),
+        authorization_expires_at=moment(_charged_card(body).get("capture_before")),
+    )
+
+
+def _money(body: Mapping[str, Any]) -> _Money | None:
+    currency = body.get("currency")
+    amounts = [body.get(key, 0) for key in ("amount", "amount_received", "amount_capturable")]
+    units = [value for value in amounts if whole(value, 0, _MAX_UNITS) is not None]
+    if not isinstance(currency, str) or len(units) < len(amounts):
+        return None
+    try:
+        amount, received, capturable = (from_provider(value, currency) for value in units)
+    except NotRepresentable:
+        return None
+    return _Money(amount, received, capturable, currency) if amount > 0 else None
+
+
+def _next_action(body: Mapping[str, Any]) -> RedirectToUrl | None:
+    """The page to send the payer to.
+
+    We always give a `return_url`, so that a card's challenge is a redirect and never the opaque
+    `use_stripe_sdk` (https://docs.stripe.com/payments/3d-secure/authentication-flow). What else
+    comes has nothing that we could show; nor has a link that is not a web page's.
+    """
+    redirect = mapping(mapping(body, "next_action"), "redirect_to_url")
+    url = text(redirect, "url")
+    if url is None or not url.startswith(("https://", "http://")):
+        return None
+    return RedirectToUrl(url, text(redirect, "return_url"))
+
+
+def _charged_card(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The card as charged: there when the call expanded `latest_charge`, absent in events."""
+    charge = mapping(body, "latest_charge")
+    return mapping(mapping(charge, "payment_method_details"), "card")
+
+
+def _card(body: Mapping[str, Any]) -> Card | None:
+    seen = _charged_card(body) or mapping(mapping(body, "payment_method"), "card")
+    if not seen:
+        return None
+    last4 = text(seen, "last4")
+    return Card(
+        brand=code(seen.get("brand")),
+        last4=last4 if last4 and _LAST4.fullmatch(last4) else None,
+        exp_month=whole(seen.get("exp_month"), 1, 12),
+        exp_year=whole(seen.get("exp_year"), 2000, 2200),
+    )

@@ -1,0 +1,24 @@
+"""The JSON bodies of the side door, typed.
+
+They must never default silently: an unknown member is refused.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+
+class FaultOrder(msgspec.Struct, forbid_unknown_fields=True):
+    on: str
+    kind: str
+    count: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)] | None = None
+    probability: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    seed: int | None = None
+    # A day outlasts every client; the clock of faults is real time.
+    seconds: Annotated[float, msgspec.Meta(ge=0, le=86_400)] | None = None
+    hold: Literal["before", "after"] = "before"
+
+
+class ClockOrder(msgspec.Struct, forbid_unknown_fields=True):
+    # Ten years: far past every timer, and every time still fits.
+    advance_seconds: Annotated[int, msgspec.Meta(ge=0, le=315_360_000)]

@@ -1,0 +1,1 @@
+"""Pages that the provider itself shows to the customer's browser."""

@@ -1,0 +1,1 @@
+"""Stripe's wire: forms in, JSON out, errors, keys, lists. It knows no payment."""

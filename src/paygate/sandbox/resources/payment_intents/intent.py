@@ -1,0 +1,179 @@
+"""The PaymentIntent itself: how it looks when new, what may be written on it, and its refusals.
+
+It must never talk to the network of cards: that is the attempt.
+"""
+
+from typing import Any
+
+import msgspec
+
+from paygate.sandbox.books import Books
+from paygate.sandbox.protocol.errors import StripeError
+from paygate.sandbox.protocol.parameters import merge_metadata
+from paygate.sandbox.resources.currencies import check_amount
+from paygate.sandbox.resources.payment_methods import from_reference
+from paygate.sandbox.store.objects import JsonObject, Record
+
+# An attempt may start, and the terms may change, only here.
+OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
+
+UNEXPECTED_STATE = "payment_intent_unexpected_state"
+
+_SECRET_LENGTH = 25
+
+
+def new_intent(books: Books, params: dict[str, Any]) -> Record:
+    intent_id = books.new_id("pi")
+    automatic = _automatic_payment_methods(params)
+    body: JsonObject = {
+        "id": intent_id,
+        "object": "payment_intent",
+        "amount": params["amount"],
+        "amount_capturable": 0,
+        "amount_details": {"tip": {}},
+        "amount_received": 0,
+        "application": None,
+        "application_fee_amount": None,
+        "automatic_payment_methods": automatic,
+        "canceled_at": None,
+        "cancellation_reason": None,
+        "capture_method": params.get("capture_method", "automatic_async"),
+        "client_secret": f"{intent_id}_secret_{books.token(_SECRET_LENGTH)}",
+        "confirmation_method": params.get("confirmation_method", "automatic"),
+        "created": books.now,
+        "currency": params["currency"],
+        "customer": None,
+        "customer_account": None,
+        "description": params.get("description"),
+        "excluded_payment_method_types": None,
+        "last_payment_error": None,
+        "latest_charge": None,
+        "livemode": False,
+        "metadata": merge_metadata({}, params.get("metadata")),
+        "next_action": None,
+        "on_behalf_of": None,
+        "payment_method": None,
+        "payment_method_configuration_details": None,
+        "payment_method_options": {"card": _card_options(params)},
+        "payment_method_types": params.get("payment_method_types", ["card"]),
+        "processing": None,
+        "receipt_email": params.get("receipt_email"),
+        "review": None,
+        "setup_future_usage": None,
+        "shipping": params.get("shipping"),
+        "statement_descriptor": params.get("statement_descriptor"),
+        "statement_descriptor_suffix": params.get("statement_descriptor_suffix"),
+        "status": "requires_payment_method",
+        "transfer_data": None,
+        "transfer_group": None,
+    }
+    record = Record(body)
+    if "payment_method" in params:
+        set_method(books, record, params["payment_method"])
+    return record
+
+
+def _automatic_payment_methods(params: dict[str, Any]) -> JsonObject | None:
+    """Without any word about methods, Stripe takes the dashboard's, redirects included."""
+    given: JsonObject | None = params.get("automatic_payment_methods")
+    if "payment_method_types" in params:
+        if given is not None and given["enabled"]:
+            raise StripeError(
+                "You may only specify one of these parameters: automatic_payment_methods, "
+                "payment_method_types."
+            )
+        return None
+    if given is not None and not given["enabled"]:
+        return None
+    return {"allow_redirects": (given or {}).get("allow_redirects", "always"), "enabled": True}
+
+
+def _card_options(params: dict[str, Any]) -> JsonObject:
+    given = params.get("payment_method_options", {}).get("card", {})
+    return {
+        "installments": None,
+        "mandate_options": None,
+        "network": None,
+        "request_three_d_secure": given.get("request_three_d_secure", "automatic"),
+    }
+
+
+def set_method(books: Books, intent: Record, reference: str) -> Record:
+    method = from_reference(books, reference, "payment_method")
+    intent.body["payment_method"] = method.id
+    intent.body["status"] = "requires_confirmation"
+    intent.body["next_action"] = None
+    intent.private.pop("challenge", None)
+    return method
+
+
+def apply_description(intent: Record, params: dict[str, Any]) -> None:
+    """What may be said about a payment while it is open: update and confirm both take it."""
+    body = intent.body
+    for name in ("capture_method", "payment_method_types", "receipt_email", "shipping"):
+        if name in params:
+            body[name] = params[name]
+    if "payment_method_types" in params:
+        body["automatic_payment_methods"] = None
+    if "payment_method_options" in params:
+        body["payment_method_options"] = {"card": _card_options(params)}
+
+
+def apply_notes(intent: Record, params: dict[str, Any]) -> None:
+    """What may be noted at any time."""
+    body = intent.body
+    if "metadata" in params:
+        body["metadata"] = merge_metadata(body["metadata"], params["metadata"])
+    for name in ("description", "statement_descriptor", "statement_descriptor_suffix"):
+        if name in params:
+            body[name] = params[name]
+
+
+def apply_terms(books: Books, intent: Record, params: dict[str, Any]) -> None:
+    body = intent.body
+    if "amount" in params or "currency" in params:
+        terms = body | params
+        check_amount(terms["amount"], terms["currency"])
+        body["amount"], body["currency"] = terms["amount"], terms["currency"]
+        if body["status"] == "requires_action":  # the challenge was for other terms
+            body["status"], body["next_action"] = "requires_confirmation", None
+            intent.private.pop("challenge", None)
+    if "payment_method" in params:
+        set_method(books, intent, params["payment_method"])
+
+
+def must_be_open(intent: Record, names: list[str]) -> None:
+    status = intent.body["status"]
+    if status not in OPEN:
+        raise StripeError(
+            f"This PaymentIntent's {names[0]} could not be updated because it has a status of "
+            f"{status}. You may only update the {names[0]} of a PaymentIntent with one of the "
+            f"following statuses: {', '.join(OPEN)}.",
+            code=UNEXPECTED_STATE,
+            payment_intent=quoted(intent),
+        )
+
+
+def unexpected_state(
+    intent: Record, verb: str, participle: str, statuses: tuple[str, ...]
+) -> StripeError:
+    return StripeError(
+        f"{verb} because it has a status of {intent.body['status']}. Only a PaymentIntent with "
+        f"one of the following statuses may be {participle}: {', '.join(statuses)}.",
+        code=UNEXPECTED_STATE,
+        payment_intent=quoted(intent),
+    )
+
+
+def missing_method(intent: Record | None = None) -> StripeError:
+    return StripeError(
+        "You cannot confirm this PaymentIntent because it's missing a payment method. You can "
+        "either update the PaymentIntent with a payment method and then confirm it again, or "
+        "confirm it again directly with a payment method or ConfirmationToken.",
+        code=UNEXPECTED_STATE,
+        payment_intent=quoted(intent) if intent is not None else None,
+    )
+
+
+def quoted(intent: Record) -> msgspec.Raw:
+    return msgspec.Raw(intent.encoded)

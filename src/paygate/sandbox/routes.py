@@ -1,0 +1,37 @@
+"""From a method and a path to the call it names.
+
+It must never read a body.
+"""
+
+from collections.abc import Iterable
+
+from paygate.sandbox.protocol.errors import unrecognized_url
+from paygate.sandbox.resources.endpoint import Endpoint
+
+_PREFIX = "/v1/"
+_HOLE = "{}"
+
+
+class Routes:
+    def __init__(self, endpoints: Iterable[Endpoint]) -> None:
+        self._fixed: dict[tuple[str, str], Endpoint] = {}
+        self._with_id: dict[tuple[str, str, str], Endpoint] = {}
+        for endpoint in endpoints:
+            before, hole, after = endpoint.path.partition(_HOLE)
+            if hole:
+                self._with_id[endpoint.method, before, after] = endpoint
+            else:
+                self._fixed[endpoint.method, before] = endpoint
+
+    def find(self, method: str, path: str) -> tuple[Endpoint, str]:
+        """The endpoint and the id in the path, empty where the path has none."""
+        rest = path.removeprefix(_PREFIX)
+        endpoint = self._fixed.get((method, rest))
+        if endpoint is not None:
+            return endpoint, ""
+        head, slash, tail = rest.partition("/")
+        target, more, verb = tail.partition("/")
+        endpoint = self._with_id.get((method, head + slash, more + verb))
+        if endpoint is None or not target:
+            raise unrecognized_url(method, path)
+        return endpoint, target

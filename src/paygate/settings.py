@@ -1,0 +1,205 @@
+"""Settings, parsed once and frozen: the environment over `paygate.toml` over the defaults.
+
+Every setting is one line of `_SETTINGS`. An unknown `PAYGATE_` name or a bad value stops the
+start with one clear line, which never repeats a secret.
+"""
+
+import tomllib
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+PREFIX: Final = "PAYGATE_"
+FILE: Final = "paygate.toml"
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the message names it and says what it takes."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What this process was told. Secrets are in it: it has no readable repr."""
+
+    data: Path
+    environment: Literal["development", "production"]
+    provider: Literal["stripe"]
+    max_amount: int
+    provider_timeout: timedelta
+    webhook_tolerance: timedelta
+    stripe_api_base: str
+    database_url: str | None = None
+    kek: str | None = None
+    stripe_api_key: str | None = None
+    stripe_webhook_secrets: tuple[str, ...] = ()
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+
+    def __repr__(self) -> str:
+        return f"Settings(environment={self.environment!r}, data={self.data!r})"
+
+    def require_list(self, name: str) -> tuple[str, ...]:
+        """Like `require`, for a list."""
+        self.require(name)
+        values = getattr(self, name)
+        assert isinstance(values, tuple)
+        return values
+
+    def require(self, name: str) -> str:
+        """A setting that this command cannot do without.
+
+        Raises:
+            SettingsError: it is not set.
+        """
+        value = getattr(self, name)
+        if not value:
+            raise SettingsError(
+                f"{PREFIX}{name.upper()} is not set (name a data directory of `paygate up` with"
+                " --data, or set it)"
+            )
+        return str(value)
+
+
+def _text(value: str) -> str:
+    if not value or not value.isprintable():
+        raise ValueError("a text without control characters")
+    return value
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value not in choices:
+            raise ValueError(" or ".join(choices))
+        return value
+
+    return parse
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if urlsplit(value).scheme not in schemes:
+            raise ValueError("a URL that starts with " + " or ".join(f"{s}:" for s in schemes))
+        return value
+
+    return parse
+
+
+def _duration(value: str) -> timedelta:
+    number, unit = value[:-1], value[-1:]
+    if not number.isascii() or not number.isdecimal() or unit not in _UNITS or not int(number):
+        raise ValueError("a duration such as 30s, 5m, 24h or 14d")
+    return timedelta(seconds=int(number) * _UNITS[unit])
+
+
+def _amount(value: str) -> int:
+    limit = 10**15  # far beyond any currency's use, far below what JSON keeps exact (2**53)
+    if not value.isascii() or not value.isdecimal() or not 1 <= int(value) <= limit:
+        raise ValueError(f"a whole number from 1 to {limit}")
+    return int(value)
+
+
+def _list(value: str) -> tuple[str, ...]:
+    items = tuple(_text(item.strip()) for item in value.split(","))
+    if not items:
+        raise ValueError("a comma-separated list")
+    return items
+
+
+def _path(value: str) -> Path:
+    return Path(_text(value)).expanduser()
+
+
+_SETTINGS: Final[Mapping[str, tuple[Callable[[str], Any], str | None]]] = {
+    "data": (_path, "data"),
+    "environment": (_one_of("development", "production"), "development"),
+    "database_url": (_url("postgresql", "postgres"), None),
+    "provider": (_one_of("stripe"), "stripe"),
+    "stripe_api_base": (_url("https", "http"), "https://api.stripe.com"),
+    "stripe_api_key": (_text, None),
+    "stripe_webhook_secrets": (_list, None),
+    "provider_timeout": (_duration, "30s"),
+    "webhook_tolerance": (_duration, "5m"),
+    "max_amount": (_amount, "99999999"),
+    "tls_cert": (_path, None),
+    "tls_key": (_path, None),
+    "kek": (_url("file"), None),
+}
+"""Name without prefix, in lower case: how it is parsed, and its default."""
+
+
+def load(environ: Mapping[str, str], *, data: Path | None = None) -> Settings:
+    """The settings of this process.
+
+    `data` (the command line's) wins over `PAYGATE_DATA`; its `paygate.toml`, or else the one in
+    the working directory, is read below the environment.
+
+    Raises:
+        SettingsError: an unknown name, a bad value, or an unreadable file.
+    """
+    named = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environ.items()
+        if name.startswith(PREFIX)
+    }
+    if data is not None:
+        named["data"] = str(data)
+    folder = Path(named.get("data", "data")).expanduser()
+    found = folder / FILE if (folder / FILE).exists() else Path(FILE)
+    values = _read(found) | named if found.exists() else named
+    parsed = {}
+    for name, text in values.items():
+        if name not in _SETTINGS:
+            raise SettingsError(f"{PREFIX}{name.upper()} is not a setting of this version")
+        parsed[name] = _parse(name, text)
+    for name, (parse, default) in _SETTINGS.items():
+        if name not in parsed and default is not None:
+            parsed[name] = parse(default)
+    settings = Settings(**parsed)
+    _check(settings)
+    return settings
+
+
+def write(path: Path, values: Mapping[str, str]) -> None:
+    """Write a `paygate.toml` that `load` reads, for this user alone."""
+    # A JSON string is a TOML basic string.
+    lines = [f"{name} = {msgspec.json.encode(value).decode()}\n" for name, value in values.items()]
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read as TOML: {type(error).__name__}") from None
+    return {
+        name: value if isinstance(value, str) else str(value) for name, value in content.items()
+    }
+
+
+def _parse(name: str, text: str) -> Any:
+    parse, _ = _SETTINGS[name]
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise SettingsError(f"{PREFIX}{name.upper()} must be {error}") from None
+
+
+def _check(settings: Settings) -> None:
+    """What no single value shows."""
+    if (settings.tls_cert is None) is not (settings.tls_key is None):
+        raise SettingsError("PAYGATE_TLS_CERT and PAYGATE_TLS_KEY go together")
+    if settings.environment == "development":
+        return
+    if (settings.stripe_api_key or "").startswith(("sk_test_", "rk_test_")):
+        raise SettingsError("production refuses a test key of the provider: PAYGATE_STRIPE_API_KEY")
+    if (settings.kek or "").startswith("file:"):
+        raise SettingsError("production refuses a key-encryption key in a file: PAYGATE_KEK")
+    if settings.stripe_api_base.startswith("http:"):
+        raise SettingsError("production refuses a provider without TLS: PAYGATE_STRIPE_API_BASE")

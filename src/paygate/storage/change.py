@@ -1,0 +1,77 @@
+"""What must become true, as a value: guards and rows together, and how it was answered."""
+
+from enum import StrEnum
+
+import msgspec
+
+from paygate.domain.api_key import ApiKey
+from paygate.domain.attempt import Attempt
+from paygate.domain.audit import AuditEntry
+from paygate.domain.events import Event
+from paygate.domain.idempotency import IdempotencyKey
+from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.provider_event import ProviderEvent
+from paygate.jobs.messages import Job
+
+Versioned = PaymentIntent | Attempt | IdempotencyKey | ProviderEvent | ApiKey
+Record = Versioned | Event | AuditEntry
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One commit. All of it becomes true, or nothing does.
+
+    `audit` is always there, and its id is the change's. A record in `advances` must stand one
+    version below in the database. Creating an idempotency key or a provider event is a claim:
+    an equal one that exists refuses the change. At most one claim a change, and at most one
+    record of a table in each of `creates` and `advances`.
+    """
+
+    audit: AuditEntry
+    creates: tuple[Versioned | Event, ...] = ()
+    advances: tuple[Versioned, ...] = ()
+    jobs: tuple[Job, ...] = ()
+
+
+class Reason(StrEnum):
+    """Why a change was refused."""
+
+    STALE = "stale"
+    """The record has moved on, or another transaction holds it just now: read again."""
+    CLAIMED = "claimed"
+    """It exists already."""
+    BUSY = "busy"
+    """Another transaction is claiming it just now: look it up, or wait."""
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """It is durable."""
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """Nothing of it was written."""
+
+    reason: Reason
+    table: str
+
+
+Verdict = Committed | Refused
+
+
+class StorageError(Exception):
+    """The database could not do it; nothing was written unless said otherwise."""
+
+
+class OutcomeUnknown(StorageError):
+    """The database has not answered. The change may still be written: look, never repeat."""
+
+
+class Overloaded(StorageError):
+    """The queue of changes is full: nothing was done, try again later."""
+
+
+class Unavailable(StorageError):
+    """The database refuses writes (read-only, no space, no memory): nothing was written."""
+
+
+class Impossible(StorageError):
+    """The schema refused this change alone: a bug of ours, or a hand in the database."""

@@ -1,0 +1,42 @@
+"""Connections: how one is made, and the pool that reads use."""
+
+import functools
+from typing import Final, TypeAlias
+
+import asyncpg
+
+from paygate.storage.committer import Connect, Connection
+
+READ_CONNECTIONS: Final = 4
+"""A read holds one for less than a millisecond; more of them only crowd the server."""
+CONNECT_TIMEOUT_SECONDS: Final = 5.0
+
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+
+def connector(dsn: str, *, name: str) -> Connect:
+    """A function that connects; `name` is what the server's own views show."""
+    return functools.partial(_connect, dsn, name)
+
+
+async def open_pool(dsn: str, *, name: str) -> Pool:
+    """The pool for reads. It connects when it is first used, so an outage does not stop a start."""
+    return await asyncpg.create_pool(
+        dsn,
+        min_size=0,
+        max_size=READ_CONNECTIONS,
+        timeout=CONNECT_TIMEOUT_SECONDS,
+        # Reads leave no state behind: the default reset would be a round trip for each of them.
+        reset=_leave_as_it_is,
+        server_settings={"application_name": name, "jit": "off"},
+    )
+
+
+async def _connect(dsn: str, name: str) -> Connection:
+    return await asyncpg.connect(
+        dsn, timeout=CONNECT_TIMEOUT_SECONDS, server_settings={"application_name": name}
+    )
+
+
+async def _leave_as_it_is(_: Connection) -> None:
+    return None

@@ -1,0 +1,76 @@
+"""The installation itself: its id, its mode, its keysets and its first merchant.
+
+Made once, by the first migration's run, under the migrations' lock; read at every start.
+"""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from paygate.storage.committer import Connect
+from paygate.storage.migrate import MIGRATION_LOCK, MigrationError
+from paygate.storage.reader import QUERIES
+
+DEFAULT_MERCHANT = "default"
+
+
+class Installation(msgspec.Struct, frozen=True):
+    """One provider account, in one mode, and what its keysets look like wrapped."""
+
+    id: str
+    livemode: bool
+    keysets: Mapping[str, bytes]
+
+
+async def install(
+    connect: Connect,
+    *,
+    installation_id: str,
+    livemode: bool,
+    keysets: Callable[[str], Mapping[str, bytes]],
+) -> Installation:
+    """The installation in this database, made now if there is none.
+
+    `keysets` makes the wrapped keysets for an installation id.
+
+    Raises:
+        MigrationError: the database belongs to the other mode.
+    """
+    connection = await connect()
+    try:
+        async with connection.transaction():
+            await connection.fetchval("SELECT pg_advisory_xact_lock($1)", MIGRATION_LOCK)
+            if await connection.fetchrow(QUERIES["installation"]) is None:
+                await connection.execute(QUERIES["install"], installation_id, livemode)
+                await connection.execute(QUERIES["add_merchant"], DEFAULT_MERCHANT)
+                await connection.executemany(
+                    QUERIES["add_keyset"], list(keysets(installation_id).items())
+                )
+    finally:
+        await connection.close()
+    return await read_installation(connect, livemode=livemode)
+
+
+async def read_installation(connect: Connect, *, livemode: bool) -> Installation:
+    """The installation in this database.
+
+    Raises:
+        MigrationError: it was never migrated, or it belongs to the other mode.
+    """
+    connection = await connect()
+    try:
+        if await connection.fetchval("SELECT to_regclass('installation') IS NULL"):
+            raise MigrationError("the database has no tables yet: run `paygate migrate`")
+        row = await connection.fetchrow(QUERIES["installation"])
+        keysets = await connection.fetch(QUERIES["keysets"])
+    finally:
+        await connection.close()
+    if row is None:
+        raise MigrationError("the database has no installation yet: run `paygate migrate`")
+    if row["livemode"] != livemode:
+        mode = {True: "live", False: "test"}
+        raise MigrationError(
+            f"this database holds {mode[row['livemode']]} payments and the provider's key is a"
+            f" {mode[livemode]} key: use another database for the other mode"
+        )
+    return Installation(row["id"], row["livemode"], {k["purpose"]: k["wrapped"] for k in keysets})

@@ -1,0 +1,17 @@
+-- name: installation
+SELECT id, livemode FROM installation
+
+-- name: install
+INSERT INTO installation (id, livemode) VALUES ($1, $2) ON CONFLICT DO NOTHING
+
+-- name: keysets
+SELECT purpose, wrapped FROM keyset
+
+-- name: add_keyset
+INSERT INTO keyset (purpose, wrapped) VALUES ($1, $2) ON CONFLICT DO NOTHING
+
+-- name: add_merchant
+INSERT INTO merchant (id) VALUES ($1) ON CONFLICT DO NOTHING
+
+-- name: ready
+SELECT 1

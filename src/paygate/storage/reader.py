@@ -1,0 +1,71 @@
+"""What flows read: a typed function for every named block of `queries/`."""
+
+import re
+from importlib.resources import files
+from typing import Final, TypeVar
+
+import asyncpg
+import msgspec
+
+from paygate.domain.api_key import ApiKey
+from paygate.domain.attempt import Attempt
+from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.provider_event import ProviderEvent
+from paygate.storage.database import Pool
+from paygate.storage.records import Records
+from paygate.telemetry import timing
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+_NAMED: Final = re.compile(r"^-- name: (\w+)\n(.*?)(?=^-- name: |\Z)", re.MULTILINE | re.DOTALL)
+
+
+def load_queries() -> dict[str, str]:
+    """Every block of every file in `queries/`, by name."""
+    blocks: dict[str, str] = {}
+    for entry in sorted((files("paygate.storage") / "queries").iterdir(), key=lambda e: e.name):
+        if not entry.name.endswith(".sql"):
+            continue
+        for name, sql in _NAMED.findall(entry.read_text(encoding="utf-8")):
+            assert name not in blocks, f"two queries are called {name}"
+            blocks[name] = sql.strip()
+    return blocks
+
+
+QUERIES: Final = load_queries()
+
+
+class Reader:
+    """Opens what it reads. Raises `SealError` or `Tampered` when a row is not as we left it."""
+
+    def __init__(self, pool: Pool, records: Records) -> None:
+        self._pool = pool
+        self._records = records
+
+    async def payment_intent(self, merchant: str, intent_id: str) -> PaymentIntent | None:
+        """The intent, or None when this merchant has none of that id."""
+        return await self._one(PaymentIntent, "payment_intent", merchant, intent_id)
+
+    async def attempt(self, merchant: str, attempt_id: str) -> Attempt | None:
+        """The attempt, or None."""
+        return await self._one(Attempt, "attempt", merchant, attempt_id)
+
+    async def provider_event(self, merchant: str, event_id: str) -> ProviderEvent | None:
+        """The provider event, or None."""
+        return await self._one(ProviderEvent, "provider_event", merchant, event_id)
+
+    async def api_key(self, key_id: str) -> ApiKey | None:
+        """The key with this id, whoever's it is, or None."""
+        return await self._one(ApiKey, "api_key", key_id)
+
+    async def ready(self) -> None:
+        """Raises when the database does not answer."""
+        await self._pool.fetchval(QUERIES["ready"])
+
+    async def _one(self, record: type[R], query: str, *arguments: str) -> R | None:
+        with timing.spent(timing.Part.DATABASE):
+            row = await self._pool.fetchrow(QUERIES[query], *arguments)
+        return None if row is None else self._open(record, row)
+
+    def _open(self, record: type[R], row: asyncpg.Record) -> R:
+        return self._records.open(record, tuple(row))

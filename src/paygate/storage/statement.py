@@ -1,0 +1,183 @@
+"""One SQL statement for a whole batch of changes, the guards decided inside it.
+
+Order matters: compare-and-set guards lock first (sorted, skipping what is held elsewhere),
+claims are inserted after, and only changes that hold every guard write their rows. So no
+change is ever half held, and no client round trip stands inside a transaction.
+
+Only names from `tables` reach the text; every value is a parameter.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from paygate.storage.tables import Table
+
+
+class Mode(Enum):
+    """How a section writes its table."""
+
+    ADVANCE = "advance"
+    """Compare-and-set: the row must stand one version below."""
+    CLAIM = "claim"
+    """An insert that a row with the same claim refuses."""
+    INSERT = "insert"
+    ENQUEUE = "enqueue"
+    """Jobs, in the queue's own table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A table and how a batch writes it. At most one row a change."""
+
+    table: Table
+    mode: Mode
+
+    @property
+    def guards(self) -> bool:
+        """Whether it can refuse a change."""
+        return self.mode in (Mode.ADVANCE, Mode.CLAIM)
+
+
+STALE: Final = 0
+CLAIMED: Final = 1
+BUSY: Final = 2
+VERDICTS_PER_SECTION: Final = 3
+"""`why` is 3 x the section's place + one of the above; a row with -1 is held."""
+
+CLAIM_LOCK_SEED: Final = 7
+"""Sets claim locks apart from other users of 64-bit advisory locks."""
+
+
+class _Text:
+    """Collects the parts of the statement and numbers its parameters."""
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self.parameters = 2  # $1 ords, $2 needs
+
+    def rows(self, place: int, table: Table) -> None:
+        """The section's rows as a relation: `ord` and the table's columns."""
+        names = ("ord", *table.names)
+        types = ("int4", *(kind for _, kind in table.columns))
+        first = self.parameters + 1
+        arrays = ", ".join(f"${first + i}::{kind}[]" for i, kind in enumerate(types))
+        self.parameters += len(types)
+        self.parts.append(
+            f"row_{place} AS MATERIALIZED (SELECT * FROM unnest({arrays}) AS c({', '.join(names)}))"
+        )
+
+    def add(self, part: str) -> None:
+        self.parts.append(part)
+
+
+def _lock(text: _Text, place: int, table: Table) -> None:
+    text.add(
+        f"locked_{place} AS MATERIALIZED (SELECT c.ord, c.merchant, c.id FROM row_{place} c"
+        f" JOIN {table.name} t ON t.merchant = c.merchant AND t.id = c.id"
+        " WHERE t.version = c.version - 1 ORDER BY t.merchant, t.id"
+        " FOR NO KEY UPDATE OF t SKIP LOCKED)"
+    )
+    # Twins in one batch both locked the row: the first one has it.
+    text.add(
+        f"won_{place} AS MATERIALIZED (SELECT DISTINCT ON (merchant, id) ord"
+        f" FROM locked_{place} ORDER BY merchant, id, ord)"
+    )
+
+
+def _claim(text: _Text, place: int, table: Table) -> None:
+    key = ", ".join(table.claimed_by)
+    columns = ", ".join(table.names)
+    text.add(
+        f"tried_{place} AS MATERIALIZED (SELECT k.*, pg_try_advisory_xact_lock(hashtextextended("
+        f"concat_ws(chr(31), '{table.name}', {key}), {CLAIM_LOCK_SEED})) AS mine FROM"
+        f" (SELECT DISTINCT ON ({key}) * FROM row_{place}"
+        f" WHERE ord IN (SELECT ord FROM passed) ORDER BY {key}, ord) k)"
+    )
+    text.add(
+        f"new_{place} AS (INSERT INTO {table.name} ({columns}) SELECT {columns}"
+        f" FROM tried_{place} WHERE mine ORDER BY {key}"
+        f" ON CONFLICT ({key}) DO NOTHING RETURNING merchant, id)"
+    )
+    text.add(
+        f"won_{place} AS MATERIALIZED (SELECT t.ord FROM tried_{place} t"
+        f" JOIN new_{place} USING (merchant, id))"
+    )
+
+
+def _write(text: _Text, place: int, section: Section) -> None:
+    table = section.table
+    held = f"FROM row_{place} c JOIN held USING (ord)"
+    columns = ", ".join(table.names)
+    if section.mode is Mode.ADVANCE:
+        changed = [name for name in table.names if name not in ("merchant", "id")]
+        sets = ", ".join(f"{name} = c.{name}" for name in changed)
+        text.add(
+            f"written_{place} AS (UPDATE {table.name} t SET {sets} {held}"
+            " WHERE t.merchant = c.merchant AND t.id = c.id AND t.version = c.version - 1)"
+        )
+    elif section.mode is Mode.INSERT:
+        text.add(
+            f"written_{place} AS (INSERT INTO {table.name} ({columns}) SELECT {columns} {held})"
+        )
+    elif section.mode is Mode.ENQUEUE:
+        # What the queue's own enqueue does, in our statement; its log of queued jobs is left out.
+        text.add(
+            f"written_{place} AS (INSERT INTO {table.name}"
+            " (priority, entrypoint, payload, execute_after, status)"
+            f" SELECT 0, c.entrypoint, c.payload, now() + c.delay, 'queued' {held})"
+        )
+
+
+def _stale_case(place: int) -> str:
+    return (
+        f"WHEN needs & {1 << place} <> 0 AND ord NOT IN (SELECT ord FROM won_{place})"
+        f" THEN {VERDICTS_PER_SECTION * place + STALE}"
+    )
+
+
+def _claim_case(place: int, table: Table) -> str:
+    """Busy for every change of the batch with that claim, not only for the one that tried: the
+    other transaction may yet roll back, so nobody may be told that the claimed thing exists.
+    """
+    key = ", ".join(table.claimed_by)
+    busy, claimed = (VERDICTS_PER_SECTION * place + kind for kind in (BUSY, CLAIMED))
+    return (
+        f"WHEN needs & {1 << place} <> 0 AND ord NOT IN (SELECT ord FROM won_{place})"
+        f" THEN CASE WHEN ord IN (SELECT r.ord FROM row_{place} r JOIN tried_{place} t"
+        f" USING ({key}) WHERE NOT t.mine) THEN {busy} ELSE {claimed} END"
+    )
+
+
+def build(sections: Sequence[Section]) -> str:
+    """The statement for a batch that has exactly these sections, in this order.
+
+    Parameters: `ords int4[]` and `needs int4[]` of the changes (bit i: section i guards it),
+    then for each section `ord int4[]` and an array per column. It returns `(ord, why)` of the
+    refused changes alone.
+    """
+    text = _Text()
+    text.add(
+        "change AS MATERIALIZED (SELECT * FROM unnest($1::int4[], $2::int4[]) AS c(ord, needs))"
+    )
+    for place, section in enumerate(sections):
+        text.rows(place, section.table)
+    advances = [p for p, s in enumerate(sections) if s.mode is Mode.ADVANCE]
+    claims = [p for p, s in enumerate(sections) if s.mode is Mode.CLAIM]
+    for place in advances:
+        _lock(text, place, sections[place].table)
+    passed = " AND ".join(
+        f"(needs & {1 << p} = 0 OR ord IN (SELECT ord FROM won_{p}))" for p in advances
+    )
+    text.add(f"passed AS MATERIALIZED (SELECT ord FROM change WHERE {passed or 'true'})")
+    for place in claims:
+        _claim(text, place, sections[place].table)
+    cases = [_stale_case(p) for p in advances]
+    cases += [_claim_case(p, sections[p].table) for p in claims]
+    why = f"CASE {' '.join(cases)} ELSE -1 END" if cases else "-1"
+    text.add(f"verdict AS MATERIALIZED (SELECT ord, {why} AS why FROM change)")
+    text.add("held AS MATERIALIZED (SELECT ord FROM verdict WHERE why < 0)")
+    for place, section in enumerate(sections):
+        _write(text, place, section)
+    return f"WITH {', '.join(text.parts)} SELECT ord, why FROM verdict WHERE why >= 0"

@@ -1,0 +1,90 @@
+"""The tables that a change may write, as data: the committer's SQL is generated from this.
+
+The columns here are those in clear, and `sealed`; 0001_house.sql says the rest.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """`columns` name to SQL type, in the order of a row; `merchant` and `id` come first."""
+
+    name: str
+    columns: tuple[tuple[str, str], ...]
+    claimed_by: tuple[str, ...] = ()
+    """The unique columns whose conflict refuses a creation, instead of being a fault."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns' names, in order."""
+        return tuple(name for name, _ in self.columns)
+
+
+_KEY: Final = (("merchant", "text"), ("id", "text"))
+_VERSIONED: Final = (*_KEY, ("version", "int4"))
+_SEALED: Final = (("sealed", "bytea"),)
+
+PAYMENT_INTENT: Final = Table(
+    "payment_intent",
+    (
+        *_VERSIONED,
+        ("status", "text"),
+        ("created_at", "timestamptz"),
+        ("updated_at", "timestamptz"),
+        *_SEALED,
+    ),
+)
+ATTEMPT: Final = Table(
+    "attempt",
+    (
+        *_VERSIONED,
+        ("intent", "text"),
+        ("number", "int4"),
+        ("operation", "text"),
+        ("state", "text"),
+        ("first_sent_at", "timestamptz"),
+        ("updated_at", "timestamptz"),
+        *_SEALED,
+    ),
+)
+IDEMPOTENCY_KEY: Final = Table(
+    "idempotency_key",
+    (
+        *_VERSIONED,
+        ("state", "text"),
+        ("created_at", "timestamptz"),
+        ("updated_at", "timestamptz"),
+        *_SEALED,
+    ),
+    claimed_by=("merchant", "id"),
+)
+PROVIDER_EVENT: Final = Table(
+    "provider_event",
+    (
+        *_VERSIONED,
+        ("status", "text"),
+        ("reference_index", "bytea"),
+        ("received_at", "timestamptz"),
+        ("updated_at", "timestamptz"),
+        *_SEALED,
+    ),
+    claimed_by=("merchant", "reference_index"),
+)
+API_KEY: Final = Table(
+    "api_key",
+    (
+        *_VERSIONED,
+        ("secret_hash", "bytea"),
+        ("expires_at", "timestamptz"),
+        ("revoked_at", "timestamptz"),
+        ("created_at", "timestamptz"),
+        ("updated_at", "timestamptz"),
+        *_SEALED,
+    ),
+)
+EVENT: Final = Table(
+    "event", (*_KEY, ("object_id", "text"), ("created_at", "timestamptz"), *_SEALED)
+)
+AUDIT_ENTRY: Final = Table("audit_entry", (*_KEY, ("at", "timestamptz"), *_SEALED))

@@ -1,0 +1,80 @@
+"""Structured logs to standard error, one JSON object a line, with keys from one list.
+
+A key that is not declared here is dropped and named, so that nothing reaches a log by
+accident. Free text from requests and providers is never a value; an exception is logged as
+its type and its frames, because its words may quote data.
+"""
+
+import logging
+import sys
+import traceback
+from collections.abc import MutableMapping
+from typing import Any, Final
+
+import structlog
+
+KEYS: Final = frozenset(
+    {
+        "event",
+        "level",
+        "timestamp",
+        "action",
+        "attempt",
+        "code",
+        "exception",
+        "frames",
+        "intent",
+        "job",
+        "port",
+        "process",
+        "provider_event",
+        "reason",
+        "request_id",
+        "route",
+        "status",
+        "undeclared",
+    }
+)
+
+
+def configure() -> None:
+    """Set up logging for this process. Libraries' own warnings come the same way."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _exception,
+            _declared_only,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(
+        level=logging.ERROR, stream=sys.stderr, format="%(levelname)s %(name)s:%(lineno)d"
+    )
+
+
+def logger() -> Any:
+    """The logger of the house."""
+    return structlog.get_logger()
+
+
+def _exception(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    error = entry.pop("error", None)
+    if isinstance(error, BaseException):
+        entry["exception"] = type(error).__qualname__
+        entry["frames"] = [
+            f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
+        ]
+    return entry
+
+
+def _declared_only(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    undeclared = sorted(set(entry) - KEYS)
+    for key in undeclared:
+        del entry[key]
+    if undeclared:
+        entry["undeclared"] = undeclared
+    return entry

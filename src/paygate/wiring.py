@@ -1,0 +1,108 @@
+"""Settings to the assembled parts. Nothing else builds the house."""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from paygate.crypto.blind_index import BlindIndex
+from paygate.crypto.credentials import CredentialHasher
+from paygate.crypto.keyring import generate_keyring, load_keyring
+from paygate.crypto.kms import open_kms
+from paygate.crypto.seal import Sealer
+from paygate.crypto.secret import Secret
+from paygate.domain.ids import RANDOM_BYTES, make_id
+from paygate.flows.context import Context, Policy
+from paygate.providers.stripe.adapter import StripeProvider, StripeSettings, livemode_of
+from paygate.settings import Settings, SettingsError
+from paygate.storage.committer import Committer, Connect
+from paygate.storage.database import connector, open_pool
+from paygate.storage.door import Door
+from paygate.storage.installation import Installation, install, read_installation
+from paygate.storage.migrate import migrate
+from paygate.storage.reader import Reader
+from paygate.storage.records import Records
+
+
+def now() -> datetime:
+    """The world's clock."""
+    return datetime.now(UTC)
+
+
+def connect(settings: Settings, *, name: str) -> Connect:
+    """How this process connects to its database."""
+    return connector(settings.require("database_url"), name=f"paygate {name}")
+
+
+async def prepare_database(settings: Settings) -> list[str]:
+    """Migrate, and make the installation if there is none. Returns the migrations applied."""
+    dial = connect(settings, name="migrate")
+    applied = await migrate(dial)
+    kms = open_kms(settings.require("kek"))
+    await install(
+        dial,
+        installation_id=make_id("in_", int(now().timestamp() * 1000), _random(RANDOM_BYTES)),
+        livemode=_livemode(settings),
+        keysets=lambda installation: generate_keyring(kms, installation),
+    )
+    return applied
+
+
+@asynccontextmanager
+async def open_context(settings: Settings, *, name: str) -> AsyncIterator[Context]:
+    """The parts of one process, for as long as it needs them."""
+    dial = connect(settings, name=name)
+    installation = await read_installation(dial, livemode=_livemode(settings))
+    keyring = load_keyring(open_kms(settings.require("kek")), installation.id, installation.keysets)
+    provider = _provider(settings, installation)
+    records = Records(Sealer(keyring), BlindIndex(keyring))
+    committer = Committer(dial)
+    pool = await open_pool(settings.require("database_url"), name=f"paygate {name}")
+    await committer.open()
+    try:
+        yield Context(
+            door=Door(records, committer),
+            read=Reader(pool, records),
+            provider=provider,
+            hasher=CredentialHasher(keyring),
+            policy=Policy(
+                max_amount=settings.max_amount,
+                provider_timeout_seconds=settings.provider_timeout.total_seconds(),
+            ),
+            installation=installation.id,
+            now=now,
+            random_bytes=_random,
+        )
+    finally:
+        await committer.close()
+        await pool.close()
+        await provider.close()
+
+
+def _livemode(settings: Settings) -> bool:
+    """The mode is the provider key's."""
+    try:
+        return livemode_of(Secret(settings.require("stripe_api_key")))
+    except ValueError as error:
+        raise SettingsError(f"PAYGATE_STRIPE_API_KEY: {error}") from None
+
+
+def _provider(settings: Settings, installation: Installation) -> StripeProvider:
+    try:
+        return StripeProvider(
+            StripeSettings(
+                api_base=settings.stripe_api_base,
+                api_key=Secret(settings.require("stripe_api_key")),
+                webhook_secrets=tuple(
+                    Secret(text) for text in settings.require_list("stripe_webhook_secrets")
+                ),
+                installation=installation.id,
+                webhook_tolerance_seconds=int(settings.webhook_tolerance.total_seconds()),
+            )
+        )
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+
+
+def _random(size: int) -> bytes:
+    return secrets.token_bytes(size)

@@ -1,0 +1,1 @@
+"""The process that does what was put off: jobs, and what is scheduled."""

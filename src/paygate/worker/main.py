@@ -1,0 +1,53 @@
+"""Runs the queue's jobs until it is told to stop."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+from paygate.flows.apply_provider_event import apply_provider_event
+from paygate.flows.context import Context
+from paygate.jobs.messages import ApplyProviderEvent, Message
+from paygate.jobs.queue import Handler, Queue
+from paygate.storage.committer import Connect
+from paygate.telemetry import log
+
+RECONNECT_SECONDS: Final = 1.0
+"""How long to wait for a database that went away before the queue is opened again."""
+
+
+async def work(ctx: Context, connect: Connect, stop: asyncio.Event) -> None:
+    """Run jobs until `stop` is set. An outage of the database is waited out."""
+
+    async def apply(message: ApplyProviderEvent) -> None:
+        await apply_provider_event(ctx, message)
+
+    while not stop.is_set():
+        try:
+            await _run_queue(connect, {ApplyProviderEvent: apply}, stop)
+        except Exception as error:  # noqa: BLE001 -- whatever it was, jobs must go on
+            log.logger().error("queue_lost", error=error)
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+
+async def _run_queue(
+    connect: Connect, handlers: Mapping[type[Message], Handler], stop: asyncio.Event
+) -> None:
+    connection = await connect()
+    try:
+        queue = Queue(connection, handlers, _report)
+        stopping = asyncio.create_task(_stop_when(stop, queue))
+        try:
+            await queue.run()
+        finally:
+            stopping.cancel()
+    finally:
+        connection.terminate()
+
+
+async def _stop_when(stop: asyncio.Event, queue: Queue) -> None:
+    await stop.wait()
+    queue.stop()
+
+
+def _report(job: str, error: BaseException) -> None:
+    log.logger().error("job_failed", job=job, error=error)

@@ -1,0 +1,64 @@
+"""The document and the server are made from one list; here they are held to each other."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from paygate.api.errors import STATUS
+from paygate.api.openapi import document
+from paygate.api.routes import ENDPOINTS
+from paygate.domain.access import MATRIX, Role
+from paygate.domain.errors import CATALOGUE, ErrorCode
+from tests.gateway import Gateway
+
+
+async def test_the_served_document_is_this_one(gateway: Gateway) -> None:
+    answer = await gateway.call("GET", "/openapi.json", key=None)
+    assert answer.status == 200
+    assert answer.json == msgspec.json.decode(msgspec.json.encode(document()))
+
+
+def test_every_reference_resolves() -> None:
+    made = document()
+
+    def walk(node: Any) -> None:
+        if isinstance(node, dict):
+            if "$ref" in node:
+                name = node["$ref"].removeprefix("#/components/schemas/")
+                assert name in made["components"]["schemas"]
+            for value in node.values():
+                walk(value)
+        elif isinstance(node, list):
+            for value in node:
+                walk(value)
+
+    walk(made)
+    assert set(made["paths"]) == {e.path for e in ENDPOINTS}
+
+
+async def test_the_docs_page_names_every_code_and_route(gateway: Gateway) -> None:
+    answer = await gateway.call("GET", "/docs", key=None)
+    text = answer.body.decode()
+    assert all(f'id="{code}"' in text for code in CATALOGUE)
+    assert all(endpoint.path in text for endpoint in ENDPOINTS)
+    assert "<script" not in text
+
+
+def test_every_code_is_catalogued_and_has_a_status() -> None:
+    assert set(CATALOGUE) == set(ErrorCode) == set(STATUS)
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda e: f"{e.method} {e.path}")
+async def test_no_route_is_open_by_accident(gateway: Gateway, endpoint: Any) -> None:
+    """Without a key only the probes and the signed door answer, and the door asks for more."""
+    path = endpoint.path.replace("{id}", "pi_" + "0" * 26)
+    answer = await gateway.call(endpoint.method, path, {}, key=None)
+    if endpoint.action is None:
+        assert endpoint.path in {"/healthz", "/readyz"}
+        assert answer.status == 200
+    elif endpoint.raw:
+        assert (answer.status, answer.code) == (400, "signature_invalid")
+    else:
+        assert (answer.status, answer.code) == (401, "api_key_missing")
+        assert Role.ADMIN in MATRIX[endpoint.action]

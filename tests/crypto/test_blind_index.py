@@ -1,0 +1,104 @@
+"""Blind indexes: equal for equal values in one place, and different everywhere else."""
+
+import hashlib
+import hmac
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paygate.crypto.blind_index import INDEX_BYTES, BlindIndex, BlindIndexError
+from paygate.crypto.encoding import length_prefixed
+from paygate.crypto.keyring import Keyring, Purpose, add_key, disable_key, load_keyring, promote_key
+from paygate.crypto.kms import FileKms
+
+TEXT = st.text(alphabet=st.sampled_from("a1:_"), max_size=4)
+TRIPLES = st.tuples(TEXT, TEXT, TEXT)
+
+
+@pytest.fixture(scope="session")
+def index(keyring: Keyring) -> BlindIndex:
+    return BlindIndex(keyring)
+
+
+@given(TRIPLES, TRIPLES)
+def test_equal_if_and_only_if_all_is_equal(
+    index: BlindIndex, left: tuple[str, str, str], right: tuple[str, str, str]
+) -> None:
+    assert (index.of(*left) == index.of(*right)) == (left == right)
+
+
+def test_it_is_hmac_sha256_cut_to_16_bytes(
+    known_keyring: Keyring, index_key: bytes, installation: str
+) -> None:
+    data = length_prefixed("paygate.index.1", installation, "default", "customers.email", "a@b.c")
+    expected = hmac.new(index_key, data, hashlib.sha256).digest()[:INDEX_BYTES]
+    assert BlindIndex(known_keyring).of("default", "customers.email", "a@b.c") == expected
+
+
+def test_an_index_made_long_ago_is_found(known_keyring: Keyring) -> None:
+    made = BlindIndex(known_keyring)
+    assert (
+        made.of("default", "intents.reference", "order-1").hex()
+        == "10e72d16eb6487797bc863061b06a4ac"
+    )
+    assert made.fingerprint(b"order-1").hex() == "79a2a6f46ab28507c8ba566ac065e675"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("José", "Jose\u0301"), ("\u212b", "\u00c5"), ("한", "\u1112\u1161\u11ab")]
+)
+def test_one_name_in_two_spellings_is_one_value(index: BlindIndex, one: str, other: str) -> None:
+    assert one != other
+    assert index.of("default", "customers.name", one) == index.of(
+        "default", "customers.name", other
+    )
+
+
+def test_what_only_looks_alike_stays_apart(index: BlindIndex) -> None:
+    values = ["a", "A", " a", "a ", "\uff41", "\u0430", ""]
+    assert len({index.of("default", "customers.name", value) for value in values}) == len(values)
+
+
+def test_half_a_surrogate_pair_is_refused_and_not_repeated(index: BlindIndex) -> None:
+    with pytest.raises(BlindIndexError) as caught:
+        index.of("default", "customers.name", "Ana \ud800")
+    assert "Ana" not in repr(caught.value)
+
+
+def test_another_installation_with_the_same_keys_indexes_differently(keyring: Keyring) -> None:
+    copy = BlindIndex(replace(keyring, installation="inst_copy"))
+    assert copy.of("m", "c", "v") != BlindIndex(keyring).of("m", "c", "v")
+    assert copy.fingerprint(b"v") != BlindIndex(keyring).fingerprint(b"v")
+
+
+@given(left=st.binary(max_size=40), right=st.binary(max_size=40))
+def test_fingerprints_tell_inputs_apart(index: BlindIndex, left: bytes, right: bytes) -> None:
+    assert len(index.fingerprint(left)) == INDEX_BYTES
+    assert (index.fingerprint(left) == index.fingerprint(right)) == (left == right)
+
+
+def test_a_fingerprint_is_never_an_index(index: BlindIndex, installation: str) -> None:
+    head = length_prefixed("paygate.index.1", installation)
+    assert index.fingerprint(head + b"1:m1:c1:v") != index.of("m", "c", "v")
+    assert index.fingerprint(b"1:m1:c1:v") != index.of("m", "c", "v")
+
+
+def test_rotation_writes_with_the_new_key_and_looks_up_with_both(
+    kms: FileKms, installation: str, wrapped: dict[str, bytes], index: BlindIndex
+) -> None:
+    old_id = load_keyring(kms, installation, wrapped).keys[Purpose.INDEX][0].key_id
+    keyset, new_id = add_key(kms, installation, Purpose.INDEX, wrapped["index"])
+    keyset = promote_key(kms, installation, Purpose.INDEX, keyset, new_id)
+    rotating = BlindIndex(load_keyring(kms, installation, {**wrapped, "index": keyset}))
+    assert rotating.of("m", "c", "v") != index.of("m", "c", "v")
+    assert rotating.candidates("m", "c", "v") == (
+        rotating.of("m", "c", "v"),
+        index.of("m", "c", "v"),
+    )
+    assert rotating.fingerprints(b"v") == (rotating.fingerprint(b"v"), index.fingerprint(b"v"))
+
+    keyset = disable_key(kms, installation, Purpose.INDEX, keyset, old_id)
+    rotated = BlindIndex(load_keyring(kms, installation, {**wrapped, "index": keyset}))
+    assert rotated.candidates("m", "c", "v") == (rotating.of("m", "c", "v"),)

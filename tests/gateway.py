@@ -1,0 +1,152 @@
+"""A whole gateway as real processes, and a client that talks to it as a merchant would."""
+
+import asyncio
+import io
+import json
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiohttp
+
+START_SECONDS = 60.0
+
+
+class Answer(NamedTuple):
+    """An HTTP answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> dict[str, Any]:
+        return dict(json.loads(self.body))
+
+    @property
+    def code(self) -> str:
+        """The error's stable code."""
+        return str(self.json["error"]["code"])
+
+
+class Gateway:
+    """A running `paygate up`, as its ready file describes it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], ready: dict[str, Any], log: Path) -> None:
+        self.process = process
+        self.ready = ready
+        self.log = log
+        self._session: aiohttp.ClientSession | None = None
+
+    @classmethod
+    def start(cls, folder: Path, *options: str) -> "Gateway":
+        """Start one in `folder` and wait until it is ready."""
+        folder.mkdir(exist_ok=True)
+        ready_file, log = folder / "ready.json", folder / "up.log"
+        ready_file.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "paygate.cli", "up", "--data", str(folder / "data")]
+        command += ["--port", "0", "--sandbox-port", "0", "--ready-file", str(ready_file), *options]
+        with log.open("ab") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=output)
+        end = time.monotonic() + START_SECONDS
+        while not ready_file.exists():
+            if process.poll() is not None or time.monotonic() > end:
+                process.kill()
+                raise AssertionError(f"paygate up did not start:\n{log.read_text()}")
+            time.sleep(0.05)
+        return cls(process, json.loads(ready_file.read_text()), log)
+
+    def stop(self) -> int:
+        """Stop it as Ctrl-C would; returns its exit status."""
+        self.process.terminate()
+        return self.process.wait(timeout=60)
+
+    async def open(self) -> None:
+        """Open the client's connections, in the running loop."""
+        context = ssl.create_default_context(cafile=self.ready["ca_file"])
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=context, limit=0), auto_decompress=False
+        )
+
+    async def close(self) -> None:
+        """Close them."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = "",
+        raw: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """One call. `key` "" is the admin's, None is none; `raw` is sent as it stands."""
+        assert self._session is not None
+        sent = {"Content-Type": "application/json"} | dict(headers or {})
+        if key is not None and "Authorization" not in sent:
+            sent["Authorization"] = f"Bearer {key or self.ready['secret_key']}"
+        data = raw if raw is not None else None if body is None else json.dumps(body).encode()
+        async with self._session.request(
+            method,
+            self.ready["api_url"] + path,
+            data=None if data is None else io.BytesIO(data),
+            headers=sent,
+        ) as response:
+            return Answer(response.status, response.headers.copy(), await response.read())
+
+    async def sandbox(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """One call of the simulator."""
+        assert self._session is not None
+        headers = {"Authorization": f"Bearer {self.ready['sandbox_secret_key']}"}
+        async with self._session.request(
+            method, self.ready["sandbox_url"] + path, json=body, headers=headers
+        ) as response:
+            answer = await response.json()
+            assert response.ok, answer
+            return dict(answer)
+
+    async def create(
+        self, amount: int = 1999, currency: str = "eur", **more: Any
+    ) -> dict[str, Any]:
+        """A new payment intent."""
+        answer = await self.call(
+            "POST", "/payment-intents", {"amount": amount, "currency": currency, **more}
+        )
+        assert answer.status == 201, answer
+        return answer.json
+
+    async def confirm(self, intent: str, token: str = "pm_card_visa", **more: Any) -> Answer:
+        """Confirm an intent with a card token."""
+        body = {
+            "payment_method": {"type": "card", "token": token},
+            "return_url": "https://shop.example/done",
+            **more,
+        }
+        return await self.call("POST", f"/payment-intents/{intent}/confirm", body)
+
+    async def read(self, intent: str) -> dict[str, Any]:
+        """An intent as it stands."""
+        answer = await self.call("GET", f"/payment-intents/{intent}")
+        assert answer.status == 200, answer
+        return answer.json
+
+    async def charges(self, intent: str) -> list[dict[str, Any]]:
+        """The provider's own books of one intent."""
+        ledger = await self.sandbox("GET", "/_sandbox/ledger")
+        return [c for c in ledger["charges"] if c["metadata"].get("paygate_intent") == intent]
+
+
+async def until(look: Callable[[], Any], *, seconds: float = 30.0) -> Any:
+    """Await `look()` again and again until it gives something true."""
+    async with asyncio.timeout(seconds):
+        while True:
+            if found := await look():
+                return found
+            await asyncio.sleep(0.05)

@@ -1,0 +1,80 @@
+"""A Stripe adapter on a server that does as the test says, and the requests it made."""
+
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import hypothesis
+import pytest
+
+from paygate.crypto.secret import Secret
+from paygate.domain.money import Currency
+from paygate.domain.payment_intent import CaptureMethod
+from paygate.providers.contract import ConfirmOrder
+from paygate.providers.stripe.adapter import StripeProvider, StripeSettings
+from tests.providers.stripe_objects import INSTALLATION, METADATA
+from tests.providers.stripe_server import Request, StripeServer
+from tests.stripe_oracle import oracle
+
+# On a busy machine an example may take long without being wrong.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
+
+API_KEY: Final = "sk_test_provider_tests"
+WEBHOOK_SECRET: Final = "whsec_provider_tests"
+
+
+def settings(base: str, **changes: Any) -> StripeSettings:
+    given: dict[str, Any] = {
+        "api_base": base,
+        "api_key": Secret(API_KEY),
+        "webhook_secrets": (Secret(WEBHOOK_SECRET),),
+        "installation": INSTALLATION,
+    }
+    return StripeSettings(**given | changes)
+
+
+def order(**changes: Any) -> ConfirmOrder:
+    given: dict[str, Any] = {
+        "attempt": METADATA["paygate_attempt"],
+        "intent": METADATA["paygate_intent"],
+        "merchant": METADATA["paygate_merchant"],
+        "amount": 1999,
+        "currency": Currency("eur"),
+        "capture_method": CaptureMethod.AUTOMATIC,
+        "token": "pm_card_visa",
+        "return_url": "https://gateway.example/3ds",
+    }
+    return ConfirmOrder(**given | changes)
+
+
+def stripes_errors(requests: list[Request]) -> list[str]:
+    """What Stripe's own description says against the requests; nothing when it is not at hand."""
+    judge = oracle()
+    if judge is None:
+        return []
+    return [
+        f"{request.method} {request.path}: {error}"
+        for request in requests
+        for error in judge.request(
+            request.method, request.path, request.body.decode(), request.query
+        )
+    ]
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[StripeServer]:
+    """Whatever a test makes the adapter send, it is held to Stripe's description at the end."""
+    stripe = StripeServer()
+    await stripe.start()
+    yield stripe
+    await stripe.stop()
+    assert not stripes_errors(stripe.requests)
+
+
+@pytest.fixture
+async def provider(server: StripeServer) -> AsyncIterator[StripeProvider]:
+    adapter = StripeProvider(settings(server.url))
+    yield adapter
+    await adapter.close()

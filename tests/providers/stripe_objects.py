@@ -1,0 +1,130 @@
+"""Stripe's objects as its servers render them, cut to what the adapter could look at."""
+
+import hmac
+import json
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Final
+
+from paygate.providers.stripe.translate import API_VERSION
+
+CREATED: Final = 1_790_000_000
+INSTALLATION: Final = "inst_test"
+
+METADATA: Final = {
+    "paygate_installation": INSTALLATION,
+    "paygate_merchant": "default",
+    "paygate_intent": "pi_01j000000000000000000000",
+    "paygate_attempt": "at_01j000000000000000000000",
+}
+
+
+def charge(**changes: Any) -> dict[str, Any]:
+    card = {"brand": "visa", "last4": "4242", "exp_month": 4, "exp_year": 2030}
+    card |= changes.pop("card", {})
+    return {
+        "id": "ch_1",
+        "object": "charge",
+        "payment_method_details": {"type": "card", "card": card},
+    } | changes
+
+
+def payment(**changes: Any) -> dict[str, Any]:
+    """A captured card payment of 19.99 EUR."""
+    return {
+        "id": "pi_3Q",
+        "object": "payment_intent",
+        "amount": 1999,
+        "amount_capturable": 0,
+        "amount_received": 1999,
+        "capture_method": "automatic",
+        "client_secret": "pi_3Q_secret_x",
+        "created": CREATED,
+        "currency": "eur",
+        "last_payment_error": None,
+        "latest_charge": charge(),
+        "livemode": False,
+        "metadata": dict(METADATA),
+        "next_action": None,
+        "payment_method": "pm_1",
+        "payment_method_types": ["card"],
+        "status": "succeeded",
+    } | changes
+
+
+def held(**changes: Any) -> dict[str, Any]:
+    return (
+        payment(
+            status="requires_capture",
+            amount_received=0,
+            amount_capturable=1999,
+            capture_method="manual",
+            latest_charge=charge(card={"capture_before": CREATED + 604_800}),
+        )
+        | changes
+    )
+
+
+def decline(**changes: Any) -> dict[str, Any]:
+    """The error object of a generic decline, as recorded in test mode."""
+    return {
+        "type": "card_error",
+        "code": "card_declined",
+        "decline_code": "generic_decline",
+        "advice_code": "try_again_later",
+        "message": "Your card was declined.",
+        "network_decline_code": "01",
+        "charge": "ch_1",
+        "doc_url": "https://stripe.com/docs/error-codes/card-declined",
+    } | changes
+
+
+def refused(**changes: Any) -> dict[str, Any]:
+    """A payment that went back to waiting for a payment method."""
+    error = changes.pop("last_payment_error", decline())
+    return (
+        payment(
+            status="requires_payment_method",
+            amount_received=0,
+            payment_method=None,
+            last_payment_error=error,
+            latest_charge="ch_1",
+        )
+        | changes
+    )
+
+
+def challenged(**changes: Any) -> dict[str, Any]:
+    redirect = {"url": "https://hooks.stripe.com/3ds", "return_url": "https://shop.example/r"}
+    return (
+        payment(
+            status="requires_action",
+            amount_received=0,
+            latest_charge=None,
+            next_action={"type": "redirect_to_url", "redirect_to_url": redirect},
+        )
+        | changes
+    )
+
+
+def event(body: object, **changes: Any) -> bytes:
+    """An event's bytes around `body`, which is its object."""
+    rendered = {
+        "id": "evt_1",
+        "object": "event",
+        "api_version": API_VERSION,
+        "created": CREATED + 1,
+        "data": {"object": body},
+        "livemode": False,
+        "pending_webhooks": 1,
+        "request": {"id": None, "idempotency_key": None},
+        "type": "payment_intent.succeeded",
+    } | changes
+    return json.dumps(rendered, indent=2).encode()
+
+
+def signature(body: bytes, secret: str, at: datetime | int, scheme: str = "v1") -> str:
+    """A `Stripe-Signature` header, as https://docs.stripe.com/webhooks#verify-manually says."""
+    timestamp = at if isinstance(at, int) else int(at.timestamp())
+    digest = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, sha256).hexdigest()
+    return f"t={timestamp},{scheme}={digest}"

@@ -1,0 +1,355 @@
+"""Everything that can go wrong on the wire, and that only certainty is called certain.
+
+The rule held here: what may have reached Stripe and was not answered clearly is `Unknown`.
+"""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import pytest
+
+from paygate.crypto.secret import Secret
+from paygate.domain.outcome import Answer, Approved, NotSent, Rejected, Unknown
+from paygate.providers.contract import ProviderSilent
+from paygate.providers.stripe import client
+from paygate.providers.stripe.adapter import StripeProvider
+from tests.providers.conftest import order, settings
+from tests.providers.stripe_objects import payment
+from tests.providers.stripe_server import (
+    Behaviour,
+    StripeServer,
+    answer,
+    end_within,
+    error,
+    hang,
+    hang_within,
+    raw,
+    reset,
+    reset_within,
+)
+
+SOON: Final = 0.5
+"""Seconds that a test waits for what will not come."""
+HTML: Final = {"Content-Type": "text/html"}
+LIST: Final = {"object": "list", "data": [], "has_more": False, "url": "/v1/payment_intents"}
+WINDOW: Final = (datetime(2026, 11, 24, tzinfo=UTC), datetime(2026, 11, 25, tzinfo=UTC))
+
+AMBIGUOUS: Final[dict[str, Behaviour]] = {
+    "reset before the answer": reset,
+    "reset within the answer": reset_within(payment()),
+    "end before the answer": raw(b"", then_close=True),
+    "end within the answer": end_within(payment()),
+    "end within the head": raw(b"HTTP/1.1 200 OK\r\nContent-Ty", then_close=True),
+    "not HTTP": raw(b"\x16\x03\x01\x00\x00", then_close=True),
+    "hang": hang,
+    "hang within the answer": hang_within(payment()),
+    "500": error(500, type="api_error", message="An error occurred"),
+    "500 replayed": error(500, {"Idempotent-Replayed": "true"}, type="api_error"),
+    "500 with a payment in it": error(500, type="api_error", payment_intent=payment()),
+    "502 in HTML": answer(b"<html>Bad Gateway</html>", 502, HTML),
+    "503": answer(b"", 503, {"Content-Type": ""}),
+    "504": error(504, type="api_error"),
+    "424": error(424, type="api_error"),
+    "409 of another kind": error(409, type="invalid_request_error", code="lock_timeout"),
+    "401 in HTML": answer(b"<html>Sign in to the proxy</html>", 401, HTML),
+    "403 in HTML": answer(b"<html>Blocked</html>", 403, HTML),
+    "400 without an error": answer({}, 400),
+    "400 whose error is a list": answer({"error": ["x"]}, 400),
+    "402 whose error is a string": answer({"error": "invalid_client"}, 402),
+    "redirect": answer(b"{}", 307, {"Location": "/v1/elsewhere"}),
+    "empty": answer(b""),
+    "garbage": answer(b"\x00\xff{{{"),
+    "truncated JSON": answer(b'{"id": "pi_3Q", "object": "payment_intent", "sta'),
+    "HTML with 200": answer(b"<html>Welcome</html>", 200, HTML),
+    "JSON called text": answer(payment(), 200, {"Content-Type": "text/plain"}),
+    "null": answer(None),
+    "a list": answer([payment()]),
+    "a number": answer(b"1e999"),
+    "a deep list": answer(b"[" * 100_000),
+    "a huge number": answer(b'{"amount": ' + b"9" * 5_000 + b"}"),
+    "an error with 200": answer({"error": {"type": "api_error"}}),
+    "another amount": answer(payment(amount=1, amount_received=1)),
+    "another currency": answer(payment(currency="usd")),
+    "another mode": answer(payment(livemode=True)),
+    "another attempt": answer(payment(metadata={"paygate_attempt": "at_other"})),
+    "less than was asked": answer(payment(amount_received=1998)),
+    "held, though told to capture": answer(
+        payment(status="requires_capture", amount_received=0, amount_capturable=1999)
+    ),
+    "an id that is a number": answer(payment(id=3)),
+    "no id": answer(payment(id=None)),
+    "no status": answer(payment(status=None)),
+}
+
+
+@pytest.mark.parametrize("kind", AMBIGUOUS)
+async def test_what_may_have_happened_is_unknown(
+    kind: str, server: StripeServer, provider: StripeProvider
+) -> None:
+    server.script.append(AMBIGUOUS[kind])
+    server.otherwise = answer(payment())  # were it tried again, it would be approved
+    found = await provider.confirm(order(), timeout_seconds=SOON)
+    assert isinstance(found.outcome, Unknown), found
+    assert len(server.requests) == 1, "the adapter repeated a charge that may have happened"
+    assert isinstance((await provider.confirm(order(), timeout_seconds=30)).outcome, Approved)
+
+
+async def test_a_refused_connection_is_certain(
+    server: StripeServer, provider: StripeProvider
+) -> None:
+    await server.stop()
+    try:
+        found = await provider.confirm(order(), timeout_seconds=5)
+    finally:
+        await server.start()
+    assert isinstance(found.outcome, NotSent)
+
+
+async def test_a_name_that_does_not_resolve_is_certain() -> None:
+    provider = StripeProvider(settings("http://no-such-host.invalid"))
+    found = await provider.confirm(order(), timeout_seconds=2)
+    await provider.close()
+    assert isinstance(found.outcome, NotSent)
+
+
+async def test_a_failed_handshake_is_certain() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.close()
+
+    listener = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    provider = StripeProvider(settings(f"https://127.0.0.1:{port}"))
+    found = await provider.confirm(order(), timeout_seconds=5)
+    await provider.close()
+    listener.close()
+    assert isinstance(found.outcome, NotSent)
+
+
+async def test_a_handshake_that_hangs_is_certain(
+    server: StripeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server waits for a request in clear, the adapter for a TLS greeting."""
+    monkeypatch.setattr(client, "_CONNECT_SECONDS", 0.1)
+    provider = StripeProvider(settings(server.url.replace("http://", "https://")))
+    found = await provider.confirm(order(), timeout_seconds=5)
+    await provider.close()
+    assert isinstance(found.outcome, NotSent)
+
+
+async def test_a_deadline_that_has_passed_sends_nothing(
+    server: StripeServer, provider: StripeProvider
+) -> None:
+    found = await provider.confirm(order(), timeout_seconds=0)
+    assert isinstance(found.outcome, NotSent)
+    assert not server.requests
+
+
+RATE_LIMIT: Final = error(429, type="invalid_request_error", code="rate_limit")
+IN_USE: Final = error(409, type="invalid_request_error", code="idempotency_key_in_use")
+
+
+@pytest.mark.parametrize(
+    "certain",
+    [
+        RATE_LIMIT,
+        IN_USE,
+        answer(b"slow down", 429, HTML),
+        error(400, type="invalid_request_error", code="rate_limit"),
+    ],
+)
+async def test_what_did_not_begin_is_tried_again_with_the_same_bytes(
+    certain: Behaviour, server: StripeServer, provider: StripeProvider
+) -> None:
+    server.script.extend([certain, certain])
+    server.otherwise = answer(payment())
+    found = await provider.confirm(order(), timeout_seconds=10)
+    assert isinstance(found.outcome, Approved)
+    assert len(server.requests) == 3
+    assert len({request.body for request in server.requests}) == 1
+    assert len({request.headers["idempotency-key"] for request in server.requests}) == 1
+
+
+@pytest.mark.parametrize("certain", [RATE_LIMIT, IN_USE])
+async def test_the_tries_are_bounded(
+    certain: Behaviour, server: StripeServer, provider: StripeProvider
+) -> None:
+    server.otherwise = certain
+    found = await provider.confirm(order(), timeout_seconds=30)
+    assert isinstance(found.outcome, NotSent)
+    assert len(server.requests) == 4
+
+
+async def test_silence_after_a_certain_no_is_silence(
+    server: StripeServer, provider: StripeProvider
+) -> None:
+    server.script.extend([RATE_LIMIT, reset])
+    found = await provider.confirm(order(), timeout_seconds=5)
+    assert isinstance(found.outcome, Unknown)
+
+
+async def test_a_long_retry_after_is_the_callers_to_wait(
+    server: StripeServer, provider: StripeProvider
+) -> None:
+    server.otherwise = error(429, {"Retry-After": "30"}, type="invalid_request_error")
+    found = await provider.confirm(order(), timeout_seconds=60)
+    assert found.outcome == NotSent("the provider limits our rate", 30)
+    assert len(server.requests) == 1
+
+
+async def test_a_short_retry_after_is_waited_for(
+    server: StripeServer, provider: StripeProvider
+) -> None:
+    server.script.append(error(429, {"Retry-After": "1"}, type="invalid_request_error"))
+    server.otherwise = answer(payment())
+    started = time.monotonic()
+    found = await provider.confirm(order(), timeout_seconds=5)
+    assert isinstance(found.outcome, Approved)
+    assert time.monotonic() - started >= 1
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "0", "1.5", "٣", "9" * 50, ""])
+async def test_a_strange_retry_after_is_a_second(
+    text: str, server: StripeServer, provider: StripeProvider
+) -> None:
+    server.otherwise = error(429, {"Retry-After": text}, type="invalid_request_error")
+    found = await provider.confirm(order(), timeout_seconds=2)
+    assert found.outcome == NotSent("the provider limits our rate", 1)
+
+
+async def test_no_pause_outlasts_the_deadline(
+    server: StripeServer, provider: StripeProvider
+) -> None:
+    """After the pause there must be time for an answer, or a certain no would become unknown."""
+    server.otherwise = error(429, {"Retry-After": "2"}, type="invalid_request_error")
+    found = await provider.confirm(order(), timeout_seconds=3.9)
+    assert isinstance(found.outcome, NotSent)
+    assert len(server.requests) == 1
+
+
+async def test_the_deadline_is_kept(server: StripeServer, provider: StripeProvider) -> None:
+    server.otherwise = hang
+    started = time.monotonic()
+    found = await provider.confirm(order(), timeout_seconds=0.3)
+    assert isinstance(found.outcome, Unknown)
+    assert 0.3 <= time.monotonic() - started < 10
+
+
+async def test_an_answer_without_end_is_not_read_to_its_end(
+    server: StripeServer, provider: StripeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_MAX_BODY_BYTES", 10_000)
+    server.script.append(answer(payment(description="x" * 20_000)))
+    found = await provider.confirm(order(), timeout_seconds=5)
+    assert isinstance(found.outcome, Unknown)
+
+
+async def test_the_key_is_not_carried_along_a_redirect(
+    server: StripeServer, provider: StripeProvider
+) -> None:
+    elsewhere = StripeServer()
+    await elsewhere.start()
+    server.otherwise = answer(b"{}", 302, {"Location": f"{elsewhere.url}/v1/payment_intents/pi_3Q"})
+    assert isinstance(await provider.retrieve("pi_3Q", timeout_seconds=SOON), Answer)
+    await elsewhere.stop()
+    assert not elsewhere.requests
+
+
+async def test_a_cancelled_call_gives_its_connection_back(
+    server: StripeServer, provider: StripeProvider
+) -> None:
+    server.script.extend([hang_within(payment())] * 3)
+    server.otherwise = answer(payment())
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(provider.confirm(order(), timeout_seconds=30), 0.1)
+    found = await provider.confirm(order(), timeout_seconds=5)
+    assert isinstance(found.outcome, Approved)
+
+
+@pytest.mark.parametrize("kind", [k for k in AMBIGUOUS if k.startswith(("reset", "end", "50"))])
+async def test_reading_is_tried_again_after_silence(
+    kind: str, server: StripeServer, provider: StripeProvider
+) -> None:
+    server.script.extend([AMBIGUOUS[kind]] * 2)
+    server.otherwise = answer(payment())
+    found = await provider.retrieve("pi_3Q", timeout_seconds=5)
+    assert isinstance(found, Answer)
+    assert isinstance(found.outcome, Approved)
+
+
+READ_FAULTS: Final[dict[str, Behaviour]] = {
+    **{k: v for k, v in AMBIGUOUS.items() if not k.startswith(("another", "less", "held"))},
+    "another mode": answer(payment(livemode=True)),
+    "another payment": answer(payment(id="pi_other")),
+    "401": error(401, type="invalid_request_error"),
+    "403": error(403, type="invalid_request_error"),
+    "404 of the address": error(404, type="invalid_request_error"),
+    "429": RATE_LIMIT,
+}
+
+
+@pytest.mark.parametrize("kind", READ_FAULTS)
+async def test_a_look_up_that_tells_nothing_is_unknown(
+    kind: str, server: StripeServer, provider: StripeProvider
+) -> None:
+    server.otherwise = READ_FAULTS[kind]
+    found = await provider.retrieve("pi_3Q", timeout_seconds=0.1)
+    assert isinstance(found, Answer)
+    assert isinstance(found.outcome, Unknown)
+
+
+LIST_FAULTS: Final[dict[str, Behaviour]] = {
+    **{k: v for k, v in READ_FAULTS.items() if "another" not in k and "id" not in k.split()},
+    "no data": answer({"object": "list", "has_more": False}),
+    "no has_more": answer({"object": "list", "data": []}),
+    "data of another shape": answer(LIST | {"data": ["pi_3Q"]}),
+    "a payment without id": answer(LIST | {"data": [payment(id=None)]}),
+    "a payment twice": answer(LIST | {"data": [payment(), payment()]}),
+    "more of nothing": answer(LIST | {"has_more": True}),
+    "the same page for ever": answer(LIST | {"data": [payment()], "has_more": True}),
+}
+
+
+@pytest.mark.parametrize("kind", LIST_FAULTS)
+async def test_a_list_that_is_not_whole_proves_no_absence(
+    kind: str, server: StripeServer, provider: StripeProvider
+) -> None:
+    server.otherwise = LIST_FAULTS[kind]
+    with pytest.raises(ProviderSilent):
+        [item async for item in provider.list_created(*WINDOW, timeout_seconds=0.1)]
+
+
+async def test_our_key_refused_is_our_configuration(
+    server: StripeServer, provider: StripeProvider
+) -> None:
+    for status in (401, 403):
+        server.script.append(error(status, type="invalid_request_error", message="sk_test_***"))
+        found = await provider.confirm(order(), timeout_seconds=5)
+        assert isinstance(found.outcome, Rejected)
+        assert found.outcome.reason == "provider_configuration"
+
+
+async def test_nothing_is_logged_and_no_answer_repeats_a_secret(
+    server: StripeServer, provider: StripeProvider, caplog: pytest.LogCaptureFixture, capfd: Any
+) -> None:
+    caplog.set_level("DEBUG")
+    key = settings(server.url).api_key.reveal()
+    echo = f"No such PaymentMethod: 'pm_card_visa'; key {key}"
+    shown = ""
+    for status in (400, 401, 402, 403, 404, 409, 429, 500):
+        server.script.append(error(status, {"Retry-After": "9"}, type="api_error", message=echo))
+        shown += repr(await provider.confirm(order(), timeout_seconds=5))
+    server.script.append(answer(payment()))
+    await provider.confirm(order(), timeout_seconds=5)
+    captured = capfd.readouterr()
+    for secret in (key, "pm_card_visa", "4242", "pi_3Q_secret_x"):
+        assert secret not in shown + caplog.text + captured.out + captured.err
+
+
+def test_the_libraries_own_trace_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRIPE_LOG", "debug")
+    with pytest.raises(ValueError, match="STRIPE_LOG"):
+        client.StripeWire("http://127.0.0.1:1", Secret("sk_test_x"))

@@ -1,0 +1,1 @@
+"""The provider simulator, over real HTTP, every answer judged by Stripe's own description."""

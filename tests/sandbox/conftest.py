@@ -1,0 +1,50 @@
+"""A fresh simulator for each test, in this process and over real HTTP; a receiver on demand."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from paygate.sandbox.server import Sandbox, SandboxOptions
+from tests.sandbox.caller import PUBLISHABLE_KEY, SECRET_KEY, Caller
+from tests.sandbox.receiver import Receiver
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> SandboxOptions:
+    return SandboxOptions(
+        host="127.0.0.1",
+        port=0,
+        data_dir=tmp_path / "sandbox",
+        secret_key=SECRET_KEY,
+        publishable_key=PUBLISHABLE_KEY,
+        seed="tests",
+    )
+
+
+@pytest.fixture
+async def sandbox(options: SandboxOptions) -> AsyncIterator[Sandbox]:
+    running = Sandbox(options)
+    await running.start()
+    yield running
+    await running.stop()
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as opened:
+        yield opened
+
+
+@pytest.fixture
+def stripe(sandbox: Sandbox, session: aiohttp.ClientSession) -> Caller:
+    return Caller(sandbox.simulator.base_url, session)
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    listening = Receiver()
+    listening.url = await listening.start()
+    yield listening
+    await listening.stop()

@@ -1,0 +1,130 @@
+"""A real process, killed: what it acknowledged is there again, and every event still arrives."""
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from paygate.sandbox.server import SandboxOptions
+from paygate.sandbox.store.database import Database, DatabaseInUseError
+from tests.sandbox.caller import PUBLISHABLE_KEY, SECRET_KEY, Caller, card_payment
+from tests.sandbox.receiver import Receiver
+from tests.sandbox.test_webhooks import subscribe
+
+INTENTS = "/v1/payment_intents"
+
+
+class Process:
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._ready_file = directory / "ready.json"
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> str:
+        self._ready_file.unlink(missing_ok=True)
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "paygate.sandbox",
+            *("--port", "0", "--data", str(self._directory / "data")),
+            *("--secret-key", SECRET_KEY, "--publishable-key", PUBLISHABLE_KEY),
+            *("--ready-file", str(self._ready_file)),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert self._process.stdout is not None
+        assert b"answers on" in await self._process.stdout.readline()
+        ready = json.loads(self._ready_file.read_text())
+        assert ready["secret_key"] == SECRET_KEY
+        return str(ready["url"])
+
+    async def end(self, how: signal.Signals) -> int:
+        assert self._process is not None
+        if self._process.returncode is None:
+            self._process.send_signal(how)
+        assert self._process.stdout is not None
+        await self._process.stdout.read()
+        return await self._process.wait()
+
+
+@pytest.fixture
+async def process(tmp_path: Path) -> AsyncIterator[Process]:
+    running = Process(tmp_path)
+    yield running
+    await running.end(signal.SIGKILL)
+
+
+async def test_nothing_acknowledged_is_lost(
+    process: Process, session: aiohttp.ClientSession, receiver: Receiver
+) -> None:
+    stripe = Caller(await process.start(), session)
+    await subscribe(stripe, receiver.url, "payment_intent.succeeded")
+    acknowledged: dict[str, bytes] = {}
+
+    async def pay(worker: int) -> None:
+        for number in range(1000):
+            key = f"{worker}-{number}"
+            answer = await stripe.call("POST", INTENTS, card_payment(), key=key)
+            acknowledged[key] = answer.raw
+
+    workers = [asyncio.create_task(pay(worker)) for worker in range(8)]
+    while len(acknowledged) < 100:
+        await asyncio.sleep(0.005)
+    await process.end(signal.SIGKILL)
+    broken = await asyncio.gather(*workers, return_exceptions=True)
+    assert all(isinstance(error, aiohttp.ClientError) for error in broken)
+
+    stripe.url = await process.start()
+    for key, raw in acknowledged.items():
+        again = await stripe.call("POST", INTENTS, card_payment(), key=key)
+        assert again.raw == raw
+        assert again.headers["Idempotent-Replayed"] == "true"
+    charges = await stripe.charges()
+    booked = {charge["payment_intent"] for charge in charges}
+    assert len(booked) == len(charges)
+    assert {json.loads(raw)["id"] for raw in acknowledged.values()} <= booked
+    async with asyncio.timeout(30):
+        while booked - delivered(receiver):
+            await asyncio.sleep(0.02)
+    assert await process.end(signal.SIGTERM) == 0
+
+
+def delivered(receiver: Receiver) -> set[str]:
+    return {delivery.event["data"]["object"]["id"] for delivery in receiver.deliveries}
+
+
+async def test_a_second_simulator_on_the_same_store_is_refused(options: SandboxOptions) -> None:
+    first = Database(options.data_dir)
+    with pytest.raises(DatabaseInUseError, match="another simulator is running"):
+        Database(options.data_dir)
+    first.close()
+    Database(options.data_dir).close()
+
+
+async def test_only_test_keys_are_taken(options: SandboxOptions) -> None:
+    with pytest.raises(ValueError, match="sk_test_"):
+        replace(options, secret_key="sk_live_1")
+    with pytest.raises(ValueError, match="pk_test_"):
+        replace(options, publishable_key="sk_test_1")
+
+
+async def test_a_taken_port(process: Process, tmp_path: Path) -> None:
+    url = await process.start()
+    second = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "paygate.sandbox",
+        *("--port", url.rpartition(":")[2], "--data", str(tmp_path / "other")),
+        *("--secret-key", SECRET_KEY, "--publishable-key", PUBLISHABLE_KEY),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert second.stderr is not None
+    message = await second.stderr.read()
+    assert await second.wait() == 1
+    assert message.decode().startswith("the provider simulator did not start")
+    assert message.count(b"\n") == 1

@@ -1,0 +1,45 @@
+"""A committer on a real database, and records to write through it."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from paygate.storage.committer import Committer, Connection
+from paygate.storage.database import connector
+from paygate.storage.door import Door
+from paygate.storage.records import Records
+from tests.making import make_records
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Records:
+    return make_records(tmp_path)
+
+
+@pytest.fixture
+async def committer(database: str) -> AsyncIterator[Committer]:
+    door = Committer(connector(database, name="paygate test"))
+    await door.open()
+    yield door
+    await door.close()
+
+
+@pytest.fixture
+def door(records: Records, committer: Committer) -> Door:
+    return Door(records, committer)
+
+
+@pytest.fixture
+async def connect(database: str) -> AsyncIterator[Callable[[], Awaitable[Connection]]]:
+    """A foreign connection to the same database."""
+    async with AsyncExitStack() as stack:
+
+        async def open_one() -> Connection:
+            connection = await asyncpg.connect(database)
+            stack.push_async_callback(connection.close)
+            return connection
+
+        yield open_one

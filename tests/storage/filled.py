@@ -1,0 +1,155 @@
+"""Records with a value in every field, those that are added later too: built from their types.
+
+Who wants the values says what stands in the leaves: known ones (`Planted`), or drawn ones.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final, Protocol
+
+import msgspec
+from msgspec import inspect
+
+from paygate.domain.api_key import ApiKey
+from paygate.domain.attempt import Attempt, AttemptState, Operation
+from paygate.domain.audit import AuditEntry
+from paygate.domain.events import Event
+from paygate.domain.idempotency import IdempotencyKey, KeyState
+from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.storage.change import Record
+from tests.making import START, new_id
+
+KINDS: Final[tuple[type[Record], ...]] = (
+    PaymentIntent,
+    Attempt,
+    IdempotencyKey,
+    ProviderEvent,
+    ApiKey,
+    Event,
+    AuditEntry,
+)
+CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
+    PaymentIntent: {"version": 1, "status": Status.CREATED},
+    Attempt: {
+        "version": 1,
+        "number": 1,
+        "operation": Operation.CONFIRM,
+        "state": AttemptState.STARTED,
+    },
+    IdempotencyKey: {"version": 1, "state": KeyState.WORKING},
+    ProviderEvent: {"version": 1, "status": EventStatus.RECEIVED},
+    ApiKey: {"version": 1, "secret_hash": bytes(32)},
+    Event: {},
+    AuditEntry: {},
+}
+"""The fields that stand in clear beside merchant, ids and times, as a new record has them."""
+ID_OF: Final = {
+    PaymentIntent: "payment_intent",
+    Attempt: "attempt",
+    ProviderEvent: "provider_event",
+    ApiKey: "api_key",
+    AuditEntry: "audit_entry",
+}
+
+
+class Leaves(Protocol):
+    """Where the values come from. `path` names the field: `Event.data.amount`."""
+
+    def text(self, path: str) -> str: ...
+    def data(self, path: str) -> bytes: ...
+    def number(self, path: str) -> int: ...
+    def time(self, path: str) -> datetime: ...
+    def one_of(self, path: str, options: list[Any]) -> Any: ...
+    def present(self, path: str) -> bool: ...
+
+
+class Planted:
+    """Values that cannot be mistaken: every text and every byte string is `mark`, the field's
+    path and `mark`; every number one of three of eight digits. Nothing is left out.
+    """
+
+    NUMBERS: Final = (73194653, 82650917, 91273641)
+
+    def __init__(self, mark: str) -> None:
+        self._mark = mark
+        self._drawn = 0
+
+    def text(self, path: str) -> str:
+        return f"{self._mark} {path} {self._mark}"
+
+    def data(self, path: str) -> bytes:
+        # Large enough to be put out of line by PostgreSQL.
+        return self.text(path).encode() * 100
+
+    def number(self, path: str) -> int:
+        self._drawn += 1
+        return self.NUMBERS[self._drawn % len(self.NUMBERS)]
+
+    def time(self, path: str) -> datetime:
+        return START
+
+    def one_of(self, path: str, options: list[Any]) -> Any:
+        return options[-1]
+
+    def present(self, path: str) -> bool:
+        return True
+
+
+def planted(kind: type[Record], mark: str, **fixed: Any) -> Any:
+    """A new record of this kind, ready for the database, full of planted values."""
+    known = {
+        "id": new_id(ID_OF.get(kind, "event")),
+        "merchant": "default",
+        **CLEAR[kind],
+        **fixed,
+    }
+    if kind is Attempt:
+        known.setdefault("intent", new_id("payment_intent"))
+    if kind is Event:
+        known.setdefault("data", planted(PaymentIntent, mark))
+    return filled(kind, Planted(mark), **known)
+
+
+def filled(kind: type[msgspec.Struct], leaves: Leaves, **fixed: Any) -> Any:
+    """An instance with every field from `leaves`, except the fixed ones."""
+    return _struct(inspect.type_info(kind), leaves, kind.__name__, fixed)
+
+
+def _struct(info: inspect.Type, leaves: Leaves, path: str, fixed: dict[str, Any]) -> Any:
+    assert isinstance(info, inspect.StructType)
+    values = dict(fixed)
+    for field in info.fields:
+        if field.name not in fixed:
+            values[field.name] = _value(field.type, leaves, f"{path}.{field.name}")
+    return info.cls(**values)
+
+
+_LEAF: Final[dict[type[inspect.Type], Callable[[Any, Leaves, str], Any]]] = {
+    inspect.StrType: lambda _, leaves, path: leaves.text(path),
+    inspect.BytesType: lambda _, leaves, path: leaves.data(path),
+    inspect.IntType: lambda _, leaves, path: leaves.number(path),
+    inspect.DateTimeType: lambda _, leaves, path: leaves.time(path),
+    inspect.BoolType: lambda _, leaves, path: leaves.one_of(path, [False, True]),
+    inspect.EnumType: lambda info, leaves, path: leaves.one_of(path, list(info.cls)),
+    inspect.LiteralType: lambda info, leaves, path: leaves.one_of(path, list(info.values)),
+}
+
+
+def _value(info: inspect.Type, leaves: Leaves, path: str) -> Any:
+    if leaf := _LEAF.get(type(info)):
+        return leaf(info, leaves, path)
+    match info:
+        case inspect.UnionType(types=types):
+            some = [t for t in types if not isinstance(t, inspect.NoneType)]
+            if len(some) < len(types) and not leaves.present(path):
+                return None
+            return _value(leaves.one_of(path, some), leaves, path)
+        case inspect.VarTupleType(item_type=item):
+            return (_value(item, leaves, path),)
+        case inspect.DictType(key_type=key, value_type=value):
+            return {_value(key, leaves, f"{path}.key"): _value(value, leaves, f"{path}.value")}
+        case inspect.StructType():
+            return _struct(info, leaves, path, {})
+        case _:
+            raise NotImplementedError(f"{path} is a {info}: say here how it is filled")

@@ -1,0 +1,72 @@
+"""Says whether answers that were given at the same time could have been given one at a time.
+
+Rivals are the other changes that wanted the very same: this record at this version, or this
+claim. The rules, and why each is exact:
+
+- *committed*: `plans.fold` puts them in a row (each version of a record once, without a gap,
+  each claim once) and all tables equal the result, so nothing of any other change is there.
+- *stale*: the caller had not seen the record one version below (refused before the record came
+  there, or after it had moved on); or a rival was committed; or a rival held the row while this
+  one was decided, and was itself refused afterwards, by another guard or by the schema. That
+  last one is spurious and allowed: the holder of a row is the first of its batch, or is in
+  another lane, and it is not waited for. Such a holder always exists among the rivals with an
+  answer other than stale on this table: of the rivals that held the row, the last to be
+  answered cannot itself have been refused for the row.
+- *claimed*: it existed at the start, or a rival was committed. Nothing spurious: the caller is
+  sent to look it up, so it must be there.
+- *busy*: a rival exists, in another lane. One lane is never busy.
+- *impossible*: the plan itself is illegal, or opens an attempt where another committed change
+  opened one; and its guards could hold: the record came to the version below.
+"""
+
+from collections.abc import Sequence
+
+from tests.storage.plans import COMMITTED, IMPOSSIBLE, Outcome, Plan, World, fold
+from tests.storage.stored import Stored
+
+
+def judge(world: World, outcomes: Sequence[Outcome], found: Stored, *, lanes: int) -> None:
+    """Assert that answers and tables are those of some order, one change at a time."""
+    expected = fold(world, outcomes)
+    differing = {
+        place: (expected.records.get(place), found.records.get(place))
+        for place in expected.records.keys() | found.records.keys()
+        if expected.records.get(place) != found.records.get(place)
+    }
+    assert not differing, f"expected and found differ: {differing}"
+    assert expected.jobs == found.jobs
+    for outcome in outcomes:
+        assert _justified(world, outcome, outcomes, lanes), f"not justified: {outcome}"
+
+
+def _justified(world: World, outcome: Outcome, outcomes: Sequence[Outcome], lanes: int) -> bool:
+    plan, answer = outcome.plan, outcome.answer
+    if answer == COMMITTED:
+        return plan.legal or plan.intent is None
+    if answer == IMPOSSIBLE:
+        return _is_impossible(plan, outcomes)
+    reason, table = answer.split()
+    if reason == "stale":
+        target = plan.targets()[table]
+        rivals = [o for o in outcomes if o is not outcome and o.plan.targets().get(table) == target]
+        return table not in plan.seen or any(o.answer != answer for o in rivals)
+    assert plan.claim is not None
+    assert plan.claim[0] == table
+    rivals = [o for o in outcomes if o is not outcome and o.plan.claim == plan.claim]
+    if reason == "busy":
+        return lanes > 1 and bool(rivals)
+    number = plan.claim[1]
+    at_start = number < (world.events if table == "provider_event" else world.keys)
+    return at_start or any(o.answer == COMMITTED for o in rivals)
+
+
+def _is_impossible(plan: Plan, outcomes: Sequence[Outcome]) -> bool:
+    if plan.intent is None:
+        return False
+    committed = [o.plan for o in outcomes if o.answer == COMMITTED]
+    intent, version = plan.intent
+    below = version - 1 == 1 or any(p.intent == (intent, version - 1) for p in committed)
+    collides = plan.attempt == "open" and any(
+        p.attempt == "open" and p.intent is not None and p.intent[0] == intent for p in committed
+    )
+    return below and (not plan.legal or collides)

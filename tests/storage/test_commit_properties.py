@@ -1,0 +1,183 @@
+"""Many changes at once equal the same changes one at a time: random ones, in one process and in
+two, and while backends are killed, sockets are cut and the server crashes.
+
+What "equal" means exactly is written in `judge`; the changes themselves are made by `plans`.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from paygate.storage.change import Change, Committed, Reason, Refused
+from paygate.storage.committer import Committer, Connection
+from paygate.storage.database import connector
+from paygate.storage.door import Door
+from paygate.storage.records import Records
+from paygate.storage.statement import CLAIM_LOCK_SEED
+from tests.making import make_audit, make_intent, make_provider_event
+from tests.storage.judge import judge
+from tests.storage.plans import COMMITTED, Model, Outcome, Plan, World, ask
+from tests.storage.stored import stored
+
+Connect = Callable[[], Awaitable[Connection]]
+
+_merchants = (f"shop {n}" for n in itertools.count())
+
+WAIT_IN_COMMIT = """
+CREATE FUNCTION wait_for_the_test() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM pg_advisory_xact_lock_shared(1, 1); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON payment_intent
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait_for_the_test();
+"""
+
+
+@st.composite
+def _plan(draw: st.DrawFn) -> dict[str, Any]:
+    """A change on a tiny pool, so that most of them collide; the start's versions are likely."""
+    versions = st.sampled_from([2, 2, 2, 3, 3, 4, 1])
+    claim = st.tuples(
+        st.sampled_from(["provider_event", "idempotency_key"]),
+        st.integers(min_value=0, max_value=3),
+    )
+    intent = draw(st.none() | st.tuples(st.integers(0, 2), versions))
+    return {
+        "intent": intent,
+        "legal": draw(st.sampled_from([True] * 9 + [False])),
+        "attempt": draw(st.sampled_from([None, None, "closed", "open"])),
+        "key": draw(st.none() | st.none() | st.tuples(st.integers(0, 2), versions)),
+        "claim": draw(st.none() | claim),
+        "creates": draw(st.booleans()),
+        "says": draw(st.booleans()),
+        "job": draw(st.booleans()),
+    }
+
+
+def _plans(drawn: list[dict[str, Any]], world: World) -> list[Plan]:
+    """The plans, named by their place. The caller knows what stands there at the start."""
+    pools = {"payment_intent": world.intents, "idempotency_key": world.keys}
+    plans = [Plan(label=str(n), **fields) for n, fields in enumerate(drawn)]
+    known = [
+        frozenset(t for t, (n, v) in plan.targets().items() if v == 2 and n < pools[t])
+        for plan in plans
+    ]
+    return [
+        msgspec.structs.replace(plan, seen=seen) for plan, seen in zip(plans, known, strict=True)
+    ]
+
+
+async def _open(records: Records, database: str, lanes: int, cap: int) -> tuple[Committer, Door]:
+    committer = Committer(connector(database, name="properties"), lanes=lanes, batch_cap=cap)
+    await committer.open()
+    return committer, Door(records, committer)
+
+
+async def _begin(door: Door) -> World:
+    """A world of its own for each example: a merchant shares nothing with others."""
+    world = World(next(_merchants))
+    verdicts = await asyncio.gather(*(door.commit(change) for change in world.start()))
+    assert set(verdicts) == {Committed()}
+    return world
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    drawn=st.lists(_plan(), min_size=2, max_size=30),
+    lanes=st.integers(1, 3),
+    cap=st.sampled_from([1, 2, 3, 5, 8, 256]),
+)
+async def test_changes_at_once_equal_some_order_of_the_same_changes(
+    records: Records, database: str, drawn: list[dict[str, Any]], lanes: int, cap: int
+) -> None:
+    """The committed are a legal row of changes, every table is what they leave when applied one
+    at a time, and every refusal is owed to the start or to a neighbour: `judge` has the rules.
+    """
+    committer, door = await _open(records, database, lanes, cap)
+    world = await _begin(door)
+    plans = _plans(drawn, world)
+    outcomes = await asyncio.gather(*(ask(door, world, plan) for plan in plans))
+    await committer.close()
+    connection = await connector(database, name="judge")()
+    found = await stored(connection, records, world.merchant)
+    await connection.close()
+    judge(world, outcomes, found, lanes=lanes)
+
+
+@settings(
+    max_examples=50,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(drawn=st.lists(_plan(), min_size=1, max_size=25))
+async def test_changes_one_at_a_time_are_answered_as_the_model_says(
+    records: Records, database: str, door: Door, drawn: list[dict[str, Any]]
+) -> None:
+    world = await _begin(door)
+    model = Model(world)
+    plans = _plans(drawn, world)
+    expected = [Outcome(plan, model.answer(plan)) for plan in plans]
+    outcomes = [await ask(door, world, plan) for plan in plans]
+    assert outcomes == expected
+    connection = await connector(database, name="judge")()
+    found = await stored(connection, records, world.merchant)
+    await connection.close()
+    # One at a time, "seen at the start" is no longer what the caller sees: only the tables count.
+    committed = [outcome for outcome in outcomes if outcome.answer == COMMITTED]
+    judge(world, committed, found, lanes=1)
+
+
+async def test_nobody_is_told_before_the_commit(
+    records: Records, database: str, connect: Connect
+) -> None:
+    """The statement has run and its rows are written, but COMMIT itself is held up: until it is
+    through nobody hears anything, and then everybody can see it.
+    """
+    other = await connect()
+    await other.execute(WAIT_IN_COMMIT)
+    await other.execute("SELECT pg_advisory_lock(1, 1)")
+    committer, door = await _open(records, database, 1, 256)
+    waiting = [
+        asyncio.create_task(door.commit(Change(make_audit(), creates=(make_intent(),))))
+        for _ in range(3)
+    ]
+    held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    while not await other.fetchval(held):
+        pass
+    assert not any(task.done() for task in waiting)
+    assert await other.fetchval("SELECT count(*) FROM payment_intent") == 0
+    await other.execute("SELECT pg_advisory_unlock(1, 1)")
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    assert await other.fetchval("SELECT count(*) FROM payment_intent") == 3
+    assert await asyncio.gather(*waiting) == [Committed()] * 3
+    await committer.close()
+
+
+async def test_all_twins_of_a_busy_claim_are_busy(
+    door: Door, records: Records, connect: Connect
+) -> None:
+    """Another transaction is claiming it and may yet roll back: nobody may be told that it
+    exists, neither the first of a batch nor the others.
+    """
+    event = make_provider_event("evt_held")
+    _, row = records.rows(Change(make_audit(), creates=(event,)))[1]
+    other = await connect()
+    async with other.transaction():
+        await other.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended(concat_ws(chr(31), 'provider_event',"
+            " 'default', $1::bytea), $2))",
+            row[4],
+            CLAIM_LOCK_SEED,
+        )
+        twins = [Change(make_audit(), creates=(make_provider_event("evt_held"),)) for _ in "abcd"]
+        verdicts = await asyncio.gather(*(door.commit(change) for change in twins))
+    assert verdicts == [Refused(Reason.BUSY, "provider_event")] * 4

@@ -1,0 +1,277 @@
+"""A stolen dump, disk, write-ahead log or server log shows nothing of a payment.
+
+Unmistakable values stand in every field of every record; then everything that PostgreSQL wrote
+is searched for them, in every spelling that a leak could have. The test first proves that it
+can see: the same values, planted in clear, are found by the same search.
+"""
+
+import asyncio
+import base64
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import asyncpg
+import msgspec
+import pytest
+
+from paygate.crypto.blind_index import BlindIndex
+from paygate.crypto.keyring import generate_keyring, load_keyring
+from paygate.crypto.kms import FileKms
+from paygate.crypto.seal import Sealer
+from paygate.domain.api_key import ApiKey
+from paygate.domain.attempt import Attempt, AttemptState
+from paygate.domain.audit import AuditEntry
+from paygate.domain.events import Event
+from paygate.domain.idempotency import IdempotencyKey, KeyState
+from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.jobs.messages import ApplyProviderEvent, Job
+from paygate.storage.change import Change, Committed, Impossible, Record, Refused, Versioned
+from paygate.storage.committer import Committer
+from paygate.storage.database import connector
+from paygate.storage.door import Door
+from paygate.storage.embedded import EmbeddedPostgres, binaries
+from paygate.storage.embedded_cluster import place
+from paygate.storage.installation import install
+from paygate.storage.migrate import migrate
+from paygate.storage.records import Records
+from tests.storage.filled import KINDS, Planted, planted
+from tests.storage.stored import TABLE_OF
+
+MARK: Final = "Zq7xKw93Vb52"
+"""Around every planted text and byte string."""
+EYES: Final = "Yp4nHd81Tc66"
+"""Planted in clear, to be found; its numbers are these and not the records'."""
+EYES_NUMBERS: Final = (61827459, 57392841, 48261953)
+
+CLEAR: Final = {
+    "payment_intent": {"merchant", "id", "version", "status", "created_at", "updated_at"},
+    "attempt": {
+        *("merchant", "id", "version", "intent", "number", "operation", "state"),
+        *("first_sent_at", "updated_at"),
+    },
+    "idempotency_key": {"merchant", "id", "version", "state", "created_at", "updated_at"},
+    "provider_event": {
+        *("merchant", "id", "version", "status", "reference_index", "received_at", "updated_at"),
+    },
+    "api_key": {
+        *("merchant", "id", "version", "secret_hash", "expires_at", "revoked_at"),
+        *("created_at", "updated_at"),
+    },
+    "event": {"merchant", "id", "object_id", "created_at"},
+    "audit_entry": {"merchant", "id", "at"},
+    "installation": {"one", "id", "livemode", "created_at"},
+    "merchant": {"id", "created_at"},
+    "keyset": {"purpose", "wrapped", "created_at"},
+    "schema_migration": {"number", "name", "checksum", "applied_at"},
+}
+"""All that may be in clear: ids, states, times, versions, and keyed hashes (`reference_index`,
+`secret_hash`, a key's id). The queue's tables hold a job's name and ids."""
+
+
+class Needle(NamedTuple):
+    """A value in one spelling."""
+
+    what: str
+    spelling: str
+    written: bytes
+
+
+def needles(mark: str, numbers: tuple[int, ...]) -> Iterator[Needle]:
+    """Every spelling in which a mark or a number could have been written."""
+    utf8 = mark.encode()
+    yield Needle(mark, "utf-8", utf8)
+    yield Needle(mark, "hex", utf8.hex().encode())
+    yield Needle(mark, "HEX", utf8.hex().upper().encode())
+    yield Needle(mark, "utf-16 little-endian", mark.encode("utf-16-le"))
+    yield Needle(mark, "utf-16 big-endian", mark.encode("utf-16-be"))
+    for offset in range(3):
+        # The characters that no neighbour touches, for each way that the mark can be aligned.
+        coded = base64.b64encode(b"\0" * offset + utf8 + b"\0" * (-(offset + len(utf8)) % 3))
+        yield Needle(mark, f"base64 at {offset}", coded[-(-offset * 8 // 6) : -4])
+    for number in numbers:
+        digits = str(number)
+        yield Needle(digits, "decimal", digits.encode())
+        yield Needle(digits, "decimal in hex", digits.encode().hex().encode())
+        yield Needle(digits, "decimal in utf-16", digits.encode("utf-16-le"))
+        yield Needle(digits, "msgpack", msgspec.msgpack.encode(number))
+        yield Needle(digits, "msgpack in hex", msgspec.msgpack.encode(number).hex().encode())
+        yield Needle(digits, "64 bits big-endian", number.to_bytes(8))
+        yield Needle(digits, "64 bits little-endian", number.to_bytes(8, "little"))
+
+
+NEEDLES: Final = tuple(needles(MARK, Planted.NUMBERS))
+EYES_NEEDLES: Final = tuple(needles(EYES, EYES_NUMBERS))
+
+
+def found_in(content: bytes, wanted: tuple[Needle, ...]) -> set[Needle]:
+    return {needle for needle in wanted if needle.written in content}
+
+
+def found_under(folder: Path, wanted: tuple[Needle, ...]) -> dict[Needle, list[str]]:
+    """Which needles are in which of the folder's files."""
+    found: dict[Needle, list[str]] = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        for needle in found_in(path.read_bytes(), wanted):
+            found.setdefault(needle, []).append(str(path.relative_to(folder)))
+    return found
+
+
+class Stolen(NamedTuple):
+    """What a thief has: a dump, the data directory, the log in it."""
+
+    dump: bytes
+    data: Path
+    log: bytes
+
+
+def records_in(folder: Path, installation: str) -> tuple[Records, dict[str, bytes]]:
+    kms = FileKms.create(folder / "kek")
+    wrapped = generate_keyring(kms, installation)
+    keyring = load_keyring(kms, installation, wrapped)
+    return Records(Sealer(keyring), BlindIndex(keyring)), wrapped
+
+
+ADVANCED: Final[dict[type[Record], dict[str, object]]] = {
+    PaymentIntent: {"status": Status.PROCESSING},
+    Attempt: {"state": AttemptState.UNKNOWN},
+    IdempotencyKey: {"state": KeyState.FINISHED},
+    ProviderEvent: {"status": EventStatus.PROCESSED},
+    ApiKey: {},
+}
+
+
+async def live(door: Door) -> None:
+    """Commits of every kind, advances, refusals and faults, all with planted values."""
+    first: list[Versioned | Event] = [
+        planted(kind, MARK) for kind in KINDS if kind not in (AuditEntry, ProviderEvent)
+    ]
+    event: ProviderEvent = planted(ProviderEvent, MARK)
+    job = Job(ApplyProviderEvent(event.merchant, event.id))
+    creates = [
+        Change(planted(AuditEntry, MARK), creates=tuple(first)),
+        Change(planted(AuditEntry, MARK), creates=(event,), jobs=(job,)),
+    ]
+    for change in creates:
+        assert await door.commit(change) == Committed()
+    for record in (*first, event):
+        if not isinstance(record, Event):
+            after = planted(
+                type(record), MARK, id=record.id, **ADVANCED[type(record)], **{"version": 2}
+            )
+            advance = Change(planted(AuditEntry, MARK), advances=(after,))
+            if isinstance(after, Attempt):
+                assert isinstance(record, Attempt)
+                after = msgspec.structs.replace(after, intent=record.intent)
+                advance = Change(advance.audit, advances=(after,))
+            assert await door.commit(advance) == Committed()
+            assert isinstance(await door.commit(advance), Refused)
+    claimed = Change(planted(AuditEntry, MARK), creates=(planted(ProviderEvent, MARK),))
+    assert isinstance(await door.commit(claimed), Refused)
+    twice = Change(planted(AuditEntry, MARK), creates=(first[0],))
+    with pytest.raises(Impossible):
+        await door.commit(twice)
+
+
+async def plant_in_clear(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """What the search must find, each spelling as bytes and, where it is text, as text."""
+    await connection.execute("CREATE TABLE scratch (bytes bytea, text text, number bigint)")
+    for needle in EYES_NEEDLES:
+        await connection.execute("INSERT INTO scratch (bytes) VALUES ($1)", needle.written)
+        if needle.written.isalnum():
+            text = needle.written.decode()
+            await connection.execute("INSERT INTO scratch (text) VALUES ($1)", text)
+    for number in EYES_NUMBERS:
+        await connection.execute("INSERT INTO scratch (number) VALUES ($1)", number)
+
+
+async def fail_aloud(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Errors that a server could log with the statement, a parameter or a row's key."""
+    for statement, arguments in (
+        ("SELECT $1::text::int", (MARK,)),
+        (f"SELECT '{MARK}'::int", ()),
+        (f"SELECT nothing FROM nowhere -- {MARK}", ()),
+        ("INSERT INTO merchant VALUES ($1), ($1)", (MARK,)),
+    ):
+        with pytest.raises(asyncpg.PostgresError):
+            await connection.execute(statement, *arguments)
+
+
+@pytest.fixture(scope="module")
+async def stolen(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stolen]:
+    """The server lives a little, with a crash; then its files are taken as they are."""
+    folder = tmp_path_factory.mktemp("stolen")
+    data = folder / "postgres"
+    server = await asyncio.to_thread(EmbeddedPostgres.start, data)
+    try:
+        connect = connector(server.dsn, name="thief's victim")
+        await migrate(connect)
+        records, wrapped = records_in(folder, "in_test")
+        await install(connect, installation_id="in_test", livemode=True, keysets=lambda _: wrapped)
+        committer = Committer(connect)
+        await committer.open()
+        await live(Door(records, committer))
+        await committer.close()
+        connection = await asyncpg.connect(server.dsn)
+        await plant_in_clear(connection)
+        await connection.execute("CHECKPOINT")
+        dump = subprocess.run(
+            [binaries() / "pg_dump", server.dsn], check=True, capture_output=True
+        ).stdout
+        await fail_aloud(connection)
+        await connection.close()
+        yield Stolen(dump, data, place(data).log.read_bytes())
+    finally:
+        server.stop(immediate=True)
+
+
+def test_the_search_sees_what_is_in_clear(stolen: Stolen) -> None:
+    """In the dump as PostgreSQL spells bytes, in the heap, and in the write-ahead log."""
+    files = found_under(stolen.data, EYES_NEEDLES)
+    for needle in EYES_NEEDLES:
+        assert needle.written in stolen.dump or needle.written.hex().encode() in stolen.dump
+        where = [Path(name).parts for name in files[needle]]
+        assert any("base" in parts for parts in where), needle
+        assert any("pg_wal" in parts for parts in where), needle
+    texts = {needle.spelling for needle in found_in(stolen.dump, EYES_NEEDLES)}
+    assert {"utf-8", "hex", "decimal", "msgpack in hex", "base64 at 0"} <= texts
+
+
+def test_the_rows_are_there(stolen: Stolen) -> None:
+    """Nothing is found of what was never written."""
+    for table in TABLE_OF.values():
+        copied = stolen.dump.split(f"COPY public.{table.name} (".encode())[1]
+        rows = copied.split(b"\n\\.\n")[0].count(b"\n")
+        assert rows > 0, table.name
+    assert b"ready to accept connections" in stolen.log
+
+
+def test_a_dump_shows_nothing(stolen: Stolen) -> None:
+    assert found_in(stolen.dump, NEEDLES) == set()
+
+
+def test_the_files_show_nothing(stolen: Stolen) -> None:
+    """Heap, indexes, TOAST, write-ahead log, statistics, and the log beside them."""
+    names = {path.name for path in stolen.data.rglob("*")}
+    assert {"cluster", "base", "pg_wal", "postgres.log"} <= names
+    assert found_under(stolen.data, NEEDLES) == {}
+
+
+def test_the_log_shows_nothing(stolen: Stolen) -> None:
+    assert found_in(stolen.log, NEEDLES) == set()
+
+
+async def test_what_stands_in_clear_is_listed(database: str) -> None:
+    """A column added later is sealed, or it is put on this list by someone who has thought."""
+    connection = await asyncpg.connect(database)
+    rows = await connection.fetch(
+        "SELECT table_name, column_name FROM information_schema.columns"
+        " WHERE table_schema = 'public' AND table_name NOT LIKE 'pgqueuer%'"
+    )
+    await connection.close()
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        found.setdefault(row["table_name"], set()).add(row["column_name"])
+    assert {table: columns - {"sealed"} for table, columns in found.items()} == CLEAR
