@@ -4,10 +4,11 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Final
 
 from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.credentials import CredentialHasher
-from paygate.crypto.keyring import generate_keyring, load_keyring
+from paygate.crypto.keyring import Keyring, generate_keyring, load_keyring
 from paygate.crypto.kms import open_kms
 from paygate.crypto.seal import Sealer
 from paygate.crypto.secret import Secret
@@ -22,6 +23,8 @@ from paygate.storage.installation import Installation, install, read_installatio
 from paygate.storage.migrate import migrate
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
+
+RANDOM_PAGE_BYTES: Final = 4096
 
 
 def now() -> datetime:
@@ -41,7 +44,9 @@ async def prepare_database(settings: Settings) -> list[str]:
     kms = open_kms(settings.require("kek"))
     await install(
         dial,
-        installation_id=make_id("in_", int(now().timestamp() * 1000), _random(RANDOM_BYTES)),
+        installation_id=make_id(
+            "in_", int(now().timestamp() * 1000), secrets.token_bytes(RANDOM_BYTES)
+        ),
         livemode=_livemode(settings),
         keysets=lambda installation: generate_keyring(kms, installation),
     )
@@ -52,8 +57,7 @@ async def prepare_database(settings: Settings) -> list[str]:
 async def open_context(settings: Settings, *, name: str) -> AsyncIterator[Context]:
     """The parts of one process, for as long as it needs them."""
     dial = connect(settings, name=name)
-    installation = await read_installation(dial, livemode=_livemode(settings))
-    keyring = load_keyring(open_kms(settings.require("kek")), installation.id, installation.keysets)
+    installation, keyring = await _unlock(settings, dial)
     provider = _provider(settings, installation)
     records = Records(Sealer(keyring), BlindIndex(keyring))
     committer = Committer(dial)
@@ -71,12 +75,24 @@ async def open_context(settings: Settings, *, name: str) -> AsyncIterator[Contex
             ),
             installation=installation.id,
             now=now,
-            random_bytes=_random,
+            random_bytes=Randomness(),
         )
     finally:
         await committer.close()
         await pool.close()
         await provider.close()
+
+
+async def open_records(settings: Settings) -> Records:
+    """What seals and opens this installation's records, for tools that need nothing else."""
+    _, keyring = await _unlock(settings, connect(settings, name="records"))
+    return Records(Sealer(keyring), BlindIndex(keyring))
+
+
+async def _unlock(settings: Settings, dial: Connect) -> tuple[Installation, Keyring]:
+    installation = await read_installation(dial, livemode=_livemode(settings))
+    kms = open_kms(settings.require("kek"))
+    return installation, load_keyring(kms, installation.id, installation.keysets)
 
 
 def _livemode(settings: Settings) -> bool:
@@ -104,5 +120,16 @@ def _provider(settings: Settings, installation: Installation) -> StripeProvider:
         raise SettingsError(str(error)) from None
 
 
-def _random(size: int) -> bytes:
-    return secrets.token_bytes(size)
+class Randomness:
+    """The system's randomness, fetched a page at a time: a request draws several times."""
+
+    def __init__(self) -> None:
+        self._page = b""
+        self._at = 0
+
+    def __call__(self, size: int) -> bytes:
+        """The next `size` bytes; none is given twice."""
+        if self._at + size > len(self._page):
+            self._page, self._at = secrets.token_bytes(max(size, RANDOM_PAGE_BYTES)), 0
+        start, self._at = self._at, self._at + size
+        return self._page[start : self._at]

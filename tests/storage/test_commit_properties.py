@@ -44,12 +44,13 @@ def _plan(draw: st.DrawFn) -> dict[str, Any]:
         st.sampled_from(["provider_event", "idempotency_key"]),
         st.integers(min_value=0, max_value=3),
     )
-    intent = draw(st.none() | st.tuples(st.integers(0, 2), versions))
+    intent = draw(st.sampled_from([0, 0, 1, 1, 2, None]))
+    key = draw(st.sampled_from([0, 1, 2, None, None, None, None]))
     return {
-        "intent": intent,
+        "intent": None if intent is None else (intent, draw(versions)),
         "legal": draw(st.sampled_from([True] * 9 + [False])),
         "attempt": draw(st.sampled_from([None, None, "closed", "open"])),
-        "key": draw(st.none() | st.none() | st.tuples(st.integers(0, 2), versions)),
+        "key": None if key is None else (key, draw(versions)),
         "claim": draw(st.none() | claim),
         "creates": draw(st.booleans()),
         "says": draw(st.booleans()),
@@ -91,9 +92,9 @@ async def _begin(door: Door) -> World:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
-    drawn=st.lists(_plan(), min_size=2, max_size=30),
+    drawn=st.lists(_plan(), min_size=6, max_size=30),
     lanes=st.integers(1, 3),
-    cap=st.sampled_from([1, 2, 3, 5, 8, 256]),
+    cap=st.sampled_from([256, 16, 5, 2]),
 )
 async def test_changes_at_once_equal_some_order_of_the_same_changes(
     records: Records, database: str, drawn: list[dict[str, Any]], lanes: int, cap: int

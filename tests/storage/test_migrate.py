@@ -164,7 +164,7 @@ async def test_a_migration_whose_process_dies_leaves_nothing(dsn: str, bare: Con
         while (pid := await bare.fetchval(waiting)) is None:
             assert not migrating.done(), migrating
     await bare.execute("SELECT pg_terminate_backend($1)", pid)
-    with pytest.raises((asyncpg.PostgresError, OSError)):
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
         await migrating
     await creating.rollback()
     await other.close()

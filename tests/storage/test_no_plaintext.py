@@ -29,7 +29,7 @@ from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.jobs.messages import ApplyProviderEvent, Job
 from paygate.storage.change import Change, Committed, Impossible, Record, Refused, Versioned
-from paygate.storage.committer import Committer
+from paygate.storage.committer import Committer, Connection
 from paygate.storage.database import connector
 from paygate.storage.door import Door
 from paygate.storage.embedded import EmbeddedPostgres, binaries
@@ -88,9 +88,10 @@ def needles(mark: str, numbers: tuple[int, ...]) -> Iterator[Needle]:
     yield Needle(mark, "utf-16 little-endian", mark.encode("utf-16-le"))
     yield Needle(mark, "utf-16 big-endian", mark.encode("utf-16-be"))
     for offset in range(3):
-        # The characters that no neighbour touches, for each way that the mark can be aligned.
-        coded = base64.b64encode(b"\0" * offset + utf8 + b"\0" * (-(offset + len(utf8)) % 3))
-        yield Needle(mark, f"base64 at {offset}", coded[-(-offset * 8 // 6) : -4])
+        # For each way that it can be aligned, the characters that no neighbour touches.
+        end = offset + len(utf8)
+        coded = base64.b64encode(bytes(offset) + utf8 + bytes(-end % 3))
+        yield Needle(mark, f"base64 at {offset}", coded[-(-offset * 8 // 6) : end * 8 // 6])
     for number in numbers:
         digits = str(number)
         yield Needle(digits, "decimal", digits.encode())
@@ -157,17 +158,15 @@ async def live(door: Door) -> None:
     for change in creates:
         assert await door.commit(change) == Committed()
     for record in (*first, event):
-        if not isinstance(record, Event):
-            after = planted(
-                type(record), MARK, id=record.id, **ADVANCED[type(record)], **{"version": 2}
-            )
-            advance = Change(planted(AuditEntry, MARK), advances=(after,))
-            if isinstance(after, Attempt):
-                assert isinstance(record, Attempt)
-                after = msgspec.structs.replace(after, intent=record.intent)
-                advance = Change(advance.audit, advances=(after,))
-            assert await door.commit(advance) == Committed()
-            assert isinstance(await door.commit(advance), Refused)
+        if isinstance(record, Event):
+            continue
+        kept = {"intent": record.intent} if isinstance(record, Attempt) else {}
+        after = planted(
+            type(record), MARK, id=record.id, version=2, **ADVANCED[type(record)], **kept
+        )
+        advance = Change(planted(AuditEntry, MARK), advances=(after,))
+        assert await door.commit(advance) == Committed()
+        assert isinstance(await door.commit(advance), Refused)
     claimed = Change(planted(AuditEntry, MARK), creates=(planted(ProviderEvent, MARK),))
     assert isinstance(await door.commit(claimed), Refused)
     twice = Change(planted(AuditEntry, MARK), creates=(first[0],))
@@ -175,7 +174,7 @@ async def live(door: Door) -> None:
         await door.commit(twice)
 
 
-async def plant_in_clear(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+async def plant_in_clear(connection: Connection) -> None:
     """What the search must find, each spelling as bytes and, where it is text, as text."""
     await connection.execute("CREATE TABLE scratch (bytes bytea, text text, number bigint)")
     for needle in EYES_NEEDLES:
@@ -187,21 +186,25 @@ async def plant_in_clear(connection: asyncpg.Connection[asyncpg.Record]) -> None
         await connection.execute("INSERT INTO scratch (number) VALUES ($1)", number)
 
 
-async def fail_aloud(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    """Errors that a server could log with the statement, a parameter or a row's key."""
+async def fail_aloud(connection: Connection) -> None:
+    """Errors that a server could log with the statement, a parameter or the failing row."""
     for statement, arguments in (
         ("SELECT $1::text::int", (MARK,)),
         (f"SELECT '{MARK}'::int", ()),
         (f"SELECT nothing FROM nowhere -- {MARK}", ()),
-        ("INSERT INTO merchant VALUES ($1), ($1)", (MARK,)),
+        ("INSERT INTO idempotency_key (state) VALUES ($1)", (MARK,)),
     ):
         with pytest.raises(asyncpg.PostgresError):
             await connection.execute(statement, *arguments)
 
 
+def dump_of(dsn: str) -> bytes:
+    return subprocess.run([binaries() / "pg_dump", dsn], check=True, capture_output=True).stdout
+
+
 @pytest.fixture(scope="module")
 async def stolen(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stolen]:
-    """The server lives a little, with a crash; then its files are taken as they are."""
+    """The server lives a little; then its files are taken as they are."""
     folder = tmp_path_factory.mktemp("stolen")
     data = folder / "postgres"
     server = await asyncio.to_thread(EmbeddedPostgres.start, data)
@@ -217,9 +220,7 @@ async def stolen(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stol
         connection = await asyncpg.connect(server.dsn)
         await plant_in_clear(connection)
         await connection.execute("CHECKPOINT")
-        dump = subprocess.run(
-            [binaries() / "pg_dump", server.dsn], check=True, capture_output=True
-        ).stdout
+        dump = await asyncio.to_thread(dump_of, server.dsn)
         await fail_aloud(connection)
         await connection.close()
         yield Stolen(dump, data, place(data).log.read_bytes())

@@ -158,6 +158,16 @@ def sandbox(
 
 
 @app.command()
+def bench(
+    as_json: Annotated[bool, typer.Option("--json", help="Print figures as JSON.")] = False,
+) -> None:
+    """Measure this machine: rates and latencies beside what its PostgreSQL can do."""
+    from paygate.bench.main import run as measure
+
+    run_async(measure(as_json=as_json))
+
+
+@app.command()
 def migrate(data: Data = None) -> None:
     """Bring the database up to this version, and make the installation if there is none."""
     from paygate.wiring import prepare_database

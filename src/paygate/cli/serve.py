@@ -37,7 +37,6 @@ def serve_here(settings: Settings, fd: int) -> None:
         loop="uvloop",
         http="httptools",
         lifespan="on",
-        fd=fd,
         ssl_certfile=settings.require("tls_cert"),
         ssl_keyfile=settings.require("tls_key"),
         ssl_ciphers=CIPHERS,
@@ -48,7 +47,8 @@ def serve_here(settings: Settings, fd: int) -> None:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
-    uvicorn.Server(config).run()
+    # Not by `fd`, which uvicorn takes for a UNIX socket: no TCP_NODELAY, no client address.
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=fd)])
 
 
 def api_programs(sock: socket.socket, count: int, environment: dict[str, str]) -> list[Program]:

@@ -27,6 +27,7 @@ from paygate.crypto.kms import FileKms
 from paygate.domain.access import Actor, Caller, Role
 from paygate.flows.context import Context
 from paygate.flows.create_api_key import create_api_key
+from paygate.providers.stripe.events import ENABLED_EVENTS
 from paygate.settings import FILE, Settings, load
 from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.installation import DEFAULT_MERCHANT
@@ -150,7 +151,7 @@ class Up:
                 moved = await session.post(f"{base}/{state.webhook_endpoint}", data={"url": url})
                 if moved.ok:
                     return
-            form = {"url": url, "enabled_events[]": "*"}
+            form = [("url", url), *(("enabled_events[]", kind) for kind in ENABLED_EVENTS)]
             made = await (await session.post(base, data=form)).json()
         state.webhook_endpoint, state.webhook_secret = made["id"], made["secret"]
 

@@ -27,9 +27,12 @@ class Mode(Enum):
     """Jobs, in the queue's own table."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Section:
-    """A table and how a batch writes it. At most one row a change."""
+    """A table and how a batch writes it. At most one row a change.
+
+    Compared by identity: there is one of each (`records`), and it is hashed for every row.
+    """
 
     table: Table
     mode: Mode

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Table:
     """`columns` name to SQL type, in the order of a row; `merchant` and `id` come first."""
 

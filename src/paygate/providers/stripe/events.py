@@ -30,6 +30,16 @@ _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")
 _SIGNATURE: Final = re.compile(r"[0-9a-f]{64}")
 _TYPE: Final = re.compile(r"[a-z0-9_.]{1,255}")
 
+ENABLED_EVENTS: Final = (
+    "payment_intent.amount_capturable_updated",
+    "payment_intent.canceled",
+    "payment_intent.payment_failed",
+    "payment_intent.processing",
+    "payment_intent.requires_action",
+    "payment_intent.succeeded",
+)
+"""What an endpoint should subscribe to: each other event costs a delivery and tells nothing."""
+
 
 def verify(
     body: bytes,

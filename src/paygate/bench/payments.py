@@ -1,0 +1,227 @@
+"""The gateway end to end: TLS, API key, seals, audit, two API processes, the simulator, the
+worker, and this load generator, all on the same machine.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+
+from paygate.bench import commit_door, pgbench
+from paygate.bench.load import Client, Response, flood, pace
+from paygate.bench.processes import Gateway
+from paygate.bench.report import Figure, figure, percentile
+from paygate.settings import load
+from paygate.storage.database import connector
+from paygate.storage.records import Records
+from paygate.wiring import open_records
+
+CONNECTIONS: Final = 32
+CREATES: Final = 6_000
+PAYMENTS: Final = 600
+EVENTS: Final = 1_500
+PACED_PER_SECOND: Final = 200
+PACED: Final = 800
+MANY_STORED: Final = 10_000
+
+Progress = Callable[[str], None]
+
+
+class PaymentsBench:
+    """The rows that need the whole gateway."""
+
+    def __init__(self, gateway: Gateway, folder: Path, repeats: int, progress: Progress) -> None:
+        self._ready = gateway.ready
+        self._gateway = gateway
+        self._folder = folder
+        self._repeats = repeats
+        self._progress = progress
+        self._client = Client(
+            self._ready["api_url"], self._ready["secret_key"], self._ready["ca_file"]
+        )
+        self._numbers = itertools.count()
+        self._records: Records | None = None
+
+    async def measure(self) -> list[Figure]:
+        """Every row, one after the other."""
+        await self._client.open(CONNECTIONS)
+        try:
+            figures = []
+            for row in (self._create, self._overhead, self._payment, self._webhooks, self._stored):
+                self._progress(row.__name__.strip("_"))
+                figures += await row()
+            return figures
+        finally:
+            self._client.close()
+
+    def _creates(self, count: int) -> Iterator[bytes]:
+        for number in itertools.islice(self._numbers, count):
+            body = {"amount": 1999, "currency": "eur", "reference": f"order-{number}"}
+            yield self._client.request("POST", "/payment-intents", body)
+
+    def _confirms(self, intents: list[str]) -> Iterator[bytes]:
+        body = {
+            "payment_method": {"type": "card", "token": "pm_card_visa"},
+            "return_url": "https://shop.example/done",
+        }
+        for intent in intents:
+            yield self._client.request("POST", f"/payment-intents/{intent}/confirm", body)
+
+    async def _create(self) -> list[Figure]:
+        await flood(self._client, self._creates(CREATES // 5), _expect(201))
+        values, limits = [], []
+        for _ in range(self._repeats):
+            count, seconds = await flood(self._client, self._creates(CREATES), _expect(201))
+            values.append(count / seconds)
+            limits.append(await self._pgbench())
+        return [figure("create, end to end", "creates/s", values, limits=limits, goal=">= 0.5 x")]
+
+    async def _pgbench(self) -> float:
+        """The rows that a create writes: intent, event, audit entry."""
+        if self._records is None:
+            self._records = await open_records(load({}, data=Path(self._ready["data_dir"])))
+        rows = self._records.rows(commit_door.create_with_event())
+        return await asyncio.to_thread(pgbench.run, self._ready["database_url"], rows, self._folder)
+
+    async def _overhead(self) -> list[Figure]:
+        """At a fixed rate: a create's whole latency, a confirm's without the provider's part."""
+        created, confirmed = [], []
+        for _ in range(self._repeats):
+            intents: list[str] = []
+            answers = await pace(
+                self._client,
+                self._creates(PACED),
+                PACED_PER_SECOND,
+                _collect(intents),
+            )
+            created.append([answer.seconds * 1e3 for answer in answers])
+            answers = await pace(
+                self._client,
+                self._confirms(intents[: PACED // 4]),
+                PACED_PER_SECOND / 4,
+                _expect(200),
+            )
+            confirmed.append([a.seconds * 1e3 - a.timing("provider") for a in answers])
+        return [
+            figure(
+                f"{what} overhead {name} at {rate}/s",
+                "ms",
+                [percentile(v, share) for v in runs],
+                goal=goal,
+            )
+            for what, rate, runs in (
+                ("create", PACED_PER_SECOND, created),
+                ("confirm", PACED_PER_SECOND // 4, confirmed),
+            )
+            for name, share, goal in (("p50", 0.5, "< 5 ms"), ("p99", 0.99, None))
+        ]
+
+    async def _payment(self) -> list[Figure]:
+        """Create, confirm, and the provider's event received and applied."""
+        rates, gateway_cpu, database_cpu = [], [], []
+        for _ in range(self._repeats):
+            before = self._gateway.cpu_seconds()
+            started = time.perf_counter()
+            intents: list[str] = []
+            await flood(self._client, self._creates(PAYMENTS), _collect(intents))
+            await flood(self._client, self._confirms(intents), _expect(200))
+            await self._all_applied()
+            rates.append(PAYMENTS / (time.perf_counter() - started))
+            after = self._gateway.cpu_seconds()
+            gateway_cpu.append((after[0] - before[0]) / PAYMENTS * 1e3)
+            database_cpu.append((after[1] - before[1]) / PAYMENTS * 1e3)
+        return [
+            figure("complete payment", "payments/s", rates),
+            figure("CPU a payment, gateway", "ms", gateway_cpu),
+            figure("CPU a payment, database", "ms", database_cpu),
+        ]
+
+    async def _webhooks(self) -> list[Figure]:
+        accepted, applied = [], []
+        for _ in range(self._repeats):
+            started = time.perf_counter()
+            count, seconds = await flood(self._client, self._events(EVENTS), _expect(200))
+            accepted.append(count / seconds)
+            await self._all_applied()
+            applied.append(count / (time.perf_counter() - started))
+        return [
+            figure("webhook accepted", "events/s", accepted),
+            figure("webhook accepted and applied", "events/s", applied),
+        ]
+
+    def _events(self, count: int) -> Iterator[bytes]:
+        secret = self._ready["webhook_secret"].encode()
+        for number in itertools.islice(self._numbers, count):
+            now = int(time.time())
+            body = json.dumps(_event(number, now)).encode()
+            signature = hmac.new(secret, f"{now}.".encode() + body, hashlib.sha256).hexdigest()
+            header = f"Stripe-Signature: t={now},v1={signature}\r\n"
+            yield self._client.request("POST", "/webhooks", body, header)
+
+    async def _stored(self) -> list[Figure]:
+        """Creates when many intents are stored already, against those of the first row."""
+        connection = await asyncpg.connect(self._ready["database_url"])
+        stored = await connection.fetchval("SELECT count(*) FROM payment_intent")
+        await connection.close()
+        await flood(self._client, self._creates(max(MANY_STORED - stored, 1)), _expect(201))
+        values = []
+        for _ in range(self._repeats):
+            count, seconds = await flood(self._client, self._creates(CREATES // 2), _expect(201))
+            values.append(count / seconds)
+        return [
+            figure(
+                f"create at {max(stored, MANY_STORED):,} stored intents or more",
+                "creates/s",
+                values,
+            )
+        ]
+
+    async def _all_applied(self) -> None:
+        """Until no webhook is under way at the simulator and no event waits to be applied."""
+        connection = await connector(self._ready["database_url"], name="bench")()
+        try:
+            while await connection.fetchval(  # noqa: ASYNC110 -- another process applies them
+                "SELECT EXISTS (SELECT FROM provider_event WHERE status = 'received')"
+            ):
+                await asyncio.sleep(0.02)
+        finally:
+            await connection.close()
+
+
+def _event(number: int, now: int) -> dict[str, Any]:
+    return {
+        "id": f"evt_bench_{number}",
+        "object": "event",
+        "api_version": "2026-08-26.dahlia",
+        "created": now,
+        "livemode": False,
+        "pending_webhooks": 1,
+        "request": None,
+        "type": "payment_intent.succeeded",
+        "data": {"object": {"id": f"pi_{number}", "object": "payment_intent", "metadata": {}}},
+    }
+
+
+def _expect(status: int) -> Callable[[Response], None]:
+    def check(response: Response) -> None:
+        if response.status != status:
+            raise RuntimeError(f"the gateway answered {response.status}: {response.body[:300]!r}")
+
+    return check
+
+
+def _collect(intents: list[str]) -> Callable[[Response], None]:
+    """Expect a created intent and keep its id."""
+
+    def check(response: Response) -> None:
+        _expect(201)(response)
+        intents.append(json.loads(response.body)["id"])
+
+    return check

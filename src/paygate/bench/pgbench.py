@@ -1,0 +1,57 @@
+"""The limit that the database sets: the same rows by `pgbench`, one transaction each, durable."""
+
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from paygate.storage.embedded import binaries
+from paygate.storage.statement import Section
+
+CLIENTS: Final = 32
+SECONDS: Final = 3
+
+Rows = Sequence[tuple[Section, tuple[Any, ...]]]
+
+
+def script(rows: Rows) -> str:
+    """A transaction that writes rows like these: random ids, blobs of the same sizes."""
+    statements = []
+    for section, row in rows:
+        table = section.table
+        values = [
+            _value(name, kind, cell) for (name, kind), cell in zip(table.columns, row, strict=True)
+        ]
+        statements.append(
+            f"INSERT INTO {table.name} ({', '.join(table.names)}) VALUES ({', '.join(values)});"  # noqa: S608 -- names from tables.py
+        )
+    return "\n".join(["BEGIN;", *statements, "END;"])
+
+
+def run(dsn: str, rows: Rows, folder: Path) -> float:
+    """Transactions a second."""
+    path = folder / "pgbench.sql"
+    path.write_text(script(rows), encoding="utf-8")
+    command: list[str | Path] = [
+        binaries() / "pgbench",
+        "--no-vacuum",
+        "--protocol=prepared",
+        "--jobs=2",
+    ]
+    command += [f"--client={CLIENTS}", f"--time={SECONDS}", f"--file={path}", dsn]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 -- our own binary
+    found = re.search(r"^tps = ([\d.]+)", done.stdout, re.MULTILINE)
+    if done.returncode or found is None:
+        raise RuntimeError(f"pgbench failed: {done.stderr.strip()[-300:]}")
+    return float(found[1])
+
+
+def _value(name: str, kind: str, cell: Any) -> str:
+    if name == "id":
+        return f"'{cell[:3]}' || replace(gen_random_uuid()::text, '-', '')"
+    if kind == "bytea":
+        return f"'\\x{cell.hex()}'::bytea"
+    if kind == "timestamptz":
+        return "now()"
+    return str(cell) if kind == "int4" else f"'{cell}'"
