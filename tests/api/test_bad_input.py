@@ -249,3 +249,9 @@ async def test_unknown_paths_and_methods(gateway: Gateway) -> None:
     for path in ("/nothing-here", "/payment-intents/..%2f..", "/"):
         is_error(await gateway.call("GET", path), 404, "route_unknown")
     is_error(await gateway.call("DELETE", "/payment-intents"), 405, "method_not_allowed")
+
+
+@pytest.mark.parametrize("name", ["", "x" * 101, "a\tb"])
+async def test_an_actor_that_is_no_name_is_refused(gateway: Gateway, name: str) -> None:
+    answer = await gateway.call("POST", "/payment-intents", GOOD, headers={"Paygate-Actor": name})
+    is_error(answer, 400, "parameter_invalid", "Paygate-Actor")

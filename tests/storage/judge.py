@@ -19,6 +19,7 @@ claim. The rules, and why each is exact:
   opened one; and its guards could hold: the record came to the version below.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from tests.storage.plans import COMMITTED, IMPOSSIBLE, Outcome, Plan, World, fold
@@ -35,38 +36,53 @@ def judge(world: World, outcomes: Sequence[Outcome], found: Stored, *, lanes: in
     }
     assert not differing, f"expected and found differ: {differing}"
     assert expected.jobs == found.jobs
+    story = _Story(world, outcomes, lanes)
     for outcome in outcomes:
-        assert _justified(world, outcome, outcomes, lanes), f"not justified: {outcome}"
+        assert story.justifies(outcome), f"not justified: {outcome}"
 
 
-def _justified(world: World, outcome: Outcome, outcomes: Sequence[Outcome], lanes: int) -> bool:
-    plan, answer = outcome.plan, outcome.answer
-    if answer == COMMITTED:
-        return plan.legal or plan.intent is None
-    if answer == IMPOSSIBLE:
-        return _is_impossible(plan, outcomes)
-    reason, table = answer.split()
-    if reason == "stale":
-        target = plan.targets()[table]
-        rivals = [o for o in outcomes if o is not outcome and o.plan.targets().get(table) == target]
-        return table not in plan.seen or any(o.answer != answer for o in rivals)
-    assert plan.claim is not None
-    assert plan.claim[0] == table
-    rivals = [o for o in outcomes if o is not outcome and o.plan.claim == plan.claim]
-    if reason == "busy":
-        return lanes > 1 and bool(rivals)
-    number = plan.claim[1]
-    at_start = number < (world.events if table == "provider_event" else world.keys)
-    return at_start or any(o.answer == COMMITTED for o in rivals)
+class _Story:
+    """The answers, so arranged that a change finds its rivals at once."""
 
+    def __init__(self, world: World, outcomes: Sequence[Outcome], lanes: int) -> None:
+        self._world = world
+        self._lanes = lanes
+        self._wanting: defaultdict[object, list[Outcome]] = defaultdict(list)
+        for outcome in outcomes:
+            for target in outcome.plan.targets().items():
+                self._wanting[target].append(outcome)
+            if outcome.plan.claim is not None:
+                self._wanting[outcome.plan.claim].append(outcome)
+        committed = [o.plan for o in outcomes if o.answer == COMMITTED]
+        self._reached = {p.intent for p in committed}
+        self._opened = {p.intent[0] for p in committed if p.intent and p.attempt == "open"}
 
-def _is_impossible(plan: Plan, outcomes: Sequence[Outcome]) -> bool:
-    if plan.intent is None:
-        return False
-    committed = [o.plan for o in outcomes if o.answer == COMMITTED]
-    intent, version = plan.intent
-    below = version - 1 == 1 or any(p.intent == (intent, version - 1) for p in committed)
-    collides = plan.attempt == "open" and any(
-        p.attempt == "open" and p.intent is not None and p.intent[0] == intent for p in committed
-    )
-    return below and (not plan.legal or collides)
+    def justifies(self, outcome: Outcome) -> bool:
+        """Whether a rule of this file allows the answer."""
+        plan, answer = outcome.plan, outcome.answer
+        if answer == COMMITTED:
+            return plan.legal or plan.intent is None
+        if answer == IMPOSSIBLE:
+            return self._is_impossible(plan)
+        reason, table = answer.split()
+        if reason == "stale":
+            rivals = self._rivals(outcome, (table, plan.targets()[table]))
+            return table not in plan.seen or any(o.answer != answer for o in rivals)
+        assert plan.claim is not None
+        assert plan.claim[0] == table
+        rivals = self._rivals(outcome, plan.claim)
+        if reason == "busy":
+            return self._lanes > 1 and bool(rivals)
+        at_start = self._world.events if table == "provider_event" else self._world.keys
+        return plan.claim[1] < at_start or any(o.answer == COMMITTED for o in rivals)
+
+    def _rivals(self, outcome: Outcome, wanted: object) -> list[Outcome]:
+        return [other for other in self._wanting[wanted] if other is not outcome]
+
+    def _is_impossible(self, plan: Plan) -> bool:
+        if plan.intent is None:
+            return False
+        intent, version = plan.intent
+        below = version - 1 == 1 or (intent, version - 1) in self._reached
+        collides = plan.attempt == "open" and intent in self._opened
+        return below and (not plan.legal or collides)

@@ -21,6 +21,7 @@ from paygate.storage.change import StorageError
 from paygate.telemetry import log
 
 JSON: Final = "application/json"
+ACTOR_LENGTH: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +96,13 @@ async def answer(
     if endpoint.action is not None and not endpoint.raw:
         caller = await desk.authenticator.caller(
             exchange.headers.get("authorization"),
+            on_behalf_of=exchange.headers.get("paygate-actor"),
             request_id=exchange.request_id,
             address=exchange.address,
         )
         exchange.caller = caller
         authorize(caller, endpoint.action)
+        _check_actor(caller.actor.name)
     body: Any = None
     if endpoint.raw:
         body = await read(endpoint.body_limit)
@@ -107,6 +110,16 @@ async def answer(
         _check_content_type(exchange)
         body = _decode(endpoint.body, await read(endpoint.body_limit))
     return encode(await endpoint.handle(desk, exchange, body))
+
+
+def _check_actor(name: str | None) -> None:
+    """`Paygate-Actor`: who at the merchant is behind the request, for the audit log."""
+    if name is not None and not (1 <= len(name) <= ACTOR_LENGTH and name.isprintable()):
+        raise Refusal(
+            ErrorCode.PARAMETER_INVALID,
+            f"Paygate-Actor must be 1 to {ACTOR_LENGTH} printable characters",
+            param="Paygate-Actor",
+        )
 
 
 def _check_content_type(exchange: Exchange) -> None:

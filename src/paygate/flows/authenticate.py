@@ -1,5 +1,6 @@
 """Find out who calls: from an API key to a caller, and what their role lets them do."""
 
+import asyncio
 import time
 from typing import Final
 
@@ -20,12 +21,17 @@ class Authenticator:
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
-        self._cache: dict[str, tuple[float, ApiKey | None]] = {}
+        self._cache: dict[str, tuple[float, asyncio.Task[ApiKey | None]]] = {}
 
     async def caller(
-        self, authorization: str | None, *, request_id: str, address: str | None
+        self,
+        authorization: str | None,
+        *,
+        on_behalf_of: str | None,
+        request_id: str,
+        address: str | None,
     ) -> Caller:
-        """The caller that an `Authorization` header proves.
+        """The caller that an `Authorization` header proves; `on_behalf_of` is their own word.
 
         Raises:
             Refusal: `api_key_missing`, or `api_key_invalid` for every other fault alike.
@@ -44,19 +50,23 @@ class Authenticator:
         genuine = self._ctx.hasher.api_key_matches(parsed, key.secret_hash if key else None)
         if key is None or not genuine or scheme.lower() != "bearer" or not self._opens(key, parsed):
             raise _invalid()
-        actor = Actor("api_key", id=key.id, role=key.role)
+        actor = Actor("api_key", id=key.id, role=key.role, name=on_behalf_of)
         return Caller(actor, key.merchant, request_id, address)
 
     async def _find(self, key_id: str) -> ApiKey | None:
         now = time.monotonic()
-        known = self._cache.get(key_id)
-        if known is not None and now - known[0] < CACHE_SECONDS:
-            return known[1]
-        key = await self._ctx.read.api_key(key_id)
-        if len(self._cache) >= CACHE_KEYS:
-            self._cache.clear()
-        self._cache[key_id] = (now, key)
-        return key
+        looked_up, task = self._cache.get(key_id, (-CACHE_SECONDS, None))
+        if task is None or now - looked_up >= CACHE_SECONDS:
+            # One look-up for all requests that come while it lasts.
+            task = asyncio.create_task(self._ctx.read.api_key(key_id))
+            if len(self._cache) >= CACHE_KEYS:
+                self._cache.clear()
+            self._cache[key_id] = (now, task)
+        try:
+            return await asyncio.shield(task)
+        except Exception:
+            self._cache.pop(key_id, None)
+            raise
 
     def _opens(self, key: ApiKey, parsed: ParsedApiKey) -> bool:
         mode = KeyMode.LIVE if self._ctx.provider.livemode else KeyMode.TEST
