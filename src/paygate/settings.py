@@ -17,6 +17,9 @@ PREFIX: Final = "PAYGATE_"
 FILE: Final = "paygate.toml"
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION: Final = "a duration such as 30s, 5m, 24h or 14d"
+_DURATION_DIGITS: Final = 8
+"""In days 270,000 years, which `timedelta` still holds; no setting wants more."""
 
 
 class SettingsError(Exception):
@@ -81,9 +84,17 @@ def _one_of(*choices: str) -> Callable[[str], str]:
 
 
 def _url(*schemes: str) -> Callable[[str], str]:
+    # In lower case alone, though a URL may be written otherwise: what `_check` refuses is found
+    # by its scheme. What `urlsplit` says of a fault may quote a password, so it is not passed on.
+    wanted = "a URL that starts with " + " or ".join(f"{s}:" for s in schemes)
+
     def parse(value: str) -> str:
-        if urlsplit(value).scheme not in schemes:
-            raise ValueError("a URL that starts with " + " or ".join(f"{s}:" for s in schemes))
+        try:
+            scheme = urlsplit(value).scheme
+        except ValueError:
+            raise ValueError(wanted) from None
+        if scheme not in schemes or not value.startswith(f"{scheme}:"):
+            raise ValueError(wanted)
         return value
 
     return parse
@@ -91,8 +102,10 @@ def _url(*schemes: str) -> Callable[[str], str]:
 
 def _duration(value: str) -> timedelta:
     number, unit = value[:-1], value[-1:]
-    if not number.isascii() or not number.isdecimal() or unit not in _UNITS or not int(number):
-        raise ValueError("a duration such as 30s, 5m, 24h or 14d")
+    if len(number) > _DURATION_DIGITS or not number.isascii() or not number.isdecimal():
+        raise ValueError(_DURATION)
+    if unit not in _UNITS or not int(number):
+        raise ValueError(_DURATION)
     return timedelta(seconds=int(number) * _UNITS[unit])
 
 

@@ -1,5 +1,6 @@
 """The HTTP application: Litestar routes, the edge around them, the parts for as long as it runs."""
 
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -49,6 +50,9 @@ class Api:
     async def _lifespan(self, _: Litestar) -> AsyncIterator[None]:
         async with self._open_context() as ctx:
             self._desk = Desk(ctx, Authenticator(ctx))
+            # What was loaded stays for good: the collector need not walk it again and again.
+            gc.collect()
+            gc.freeze()
             yield
 
     def _handler(self, endpoint: Endpoint) -> HTTPRouteHandler:

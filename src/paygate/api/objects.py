@@ -114,7 +114,8 @@ def payment_intent_object(intent: PaymentIntent) -> PaymentIntentObject:
 
 def time_text(at: datetime) -> str:
     """ISO 8601, UTC, milliseconds: `2026-11-24T12:00:00.000Z`."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    utc = at if at.tzinfo is UTC else at.astimezone(UTC)
+    return utc.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def _time(at: datetime | None) -> str | None:

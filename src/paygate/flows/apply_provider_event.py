@@ -72,11 +72,10 @@ async def _subject(ctx: Context, answer: Answer) -> tuple[PaymentIntent, Attempt
     """The attempt that the event's object bears in its metadata, and its intent."""
     if answer.merchant is None or answer.attempt is None:
         raise _PutOff("object_unknown")
-    attempt = await ctx.read.attempt(answer.merchant, answer.attempt)
-    if attempt is None:
+    found = await ctx.read.attempt_with_intent(answer.merchant, answer.attempt)
+    if found is None:
         raise _PutOff("object_unknown")
-    intent = await ctx.read.payment_intent(attempt.merchant, attempt.intent)
-    assert intent is not None, "an attempt is written with its intent"
+    attempt, intent = found
     return intent, attempt
 
 

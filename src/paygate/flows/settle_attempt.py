@@ -43,7 +43,7 @@ async def settle_attempt(
         )
         if isinstance(await ctx.door.commit(change), Committed):
             return moved.intent
-        intent, attempt = await reread(ctx, intent, attempt)
+        intent, attempt = await reread(ctx, attempt)
     raise StorageError("an intent kept changing while its attempt was settled")
 
 
@@ -63,14 +63,11 @@ async def weigh(
     return conclude(intent, attempt, fetched, ctx.now(), fetched=True), fetched
 
 
-async def reread(
-    ctx: Context, intent: PaymentIntent, attempt: Attempt
-) -> tuple[PaymentIntent, Attempt]:
+async def reread(ctx: Context, attempt: Attempt) -> tuple[PaymentIntent, Attempt]:
     """Both records as they stand now."""
-    fresh_intent = await ctx.read.payment_intent(intent.merchant, intent.id)
-    fresh_attempt = await ctx.read.attempt(attempt.merchant, attempt.id)
-    assert fresh_intent is not None, "payments are never deleted"
-    assert fresh_attempt is not None, "attempts are never deleted"
+    found = await ctx.read.attempt_with_intent(attempt.merchant, attempt.id)
+    assert found is not None, "payments are never deleted"
+    fresh_attempt, fresh_intent = found
     return fresh_intent, fresh_attempt
 
 

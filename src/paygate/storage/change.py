@@ -70,7 +70,7 @@ class Overloaded(StorageError):
 
 
 class Unavailable(StorageError):
-    """The database refuses writes (read-only, no space, no memory): nothing was written."""
+    """The database refuses or does not answer (read-only, no space, down): nothing was written."""
 
 
 class Impossible(StorageError):

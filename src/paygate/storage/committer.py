@@ -57,6 +57,8 @@ SQLSTATE_RAISED: Final = "23000"
 """What our own triggers raise; their messages hold table names and states alone."""
 SQLSTATE_LOST: Final = ("08", "57P")
 """The connection, or the server behind it, is going away."""
+DRIVER_FAULTS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What asyncpg raises when the server, the connection or the driver itself is at fault."""
 
 
 @dataclass(slots=True, eq=False)
@@ -267,7 +269,7 @@ class Lane:
                     "SELECT pg_advisory_lock($1, $2)", LANE_LOCK_CLASS, self._number
                 )
                 present = await _present(connection, batch)
-            except (OSError, *_DRIVER_FAULTS):
+            except (OSError, *DRIVER_FAULTS):
                 present = None
             if present is None or self._unreplicated:
                 await asyncio.sleep(delay)
@@ -302,7 +304,6 @@ class Lane:
 
 
 _COMMITTED: Final = Committed()
-_DRIVER_FAULTS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 def _arrays(batch: Sequence[Pending]) -> tuple[tuple[Section, ...], list[Any]]:

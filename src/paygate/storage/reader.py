@@ -11,8 +11,11 @@ from paygate.domain.api_key import ApiKey
 from paygate.domain.attempt import Attempt
 from paygate.domain.payment_intent import PaymentIntent
 from paygate.domain.provider_event import ProviderEvent
+from paygate.storage.change import Unavailable
+from paygate.storage.committer import DRIVER_FAULTS
 from paygate.storage.database import Pool
 from paygate.storage.records import Records
+from paygate.storage.tables import ATTEMPT
 from paygate.telemetry import timing
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -36,7 +39,11 @@ QUERIES: Final = load_queries()
 
 
 class Reader:
-    """Opens what it reads. Raises `SealError` or `Tampered` when a row is not as we left it."""
+    """Opens what it reads.
+
+    Raises `SealError` or `Tampered` when a row is not as we left it, `Unavailable` when the
+    database does not answer.
+    """
 
     def __init__(self, pool: Pool, records: Records) -> None:
         self._pool = pool
@@ -50,6 +57,20 @@ class Reader:
         """The attempt, or None."""
         return await self._one(Attempt, "attempt", merchant, attempt_id)
 
+    async def attempt_with_intent(
+        self, merchant: str, attempt_id: str
+    ) -> tuple[Attempt, PaymentIntent] | None:
+        """The attempt and its intent, of one moment, or None."""
+        row = await self._fetch("attempt_with_intent", merchant, attempt_id)
+        if row is None:
+            return None
+        values = tuple(row)
+        width = len(ATTEMPT.columns)
+        return (
+            self._records.open(Attempt, values[:width]),
+            self._records.open(PaymentIntent, values[width:]),
+        )
+
     async def provider_event(self, merchant: str, event_id: str) -> ProviderEvent | None:
         """The provider event, or None."""
         return await self._one(ProviderEvent, "provider_event", merchant, event_id)
@@ -60,12 +81,18 @@ class Reader:
 
     async def ready(self) -> None:
         """Raises when the database does not answer."""
-        await self._pool.fetchval(QUERIES["ready"])
+        await self._fetch("ready")
 
     async def _one(self, record: type[R], query: str, *arguments: str) -> R | None:
-        with timing.spent(timing.Part.DATABASE):
-            row = await self._pool.fetchrow(QUERIES[query], *arguments)
+        row = await self._fetch(query, *arguments)
         return None if row is None else self._open(record, row)
+
+    async def _fetch(self, query: str, *arguments: str) -> asyncpg.Record | None:
+        try:
+            with timing.spent(timing.Part.DATABASE):
+                return await self._pool.fetchrow(QUERIES[query], *arguments)
+        except (OSError, *DRIVER_FAULTS) as error:
+            raise Unavailable(f"the database does not answer: {type(error).__name__}") from error
 
     def _open(self, record: type[R], row: asyncpg.Record) -> R:
         return self._records.open(record, tuple(row))
