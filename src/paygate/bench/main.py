@@ -16,7 +16,7 @@ from paygate.bench.report import Figure, show
 REPEATS: Final = 3
 
 
-async def run(*, as_json: bool) -> None:
+async def run(*, as_json: bool, full: bool) -> None:
     """Measure and print."""
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="paygate-bench-") as name:
@@ -26,7 +26,7 @@ async def run(*, as_json: bool) -> None:
         _progress("start the gateway")
         gateway = Gateway(folder)
         try:
-            figures += await PaymentsBench(gateway, folder, REPEATS, _progress).measure()
+            figures += await PaymentsBench(gateway, folder, REPEATS, _progress, full=full).measure()
         finally:
             gateway.stop()
     if as_json:

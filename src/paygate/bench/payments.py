@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import asyncpg
-
 from paygate.bench import commit_door, pgbench
 from paygate.bench.load import Client, Response, flood, pace
 from paygate.bench.processes import Gateway
@@ -29,7 +27,28 @@ PAYMENTS: Final = 600
 EVENTS: Final = 1_500
 PACED_PER_SECOND: Final = 200
 PACED: Final = 800
-MANY_STORED: Final = 10_000
+MANY_STORED: Final = 100_000
+MOST_STORED: Final = 1_000_000
+
+FILL: Final = """
+WITH missing AS (
+    SELECT lpad(n::text, 26, '0') AS body FROM generate_series(
+        1, greatest($1 - (SELECT count(*) FROM payment_intent), 0)) AS n
+), intents AS (
+    INSERT INTO payment_intent (merchant, id, version, status, created_at, updated_at, sealed)
+    SELECT 'bench', 'pi_' || body, 1, 'created', now(), now(),
+        (SELECT sealed FROM payment_intent LIMIT 1)
+    FROM missing ON CONFLICT DO NOTHING
+), events AS (
+    INSERT INTO event (merchant, id, object_id, created_at, sealed)
+    SELECT 'bench', 'evt_' || body, 'pi_' || body, now(), (SELECT sealed FROM event LIMIT 1)
+    FROM missing ON CONFLICT DO NOTHING
+)
+INSERT INTO audit_entry (merchant, id, at, sealed)
+SELECT 'bench', 'au_' || body, now(), (SELECT sealed FROM audit_entry LIMIT 1)
+FROM missing ON CONFLICT DO NOTHING
+"""
+"""Rows of real size; what they hold does not matter here, and their seals open nowhere."""
 
 Progress = Callable[[str], None]
 
@@ -37,7 +56,10 @@ Progress = Callable[[str], None]
 class PaymentsBench:
     """The rows that need the whole gateway."""
 
-    def __init__(self, gateway: Gateway, folder: Path, repeats: int, progress: Progress) -> None:
+    def __init__(
+        self, gateway: Gateway, folder: Path, repeats: int, progress: Progress, *, full: bool
+    ) -> None:
+        self._full = full
         self._ready = gateway.ready
         self._gateway = gateway
         self._folder = folder
@@ -166,22 +188,29 @@ class PaymentsBench:
             yield self._client.request("POST", "/webhooks", body, header)
 
     async def _stored(self) -> list[Figure]:
-        """Creates when many intents are stored already, against those of the first row."""
-        connection = await asyncpg.connect(self._ready["database_url"])
-        stored = await connection.fetchval("SELECT count(*) FROM payment_intent")
-        await connection.close()
-        await flood(self._client, self._creates(max(MANY_STORED - stored, 1)), _expect(201))
-        values = []
-        for _ in range(self._repeats):
-            count, seconds = await flood(self._client, self._creates(CREATES // 2), _expect(201))
-            values.append(count / seconds)
-        return [
-            figure(
-                f"create at {max(stored, MANY_STORED):,} stored intents or more",
-                "creates/s",
-                values,
-            )
-        ]
+        """Creates when many intents are stored already, in turn with pgbench."""
+        figures = []
+        for stored in (MANY_STORED, MOST_STORED) if self._full else (MANY_STORED,):
+            await self._fill(stored)
+            values, limits = [], []
+            for _ in range(self._repeats):
+                count, seconds = await flood(
+                    self._client, self._creates(CREATES // 2), _expect(201)
+                )
+                values.append(count / seconds)
+                limits.append(await self._pgbench())
+            name = f"create, {stored:,} intents stored"
+            figures.append(figure(name, "creates/s", values, limits=limits))
+        return figures
+
+    async def _fill(self, target: int) -> None:
+        """Store intents, with their events and audit entries, until there are `target`."""
+        connection = await connector(self._ready["database_url"], name="bench")()
+        try:
+            await connection.execute(FILL, target)
+            await connection.execute("ANALYZE")
+        finally:
+            await connection.close()
 
     async def _all_applied(self) -> None:
         """Until no webhook is under way at the simulator and no event waits to be applied."""

@@ -160,11 +160,12 @@ def sandbox(
 @app.command()
 def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print figures as JSON.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="The million-row rows too.")] = False,
 ) -> None:
     """Measure this machine: rates and latencies beside what its PostgreSQL can do."""
     from paygate.bench.main import run as measure
 
-    run_async(measure(as_json=as_json))
+    run_async(measure(as_json=as_json, full=full))
 
 
 @app.command()
