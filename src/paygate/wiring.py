@@ -53,6 +53,11 @@ async def prepare_database(settings: Settings) -> list[str]:
     return applied
 
 
+async def check(settings: Settings) -> None:
+    """Raises what would stop every process of this installation, before any is started."""
+    await _unlock(settings, connect(settings, name="check"))
+
+
 @asynccontextmanager
 async def open_context(settings: Settings, *, name: str) -> AsyncIterator[Context]:
     """The parts of one process, for as long as it needs them."""

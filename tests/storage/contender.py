@@ -161,7 +161,7 @@ class Contender:
 
     def _claim(self) -> Claim:
         """One near the front that all contenders move along at about the same pace."""
-        number = len(self._outcomes) // 10 + self._random.randrange(20)
+        number = len(self._outcomes) // 10 + self._random.randrange(12)
         return self._random.choice(["provider_event", "idempotency_key"]), number
 
     def _see(self, table: str, number: int, version: int) -> None:

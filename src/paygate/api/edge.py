@@ -14,9 +14,9 @@ from paygate.api.endpoint import Desk
 from paygate.api.exchange import KEY, Exchange
 from paygate.api.shortcut import Shortcut
 from paygate.domain.access import Actor, Caller
-from paygate.domain.audit import Result
+from paygate.domain.audit import Result, Subject
 from paygate.domain.errors import Refusal
-from paygate.domain.ids import make_id
+from paygate.domain.ids import PREFIXES, is_id, make_id
 from paygate.flows.receive_provider_event import ACCOUNT
 from paygate.storage.change import Change, StorageError
 from paygate.telemetry import log, timing
@@ -81,7 +81,9 @@ class Edge:
             if self._count(exchange.address) > 1:
                 return
             caller = Caller(Actor("client"), ACCOUNT, exchange.request_id, exchange.address)
-        entry = ctx.audit(caller, exchange.action, result=Result.REFUSED, details=details)
+        entry = ctx.audit(
+            caller, exchange.action, _subject(exchange), result=Result.REFUSED, details=details
+        )
         try:
             await ctx.door.commit(Change(entry))
         except StorageError as error:
@@ -94,6 +96,13 @@ class Edge:
             self._unproven.clear()
         self._unproven[key] = self._unproven.get(key, 0) + 1
         return self._unproven[key]
+
+
+def _subject(exchange: Exchange) -> Subject | None:
+    """What was asked for, there or not; text that is no id of ours is not written down."""
+    kind = str(exchange.action).partition(".")[0]
+    name = exchange.path.get("id", "")
+    return Subject(kind, name) if is_id(PREFIXES[kind], name) else None
 
 
 def _headers(scope: Any) -> Mapping[str, str]:

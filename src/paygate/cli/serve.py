@@ -10,7 +10,7 @@ from paygate.api.app import Api
 from paygate.cli.processes import Program, Supervisor
 from paygate.settings import Settings, SettingsError
 from paygate.telemetry import log
-from paygate.wiring import open_context
+from paygate.wiring import check, open_context
 
 BACKLOG: Final = 2048
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -69,6 +69,7 @@ async def serve_in_processes(settings: Settings, *, host: str, port: int, proces
     """Serve in child processes until SIGINT or SIGTERM."""
     log.configure()
     settings.require("tls_cert")
+    await check(settings)
     supervisor = Supervisor()
     with listen(host, port) as sock:
         for program in api_programs(sock, processes, {"PAYGATE_DATA": str(settings.data)}):

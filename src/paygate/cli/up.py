@@ -163,7 +163,7 @@ class Up:
         if not kek.exists():
             FileKms.create(kek)
         values = {
-            "kek": f"file:{kek}",
+            "kek": kek.as_uri(),
             "tls_cert": str(certificates.certificate),
             "tls_key": str(certificates.key),
         }

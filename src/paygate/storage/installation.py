@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from paygate.storage.committer import Connect
+from paygate.storage.committer import Connect, Connection
 from paygate.storage.migrate import MIGRATION_LOCK, MigrationError
 from paygate.storage.reader import QUERIES
 
@@ -40,6 +40,7 @@ async def install(
     try:
         async with connection.transaction():
             await connection.fetchval("SELECT pg_advisory_xact_lock($1)", MIGRATION_LOCK)
+            await _check_migrated(connection)
             if await connection.fetchrow(QUERIES["installation"]) is None:
                 await connection.execute(QUERIES["install"], installation_id, livemode)
                 await connection.execute(QUERIES["add_merchant"], DEFAULT_MERCHANT)
@@ -59,8 +60,7 @@ async def read_installation(connect: Connect, *, livemode: bool) -> Installation
     """
     connection = await connect()
     try:
-        if await connection.fetchval("SELECT to_regclass('installation') IS NULL"):
-            raise MigrationError("the database has no tables yet: run `paygate migrate`")
+        await _check_migrated(connection)
         row = await connection.fetchrow(QUERIES["installation"])
         keysets = await connection.fetch(QUERIES["keysets"])
     finally:
@@ -74,3 +74,8 @@ async def read_installation(connect: Connect, *, livemode: bool) -> Installation
             f" {mode[livemode]} key: use another database for the other mode"
         )
     return Installation(row["id"], row["livemode"], {k["purpose"]: k["wrapped"] for k in keysets})
+
+
+async def _check_migrated(connection: Connection) -> None:
+    if await connection.fetchval("SELECT to_regclass('installation') IS NULL"):
+        raise MigrationError("the database has no tables yet: run `paygate migrate`")

@@ -35,7 +35,7 @@ _APPEND_ONLY_VERSION: Final = 1
 
 
 class Tampered(Exception):
-    """A row's clear columns are not those that its sealed record repeats."""
+    """A row is not as this version would have left it."""
 
 
 class _Kind:
@@ -137,11 +137,16 @@ class Records:
 
         Raises:
             SealError: the bytes were not sealed for this place.
-            Tampered: the clear columns are not the record's own.
+            Tampered: the clear columns are not the record's own, or it is not readable at all.
         """
         kind = _KINDS[record]
         merchant, record_id = row[0], row[1]
-        value = kind.decode(self._sealer.open(_place(kind, row), row[-1]))
+        plain = self._sealer.open(_place(kind, row), row[-1])
+        try:
+            value = kind.decode(plain)
+        except msgspec.MsgspecError:  # its words would quote what it found
+            name = f"{kind.table.name} {record_id}"
+            raise Tampered(f"{name}: not a record that this version can read") from None
         if (merchant, record_id, *kind.clear(value, self.index)) != tuple(row[:-1]):
             raise Tampered(f"{kind.table.name} {record_id}: clear columns and record differ")
         assert isinstance(value, record)

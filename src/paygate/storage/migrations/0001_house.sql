@@ -208,7 +208,8 @@ BEGIN
                         FOR EACH ROW EXECUTE FUNCTION refuse_change()', name);
         EXECUTE format('ALTER TABLE %I ENABLE ALWAYS TRIGGER no_delete', name);
     END LOOP;
-    FOREACH name IN ARRAY ARRAY['payment_intent', 'attempt', 'event', 'audit_entry'] LOOP
+    FOREACH name IN ARRAY ARRAY['payment_intent', 'attempt', 'event', 'audit_entry', 'idempotency_key',
+                                'provider_event', 'api_key', 'installation', 'merchant', 'keyset'] LOOP
         EXECUTE format('CREATE TRIGGER no_truncate BEFORE TRUNCATE ON %I
                         FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', name);
         EXECUTE format('ALTER TABLE %I ENABLE ALWAYS TRIGGER no_truncate', name);

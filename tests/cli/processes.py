@@ -1,0 +1,52 @@
+"""What tests of the front door need of the system: commands that run, and processes that live."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Ran(NamedTuple):
+    """A command that has ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+def run(*arguments: str, cwd: Path, environ: Mapping[str, str] | None = None) -> Ran:
+    """A `paygate` command, to its end, without the settings of whoever runs the tests."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("PAYGATE_")}
+    plain = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200"}
+    done = subprocess.run(
+        [sys.executable, "-m", "paygate.cli", *arguments],
+        cwd=cwd,
+        env=clean | plain | dict(environ or {}),
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+        check=False,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def children(pid: int) -> dict[int, list[str]]:
+    """The `paygate` processes that a process started, and the command that each of them runs."""
+    found = {}
+    for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        command = Path(f"/proc/{text}/cmdline").read_text().split("\0")
+        if "paygate.cli" in command:
+            found[int(text)] = command[command.index("paygate.cli") + 1 :]
+    return found
+
+
+def ended(pid: int) -> bool:
+    """Whether a process runs no more; one that nobody waited for has ended too."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state in {"Z", "X"}

@@ -1,0 +1,238 @@
+"""The front door as real processes: what it prints, how it ends, and what a kill leaves behind."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+import pytest
+
+from paygate.cli.main import app
+from tests.cli.processes import Ran, children, ended, run
+from tests.gateway import Gateway, until
+
+OPTIONS = {
+    "up": ["--data", "--port", "--sandbox-port", "--no-sandbox", "--ready-file", "--processes"],
+    "serve": ["--data", "--host", "--port", "--processes"],
+    "worker": ["--data"],
+    "sandbox": ["--data", "--port", "--secret-key", "--publishable-key", "--ca-file"],
+    "migrate": ["--data"],
+    "bench": ["--json"],
+}
+READY = {
+    "api_url",
+    "ca_file",
+    "secret_key",
+    "publishable_key",
+    "webhook_secret",
+    "sandbox_url",
+    "sandbox_secret_key",
+    "console_url",
+    "database_url",
+    "data_dir",
+}
+KEPT = ("secret_key", "publishable_key", "webhook_secret", "sandbox_secret_key", "database_url")
+SETTINGS = {
+    "PAYGATE_DATABASE_URL": "postgresql://127.0.0.1:1/none",
+    "PAYGATE_STRIPE_API_KEY": "sk_test_hunter2",
+    "PAYGATE_STRIPE_WEBHOOK_SECRETS": "whsec_hunter2",
+}
+
+needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    gateway = Gateway.start(tmp_path_factory.mktemp("cli"))
+    yield gateway
+    gateway.stop()
+
+
+@pytest.fixture
+async def gateway(running: Gateway) -> AsyncIterator[Gateway]:
+    await running.open()
+    yield running
+    await running.close()
+
+
+def is_one_clear_line(ran: Ran, *words: str) -> None:
+    assert ran.status == 1, ran
+    assert ran.out == "", ran
+    assert ran.err.startswith("paygate: "), ran
+    assert ran.err.count("\n") == 1, ran
+    assert "hunter2" not in ran.err
+    for word in words:
+        assert word in ran.err, ran
+
+
+def test_every_command_is_tried_here() -> None:
+    names = {c.name or getattr(c.callback, "__name__", "") for c in app.registered_commands}
+    assert names == set(OPTIONS)
+
+
+@pytest.mark.parametrize("command", list(OPTIONS))
+def test_help_names_the_options(command: str, tmp_path: Path) -> None:
+    ran = run(command, "--help", cwd=tmp_path)
+    assert (ran.status, ran.err) == (0, "")
+    assert [o for o in OPTIONS[command] if o not in ran.out] == []
+    assert "--lifeline" not in ran.out
+    assert "--fd" not in ran.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_names_the_commands(tmp_path: Path) -> None:
+    ran = run("--help", cwd=tmp_path)
+    assert ran.status == 0
+    assert [c for c in OPTIONS if c not in ran.out] == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["nonsense"], ["migrate", "--nonsense"], ["up", "--port", "x"], ["serve", "--processes", "0"]],
+)
+def test_wrong_usage_is_status_2(arguments: list[str], tmp_path: Path) -> None:
+    ran = run(*arguments, cwd=tmp_path)
+    assert (ran.status, ran.out) == (2, "")
+    assert "Traceback" not in ran.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["migrate", "worker"])
+def test_without_settings_the_first_missing_one_is_named(command: str, tmp_path: Path) -> None:
+    ran = run(command, cwd=tmp_path)
+    is_one_clear_line(ran, "PAYGATE_", "is not set")
+
+
+def test_a_bad_setting_is_one_clear_line(tmp_path: Path) -> None:
+    ran = run("migrate", cwd=tmp_path, environ={"PAYGATE_STRIPE_API_KEI": "hunter2"})
+    is_one_clear_line(ran, "PAYGATE_STRIPE_API_KEI is not a setting")
+
+
+def test_an_unreachable_database_is_one_clear_line(tmp_path: Path) -> None:
+    is_one_clear_line(run("migrate", cwd=tmp_path, environ=SETTINGS))
+
+
+@pytest.mark.parametrize("environment", ["development", "production"])
+def test_serve_refuses_to_start_without_tls(environment: str, tmp_path: Path) -> None:
+    environ = {**SETTINGS, "PAYGATE_ENVIRONMENT": environment}
+    environ["PAYGATE_STRIPE_API_KEY"] = "sk_live_hunter2"
+    ran = run("serve", "--port", "0", cwd=tmp_path, environ=environ)
+    is_one_clear_line(ran, "PAYGATE_TLS_CERT is not set")
+
+
+def test_the_ready_file_is_whole_and_private(running: Gateway) -> None:
+    path = running.log.with_name("ready.json")
+    ready = json.loads(path.read_bytes())
+    assert set(ready) == READY
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert ready["console_url"] is None
+    assert ready["api_url"].startswith("https://127.0.0.1:")
+    assert ready["secret_key"].startswith("pgw_test_sk_")
+    assert ready["publishable_key"].startswith("pgw_test_pk_")
+    assert Path(ready["ca_file"]).is_file()
+    assert Path(ready["data_dir"]) == path.with_name("data")
+    assert [p.name for p in path.parent.iterdir() if p.name.startswith(".")] == []
+    for name in ("up.json", "paygate.toml"):
+        assert (Path(ready["data_dir"]) / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_held_data_directory_is_refused(running: Gateway, tmp_path: Path) -> None:
+    data = running.ready["data_dir"]
+    ran = run("up", "--data", data, "--port", "0", "--sandbox-port", "0", cwd=tmp_path)
+    is_one_clear_line(ran, data)
+
+
+@pytest.mark.parametrize("command", ["migrate", "worker"])
+def test_the_other_mode_is_refused(running: Gateway, tmp_path: Path, command: str) -> None:
+    environ = {"PAYGATE_STRIPE_API_KEY": "sk_live_hunter2"}
+    ran = run(command, "--data", running.ready["data_dir"], cwd=tmp_path, environ=environ)
+    is_one_clear_line(ran, "test payments", "live key")
+
+
+def test_a_command_works_on_a_running_gateways_directory(running: Gateway, tmp_path: Path) -> None:
+    ran = run("migrate", "--data", running.ready["data_dir"], cwd=tmp_path)
+    assert ran == (0, "nothing to do\n", "")
+
+
+@needs_proc
+async def test_a_killed_api_process_is_replaced(gateway: Gateway) -> None:
+    def serving() -> set[int]:
+        return {p for p, c in children(gateway.process.pid).items() if c[0] == "serve"}
+
+    async def replaced() -> bool:
+        return len(serving()) == len(before) and victim not in serving()
+
+    async def created() -> Any:
+        # The connections that the dead process held are lost; a client opens another.
+        with contextlib.suppress(aiohttp.ClientError):
+            return await gateway.create()
+        return None
+
+    before = serving()
+    assert len(before) == 2
+    victim = min(before)
+    acknowledged = [await gateway.create() for _ in range(3)]
+    os.kill(victim, signal.SIGKILL)
+    acknowledged += [await until(created) for _ in range(10)]
+    await until(replaced)
+    acknowledged += [await until(created) for _ in range(3)]
+    for intent in acknowledged:
+        assert await gateway.read(intent["id"]) == intent
+    assert "process_died" in gateway.log.read_text()
+
+
+async def create_until_cut_off(gateway: Gateway, acknowledged: list[dict[str, Any]]) -> None:
+    """One merchant's work, one call after the other, until the gateway is gone."""
+    with contextlib.suppress(aiohttp.ClientError):
+        while True:
+            acknowledged.append(await gateway.create())
+
+
+@needs_proc
+async def test_up_survives_its_own_death(tmp_path: Path) -> None:
+    """In a folder whose name needs care; killed while it works; then it is the same gateway."""
+    folder = tmp_path / "a b%20\u00e9"
+    first = await asyncio.to_thread(Gateway.start, folder)
+    acknowledged: list[dict[str, Any]] = []
+    try:
+        await first.open()
+        orphans = children(first.process.pid)
+        assert {c[0] for c in orphans.values()} == {"serve", "worker", "sandbox"}
+        work = [asyncio.create_task(create_until_cut_off(first, acknowledged)) for _ in range(4)]
+        while len(acknowledged) < 40:
+            await asyncio.sleep(0.01)
+    finally:
+        first.process.kill()
+        first.process.wait()
+    await asyncio.gather(*work)
+    await first.close()
+
+    async def all_ended() -> bool:
+        return all(ended(pid) for pid in orphans)
+
+    # At once, as a service manager would, while the orphans may still be ending.
+    second = await asyncio.to_thread(Gateway.start, folder)
+    try:
+        await until(all_ended)
+        await second.open()
+        assert [second.ready[name] for name in KEPT] == [first.ready[name] for name in KEPT]
+        for intent in acknowledged:
+            assert await second.read(intent["id"]) == intent
+        answer = await second.confirm(acknowledged[0]["id"])
+        assert (answer.status, answer.json["status"]) == (200, "succeeded")
+        await second.close()
+        stopped = children(second.process.pid)
+    finally:
+        status = await asyncio.to_thread(second.stop)
+    assert status == 0
+    assert [pid for pid in stopped if not ended(pid)] == []
+    with pytest.raises(OSError):
+        await asyncpg.connect(second.ready["database_url"])
+    assert "Traceback" not in second.log.read_text()

@@ -1,0 +1,61 @@
+"""A world of its own for every test: a fresh database, a scripted provider, a still clock."""
+
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from paygate.crypto.blind_index import BlindIndex
+from paygate.crypto.credentials import CredentialHasher
+from paygate.crypto.keyring import generate_keyring, load_keyring
+from paygate.crypto.kms import FileKms
+from paygate.crypto.seal import Sealer
+from paygate.flows.context import Context, Policy
+from paygate.storage.committer import Committer, Connection
+from paygate.storage.database import connector, open_pool
+from paygate.storage.door import Door
+from paygate.storage.reader import Reader
+from paygate.storage.records import Records
+from tests.flows.world import INSTALLATION, Clock, ScriptedProvider, World
+
+
+@pytest.fixture
+async def connect(database: str) -> AsyncIterator[Callable[[], Awaitable[Connection]]]:
+    """A foreign connection to the same database."""
+    async with AsyncExitStack() as stack:
+
+        async def open_one() -> Connection:
+            connection = await asyncpg.connect(database)
+            stack.push_async_callback(connection.close)
+            return connection
+
+        yield open_one
+
+
+@pytest.fixture
+async def world(
+    database: str, connect: Callable[[], Awaitable[Connection]], tmp_path: Path
+) -> AsyncIterator[World]:
+    kms = FileKms.create(tmp_path / "kek")
+    keyring = load_keyring(kms, INSTALLATION, generate_keyring(kms, INSTALLATION))
+    records = Records(Sealer(keyring), BlindIndex(keyring))
+    committer = Committer(connector(database, name="paygate flows"))
+    await committer.open()
+    pool = await open_pool(database, name="paygate flows")
+    provider, clock = ScriptedProvider(), Clock()
+    ctx = Context(
+        door=Door(records, committer),
+        read=Reader(pool, records),
+        provider=provider,
+        hasher=CredentialHasher(keyring),
+        policy=Policy(max_amount=99_999_999, provider_timeout_seconds=30.0),
+        installation=INSTALLATION,
+        now=clock,
+        random_bytes=random.Random(20261124).randbytes,
+    )
+    yield World(ctx, provider, clock, records, await connect())
+    await committer.close()
+    await pool.close()

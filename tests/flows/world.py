@@ -1,0 +1,220 @@
+"""A world for flows: the real door and reader, a provider that says what it is told, a still clock.
+
+Everything the flows are given is here and seeded, so a test reads like the story it tells.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from paygate.domain.access import Actor, Caller, Role
+from paygate.domain.attempt import Attempt
+from paygate.domain.audit import AuditEntry
+from paygate.domain.events import Event
+from paygate.domain.ids import PREFIXES, make_id
+from paygate.domain.money import Currency
+from paygate.domain.outcome import Answer, Approved, Card, Outcome
+from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.flows.apply_provider_event import apply_provider_event
+from paygate.flows.confirm_payment_intent import (
+    CardMethod,
+    ConfirmPaymentIntent,
+    confirm_payment_intent,
+)
+from paygate.flows.context import Context
+from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
+from paygate.flows.receive_provider_event import receive_provider_event
+from paygate.jobs.messages import ApplyProviderEvent
+from paygate.providers.contract import Absent, ConfirmOrder, Notice, ProviderSilent, SignatureError
+from paygate.storage.change import Record
+from paygate.storage.committer import Connection
+from paygate.storage.records import Records
+from tests.making import START
+from tests.storage.stored import TABLE_OF, select
+
+INSTALLATION = "in_test"
+THEIRS = "ref_1"
+CARD = Card("visa", "4242", 4, 2030)
+APPROVED = Approved(captured=True, amount_received=1999, amount_capturable=0, payment_method=CARD)
+CARDLESS = Approved(captured=True, amount_received=1999, amount_capturable=0)
+REQUEST = ConfirmPaymentIntent(
+    payment_method=CardMethod("card", "tok_1"), return_url="https://shop.example/done"
+)
+
+Hook = Callable[[ConfirmOrder], Awaitable[None]]
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.time = START
+
+    def __call__(self) -> datetime:
+        return self.time
+
+    def forward(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+
+
+class ScriptedProvider:
+    """Says what was queued, in order; `during` runs in the middle of a confirm."""
+
+    name = "scripted"
+    livemode = False
+
+    def __init__(self) -> None:
+        self.answers: list[Answer] = []
+        self.objects: list[Answer | Absent] = []
+        self.orders: list[ConfirmOrder] = []
+        self.retrieved: list[str] = []
+        self.during: Hook | None = None
+
+    def representable(self, amount: int, currency: Currency) -> bool:
+        return True
+
+    async def confirm(self, order: ConfirmOrder, *, timeout_seconds: float) -> Answer:
+        self.orders.append(order)
+        if self.during is not None:
+            await self.during(order)
+        return self.answers.pop(0)
+
+    async def retrieve(self, provider_reference: str, *, timeout_seconds: float) -> Answer | Absent:
+        self.retrieved.append(provider_reference)
+        return self.objects.pop(0)
+
+    async def list_created(
+        self, since: datetime, until: datetime, *, timeout_seconds: float
+    ) -> AsyncIterator[Answer]:
+        for said in self.objects:
+            if isinstance(said, Absent):
+                raise ProviderSilent
+            yield said
+
+    def open_event(self, body: bytes, headers: Mapping[str, str], now: datetime) -> Notice:
+        if headers.get("signature") != "good":
+            raise SignatureError("the signature is wrong")
+        return self.read_event(body)
+
+    def read_event(self, body: bytes) -> Notice:
+        try:
+            return msgspec.json.decode(body, type=Notice)
+        except msgspec.MsgspecError:
+            raise ValueError("not an event") from None
+
+    async def close(self) -> None:
+        return
+
+
+@dataclass
+class World:
+    """The context of the flows, and what stands behind it."""
+
+    ctx: Context
+    provider: ScriptedProvider
+    clock: Clock
+    records: Records
+    connection: Connection
+    caller: Caller = field(
+        default_factory=lambda: Caller(
+            Actor("api_key", id=make_id(PREFIXES["api_key"], 0, bytes(10)), role=Role.ADMIN),
+            "default",
+            request_id="req_1",
+        )
+    )
+
+    async def create(self, **more: Any) -> PaymentIntent:
+        request = CreatePaymentIntent(amount=1999, currency="eur", **more)
+        return await create_payment_intent(self.ctx, self.caller, request)
+
+    async def confirm(self, intent: PaymentIntent) -> PaymentIntent:
+        return await confirm_payment_intent(self.ctx, self.caller, intent.id, REQUEST)
+
+    async def confirming(self, outcome: Outcome, **more: Any) -> tuple[PaymentIntent, Attempt]:
+        """An intent whose confirm was answered so."""
+        self.provider.answers.append(answer(outcome, **more))
+        intent = await self.confirm(await self.create())
+        assert intent.attempt is not None
+        attempt = await self.ctx.read.attempt(intent.merchant, intent.attempt)
+        assert attempt is not None
+        return intent, attempt
+
+    async def receive(self, notice: Notice | bytes) -> None:
+        body = notice if isinstance(notice, bytes) else msgspec.json.encode(notice)
+        caller = Caller(Actor("provider", id="scripted"), "default", request_id="req_event")
+        await receive_provider_event(self.ctx, caller, body, {"signature": "good"})
+
+    async def apply(self, event: ProviderEvent) -> ProviderEvent:
+        await apply_provider_event(self.ctx, ApplyProviderEvent(event.merchant, event.id))
+        after = await self.ctx.read.provider_event(event.merchant, event.id)
+        assert after is not None
+        return after
+
+    async def applied(self, notice: Notice) -> ProviderEvent:
+        """What became of an event that was received and tried once."""
+        await self.receive(notice)
+        received = [e for e in await self.all(ProviderEvent) if e.status is EventStatus.RECEIVED]
+        return await self.apply(received[-1])
+
+    async def all(self, kind: type[Any]) -> list[Any]:
+        """Every record of a kind, opened, in the order in which they were made."""
+        table = TABLE_OF[kind]
+        rows = await self.connection.fetch(f"{select(table)} ORDER BY xmin::text::bigint, id")
+        return [self.records.open(kind, tuple(row)) for row in rows]
+
+    async def told(self, intent: PaymentIntent) -> list[str]:
+        """What the merchant was told of an intent, in order of its versions."""
+        events: list[Event] = [e for e in await self.all(Event) if e.data.id == intent.id]
+        return [e.type for e in sorted(events, key=lambda e: e.object_version)]
+
+    async def now(self, intent: PaymentIntent) -> tuple[PaymentIntent, list[Attempt]]:
+        """An intent and its attempts as they stand in the database."""
+        (found,) = [i for i in await self.all(PaymentIntent) if i.id == intent.id]
+        tries = [a for a in await self.all(Attempt) if a.intent == intent.id]
+        return found, sorted(tries, key=lambda a: a.number)
+
+    async def counts(self) -> dict[type[Record], int]:
+        return {kind: len(await self.all(kind)) for kind in TABLE_OF}
+
+    async def delays(self) -> list[float]:
+        """How long each queued job waits, in seconds, in order of queueing."""
+        rows = await self.connection.fetch(
+            "SELECT extract(epoch FROM execute_after - created)::float AS wait"
+            " FROM pgqueuer WHERE entrypoint = 'apply_provider_event' ORDER BY id"
+        )
+        return [row["wait"] for row in rows]
+
+    async def audited(self) -> list[AuditEntry]:
+        return await self.all(AuditEntry)
+
+
+def answer(outcome: Outcome, **more: Any) -> Answer:
+    """An answer about our amount, under their reference."""
+    known: dict[str, Any] = {
+        "provider_reference": THEIRS,
+        "as_of": START,
+        "amount": 1999,
+        "currency": "eur",
+    }
+    return Answer(outcome, **(known | more))
+
+
+def notice(
+    attempt: Attempt | None, outcome: Outcome, *, reference: str = "evt_1", **more: Any
+) -> Notice:
+    """An event about an attempt of ours, a second after its confirm was answered."""
+    known: dict[str, Any] = {"as_of": START + timedelta(seconds=1), "installation": INSTALLATION}
+    if attempt is not None:
+        known |= {"attempt": attempt.id, "merchant": attempt.merchant}
+    return Notice(
+        provider_reference=reference,
+        type="payment_intent.succeeded",
+        created_at=START,
+        livemode=False,
+        answer=answer(outcome, **(known | more)),
+        exact=True,
+    )

@@ -1,0 +1,229 @@
+"""Every setting by default, well and badly set. A fault names the setting, never the secret."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from paygate.settings import _SETTINGS, FILE, SettingsError, load, write
+
+GOOD: list[tuple[str, str, Any]] = [
+    ("data", "/var/lib/paygate", Path("/var/lib/paygate")),
+    ("environment", "production", "production"),
+    ("database_url", "postgresql://u:p@db/paygate", "postgresql://u:p@db/paygate"),
+    ("provider", "stripe", "stripe"),
+    ("stripe_api_base", "http://127.0.0.1:8444", "http://127.0.0.1:8444"),
+    ("stripe_api_key", "sk_test_1", "sk_test_1"),
+    ("stripe_webhook_secrets", "whsec_a, whsec_b", ("whsec_a", "whsec_b")),
+    ("provider_timeout", "2m", timedelta(minutes=2)),
+    ("webhook_tolerance", "1d", timedelta(days=1)),
+    ("max_amount", "1000000000000000", 10**15),
+    ("tls_cert", "/tls/cert.pem", Path("/tls/cert.pem")),
+    ("tls_key", "/tls/key.pem", Path("/tls/key.pem")),
+    ("kek", "file:/keys/kek", "file:/keys/kek"),
+]
+DEFAULTS: dict[str, Any] = {
+    "data": Path("data"),
+    "environment": "development",
+    "database_url": None,
+    "provider": "stripe",
+    "stripe_api_base": "https://api.stripe.com",
+    "stripe_api_key": None,
+    "stripe_webhook_secrets": (),
+    "provider_timeout": timedelta(seconds=30),
+    "webhook_tolerance": timedelta(minutes=5),
+    "max_amount": 99999999,
+    "tls_cert": None,
+    "tls_key": None,
+    "kek": None,
+}
+DURATIONS = ["", "30", "s", "0s", "-1s", "1.5h", "30 s", "1w", "\u0663s", "9" * 30 + "d", "5M"]
+BAD: dict[str, list[str]] = {
+    "data": ["", "a\x00b", "a\nb"],
+    "environment": ["", "Production", "staging"],
+    "database_url": [
+        "",
+        "mysql://u:hunter2@db/paygate",
+        "hunter2",
+        "postgresql://u:hunter2@[db/paygate",
+        "postgresql://u:hunter2@d\u2100b/paygate",
+    ],
+    "provider": ["", "Stripe", "other"],
+    "stripe_api_base": ["", "api.stripe.com", "ftp://hunter2", "https://[hunter2]/", "HTTP://x"],
+    "stripe_api_key": ["", "sk_hunter2\n", "sk\x7fhunter2"],
+    "stripe_webhook_secrets": ["", ",", "whsec_hunter2,", "whsec_hunter2,,x", "whsec_hunter2\x00"],
+    "provider_timeout": DURATIONS,
+    "webhook_tolerance": DURATIONS,
+    "max_amount": ["", "0", "-1", "1.5", "1e3", "1_000", " 5", "\u0663", "1000000000000001"],
+    "tls_cert": ["", "a\x00b"],
+    "tls_key": ["", "a\x00b"],
+    "kek": ["", "hunter2", "kms:hunter2", "FILE:/keys/kek"],
+}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path) -> Iterator[None]:
+    """Each test in a folder of its own: `paygate.toml` is looked for in the working directory."""
+    with contextlib.chdir(tmp_path):
+        yield
+
+
+def refused(environ: Mapping[str, str], data: Path | None = None) -> str:
+    with pytest.raises(SettingsError) as error:
+        load(environ, data=data)
+    message = str(error.value)
+    assert "\n" not in message
+    assert "hunter2" not in message
+    return message
+
+
+def pair(name: str) -> dict[str, str]:
+    """Its partner, when a setting does not go alone."""
+    return {"PAYGATE_TLS_CERT": "c", "PAYGATE_TLS_KEY": "k"} if name.startswith("tls_") else {}
+
+
+def test_every_setting_is_tried_here() -> None:
+    assert [g[0] for g in GOOD] != []
+    assert {g[0] for g in GOOD} == set(DEFAULTS) == set(BAD) == set(_SETTINGS)
+
+
+def test_nothing_set_gives_the_defaults() -> None:
+    settings = load({"HOME": "/", "OTHER_NAME": "x"})
+    assert {name: getattr(settings, name) for name in DEFAULTS} == DEFAULTS
+
+
+@pytest.mark.parametrize(("name", "text", "value"), GOOD)
+def test_a_good_value_is_taken(name: str, text: str, value: Any) -> None:
+    settings = load(pair(name) | {f"PAYGATE_{name.upper()}": text})
+    assert getattr(settings, name) == value
+
+
+@pytest.mark.parametrize(("name", "text"), [(n, t) for n, texts in BAD.items() for t in texts])
+def test_a_bad_value_stops_the_start_and_is_not_quoted(name: str, text: str) -> None:
+    message = refused(pair(name) | {f"PAYGATE_{name.upper()}": text})
+    assert message.startswith(f"PAYGATE_{name.upper()} must be ")
+
+
+@pytest.mark.parametrize("name", ["PAYGATE_", "PAYGATE_STRIPE_KEY", "PAYGATE_MAX_AMOUNTS"])
+def test_an_unknown_name_stops_the_start(name: str) -> None:
+    assert name in refused({name: "hunter2"})
+
+
+def test_an_unknown_name_in_the_file_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text('max_amounts = "hunter2"\n')
+    assert "PAYGATE_MAX_AMOUNTS" in refused({})
+    (tmp_path / FILE).write_text('[stripe]\napi_key = "hunter2"\n')
+    assert "PAYGATE_STRIPE " in refused({})
+
+
+def test_the_environment_wins_over_the_file_over_the_default(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text('max_amount = 5\nprovider_timeout = "7s"\n')
+    settings = load({"PAYGATE_MAX_AMOUNT": "6"})
+    assert settings.max_amount == 6
+    assert settings.provider_timeout == timedelta(seconds=7)
+    assert settings.webhook_tolerance == DEFAULTS["webhook_tolerance"]
+
+
+def test_the_data_directorys_file_goes_before_the_working_directorys(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (tmp_path / FILE).write_text("max_amount = 5\n")
+    (folder / FILE).write_text("max_amount = 6\n")
+    assert load({}).max_amount == 5
+    assert load({"PAYGATE_DATA": "mine"}).max_amount == 6
+    settings = load({"PAYGATE_DATA": "elsewhere"}, data=folder)
+    assert (settings.max_amount, settings.data) == (6, folder)
+
+
+@pytest.mark.parametrize(
+    "content", [b"max_amount", b"\xff\xfe", b'stripe_api_key = "hunter2', None]
+)
+def test_a_file_that_does_not_read_stops_the_start(tmp_path: Path, content: bytes | None) -> None:
+    if content is None:
+        (tmp_path / FILE).mkdir()
+    else:
+        (tmp_path / FILE).write_bytes(content)
+    assert FILE in refused({})
+
+
+@pytest.mark.parametrize("value", ["true", "1.5", "[1]", "1979-05-27", "0"])
+def test_a_value_of_another_kind_in_the_file_stops_the_start(tmp_path: Path, value: str) -> None:
+    (tmp_path / FILE).write_text(f"max_amount = {value}\n")
+    assert refused({}).startswith("PAYGATE_MAX_AMOUNT must be")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("STRIPE_API_KEY", "sk_test_hunter2"),
+        ("STRIPE_API_KEY", "rk_test_hunter2"),
+        ("KEK", "file:/keys/kek"),
+        ("STRIPE_API_BASE", "http://stripe.example"),
+    ],
+)
+def test_production_refuses_what_is_for_development(name: str, text: str) -> None:
+    values = {f"PAYGATE_{name}": text}
+    load(values)
+    message = refused(values | {"PAYGATE_ENVIRONMENT": "production"})
+    assert message.startswith("production refuses ")
+    assert message.endswith(f"PAYGATE_{name}")
+
+
+def test_production_takes_a_live_key() -> None:
+    values = {"PAYGATE_ENVIRONMENT": "production", "PAYGATE_STRIPE_API_KEY": "sk_live_1"}
+    assert load(values).environment == "production"
+
+
+@pytest.mark.parametrize("name", ["PAYGATE_TLS_CERT", "PAYGATE_TLS_KEY"])
+def test_certificate_and_key_go_together(name: str) -> None:
+    assert refused({name: "x.pem"}) == "PAYGATE_TLS_CERT and PAYGATE_TLS_KEY go together"
+
+
+@pytest.mark.parametrize("name", ["database_url", "stripe_api_key", "stripe_webhook_secrets"])
+def test_what_a_command_needs_is_asked_for_by_name(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"PAYGATE_{name.upper()} is not set"):
+        load({}).require(name)
+
+
+def test_settings_do_not_show_their_secrets() -> None:
+    settings = load(
+        {
+            "PAYGATE_STRIPE_API_KEY": "sk_test_hunter2",
+            "PAYGATE_STRIPE_WEBHOOK_SECRETS": "whsec_hunter2",
+            "PAYGATE_DATABASE_URL": "postgresql://u:hunter2@db/paygate",
+        }
+    )
+    assert "hunter2" not in f"{settings!r} {settings} {[settings]}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"',
+        "\\",
+        "a\\nb",
+        "'''",
+        '"""',
+        "#=[]",
+        "\u00e9\u65e5\u672c\U0001f512",
+        "${HOME}",
+        "a" * 9999,
+    ],
+)
+def test_what_is_written_is_what_is_read(tmp_path: Path, text: str) -> None:
+    write(tmp_path / FILE, {"stripe_api_key": text, "max_amount": "7"})
+    settings = load({})
+    assert (settings.stripe_api_key, settings.max_amount) == (text, 7)
+
+
+def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    write(path, {"max_amount": "7"})
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.chmod(0o644)
+    write(path, {"max_amount": "8"})
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert load({}).max_amount == 8
