@@ -4,6 +4,7 @@ The router, the OpenAPI document, the docs page and the tests' walk over roles a
 same list, so none of them can forget a route.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
@@ -17,7 +18,7 @@ from paygate.domain.access import Action
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.authenticate import Authenticator, authorize
 from paygate.flows.context import Context
-from paygate.storage.change import StorageError
+from paygate.storage.change import OutcomeUnknown, StorageError
 from paygate.telemetry import log
 
 JSON: Final = "application/json"
@@ -68,6 +69,10 @@ async def respond(
     """The reply to a request, whatever happens on the way."""
     try:
         return Reply(endpoint.status, await answer(desk, endpoint, exchange, read), {})
+    except asyncio.CancelledError:
+        # The server stops and waits no longer. What was begun goes on, so the answer is not "no".
+        exchange.action = None
+        return refuse(exchange, OutcomeUnknown("the server is stopping"))
     except Exception as error:  # noqa: BLE001 -- what is not known becomes internal_error
         return refuse(exchange, error)
 

@@ -100,7 +100,10 @@ def _claim(text: _Text, place: int, table: Table) -> None:
     )
     text.add(
         f"new_{place} AS (INSERT INTO {table.name} ({columns}) SELECT {columns}"
-        f" FROM tried_{place} WHERE mine ORDER BY {key}"
+        # What is there already is not inserted: that would wait for whoever is advancing it.
+        f" FROM tried_{place} c WHERE mine AND NOT EXISTS (SELECT FROM {table.name} t"
+        f" WHERE ({', '.join(f't.{name}' for name in table.claimed_by)})"
+        f" = ({', '.join(f'c.{name}' for name in table.claimed_by)})) ORDER BY {key}"
         f" ON CONFLICT ({key}) DO NOTHING RETURNING merchant, id)"
     )
     text.add(
