@@ -104,6 +104,14 @@ async def test_every_field_comes_back_from_the_database(
 
 
 @every_kind
+def test_a_column_in_clear_is_the_field_of_its_name(records: Records, kind: type[Record]) -> None:
+    record = planted(kind, MARK)
+    for name, value in zip(TABLE_OF[kind].names, row_of(records, record), strict=True):
+        if name not in ("object_id", "reference_index", "sealed"):
+            assert value == getattr(record, name), name
+
+
+@every_kind
 def test_a_row_opens_nowhere_else(records: Records, tmp_path: Path, kind: type[Record]) -> None:
     row = row_of(records, planted(kind, MARK))
     versioned = [3] if TABLE_OF[kind].names[2] == "version" else []
