@@ -1,12 +1,14 @@
 """Fixtures that every floor shares: a real PostgreSQL, and databases cut from one template."""
 
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import asyncpg
 import pytest
 
+from paygate.storage.committer import Connection
 from paygate.storage.database import connector
 from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.migrate import migrate
@@ -46,6 +48,19 @@ async def database(postgres: EmbeddedPostgres, template: str) -> AsyncIterator[s
     finally:
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
         await admin.close()
+
+
+@pytest.fixture
+async def connect(database: str) -> AsyncIterator[Callable[[], Awaitable[Connection]]]:
+    """A foreign connection to the same database."""
+    async with AsyncExitStack() as stack:
+
+        async def open_one() -> Connection:
+            connection = await asyncpg.connect(database)
+            stack.push_async_callback(connection.close)
+            return connection
+
+        yield open_one
 
 
 def _named(dsn: str, database: str) -> str:

@@ -2,10 +2,8 @@
 
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from paygate.crypto.blind_index import BlindIndex
@@ -20,19 +18,6 @@ from paygate.storage.door import Door
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
 from tests.flows.world import INSTALLATION, Clock, ScriptedProvider, World
-
-
-@pytest.fixture
-async def connect(database: str) -> AsyncIterator[Callable[[], Awaitable[Connection]]]:
-    """A foreign connection to the same database."""
-    async with AsyncExitStack() as stack:
-
-        async def open_one() -> Connection:
-            connection = await asyncpg.connect(database)
-            stack.push_async_callback(connection.close)
-            return connection
-
-        yield open_one
 
 
 @pytest.fixture

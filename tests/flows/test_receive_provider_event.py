@@ -14,8 +14,7 @@ from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.receive_provider_event import receive_provider_event
 from paygate.jobs.messages import ApplyProviderEvent, decode
 from paygate.storage.committer import Connection
-from paygate.storage.records import provider_reference_index
-from paygate.storage.statement import CLAIM_LOCK_SEED
+from tests.claims import hold_claim
 from tests.flows.world import World, notice
 from tests.making import START
 
@@ -67,12 +66,7 @@ async def test_while_another_stores_it_the_provider_is_told_to_come_again(
     other = await connect()
     holding = other.transaction()
     await holding.start()
-    await other.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended(concat_ws(chr(31), 'provider_event',"
-        " 'default', $1::bytea), $2))",
-        provider_reference_index(world.records.index, "default", "evt_1"),
-        CLAIM_LOCK_SEED,
-    )
+    await hold_claim(other, world.records, "evt_1")
     before = await world.counts()
     with pytest.raises(Refusal) as refused:
         await world.receive(GOOD)

@@ -1,13 +1,11 @@
 """A committer on a real database, and records to write through it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 
-from paygate.storage.committer import Committer, Connection
+from paygate.storage.committer import Committer
 from paygate.storage.database import connector
 from paygate.storage.door import Door
 from paygate.storage.records import Records
@@ -30,16 +28,3 @@ async def committer(database: str) -> AsyncIterator[Committer]:
 @pytest.fixture
 def door(records: Records, committer: Committer) -> Door:
     return Door(records, committer)
-
-
-@pytest.fixture
-async def connect(database: str) -> AsyncIterator[Callable[[], Awaitable[Connection]]]:
-    """A foreign connection to the same database."""
-    async with AsyncExitStack() as stack:
-
-        async def open_one() -> Connection:
-            connection = await asyncpg.connect(database)
-            stack.push_async_callback(connection.close)
-            return connection
-
-        yield open_one

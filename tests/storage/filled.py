@@ -4,7 +4,7 @@ Who wants the values says what stands in the leaves: known ones (`Planted`), or 
 """
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -87,7 +87,8 @@ class Planted:
         return self.NUMBERS[self._drawn % len(self.NUMBERS)]
 
     def time(self, path: str) -> datetime:
-        return START
+        self._drawn += 1
+        return START + timedelta(seconds=self._drawn)
 
     def one_of(self, path: str, options: list[Any]) -> Any:
         return options[-1]
@@ -152,4 +153,4 @@ def _value(info: inspect.Type, leaves: Leaves, path: str) -> Any:
         case inspect.StructType():
             return _struct(info, leaves, path, {})
         case _:
-            raise NotImplementedError(f"{path} is a {info}: say here how it is filled")
+            raise TypeError(f"{path} is a {info}: say here how it is filled")

@@ -10,15 +10,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from paygate.storage.change import Change, Committed, Reason, Refused
+from paygate.storage.change import Change, Committed, Impossible, Reason, Refused
 from paygate.storage.committer import Committer, Connection
 from paygate.storage.database import connector
 from paygate.storage.door import Door
 from paygate.storage.records import Records
-from paygate.storage.statement import CLAIM_LOCK_SEED
+from tests.claims import hold_claim
 from tests.making import make_audit, make_intent, make_provider_event
 from tests.storage.judge import judge
 from tests.storage.plans import COMMITTED, Model, Outcome, Plan, World, ask
@@ -28,9 +29,15 @@ Connect = Callable[[], Awaitable[Connection]]
 
 _merchants = (f"shop {n}" for n in itertools.count())
 
-WAIT_IN_COMMIT = """
+WAIT = """
 CREATE FUNCTION wait_for_the_test() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN PERFORM pg_advisory_xact_lock_shared(1, 1); RETURN NULL; END $$;
+BEGIN PERFORM pg_advisory_xact_lock_shared(1, 1); RETURN NEW; END $$;
+"""
+WAIT_IN_INSERT = f"""{WAIT}
+CREATE TRIGGER at_insert BEFORE INSERT ON payment_intent
+    FOR EACH ROW EXECUTE FUNCTION wait_for_the_test();
+"""
+WAIT_IN_COMMIT = f"""{WAIT}
 CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON payment_intent
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait_for_the_test();
 """
@@ -160,9 +167,7 @@ async def test_nobody_is_told_before_the_commit(
         asyncio.create_task(door.commit(Change(make_audit(), creates=(make_intent(),))))
         for _ in range(3)
     ]
-    held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-    while not await other.fetchval(held):
-        pass
+    await _until_a_backend_waits(other)
     assert not any(task.done() for task in waiting)
     assert await other.fetchval("SELECT count(*) FROM payment_intent") == 0
     await other.execute("SELECT pg_advisory_unlock(1, 1)")
@@ -178,16 +183,9 @@ async def test_all_twins_of_a_busy_claim_are_busy(
     """Another transaction is claiming it and may yet roll back: nobody may be told that it
     exists, neither the first of a batch nor the others.
     """
-    event = make_provider_event("evt_held")
-    _, row = records.rows(Change(make_audit(), creates=(event,)))[1]
     other = await connect()
     async with other.transaction():
-        await other.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended(concat_ws(chr(31), 'provider_event',"
-            " 'default', $1::bytea), $2))",
-            row[4],
-            CLAIM_LOCK_SEED,
-        )
+        await hold_claim(other, records, "evt_held")
         twins = [Change(make_audit(), creates=(make_provider_event("evt_held"),)) for _ in "abcd"]
         verdicts = await asyncio.gather(*(door.commit(change) for change in twins))
     assert verdicts == [Refused(Reason.BUSY, "provider_event")] * 4
@@ -211,3 +209,50 @@ async def test_a_claim_of_what_is_being_advanced_does_not_stop_the_line(
             )
     assert claimed == Refused(Reason.CLAIMED, "idempotency_key")
     assert rest == [Committed()] * 20
+
+
+async def test_what_was_answered_is_not_sent_again(
+    records: Records, database: str, connect: Connect
+) -> None:
+    """A batch with a poison in it is sent again one change at a time, and the connection is lost
+    in the middle of that. Who was refused by then stays refused, though the same change would be
+    accepted by now; who was not answered yet is sent again.
+    """
+    other, claiming = await connect(), await connect()
+    await other.execute(WAIT_IN_INSERT)
+    await other.execute("SELECT pg_advisory_lock(1, 1)")
+    held = claiming.transaction()
+    await held.start()
+    event = make_provider_event("evt_held")
+    await hold_claim(claiming, records, event.provider_reference)
+    committer, door = await _open(records, database, 1, 256)
+    refused, poison, waiting = (
+        asyncio.create_task(door.commit(Change(make_audit(), creates=(record,))))
+        for record in (event, make_intent(intent_id="pi_\x00"), make_intent())
+    )
+    await _until_a_backend_waits(other)
+    assert await refused == Refused(Reason.BUSY, "provider_event")
+    with pytest.raises(Impossible):
+        await poison
+    await held.rollback()
+    await other.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name = 'properties'"
+    )
+    await other.execute("SELECT pg_advisory_unlock(1, 1)")
+    assert await waiting == Committed()
+    assert await other.fetchval("SELECT count(*) FROM payment_intent") == 1
+    assert await other.fetchval("SELECT count(*) FROM provider_event") == 0
+    assert await other.fetchval("SELECT count(*) FROM audit_entry") == 1
+    await committer.close()
+
+
+async def _until_a_backend_waits(connection: Connection) -> None:
+    """Until one has come to the trigger that waits for the test."""
+    waiting = (
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        " AND classid = 1 AND objid = 1"
+    )
+    async with asyncio.timeout(20):
+        while not await connection.fetchval(waiting):
+            pass

@@ -16,7 +16,7 @@ from paygate.storage.door import Door
 from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.migrate import migrate
 from paygate.storage.records import Records
-from paygate.storage.statement import CLAIM_LOCK_SEED
+from tests.claims import hold_claim
 from tests.making import START, make_audit, make_intent, make_provider_event, make_records
 
 Connect = Callable[[], Awaitable[Connection]]
@@ -87,16 +87,10 @@ async def test_a_foreign_claim_does_not_stop_the_line(
 ) -> None:
     """Another transaction holds a claim for as long as it likes; the rest goes on."""
     event = make_provider_event("evt_held")
-    _, row = records.rows(Change(make_audit(), creates=(event,)))[1]
     other = await connect()
     holding = other.transaction()
     await holding.start()
-    await other.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended(concat_ws(chr(31), 'provider_event',"
-        " 'default', $1::bytea), $2))",
-        row[4],
-        CLAIM_LOCK_SEED,
-    )
+    await hold_claim(other, records, "evt_held")
     async with asyncio.timeout(5):
         verdicts = await asyncio.gather(
             door.commit(Change(make_audit(), creates=(event,))),

@@ -146,12 +146,12 @@ class Up:
         state = self._state
         authorization = {"Authorization": f"Bearer {state.sandbox_secret_key}"}
         base = f"{self._sandbox_url}/v1/webhook_endpoints"
+        form = [("url", url), *(("enabled_events[]", kind) for kind in ENABLED_EVENTS)]
         async with aiohttp.ClientSession(headers=authorization) as session:
             if state.webhook_endpoint:
-                moved = await session.post(f"{base}/{state.webhook_endpoint}", data={"url": url})
+                moved = await session.post(f"{base}/{state.webhook_endpoint}", data=form)
                 if moved.ok:
                     return
-            form = [("url", url), *(("enabled_events[]", kind) for kind in ENABLED_EVENTS)]
             made = await (await session.post(base, data=form)).json()
         state.webhook_endpoint, state.webhook_secret = made["id"], made["secret"]
 

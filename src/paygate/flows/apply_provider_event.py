@@ -75,8 +75,7 @@ async def _subject(ctx: Context, answer: Answer) -> tuple[PaymentIntent, Attempt
     found = await ctx.read.attempt_with_intent(answer.merchant, answer.attempt)
     if found is None:
         raise _PutOff("object_unknown")
-    attempt, intent = found
-    return intent, attempt
+    return found
 
 
 async def _weigh(

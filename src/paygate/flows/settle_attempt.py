@@ -67,8 +67,7 @@ async def reread(ctx: Context, attempt: Attempt) -> tuple[PaymentIntent, Attempt
     """Both records as they stand now."""
     found = await ctx.read.attempt_with_intent(attempt.merchant, attempt.id)
     assert found is not None, "payments are never deleted"
-    fresh_attempt, fresh_intent = found
-    return fresh_intent, fresh_attempt
+    return found
 
 
 def _told(

@@ -15,7 +15,7 @@ from paygate.storage.change import Unavailable
 from paygate.storage.committer import DRIVER_FAULTS
 from paygate.storage.database import Pool
 from paygate.storage.records import Records
-from paygate.storage.tables import ATTEMPT
+from paygate.storage.tables import PAYMENT_INTENT
 from paygate.telemetry import timing
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -59,16 +59,16 @@ class Reader:
 
     async def attempt_with_intent(
         self, merchant: str, attempt_id: str
-    ) -> tuple[Attempt, PaymentIntent] | None:
-        """The attempt and its intent, of one moment, or None."""
+    ) -> tuple[PaymentIntent, Attempt] | None:
+        """An attempt's intent and the attempt, of one moment, or None."""
         row = await self._fetch("attempt_with_intent", merchant, attempt_id)
         if row is None:
             return None
         values = tuple(row)
-        width = len(ATTEMPT.columns)
+        width = len(PAYMENT_INTENT.columns)
         return (
-            self._records.open(Attempt, values[:width]),
-            self._records.open(PaymentIntent, values[width:]),
+            self._records.open(PaymentIntent, values[:width]),
+            self._records.open(Attempt, values[width:]),
         )
 
     async def provider_event(self, merchant: str, event_id: str) -> ProviderEvent | None:

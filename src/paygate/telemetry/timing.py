@@ -17,6 +17,7 @@ class Part(Enum):
 
 
 _NOTHING_SPENT: Final = dict.fromkeys(Part, 0)
+_HEADER: Final = ", ".join(f"{name};dur=%.3f" for name in ("gateway", *(p.value for p in Part)))
 
 
 class Timing:
@@ -34,12 +35,9 @@ class Timing:
         `gateway` is what is left of the whole when the waits are taken off.
         """
         total = time.perf_counter_ns() - self.started
-        database, provider, lock = self.spent.values()
-        gateway = max(total - database - provider - lock, 0)
-        return (
-            f"gateway;dur={gateway / 1e6:.3f}, db;dur={database / 1e6:.3f}, "
-            f"provider;dur={provider / 1e6:.3f}, lock;dur={lock / 1e6:.3f}"
-        )
+        spent = self.spent.values()
+        gateway = max(total - sum(spent), 0)
+        return _HEADER % (gateway / 1e6, *(part / 1e6 for part in spent))
 
 
 _current: ContextVar[Timing | None] = ContextVar("timing", default=None)
