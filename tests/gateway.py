@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -101,6 +102,16 @@ class Gateway:
         ) as response:
             return Answer(response.status, response.headers.copy(), await response.read())
 
+    async def wire(self, request: bytes) -> bytes:
+        """What comes back for bytes that no client library would send."""
+        url = urlsplit(self.ready["api_url"])
+        context = ssl.create_default_context(cafile=self.ready["ca_file"])
+        reader, writer = await asyncio.open_connection(url.hostname, url.port, ssl=context)
+        writer.write(request)
+        answer = await reader.read()
+        writer.close()
+        return answer
+
     async def sandbox(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         """One call of the simulator."""
         assert self._session is not None
@@ -115,12 +126,20 @@ class Gateway:
     async def create(
         self, amount: int = 1999, currency: str = "eur", **more: Any
     ) -> dict[str, Any]:
-        """A new payment intent."""
+        """A new payment intent, as every later read shows it."""
+        intent, _ = await self.create_with_secret(amount, currency, **more)
+        return intent
+
+    async def create_with_secret(
+        self, amount: int = 1999, currency: str = "eur", **more: Any
+    ) -> tuple[dict[str, Any], str]:
+        """A new payment intent, and the client secret that its answer alone has."""
         answer = await self.call(
             "POST", "/payment-intents", {"amount": amount, "currency": currency, **more}
         )
         assert answer.status == 201, answer
-        return answer.json
+        intent = answer.json
+        return intent, intent.pop("client_secret")
 
     async def confirm(self, intent: str, token: str = "pm_card_visa", **more: Any) -> Answer:
         """Confirm an intent with a card token."""

@@ -35,6 +35,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_amount: int
     provider_timeout: timedelta
     webhook_tolerance: timedelta
+    intent_ttl: timedelta
+    idempotency_ttl: timedelta
+    lock_ttl: timedelta
     stripe_api_base: str
     database_url: str | None = None
     kek: str | None = None
@@ -137,6 +140,9 @@ _SETTINGS: Final[Mapping[str, tuple[Callable[[str], Any], str | None]]] = {
     "stripe_webhook_secrets": (_list, None),
     "provider_timeout": (_duration, "30s"),
     "webhook_tolerance": (_duration, "5m"),
+    "intent_ttl": (_duration, "24h"),
+    "idempotency_ttl": (_duration, "24h"),
+    "lock_ttl": (_duration, "30s"),
     "max_amount": (_amount, "99999999"),
     "tls_cert": (_path, None),
     "tls_key": (_path, None),

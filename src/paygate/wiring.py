@@ -19,6 +19,7 @@ from paygate.settings import Settings, SettingsError
 from paygate.storage.committer import Committer, Connect
 from paygate.storage.database import connector, open_pool
 from paygate.storage.door import Door
+from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.installation import Installation, install, read_installation
 from paygate.storage.migrate import migrate
 from paygate.storage.reader import Reader
@@ -64,26 +65,31 @@ async def open_context(settings: Settings, *, name: str) -> AsyncIterator[Contex
     dial = connect(settings, name=name)
     installation, keyring = await _unlock(settings, dial)
     provider = _provider(settings, installation)
-    records = Records(Sealer(keyring), BlindIndex(keyring))
+    index = BlindIndex(keyring)
+    records = Records(Sealer(keyring), index)
     committer = Committer(dial)
-    pool = await open_pool(settings.require("database_url"), name=f"paygate {name}")
+    dsn = settings.require("database_url")
+    pool = await open_pool(dsn, name=f"paygate {name}")
+    searches = await open_pool(dsn, name=f"paygate {name} searches", plan_each=True)
+    keys = IdempotencyKeys(connect(settings, name=f"{name} keys"), pool)
     await committer.open()
     try:
         yield Context(
             door=Door(records, committer),
-            read=Reader(pool, records),
+            read=Reader(pool, searches, records),
+            keys=keys,
             provider=provider,
             hasher=CredentialHasher(keyring),
-            policy=Policy(
-                max_amount=settings.max_amount,
-                provider_timeout_seconds=settings.provider_timeout.total_seconds(),
-            ),
+            index=index,
+            policy=_policy(settings),
             installation=installation.id,
             now=now,
             random_bytes=Randomness(),
         )
     finally:
         await committer.close()
+        await keys.close()
+        await searches.close()
         await pool.close()
         await provider.close()
 
@@ -106,6 +112,17 @@ def _livemode(settings: Settings) -> bool:
         return livemode_of(Secret(settings.require("stripe_api_key")))
     except ValueError as error:
         raise SettingsError(f"PAYGATE_STRIPE_API_KEY: {error}") from None
+
+
+def _policy(settings: Settings) -> Policy:
+    return Policy(
+        max_amount=settings.max_amount,
+        provider_timeout_seconds=settings.provider_timeout.total_seconds(),
+        intent_ttl=settings.intent_ttl,
+        idempotency_ttl=settings.idempotency_ttl,
+        lock_ttl=settings.lock_ttl,
+        production=settings.environment == "production",
+    )
 
 
 def _provider(settings: Settings, installation: Installation) -> StripeProvider:

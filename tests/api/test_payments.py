@@ -24,6 +24,7 @@ async def test_create_answers_the_whole_object(gateway: Gateway) -> None:
     assert re.fullmatch(r"pi_[0-9a-z]{26}", intent["id"])
     times = [intent.pop("created_at"), intent.pop("updated_at")]
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", t) for t in times)
+    assert re.fullmatch(rf"{intent['id']}_secret_[0-9A-Za-z]{{24}}", intent.pop("client_secret"))
     assert intent == {
         "object": "payment_intent",
         "id": intent["id"],

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from paygate.flows.context import Context, Policy
 from paygate.storage.committer import Committer, Connection
 from paygate.storage.database import connector, open_pool
 from paygate.storage.door import Door
+from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
 from tests.flows.world import INSTALLATION, Clock, ScriptedProvider, World
@@ -30,17 +32,27 @@ async def world(
     committer = Committer(connector(database, name="paygate flows"))
     await committer.open()
     pool = await open_pool(database, name="paygate flows")
+    keys = IdempotencyKeys(connector(database, name="paygate keys"), pool)
     provider, clock = ScriptedProvider(), Clock()
     ctx = Context(
         door=Door(records, committer),
-        read=Reader(pool, records),
+        read=Reader(pool, pool, records),
+        keys=keys,
         provider=provider,
         hasher=CredentialHasher(keyring),
-        policy=Policy(max_amount=99_999_999, provider_timeout_seconds=30.0),
+        index=records.index,
+        policy=Policy(
+            max_amount=99_999_999,
+            provider_timeout_seconds=30.0,
+            intent_ttl=timedelta(hours=24),
+            idempotency_ttl=timedelta(hours=24),
+            lock_ttl=timedelta(seconds=30),
+        ),
         installation=INSTALLATION,
         now=clock,
         random_bytes=random.Random(20261124).randbytes,
     )
     yield World(ctx, provider, clock, records, await connect())
     await committer.close()
+    await keys.close()
     await pool.close()

@@ -18,13 +18,19 @@ from tests.making import START, make_audit, new_id
 
 ALLOWED = {
     Action.INTENT_CREATE: {Role.ADMIN, Role.OPERATOR},
-    Action.INTENT_CONFIRM: {Role.ADMIN, Role.OPERATOR},
-    Action.INTENT_READ: set(Role) - {Role.PUBLISHABLE},
+    Action.INTENT_CONFIRM: {Role.ADMIN, Role.OPERATOR, Role.PUBLISHABLE},
+    Action.INTENT_READ: set(Role),
+    Action.INTENT_LIST: set(Role) - {Role.PUBLISHABLE},
+    Action.INTENT_CANCEL: {Role.ADMIN, Role.OPERATOR},
+    Action.INTENT_EXPIRE: set(),
+    Action.CUSTOMER_READ: set(Role) - {Role.PUBLISHABLE},
     Action.API_KEY_CREATE: {Role.ADMIN},
     Action.PROVIDER_EVENT_RECEIVE: set(),
     Action.PROVIDER_EVENT_APPLY: set(),
 }
-"""The contract's table, written out a second time on purpose."""
+"""The contract's table, written out a second time on purpose. A publishable key reads and confirms
+its own intent alone: `authenticate_client` sees to that.
+"""
 
 
 async def opened(world: World, text: str, keys: Authenticator | None = None) -> Caller:

@@ -88,31 +88,6 @@ async def test_a_refused_key_of_ours_fails_the_payment_plainly(world: World) -> 
     assert intent.last_payment_error.code == "provider_configuration"
 
 
-async def test_what_was_not_sent_may_be_tried_again_under_another_key(world: World) -> None:
-    not_sent = Answer(NotSent("refused", retry_after_seconds=7))
-    world.provider.answers += [not_sent, not_sent, answer(APPROVED)]
-    intent = await world.create()
-    for number in (1, 2):
-        with pytest.raises(Refusal) as refused:
-            await world.confirm(intent)
-        assert refused.value.code is ErrorCode.PROVIDER_UNAVAILABLE
-        assert refused.value.retry_after_seconds == 7
-        stored, attempts = await world.now(intent)
-        assert [a.state for a in attempts] == [AttemptState.NOT_SENT] * number
-        assert stored.status is Status.PROCESSING
-    assert (await world.confirm(intent)).status is Status.SUCCEEDED
-    _, attempts = await world.now(intent)
-    assert [a.number for a in attempts] == [1, 2, 3]
-    keys = [order.attempt for order in world.provider.orders]
-    assert keys == [a.id for a in attempts]
-    assert len(set(keys)) == 3
-    assert await world.told(intent) == [
-        "payment_intent.created",
-        "payment_intent.processing",
-        "payment_intent.succeeded",
-    ]
-
-
 @pytest.mark.parametrize("outcome", [e[0] for e in ENDS if not isinstance(e[0], NotSent)])
 async def test_after_any_other_answer_no_second_confirm_is_sent(
     world: World, outcome: Outcome
@@ -190,20 +165,6 @@ async def test_racing_confirms_ask_the_provider_once(world: World) -> None:
     stored, attempts = await world.now(intent)
     assert stored in answers
     assert len(attempts) == 1
-
-
-async def test_racing_confirms_of_what_was_not_sent_ask_once_more(world: World) -> None:
-    intent = await world.create()
-    world.provider.answers += [Answer(NotSent("refused")), answer(APPROVED)]
-    with pytest.raises(Refusal):
-        await world.confirm(intent)
-    answers = await asyncio.gather(
-        *(world.confirm(intent) for _ in range(8)), return_exceptions=True
-    )
-    assert sum(isinstance(a, Refusal) for a in answers) == 7
-    assert len(world.provider.orders) == 2
-    _, attempts = await world.now(intent)
-    assert [a.state for a in attempts] == [AttemptState.NOT_SENT, AttemptState.APPROVED]
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,13 @@ Everything the flows are given is here and seeded, so a test reads like the stor
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from paygate.domain.access import Actor, Caller, Role
+from paygate.domain.access import Action, Actor, Caller, Role
 from paygate.domain.attempt import Attempt
 from paygate.domain.audit import AuditEntry
 from paygate.domain.events import Event
@@ -27,6 +27,8 @@ from paygate.flows.confirm_payment_intent import (
 )
 from paygate.flows.context import Context
 from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
+from paygate.flows.idempotency import Answered, idempotently
+from paygate.flows.keyed_door import KeyedRequest
 from paygate.flows.receive_provider_event import receive_provider_event
 from paygate.jobs.messages import ApplyProviderEvent
 from paygate.providers.contract import Absent, ConfirmOrder, Notice, ProviderSilent, SignatureError
@@ -36,6 +38,7 @@ from paygate.storage.records import Records
 from tests.making import START
 from tests.storage.stored import TABLE_OF, select
 
+encode = msgspec.json.encode
 INSTALLATION = "in_test"
 THEIRS = "ref_1"
 CARD = Card("visa", "4242", 4, 2030)
@@ -66,6 +69,7 @@ class ScriptedProvider:
 
     name = "scripted"
     livemode = False
+    keys_kept = timedelta(hours=24)
 
     def __init__(self) -> None:
         self.answers: list[Answer] = []
@@ -119,6 +123,7 @@ class World:
     clock: Clock
     records: Records
     connection: Connection
+    requests: int = 0
     caller: Caller = field(
         default_factory=lambda: Caller(
             Actor("api_key", id=make_id(PREFIXES["api_key"], 0, bytes(10)), role=Role.ADMIN),
@@ -129,10 +134,29 @@ class World:
 
     async def create(self, **more: Any) -> PaymentIntent:
         request = CreatePaymentIntent(amount=1999, currency="eur", **more)
-        return await create_payment_intent(self.ctx, self.caller, request)
+        return (await create_payment_intent(self.ctx, self.caller, request)).intent
 
     async def confirm(self, intent: PaymentIntent) -> PaymentIntent:
         return await confirm_payment_intent(self.ctx, self.caller, intent.id, REQUEST)
+
+    def use(self, **changes: Any) -> None:
+        """Change parts of the context for what comes."""
+        self.ctx = replace(self.ctx, **changes)
+
+    async def confirm_once(
+        self, intent: PaymentIntent, key: str, *, request: ConfirmPaymentIntent = REQUEST
+    ) -> Answered:
+        """Confirm under an idempotency key, as the edge does."""
+        self.requests += 1
+        caller = msgspec.structs.replace(self.caller, request_id=f"req_{self.requests}")
+        return await idempotently(
+            self.ctx,
+            KeyedRequest(
+                caller, Action.INTENT_CONFIRM, f"sk POST {intent.id}", key, encode(request)
+            ),
+            lambda ctx: confirm_payment_intent(ctx, caller, intent.id, request),
+            encode,
+        )
 
     async def confirming(self, outcome: Outcome, **more: Any) -> tuple[PaymentIntent, Attempt]:
         """An intent whose confirm was answered so."""

@@ -13,6 +13,8 @@ from msgspec import inspect
 from paygate.domain.api_key import ApiKey
 from paygate.domain.attempt import Attempt, AttemptState, Operation
 from paygate.domain.audit import AuditEntry
+from paygate.domain.correction import Correction
+from paygate.domain.customer import Customer
 from paygate.domain.events import Event
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.payment_intent import PaymentIntent, Status
@@ -26,18 +28,36 @@ KINDS: Final[tuple[type[Record], ...]] = (
     IdempotencyKey,
     ProviderEvent,
     ApiKey,
+    Customer,
+    Correction,
     Event,
     AuditEntry,
 )
 CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
-    PaymentIntent: {"version": 1, "status": Status.CREATED},
+    PaymentIntent: {
+        "version": 1,
+        "status": Status.CREATED,
+        "customer": new_id("customer"),
+    },
     Attempt: {
         "version": 1,
         "number": 1,
         "operation": Operation.CONFIRM,
         "state": AttemptState.STARTED,
     },
-    IdempotencyKey: {"version": 1, "state": KeyState.WORKING},
+    IdempotencyKey: {
+        "version": 1,
+        "state": KeyState.WORKING,
+        "holder": "req_1",
+        "lease": timedelta(seconds=30),
+    },
+    Customer: {"version": 1},
+    Correction: {
+        "intent_version": 2,
+        "intent": new_id("payment_intent"),
+        "from_status": Status.FAILED,
+        "to_status": Status.SUCCEEDED,
+    },
     ProviderEvent: {"version": 1, "status": EventStatus.RECEIVED},
     ApiKey: {"version": 1, "secret_hash": bytes(32)},
     Event: {},
@@ -49,6 +69,8 @@ ID_OF: Final = {
     Attempt: "attempt",
     ProviderEvent: "provider_event",
     ApiKey: "api_key",
+    Customer: "customer",
+    Correction: "correction",
     AuditEntry: "audit_entry",
 }
 
@@ -131,6 +153,7 @@ _LEAF: Final[dict[type[inspect.Type], Callable[[Any, Leaves, str], Any]]] = {
     inspect.BytesType: lambda _, leaves, path: leaves.data(path),
     inspect.IntType: lambda _, leaves, path: leaves.number(path),
     inspect.DateTimeType: lambda _, leaves, path: leaves.time(path),
+    inspect.TimeDeltaType: lambda _, leaves, path: timedelta(seconds=leaves.number(path)),
     inspect.BoolType: lambda _, leaves, path: leaves.one_of(path, [False, True]),
     inspect.EnumType: lambda info, leaves, path: leaves.one_of(path, list(info.cls)),
     inspect.LiteralType: lambda info, leaves, path: leaves.one_of(path, list(info.values)),

@@ -94,8 +94,10 @@ class World(msgspec.Struct, frozen=True):
         return IdempotencyKey(
             id=f"key {number}",
             merchant=self.merchant,
-            state=KeyState.WORKING if version == 1 else KeyState.FINISHED,
+            state=KeyState.WORKING,
             fingerprint=b"f",
+            claim="req_1",
+            holder="req_1",
             created_at=START,
             updated_at=START,
             version=version,

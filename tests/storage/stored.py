@@ -8,6 +8,8 @@ import msgspec
 from paygate.domain.api_key import ApiKey
 from paygate.domain.attempt import Attempt
 from paygate.domain.audit import AuditEntry
+from paygate.domain.correction import Correction
+from paygate.domain.customer import Customer
 from paygate.domain.events import Event
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.payment_intent import PaymentIntent
@@ -23,6 +25,8 @@ TABLE_OF: Final[dict[type[Record], Table]] = {
     PaymentIntent: tables.PAYMENT_INTENT,
     Attempt: tables.ATTEMPT,
     IdempotencyKey: tables.IDEMPOTENCY_KEY,
+    Customer: tables.CUSTOMER,
+    Correction: tables.CORRECTION,
     ProviderEvent: tables.PROVIDER_EVENT,
     ApiKey: tables.API_KEY,
     Event: tables.EVENT,

@@ -15,6 +15,7 @@ from paygate.storage.database import connector
 from paygate.storage.door import Door
 from paygate.storage.records import Records
 from tests.making import START, make_attempt, make_audit, make_intent, make_provider_event
+from tests.storage.plans import World
 
 
 async def rows(database: str, table: str) -> int:
@@ -80,6 +81,17 @@ async def test_a_claim_is_given_once(door: Door) -> None:
     assert first == Committed()
     assert second == Refused(Reason.CLAIMED, "provider_event")
     assert other == Committed()
+
+
+async def test_twins_of_a_key_in_one_batch_have_one_winner(door: Door, database: str) -> None:
+    """Unlike those of a provider event, they have the same id."""
+    key = World("default").key(0, 1, "twin")
+    verdicts = await asyncio.gather(
+        *(door.commit(Change(make_audit(), creates=(key,))) for _ in range(50))
+    )
+    assert verdicts.count(Committed()) == 1
+    assert await rows(database, "idempotency_key") == 1
+    assert await rows(database, "audit_entry") == 1
 
 
 async def test_twins_in_one_batch_have_one_winner(door: Door, database: str) -> None:

@@ -26,6 +26,17 @@ CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN PERFORM pg_sleep({seconds}); RETURN NEW; END $$;
 CREATE TRIGGER slow BEFORE INSERT ON payment_intent FOR EACH ROW EXECUTE FUNCTION slow();
 """
+NOTE_DURABILITY_IN_INSERT = """
+CREATE TABLE noted (synchronous_commit text);
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN INSERT INTO noted VALUES (current_setting('synchronous_commit')); RETURN NEW; END $$;
+CREATE TRIGGER note BEFORE INSERT ON payment_intent FOR EACH ROW EXECUTE FUNCTION note();
+"""
+WEAKEN_DURABILITY = """
+DO $$ BEGIN
+    EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database());
+END $$
+"""
 
 
 def create() -> Change:
@@ -201,6 +212,27 @@ async def test_a_database_that_refuses_writes_fails_closed_and_recovers(
         assert isinstance(result, Unavailable)
     await connection.execute("SET default_transaction_read_only = off")
     assert await door.commit(create()) == Committed()
+    await committer.close()
+
+
+async def test_a_weaker_default_does_not_weaken_an_acknowledgement(
+    records: Records, database: str, connect: Connect
+) -> None:
+    """The database's own default would answer a commit before it is on the disk. A lane commits
+    as it must all the same, also after it had to dial again.
+    """
+    other = await connect()
+    await other.execute(NOTE_DURABILITY_IN_INSERT)
+    await other.execute(WEAKEN_DURABILITY)
+    assert await (await connect()).fetchval("SHOW synchronous_commit") == "off"
+    committer = Committer(connector(database, name="weak"), lanes=1)
+    await committer.open()
+    door = Door(records, committer)
+    assert await door.commit(create()) == Committed()
+    committer._lanes[0].hang_up()
+    assert await door.commit(create()) == Committed()
+    noted = await other.fetch("SELECT synchronous_commit FROM noted")
+    assert [row["synchronous_commit"] for row in noted] == ["on", "on"]
     await committer.close()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from paygate.storage import migrate as migrate_module
 from paygate.storage.committer import Connection
 from paygate.storage.database import connector
 from paygate.storage.embedded import EmbeddedPostgres
@@ -118,6 +119,22 @@ async def test_a_database_of_a_newer_version(dsn: str, bare: Connection) -> None
     await bare.execute("INSERT INTO schema_migration VALUES (9998, '9998_more.sql', 'x')")
     with pytest.raises(MigrationError, match=r"migration 9998, .* run the newer version"):
         await migrate(connect)
+
+
+async def test_a_database_of_a_pre_release(
+    dsn: str, bare: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its intents lack what lists search by, so it is refused as it is, and left as it was."""
+    monkeypatch.setattr(migrate_module, "migrations", lambda: migrations()[:1])
+    connect = connector(dsn, name="old")
+    await migrate(connect)
+    await bare.execute(
+        "INSERT INTO payment_intent VALUES ('m', 'pi_1', 1, 'created', now(), now(), 's')"
+    )
+    monkeypatch.undo()
+    with pytest.raises(MigrationError, match="pre-release of paygate: start with a new one"):
+        await migrate(connect)
+    assert await bare.fetchval("SELECT max(number) FROM schema_migration") == 1
 
 
 async def test_a_migration_that_fails_leaves_nothing(dsn: str, bare: Connection) -> None:

@@ -23,12 +23,22 @@ from paygate.crypto.seal import Sealer
 from paygate.domain.api_key import ApiKey
 from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.audit import AuditEntry
+from paygate.domain.correction import Correction
+from paygate.domain.customer import Customer
 from paygate.domain.events import Event
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.jobs.messages import ApplyProviderEvent, Job
-from paygate.storage.change import Change, Committed, Impossible, Record, Refused, Versioned
+from paygate.storage.change import (
+    Appended,
+    Change,
+    Committed,
+    Impossible,
+    Record,
+    Refused,
+    Versioned,
+)
 from paygate.storage.committer import Committer, Connection
 from paygate.storage.database import connector
 from paygate.storage.door import Door
@@ -47,12 +57,20 @@ EYES: Final = "Yp4nHd81Tc66"
 EYES_NUMBERS: Final = (61827459, 57392841, 48261953)
 
 CLEAR: Final = {
-    "payment_intent": {"merchant", "id", "version", "status", "created_at", "updated_at"},
+    "payment_intent": {
+        *("merchant", "id", "version", "status", "created_at", "updated_at"),
+        *("reference_index", "customer"),
+    },
+    "customer": {"merchant", "id", "version", "created_at", "updated_at"},
+    "correction": {"merchant", "id", "intent", "intent_version", "from_status", "to_status", "at"},
     "attempt": {
         *("merchant", "id", "version", "intent", "number", "operation", "state"),
         *("first_sent_at", "updated_at"),
     },
-    "idempotency_key": {"merchant", "id", "version", "state", "created_at", "updated_at"},
+    "idempotency_key": {
+        *("merchant", "id", "version", "state", "holder", "lease", "leased_until"),
+        *("created_at", "updated_at"),
+    },
     "provider_event": {
         *("merchant", "id", "version", "status", "reference_index", "received_at", "updated_at"),
     },
@@ -68,7 +86,8 @@ CLEAR: Final = {
     "schema_migration": {"number", "name", "checksum", "applied_at"},
 }
 """All that may be in clear: ids, states, times, versions, and keyed hashes (`reference_index`,
-`secret_hash`, a key's id). The queue's tables hold a job's name and ids."""
+`secret_hash`, a key's id; a `holder` is a request's id). The queue's tables hold a job's name
+and ids."""
 
 
 class Needle(NamedTuple):
@@ -141,12 +160,13 @@ ADVANCED: Final[dict[type[Record], dict[str, object]]] = {
     IdempotencyKey: {"state": KeyState.FINISHED},
     ProviderEvent: {"status": EventStatus.PROCESSED},
     ApiKey: {},
+    Customer: {},
 }
 
 
 async def live(door: Door) -> None:
     """Commits of every kind, advances, refusals and faults, all with planted values."""
-    first: list[Versioned | Event] = [
+    first: list[Versioned | Appended] = [
         planted(kind, MARK) for kind in KINDS if kind not in (AuditEntry, ProviderEvent)
     ]
     event: ProviderEvent = planted(ProviderEvent, MARK)
@@ -158,7 +178,7 @@ async def live(door: Door) -> None:
     for change in creates:
         assert await door.commit(change) == Committed()
     for record in (*first, event):
-        if isinstance(record, Event):
+        if isinstance(record, Event | Correction):
             continue
         kept = {"intent": record.intent} if isinstance(record, Attempt) else {}
         after = planted(

@@ -167,6 +167,7 @@ async def test_a_column_altered_alone_is_found(
             "text": f"CASE {name} WHEN 'working' THEN 'finished' ELSE {name} || 'x' END",
             "int4": f"{name} + 1",
             "timestamptz": f"{name} + interval '1 microsecond'",
+            "interval": f"{name} + interval '1 microsecond'",
             "bytea": f"set_byte({name}, 7, (get_byte({name}, 7) + 1) % 256)",
         }[sql_type]
         once = connection.transaction()
@@ -201,7 +202,7 @@ async def test_the_reader_hands_out_nothing_altered(
 ) -> None:
     connection = await connect()
     pool = await open_pool(database, name="reader")
-    reader = Reader(pool, records)
+    reader = Reader(pool, pool, records)
     intent, attempt = planted(PaymentIntent, MARK), planted(Attempt, MARK)
     event, key = planted(ProviderEvent, MARK), planted(ApiKey, MARK)
     for record in (intent, attempt, event, key):

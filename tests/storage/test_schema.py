@@ -5,21 +5,24 @@ The flows' guards answer long before; this is for a bug of ours, or a hand in th
 
 import itertools
 from collections.abc import AsyncIterator, Iterable
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
 import pytest
 
 from paygate.domain.attempt import MOVES, OPEN, AttemptState
-from paygate.domain.payment_intent import TRANSITIONS, Status
+from paygate.domain.payment_intent import CORRECTIONS, TRANSITIONS, Status
 from paygate.storage.committer import Connection
 from paygate.storage.embedded import EmbeddedPostgres
 from tests.making import START
 
-VERSIONED = ("payment_intent", "attempt", "idempotency_key", "provider_event", "api_key")
-APPEND_ONLY = ("event", "audit_entry")
+VERSIONED = (
+    *("payment_intent", "attempt", "idempotency_key", "provider_event", "api_key", "customer"),
+)
+APPEND_ONLY = ("event", "audit_entry", "correction")
 RECORDS = (*VERSIONED, *APPEND_ONLY)
-NEVER_DELETED = ("payment_intent", "attempt", *APPEND_ONLY)
+NEVER_DELETED = ("payment_intent", "attempt", "customer", *APPEND_ONLY)
 
 NEW: dict[str, dict[str, Any]] = {
     "payment_intent": {"status": "created", "created_at": START, "updated_at": START},
@@ -31,7 +34,20 @@ NEW: dict[str, dict[str, Any]] = {
         "first_sent_at": START,
         "updated_at": START,
     },
-    "idempotency_key": {"state": "working", "created_at": START, "updated_at": START},
+    "idempotency_key": {
+        "state": "working",
+        "holder": "req_1",
+        "created_at": START,
+        "updated_at": START,
+    },
+    "customer": {"created_at": START, "updated_at": START},
+    "correction": {
+        "intent": "pi_1",
+        "intent_version": 2,
+        "from_status": "failed",
+        "to_status": "succeeded",
+        "at": START,
+    },
     "provider_event": {
         "status": "received",
         "reference_index": b"r",
@@ -116,11 +132,16 @@ async def advance(connection: Connection, table: str, column: str, value: str) -
 async def test_intents_move_exactly_as_the_domain_says(superuser: Connection) -> None:
     """Every pair: what the table of domain/payment_intent.py has is accepted, nothing else is."""
     legal = {(before, after) for (before, _), after in TRANSITIONS.items()}
+    legal |= {(before, after) for before, afters in CORRECTIONS.items() for after in afters}
     accepted = set()
     for before in Status:
         walk = superuser.transaction()
         await walk.start()
-        await insert(superuser, "payment_intent")
+        await insert(superuser, "payment_intent", id="pi_1")
+        version = len(route(before)) + 2
+        for after in CORRECTIONS.get(before, ()):
+            fitting = {"intent_version": version, "from_status": before, "to_status": after}
+            await insert(superuser, "correction", id=f"correction {after}", **fitting)
         for status in route(before):
             await advance(superuser, "payment_intent", "status", status)
         update = "UPDATE payment_intent SET version = version + 1, status = $1"
@@ -212,6 +233,7 @@ async def test_a_key_is_used_once(superuser: Connection, table: str) -> None:
     others: dict[str, dict[str, Any]] = {
         "provider_event": {"reference_index": b"other"},
         "attempt": {"intent": "pi_2"},
+        "correction": {"intent_version": 3},
     }
     other = others.get(table, {})
     with pytest.raises(asyncpg.UniqueViolationError):
@@ -233,6 +255,57 @@ async def test_a_provider_event_is_received_once(superuser: Connection) -> None:
 async def test_an_idempotency_key_is_working_or_finished(superuser: Connection) -> None:
     with pytest.raises(asyncpg.CheckViolationError):
         await insert(superuser, "idempotency_key", state="nonsense")
+
+
+async def test_a_live_lease_is_not_taken_over(superuser: Connection) -> None:
+    """On the server's clock, whatever an application's says."""
+    await insert(superuser, "idempotency_key", lease=timedelta(seconds=30))
+    other = "UPDATE idempotency_key SET version = version + 1, holder = 'req_2'"
+    assert await refuses(superuser, other)
+    assert not await refuses(superuser, "UPDATE idempotency_key SET version = version + 1")
+    await superuser.execute(
+        "UPDATE idempotency_key SET version = version + 1, lease = interval '1 millisecond'"
+    )
+    await superuser.execute("SELECT pg_sleep(0.01)")
+    assert not await refuses(superuser, other)
+
+
+async def test_a_finished_key_stays_and_an_unfinished_one_is_not_purged(
+    superuser: Connection,
+) -> None:
+    await insert(superuser, "idempotency_key")
+    assert await refuses(superuser, "DELETE FROM idempotency_key")
+    await superuser.execute("UPDATE idempotency_key SET version = version + 1, state = 'finished'")
+    assert await refuses(superuser, "UPDATE idempotency_key SET version = version + 1")
+    assert not await refuses(superuser, "DELETE FROM idempotency_key")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"intent_version": 5},
+        {"intent": "pi_2"},
+        {"from_status": "cancelled"},
+        {"to_status": "failed"},
+        {"merchant": "other"},
+    ],
+)
+async def test_only_a_fitting_correction_lets_an_intent_go_back(
+    superuser: Connection, wrong: dict[str, Any]
+) -> None:
+    await insert(superuser, "payment_intent", id="pi_1")
+    for status in ("processing", "failed"):
+        await advance(superuser, "payment_intent", "status", status)
+    back = "UPDATE payment_intent SET version = version + 1, status = 'succeeded'"
+    assert await refuses(superuser, back)
+    fitting = {"intent_version": 4, "from_status": "failed", "to_status": "succeeded"}
+    once = superuser.transaction()
+    await once.start()
+    await insert(superuser, "correction", **(fitting | wrong))
+    assert await refuses(superuser, back)
+    await once.rollback()
+    await insert(superuser, "correction", id="correction 2", **fitting)
+    assert not await refuses(superuser, back)
 
 
 @pytest.mark.parametrize("table", APPEND_ONLY)

@@ -24,6 +24,17 @@ from paygate.telemetry import log, timing
 ADDRESSES: Final = 10_000
 """Remembered per minute; beyond it the memory starts anew and some are audited twice."""
 
+_SINGLE: Final = frozenset(
+    {
+        "authorization",
+        "content-type",
+        "idempotency-key",
+        "paygate-actor",
+        "paygate-client-secret",
+        "paygate-session",
+    }
+)
+
 _FIXED: Final = (
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
@@ -46,7 +57,11 @@ class Edge:
             await self._app(scope, receive, send)
             return
         clock = timing.begin()
-        exchange = Exchange(self._new_request_id(), _headers(scope), _address(scope), clock)
+        headers = _headers(scope)
+        exchange = Exchange(self._new_request_id(), headers, _address(scope), clock)
+        exchange.method, exchange.target = scope["method"], scope["path"]
+        if len(headers) != len(scope["headers"]):
+            exchange.repeated = _repeated(scope)
         scope[KEY] = exchange
 
         async def send_dressed(message: Message) -> None:
@@ -107,6 +122,12 @@ def _subject(exchange: Exchange) -> Subject | None:
 
 def _headers(scope: Any) -> Mapping[str, str]:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _repeated(scope: Any) -> str | None:
+    """A header that came more than once, though two of its values would contradict each other."""
+    names = [name.decode("latin-1") for name, _ in scope["headers"]]
+    return next((name for name in sorted(_SINGLE) if names.count(name) > 1), None)
 
 
 def _address(scope: Any) -> str | None:

@@ -5,19 +5,25 @@ same list, so none of them can forget a route.
 """
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
 from paygate.api.errors import STATUS, encode_error, headers_of, parse_body, refusal_of
 from paygate.api.exchange import BODY_LIMIT, Exchange
+from paygate.api.idempotency import REPLAYED, idempotency_key, scope, spell
 from paygate.api.objects import encode
 from paygate.domain.access import Action
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.authenticate import Authenticator, authorize
+from paygate.flows.authenticate_client import authenticate_client
 from paygate.flows.context import Context
+from paygate.flows.idempotency import idempotently
+from paygate.flows.keyed_door import KeyedRequest
 from paygate.storage.change import OutcomeUnknown, StorageError
 from paygate.telemetry import log
 
@@ -33,26 +39,43 @@ class Desk:
     authenticator: Authenticator
 
 
-Handler = Callable[[Desk, Exchange, Any], Awaitable[msgspec.Struct]]
+Handler = Callable[[Desk, Exchange, Any], Awaitable[Any]]
+Show = Callable[[Exchange, Any], msgspec.Struct]
+
+
+def _as_it_is(_: Exchange, value: msgspec.Struct) -> msgspec.Struct:
+    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """`path` as OpenAPI writes it. Without an `action` it is open to all, and audited by none."""
+    """`path` as OpenAPI writes it. Without an `action` it is open to all, and audited by none.
+
+    `handle` asks a flow, `show` puts what it answers on the wire.
+    """
 
     method: Literal["GET", "POST"]
     path: str
     summary: str
     handle: Handler
     answer: type[msgspec.Struct]
+    show: Show = _as_it_is
+    public_answer: type[msgspec.Struct] | None = None
+    """What a payer's browser gets instead, where it may ask at all."""
     action: Action | None = None
     body: type[msgspec.Struct] | None = None
+    """A body without required fields may be left out: it is then an empty object."""
     raw: bool = False
     """Takes the bytes as they came and proves its caller itself (a signature, not a key)."""
     status: int = 200
     body_limit: int = BODY_LIMIT
     hot: bool = False
     """Served before the router (`api.shortcut`): the framework is most of its cost."""
+
+    @property
+    def takes_key(self) -> bool:
+        """Whether it changes something for an API key, and so takes an `Idempotency-Key`."""
+        return self.method == "POST" and self.action is not None and not self.raw
 
 
 class Reply(NamedTuple):
@@ -68,7 +91,7 @@ async def respond(
 ) -> Reply:
     """The reply to a request, whatever happens on the way."""
     try:
-        return Reply(endpoint.status, await answer(desk, endpoint, exchange, read), {})
+        return await answer(desk, endpoint, exchange, read)
     except asyncio.CancelledError:
         # The server stops and waits no longer. What was begun goes on, so the answer is not "no".
         exchange.action = None
@@ -82,14 +105,14 @@ def refuse(exchange: Exchange, error: Exception) -> Reply:
     exchange.refusal = refusal = refusal_of(error)
     if refusal.code is ErrorCode.INTERNAL_ERROR or isinstance(error, StorageError):
         log.logger().error("request_failed", request_id=exchange.request_id, error=error)
-    body = encode_error(refusal, exchange.request_id)
+    body = encode_error(refusal, exchange.request_id, client_side=exchange.client_side)
     return Reply(STATUS[refusal.code], body, headers_of(refusal))
 
 
 async def answer(
     desk: Desk, endpoint: Endpoint, exchange: Exchange, read: Callable[[int], Awaitable[bytes]]
-) -> bytes:
-    """The body of a successful answer.
+) -> Reply:
+    """The reply to a request that is not refused.
 
     The order is the order of what a stranger may learn: first who they are, then whether they
     may, then whether what they sent makes sense.
@@ -99,22 +122,68 @@ async def answer(
     """
     exchange.action = endpoint.action
     if endpoint.action is not None and not endpoint.raw:
-        caller = await desk.authenticator.caller(
-            exchange.headers.get("authorization"),
-            on_behalf_of=exchange.headers.get("paygate-actor"),
-            request_id=exchange.request_id,
-            address=exchange.address,
-        )
-        exchange.caller = caller
-        authorize(caller, endpoint.action)
-        _check_actor(caller.actor.name)
+        await _admit(desk, endpoint.action, exchange)
     body: Any = None
     if endpoint.raw:
         body = await read(endpoint.body_limit)
     elif endpoint.body is not None:
-        _check_content_type(exchange)
-        body = _decode(endpoint.body, await read(endpoint.body_limit))
-    return encode(await endpoint.handle(desk, exchange, body))
+        content = await read(endpoint.body_limit)
+        if not content and not requires(endpoint.body):
+            content = b"{}"
+        else:
+            _check_content_type(exchange)
+        body = _decode(endpoint.body, content)
+
+    def render(value: Any) -> bytes:
+        return encode(endpoint.show(exchange, value))
+
+    key = idempotency_key(exchange) if endpoint.takes_key else None
+    if key is None:
+        value = await endpoint.handle(desk, exchange, body)
+        return Reply(endpoint.status, render(value), {})
+    assert endpoint.action is not None, "what takes a key is behind an API key"
+    answered = await idempotently(
+        desk.ctx,
+        KeyedRequest(exchange.known_caller, endpoint.action, scope(exchange), key, spell(body)),
+        lambda ctx: endpoint.handle(dataclasses.replace(desk, ctx=ctx), exchange, body),
+        render,
+    )
+    if answered.replayed:
+        return Reply(200, answered.body, REPLAYED)
+    return Reply(endpoint.status, answered.body, {})
+
+
+@cache
+def requires(body: type[msgspec.Struct]) -> bool:
+    """Whether a body has fields that must be there."""
+    return any(field.required for field in msgspec.structs.fields(body))
+
+
+async def _admit(desk: Desk, action: Action, exchange: Exchange) -> None:
+    """Who calls, and whether they may."""
+    headers = exchange.headers
+    if exchange.repeated is not None:
+        raise Refusal(
+            ErrorCode.PARAMETER_INVALID,
+            f"the header {exchange.repeated} must be sent once",
+            param=exchange.repeated,
+        )
+    exchange.caller = caller = await desk.authenticator.caller(
+        headers.get("authorization"),
+        on_behalf_of=headers.get("paygate-actor"),
+        request_id=exchange.request_id,
+        address=exchange.address,
+    )
+    authorize(caller, action)
+    if exchange.client_side:
+        await authenticate_client(
+            desk.ctx,
+            caller,
+            exchange.path["id"],
+            client_secret=headers.get("paygate-client-secret"),
+            session_id=headers.get("paygate-session"),
+        )
+    _check_actor(caller.actor.name)
 
 
 def _check_actor(name: str | None) -> None:

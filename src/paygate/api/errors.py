@@ -11,7 +11,7 @@ from litestar.exceptions import (
     NotFoundException,
 )
 
-from paygate.api.objects import payment_intent_object
+from paygate.api.objects import payment_intent_object, public_payment_intent_object
 from paygate.domain.errors import CATALOGUE, ErrorCode, ErrorType, Refusal
 from paygate.domain.payment_intent import PaymentIntent
 from paygate.storage.change import OutcomeUnknown, Overloaded, Unavailable
@@ -88,10 +88,11 @@ def refusal_of(error: Exception) -> Refusal:
             return Refusal(ErrorCode.INTERNAL_ERROR, "an unexpected fault; it was logged")
 
 
-def encode_error(refusal: Refusal, request_id: str) -> bytes:
-    """The body of an error answer."""
+def encode_error(refusal: Refusal, request_id: str, *, client_side: bool = False) -> bytes:
+    """The body of an error answer; a payer's browser sees an intent's public view alone."""
     entry = CATALOGUE[refusal.code]
     subject = refusal.subject
+    show = public_payment_intent_object if client_side else payment_intent_object
     body = ErrorBody(
         type=entry.type,
         code=refusal.code,
@@ -100,9 +101,7 @@ def encode_error(refusal: Refusal, request_id: str) -> bytes:
         doc_url=DOCS + refusal.code,
         request_id=request_id,
         retriable=entry.retriable,
-        payment_intent=payment_intent_object(subject)
-        if isinstance(subject, PaymentIntent)
-        else msgspec.UNSET,
+        payment_intent=show(subject) if isinstance(subject, PaymentIntent) else msgspec.UNSET,
     )
     return msgspec.json.encode(ErrorAnswer(body))
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from paygate.domain.access import Action, Caller
+from paygate.domain.access import Action, Caller, Role
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.telemetry.timing import Timing
 
@@ -19,9 +19,12 @@ class Exchange:
         "address",
         "caller",
         "headers",
+        "method",
         "path",
         "refusal",
+        "repeated",
         "request_id",
+        "target",
         "timing",
     )
 
@@ -31,6 +34,11 @@ class Exchange:
         self.request_id = request_id
         self.headers = headers
         """Names are lower-case; of a name that came twice, the last."""
+        self.repeated: str | None = None
+        """A header that came twice, though it must have one value."""
+        self.method = ""
+        self.target = ""
+        """The path as it was asked for."""
         self.address = address
         self.timing = timing
         self.path: Mapping[str, str] = {}
@@ -38,6 +46,17 @@ class Exchange:
         self.action: Action | None = None
         self.caller: Caller | None = None
         self.refusal: Refusal | None = None
+
+    @property
+    def known_caller(self) -> Caller:
+        """The caller of an endpoint that is behind an API key."""
+        assert self.caller is not None, "these routes are behind an API key"
+        return self.caller
+
+    @property
+    def client_side(self) -> bool:
+        """Whether a payer's browser is asking."""
+        return self.caller is not None and self.caller.actor.role is Role.PUBLISHABLE
 
 
 KEY: Final = "paygate.exchange"

@@ -5,10 +5,11 @@ Unknown is null, never absent. Nothing leaves that is not named here.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from paygate.domain.customer import Customer
 from paygate.domain.outcome import Card, PaymentError, RedirectToUrl
 from paygate.domain.payment_intent import CaptureMethod, PaymentIntent, PaymentMethodType, Status
 
@@ -71,7 +72,7 @@ class PaymentIntentObject(msgspec.Struct, frozen=True, kw_only=True):
     description: str | None
     statement_descriptor: str | None
     metadata: Mapping[str, str]
-    customer: str | None = None
+    customer: str | None
     disputed: bool = False
     provider: str
     provider_reference: str | None
@@ -81,9 +82,91 @@ class PaymentIntentObject(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: str
 
 
+class CreatedPaymentIntentObject(PaymentIntentObject, frozen=True, kw_only=True):
+    """The answer to create alone: the secret is shown once."""
+
+    client_secret: str | None
+
+
+class PublicErrorObject(msgspec.Struct, frozen=True):
+    """Why the payment did not go through, as the payer may know it."""
+
+    code: str
+    message: str
+
+
+class PublicPaymentIntentObject(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment intent as its payer's browser sees it."""
+
+    object: Literal["payment_intent"] = "payment_intent"
+    id: str
+    livemode: bool
+    amount: int
+    currency: str
+    status: Status
+    payment_method_types: tuple[PaymentMethodType, ...]
+    next_action: NextActionObject | None
+    last_payment_error: PublicErrorObject | None
+    created_at: str
+
+
+class CustomerObject(msgspec.Struct, frozen=True, kw_only=True):
+    """A customer."""
+
+    object: Literal["customer"] = "customer"
+    id: str
+    livemode: bool
+    email: str | None
+    name: str | None
+    erased_at: str | None
+    created_at: str
+
+
+Shown = TypeVar("Shown", bound=PaymentIntentObject)
+
+
 def payment_intent_object(intent: PaymentIntent) -> PaymentIntentObject:
     """The intent as clients see it."""
-    return PaymentIntentObject(
+    return _shown(PaymentIntentObject, intent)
+
+
+def created_payment_intent_object(
+    intent: PaymentIntent, client_secret: str | None
+) -> CreatedPaymentIntentObject:
+    """The intent as its creator sees it, once."""
+    return _shown(CreatedPaymentIntentObject, intent, client_secret=client_secret)
+
+
+def public_payment_intent_object(intent: PaymentIntent) -> PublicPaymentIntentObject:
+    """The intent as its payer's browser sees it."""
+    error = intent.last_payment_error
+    return PublicPaymentIntentObject(
+        id=intent.id,
+        livemode=intent.livemode,
+        amount=intent.amount,
+        currency=intent.currency,
+        status=intent.status,
+        payment_method_types=intent.payment_method_types,
+        next_action=_next_action(intent.next_action),
+        last_payment_error=None if error is None else PublicErrorObject(error.code, error.message),
+        created_at=time_text(intent.created_at),
+    )
+
+
+def customer_object(customer: Customer, *, livemode: bool) -> CustomerObject:
+    """The customer as clients see it."""
+    return CustomerObject(
+        id=customer.id,
+        livemode=livemode,
+        email=customer.email,
+        name=customer.name,
+        erased_at=_time(customer.erased_at),
+        created_at=time_text(customer.created_at),
+    )
+
+
+def _shown(kind: type[Shown], intent: PaymentIntent, **more: Any) -> Shown:
+    return kind(
         id=intent.id,
         livemode=intent.livemode,
         amount=intent.amount,
@@ -103,12 +186,14 @@ def payment_intent_object(intent: PaymentIntent) -> PaymentIntentObject:
         description=intent.description,
         statement_descriptor=intent.statement_descriptor,
         metadata=intent.metadata,
+        customer=intent.customer,
         provider=intent.provider,
         provider_reference=intent.provider_reference,
         authorization_expires_at=_time(intent.authorization_expires_at),
         version=intent.version,
         created_at=time_text(intent.created_at),
         updated_at=time_text(intent.updated_at),
+        **more,
     )
 
 

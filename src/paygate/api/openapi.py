@@ -6,14 +6,37 @@ from typing import Any, Final
 import msgspec
 
 from paygate import __version__
-from paygate.api.endpoint import JSON, Endpoint
+from paygate.api.endpoint import JSON, Endpoint, requires
 from paygate.api.errors import STATUS, ErrorAnswer
 from paygate.api.routes import ENDPOINTS
 from paygate.domain.access import MATRIX
 from paygate.domain.errors import CATALOGUE
+from paygate.domain.idempotency import KEY_LENGTH
 
 _REF: Final = "#/components/schemas/{name}"
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
+
+
+def _header(name: str, description: str, **schema: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": description,
+        "schema": {"type": "string", **schema},
+    }
+
+
+_IDEMPOTENCY_KEY: Final = _header(
+    "Idempotency-Key",
+    "Makes a repeated request safe: it gets the first one's answer.",
+    minLength=1,
+    maxLength=KEY_LENGTH,
+)
+_CLIENT_SIDE: Final = [
+    _header("Paygate-Client-Secret", "With a publishable key: the payment intent's secret."),
+    _header("Paygate-Session", "With a publishable key: the intent's session, if it has one."),
+]
 
 
 def document() -> dict[str, Any]:
@@ -21,6 +44,7 @@ def document() -> dict[str, Any]:
     types: list[type] = [ErrorAnswer]
     types += [e.body for e in ENDPOINTS if e.body is not None]
     types += [e.answer for e in ENDPOINTS]
+    types += [e.public_answer for e in ENDPOINTS if e.public_answer is not None]
     _, components = msgspec.json.schema_components(types, ref_template=_REF)
     paths: dict[str, Any] = {}
     for endpoint in ENDPOINTS:
@@ -49,17 +73,24 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         "summary": endpoint.summary,
         "operationId": f"{endpoint.method.lower()}{endpoint.path}",
         "responses": {
-            str(endpoint.status): _content("The answer.", endpoint.answer),
+            str(endpoint.status): _content("The answer.", *_answers(endpoint)),
             "default": _content("Refused; nothing was done.", ErrorAnswer),
         },
     }
-    if names := _PARAMETER.findall(endpoint.path):
-        operation["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-            for name in names
-        ]
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in _PARAMETER.findall(endpoint.path)
+    ]
+    if endpoint.takes_key:
+        parameters.append(_IDEMPOTENCY_KEY)
+        operation["responses"]["200"] = _content("Answered before.", *_answers(endpoint))
+    if endpoint.public_answer is not None:
+        parameters += _CLIENT_SIDE
+    if parameters:
+        operation["parameters"] = parameters
     if endpoint.body is not None:
-        operation["requestBody"] = {"required": True, **_content("", endpoint.body)}
+        required = requires(endpoint.body)
+        operation["requestBody"] = {"required": required, **_content("", endpoint.body)}
         del operation["requestBody"]["description"]
     if endpoint.action is not None and not endpoint.raw:
         operation["security"] = [{"api_key": []}]
@@ -67,6 +98,12 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     return operation
 
 
-def _content(description: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
-    schema = {"$ref": _REF.format(name=kind.__name__)}
+def _answers(endpoint: Endpoint) -> list[type[msgspec.Struct]]:
+    """What it answers: to a server, and to a payer's browser."""
+    return [kind for kind in (endpoint.answer, endpoint.public_answer) if kind is not None]
+
+
+def _content(description: str, *kinds: type[msgspec.Struct]) -> dict[str, Any]:
+    refs = [{"$ref": _REF.format(name=kind.__name__)} for kind in kinds]
+    schema: dict[str, Any] = refs[0] if len(refs) == 1 else {"anyOf": refs}
     return {"description": description, "content": {JSON: {"schema": schema}}}

@@ -58,12 +58,23 @@ class CredentialHasher:
             return False
         return self._matches(self._client_secret_input(client_secret), stored)
 
+    def of_session(self, intent_id: str, session_id: str) -> bytes:
+        """Return the 32 bytes to store of the session that an intent is bound to."""
+        return self._keys[0].compute(self._session_input(intent_id, session_id), HASH_BYTES)
+
+    def session_matches(self, intent_id: str, session_id: str, stored: bytes | None) -> bool:
+        """Whether `stored` was made of this session, in constant time; None as above."""
+        return self._matches(self._session_input(intent_id, session_id), stored)
+
     def _api_key_input(self, key: ParsedApiKey) -> bytes:
         parts = (key.mode.value, key.side.value, key.key_id, key.secret.reveal())
         return length_prefixed("paygate.api_key.1", self._installation, *parts)
 
     def _client_secret_input(self, client_secret: str) -> bytes:
         return length_prefixed("paygate.client_secret.1", self._installation, client_secret)
+
+    def _session_input(self, intent_id: str, session_id: str) -> bytes:
+        return length_prefixed("paygate.session.1", self._installation, intent_id, session_id)
 
     def _matches(self, data: bytes, stored: bytes | None) -> bool:
         found = False

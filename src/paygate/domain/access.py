@@ -24,7 +24,11 @@ class Action(StrEnum):
 
     INTENT_CREATE = "payment_intent.create"
     INTENT_READ = "payment_intent.read"
+    INTENT_LIST = "payment_intent.list"
     INTENT_CONFIRM = "payment_intent.confirm"
+    INTENT_CANCEL = "payment_intent.cancel"
+    INTENT_EXPIRE = "payment_intent.expire"
+    CUSTOMER_READ = "customer.read"
     API_KEY_CREATE = "api_key.create"
     PROVIDER_EVENT_RECEIVE = "provider_event.receive"
     PROVIDER_EVENT_APPLY = "provider_event.apply"
@@ -32,14 +36,20 @@ class Action(StrEnum):
 
 _READERS: Final = frozenset({Role.ADMIN, Role.OPERATOR, Role.SUPPORT, Role.FINANCE, Role.AUDITOR})
 _SELLERS: Final = frozenset({Role.ADMIN, Role.OPERATOR})
+_CLIENT: Final = frozenset({Role.PUBLISHABLE})
+"""A browser's key: with the intent's client secret it sees and confirms that one, and no more."""
 
 MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
     {
         Action.INTENT_CREATE: _SELLERS,
-        Action.INTENT_READ: _READERS,
-        Action.INTENT_CONFIRM: _SELLERS,
+        Action.INTENT_READ: _READERS | _CLIENT,
+        Action.INTENT_LIST: _READERS,
+        Action.INTENT_CONFIRM: _SELLERS | _CLIENT,
+        Action.INTENT_CANCEL: _SELLERS,
+        Action.CUSTOMER_READ: _READERS,
         Action.API_KEY_CREATE: frozenset({Role.ADMIN}),
         # By signature, or by the gateway itself; no API key opens these.
+        Action.INTENT_EXPIRE: frozenset(),
         Action.PROVIDER_EVENT_RECEIVE: frozenset(),
         Action.PROVIDER_EVENT_APPLY: frozenset(),
     }

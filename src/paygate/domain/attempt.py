@@ -85,6 +85,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     updated_at: datetime
     version: int = 1
     return_url: str | None = None
+    claim: str | None = None
+    """The idempotency key's claim that it was made under: only its retries may go on with it."""
     provider_reference: str | None = None
     detail: str | None = None
 

@@ -49,6 +49,8 @@ class ErrorCode(StrEnum):
     ROUTE_UNKNOWN = "route_unknown"
     INTENT_ALREADY_CONFIRMED = "intent_already_confirmed"
     STATE_CONFLICT = "state_conflict"
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
+    IDEMPOTENCY_KEY_IN_USE = "idempotency_key_in_use"
     SIGNATURE_INVALID = "signature_invalid"
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     OVERLOADED = "overloaded"
@@ -136,6 +138,13 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
         ErrorCode.STATE_CONFLICT: _final(
             ErrorType.CONFLICT, "The object's state does not allow this; the error carries it."
         ),
+        ErrorCode.IDEMPOTENCY_KEY_REUSED: _final(
+            ErrorType.IDEMPOTENCY, "The Idempotency-Key was used before, with other parameters."
+        ),
+        ErrorCode.IDEMPOTENCY_KEY_IN_USE: _retriable(
+            ErrorType.CONFLICT,
+            "The first request with this Idempotency-Key is still under way; try it again.",
+        ),
         ErrorCode.SIGNATURE_INVALID: _final(
             ErrorType.INVALID_REQUEST, "The provider's signature is missing, wrong or out of time."
         ),
@@ -180,6 +189,6 @@ class Refusal(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
-def missing(kind: str) -> Refusal:
+def missing(kind: str, *, param: str = "id") -> Refusal:
     """The one answer for unknown, malformed and foreign ids, so that none tells which it was."""
-    return Refusal(ErrorCode.RESOURCE_MISSING, f"no such {kind}", param="id")
+    return Refusal(ErrorCode.RESOURCE_MISSING, f"no such {kind}", param=param)

@@ -21,6 +21,7 @@ PREFIXES: Final = {
     "api_key": "key_",
     "customer": "cus_",
     "refund": "re_",
+    "correction": "co_",
 }
 """Object name to prefix, as OBJECTS on the wire have them."""
 

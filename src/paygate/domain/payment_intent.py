@@ -1,8 +1,8 @@
 """A payment intent: what a merchant wants to be paid, and how far that has come.
 
-`TRANSITIONS` is the whole state machine; `advance` is the only way to a new status.
-The database refuses what this table does not have (migration 0001), and docs/states.md
-is drawn from it.
+`TRANSITIONS` and `CORRECTIONS` are the whole state machine; `advance` and `correct` are the only
+ways to a new status. The database refuses what they do not have (migration 0002), and
+docs/states.md is drawn from them.
 """
 
 from collections.abc import Mapping
@@ -82,6 +82,16 @@ TRANSITIONS: Final[Mapping[tuple[Status, Trigger], Status]] = MappingProxyType(
 )
 """(status, trigger) to the next status. A missing cell is an `IllegalTransition`."""
 
+CORRECTIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
+    {
+        _S.FAILED: frozenset({_S.SUCCEEDED}),
+        _S.CANCELLED: frozenset({_S.SUCCEEDED}),
+        _S.REFUNDED: frozenset({_S.SUCCEEDED}),
+    }
+)
+"""The ways back, each on the provider's proof alone and with a correction record beside it:
+money that was captured after all, and a refund that failed after all."""
+
 FINAL: Final = frozenset({_S.SUCCEEDED, _S.FAILED, _S.CANCELLED, _S.REFUNDED})
 """No attempt is open under these."""
 
@@ -128,6 +138,12 @@ class PaymentIntent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     provider_as_of: datetime | None = None
     """The provider's time of the newest fact applied; older facts move nothing."""
     authorization_expires_at: datetime | None = None
+    customer: str | None = None
+    client_secret_hash: bytes | None = None
+    """What is kept of the secret that a payer's browser has."""
+    session_hash: bytes | None = None
+    final_at: datetime | None = None
+    """When it first came to its end; the client side is shown out an hour later."""
 
 
 def next_status(status: Status, trigger: Trigger) -> Status:
@@ -148,11 +164,26 @@ def advance(intent: PaymentIntent, trigger: Trigger, at: datetime, **changes: An
     Raises:
         IllegalTransition: the table has no such cell.
     """
+    return _next(intent, next_status(intent.status, trigger), at, changes)
+
+
+def correct(intent: PaymentIntent, status: Status, at: datetime, **changes: Any) -> PaymentIntent:
+    """The intent set right on the provider's proof; its commit holds a correction record."""
+    assert status in CORRECTIONS.get(intent.status, frozenset()), "not a correction"
+    return _next(intent, status, at, changes)
+
+
+def _next(
+    intent: PaymentIntent, status: Status, at: datetime, changes: dict[str, Any]
+) -> PaymentIntent:
+    at = max(at, intent.updated_at)
+    final_at = intent.final_at or (at if status in FINAL else None)
     after = msgspec.structs.replace(
         intent,
-        status=next_status(intent.status, trigger),
+        status=status,
         version=intent.version + 1,
-        updated_at=max(at, intent.updated_at),
+        updated_at=at,
+        final_at=final_at,
         **changes,
     )
     assert 0 <= after.amount_received <= after.amount, "captured more than was asked for"
@@ -165,5 +196,10 @@ def mermaid() -> str:
     lines = ["stateDiagram-v2", f"    [*] --> {Status.CREATED}"]
     lines += [
         f"    {before} --> {after}: {trigger}" for (before, trigger), after in TRANSITIONS.items()
+    ]
+    lines += [
+        f"    {before} --> {after}: correction"
+        for before, corrected in CORRECTIONS.items()
+        for after in sorted(corrected)
     ]
     return "\n".join(lines)

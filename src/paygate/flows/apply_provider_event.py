@@ -15,8 +15,8 @@ from paygate.domain.confirmation import Moved, Stay
 from paygate.domain.outcome import Answer, Approved, Unknown
 from paygate.domain.payment_intent import PaymentIntent
 from paygate.domain.provider_event import EventStatus, ProviderEvent
-from paygate.flows.context import Context, intent_subject
-from paygate.flows.settle_attempt import TRIES, weigh
+from paygate.flows.context import TRIES, Context, intent_subject, pause
+from paygate.flows.settle_attempt import weigh
 from paygate.jobs.messages import ApplyProviderEvent, Job
 from paygate.providers.contract import Absent, Notice
 from paygate.storage.change import Change, Committed, StorageError, Versioned
@@ -41,6 +41,7 @@ async def apply_provider_event(ctx: Context, message: ApplyProviderEvent) -> Non
             return
         if isinstance(await ctx.door.commit(await _change(ctx, event)), Committed):
             return
+        await pause()
     raise StorageError("a payment kept changing while an event was applied")
 
 

@@ -5,13 +5,15 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from paygate.crypto.client_secrets import new_client_secret
 from paygate.domain import events
 from paygate.domain.access import Action, Caller
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.money import check_amount, parse_currency
 from paygate.domain.payment_intent import CaptureMethod, PaymentIntent, PaymentMethodType, Status
-from paygate.flows.context import Context, intent_subject
-from paygate.storage.change import Change, Committed
+from paygate.flows.context import TRIES, Context, intent_subject, pause
+from paygate.flows.identify_customer import CustomerDetails, identify_customer
+from paygate.storage.change import Change, Committed, StorageError
 
 Text = Annotated[str, Meta(min_length=1, max_length=500)]
 Reference = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -39,27 +41,62 @@ class CreatePaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     description: Text | None = None
     statement_descriptor: StatementDescriptor | None = None
     metadata: Metadata = msgspec.field(default_factory=dict)
+    customer: CustomerDetails | None = None
+    session_id: Annotated[str, Meta(min_length=16, max_length=200)] | None = None
+
+
+class Created(msgspec.Struct, frozen=True):
+    """A new intent, and the secret that its payer's browser is given; the text is kept nowhere."""
+
+    intent: PaymentIntent
+    client_secret: str | None
 
 
 async def create_payment_intent(
     ctx: Context, caller: Caller, request: CreatePaymentIntent
-) -> PaymentIntent:
+) -> Created:
     """The intent, durable, with status `created`.
 
     Raises:
-        Refusal: a parameter is out of range, or the provider cannot charge this amount.
+        Refusal: a parameter is out of range, the provider cannot charge this amount, or there is
+            no such customer.
     """
-    intent = _new_intent(ctx, caller, request)
-    event = events.of_intent(
+    for _ in range(TRIES):
+        intent = _new_intent(ctx, caller, request)
+        customer = await identify_customer(ctx, caller, request.customer)
+        created = _with_secret(ctx, intent, request.session_id, customer.id)
+        event = events.of_intent(
+            created.intent,
+            event_id=ctx.new_id("event"),
+            at=intent.created_at,
+            request_id=caller.request_id,
+        )
+        change = Change(
+            ctx.audit(caller, Action.INTENT_CREATE, intent_subject(intent.id)),
+            creates=(created.intent, event, *customer.creates),
+            advances=customer.advances,
+            concludes=created,
+        )
+        if isinstance(await ctx.door.commit(change), Committed):
+            return created
+        await pause()
+    raise StorageError("a customer kept changing while a payment intent was created")
+
+
+def _with_secret(
+    ctx: Context, intent: PaymentIntent, session_id: str | None, customer: str | None
+) -> Created:
+    """In production a secret is bound to a session, so an intent without one has no client side."""
+    if session_id is None and ctx.policy.production:
+        return Created(msgspec.structs.replace(intent, customer=customer), None)
+    secret = new_client_secret(intent.id, ctx.random_bytes)
+    intent = msgspec.structs.replace(
         intent,
-        event_id=ctx.new_id("event"),
-        at=intent.created_at,
-        request_id=caller.request_id,
+        customer=customer,
+        client_secret_hash=ctx.hasher.of_client_secret(secret),
+        session_hash=None if session_id is None else ctx.hasher.of_session(intent.id, session_id),
     )
-    audit = ctx.audit(caller, Action.INTENT_CREATE, intent_subject(intent.id))
-    verdict = await ctx.door.commit(Change(audit, creates=(intent, event)))
-    assert isinstance(verdict, Committed), "a change without guards is never refused"
-    return intent
+    return Created(intent, secret)
 
 
 def _new_intent(ctx: Context, caller: Caller, request: CreatePaymentIntent) -> PaymentIntent:
@@ -79,7 +116,7 @@ def _new_intent(ctx: Context, caller: Caller, request: CreatePaymentIntent) -> P
         )
     now = ctx.now()
     return PaymentIntent(
-        id=ctx.new_id("payment_intent"),
+        id=ctx.new_id("payment_intent", now),
         merchant=caller.merchant,
         livemode=ctx.provider.livemode,
         amount=amount,

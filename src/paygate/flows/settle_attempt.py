@@ -4,22 +4,17 @@ The reply, an event and the sweep may all bring the same truth, in any order. Wh
 second finds it settled and changes nothing.
 """
 
-from typing import Final
-
 from paygate.domain import events
 from paygate.domain.access import Action, Caller
 from paygate.domain.attempt import Attempt
 from paygate.domain.confirmation import Moved, Stay, conclude
 from paygate.domain.events import Event
-from paygate.domain.outcome import Answer
+from paygate.domain.outcome import Answer, NotSent
 from paygate.domain.payment_intent import PaymentIntent
-from paygate.flows.context import Context, intent_subject
+from paygate.flows.context import TRIES, Context, intent_subject, pause
 from paygate.providers.contract import Absent
 from paygate.storage.change import Change, Committed, StorageError
 from paygate.telemetry import timing
-
-TRIES: Final = 8
-"""Each loss means that another settled or advanced the intent; more would mean a bug."""
 
 
 async def settle_attempt(
@@ -40,9 +35,12 @@ async def settle_attempt(
             audit,
             creates=_told(ctx, caller, intent, moved.intent),
             advances=(moved.intent, moved.attempt),
+            # What was certainly not sent is no answer yet: the same request may go on with it.
+            concludes=None if isinstance(answer.outcome, NotSent) else moved.intent,
         )
         if isinstance(await ctx.door.commit(change), Committed):
             return moved.intent
+        await pause()
         intent, attempt = await reread(ctx, attempt)
     raise StorageError("an intent kept changing while its attempt was settled")
 

@@ -6,7 +6,7 @@ answered clearly is `Unknown`.
 """
 
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import msgspec
@@ -63,6 +63,8 @@ class Provider(Protocol):
 
     name: str
     livemode: bool
+    keys_kept: timedelta
+    """How long it knows an idempotency key again, at the least."""
 
     def representable(self, amount: int, currency: Currency) -> bool:
         """Whether the provider can charge exactly this amount of smallest units."""

@@ -1,20 +1,24 @@
 """What must become true, as a value: guards and rows together, and how it was answered."""
 
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
 from paygate.domain.api_key import ApiKey
 from paygate.domain.attempt import Attempt
 from paygate.domain.audit import AuditEntry
+from paygate.domain.correction import Correction
+from paygate.domain.customer import Customer
 from paygate.domain.events import Event
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.payment_intent import PaymentIntent
 from paygate.domain.provider_event import ProviderEvent
 from paygate.jobs.messages import Job
 
-Versioned = PaymentIntent | Attempt | IdempotencyKey | ProviderEvent | ApiKey
-Record = Versioned | Event | AuditEntry
+Versioned = PaymentIntent | Attempt | IdempotencyKey | ProviderEvent | ApiKey | Customer
+Appended = Event | Correction
+Record = Versioned | Appended | AuditEntry
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -23,13 +27,15 @@ class Change(msgspec.Struct, frozen=True):
     `audit` is always there, and its id is the change's. A record in `advances` must stand one
     version below in the database. Creating an idempotency key or a provider event is a claim:
     an equal one that exists refuses the change. At most one claim a change, and at most one
-    record of a table in each of `creates` and `advances`.
+    record of a table in each of `creates` and `advances`. `concludes` is not written: it is the
+    answer to the request, when this is its last commit, for a door under an idempotency key.
     """
 
     audit: AuditEntry
-    creates: tuple[Versioned | Event, ...] = ()
+    creates: tuple[Versioned | Appended, ...] = ()
     advances: tuple[Versioned, ...] = ()
     jobs: tuple[Job, ...] = ()
+    concludes: Any = None
 
 
 class Reason(StrEnum):

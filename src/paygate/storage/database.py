@@ -19,8 +19,12 @@ def connector(dsn: str, *, name: str) -> Connect:
     return functools.partial(_connect, dsn, name)
 
 
-async def open_pool(dsn: str, *, name: str) -> Pool:
-    """The pool for reads. It connects when it is first used, so an outage does not stop a start."""
+async def open_pool(dsn: str, *, name: str, plan_each: bool = False) -> Pool:
+    """A pool for reads. It connects when it is first used, so an outage does not stop a start.
+
+    `plan_each` is for searches, whose best plan depends on which filters are given.
+    """
+    plans = {"plan_cache_mode": "force_custom_plan"} if plan_each else {}
     return await asyncpg.create_pool(
         dsn,
         min_size=0,
@@ -28,7 +32,7 @@ async def open_pool(dsn: str, *, name: str) -> Pool:
         timeout=CONNECT_TIMEOUT_SECONDS,
         # Reads leave no state behind: the default reset would be a round trip for each of them.
         reset=_leave_as_it_is,
-        server_settings={"application_name": name, "jit": "off"},
+        server_settings={"application_name": name, "jit": "off", **plans},
     )
 
 

@@ -8,6 +8,8 @@ import re
 from importlib.resources import files
 from typing import Final, NamedTuple
 
+import asyncpg
+
 from paygate.jobs import queue
 from paygate.storage.committer import Connect, Connection
 
@@ -89,7 +91,10 @@ async def _apply_missing(connection: Connection) -> list[str]:
 
 async def _apply(connection: Connection, migration: Migration) -> None:
     async with connection.transaction():
-        await connection.execute(migration.sql)
+        try:
+            await connection.execute(migration.sql)
+        except asyncpg.ObjectNotInPrerequisiteStateError as error:
+            raise MigrationError(str(error)) from None  # a migration's own words
         await connection.execute(
             "INSERT INTO schema_migration (number, name, checksum) VALUES ($1, $2, $3)",
             migration.number,

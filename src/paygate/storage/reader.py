@@ -1,6 +1,8 @@
 """What flows read: a typed function for every named block of `queries/`."""
 
 import re
+from collections.abc import Sequence
+from datetime import datetime
 from importlib.resources import files
 from typing import Final, TypeVar
 
@@ -9,6 +11,9 @@ import msgspec
 
 from paygate.domain.api_key import ApiKey
 from paygate.domain.attempt import Attempt
+from paygate.domain.customer import Customer
+from paygate.domain.idempotency import IdempotencyKey
+from paygate.domain.ids import PREFIXES, RANDOM_BYTES, make_id
 from paygate.domain.payment_intent import PaymentIntent
 from paygate.domain.provider_event import ProviderEvent
 from paygate.storage.change import Unavailable
@@ -45,8 +50,9 @@ class Reader:
     database does not answer.
     """
 
-    def __init__(self, pool: Pool, records: Records) -> None:
+    def __init__(self, pool: Pool, searches: Pool, records: Records) -> None:
         self._pool = pool
+        self._searches = searches
         self._records = records
 
     async def payment_intent(self, merchant: str, intent_id: str) -> PaymentIntent | None:
@@ -79,6 +85,33 @@ class Reader:
         """The key with this id, whoever's it is, or None."""
         return await self._one(ApiKey, "api_key", key_id)
 
+    async def idempotency_key(
+        self, merchant: str, ids: Sequence[str]
+    ) -> tuple[IdempotencyKey, float] | None:
+        """The key under any of these ids, and for how many seconds its lease still runs."""
+        row = await self._fetch("idempotency_key", merchant, ids)
+        if row is None:
+            return None
+        *values, lease_left = row
+        return self._records.open(IdempotencyKey, values), lease_left or 0.0
+
+    async def payment_intents_overdue(self, before: datetime, limit: int) -> list[PaymentIntent]:
+        """Intents of any merchant that are `created` since before a time, the oldest first."""
+        bound = make_id(PREFIXES["payment_intent"], _milliseconds(before) + 1, bytes(RANDOM_BYTES))
+        rows = await self._search("payment_intents_overdue", bound, before, limit)
+        return [self._open(PaymentIntent, row) for row in rows]
+
+    async def idempotency_keys_unfinished(
+        self, before: datetime, limit: int
+    ) -> list[IdempotencyKey]:
+        """Keys made before a time whose request never came to its end, the oldest first."""
+        rows = await self._search("idempotency_keys_unfinished", before, limit)
+        return [self._open(IdempotencyKey, row) for row in rows]
+
+    async def customer(self, merchant: str, customer_id: str) -> Customer | None:
+        """The customer, or None."""
+        return await self._one(Customer, "customer", merchant, customer_id)
+
     async def ready(self) -> None:
         """Raises when the database does not answer."""
         await self._fetch("ready")
@@ -87,12 +120,23 @@ class Reader:
         row = await self._fetch(query, *arguments)
         return None if row is None else self._open(record, row)
 
-    async def _fetch(self, query: str, *arguments: str) -> asyncpg.Record | None:
+    async def _fetch(self, query: str, *arguments: object) -> asyncpg.Record | None:
         try:
             with timing.spent(timing.Part.DATABASE):
                 return await self._pool.fetchrow(QUERIES[query], *arguments)
         except (OSError, *DRIVER_FAULTS) as error:
             raise Unavailable(f"the database does not answer: {type(error).__name__}") from error
 
+    async def _search(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        try:
+            with timing.spent(timing.Part.DATABASE):
+                return await self._searches.fetch(QUERIES[query], *arguments)
+        except (OSError, *DRIVER_FAULTS) as error:
+            raise Unavailable(f"the database does not answer: {type(error).__name__}") from error
+
     def _open(self, record: type[R], row: asyncpg.Record) -> R:
         return self._records.open(record, tuple(row))
+
+
+def _milliseconds(at: datetime) -> int:
+    return int(at.timestamp() * 1000)

@@ -14,6 +14,8 @@ from paygate.crypto.seal import SealedPlace, Sealer
 from paygate.domain.api_key import ApiKey
 from paygate.domain.attempt import Attempt
 from paygate.domain.audit import AuditEntry
+from paygate.domain.correction import Correction
+from paygate.domain.customer import Customer
 from paygate.domain.events import Event
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.payment_intent import PaymentIntent
@@ -50,6 +52,11 @@ class _Kind:
         self.advance = Section(table, Mode.ADVANCE)
 
 
+def reference_index(index: BlindIndex, merchant: str, reference: str) -> bytes:
+    """How a merchant's own reference is looked up."""
+    return index.of(merchant, "reference", reference)
+
+
 def provider_reference_index(index: BlindIndex, merchant: str, reference: str) -> bytes:
     """How a provider's id is looked up: theirs are never in clear."""
     return index.of(merchant, "provider_reference", reference)
@@ -59,7 +66,14 @@ _KINDS: Final[dict[type, _Kind]] = {
     PaymentIntent: _Kind(
         PaymentIntent,
         tables.PAYMENT_INTENT,
-        lambda r, _: (r.version, r.status, r.created_at, r.updated_at),
+        lambda r, index: (
+            r.version,
+            r.status,
+            r.created_at,
+            r.updated_at,
+            None if r.reference is None else reference_index(index, r.merchant, r.reference),
+            r.customer,
+        ),
     ),
     Attempt: _Kind(
         Attempt,
@@ -77,7 +91,7 @@ _KINDS: Final[dict[type, _Kind]] = {
     IdempotencyKey: _Kind(
         IdempotencyKey,
         tables.IDEMPOTENCY_KEY,
-        lambda r, _: (r.version, r.state, r.created_at, r.updated_at),
+        lambda r, _: (r.version, r.state, r.holder, r.lease, r.created_at, r.updated_at),
     ),
     ProviderEvent: _Kind(
         ProviderEvent,
@@ -101,6 +115,14 @@ _KINDS: Final[dict[type, _Kind]] = {
             r.created_at,
             r.updated_at,
         ),
+    ),
+    Customer: _Kind(
+        Customer, tables.CUSTOMER, lambda r, _: (r.version, r.created_at, r.updated_at)
+    ),
+    Correction: _Kind(
+        Correction,
+        tables.CORRECTION,
+        lambda r, _: (r.intent, r.intent_version, r.from_status, r.to_status, r.at),
     ),
     Event: _Kind(Event, tables.EVENT, lambda r, _: (r.data.id, r.created_at)),
     AuditEntry: _Kind(AuditEntry, tables.AUDIT_ENTRY, lambda r, _: (r.at,)),

@@ -1,6 +1,6 @@
 """The tables that a change may write, as data: the committer's SQL is generated from this.
 
-The columns here are those in clear, and `sealed`; 0001_house.sql says the rest.
+The columns here are those in clear, and `sealed`; `migrations/` says the rest.
 """
 
 from dataclasses import dataclass
@@ -33,6 +33,8 @@ PAYMENT_INTENT: Final = Table(
         ("status", "text"),
         ("created_at", "timestamptz"),
         ("updated_at", "timestamptz"),
+        ("reference_index", "bytea"),
+        ("customer", "text"),
         *_SEALED,
     ),
 )
@@ -49,11 +51,14 @@ ATTEMPT: Final = Table(
         *_SEALED,
     ),
 )
+# Its `leased_until` is not here: the schema alone writes it, on its own clock.
 IDEMPOTENCY_KEY: Final = Table(
     "idempotency_key",
     (
         *_VERSIONED,
         ("state", "text"),
+        ("holder", "text"),
+        ("lease", "interval"),
         ("created_at", "timestamptz"),
         ("updated_at", "timestamptz"),
         *_SEALED,
@@ -88,3 +93,19 @@ EVENT: Final = Table(
     "event", (*_KEY, ("object_id", "text"), ("created_at", "timestamptz"), *_SEALED)
 )
 AUDIT_ENTRY: Final = Table("audit_entry", (*_KEY, ("at", "timestamptz"), *_SEALED))
+CUSTOMER: Final = Table(
+    "customer",
+    (*_VERSIONED, ("created_at", "timestamptz"), ("updated_at", "timestamptz"), *_SEALED),
+)
+CORRECTION: Final = Table(
+    "correction",
+    (
+        *_KEY,
+        ("intent", "text"),
+        ("intent_version", "int4"),
+        ("from_status", "text"),
+        ("to_status", "text"),
+        ("at", "timestamptz"),
+        *_SEALED,
+    ),
+)

@@ -6,7 +6,7 @@ currency, mode or attempt is `Unknown`, never `Approved`.
 
 import math
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -48,6 +48,7 @@ class StripeProvider:
     """A Stripe account (`Provider`)."""
 
     name = "stripe"
+    keys_kept = timedelta(hours=24)  # docs.stripe.com/api/idempotent_requests
 
     def __init__(self, settings: StripeSettings) -> None:
         self.livemode = livemode_of(settings.api_key)

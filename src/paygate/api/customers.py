@@ -1,0 +1,26 @@
+"""`/customers`: the wire's side of the customer flows."""
+
+from typing import Any
+
+from paygate.api.endpoint import Desk, Endpoint
+from paygate.api.exchange import Exchange
+from paygate.api.objects import CustomerObject, customer_object
+from paygate.domain.access import Action
+from paygate.flows.read_customer import read_customer
+
+
+async def _read(desk: Desk, exchange: Exchange, _: Any) -> CustomerObject:
+    customer = await read_customer(desk.ctx, exchange.known_caller, exchange.path["id"])
+    return customer_object(customer, livemode=desk.ctx.provider.livemode)
+
+
+ENDPOINTS = (
+    Endpoint(
+        method="GET",
+        path="/customers/{id}",
+        summary="Read a customer.",
+        action=Action.CUSTOMER_READ,
+        answer=CustomerObject,
+        handle=_read,
+    ),
+)

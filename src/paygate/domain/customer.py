@@ -1,0 +1,18 @@
+"""A customer: the one record that holds facts about a person. Others hold its id."""
+
+from datetime import datetime
+
+import msgspec
+
+
+class Customer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the merchant told us of a payer."""
+
+    id: str
+    merchant: str
+    created_at: datetime
+    updated_at: datetime
+    version: int = 1
+    email: str | None = None
+    name: str | None = None
+    erased_at: datetime | None = None

@@ -1,0 +1,68 @@
+"""Find or make the customer that a new payment intent names, in the intent's own commit."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from paygate.domain.access import Caller
+from paygate.domain.customer import Customer
+from paygate.domain.errors import ErrorCode, Refusal
+from paygate.flows.context import Context
+from paygate.flows.read_customer import find_customer
+
+
+class CustomerDetails(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`id` names a known customer, whose details are brought up to date; without it a new one."""
+
+    id: Annotated[str, Meta(max_length=64)] | None = None
+    email: Annotated[str, Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
+    name: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+
+
+class Identified(msgspec.Struct, frozen=True):
+    """The customer's id, and what the commit must write of it."""
+
+    id: str | None = None
+    creates: tuple[Customer, ...] = ()
+    advances: tuple[Customer, ...] = ()
+
+
+async def identify_customer(
+    ctx: Context, caller: Caller, details: CustomerDetails | None
+) -> Identified:
+    """Who the payer is, if the request says so.
+
+    Raises:
+        Refusal: `resource_missing` for an id that is unknown, or a customer without any detail.
+    """
+    if details is None:
+        return Identified()
+    now = ctx.now()
+    if details.id is None:
+        if details.email is None and details.name is None:
+            raise Refusal(
+                ErrorCode.PARAMETER_MISSING,
+                "customer needs an id, or an email or a name for a new one",
+                param="customer",
+            )
+        new = Customer(
+            id=ctx.new_id("customer", now),
+            merchant=caller.merchant,
+            email=details.email,
+            name=details.name,
+            created_at=now,
+            updated_at=now,
+        )
+        return Identified(new.id, creates=(new,))
+    known = await find_customer(ctx, caller.merchant, details.id, param="customer.id")
+    after = msgspec.structs.replace(
+        known,
+        email=details.email or known.email,
+        name=details.name or known.name,
+        version=known.version + 1,
+        updated_at=max(now, known.updated_at),
+    )
+    if (after.email, after.name) == (known.email, known.name):
+        return Identified(known.id)
+    return Identified(known.id, advances=(after,))

@@ -1,0 +1,166 @@
+"""The commit door as one request under an idempotency key sees it.
+
+It adds the key to each commit of a flow: the first claims it, later ones advance it, the one that
+concludes the request stores the answer. So nothing is held before there is something to hold it
+for, and a worker whose lease was taken over can write nothing more.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from paygate.domain import idempotency
+from paygate.domain.access import Action, Caller
+from paygate.domain.audit import AuditEntry
+from paygate.domain.idempotency import IdempotencyKey, KeyState
+from paygate.flows.context import Context
+from paygate.storage.change import Change, Refused, StorageError, Verdict
+from paygate.storage.tables import IDEMPOTENCY_KEY
+from paygate.telemetry import log
+
+RENEWALS_PER_LEASE: Final = 3
+"""Two of them may fail before the lease is lost."""
+
+Flow = Callable[[Context], Awaitable[Any]]
+"""A flow that waits for its context, and answers with a value."""
+Render = Callable[[Any], bytes]
+"""The answer's body on the wire."""
+
+
+class KeyedRequest(NamedTuple):
+    """What makes two requests the same one."""
+
+    caller: Caller
+    action: Action
+    scope: str
+    """Side, method and path: a browser never gets the server's answer."""
+    key: str
+    parameters: bytes
+    """The parsed request in one spelling, whatever its white space and order were."""
+
+
+class KeyTaken(Exception):
+    """Another request has the key: this one's flow ends where it is, and nothing was written."""
+
+
+class KeyedDoor:
+    """Holds the key's newest version, as far as this request knows."""
+
+    def __init__(
+        self, ctx: Context, request: KeyedRequest, render: Render, key: IdempotencyKey
+    ) -> None:
+        self._ctx = ctx
+        self._request = request
+        self._render = render
+        self._key = key
+        self.claimed = False
+        """Whether the key stands in the database with this request as its holder."""
+        self._turn = asyncio.Lock()
+
+    async def take_over(self) -> None:
+        """Follow a holder that died or gave up.
+
+        Raises:
+            KeyTaken: another was quicker.
+        """
+        holder, lease = self._request.caller.request_id, self._ctx.policy.lock_ttl
+        held = idempotency.held(self._key, holder, lease, self._ctx.now())
+        change = Change(self._audit("taken_over"), advances=(held,))
+        if isinstance(await self._ctx.door.commit(change), Refused):
+            raise KeyTaken
+        self._key, self.claimed = held, True
+
+    async def run(self, flow: Flow) -> bytes:
+        """Run the flow against this door, under the lease; returns the body that is now kept."""
+        renewing = asyncio.create_task(self._renew())
+        try:
+            value = await flow(replace(self._ctx, door=self, claim=self._key.claim))
+            if self._key.body is None:
+                # It came to its answer without a last commit: another brought the truth.
+                await self.commit(Change(self._audit("concluded"), concludes=value))
+        except KeyTaken:
+            raise
+        except BaseException:
+            await self._give_up()
+            raise
+        finally:
+            renewing.cancel()
+        assert self._key.body is not None, "the conclusion is kept"
+        return self._key.body
+
+    async def commit(self, change: Change) -> Verdict:
+        """Commit with the key in the same statement.
+
+        Raises:
+            KeyTaken: another request has it.
+        """
+        async with self._turn:
+            return await self._commit(change)
+
+    async def _commit(self, change: Change) -> Verdict:
+        key = self._next(change.concludes)
+        if self.claimed:
+            keyed = msgspec.structs.replace(change, advances=(*change.advances, key))
+        else:
+            keyed = msgspec.structs.replace(change, creates=(*change.creates, key))
+        verdict = await self._ctx.door.commit(keyed)
+        if isinstance(verdict, Refused):
+            await self._check_fence(verdict)
+        else:
+            self._key, self.claimed = key, True
+        return verdict
+
+    def _next(self, concludes: Any) -> IdempotencyKey:
+        """The key as this commit leaves it."""
+        key, now = self._key, self._ctx.now()
+        body = None if concludes is None else self._render(concludes)
+        if not self.claimed:
+            return key if body is None else idempotency.answered_at_once(key, body)
+        if body is None:
+            return idempotency.held(key, key.holder, self._ctx.policy.lock_ttl, now)
+        return idempotency.finished(key, body, now)
+
+    async def _check_fence(self, refused: Refused) -> None:
+        """Whether the key is another's; what else moved on is the flow's to see.
+
+        The refusal names one cause of several, so the key is looked at whatever it named.
+        """
+        found = await self._ctx.read.idempotency_key(self._key.merchant, (self._key.id,))
+        known = self._key.version if self.claimed else 0
+        if refused.table == IDEMPOTENCY_KEY.name or (
+            found is not None and found[0].version > known
+        ):
+            if self.claimed:
+                log.logger().warning("fenced_out", request_id=self._request.caller.request_id)
+            raise KeyTaken
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(self._ctx.policy.lock_ttl.total_seconds() / RENEWALS_PER_LEASE)
+            # What goes wrong here shows in the flow's next commit, or passes.
+            with suppress(KeyTaken, StorageError):
+                async with self._turn_to_write() as ours:
+                    if ours:
+                        await self._commit(Change(self._audit("renewed")))
+
+    async def _give_up(self) -> None:
+        """Let a retry go on at once. Should this fail, the lease ends by itself."""
+        async with self._turn_to_write() as ours:
+            if ours:
+                free = idempotency.released(self._key, self._ctx.now())
+                with suppress(StorageError):
+                    await self._ctx.door.commit(Change(self._audit("released"), advances=(free,)))
+
+    @asynccontextmanager
+    async def _turn_to_write(self) -> AsyncIterator[bool]:
+        """The turn, and whether there is a claim to write about."""
+        async with self._turn:
+            yield self.claimed and self._key.state is KeyState.WORKING
+
+    def _audit(self, what: str) -> AuditEntry:
+        details = {"idempotency": what}
+        return self._ctx.audit(self._request.caller, self._request.action, details=details)

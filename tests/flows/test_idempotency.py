@@ -1,0 +1,381 @@
+"""One request, one answer: whatever is repeated, raced, cut off or taken over."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from paygate.domain.access import Action
+from paygate.domain.attempt import Attempt, AttemptState
+from paygate.domain.errors import ErrorCode, Refusal
+from paygate.domain.idempotency import IdempotencyKey, KeyState
+from paygate.domain.outcome import Answer, NotSent, Unknown
+from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.provider_event import EventStatus
+from paygate.flows import idempotency
+from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
+from paygate.flows.idempotency import Answered, idempotently
+from paygate.flows.keyed_door import KeyedDoor, KeyedRequest
+from paygate.flows.purge_idempotency_keys import purge_idempotency_keys
+from paygate.providers.contract import ConfirmOrder
+from tests.flows.world import APPROVED, REQUEST, World, answer, encode, notice
+
+NOT_SENT = Answer(NotSent("refused", retry_after_seconds=7))
+
+
+async def key_of(world: World) -> IdempotencyKey:
+    (key,) = await world.all(IdempotencyKey)
+    assert isinstance(key, IdempotencyKey)
+    return key
+
+
+def with_lease(world: World, seconds: float) -> None:
+    policy = msgspec.structs.replace(world.ctx.policy, lock_ttl=timedelta(seconds=seconds))
+    world.use(policy=policy)
+
+
+def frozen(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """A holder that renews nothing, as one that is stopped; the returned call lets others renew."""
+    renew = KeyedDoor._renew
+
+    async def nothing(_: KeyedDoor) -> None:
+        return
+
+    monkeypatch.setattr(KeyedDoor, "_renew", nothing)
+    return lambda: monkeypatch.setattr(KeyedDoor, "_renew", renew)
+
+
+async def create_once(
+    world: World,
+    key: str,
+    *,
+    amount: int = 1999,
+    scope: str = "sk POST /payment-intents",
+    **more: Any,
+) -> Answered:
+    request = CreatePaymentIntent(amount=amount, currency="eur", **more)
+    return await idempotently(
+        world.ctx,
+        KeyedRequest(world.caller, Action.INTENT_CREATE, scope, key, encode(request)),
+        lambda ctx: create_payment_intent(ctx, world.caller, request),
+        lambda created: encode(created.intent),
+    )
+
+
+async def refused(work: Awaitable[object]) -> Refusal:
+    with pytest.raises(Refusal) as caught:
+        await work
+    return caught.value
+
+
+async def test_a_repeated_request_gets_the_same_bytes(world: World) -> None:
+    first = await create_once(world, "order-1")
+    again = await create_once(world, "order-1")
+    assert (first.replayed, again.replayed) == (False, True)
+    assert first.body == again.body
+    assert len(await world.all(PaymentIntent)) == 1
+    details = [dict(entry.details) for entry in await world.audited()]
+    assert details == [{}, {"idempotency": "replayed"}]
+    assert (await key_of(world)).version == 1, "claimed and answered in one commit"
+
+
+async def test_other_parameters_are_refused(world: World) -> None:
+    await create_once(world, "order-1")
+    no = await refused(create_once(world, "order-1", amount=2000))
+    assert no.code is ErrorCode.IDEMPOTENCY_KEY_REUSED
+    assert len(await world.all(PaymentIntent)) == 1
+
+
+async def test_merchants_sides_and_paths_have_keys_of_their_own(world: World) -> None:
+    await create_once(world, "order-1")
+    await create_once(world, "order-1", scope="pk POST /payment-intents")
+    await create_once(world, "order-1", scope="sk POST /elsewhere")
+    world.caller = msgspec.structs.replace(world.caller, merchant="other")
+    answered = await create_once(world, "order-1", amount=5)
+    assert not answered.replayed
+    assert len(await world.all(PaymentIntent)) == 4
+    assert len({key.id for key in await world.all(IdempotencyKey)}) == 4
+
+
+async def test_many_at_once_make_one_intent(world: World) -> None:
+    answers = await asyncio.gather(*(create_once(world, "order-1") for _ in range(60)))
+    assert len({a.body for a in answers}) == 1
+    assert [a.replayed for a in answers].count(False) == 1
+    assert len(await world.all(PaymentIntent)) == 1
+
+
+async def test_a_refused_request_leaves_the_key_free(world: World) -> None:
+    intent = await world.create()
+    world.provider.answers.append(answer(APPROVED))
+    wrong = msgspec.structs.replace(REQUEST, amount=1)
+    assert (await refused(world.confirm_once(intent, "k", request=wrong))).code is (
+        ErrorCode.AMOUNT_MISMATCH
+    )
+    assert await world.all(IdempotencyKey) == []
+    answered = await world.confirm_once(intent, "k")
+    assert b'"succeeded"' in answered.body
+    # Now that it is taken, the refused parameters are other parameters.
+    assert (await refused(world.confirm_once(intent, "k", request=wrong))).code is (
+        ErrorCode.IDEMPOTENCY_KEY_REUSED
+    )
+
+
+async def test_many_confirms_at_once_ask_the_provider_once(world: World) -> None:
+    intent = await world.create()
+    world.provider.during = lambda _: asyncio.sleep(0.2)
+    world.provider.answers.append(answer(APPROVED))
+    answers = await asyncio.gather(*(world.confirm_once(intent, "k") for _ in range(40)))
+    assert len({a.body for a in answers}) == 1
+    assert [a.replayed for a in answers].count(False) == 1
+    assert len(world.provider.orders) == 1
+
+
+async def test_those_who_wait_are_woken(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the notification: the second look is an hour away."""
+    monkeypatch.setattr(idempotency, "LOOK_AGAIN_SECONDS", 3600.0)
+    monkeypatch.setattr(idempotency, "WAIT_SECONDS", 60.0)
+    intent = await world.create()
+    world.provider.during = lambda _: asyncio.sleep(0.5)
+    world.provider.answers.append(answer(APPROVED))
+    async with asyncio.timeout(20):
+        first, second = await asyncio.gather(
+            world.confirm_once(intent, "k"), world.confirm_once(intent, "k")
+        )
+    assert first.body == second.body
+
+
+async def test_who_waits_too_long_is_told_to_come_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "WAIT_SECONDS", 0.3)
+    intent = await world.create()
+    release = asyncio.Event()
+    world.provider.during = lambda _: _wait(release)
+    world.provider.answers.append(answer(APPROVED))
+    first = asyncio.create_task(world.confirm_once(intent, "k"))
+    await _sent(world)
+    no = await refused(world.confirm_once(intent, "k"))
+    assert (no.code, no.retry_after_seconds) == (ErrorCode.IDEMPOTENCY_KEY_IN_USE, 1)
+    release.set()
+    await first
+    assert (await world.confirm_once(intent, "k")).replayed
+    assert len(world.provider.orders) == 1
+
+
+async def test_a_lease_is_renewed_while_its_holder_works(world: World) -> None:
+    """The call takes several leases, and nobody takes over."""
+    with_lease(world, 0.3)
+    intent = await world.create()
+    world.provider.during = lambda _: asyncio.sleep(1.2)
+    world.provider.answers.append(answer(APPROVED))
+    answers = await asyncio.gather(*(world.confirm_once(intent, "k") for _ in range(3)))
+    assert len({a.body for a in answers}) == 1
+    assert len(world.provider.orders) == 1
+    renewals = [e for e in await world.audited() if e.details == {"idempotency": "renewed"}]
+    assert len(renewals) >= 3
+
+
+async def test_a_dead_holders_request_is_resumed_with_the_same_provider_key(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F05: the call outlives the lease; another takes over, both come back, one charge."""
+    renew = frozen(monkeypatch)
+    with_lease(world, 0.3)
+    intent = await world.create()
+    release = asyncio.Event()
+    world.provider.during = lambda _: _wait(release)
+    world.provider.answers += [answer(APPROVED), answer(APPROVED)]
+    first = asyncio.create_task(world.confirm_once(intent, "k"))
+    await _sent(world)
+    renew()
+    world.provider.during = None
+    second = await world.confirm_once(intent, "k")
+    assert not second.replayed
+    release.set()
+    late = await first
+    assert late.body == second.body
+    assert late.replayed, "the one that was fenced out gives the other's answer"
+    keys = {order.attempt for order in world.provider.orders}
+    assert (len(world.provider.orders), len(keys)) == (2, 1)
+    stored, attempts = await world.now(intent)
+    assert (stored.status, [a.state for a in attempts]) == (
+        Status.SUCCEEDED,
+        [AttemptState.APPROVED],
+    )
+    assert (await world.told(intent)).count("payment_intent.succeeded") == 1
+
+
+async def test_a_holder_that_lost_its_lease_writes_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one who took over does not know the outcome yet; the late answer may not settle it."""
+    frozen(monkeypatch)
+    with_lease(world, 0.3)
+    monkeypatch.setattr(idempotency, "WAIT_SECONDS", 1.0)
+    intent = await world.create()
+    gates = [asyncio.Event(), asyncio.Event()]
+    at = iter(gates)
+    world.provider.during = lambda _: _wait(next(at))
+    world.provider.answers += [answer(APPROVED), answer(APPROVED)]
+    first = asyncio.create_task(world.confirm_once(intent, "k"))
+    await _sent(world)
+    with_lease(world, 30)
+    second = asyncio.create_task(world.confirm_once(intent, "k"))
+    await _sent(world, 2)
+    before, attempts = await world.now(intent)
+    gates[0].set()
+    assert (await refused(first)).code is ErrorCode.IDEMPOTENCY_KEY_IN_USE
+    assert (await world.now(intent)) == (before, attempts)
+    gates[1].set()
+    assert not (await second).replayed
+    assert (await world.now(intent))[0].status is Status.SUCCEEDED
+
+
+async def test_a_request_that_was_cut_off_is_resumed_at_once(world: World) -> None:
+    """A fault of ours after the first commit frees the lease; the next try goes on."""
+
+    async def fail(_: ConfirmOrder) -> None:
+        raise ConnectionAbortedError
+
+    intent = await world.create()
+    world.provider.during = fail
+    with pytest.raises(ConnectionAbortedError):
+        await world.confirm_once(intent, "k")
+    key = await key_of(world)
+    assert (key.state, key.lease) == (KeyState.WORKING, None)
+    world.provider.during = None
+    world.provider.answers.append(answer(APPROVED))
+    answered = await world.confirm_once(intent, "k")
+    assert (answered.replayed, b'"succeeded"' in answered.body) == (False, True)
+    assert len({order.attempt for order in world.provider.orders}) == 1
+
+
+async def test_what_is_sent_once_more_is_in_doubt_until_it_is_answered(world: World) -> None:
+    """The first sending may have charged, so "certainly not sent" is true of the second alone."""
+
+    async def fail(_: ConfirmOrder) -> None:
+        raise ConnectionAbortedError
+
+    intent = await world.create()
+    world.provider.during = fail
+    with pytest.raises(ConnectionAbortedError):
+        await world.confirm_once(intent, "k")
+    world.provider.during = None
+    world.provider.answers.append(NOT_SENT)
+    no = await refused(world.confirm_once(intent, "k"))
+    assert no.code is ErrorCode.PROVIDER_UNAVAILABLE
+    stored, (attempt,) = await world.now(intent)
+    assert (stored.status, attempt.state) == (Status.PROCESSING, AttemptState.UNKNOWN)
+    world.provider.answers.append(answer(APPROVED))
+    assert b'"succeeded"' in (await world.confirm_once(intent, "k")).body
+    assert len({order.attempt for order in world.provider.orders}) == 1
+
+
+async def test_nothing_is_sent_again_when_the_provider_may_have_forgotten_its_key(
+    world: World,
+) -> None:
+    """F09's hard stop, an hour before the provider's own time is over."""
+
+    async def fail(_: ConfirmOrder) -> None:
+        raise ConnectionAbortedError
+
+    intent = await world.create()
+    world.provider.during = fail
+    with pytest.raises(ConnectionAbortedError):
+        await world.confirm_once(intent, "k")
+    world.provider.during = None
+    world.clock.forward(23 * 3600)
+    answered = await world.confirm_once(intent, "k")
+    assert b'"processing"' in answered.body
+    assert len(world.provider.orders) == 1
+    assert (await world.now(intent))[1][0].state is AttemptState.UNKNOWN
+
+
+async def test_an_event_that_settles_a_cut_off_request_is_its_answer(world: World) -> None:
+    async def fail(_: ConfirmOrder) -> None:
+        raise ConnectionAbortedError
+
+    intent = await world.create()
+    world.provider.during = fail
+    with pytest.raises(ConnectionAbortedError):
+        await world.confirm_once(intent, "k")
+    (attempt,) = await world.all(Attempt)
+    event = await world.applied(notice(attempt, APPROVED))
+    assert event.status is EventStatus.PROCESSED
+    answered = await world.confirm_once(intent, "k")
+    assert (answered.replayed, b'"succeeded"' in answered.body) == (False, True)
+    assert len(world.provider.orders) == 1
+    assert (await key_of(world)).body == answered.body
+
+
+async def test_what_was_not_sent_is_tried_again_by_the_same_request_alone(world: World) -> None:
+    world.provider.answers += [NOT_SENT, NOT_SENT, answer(APPROVED)]
+    intent = await world.create()
+    for number in (1, 2):
+        no = await refused(world.confirm_once(intent, "k"))
+        assert (no.code, no.retry_after_seconds) == (ErrorCode.PROVIDER_UNAVAILABLE, 7)
+        stored, attempts = await world.now(intent)
+        assert [a.state for a in attempts] == [AttemptState.NOT_SENT] * number
+        assert stored.status is Status.PROCESSING
+        for other in (world.confirm_once(intent, "another"), world.confirm(intent)):
+            assert (await refused(other)).code is ErrorCode.INTENT_ALREADY_CONFIRMED
+    assert b'"succeeded"' in (await world.confirm_once(intent, "k")).body
+    _, attempts = await world.now(intent)
+    assert [a.number for a in attempts] == [1, 2, 3]
+    assert len({order.attempt for order in world.provider.orders}) == 3
+    assert (await world.confirm_once(intent, "k")).replayed
+    assert await world.told(intent) == [
+        "payment_intent.created",
+        "payment_intent.processing",
+        "payment_intent.succeeded",
+    ]
+
+
+async def test_an_unknown_outcome_is_an_answer_and_is_kept(world: World) -> None:
+    intent = await world.create()
+    world.provider.answers.append(Answer(Unknown("timeout")))
+    first = await world.confirm_once(intent, "k")
+    assert b'"processing"' in first.body
+    assert await world.confirm_once(intent, "k") == Answered(first.body, replayed=True)
+    assert len(world.provider.orders) == 1
+
+
+async def test_a_purge_takes_finished_keys_that_are_past_their_time(world: World) -> None:
+    await create_once(world, "finished")
+    intent = await world.create()
+    world.provider.answers += [NOT_SENT, answer(APPROVED)]
+    with suppress(Refusal):
+        await world.confirm_once(intent, "unfinished")
+    assert await purge_idempotency_keys(world.ctx) == 0
+    world.clock.forward(24 * 3600 + 1)
+    await create_once(world, "young")
+    assert await purge_idempotency_keys(world.ctx) == 1
+    states = sorted(k.state for k in await world.all(IdempotencyKey))
+    assert states == [KeyState.FINISHED, KeyState.WORKING]
+    # F10: business uniqueness holds without the key: the intent cannot be confirmed again.
+    assert not (await create_once(world, "finished")).replayed
+
+
+async def test_after_the_purge_a_confirm_charges_nothing_again(world: World) -> None:
+    intent = await world.create()
+    world.provider.answers.append(answer(APPROVED))
+    await world.confirm_once(intent, "k")
+    world.clock.forward(24 * 3600 + 1)
+    assert await purge_idempotency_keys(world.ctx) == 1
+    no = await refused(world.confirm_once(intent, "k"))
+    assert no.code is ErrorCode.INTENT_ALREADY_CONFIRMED
+    assert len(world.provider.orders) == 1
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+async def _sent(world: World, count: int = 1) -> None:
+    async with asyncio.timeout(10):
+        while len(world.provider.orders) < count:
+            await asyncio.sleep(0.01)
