@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import os
 import ssl
 import subprocess
 import sys
@@ -44,15 +45,19 @@ class Gateway:
         self._session: aiohttp.ClientSession | None = None
 
     @classmethod
-    def start(cls, folder: Path, *options: str) -> "Gateway":
-        """Start one in `folder` and wait until it is ready."""
+    def start(
+        cls, folder: Path, *options: str, environment: Mapping[str, str] | None = None
+    ) -> "Gateway":
+        """Start one in `folder`, with settings on top of ours, and wait until it is ready."""
         folder.mkdir(exist_ok=True)
         ready_file, log = folder / "ready.json", folder / "up.log"
         ready_file.unlink(missing_ok=True)
         command = [sys.executable, "-m", "paygate.cli", "up", "--data", str(folder / "data")]
         command += ["--port", "0", "--sandbox-port", "0", "--ready-file", str(ready_file), *options]
         with log.open("ab") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=output)
+            process = subprocess.Popen(
+                command, stdout=output, stderr=output, env=os.environ | dict(environment or {})
+            )
         end = time.monotonic() + START_SECONDS
         while not ready_file.exists():
             if process.poll() is not None or time.monotonic() > end:

@@ -3,12 +3,13 @@
 import contextlib
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from paygate.settings import _SETTINGS, FILE, SettingsError, load, write
+from paygate.settings import _SETTINGS, FILE, Rate, SettingsError, load, write
 
 GOOD: list[tuple[str, str, Any]] = [
     ("data", "/var/lib/paygate", Path("/var/lib/paygate")),
@@ -27,6 +28,17 @@ GOOD: list[tuple[str, str, Any]] = [
     ("tls_cert", "/tls/cert.pem", Path("/tls/cert.pem")),
     ("tls_key", "/tls/key.pem", Path("/tls/key.pem")),
     ("kek", "file:/keys/kek", "file:/keys/kek"),
+    ("limits_url", "memory://", "memory://"),
+    ("limits_url", "valkey://limits:6379", "valkey://limits:6379"),
+    ("limits_url", "rediss://u:p@[::1]:6380/2", "rediss://u:p@[::1]:6380/2"),
+    ("rate_limit", "600/minute", Rate(600, 60)),
+    ("rate_limit", "1000000/second", Rate(1_000_000, 1)),
+    ("rate_limit", "off", None),
+    (
+        "trusted_proxies",
+        "10.0.0.0/8, 192.0.2.7, fd00::/8",
+        (ip_network("10.0.0.0/8"), ip_network("192.0.2.7/32"), ip_network("fd00::/8")),
+    ),
 ]
 DEFAULTS: dict[str, Any] = {
     "data": Path("data"),
@@ -45,6 +57,9 @@ DEFAULTS: dict[str, Any] = {
     "tls_cert": None,
     "tls_key": None,
     "kek": None,
+    "limits_url": "memory://",
+    "rate_limit": Rate(10_000, 1),
+    "trusted_proxies": (),
 }
 DURATIONS = ["", "30", "s", "0s", "-1s", "1.5h", "30 s", "1w", "\u0663s", "9" * 30 + "d", "5M"]
 BAD: dict[str, list[str]] = {
@@ -70,6 +85,48 @@ BAD: dict[str, list[str]] = {
     "tls_cert": ["", "a\x00b"],
     "tls_key": ["", "a\x00b"],
     "kek": ["", "hunter2", "kms:hunter2", "FILE:/keys/kek"],
+    "limits_url": [
+        "",
+        "memory:",
+        "memory://host",
+        "valkey://",
+        "valkey:hunter2",
+        "valkey://:hunter2@/0",
+        "valkey://:hunter2@host:port",
+        "valkey://:hunter2@host:99999",
+        "valkey://:hunter2@host/name",
+        "valkey://:hunter2@host?db=1",
+        "valkey://:hunter2@host\n",
+        "memcached://hunter2",
+        "VALKEY://hunter2",
+    ],
+    "rate_limit": [
+        "",
+        "100",
+        "/second",
+        "0/second",
+        "-1/second",
+        "1.5/second",
+        "1_0/second",
+        "100/hour",
+        "100/Second",
+        "100 / second",
+        "100/second/second",
+        "1000001/second",
+        "\u0663/second",
+        "Off",
+        "none",
+    ],
+    "trusted_proxies": [
+        "",
+        ",",
+        "10.0.0.0/8,",
+        "10.0.0.1/8",
+        "10.0.0.0/33",
+        "hunter2",
+        "::/0",
+        "0.0.0.0/0",
+    ],
 }
 
 
@@ -171,6 +228,7 @@ def test_a_value_of_another_kind_in_the_file_stops_the_start(tmp_path: Path, val
         ("STRIPE_API_KEY", "rk_test_hunter2"),
         ("KEK", "file:/keys/kek"),
         ("STRIPE_API_BASE", "http://stripe.example"),
+        ("RATE_LIMIT", "off"),
     ],
 )
 def test_production_refuses_what_is_for_development(name: str, text: str) -> None:
@@ -184,6 +242,10 @@ def test_production_refuses_what_is_for_development(name: str, text: str) -> Non
 def test_production_takes_a_live_key() -> None:
     values = {"PAYGATE_ENVIRONMENT": "production", "PAYGATE_STRIPE_API_KEY": "sk_live_1"}
     assert load(values).environment == "production"
+
+
+def test_production_limits_more() -> None:
+    assert load({"PAYGATE_ENVIRONMENT": "production"}).rate_limit == Rate(100, 1)
 
 
 @pytest.mark.parametrize("name", ["PAYGATE_TLS_CERT", "PAYGATE_TLS_KEY"])
@@ -203,6 +265,7 @@ def test_settings_do_not_show_their_secrets() -> None:
             "PAYGATE_STRIPE_API_KEY": "sk_test_hunter2",
             "PAYGATE_STRIPE_WEBHOOK_SECRETS": "whsec_hunter2",
             "PAYGATE_DATABASE_URL": "postgresql://u:hunter2@db/paygate",
+            "PAYGATE_LIMITS_URL": "valkey://:hunter2@limits",
         }
     )
     assert "hunter2" not in f"{settings!r} {settings} {[settings]}"

@@ -7,8 +7,9 @@ start with one clear line, which never repeats a secret.
 import tomllib
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -26,6 +27,21 @@ class SettingsError(Exception):
     """A setting is wrong; the message names it and says what it takes."""
 
 
+class Rate(NamedTuple):
+    """So many in so many seconds."""
+
+    amount: int
+    seconds: int
+
+
+_RATE: Final = "a rate such as 100/second or 600/minute, of at most 1000000, or off"
+_RATE_UNITS: Final = {"second": 1, "minute": 60}
+_RATE_DIGITS: Final = 7
+_RATE_LIMIT: Final = 1_000_000
+"""No node serves it; more can only be a slip."""
+_RATES: Final = {"production": Rate(100, 1), "development": Rate(10_000, 1)}
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What this process was told. Secrets are in it: it has no readable repr."""
 
@@ -39,6 +55,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_ttl: timedelta
     lock_ttl: timedelta
     stripe_api_base: str
+    limits_url: str
+    rate_limit: Rate | None
+    """Of one API key; None: no limits at all."""
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     database_url: str | None = None
     kek: str | None = None
     stripe_api_key: str | None = None
@@ -112,6 +132,43 @@ def _duration(value: str) -> timedelta:
     return timedelta(seconds=int(number) * _UNITS[unit])
 
 
+def _rate(value: str) -> Rate | None:
+    if value == "off":
+        return None
+    amount, _, unit = value.partition("/")
+    if unit not in _RATE_UNITS or not amount.isascii() or not amount.isdecimal():
+        raise ValueError(_RATE)
+    if len(amount) > _RATE_DIGITS or not 1 <= int(amount) <= _RATE_LIMIT:
+        raise ValueError(_RATE)
+    return Rate(int(amount), _RATE_UNITS[unit])
+
+
+def _limits_url(value: str) -> str:
+    wanted = "memory:// or a URL such as valkey://host:6379 (or valkeys:, redis:, rediss:)"
+    if value == "memory://":
+        return value
+    try:
+        parts = urlsplit(_url("valkey", "valkeys", "redis", "rediss")(value))
+        _ = parts.port  # which may be no number
+    except ValueError:
+        raise ValueError(wanted) from None
+    database = parts.path.removeprefix("/") or "0"
+    if not (parts.hostname and database.isdecimal() and value.isprintable()) or parts.query:
+        raise ValueError(wanted)
+    return value
+
+
+def _networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    wanted = "comma-separated networks such as 10.0.0.0/8, none of them all addresses"
+    try:
+        networks = tuple(ip_network(item.strip()) for item in value.split(","))
+    except ValueError:
+        raise ValueError(wanted) from None
+    if not all(network.prefixlen for network in networks):
+        raise ValueError(wanted)
+    return networks
+
+
 def _amount(value: str) -> int:
     limit = 10**15  # far beyond any currency's use, far below what JSON keeps exact (2**53)
     if not value.isascii() or not value.isdecimal() or not 1 <= int(value) <= limit:
@@ -147,6 +204,9 @@ _SETTINGS: Final[Mapping[str, tuple[Callable[[str], Any], str | None]]] = {
     "tls_cert": (_path, None),
     "tls_key": (_path, None),
     "kek": (_url("file"), None),
+    "limits_url": (_limits_url, "memory://"),
+    "rate_limit": (_rate, None),
+    "trusted_proxies": (_networks, None),
 }
 """Name without prefix, in lower case: how it is parsed, and its default."""
 
@@ -178,6 +238,7 @@ def load(environ: Mapping[str, str], *, data: Path | None = None) -> Settings:
     for name, (parse, default) in _SETTINGS.items():
         if name not in parsed and default is not None:
             parsed[name] = parse(default)
+    parsed.setdefault("rate_limit", _RATES[parsed["environment"]])
     settings = Settings(**parsed)
     _check(settings)
     return settings
@@ -222,3 +283,5 @@ def _check(settings: Settings) -> None:
         raise SettingsError("production refuses a key-encryption key in a file: PAYGATE_KEK")
     if settings.stripe_api_base.startswith("http:"):
         raise SettingsError("production refuses a provider without TLS: PAYGATE_STRIPE_API_BASE")
+    if settings.rate_limit is None:
+        raise SettingsError("production refuses to be without a limit: PAYGATE_RATE_LIMIT")

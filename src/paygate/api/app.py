@@ -9,10 +9,12 @@ from litestar import Litestar, Request, Response
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import Receive, Scope, Send
 
+from paygate.api.addresses import TrustedProxies
 from paygate.api.docs import docs_page, openapi_json
 from paygate.api.edge import Edge
 from paygate.api.endpoint import JSON, Desk, Endpoint, Reply, refuse, respond
 from paygate.api.exchange import exchange_of, read_body
+from paygate.api.limits import Limits
 from paygate.api.routes import ENDPOINTS
 from paygate.api.shortcut import Shortcut
 from paygate.flows.authenticate import Authenticator
@@ -24,8 +26,14 @@ AnyRequest = Request[Any, Any, Any]
 class Api:
     """The ASGI application. It opens its parts when the server starts, and closes them after."""
 
-    def __init__(self, open_context: Callable[[], AbstractAsyncContextManager[Context]]) -> None:
+    def __init__(
+        self,
+        open_context: Callable[[], AbstractAsyncContextManager[Context]],
+        limits: Limits,
+        trusted_proxies: TrustedProxies,
+    ) -> None:
         self._open_context = open_context
+        self._limits = limits
         self._desk: Desk | None = None
         routes = [self._handler(endpoint) for endpoint in ENDPOINTS]
         self._litestar = Litestar(
@@ -35,7 +43,9 @@ class Api:
             openapi_config=None,
             logging_config=None,
         )
-        self._edge = Edge(self._litestar, Shortcut(ENDPOINTS, self.desk), self.desk)
+        self._edge = Edge(
+            self._litestar, Shortcut(ENDPOINTS, self.desk), self.desk, trusted_proxies
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -49,11 +59,14 @@ class Api:
     @asynccontextmanager
     async def _lifespan(self, _: Litestar) -> AsyncIterator[None]:
         async with self._open_context() as ctx:
-            self._desk = Desk(ctx, Authenticator(ctx))
+            self._desk = Desk(ctx, Authenticator(ctx), self._limits)
             # What was loaded stays for good: the collector need not walk it again and again.
             gc.collect()
             gc.freeze()
-            yield
+            try:
+                yield
+            finally:
+                await self._limits.close()
 
     def _handler(self, endpoint: Endpoint) -> HTTPRouteHandler:
         async def handle(request: AnyRequest) -> Response[bytes]:

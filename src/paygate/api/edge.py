@@ -1,7 +1,8 @@
 """The outermost layer: a request gets an id, a clock and an exchange; its answer their headers.
 
 A refusal leaves its audit entry before it is sent. Those of callers who proved nothing are
-written once per address and minute, so that a flood of them cannot fill the log.
+written once per network and minute, and those of a key that asks too often once per key and
+minute, so that a flood of them cannot fill the log.
 """
 
 import time
@@ -10,18 +11,20 @@ from typing import Any, Final
 
 from litestar.types import ASGIApp, Message, Receive, Send
 
+from paygate.api.addresses import TrustedProxies
+from paygate.api.buckets import network_of
 from paygate.api.endpoint import Desk
 from paygate.api.exchange import KEY, Exchange
 from paygate.api.shortcut import Shortcut
 from paygate.domain.access import Actor, Caller
 from paygate.domain.audit import Result, Subject
-from paygate.domain.errors import Refusal
+from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.ids import PREFIXES, is_id, make_id
 from paygate.flows.receive_provider_event import ACCOUNT
 from paygate.storage.change import Change, StorageError
 from paygate.telemetry import log, timing
 
-ADDRESSES: Final = 10_000
+NAMES: Final = 10_000
 """Remembered per minute; beyond it the memory starts anew and some are audited twice."""
 
 _SINGLE: Final = frozenset(
@@ -45,11 +48,18 @@ _FIXED: Final = (
 class Edge:
     """Wraps the application."""
 
-    def __init__(self, app: ASGIApp, shortcut: Shortcut, desk: Callable[[], Desk]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        shortcut: Shortcut,
+        desk: Callable[[], Desk],
+        trusted_proxies: TrustedProxies,
+    ) -> None:
         self._app = app
         self._shortcut = shortcut
         self._desk = desk
-        self._unproven: dict[tuple[str | None, int], int] = {}
+        self._trusted_proxies = trusted_proxies
+        self._refused: dict[tuple[str, int], int] = {}
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection; the scope gets our key, so it is not only ASGI's."""
@@ -58,7 +68,9 @@ class Edge:
             return
         clock = timing.begin()
         headers = _headers(scope)
-        exchange = Exchange(self._new_request_id(), headers, _address(scope), clock)
+        exchange = Exchange(
+            self._new_request_id(), headers, self._trusted_proxies.client_address(scope), clock
+        )
         exchange.method, exchange.target = scope["method"], scope["path"]
         if len(headers) != len(scope["headers"]):
             exchange.repeated = _repeated(scope)
@@ -93,9 +105,11 @@ class Edge:
             return  # no route, so no access was asked for
         details = {"code": str(refusal.code)}
         if caller is None:
-            if self._count(exchange.address) > 1:
+            if self._count(network_of(exchange.address)) > 1:
                 return
             caller = Caller(Actor("client"), ACCOUNT, exchange.request_id, exchange.address)
+        elif refusal.code is ErrorCode.RATE_LIMITED and self._count(str(caller.actor.id)) > 1:
+            return
         entry = ctx.audit(
             caller, exchange.action, _subject(exchange), result=Result.REFUSED, details=details
         )
@@ -104,13 +118,13 @@ class Edge:
         except StorageError as error:
             log.logger().error("refusal_not_audited", request_id=exchange.request_id, error=error)
 
-    def _count(self, address: str | None) -> int:
-        """How many refusals this address has had in this minute."""
-        key = (address, int(time.monotonic() // 60))
-        if len(self._unproven) >= ADDRESSES:
-            self._unproven.clear()
-        self._unproven[key] = self._unproven.get(key, 0) + 1
-        return self._unproven[key]
+    def _count(self, name: str) -> int:
+        """How many such refusals this network or key has had in this minute."""
+        key = (name, int(time.monotonic() // 60))
+        if len(self._refused) >= NAMES:
+            self._refused.clear()
+        self._refused[key] = self._refused.get(key, 0) + 1
+        return self._refused[key]
 
 
 def _subject(exchange: Exchange) -> Subject | None:
@@ -128,8 +142,3 @@ def _repeated(scope: Any) -> str | None:
     """A header that came more than once, though two of its values would contradict each other."""
     names = [name.decode("latin-1") for name, _ in scope["headers"]]
     return next((name for name in sorted(_SINGLE) if names.count(name) > 1), None)
-
-
-def _address(scope: Any) -> str | None:
-    client = scope.get("client")
-    return None if client is None else str(client[0])

@@ -16,8 +16,9 @@ import msgspec
 from paygate.api.errors import STATUS, encode_error, headers_of, parse_body, refusal_of
 from paygate.api.exchange import BODY_LIMIT, Exchange
 from paygate.api.idempotency import REPLAYED, idempotency_key, scope, spell
+from paygate.api.limits import Limits
 from paygate.api.objects import encode
-from paygate.domain.access import Action
+from paygate.domain.access import Action, Caller
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.authenticate import Authenticator, authorize
 from paygate.flows.authenticate_client import authenticate_client
@@ -33,10 +34,11 @@ ACTOR_LENGTH: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What handlers work with: the flows' context, and who is who."""
+    """What handlers work with: the flows' context, who is who, and who may ask now."""
 
     ctx: Context
     authenticator: Authenticator
+    limits: Limits
 
 
 Handler = Callable[[Desk, Exchange, Any], Awaitable[Any]]
@@ -168,12 +170,7 @@ async def _admit(desk: Desk, action: Action, exchange: Exchange) -> None:
             f"the header {exchange.repeated} must be sent once",
             param=exchange.repeated,
         )
-    exchange.caller = caller = await desk.authenticator.caller(
-        headers.get("authorization"),
-        on_behalf_of=headers.get("paygate-actor"),
-        request_id=exchange.request_id,
-        address=exchange.address,
-    )
+    caller = await desk.limits.authenticated(exchange, lambda: _look_up(desk, exchange))
     authorize(caller, action)
     if exchange.client_side:
         await authenticate_client(
@@ -184,6 +181,15 @@ async def _admit(desk: Desk, action: Action, exchange: Exchange) -> None:
             session_id=headers.get("paygate-session"),
         )
     _check_actor(caller.actor.name)
+
+
+def _look_up(desk: Desk, exchange: Exchange) -> Awaitable[Caller]:
+    return desk.authenticator.caller(
+        exchange.headers.get("authorization"),
+        on_behalf_of=exchange.headers.get("paygate-actor"),
+        request_id=exchange.request_id,
+        address=exchange.address,
+    )
 
 
 def _check_actor(name: str | None) -> None:

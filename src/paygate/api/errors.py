@@ -11,6 +11,7 @@ from litestar.exceptions import (
     NotFoundException,
 )
 
+from paygate.api.buckets import RateLimited
 from paygate.api.objects import payment_intent_object, public_payment_intent_object
 from paygate.domain.errors import CATALOGUE, ErrorCode, ErrorType, Refusal
 from paygate.domain.payment_intent import PaymentIntent
@@ -108,6 +109,8 @@ def encode_error(refusal: Refusal, request_id: str, *, client_side: bool = False
 
 def headers_of(refusal: Refusal) -> dict[str, str]:
     """Retry-After where a retry may help, WWW-Authenticate where a key is asked for."""
+    if isinstance(refusal, RateLimited):
+        return dict(refusal.headers)
     if STATUS[refusal.code] == 401:  # noqa: PLR2004 -- RFC 9110, 11.6.1
         return {"WWW-Authenticate": "Bearer"}
     if STATUS[refusal.code] == 503 or refusal.retry_after_seconds is not None:  # noqa: PLR2004

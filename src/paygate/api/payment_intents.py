@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from paygate.api.card_testing import watch_declines
 from paygate.api.endpoint import Desk, Endpoint
 from paygate.api.exchange import Exchange
 from paygate.api.objects import (
@@ -80,7 +81,7 @@ ENDPOINTS = (
         body=ConfirmPaymentIntent,
         answer=PaymentIntentObject,
         public_answer=PublicPaymentIntentObject,
-        handle=_confirm,
+        handle=watch_declines(_confirm),
         show=_show,
         hot=True,
     ),

@@ -113,7 +113,7 @@ def serve(
     else:
         if lifeline:
             hold()
-        serve_here(settings, fd)
+        serve_here(settings, fd, processes=processes)
 
 
 @app.command()

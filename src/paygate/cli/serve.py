@@ -6,7 +6,9 @@ from typing import Final
 
 import uvicorn
 
+from paygate.api.addresses import TrustedProxies
 from paygate.api.app import Api
+from paygate.api.limits import Limits
 from paygate.cli.processes import Program, Supervisor
 from paygate.settings import Settings, SettingsError
 from paygate.telemetry import log
@@ -29,11 +31,18 @@ def listen(host: str, port: int) -> socket.socket:
         raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}") from None
 
 
-def serve_here(settings: Settings, fd: int) -> None:
-    """Serve on an inherited socket until SIGTERM; requests in hand are finished."""
+def serve_here(settings: Settings, fd: int, *, processes: int) -> None:
+    """Serve on an inherited socket until SIGTERM; requests in hand are finished.
+
+    `processes` is how many of us there are on it.
+    """
     log.configure()
     config = uvicorn.Config(
-        Api(lambda: open_context(settings, name="api")),
+        Api(
+            lambda: open_context(settings, name="api"),
+            Limits(settings, processes=processes),
+            TrustedProxies(settings.trusted_proxies),
+        ),
         loop="uvloop",
         http="httptools",
         lifespan="on",
@@ -57,7 +66,7 @@ def api_programs(sock: socket.socket, count: int, environment: dict[str, str]) -
     return [
         Program(
             f"api-{number}",
-            ["serve", "--fd", str(fd)],
+            ["serve", "--fd", str(fd), "--processes", str(count)],
             environment | {"OPENSSL_CONF": str(OPENSSL_CONFIG)},
             pass_fds=(fd,),
         )

@@ -52,6 +52,7 @@ class ErrorCode(StrEnum):
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     IDEMPOTENCY_KEY_IN_USE = "idempotency_key_in_use"
     SIGNATURE_INVALID = "signature_invalid"
+    RATE_LIMITED = "rate_limited"
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     OVERLOADED = "overloaded"
     OUTCOME_UNKNOWN = "outcome_unknown"
@@ -147,6 +148,9 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
         ),
         ErrorCode.SIGNATURE_INVALID: _final(
             ErrorType.INVALID_REQUEST, "The provider's signature is missing, wrong or out of time."
+        ),
+        ErrorCode.RATE_LIMITED: _retriable(
+            ErrorType.RATE_LIMIT, "Too many requests; Retry-After says when there is room again."
         ),
         ErrorCode.PROVIDER_UNAVAILABLE: _retriable(
             ErrorType.PROVIDER, "The provider was certainly not reached; nothing was charged."

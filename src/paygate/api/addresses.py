@@ -1,0 +1,66 @@
+"""The client's address. `X-Forwarded-For` is hearsay, unless a trusted proxy passes it on."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any, Final
+
+Network = IPv4Network | IPv6Network
+
+HOPS: Final = 20
+"""More proxies in a row than anyone has; the rest of a longer list is not read."""
+
+
+class TrustedProxies:
+    """Whose `X-Forwarded-For` is believed."""
+
+    def __init__(self, networks: Sequence[Network]) -> None:
+        self._networks = networks
+        self._look = lru_cache(maxsize=10_000)(self._look_closely)
+
+    def client_address(self, scope: Any) -> str | None:
+        """Whose request it is: the peer, or whom the nearest trusted proxies name.
+
+        Each proxy appends whom it spoke with, so the list is read from the right, and the first
+        that is not a trusted proxy is the client: what stands left of it is the client's word.
+        """
+        client = scope.get("client")
+        if client is None:
+            return None
+        peer = str(client[0])
+        if not self._networks or not self._look(peer)[1]:
+            return peer
+        last = peer
+        for hop in _forwarded_for(scope["headers"])[: -HOPS - 1 : -1]:
+            address, trusted = self._look(hop.strip())
+            if address is None:
+                break
+            last = address
+            if not trusted:
+                break
+        return last
+
+    def _look_closely(self, text: str) -> tuple[str | None, bool]:
+        """The address as we write it, if it is one, and whether it is a trusted proxy's."""
+        address = _parse(text)
+        if address is None:
+            return None, False
+        return str(address), any(address in network for network in self._networks)
+
+
+def _forwarded_for(headers: Sequence[tuple[bytes, bytes]]) -> list[str]:
+    """Several lines are one list (RFC 9110, 5.3)."""
+    lines = [value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"]
+    return ",".join(lines).split(",")
+
+
+def _parse(text: str) -> IPv4Address | IPv6Address | None:
+    if "%" in text:
+        return None  # a zone means nothing on another machine
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
