@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from paygate.domain.access import Action
+from paygate.domain.alert import Alert, AlertType
 from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.idempotency import IdempotencyKey, KeyState
@@ -350,12 +351,15 @@ async def test_a_purge_takes_finished_keys_that_are_past_their_time(world: World
     world.provider.answers += [NOT_SENT, answer(APPROVED)]
     with suppress(Refusal):
         await world.confirm_once(intent, "unfinished")
-    assert await purge_idempotency_keys(world.ctx) == 0
+    assert await purge_idempotency_keys(world.ctx, "run_1") == (0, 0)
     world.clock.forward(24 * 3600 + 1)
     await create_once(world, "young")
-    assert await purge_idempotency_keys(world.ctx) == 1
+    assert await purge_idempotency_keys(world.ctx, "run_2") == (1, 1)
     states = sorted(k.state for k in await world.all(IdempotencyKey))
     assert states == [KeyState.FINISHED, KeyState.WORKING]
+    assert await purge_idempotency_keys(world.ctx, "run_3") == (0, 1)
+    (alert,) = await world.all(Alert)
+    assert (alert.concern.type, alert.count) == (AlertType.IDEMPOTENCY_UNFINISHED, 2)
     # F10: business uniqueness holds without the key: the intent cannot be confirmed again.
     assert not (await create_once(world, "finished")).replayed
 
@@ -365,7 +369,7 @@ async def test_after_the_purge_a_confirm_charges_nothing_again(world: World) -> 
     world.provider.answers.append(answer(APPROVED))
     await world.confirm_once(intent, "k")
     world.clock.forward(24 * 3600 + 1)
-    assert await purge_idempotency_keys(world.ctx) == 1
+    assert await purge_idempotency_keys(world.ctx, "run_1") == (1, 0)
     no = await refused(world.confirm_once(intent, "k"))
     assert no.code is ErrorCode.INTENT_ALREADY_CONFIRMED
     assert len(world.provider.orders) == 1

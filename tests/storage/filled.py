@@ -10,9 +10,10 @@ from typing import Any, Final, Protocol
 import msgspec
 from msgspec import inspect
 
+from paygate.domain.alert import Alert, AlertStatus, AlertType, Concern
 from paygate.domain.api_key import ApiKey
 from paygate.domain.attempt import Attempt, AttemptState, Operation
-from paygate.domain.audit import AuditEntry
+from paygate.domain.audit import AuditEntry, Subject
 from paygate.domain.correction import Correction
 from paygate.domain.customer import Customer
 from paygate.domain.events import Event
@@ -28,10 +29,18 @@ KINDS: Final[tuple[type[Record], ...]] = (
     IdempotencyKey,
     ProviderEvent,
     ApiKey,
+    Alert,
     Customer,
     Correction,
     Event,
     AuditEntry,
+)
+CONCERN: Final = Concern(
+    type=AlertType.IDEMPOTENCY_UNFINISHED,
+    subject=Subject("payment_intent", new_id("payment_intent")),
+    severity="warning",
+    message="something",
+    what_to_do="something",
 )
 CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
     PaymentIntent: {
@@ -51,6 +60,11 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
         "holder": "req_1",
         "lease": timedelta(seconds=30),
     },
+    Alert: {
+        "version": 1,
+        "status": AlertStatus.OPEN,
+        "concern": CONCERN,
+    },
     Customer: {"version": 1},
     Correction: {
         "intent_version": 2,
@@ -69,6 +83,7 @@ ID_OF: Final = {
     Attempt: "attempt",
     ProviderEvent: "provider_event",
     ApiKey: "api_key",
+    Alert: "alert",
     Customer: "customer",
     Correction: "correction",
     AuditEntry: "audit_entry",

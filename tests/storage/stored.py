@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from paygate.domain.alert import Alert
 from paygate.domain.api_key import ApiKey
 from paygate.domain.attempt import Attempt
 from paygate.domain.audit import AuditEntry
@@ -25,6 +26,7 @@ TABLE_OF: Final[dict[type[Record], Table]] = {
     PaymentIntent: tables.PAYMENT_INTENT,
     Attempt: tables.ATTEMPT,
     IdempotencyKey: tables.IDEMPOTENCY_KEY,
+    Alert: tables.ALERT,
     Customer: tables.CUSTOMER,
     Correction: tables.CORRECTION,
     ProviderEvent: tables.PROVIDER_EVENT,

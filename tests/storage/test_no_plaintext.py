@@ -20,6 +20,7 @@ from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.keyring import generate_keyring, load_keyring
 from paygate.crypto.kms import FileKms
 from paygate.crypto.seal import Sealer
+from paygate.domain.alert import Alert
 from paygate.domain.api_key import ApiKey
 from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.audit import AuditEntry
@@ -62,6 +63,7 @@ CLEAR: Final = {
         *("reference_index", "customer"),
     },
     "customer": {"merchant", "id", "version", "created_at", "updated_at"},
+    "alert": {"merchant", "id", "version", "status", "stands_as", "created_at", "updated_at"},
     "correction": {"merchant", "id", "intent", "intent_version", "from_status", "to_status", "at"},
     "attempt": {
         *("merchant", "id", "version", "intent", "number", "operation", "state"),
@@ -161,23 +163,30 @@ ADVANCED: Final[dict[type[Record], dict[str, object]]] = {
     ProviderEvent: {"status": EventStatus.PROCESSED},
     ApiKey: {},
     Customer: {},
+    Alert: {},
 }
+
+
+CLAIMED_ALONE: Final = (AuditEntry, ProviderEvent, Alert)
+"""A change claims one thing at most."""
 
 
 async def live(door: Door) -> None:
     """Commits of every kind, advances, refusals and faults, all with planted values."""
     first: list[Versioned | Appended] = [
-        planted(kind, MARK) for kind in KINDS if kind not in (AuditEntry, ProviderEvent)
+        planted(kind, MARK) for kind in KINDS if kind not in CLAIMED_ALONE
     ]
     event: ProviderEvent = planted(ProviderEvent, MARK)
+    alert: Alert = planted(Alert, MARK)
     job = Job(ApplyProviderEvent(event.merchant, event.id))
     creates = [
         Change(planted(AuditEntry, MARK), creates=tuple(first)),
         Change(planted(AuditEntry, MARK), creates=(event,), jobs=(job,)),
+        Change(planted(AuditEntry, MARK), creates=(alert,)),
     ]
     for change in creates:
         assert await door.commit(change) == Committed()
-    for record in (*first, event):
+    for record in (*first, event, alert):
         if isinstance(record, Event | Correction):
             continue
         kept = {"intent": record.intent} if isinstance(record, Attempt) else {}

@@ -164,7 +164,8 @@ async def test_a_column_altered_alone_is_found(
     table, connection = TABLE_OF[kind], await connect()
     for name, sql_type in table.columns:
         changed = {
-            "text": f"CASE {name} WHEN 'working' THEN 'finished' ELSE {name} || 'x' END",
+            "text": f"CASE {name} WHEN 'working' THEN 'finished' WHEN 'open' THEN 'acknowledged'"
+            f" ELSE {name} || 'x' END",
             "int4": f"{name} + 1",
             "timestamptz": f"{name} + interval '1 microsecond'",
             "interval": f"{name} + interval '1 microsecond'",

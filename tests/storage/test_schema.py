@@ -18,11 +18,17 @@ from paygate.storage.embedded import EmbeddedPostgres
 from tests.making import START
 
 VERSIONED = (
-    *("payment_intent", "attempt", "idempotency_key", "provider_event", "api_key", "customer"),
+    "payment_intent",
+    "attempt",
+    "idempotency_key",
+    "provider_event",
+    "api_key",
+    "customer",
+    "alert",
 )
 APPEND_ONLY = ("event", "audit_entry", "correction")
 RECORDS = (*VERSIONED, *APPEND_ONLY)
-NEVER_DELETED = ("payment_intent", "attempt", "customer", *APPEND_ONLY)
+NEVER_DELETED = ("payment_intent", "attempt", "customer", "alert", *APPEND_ONLY)
 
 NEW: dict[str, dict[str, Any]] = {
     "payment_intent": {"status": "created", "created_at": START, "updated_at": START},
@@ -40,6 +46,7 @@ NEW: dict[str, dict[str, Any]] = {
         "created_at": START,
         "updated_at": START,
     },
+    "alert": {"status": "open", "stands_as": "a", "created_at": START, "updated_at": START},
     "customer": {"created_at": START, "updated_at": START},
     "correction": {
         "intent": "pi_1",
@@ -233,6 +240,7 @@ async def test_a_key_is_used_once(superuser: Connection, table: str) -> None:
     others: dict[str, dict[str, Any]] = {
         "provider_event": {"reference_index": b"other"},
         "attempt": {"intent": "pi_2"},
+        "alert": {"stands_as": "b"},
         "correction": {"intent_version": 3},
     }
     other = others.get(table, {})

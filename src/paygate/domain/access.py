@@ -30,6 +30,10 @@ class Action(StrEnum):
     INTENT_EXPIRE = "payment_intent.expire"
     CUSTOMER_READ = "customer.read"
     API_KEY_CREATE = "api_key.create"
+    ALERT_READ = "alert.read"
+    ALERT_ACKNOWLEDGE = "alert.acknowledge"
+    ALERT_RAISE = "alert.raise"
+    IDEMPOTENCY_KEY_PURGE = "idempotency_key.purge"
     PROVIDER_EVENT_RECEIVE = "provider_event.receive"
     PROVIDER_EVENT_APPLY = "provider_event.apply"
 
@@ -48,8 +52,12 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.INTENT_CANCEL: _SELLERS,
         Action.CUSTOMER_READ: _READERS,
         Action.API_KEY_CREATE: frozenset({Role.ADMIN}),
+        Action.ALERT_READ: _READERS,
+        Action.ALERT_ACKNOWLEDGE: _SELLERS | {Role.FINANCE},
         # By signature, or by the gateway itself; no API key opens these.
         Action.INTENT_EXPIRE: frozenset(),
+        Action.ALERT_RAISE: frozenset(),
+        Action.IDEMPOTENCY_KEY_PURGE: frozenset(),
         Action.PROVIDER_EVENT_RECEIVE: frozenset(),
         Action.PROVIDER_EVENT_APPLY: frozenset(),
     }

@@ -22,6 +22,8 @@ PREFIXES: Final = {
     "customer": "cus_",
     "refund": "re_",
     "correction": "co_",
+    "alert": "al_",
+    "run": "run_",
 }
 """Object name to prefix, as OBJECTS on the wire have them."""
 

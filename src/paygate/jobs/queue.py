@@ -15,8 +15,10 @@ from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.adapters.persistence.queries import Queries
 from pgqueuer.domain.errors import RetryRequested
 from pgqueuer.domain.models import Job as QueuedJob
+from pgqueuer.domain.models import Schedule
 
 from paygate.jobs.messages import Message, decode, entrypoint
+from paygate.jobs.schedule import ScheduledJob
 
 BATCH: Final = 50
 """Jobs fetched in one round trip; few enough that another worker gets its share."""
@@ -54,28 +56,47 @@ async def install(connection: Connection) -> None:
 
 
 class Queue:
-    """Runs handlers for the messages that commits enqueued, until told to stop."""
+    """Runs handlers for the messages that commits enqueued and for what is due by the clock, until
+    told to stop.
+    """
 
     def __init__(
         self,
         connection: Connection,
         handlers: Mapping[type[Message], Handler],
+        scheduled: Mapping[ScheduledJob, Callable[[], Awaitable[None]]],
         report: Report,
     ) -> None:
         self._queue = PgQueuer.from_asyncpg_connection(connection)
+        for job, run in scheduled.items():
+            self._queue.schedule(job.name, job.cron, clean_old=True)(
+                _scheduled(job.name, run, report)
+            )
         for kind, handler in handlers.items():
             name = entrypoint(kind)
             self._queue.entrypoint(name)(_runner(name, handler, report))
 
     async def run(self) -> None:
         """Work until `stop`; jobs in hand are finished first."""
-        await self._queue.qm.run(
+        await self._queue.run(
             dequeue_timeout=POLL_EVERY, batch_size=BATCH, max_concurrent_tasks=CONCURRENT
         )
 
     def stop(self) -> None:
         """Take no more jobs."""
         self._queue.shutdown.set()
+
+
+def _scheduled(
+    name: str, run: Callable[[], Awaitable[None]], report: Report
+) -> Callable[[Schedule], Awaitable[None]]:
+    async def occur(_: Schedule) -> None:
+        try:
+            await run()
+        except Exception as error:  # noqa: BLE001 -- the next occurrence is its retry
+            report(name, error)
+
+    return occur
 
 
 def _runner(name: str, handler: Handler, report: Report) -> Callable[[QueuedJob], Awaitable[None]]:

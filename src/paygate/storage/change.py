@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from paygate.domain.alert import Alert
 from paygate.domain.api_key import ApiKey
 from paygate.domain.attempt import Attempt
 from paygate.domain.audit import AuditEntry
@@ -16,7 +17,7 @@ from paygate.domain.payment_intent import PaymentIntent
 from paygate.domain.provider_event import ProviderEvent
 from paygate.jobs.messages import Job
 
-Versioned = PaymentIntent | Attempt | IdempotencyKey | ProviderEvent | ApiKey | Customer
+Versioned = PaymentIntent | Attempt | IdempotencyKey | ProviderEvent | ApiKey | Customer | Alert
 Appended = Event | Correction
 Record = Versioned | Appended | AuditEntry
 
@@ -25,9 +26,9 @@ class Change(msgspec.Struct, frozen=True):
     """One commit. All of it becomes true, or nothing does.
 
     `audit` is always there, and its id is the change's. A record in `advances` must stand one
-    version below in the database. Creating an idempotency key or a provider event is a claim:
-    an equal one that exists refuses the change. At most one claim a change, and at most one
-    record of a table in each of `creates` and `advances`. `concludes` is not written: it is the
+    version below in the database. Creating an idempotency key, a provider event or an alert is
+    a claim: an equal one that exists refuses the change. At most one claim a change, and at most
+    one record of a table in each of `creates` and `advances`. `concludes` is not written: it is the
     answer to the request, when this is its last commit, for a door under an idempotency key.
     """
 

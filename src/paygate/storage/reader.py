@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 import asyncpg
 import msgspec
 
+from paygate.domain.alert import Alert
 from paygate.domain.api_key import ApiKey
 from paygate.domain.attempt import Attempt
 from paygate.domain.customer import Customer
@@ -107,6 +108,14 @@ class Reader:
         """Keys made before a time whose request never came to its end, the oldest first."""
         rows = await self._search("idempotency_keys_unfinished", before, limit)
         return [self._open(IdempotencyKey, row) for row in rows]
+
+    async def alert(self, merchant: str, alert_id: str) -> Alert | None:
+        """The alert, or None."""
+        return await self._one(Alert, "alert", merchant, alert_id)
+
+    async def alert_standing(self, merchant: str, name: str) -> Alert | None:
+        """The alert that stands under this name, or None."""
+        return await self._one(Alert, "alert_standing", merchant, name)
 
     async def customer(self, merchant: str, customer_id: str) -> Customer | None:
         """The customer, or None."""

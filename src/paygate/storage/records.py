@@ -11,6 +11,7 @@ import msgspec
 
 from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.seal import SealedPlace, Sealer
+from paygate.domain.alert import Alert
 from paygate.domain.api_key import ApiKey
 from paygate.domain.attempt import Attempt
 from paygate.domain.audit import AuditEntry
@@ -115,6 +116,11 @@ _KINDS: Final[dict[type, _Kind]] = {
             r.created_at,
             r.updated_at,
         ),
+    ),
+    Alert: _Kind(
+        Alert,
+        tables.ALERT,
+        lambda r, _: (r.version, r.status, r.stands_as, r.created_at, r.updated_at),
     ),
     Customer: _Kind(
         Customer, tables.CUSTOMER, lambda r, _: (r.version, r.created_at, r.updated_at)

@@ -109,3 +109,15 @@ CORRECTION: Final = Table(
         *_SEALED,
     ),
 )
+ALERT: Final = Table(
+    "alert",
+    (
+        *_VERSIONED,
+        ("status", "text"),
+        ("stands_as", "text"),
+        ("created_at", "timestamptz"),
+        ("updated_at", "timestamptz"),
+        *_SEALED,
+    ),
+    claimed_by=("merchant", "stands_as"),
+)

@@ -19,8 +19,11 @@ KEYS: Final = frozenset(
         "level",
         "timestamp",
         "action",
+        "alert",
+        "cancelled",
         "attempt",
         "code",
+        "deleted",
         "exception",
         "frames",
         "intent",
@@ -33,6 +36,7 @@ KEYS: Final = frozenset(
         "route",
         "status",
         "undeclared",
+        "unfinished",
     }
 )
 

@@ -1,15 +1,17 @@
 """Runs the queue's jobs until it is told to stop."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from paygate.flows.apply_provider_event import apply_provider_event
 from paygate.flows.context import Context
 from paygate.jobs.messages import ApplyProviderEvent, Message
 from paygate.jobs.queue import Handler, Queue
+from paygate.jobs.schedule import SCHEDULE, ScheduledJob
 from paygate.storage.committer import Connect
 from paygate.telemetry import log
+from paygate.worker.scheduled import run_scheduled
 
 RECONNECT_SECONDS: Final = 1.0
 """How long to wait for a database that went away before the queue is opened again."""
@@ -21,20 +23,31 @@ async def work(ctx: Context, connect: Connect, stop: asyncio.Event) -> None:
     async def apply(message: ApplyProviderEvent) -> None:
         await apply_provider_event(ctx, message)
 
+    def occurrence(name: str) -> Callable[[], Awaitable[None]]:
+        async def occur() -> None:
+            report = await run_scheduled(ctx, name)
+            log.logger().info("job_ran", job=name, **report)
+
+        return occur
+
+    scheduled = {job: occurrence(job.name) for job in SCHEDULE}
     while not stop.is_set():
         try:
-            await _run_queue(connect, {ApplyProviderEvent: apply}, stop)
+            await _run_queue(connect, {ApplyProviderEvent: apply}, scheduled, stop)
         except Exception as error:  # noqa: BLE001 -- whatever it was, jobs must go on
             log.logger().error("queue_lost", error=error)
             await asyncio.sleep(RECONNECT_SECONDS)
 
 
 async def _run_queue(
-    connect: Connect, handlers: Mapping[type[Message], Handler], stop: asyncio.Event
+    connect: Connect,
+    handlers: Mapping[type[Message], Handler],
+    scheduled: Mapping[ScheduledJob, Callable[[], Awaitable[None]]],
+    stop: asyncio.Event,
 ) -> None:
     connection = await connect()
     try:
-        queue = Queue(connection, handlers, _report)
+        queue = Queue(connection, handlers, scheduled, _report)
         stopping = asyncio.create_task(_stop_when(stop, queue))
         try:
             await queue.run()

@@ -1,4 +1,4 @@
--- Idempotency keys with a lease, customers, what lists search by, and corrections.
+-- Idempotency keys with a lease, customers, what lists search by, corrections, and alerts.
 
 -- Nothing was released before this: an intent made by an earlier checkout has no index columns,
 -- and its sealed record would contradict them.
@@ -81,6 +81,22 @@ CREATE TABLE customer (
 );
 ALTER TABLE customer ALTER COLUMN sealed SET STORAGE EXTERNAL;
 
+-- `stands_as` names what an alert is about, as long as it is not closed: one of each at a time.
+CREATE TABLE alert (
+    merchant   text NOT NULL,
+    id         text NOT NULL,
+    version    integer NOT NULL,
+    status     text NOT NULL CHECK (status IN ('open', 'acknowledged', 'closed')),
+    stands_as  text,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    sealed     bytea NOT NULL,
+    PRIMARY KEY (merchant, id),
+    UNIQUE (merchant, stands_as),
+    CHECK ((status = 'closed') = (stands_as IS NULL))
+);
+ALTER TABLE alert ALTER COLUMN sealed SET STORAGE EXTERNAL;
+
 -- A payment goes backwards on the provider's proof alone, and never without this row.
 CREATE TABLE correction (
     merchant       text NOT NULL,
@@ -138,26 +154,32 @@ CREATE TRIGGER payment_intent_corrected AFTER UPDATE ON payment_intent
     FOR EACH ROW WHEN (OLD.status IN ('failed', 'cancelled', 'refunded'))
     EXECUTE FUNCTION check_correction();
 
-CREATE TRIGGER version_one BEFORE INSERT ON customer
-    FOR EACH ROW EXECUTE FUNCTION check_new_record();
-CREATE TRIGGER version_next BEFORE UPDATE ON customer
-    FOR EACH ROW EXECUTE FUNCTION check_next_version();
-CREATE TRIGGER no_delete BEFORE DELETE ON customer
-    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['customer', 'alert'] LOOP
+        EXECUTE format('CREATE TRIGGER version_one BEFORE INSERT ON %I
+                        FOR EACH ROW EXECUTE FUNCTION check_new_record()', name);
+        EXECUTE format('CREATE TRIGGER version_next BEFORE UPDATE ON %I
+                        FOR EACH ROW EXECUTE FUNCTION check_next_version()', name);
+        EXECUTE format('CREATE TRIGGER no_delete BEFORE DELETE ON %I
+                        FOR EACH ROW EXECUTE FUNCTION refuse_change()', name);
+        EXECUTE format('ALTER TABLE %I ENABLE ALWAYS TRIGGER version_one', name);
+        EXECUTE format('ALTER TABLE %I ENABLE ALWAYS TRIGGER version_next', name);
+        EXECUTE format('ALTER TABLE %I ENABLE ALWAYS TRIGGER no_delete', name);
+    END LOOP;
+    FOREACH name IN ARRAY ARRAY['customer', 'alert', 'correction'] LOOP
+        EXECUTE format('CREATE TRIGGER no_truncate BEFORE TRUNCATE ON %I
+                        FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', name);
+        EXECUTE format('ALTER TABLE %I ENABLE ALWAYS TRIGGER no_truncate', name);
+    END LOOP;
+END $$;
 CREATE TRIGGER no_update BEFORE UPDATE OR DELETE ON correction
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
-CREATE TRIGGER no_truncate BEFORE TRUNCATE ON customer
-    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
-CREATE TRIGGER no_truncate BEFORE TRUNCATE ON correction
-    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 ALTER TABLE idempotency_key ENABLE ALWAYS TRIGGER idempotency_key_lease;
 ALTER TABLE idempotency_key ENABLE ALWAYS TRIGGER idempotency_key_purge;
 ALTER TABLE payment_intent ENABLE ALWAYS TRIGGER payment_intent_corrected;
 ALTER TABLE idempotency_key ENABLE ALWAYS TRIGGER idempotency_key_free;
-ALTER TABLE customer ENABLE ALWAYS TRIGGER version_one;
-ALTER TABLE customer ENABLE ALWAYS TRIGGER version_next;
-ALTER TABLE customer ENABLE ALWAYS TRIGGER no_delete;
-ALTER TABLE customer ENABLE ALWAYS TRIGGER no_truncate;
 ALTER TABLE correction ENABLE ALWAYS TRIGGER no_update;
-ALTER TABLE correction ENABLE ALWAYS TRIGGER no_truncate;

@@ -1,0 +1,106 @@
+"""An alert: something that a person must look at, said once however often it is found."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+from paygate.domain.audit import Subject
+
+Severity = Literal["info", "warning", "critical"]
+
+
+class AlertType(StrEnum):
+    """What alerts are about."""
+
+    IDEMPOTENCY_UNFINISHED = "idempotency_unfinished"
+
+
+class AlertStatus(StrEnum):
+    """Whether somebody has seen to it."""
+
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    CLOSED = "closed"
+
+
+class Concern(msgspec.Struct, frozen=True, kw_only=True):
+    """What an alert says: the same concern, found again, is the same alert."""
+
+    type: AlertType
+    subject: Subject
+    severity: Severity
+    message: str
+    what_to_do: str
+    stage: str | None = None
+    due_at: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        """One alert stands under it at a time: type, subject and stage."""
+        return f"{self.type}:{self.subject.id}:{self.stage or ''}"
+
+
+class Acknowledgement(msgspec.Struct, frozen=True):
+    """Who saw it."""
+
+    by: str
+    at: datetime
+    note: str | None = None
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`count` says how often it was found between `created_at` and `last_at`."""
+
+    id: str
+    merchant: str
+    concern: Concern
+    status: AlertStatus
+    created_at: datetime
+    updated_at: datetime
+    last_at: datetime
+    version: int = 1
+    count: int = 1
+    acknowledged: Acknowledgement | None = None
+
+    @property
+    def stands_as(self) -> str | None:
+        """The name that it keeps from others, as long as it is not closed."""
+        return None if self.status is AlertStatus.CLOSED else self.concern.name
+
+
+def raised(concern: Concern, *, alert_id: str, merchant: str, at: datetime) -> Alert:
+    """A new alert."""
+    return Alert(
+        id=alert_id,
+        merchant=merchant,
+        concern=concern,
+        status=AlertStatus.OPEN,
+        created_at=at,
+        updated_at=at,
+        last_at=at,
+    )
+
+
+def found_again(alert: Alert, concern: Concern, at: datetime) -> Alert:
+    """The alert, one version on, in the newest words."""
+    return msgspec.structs.replace(
+        alert,
+        concern=concern,
+        count=alert.count + 1,
+        last_at=max(at, alert.last_at),
+        updated_at=max(at, alert.updated_at),
+        version=alert.version + 1,
+    )
+
+
+def acknowledged(alert: Alert, by: str, at: datetime, note: str | None) -> Alert:
+    """The alert once somebody has seen it; it stands until what it tells of is over."""
+    return msgspec.structs.replace(
+        alert,
+        status=AlertStatus.ACKNOWLEDGED,
+        acknowledged=Acknowledgement(by, at, note),
+        updated_at=max(at, alert.updated_at),
+        version=alert.version + 1,
+    )

@@ -1,0 +1,25 @@
+"""The jobs that run by the clock. Each is safe to run at any time, on any node, twice at once."""
+
+from typing import Final, NamedTuple
+
+
+class ScheduledJob(NamedTuple):
+    """`cron` in five fields, UTC; one node of all runs each occurrence."""
+
+    name: str
+    cron: str
+    summary: str
+
+
+SCHEDULE: Final = (
+    ScheduledJob(
+        "expire-intents",
+        "*/5 * * * *",
+        "Cancel payment intents that nobody confirmed in PAYGATE_INTENT_TTL.",
+    ),
+    ScheduledJob(
+        "purge-idempotency-keys",
+        "17 * * * *",
+        "Delete finished keys past PAYGATE_IDEMPOTENCY_TTL; alert for those never finished.",
+    ),
+)
