@@ -14,13 +14,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from paygate.domain.durations import DURATION, parse_duration
+
 PREFIX: Final = "PAYGATE_"
 FILE: Final = "paygate.toml"
-
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION: Final = "a duration such as 30s, 5m, 24h or 14d"
-_DURATION_DIGITS: Final = 8
-"""In days 270,000 years, which `timedelta` still holds; no setting wants more."""
 
 
 class SettingsError(Exception):
@@ -124,12 +121,10 @@ def _url(*schemes: str) -> Callable[[str], str]:
 
 
 def _duration(value: str) -> timedelta:
-    number, unit = value[:-1], value[-1:]
-    if len(number) > _DURATION_DIGITS or not number.isascii() or not number.isdecimal():
-        raise ValueError(_DURATION)
-    if unit not in _UNITS or not int(number):
-        raise ValueError(_DURATION)
-    return timedelta(seconds=int(number) * _UNITS[unit])
+    length = parse_duration(value)
+    if not length:
+        raise ValueError(DURATION)
+    return length
 
 
 def _rate(value: str) -> Rate | None:

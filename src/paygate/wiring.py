@@ -1,7 +1,7 @@
 """Settings to the assembled parts. Nothing else builds the house."""
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final
@@ -16,11 +16,13 @@ from paygate.domain.ids import RANDOM_BYTES, make_id
 from paygate.flows.context import Context, Policy
 from paygate.providers.stripe.adapter import StripeProvider, StripeSettings, livemode_of
 from paygate.settings import Settings, SettingsError
+from paygate.storage.api_key_use import ApiKeyUse
 from paygate.storage.committer import Committer, Connect
 from paygate.storage.database import connector, open_pool
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.installation import Installation, install, read_installation
+from paygate.storage.merchants import Merchants
 from paygate.storage.migrate import migrate
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
@@ -29,8 +31,9 @@ RANDOM_PAGE_BYTES: Final = 4096
 
 
 def now() -> datetime:
-    """The world's clock."""
-    return datetime.now(UTC)
+    """The world's clock, to the millisecond: what is stored is what the wire shows."""
+    at = datetime.now(UTC)
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)
 
 
 def connect(settings: Settings, *, name: str) -> Connect:
@@ -60,7 +63,9 @@ async def check(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def open_context(settings: Settings, *, name: str) -> AsyncIterator[Context]:
+async def open_context(
+    settings: Settings, *, name: str, clock: Callable[[], datetime] = now
+) -> AsyncIterator[Context]:
     """The parts of one process, for as long as it needs them."""
     dial = connect(settings, name=name)
     installation, keyring = await _unlock(settings, dial)
@@ -73,20 +78,24 @@ async def open_context(settings: Settings, *, name: str) -> AsyncIterator[Contex
     searches = await open_pool(dsn, name=f"paygate {name} searches", plan_each=True)
     keys = IdempotencyKeys(connect(settings, name=f"{name} keys"), pool)
     await committer.open()
+    key_use = ApiKeyUse(pool)
     try:
         yield Context(
             door=Door(records, committer),
             read=Reader(pool, searches, records),
             keys=keys,
+            merchants=Merchants(pool, records),
+            key_use=key_use,
             provider=provider,
             hasher=CredentialHasher(keyring),
             index=index,
             policy=_policy(settings),
             installation=installation.id,
-            now=now,
+            now=clock,
             random_bytes=Randomness(),
         )
     finally:
+        await key_use.close()
         await committer.close()
         await keys.close()
         await searches.close()

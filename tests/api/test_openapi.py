@@ -37,6 +37,12 @@ def test_every_reference_resolves() -> None:
     assert set(made["paths"]) == {e.path for e in ENDPOINTS}
 
 
+def test_a_body_is_required_where_a_field_of_it_is() -> None:
+    paths = document()["paths"]
+    assert paths["/api-keys"]["post"]["requestBody"]["required"]
+    assert not paths["/api-keys/{id}/rotate"]["post"]["requestBody"]["required"]
+
+
 async def test_the_docs_page_names_every_code_and_route(gateway: Gateway) -> None:
     answer = await gateway.call("GET", "/docs", key=None)
     text = answer.body.decode()

@@ -33,6 +33,16 @@ def run(*arguments: str, cwd: Path, environ: Mapping[str, str] | None = None) ->
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
+def is_one_clear_line(ran: Ran, *words: str) -> None:
+    assert ran.status == 1, ran
+    assert ran.out == "", ran
+    assert ran.err.startswith("paygate: "), ran
+    assert ran.err.count("\n") == 1, ran
+    assert "hunter2" not in ran.err
+    for word in words:
+        assert word in ran.err, ran
+
+
 def children(pid: int) -> dict[int, list[str]]:
     """The `paygate` processes that a process started, and the command that each of them runs."""
     found = {}

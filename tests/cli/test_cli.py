@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import asyncpg
 import pytest
 
 from paygate.cli.main import app
-from tests.cli.processes import Ran, children, ended, run
+from tests.cli.processes import children, ended, is_one_clear_line, run
 from tests.gateway import Gateway, until
 
 OPTIONS = {
@@ -46,30 +45,6 @@ SETTINGS = {
 }
 
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    gateway = Gateway.start(tmp_path_factory.mktemp("cli"))
-    yield gateway
-    gateway.stop()
-
-
-@pytest.fixture
-async def gateway(running: Gateway) -> AsyncIterator[Gateway]:
-    await running.open()
-    yield running
-    await running.close()
-
-
-def is_one_clear_line(ran: Ran, *words: str) -> None:
-    assert ran.status == 1, ran
-    assert ran.out == "", ran
-    assert ran.err.startswith("paygate: "), ran
-    assert ran.err.count("\n") == 1, ran
-    assert "hunter2" not in ran.err
-    for word in words:
-        assert word in ran.err, ran
 
 
 def test_every_command_is_tried_here() -> None:

@@ -13,10 +13,12 @@ from paygate.crypto.keyring import generate_keyring, load_keyring
 from paygate.crypto.kms import FileKms
 from paygate.crypto.seal import Sealer
 from paygate.flows.context import Context, Policy
+from paygate.storage.api_key_use import ApiKeyUse
 from paygate.storage.committer import Committer, Connection
 from paygate.storage.database import connector, open_pool
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
+from paygate.storage.merchants import Merchants
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
 from tests.flows.world import INSTALLATION, Clock, ScriptedProvider, World
@@ -33,11 +35,14 @@ async def world(
     await committer.open()
     pool = await open_pool(database, name="paygate flows")
     keys = IdempotencyKeys(connector(database, name="paygate keys"), pool)
+    key_use = ApiKeyUse(pool)
     provider, clock = ScriptedProvider(), Clock()
     ctx = Context(
         door=Door(records, committer),
         read=Reader(pool, pool, records),
         keys=keys,
+        merchants=Merchants(pool, records),
+        key_use=key_use,
         provider=provider,
         hasher=CredentialHasher(keyring),
         index=records.index,
@@ -52,7 +57,10 @@ async def world(
         now=clock,
         random_bytes=random.Random(20261124).randbytes,
     )
-    yield World(ctx, provider, clock, records, await connect())
+    connection = await connect()
+    await connection.execute("INSERT INTO merchant (id) VALUES ('default')")
+    yield World(ctx, provider, clock, records, connection)
+    await key_use.close()
     await committer.close()
     await keys.close()
     await pool.close()

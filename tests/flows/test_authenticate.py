@@ -11,7 +11,7 @@ from paygate.domain.access import MATRIX, Action, Actor, Caller, Role
 from paygate.domain.api_key import ApiKey
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.authenticate import CACHE_SECONDS, Authenticator, authorize
-from paygate.flows.create_api_key import create_api_key
+from paygate.flows.create_api_key import CreateApiKey, create_api_key
 from paygate.storage.change import Change
 from tests.flows.world import World
 from tests.making import START, make_audit, new_id
@@ -24,11 +24,16 @@ ALLOWED = {
     Action.INTENT_CANCEL: {Role.ADMIN, Role.OPERATOR},
     Action.INTENT_EXPIRE: set(),
     Action.CUSTOMER_READ: set(Role) - {Role.PUBLISHABLE},
-    Action.ALERT_READ: set(Role) - {Role.PUBLISHABLE},
+    Action.ALERT_LIST: set(Role) - {Role.PUBLISHABLE},
     Action.ALERT_ACKNOWLEDGE: {Role.ADMIN, Role.OPERATOR, Role.FINANCE},
     Action.ALERT_RAISE: set(),
     Action.IDEMPOTENCY_KEY_PURGE: set(),
     Action.API_KEY_CREATE: {Role.ADMIN},
+    Action.API_KEY_LIST: {Role.ADMIN},
+    Action.API_KEY_ROTATE: {Role.ADMIN},
+    Action.API_KEY_REVOKE: {Role.ADMIN},
+    Action.MERCHANT_CREATE: {Role.ADMIN},
+    Action.MERCHANT_LIST: {Role.ADMIN},
     Action.PROVIDER_EVENT_RECEIVE: set(),
     Action.PROVIDER_EVENT_APPLY: set(),
 }
@@ -52,7 +57,8 @@ async def is_refused(world: World, text: str) -> None:
 
 
 async def made(world: World, role: Role = Role.ADMIN) -> tuple[ApiKey, str]:
-    key, secret = await create_api_key(world.ctx, world.caller, role=role, name="a key")
+    request = CreateApiKey(role=role, name="a key")
+    key, secret = await create_api_key(world.ctx, world.caller, request)
     return key, secret.reveal()
 
 

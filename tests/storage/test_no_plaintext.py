@@ -80,6 +80,7 @@ CLEAR: Final = {
         *("merchant", "id", "version", "secret_hash", "expires_at", "revoked_at"),
         *("created_at", "updated_at"),
     },
+    "api_key_use": {"key", "last_used_at"},
     "event": {"merchant", "id", "object_id", "created_at"},
     "audit_entry": {"merchant", "id", "at"},
     "installation": {"one", "id", "livemode", "created_at"},

@@ -11,7 +11,7 @@ from paygate.flows.read_customer import read_customer
 
 async def _read(desk: Desk, exchange: Exchange, _: Any) -> CustomerObject:
     customer = await read_customer(desk.ctx, exchange.known_caller, exchange.path["id"])
-    return customer_object(customer, livemode=desk.ctx.provider.livemode)
+    return customer_object(customer)
 
 
 ENDPOINTS = (

@@ -74,6 +74,7 @@ class Edge:
         exchange.method, exchange.target = scope["method"], scope["path"]
         if len(headers) != len(scope["headers"]):
             exchange.repeated = _repeated(scope)
+        exchange.query = scope["query_string"].decode("latin-1")
         scope[KEY] = exchange
 
         async def send_dressed(message: Message) -> None:

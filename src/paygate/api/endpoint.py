@@ -18,6 +18,7 @@ from paygate.api.exchange import BODY_LIMIT, Exchange
 from paygate.api.idempotency import REPLAYED, idempotency_key, scope, spell
 from paygate.api.limits import Limits
 from paygate.api.objects import encode
+from paygate.api.query import parse_query
 from paygate.domain.access import Action, Caller
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.authenticate import Authenticator, authorize
@@ -67,6 +68,8 @@ class Endpoint:
     action: Action | None = None
     body: type[msgspec.Struct] | None = None
     """A body without required fields may be left out: it is then an empty object."""
+    query: type[msgspec.Struct] | None = None
+    """What the handler is given where there is no body."""
     raw: bool = False
     """Takes the bytes as they came and proves its caller itself (a signature, not a key)."""
     status: int = 200
@@ -135,6 +138,8 @@ async def answer(
         else:
             _check_content_type(exchange)
         body = _decode(endpoint.body, content)
+    elif endpoint.query is not None:
+        body = parse_query(endpoint.query, exchange.query)
 
     def render(value: Any) -> bytes:
         return encode(endpoint.show(exchange, value))

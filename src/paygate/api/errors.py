@@ -12,7 +12,12 @@ from litestar.exceptions import (
 )
 
 from paygate.api.buckets import RateLimited
-from paygate.api.objects import payment_intent_object, public_payment_intent_object
+from paygate.api.objects import (
+    api_key_object,
+    payment_intent_object,
+    public_payment_intent_object,
+)
+from paygate.domain.api_key import ApiKey
 from paygate.domain.errors import CATALOGUE, ErrorCode, ErrorType, Refusal
 from paygate.domain.payment_intent import PaymentIntent
 from paygate.storage.change import OutcomeUnknown, Overloaded, Unavailable
@@ -57,6 +62,7 @@ class ErrorBody(msgspec.Struct, frozen=True, omit_defaults=True):
     request_id: str
     retriable: bool
     payment_intent: Any = msgspec.UNSET
+    api_key: Any = msgspec.UNSET
 
 
 class ErrorAnswer(msgspec.Struct, frozen=True):
@@ -103,6 +109,7 @@ def encode_error(refusal: Refusal, request_id: str, *, client_side: bool = False
         request_id=request_id,
         retriable=entry.retriable,
         payment_intent=show(subject) if isinstance(subject, PaymentIntent) else msgspec.UNSET,
+        api_key=api_key_object(subject, None) if isinstance(subject, ApiKey) else msgspec.UNSET,
     )
     return msgspec.json.encode(ErrorAnswer(body))
 

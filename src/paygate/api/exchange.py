@@ -21,6 +21,7 @@ class Exchange:
         "headers",
         "method",
         "path",
+        "query",
         "refusal",
         "repeated",
         "request_id",
@@ -43,6 +44,8 @@ class Exchange:
         self.timing = timing
         self.path: Mapping[str, str] = {}
         """The path's parameters."""
+        self.query = ""
+        """The query string, as it came."""
         self.action: Action | None = None
         self.caller: Caller | None = None
         self.refusal: Refusal | None = None

@@ -9,6 +9,8 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from paygate.domain.access import Role
+from paygate.domain.api_key import ApiKey
 from paygate.domain.customer import Customer
 from paygate.domain.outcome import Card, PaymentError, RedirectToUrl
 from paygate.domain.payment_intent import CaptureMethod, PaymentIntent, PaymentMethodType, Status
@@ -153,11 +155,11 @@ def public_payment_intent_object(intent: PaymentIntent) -> PublicPaymentIntentOb
     )
 
 
-def customer_object(customer: Customer, *, livemode: bool) -> CustomerObject:
+def customer_object(customer: Customer) -> CustomerObject:
     """The customer as clients see it."""
     return CustomerObject(
         id=customer.id,
-        livemode=livemode,
+        livemode=customer.livemode,
         email=customer.email,
         name=customer.name,
         erased_at=_time(customer.erased_at),
@@ -194,6 +196,38 @@ def _shown(kind: type[Shown], intent: PaymentIntent, **more: Any) -> Shown:
         created_at=time_text(intent.created_at),
         updated_at=time_text(intent.updated_at),
         **more,
+    )
+
+
+class ApiKeyObject(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key, without its text. `last_used_at` is accurate to a minute."""
+
+    object: Literal["api_key"] = "api_key"
+    id: str
+    livemode: bool
+    hint: str
+    name: str | None
+    role: Role
+    merchant: str
+    created_at: str
+    last_used_at: str | None
+    expires_at: str | None
+    revoked_at: str | None
+
+
+def api_key_object(key: ApiKey, last_used_at: datetime | None) -> ApiKeyObject:
+    """The key as clients see it."""
+    return ApiKeyObject(
+        id=key.id,
+        livemode=key.livemode,
+        hint=key.hint,
+        name=key.name,
+        role=key.role,
+        merchant=key.merchant,
+        created_at=time_text(key.created_at),
+        last_used_at=_time(last_used_at),
+        expires_at=_time(key.expires_at),
+        revoked_at=_time(key.revoked_at),
     )
 
 

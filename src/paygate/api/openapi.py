@@ -45,10 +45,17 @@ def document() -> dict[str, Any]:
     types += [e.body for e in ENDPOINTS if e.body is not None]
     types += [e.answer for e in ENDPOINTS]
     types += [e.public_answer for e in ENDPOINTS if e.public_answer is not None]
+    queries = [e.query for e in ENDPOINTS if e.query is not None]
+    types += queries
     _, components = msgspec.json.schema_components(types, ref_template=_REF)
     paths: dict[str, Any] = {}
     for endpoint in ENDPOINTS:
-        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
+        operation = _operation(endpoint)
+        if parameters := _parameters(endpoint, components):
+            operation["parameters"] = parameters
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = operation
+    for query in set(queries):
+        del components[query.__name__]  # its fields stand as parameters
     return {
         "openapi": "3.1.0",
         "info": {
@@ -77,17 +84,8 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
             "default": _content("Refused; nothing was done.", ErrorAnswer),
         },
     }
-    parameters = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in _PARAMETER.findall(endpoint.path)
-    ]
     if endpoint.takes_key:
-        parameters.append(_IDEMPOTENCY_KEY)
         operation["responses"]["200"] = _content("Answered before.", *_answers(endpoint))
-    if endpoint.public_answer is not None:
-        parameters += _CLIENT_SIDE
-    if parameters:
-        operation["parameters"] = parameters
     if endpoint.body is not None:
         required = requires(endpoint.body)
         operation["requestBody"] = {"required": required, **_content("", endpoint.body)}
@@ -96,6 +94,35 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         operation["security"] = [{"api_key": []}]
         operation["x-roles"] = sorted(MATRIX[endpoint.action])
     return operation
+
+
+def _parameters(endpoint: Endpoint, components: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in _PARAMETER.findall(endpoint.path)
+    ]
+    if endpoint.query is not None:
+        schema = components[endpoint.query.__name__]
+        for name, field in schema["properties"].items():
+            required = name in schema["required"]
+            found.append(
+                {"name": name, "in": "query", "required": required, "schema": _present(field)}
+            )
+    if endpoint.takes_key:
+        found.append(_IDEMPOTENCY_KEY)
+    if endpoint.public_answer is not None:
+        found += _CLIENT_SIDE
+    return found
+
+
+def _present(field: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an optional field when it is given: a query string has no null."""
+    options: list[dict[str, Any]] = [
+        option for option in field.get("anyOf", ()) if option != {"type": "null"}
+    ]
+    if len(options) != 1:
+        return field
+    return {k: v for k, v in field.items() if k not in ("anyOf", "default")} | options[0]
 
 
 def _answers(endpoint: Endpoint) -> list[type[msgspec.Struct]]:

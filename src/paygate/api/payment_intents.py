@@ -1,8 +1,10 @@
 """`/payment-intents`: the wire's side of the payment flows."""
 
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from paygate.api.card_testing import watch_declines
 from paygate.api.endpoint import Desk, Endpoint
@@ -15,16 +17,51 @@ from paygate.api.objects import (
     payment_intent_object,
     public_payment_intent_object,
 )
+from paygate.api.pages import ListObject, PageQuery, cut_of
 from paygate.domain.access import Action
-from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
 from paygate.flows.confirm_payment_intent import ConfirmPaymentIntent, confirm_payment_intent
 from paygate.flows.create_payment_intent import Created, CreatePaymentIntent, create_payment_intent
+from paygate.flows.list_payment_intents import list_payment_intents
 from paygate.flows.read_payment_intent import read_payment_intent
+from paygate.storage.reader import IntentFilters
+
+PATH = "/payment-intents"
+
+Moment = Annotated[datetime, Meta(tz=True)]
+
+
+class PaymentIntentList(ListObject[PaymentIntentObject], frozen=True, kw_only=True):
+    """A page of payment intents."""
+
+
+class PaymentIntentQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The query of `GET /payment-intents`. Times are ISO 8601 with an offset, and exclusive."""
+
+    status: Status | None = None
+    reference: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    customer: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
 
 
 async def _create(desk: Desk, exchange: Exchange, body: CreatePaymentIntent) -> Created:
     return await create_payment_intent(desk.ctx, exchange.known_caller, body)
+
+
+async def _list(desk: Desk, exchange: Exchange, query: PaymentIntentQuery) -> PaymentIntentList:
+    cut = cut_of(query, "payment_intent")
+    filters = IntentFilters(
+        status=query.status,
+        reference=query.reference,
+        customer=query.customer,
+        created_after=query.created_after,
+        created_before=query.created_before,
+    )
+    page = await list_payment_intents(desk.ctx, exchange.known_caller, cut, filters, exchange.query)
+    data = tuple(payment_intent_object(intent) for intent in page.items)
+    return PaymentIntentList(data=data, has_more=page.has_more, url=PATH)
 
 
 async def _read(desk: Desk, exchange: Exchange, _: Any) -> PaymentIntent:
@@ -52,7 +89,7 @@ def _show(exchange: Exchange, intent: PaymentIntent) -> msgspec.Struct:
 ENDPOINTS = (
     Endpoint(
         method="POST",
-        path="/payment-intents",
+        path=PATH,
         summary="Create a payment intent. Nothing is charged.",
         action=Action.INTENT_CREATE,
         body=CreatePaymentIntent,
@@ -61,6 +98,15 @@ ENDPOINTS = (
         handle=_create,
         show=_show_created,
         hot=True,
+    ),
+    Endpoint(
+        method="GET",
+        path=PATH,
+        summary="List payment intents, newest first.",
+        action=Action.INTENT_LIST,
+        query=PaymentIntentQuery,
+        answer=PaymentIntentList,
+        handle=_list,
     ),
     Endpoint(
         method="GET",

@@ -2,12 +2,14 @@
 
 from typing import Final
 
-from paygate.api import customers, health, payment_intents, webhooks
+from paygate.api import alerts, api_keys, customers, health, payment_intents, webhooks
 from paygate.api.endpoint import Endpoint
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *payment_intents.ENDPOINTS,
+    *alerts.ENDPOINTS,
     *customers.ENDPOINTS,
+    *api_keys.ENDPOINTS,
     *webhooks.ENDPOINTS,
     *health.ENDPOINTS,
 )

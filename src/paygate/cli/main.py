@@ -1,16 +1,15 @@
 """Every command, and how errors leave: one clear line on standard error, exit 1."""
 
-import os
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import uvloop
 
 from paygate import __version__
-from paygate.settings import Settings, SettingsError, load
+from paygate.cli import api_keys, jobs, merchants
+from paygate.cli.command import Data, run_async, settings_of
+from paygate.settings import SettingsError
 
 app = typer.Typer(
     help="A self-hosted payment gateway.",
@@ -19,10 +18,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Data = Annotated[
-    Path | None,
-    typer.Option("--data", help="The data directory (PAYGATE_DATA).", show_default=False),
-]
+app.add_typer(merchants.app, name="merchants")
+app.add_typer(api_keys.app, name="api-keys")
+app.add_typer(jobs.app, name="jobs")
+
 Lifeline = Annotated[bool, typer.Option("--lifeline", hidden=True)]
 
 
@@ -30,7 +29,9 @@ def run() -> None:
     """The entry point of the `paygate` program."""
     from paygate.crypto.keyring import KeyringError
     from paygate.crypto.kms import KmsError
+    from paygate.domain.errors import Refusal
     from paygate.sandbox.store.database import DatabaseInUseError
+    from paygate.storage.change import StorageError
     from paygate.storage.embedded import EmbeddedPostgresError
     from paygate.storage.migrate import MigrationError
 
@@ -41,6 +42,8 @@ def run() -> None:
         KmsError,
         KeyringError,
         DatabaseInUseError,
+        Refusal,
+        StorageError,
         OSError,
     )
     try:
@@ -48,16 +51,6 @@ def run() -> None:
     except expected as error:
         sys.stderr.write(f"paygate: {error}\n")
         sys.exit(1)
-
-
-def settings_of(data: Path | None) -> Settings:
-    """The settings of this command."""
-    return load(os.environ, data=data)
-
-
-def run_async(work: Coroutine[Any, Any, None]) -> None:
-    """Run a command's coroutine on the loop that every process of ours uses."""
-    uvloop.run(work)
 
 
 @app.callback(invoke_without_command=True)

@@ -26,7 +26,7 @@ from paygate.crypto.api_keys import parse_api_key
 from paygate.crypto.kms import FileKms
 from paygate.domain.access import Actor, Caller, Role
 from paygate.flows.context import Context
-from paygate.flows.create_api_key import create_api_key
+from paygate.flows.create_api_key import CreateApiKey, create_api_key
 from paygate.providers.stripe.events import ENABLED_EVENTS
 from paygate.settings import FILE, Settings, load
 from paygate.storage.embedded import EmbeddedPostgres
@@ -244,7 +244,8 @@ async def _ensure_key(ctx: Context, known: str, role: Role) -> str:
         if key is not None and key.valid_at(ctx.now()):
             return known
     caller = Caller(Actor("command", name="paygate up"), DEFAULT_MERCHANT, request_id="up")
-    _, secret = await create_api_key(ctx, caller, role=role, name=f"paygate up ({role})")
+    request = CreateApiKey(role=role, name=f"paygate up ({role})")
+    _, secret = await create_api_key(ctx, caller, request)
     return secret.reveal()
 
 

@@ -30,7 +30,12 @@ class Action(StrEnum):
     INTENT_EXPIRE = "payment_intent.expire"
     CUSTOMER_READ = "customer.read"
     API_KEY_CREATE = "api_key.create"
-    ALERT_READ = "alert.read"
+    API_KEY_LIST = "api_key.list"
+    API_KEY_ROTATE = "api_key.rotate"
+    API_KEY_REVOKE = "api_key.revoke"
+    MERCHANT_CREATE = "merchant.create"
+    MERCHANT_LIST = "merchant.list"
+    ALERT_LIST = "alert.list"
     ALERT_ACKNOWLEDGE = "alert.acknowledge"
     ALERT_RAISE = "alert.raise"
     IDEMPOTENCY_KEY_PURGE = "idempotency_key.purge"
@@ -40,6 +45,7 @@ class Action(StrEnum):
 
 _READERS: Final = frozenset({Role.ADMIN, Role.OPERATOR, Role.SUPPORT, Role.FINANCE, Role.AUDITOR})
 _SELLERS: Final = frozenset({Role.ADMIN, Role.OPERATOR})
+_ADMINS: Final = frozenset({Role.ADMIN})
 _CLIENT: Final = frozenset({Role.PUBLISHABLE})
 """A browser's key: with the intent's client secret it sees and confirms that one, and no more."""
 
@@ -51,8 +57,13 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.INTENT_CONFIRM: _SELLERS | _CLIENT,
         Action.INTENT_CANCEL: _SELLERS,
         Action.CUSTOMER_READ: _READERS,
-        Action.API_KEY_CREATE: frozenset({Role.ADMIN}),
-        Action.ALERT_READ: _READERS,
+        Action.API_KEY_CREATE: _ADMINS,
+        Action.API_KEY_LIST: _ADMINS,
+        Action.API_KEY_ROTATE: _ADMINS,
+        Action.API_KEY_REVOKE: _ADMINS,
+        Action.MERCHANT_CREATE: _ADMINS,
+        Action.MERCHANT_LIST: _ADMINS,
+        Action.ALERT_LIST: _READERS,
         Action.ALERT_ACKNOWLEDGE: _SELLERS | {Role.FINANCE},
         # By signature, or by the gateway itself; no API key opens these.
         Action.INTENT_EXPIRE: frozenset(),

@@ -55,6 +55,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     id: str
     merchant: str
+    livemode: bool
     concern: Concern
     status: AlertStatus
     created_at: datetime
@@ -70,11 +71,14 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return None if self.status is AlertStatus.CLOSED else self.concern.name
 
 
-def raised(concern: Concern, *, alert_id: str, merchant: str, at: datetime) -> Alert:
+def raised(
+    concern: Concern, *, alert_id: str, merchant: str, livemode: bool, at: datetime
+) -> Alert:
     """A new alert."""
     return Alert(
         id=alert_id,
         merchant=merchant,
+        livemode=livemode,
         concern=concern,
         status=AlertStatus.OPEN,
         created_at=at,

@@ -13,7 +13,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     id: str
     merchant: str
-    name: str
+    name: str | None
     role: Role
     side: Literal["sk", "pk"]
     livemode: bool

@@ -10,6 +10,7 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     id: str
     merchant: str
+    livemode: bool
     created_at: datetime
     updated_at: datetime
     version: int = 1

@@ -50,6 +50,7 @@ class Authenticator:
         genuine = self._ctx.hasher.api_key_matches(parsed, key.secret_hash if key else None)
         if key is None or not genuine or scheme.lower() != "bearer" or not self._opens(key, parsed):
             raise _invalid()
+        self._ctx.key_use.note(key.id, self._ctx.now())
         actor = Actor("api_key", id=key.id, role=key.role, name=on_behalf_of)
         return Caller(actor, key.merchant, request_id, address)
 

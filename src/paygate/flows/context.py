@@ -14,8 +14,10 @@ from paygate.domain.access import Action, Caller
 from paygate.domain.audit import AuditEntry, Result, Subject, entry
 from paygate.domain.ids import PREFIXES, RANDOM_BYTES, make_id
 from paygate.providers.contract import Provider
+from paygate.storage.api_key_use import ApiKeyUse
 from paygate.storage.change import Change, Verdict
 from paygate.storage.idempotency import IdempotencyKeys
+from paygate.storage.merchants import Merchants
 from paygate.storage.reader import Reader
 
 TRIES: Final = 8
@@ -48,6 +50,8 @@ class Context:
     door: CommitDoor
     read: Reader
     keys: IdempotencyKeys
+    merchants: Merchants
+    key_use: ApiKeyUse
     provider: Provider
     hasher: CredentialHasher
     index: BlindIndex

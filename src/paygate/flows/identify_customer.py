@@ -49,6 +49,7 @@ async def identify_customer(
         new = Customer(
             id=ctx.new_id("customer", now),
             merchant=caller.merchant,
+            livemode=ctx.provider.livemode,
             email=details.email,
             name=details.name,
             created_at=now,

@@ -16,7 +16,11 @@ async def raise_alert(ctx: Context, caller: Caller, concern: Concern) -> Alert:
         now = ctx.now()
         if standing is None:
             raised = alert.raised(
-                concern, alert_id=ctx.new_id("alert", now), merchant=caller.merchant, at=now
+                concern,
+                alert_id=ctx.new_id("alert", now),
+                merchant=caller.merchant,
+                livemode=ctx.provider.livemode,
+                at=now,
             )
         else:
             raised = alert.found_again(standing, concern, now)

@@ -1,11 +1,15 @@
 """Connections: how one is made, and the pool that reads use."""
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, TypeAlias
 
 import asyncpg
 
-from paygate.storage.committer import Connect, Connection
+from paygate.storage.change import Unavailable
+from paygate.storage.committer import DRIVER_FAULTS, Connect, Connection
+from paygate.telemetry import timing
 
 READ_CONNECTIONS: Final = 4
 """A read holds one for less than a millisecond; more of them only crowd the server."""
@@ -34,6 +38,16 @@ async def open_pool(dsn: str, *, name: str, plan_each: bool = False) -> Pool:
         reset=_leave_as_it_is,
         server_settings={"application_name": name, "jit": "off", **plans},
     )
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Around a read: it is timed, and a database that does not answer is `Unavailable`."""
+    try:
+        with timing.spent(timing.Part.DATABASE):
+            yield
+    except (OSError, *DRIVER_FAULTS) as error:
+        raise Unavailable(f"the database does not answer: {type(error).__name__}") from error
 
 
 async def _connect(dsn: str, name: str) -> Connection:

@@ -1,7 +1,7 @@
 """What flows read: a typed function for every named block of `queries/`."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
 from typing import Final, TypeVar
@@ -9,20 +9,20 @@ from typing import Final, TypeVar
 import asyncpg
 import msgspec
 
-from paygate.domain.alert import Alert
+from paygate.domain.alert import Alert, AlertStatus
 from paygate.domain.api_key import ApiKey
 from paygate.domain.attempt import Attempt
 from paygate.domain.customer import Customer
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ids import PREFIXES, RANDOM_BYTES, make_id
-from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import ProviderEvent
-from paygate.storage.change import Unavailable
-from paygate.storage.committer import DRIVER_FAULTS
-from paygate.storage.database import Pool
+from paygate.storage.database import Pool, answering
+from paygate.storage.pages import Cut, Page, beyond_all
 from paygate.storage.records import Records
 from paygate.storage.tables import PAYMENT_INTENT
-from paygate.telemetry import timing
+
+_BEYOND_INTENTS: Final = beyond_all("payment_intent")
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -42,6 +42,16 @@ def load_queries() -> dict[str, str]:
 
 
 QUERIES: Final = load_queries()
+
+
+class IntentFilters(msgspec.Struct, frozen=True, kw_only=True):
+    """Which payment intents a list shows; None lets all pass. Times are exclusive."""
+
+    status: Status | None = None
+    reference: str | None = None
+    customer: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
 
 
 class Reader:
@@ -96,9 +106,31 @@ class Reader:
         *values, lease_left = row
         return self._records.open(IdempotencyKey, values), lease_left or 0.0
 
+    async def payment_intents(
+        self, merchant: str, cut: Cut, filters: IntentFilters
+    ) -> Page[PaymentIntent]:
+        """A page of the merchant's intents that pass the filters."""
+        after, before = filters.created_after, filters.created_before
+        reference = filters.reference
+        return await self._page(
+            PaymentIntent,
+            "payment_intents_older",
+            "payment_intents_newer",
+            cut,
+            merchant,
+            # An id begins with its record's time, so the times bound the scan.
+            _first_id("payment_intent", after) if after else "",
+            _first_id("payment_intent", before, later=1) if before else _BEYOND_INTENTS,
+            filters.status,
+            None if reference is None else self._records.reference_indexes(merchant, reference),
+            filters.customer,
+            after,
+            before,
+        )
+
     async def payment_intents_overdue(self, before: datetime, limit: int) -> list[PaymentIntent]:
         """Intents of any merchant that are `created` since before a time, the oldest first."""
-        bound = make_id(PREFIXES["payment_intent"], _milliseconds(before) + 1, bytes(RANDOM_BYTES))
+        bound = _first_id("payment_intent", before, later=1)
         rows = await self._search("payment_intents_overdue", bound, before, limit)
         return [self._open(PaymentIntent, row) for row in rows]
 
@@ -113,6 +145,10 @@ class Reader:
         """The alert, or None."""
         return await self._one(Alert, "alert", merchant, alert_id)
 
+    async def alerts(self, merchant: str, cut: Cut, status: AlertStatus | None) -> Page[Alert]:
+        """A page of the merchant's alerts, all or those of one status."""
+        return await self._page(Alert, "alerts_older", "alerts_newer", cut, merchant, status)
+
     async def alert_standing(self, merchant: str, name: str) -> Alert | None:
         """The alert that stands under this name, or None."""
         return await self._one(Alert, "alert_standing", merchant, name)
@@ -120,6 +156,15 @@ class Reader:
     async def customer(self, merchant: str, customer_id: str) -> Customer | None:
         """The customer, or None."""
         return await self._one(Customer, "customer", merchant, customer_id)
+
+    async def api_keys(self, merchant: str, cut: Cut) -> Page[ApiKey]:
+        """A page of the merchant's keys."""
+        return await self._page(ApiKey, "api_keys_older", "api_keys_newer", cut, merchant)
+
+    async def api_key_uses(self, key_ids: Sequence[str]) -> Mapping[str, datetime]:
+        """When these keys were last used; those that never were are left out."""
+        rows = await self._fetch_all("api_key_uses", key_ids)
+        return {row["key"]: row["last_used_at"] for row in rows}
 
     async def ready(self) -> None:
         """Raises when the database does not answer."""
@@ -129,23 +174,34 @@ class Reader:
         row = await self._fetch(query, *arguments)
         return None if row is None else self._open(record, row)
 
+    async def _page(
+        self, record: type[R], older: str, newer: str, cut: Cut, merchant: str, *filters: object
+    ) -> Page[R]:
+        """Both blocks take merchant, bound and limit, and the filters after them."""
+        query = newer if cut.newer else older
+        # One more than is wanted tells whether there are more.
+        rows = await self._search(query, merchant, cut.bound, cut.limit + 1, *filters)
+        items = [self._open(record, row) for row in rows[: cut.limit]]
+        if cut.newer:
+            items.reverse()
+        return Page(tuple(items), len(rows) > cut.limit)
+
     async def _fetch(self, query: str, *arguments: object) -> asyncpg.Record | None:
-        try:
-            with timing.spent(timing.Part.DATABASE):
-                return await self._pool.fetchrow(QUERIES[query], *arguments)
-        except (OSError, *DRIVER_FAULTS) as error:
-            raise Unavailable(f"the database does not answer: {type(error).__name__}") from error
+        with answering():
+            return await self._pool.fetchrow(QUERIES[query], *arguments)
+
+    async def _fetch_all(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        with answering():
+            return await self._pool.fetch(QUERIES[query], *arguments)
 
     async def _search(self, query: str, *arguments: object) -> list[asyncpg.Record]:
-        try:
-            with timing.spent(timing.Part.DATABASE):
-                return await self._searches.fetch(QUERIES[query], *arguments)
-        except (OSError, *DRIVER_FAULTS) as error:
-            raise Unavailable(f"the database does not answer: {type(error).__name__}") from error
+        with answering():
+            return await self._searches.fetch(QUERIES[query], *arguments)
 
     def _open(self, record: type[R], row: asyncpg.Record) -> R:
         return self._records.open(record, tuple(row))
 
 
-def _milliseconds(at: datetime) -> int:
-    return int(at.timestamp() * 1000)
+def _first_id(kind: str, at: datetime, *, later: int = 0) -> str:
+    """Not above any id of this kind made at `at`, or so many milliseconds later."""
+    return make_id(PREFIXES[kind], int(at.timestamp() * 1000) + later, bytes(RANDOM_BYTES))

@@ -142,6 +142,10 @@ class Records:
         self._sealer = sealer
         self.index = index
 
+    def reference_indexes(self, merchant: str, reference: str) -> list[bytes]:
+        """Under which values a merchant's reference may stand, while the index key is rotated."""
+        return list(self.index.candidates(merchant, "reference", reference))
+
     def rows(self, change: Change) -> list[tuple[Section, tuple[Any, ...]]]:
         """The rows of a change, sealed."""
         kinds = _KINDS

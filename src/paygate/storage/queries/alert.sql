@@ -5,3 +5,13 @@ FROM alert WHERE merchant = $1 AND id = $2
 -- name: alert_standing
 SELECT merchant, id, version, status, stands_as, created_at, updated_at, sealed
 FROM alert WHERE merchant = $1 AND stands_as = $2
+
+-- name: alerts_older
+SELECT merchant, id, version, status, stands_as, created_at, updated_at, sealed
+FROM alert WHERE merchant = $1 AND id < $2 AND ($4::text IS NULL OR status = $4)
+ORDER BY id DESC LIMIT $3
+
+-- name: alerts_newer
+SELECT merchant, id, version, status, stands_as, created_at, updated_at, sealed
+FROM alert WHERE merchant = $1 AND id > $2 AND ($4::text IS NULL OR status = $4)
+ORDER BY id LIMIT $3

@@ -2,6 +2,28 @@
 SELECT merchant, id, version, status, created_at, updated_at, reference_index, customer, sealed
 FROM payment_intent WHERE merchant = $1 AND id = $2
 
+-- name: payment_intents_older
+SELECT merchant, id, version, status, created_at, updated_at, reference_index, customer, sealed
+FROM payment_intent
+WHERE merchant = $1 AND id < $2 AND id >= $4 AND id < $5
+  AND ($6::text IS NULL OR status = $6)
+  AND ($7::bytea[] IS NULL OR reference_index = ANY ($7))
+  AND ($8::text IS NULL OR customer = $8)
+  AND ($9::timestamptz IS NULL OR created_at > $9)
+  AND ($10::timestamptz IS NULL OR created_at < $10)
+ORDER BY id DESC LIMIT $3
+
+-- name: payment_intents_newer
+SELECT merchant, id, version, status, created_at, updated_at, reference_index, customer, sealed
+FROM payment_intent
+WHERE merchant = $1 AND id > $2 AND id >= $4 AND id < $5
+  AND ($6::text IS NULL OR status = $6)
+  AND ($7::bytea[] IS NULL OR reference_index = ANY ($7))
+  AND ($8::text IS NULL OR customer = $8)
+  AND ($9::timestamptz IS NULL OR created_at > $9)
+  AND ($10::timestamptz IS NULL OR created_at < $10)
+ORDER BY id LIMIT $3
+
 -- name: payment_intents_overdue
 SELECT i.merchant, i.id, i.version, i.status, i.created_at, i.updated_at, i.reference_index,
        i.customer, i.sealed

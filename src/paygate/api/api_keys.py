@@ -1,0 +1,115 @@
+"""`/api-keys`: create, list, rotate, revoke. A key's text is in the answer that made it, once."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from paygate.api.endpoint import Desk, Endpoint
+from paygate.api.exchange import Exchange
+from paygate.api.objects import ApiKeyObject, api_key_object
+from paygate.api.pages import ListObject, PageQuery, cut_of
+from paygate.domain.access import Action
+from paygate.domain.api_key import ApiKey
+from paygate.flows.create_api_key import CreateApiKey, NewApiKey, create_api_key
+from paygate.flows.read_api_keys import Uses, list_api_keys
+from paygate.flows.revoke_api_key import Revoked, revoke_api_key
+from paygate.flows.rotate_api_key import RotateApiKey, rotate_api_key
+
+PATH = "/api-keys"
+
+
+class NewApiKeyObject(ApiKeyObject, frozen=True, kw_only=True):
+    """An API key just made. `key` is shown here and never again."""
+
+    key: str
+
+
+class ApiKeyList(ListObject[ApiKeyObject], frozen=True, kw_only=True):
+    """A page of API keys."""
+
+
+class RevokeApiKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `POST /api-keys/{id}/revoke`: nothing, or an empty object."""
+
+
+def new_api_key_object(made: NewApiKey) -> NewApiKeyObject:
+    """A key just made, with its text."""
+    shown = api_key_object(made.key, None)
+    return NewApiKeyObject(**msgspec.structs.asdict(shown), key=made.text.reveal())
+
+
+def api_key_list(keys: Iterable[ApiKey], uses: Uses, *, has_more: bool) -> ApiKeyList:
+    """A page of keys as clients see it."""
+    data = tuple(api_key_object(key, uses.get(key.id)) for key in keys)
+    return ApiKeyList(data=data, has_more=has_more, url=PATH)
+
+
+async def _create(desk: Desk, exchange: Exchange, body: CreateApiKey) -> NewApiKey:
+    return await create_api_key(desk.ctx, exchange.known_caller, body)
+
+
+async def _list(desk: Desk, exchange: Exchange, query: PageQuery) -> ApiKeyList:
+    cut = cut_of(query, "api_key")
+    page, uses = await list_api_keys(desk.ctx, exchange.known_caller, cut, exchange.query)
+    return api_key_list(page.items, uses, has_more=page.has_more)
+
+
+async def _rotate(desk: Desk, exchange: Exchange, body: RotateApiKey) -> NewApiKey:
+    return await rotate_api_key(desk.ctx, exchange.known_caller, exchange.path["id"], body)
+
+
+async def _revoke(desk: Desk, exchange: Exchange, _: RevokeApiKey) -> Revoked:
+    return await revoke_api_key(desk.ctx, exchange.known_caller, exchange.path["id"])
+
+
+def _show_new(_: Exchange, made: NewApiKey) -> NewApiKeyObject:
+    return new_api_key_object(made)
+
+
+def _show_revoked(_: Exchange, revoked: Revoked) -> ApiKeyObject:
+    return api_key_object(*revoked)
+
+
+ENDPOINTS = (
+    Endpoint(
+        method="POST",
+        path=PATH,
+        summary="Create an API key. The answer alone has its text.",
+        action=Action.API_KEY_CREATE,
+        body=CreateApiKey,
+        answer=NewApiKeyObject,
+        status=201,
+        handle=_create,
+        show=_show_new,
+    ),
+    Endpoint(
+        method="GET",
+        path=PATH,
+        summary="List the merchant's API keys, revoked and expired ones too.",
+        action=Action.API_KEY_LIST,
+        query=PageQuery,
+        answer=ApiKeyList,
+        handle=_list,
+    ),
+    Endpoint(
+        method="POST",
+        path=f"{PATH}/{{id}}/rotate",
+        summary="Make a key like this one, which itself ends after `overlap` (0s to 7d).",
+        action=Action.API_KEY_ROTATE,
+        body=RotateApiKey,
+        answer=NewApiKeyObject,
+        status=201,
+        handle=_rotate,
+        show=_show_new,
+    ),
+    Endpoint(
+        method="POST",
+        path=f"{PATH}/{{id}}/revoke",
+        summary="Revoke an API key, within a second and for good.",
+        action=Action.API_KEY_REVOKE,
+        body=RevokeApiKey,
+        answer=ApiKeyObject,
+        handle=_revoke,
+        show=_show_revoked,
+    ),
+)

@@ -1,0 +1,97 @@
+"""What commands share: their options, how one works on a gateway, how it shows what it found."""
+
+import os
+import pwd
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+
+import typer
+import uvloop
+
+from paygate.settings import Settings, load
+
+if TYPE_CHECKING:  # imported late, where they are used: they are most of a command's start
+    from paygate.domain.access import Action, Caller
+    from paygate.flows.context import Context
+
+T = TypeVar("T")
+
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", help="The data directory (PAYGATE_DATA).", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the object as JSON.")]
+
+WIDTH: Final = 200
+"""Of a table that goes to a file or a pipe, where no terminal says how wide it is."""
+
+
+def settings_of(data: Path | None) -> Settings:
+    """The settings of this command."""
+    return load(os.environ, data=data)
+
+
+def run_async(work: Coroutine[Any, Any, None]) -> None:
+    """Run a command's coroutine on the loop that every process of ours uses."""
+    uvloop.run(work)
+
+
+async def perform(
+    data: Path | None, action: "Action", work: "Callable[[Context, Caller], Awaitable[T]]"
+) -> T:
+    """Do `work` on the gateway of a data directory, as the user who runs this command.
+
+    A refusal leaves its audit entry, as it does at the API's edge, and is raised again.
+    """
+    from paygate.domain.access import Actor, Caller
+    from paygate.domain.audit import Result
+    from paygate.domain.errors import Refusal
+    from paygate.domain.ids import RANDOM_BYTES, make_id
+    from paygate.storage.change import Change
+    from paygate.storage.installation import DEFAULT_MERCHANT
+    from paygate.wiring import open_context
+
+    async with open_context(settings_of(data), name="command") as ctx:
+        milliseconds = int(ctx.now().timestamp() * 1000)
+        request_id = make_id("req_", milliseconds, ctx.random_bytes(RANDOM_BYTES))
+        caller = Caller(Actor("command", name=_user()), DEFAULT_MERCHANT, request_id)
+        try:
+            return await work(ctx, caller)
+        except Refusal as refusal:
+            details = {"code": str(refusal.code)}
+            entry = ctx.audit(caller, action, result=Result.REFUSED, details=details)
+            await ctx.door.commit(Change(entry))
+            raise
+
+
+def print_json(value: Any) -> None:
+    """An object as the API would send it, on one line."""
+    from paygate.api.objects import encode
+
+    typer.echo(encode(value).decode())
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[str | None]]) -> None:
+    """Rows for a person; what is unknown is a dash."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    table = Table(box=None, pad_edge=False)
+    for name in head:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        # As text: a name with brackets in it is no markup.
+        table.add_row(*(Text(cell or "-") for cell in row))
+    console.print(table)
+
+
+def _user() -> str:
+    """Who runs this, by the system's word and not by the environment's."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"

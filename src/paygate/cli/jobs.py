@@ -1,0 +1,69 @@
+"""`paygate jobs`: the scheduled jobs, run by hand."""
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from paygate.cli.command import AsJson, Data, print_json, print_table, run_async, settings_of
+
+if TYPE_CHECKING:
+    from paygate.settings import Settings
+
+app = typer.Typer(help="Scheduled jobs: what runs by the clock.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List the scheduled jobs."""
+    from paygate.jobs.schedule import SCHEDULE
+
+    if as_json:
+        print_json([job._asdict() for job in SCHEDULE])
+    else:
+        print_table(("job", "cron (UTC)", "does"), [(j.name, j.cron, j.summary) for j in SCHEDULE])
+
+
+@app.command()
+def run(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As `paygate jobs list` names it.")],
+    now: Annotated[
+        str | None,
+        typer.Option(metavar="ISO8601", help="As if it were then; development only."),
+    ] = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run one scheduled job once."""
+    from paygate.wiring import now as real_time
+    from paygate.wiring import open_context
+    from paygate.worker.scheduled import RUNS, run_scheduled
+
+    if name not in RUNS:
+        raise typer.BadParameter(f"one of {', '.join(RUNS)}", param_hint="NAME")
+    settings = settings_of(data)
+    clock = real_time if now is None else partial(_moment, settings, now)
+    clock()  # what is wrong with it is said before anything is opened
+
+    async def go() -> None:
+        async with open_context(settings, name="job", clock=clock) as ctx:
+            report = await run_scheduled(ctx, name)
+        if as_json:
+            print_json({"job": name, "report": report})
+        else:
+            typer.echo(f"{name}: " + ", ".join(f"{what} {count}" for what, count in report.items()))
+
+    run_async(go())
+
+
+def _moment(settings: "Settings", text: str) -> datetime:
+    if settings.environment != "development":
+        raise typer.BadParameter("another time is for development only", param_hint="--now")
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            "a time such as 2026-11-24T12:00:00Z", param_hint="--now"
+        ) from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

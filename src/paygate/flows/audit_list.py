@@ -1,0 +1,15 @@
+"""Audit the reading of a list: one entry, which says what was asked and what was shown."""
+
+from collections.abc import Iterable
+
+from paygate.domain.access import Action, Caller
+from paygate.flows.context import Context
+from paygate.storage.change import Change
+
+
+async def audit_list(
+    ctx: Context, caller: Caller, action: Action, query: str, ids: Iterable[str]
+) -> None:
+    """Durable before the list is shown. `query` is the query string as it came, once it parsed."""
+    details = {"query": query, "ids": ",".join(ids)}
+    await ctx.door.commit(Change(ctx.audit(caller, action, details=details)))
