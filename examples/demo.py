@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,8 +51,10 @@ class Merchant:
         self._ready = ready
         self._tls = ssl.create_default_context(cafile=ready["ca_file"])
 
-    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """One call of the gateway's API."""
+    def call(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, key: str | None = None
+    ) -> dict[str, Any]:
+        """One call of the gateway's API; one that changes something has an idempotency key."""
         request = urllib.request.Request(
             self._ready["api_url"] + path,
             method=method,
@@ -60,6 +63,7 @@ class Merchant:
                 "Authorization": f"Bearer {self._ready['secret_key']}",
                 "Content-Type": "application/json",
                 "Paygate-Actor": "make demo",
+                "Idempotency-Key": key or str(uuid.uuid4()),
             },
         )
         try:
@@ -91,7 +95,9 @@ class Merchant:
         check(intent.get("status") == "created", f"created {intent.get('id')}: {amount} {currency}")
         return intent
 
-    def confirm(self, intent: dict[str, Any], token: str) -> dict[str, Any]:
+    def confirm(
+        self, intent: dict[str, Any], token: str, *, key: str | None = None
+    ) -> dict[str, Any]:
         return self.call(
             "POST",
             f"/payment-intents/{intent['id']}/confirm",
@@ -99,6 +105,7 @@ class Merchant:
                 "payment_method": {"type": "card", "token": token},
                 "return_url": "https://shop.example/thanks",
             },
+            key=key,
         )
 
     def read(self, intent: dict[str, Any]) -> dict[str, Any]:
@@ -158,12 +165,29 @@ def lost_answer(merchant: Merchant) -> None:
     check("drop_reply" in json.dumps(faults), "the fault really happened")
 
 
+def impatient_customer(merchant: Merchant) -> None:
+    print("\n  3  An impatient customer clicks Pay twenty times")
+    intent = merchant.create(2500, "eur")
+    with ThreadPoolExecutor(20) as clicks:
+        answers = list(
+            clicks.map(lambda _: merchant.confirm(intent, "pm_card_visa", key="pay"), range(20))
+        )
+    check(all(answer == answers[0] for answer in answers), "all twenty were given one answer")
+    check(answers[0].get("status") == "succeeded", "and it is: succeeded")
+    check(len(merchant.charges(intent)) == 1, "charged once")
+    other = merchant.confirm(intent, "pm_card_mastercard", key="pay")
+    check(
+        other["error"]["code"] == "idempotency_key_reused",
+        "the same key with another card is refused",
+    )
+
+
 def _succeeded(merchant: Merchant, intent: dict[str, Any]) -> dict[str, Any] | None:
     found = merchant.read(intent)
     return found if found["status"] == "succeeded" else None
 
 
-STEPS = (card_payment, lost_answer)
+STEPS = (card_payment, lost_answer, impatient_customer)
 
 
 def main() -> int:

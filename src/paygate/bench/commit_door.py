@@ -20,6 +20,7 @@ from paygate.crypto.seal import Sealer
 from paygate.domain.access import Action, Actor
 from paygate.domain.audit import AuditEntry
 from paygate.domain.events import of_intent
+from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.ids import make_id
 from paygate.domain.money import Currency
 from paygate.domain.payment_intent import CaptureMethod, PaymentIntent, PaymentMethodType, Status
@@ -33,6 +34,8 @@ from paygate.storage.records import Records
 
 CHANGES: Final = 20_000
 CALLERS: Final = 32
+ANSWER_BYTES: Final = 1000
+"""About what a create answers."""
 
 
 def changes() -> Iterator[Change]:
@@ -64,8 +67,8 @@ def changes() -> Iterator[Change]:
         yield Change(audit, creates=(intent,))
 
 
-def create_with_event() -> Change:
-    """What the API's create commits: intent, event, audit entry."""
+def create_under_a_key() -> Change:
+    """What the API's create commits: intent, event, audit entry, idempotency key."""
     change = next(changes())
     (intent,) = change.creates
     assert isinstance(intent, PaymentIntent)
@@ -75,7 +78,18 @@ def create_with_event() -> Change:
         at=intent.created_at,
         request_id="req_" + "0" * 26,
     )
-    return msgspec.structs.replace(change, creates=(intent, event))
+    key = IdempotencyKey(
+        id=secrets.token_hex(16),
+        merchant=intent.merchant,
+        state=KeyState.FINISHED,
+        fingerprint=secrets.token_bytes(16),
+        claim="req_" + "0" * 26,
+        holder="req_" + "0" * 26,
+        created_at=intent.created_at,
+        updated_at=intent.created_at,
+        body=bytes(ANSWER_BYTES),
+    )
+    return msgspec.structs.replace(change, creates=(intent, event, key))
 
 
 async def measure(folder: Path, repeats: int) -> list[Figure]:

@@ -48,6 +48,8 @@ def run(dsn: str, rows: Rows, folder: Path) -> float:
 
 
 def _value(name: str, kind: str, cell: Any) -> str:
+    if cell is None:
+        return "NULL"
     if name == "id":
         return f"'{cell[:3]}' || replace(gen_random_uuid()::text, '-', '')"
     if kind == "bytea":

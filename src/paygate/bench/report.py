@@ -17,7 +17,7 @@ class Figure(msgspec.Struct, frozen=True):
     median: float
     maximum: float
     limit: float | None = None
-    """The median of what sets the bound, in the same unit, measured in turn with this row."""
+    """The median of what stands beside it, measured in turn: `pgbench`, or another row."""
     ratio: float | None = None
     """Median of figure / limit, repeat by repeat."""
     goal: str | None = None
@@ -47,7 +47,7 @@ def figure(
 
 def show(figures: Sequence[Figure]) -> None:
     """The table, for people."""
-    table = Table("what", "unit", "min", "median", "max", "pgbench", "ratio", "goal")
+    table = Table("what", "unit", "min", "median", "max", "beside", "ratio", "goal")
     for row in figures:
         table.add_row(
             row.name,
