@@ -76,7 +76,7 @@ async def open_context(
     dsn = settings.require("database_url")
     pool = await open_pool(dsn, name=f"paygate {name}")
     searches = await open_pool(dsn, name=f"paygate {name} searches", plan_each=True)
-    keys = IdempotencyKeys(connect(settings, name=f"{name} keys"), pool)
+    keys = IdempotencyKeys(connect(settings, name=f"{name} keys"), pool, records)
     await committer.open()
     key_use = ApiKeyUse(pool)
     try:

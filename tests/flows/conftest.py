@@ -34,7 +34,7 @@ async def world(
     committer = Committer(connector(database, name="paygate flows"))
     await committer.open()
     pool = await open_pool(database, name="paygate flows")
-    keys = IdempotencyKeys(connector(database, name="paygate keys"), pool)
+    keys = IdempotencyKeys(connector(database, name="paygate keys"), pool, records)
     key_use = ApiKeyUse(pool)
     provider, clock = ScriptedProvider(), Clock()
     ctx = Context(

@@ -45,9 +45,10 @@ async def idempotently(ctx: Context, request: KeyedRequest, flow: Flow, render: 
     data = length_prefixed(merchant, request.scope) + request.parameters
     fingerprints = ctx.index.fingerprints(data)
     end = asyncio.get_running_loop().time() + WAIT_SECONDS
-    # Nearly every key is new, so none is looked for: the claim itself finds one that is not.
-    key: IdempotencyKey | None = None
+    key = await _standing(ctx, merchant, ids, fingerprints, end)
     while True:
+        if key is not None and key.body is not None:
+            return await _replay(ctx, request, key.body)
         door = KeyedDoor(ctx, request, render, key or _new(ctx, request, ids[0], fingerprints[0]))
         try:
             if key is not None:
@@ -56,27 +57,22 @@ async def idempotently(ctx: Context, request: KeyedRequest, flow: Flow, render: 
         except (KeyTaken, Refusal) as cause:
             if door.claimed and isinstance(cause, Refusal):
                 raise
-            key = await _free_key(ctx, merchant, ids, fingerprints, cause, end)
-            if key is not None and key.body is not None:
-                return await _replay(ctx, request, key.body)
+            # Another may have claimed it meanwhile, and what refused may be its doing.
+            key = await _standing(ctx, merchant, ids, fingerprints, end)
+            if key is None and isinstance(cause, Refusal):
+                raise
+            if key is None:
+                _left(end)
+                await asyncio.sleep(CLAIMING_SECONDS)
 
 
-async def _free_key(
-    ctx: Context,
-    merchant: str,
-    ids: list[str],
-    fingerprints: tuple[bytes, ...],
-    cause: Exception,
-    end: float,
+async def _standing(
+    ctx: Context, merchant: str, ids: list[str], fingerprints: tuple[bytes, ...], end: float
 ) -> IdempotencyKey | None:
-    """The key once it is finished, or nobody works on its request; None when it is still new."""
+    """The key once it is finished, or nobody works on its request; None when it is new."""
     while True:
-        found = await ctx.read.idempotency_key(merchant, ids)
+        found = await ctx.keys.find(merchant, ids)
         if found is None:
-            if isinstance(cause, Refusal):
-                raise cause  # nobody has the key: the refusal stands
-            _left(end)
-            await asyncio.sleep(CLAIMING_SECONDS)
             return None
         key, lease_left = found
         if key.fingerprint not in fingerprints:
@@ -91,7 +87,7 @@ async def _wait(ctx: Context, key: IdempotencyKey, seconds: float) -> None:
     with timing.spent(timing.Part.LOCK):
         async with ctx.keys.waiting(key.id) as rung:
             # What was told before we listened is seen by looking once more.
-            found = await ctx.read.idempotency_key(key.merchant, (key.id,))
+            found = await ctx.keys.find(key.merchant, (key.id,))
             if found is not None and found[0].version == key.version:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(min(seconds, LOOK_AGAIN_SECONDS)):

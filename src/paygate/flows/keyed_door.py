@@ -60,6 +60,7 @@ class KeyedDoor:
         self.claimed = False
         """Whether the key stands in the database with this request as its holder."""
         self._turn = asyncio.Lock()
+        self._renewing: asyncio.Task[None] | None = None
 
     async def take_over(self) -> None:
         """Follow a holder that died or gave up.
@@ -76,7 +77,6 @@ class KeyedDoor:
 
     async def run(self, flow: Flow) -> bytes:
         """Run the flow against this door, under the lease; returns the body that is now kept."""
-        renewing = asyncio.create_task(self._renew())
         try:
             value = await flow(replace(self._ctx, door=self, claim=self._key.claim))
             if self._key.body is None:
@@ -88,7 +88,8 @@ class KeyedDoor:
             await self._give_up()
             raise
         finally:
-            renewing.cancel()
+            if self._renewing is not None:
+                self._renewing.cancel()
         assert self._key.body is not None, "the conclusion is kept"
         return self._key.body
 
@@ -112,6 +113,8 @@ class KeyedDoor:
             await self._check_fence(verdict)
         else:
             self._key, self.claimed = key, True
+            if self._renewing is None and key.state is KeyState.WORKING:
+                self._renewing = asyncio.create_task(self._renew())
         return verdict
 
     def _next(self, concludes: Any) -> IdempotencyKey:
@@ -129,7 +132,7 @@ class KeyedDoor:
 
         The refusal names one cause of several, so the key is looked at whatever it named.
         """
-        found = await self._ctx.read.idempotency_key(self._key.merchant, (self._key.id,))
+        found = await self._ctx.keys.find(self._key.merchant, (self._key.id,))
         known = self._key.version if self.claimed else 0
         if refused.table == IDEMPOTENCY_KEY.name or (
             found is not None and found[0].version > known

@@ -46,6 +46,13 @@ QUEUE_LIMIT: Final = 4096
 """About a quarter of a second of work; more waiting would be longer than callers wait."""
 LANES: Final = 2
 """One writes while the other gathers; more of them split the batches and gain nothing."""
+SESSION: Final = (
+    # A role's or a database's defaults must not weaken what an acknowledgement means.
+    "SET synchronous_commit = on;"
+    # Every access is by a key, and a plan outlives the time when its tables were empty.
+    " SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off"
+)
+"""What a lane's connection is told first."""
 LANE_LOCK_CLASS: Final = 0x70677900
 """First half of the two-part advisory lock; a lane's number is the second."""
 RETRY_FIRST_SECONDS: Final = 0.05
@@ -284,10 +291,7 @@ class Lane:
         connection = await self._connect()
         self._unreplicated = False
         connection.add_log_listener(self._hear)
-        # A role's or a database's defaults must not weaken what an acknowledgement means.
-        await connection.execute(
-            "SET synchronous_commit = on; SET plan_cache_mode = force_generic_plan; SET jit = off"
-        )
+        await connection.execute(SESSION)
         return connection
 
     def hang_up(self) -> None:

@@ -28,7 +28,7 @@ async def open_pool(dsn: str, *, name: str, plan_each: bool = False) -> Pool:
 
     `plan_each` is for searches, whose best plan depends on which filters are given.
     """
-    plans = {"plan_cache_mode": "force_custom_plan"} if plan_each else {}
+    plans = {"plan_cache_mode": "force_custom_plan"} if plan_each else {"enable_seqscan": "off"}
     return await asyncpg.create_pool(
         dsn,
         min_size=0,

@@ -1,4 +1,4 @@
-"""Waiting for a request with the same idempotency key, and deleting keys that are past their time.
+"""Finding idempotency keys, waiting for them, and deleting those that are past their time.
 
 Whoever ends or gives up a key tells it by `NOTIFY`, from a trigger, so a waiter on any node hears
 of it when it is committed. Whoever
@@ -6,29 +6,78 @@ lost the connection that tells it wakes everyone: they look again.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Final
 
-from paygate.storage.change import Unavailable
+import asyncpg
+
+from paygate.domain.idempotency import IdempotencyKey
 from paygate.storage.committer import DRIVER_FAULTS, Connect, Connection
-from paygate.storage.database import Pool
+from paygate.storage.database import Pool, answering
 from paygate.storage.reader import QUERIES
-from paygate.telemetry import log
+from paygate.storage.records import Records
+from paygate.telemetry import log, timing
 
 CHANNEL: Final = "paygate_idempotency_key"
 REDIAL_SECONDS: Final = 1.0
 
 
-class IdempotencyKeys:
-    """One listening connection for all who wait in this process, dialled when first needed."""
+Found = tuple[IdempotencyKey, float]
+"""A key, and for how many seconds its lease still runs."""
 
-    def __init__(self, connect: Connect, pool: Pool) -> None:
+
+class IdempotencyKeys:
+    """Look-ups that are made together, and one listening connection for all who wait here."""
+
+    def __init__(self, connect: Connect, pool: Pool, records: Records) -> None:
         self._connect = connect
         self._pool = pool
+        self._records = records
+        self._wanted: list[tuple[str, str, asyncio.Future[Found | None]]] = []
+        self._looking: asyncio.Task[None] | None = None
         self._waiting: dict[str, set[asyncio.Event]] = {}
         self._listening: asyncio.Task[None] | None = None
+
+    async def find(self, merchant: str, ids: Sequence[str]) -> Found | None:
+        """The key under any of these ids.
+
+        Every request asks, so those that come while a query is under way share the next one.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        loop = asyncio.get_running_loop()
+        answers = [loop.create_future() for _ in ids]
+        self._wanted += [(merchant, i, a) for i, a in zip(ids, answers, strict=True)]
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        with timing.spent(timing.Part.DATABASE):
+            found = await asyncio.gather(*answers)
+        return next((f for f in found if f is not None), None)
+
+    async def _look(self) -> None:
+        while self._wanted:
+            await asyncio.sleep(0)  # whoever is ready in this turn of the loop joins
+            wanted, self._wanted = self._wanted, []
+            merchants, ids, _ = zip(*wanted, strict=True)
+            try:
+                with answering():
+                    rows = await self._pool.fetch(QUERIES["idempotency_keys"], merchants, ids)
+                found = {(row["merchant"], row["id"]): self._open(row) for row in rows}
+            except Exception as error:  # noqa: BLE001 -- each of them is told, whatever it is
+                for _, _, answer in wanted:
+                    if not answer.done():
+                        answer.set_exception(error)
+                continue
+            for merchant, key_id, answer in wanted:
+                if not answer.done():
+                    answer.set_result(found.get((merchant, key_id)))
+
+    def _open(self, row: asyncpg.Record) -> Found:
+        *values, lease_left = row
+        return self._records.open(IdempotencyKey, values), lease_left or 0.0
 
     @asynccontextmanager
     async def waiting(self, key_id: str) -> AsyncIterator[asyncio.Event]:
@@ -52,10 +101,8 @@ class IdempotencyKeys:
         Raises:
             Unavailable: the database does not answer.
         """
-        try:
+        with answering():
             return len(await self._pool.fetch(QUERIES["purge_idempotency_keys"], before, limit))
-        except (OSError, *DRIVER_FAULTS) as error:
-            raise Unavailable(f"the database does not answer: {type(error).__name__}") from error
 
     async def close(self) -> None:
         """Stop listening."""

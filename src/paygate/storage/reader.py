@@ -96,16 +96,6 @@ class Reader:
         """The key with this id, whoever's it is, or None."""
         return await self._one(ApiKey, "api_key", key_id)
 
-    async def idempotency_key(
-        self, merchant: str, ids: Sequence[str]
-    ) -> tuple[IdempotencyKey, float] | None:
-        """The key under any of these ids, and for how many seconds its lease still runs."""
-        row = await self._fetch("idempotency_key", merchant, ids)
-        if row is None:
-            return None
-        *values, lease_left = row
-        return self._records.open(IdempotencyKey, values), lease_left or 0.0
-
     async def payment_intents(
         self, merchant: str, cut: Cut, filters: IntentFilters
     ) -> Page[PaymentIntent]:

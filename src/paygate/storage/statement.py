@@ -1,6 +1,6 @@
 """One SQL statement for a whole batch of changes, the guards decided inside it.
 
-Order matters: compare-and-set guards lock first (sorted, skipping what is held elsewhere),
+Order matters: compare-and-set guards lock first (skipping what is held elsewhere),
 claims are inserted after, and only changes that hold every guard write their rows. So no
 change is ever half held, and no client round trip stands inside a transaction.
 
@@ -76,11 +76,13 @@ class _Text:
 
 
 def _lock(text: _Text, place: int, table: Table) -> None:
+    # One row at a time by the key: the plan is made before the table has statistics, and a join
+    # would be planned as a scan of the whole.
     text.add(
-        f"locked_{place} AS MATERIALIZED (SELECT c.ord, c.merchant, c.id FROM row_{place} c"
-        f" JOIN {table.name} t ON t.merchant = c.merchant AND t.id = c.id"
-        " WHERE t.version = c.version - 1 ORDER BY t.merchant, t.id"
-        " FOR NO KEY UPDATE OF t SKIP LOCKED)"
+        f"locked_{place} AS MATERIALIZED (SELECT c.ord, t.merchant, t.id FROM row_{place} c"
+        f" CROSS JOIN LATERAL (SELECT t.merchant, t.id FROM {table.name} t"
+        " WHERE t.merchant = c.merchant AND t.id = c.id AND t.version = c.version - 1"
+        " FOR NO KEY UPDATE SKIP LOCKED) t)"
     )
     # Twins in one batch both locked the row: the first one has it.
     text.add(
@@ -101,9 +103,11 @@ def _claim(text: _Text, place: int, table: Table) -> None:
     text.add(
         f"new_{place} AS (INSERT INTO {table.name} ({columns}) SELECT {columns}"
         # What is there already is not inserted: that would wait for whoever is advancing it.
-        f" FROM tried_{place} c WHERE mine AND NOT EXISTS (SELECT FROM {table.name} t"
+        # A scalar subquery, one row at a time: NOT EXISTS would be planned as a join, as above.
+        f" FROM tried_{place} c WHERE mine AND (SELECT true FROM {table.name} t"
         f" WHERE ({', '.join(f't.{name}' for name in table.claimed_by)})"
-        f" = ({', '.join(f'c.{name}' for name in table.claimed_by)})) ORDER BY {key}"
+        f" = ({', '.join(f'c.{name}' for name in table.claimed_by)}) LIMIT 1) IS NULL"
+        f" ORDER BY {key}"
         f" ON CONFLICT ({key}) DO NOTHING RETURNING merchant, id)"
     )
     text.add(

@@ -1,7 +1,10 @@
--- name: idempotency_key
-SELECT merchant, id, version, state, holder, lease, created_at, updated_at, sealed,
-       GREATEST(extract(epoch FROM leased_until - clock_timestamp()), 0)::float8 AS lease_left
-FROM idempotency_key WHERE merchant = $1 AND id = ANY ($2::text[])
+-- name: idempotency_keys
+SELECT k.merchant, k.id, k.version, k.state, k.holder, k.lease, k.created_at, k.updated_at, k.sealed,
+       GREATEST(extract(epoch FROM k.leased_until - clock_timestamp()), 0)::float8 AS lease_left
+FROM unnest($1::text[], $2::text[]) AS wanted (merchant, id)
+CROSS JOIN LATERAL (
+    SELECT * FROM idempotency_key k WHERE k.merchant = wanted.merchant AND k.id = wanted.id
+    OFFSET 0) k  -- one row at a time by the key, whatever the statistics are
 
 -- name: purge_idempotency_keys
 DELETE FROM idempotency_key k USING (

@@ -1,0 +1,67 @@
+"""How statements are planned on a database that is new: by keys, for they are planned only once."""
+
+import itertools
+from collections.abc import Awaitable, Callable, Sequence
+
+import pytest
+
+from paygate.storage.committer import SESSION, Connection
+from paygate.storage.reader import QUERIES
+from paygate.storage.statement import Mode, Section, build
+from tests.storage.stored import TABLE_OF
+
+Connect = Callable[[], Awaitable[Connection]]
+
+TABLES = sorted(TABLE_OF.values(), key=lambda table: table.name)
+VERSIONED = [table for table in TABLES if table.columns[2][0] == "version"]
+CLAIMED = [table for table in TABLES if table.claimed_by]
+
+
+async def plan(connection: Connection, sql: str, parameters: int) -> str:
+    await connection.execute(f"PREPARE planned AS {sql}")
+    values = f"({', '.join(['NULL'] * parameters)})" if parameters else ""
+    rows = await connection.fetch(f"EXPLAIN EXECUTE planned{values}")
+    await connection.execute("DEALLOCATE planned")
+    return "\n".join(row[0] for row in rows)
+
+
+def scans(text: str) -> list[str]:
+    """The lines that read a table of ours other than row by row through an index condition."""
+    lines = text.splitlines()
+    found = []
+    for number, line in enumerate(lines):
+        reads = " Scan" in line and any(f" on {t.name} " in line for t in TABLES)
+        by_key = any("Index Cond" in later for later in lines[number + 1 : number + 2])
+        if reads and not by_key:
+            found.append(line.strip())
+    return found
+
+
+def statements() -> list[Sequence[Section]]:
+    """A claim with two advances, for all of them."""
+    return [
+        [Section(claimed, Mode.CLAIM), Section(one, Mode.ADVANCE), Section(two, Mode.ADVANCE)]
+        for claimed in CLAIMED
+        for one, two in itertools.combinations(VERSIONED, 2)
+    ]
+
+
+@pytest.mark.parametrize("sections", statements(), ids=lambda s: "-".join(x.table.name for x in s))
+async def test_a_commit_reads_by_keys_alone(connect: Connect, sections: Sequence[Section]) -> None:
+    connection = await connect()
+    await connection.execute(SESSION)
+    parameters = 2 + sum(1 + len(section.table.columns) for section in sections)
+    assert scans(await plan(connection, build(sections), parameters)) == []
+
+
+async def test_keys_are_found_one_by_one(connect: Connect) -> None:
+    connection = await connect()
+    await connection.execute("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off")
+    text = await plan(connection, QUERIES["idempotency_keys"], 2)
+    assert scans(text) == []
+    assert "Nested Loop" in text
+
+
+async def test_this_test_sees_a_scan(connect: Connect) -> None:
+    connection = await connect()
+    assert scans(await plan(connection, "SELECT * FROM payment_intent", 0)) != []
