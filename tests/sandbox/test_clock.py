@@ -35,7 +35,7 @@ async def test_an_uncaptured_hold_expires_to_the_second(stripe: Caller) -> None:
     await stripe.advance(3 * 86_400)
     expired = await stripe.get(path)
     assert expired["status"] == "canceled"
-    assert expired["cancellation_reason"] == "expired"
+    assert expired["cancellation_reason"] == "automatic"
     [charge] = await stripe.charges()
     assert expired["canceled_at"] == charge["created"] + WEEK
     assert not charge["captured"]

@@ -15,6 +15,8 @@ from paygate.sandbox.server import SandboxOptions
 from paygate.sandbox.store.database import Database, DatabaseInUseError
 from tests.sandbox.caller import PUBLISHABLE_KEY, SECRET_KEY, Caller, card_payment
 from tests.sandbox.receiver import Receiver
+from tests.sandbox.test_debits import debit
+from tests.sandbox.test_transfers import a_customer, cash, fund, transfer
 from tests.sandbox.test_webhooks import subscribe
 
 INTENTS = "/v1/payment_intents"
@@ -96,6 +98,27 @@ async def test_nothing_acknowledged_is_lost(
 
 def delivered(receiver: Receiver) -> set[str]:
     return {delivery.event["data"]["object"]["id"] for delivery in receiver.deliveries}
+
+
+async def test_what_banks_owe_outlives_the_process(
+    process: Process, session: aiohttp.ClientSession, receiver: Receiver
+) -> None:
+    stripe = Caller(await process.start(), session)
+    await subscribe(stripe, receiver.url, "payment_intent.succeeded")
+    customer = await a_customer(stripe)
+    waiting = await stripe.post(INTENTS, transfer(customer))
+    await fund(stripe, customer, 400)
+    asked = await stripe.post(INTENTS, debit())
+    await process.end(signal.SIGKILL)
+
+    stripe.url = await process.start()
+    await fund(stripe, customer, 700)
+    assert await cash(stripe, customer) == {"eur": 100}
+    await stripe.advance(180)
+    await receiver.wait_for(2)
+    assert delivered(receiver) == {waiting["id"], asked["id"]}
+    booked = {charge["payment_intent"]: charge["status"] for charge in await stripe.charges()}
+    assert booked == {waiting["id"]: "succeeded", asked["id"]: "succeeded"}
 
 
 async def test_a_second_simulator_on_the_same_store_is_refused(options: SandboxOptions) -> None:

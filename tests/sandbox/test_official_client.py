@@ -55,6 +55,62 @@ async def test_a_payment(client: official.StripeClient) -> None:
     assert events[0] == "payment_intent.succeeded"
 
 
+async def test_a_transfer(client: official.StripeClient) -> None:
+    customer = await client.v1.customers.create_async({"email": "ada@example.com"})
+    intent = await client.v1.payment_intents.create_async(
+        {
+            "amount": 1000,
+            "currency": "eur",
+            "customer": customer.id,
+            "payment_method_types": ["customer_balance"],
+            "payment_method_data": {"type": "customer_balance", "customer_balance": {}},
+            "payment_method_options": {
+                "customer_balance": {
+                    "funding_type": "bank_transfer",
+                    "bank_transfer": {
+                        "type": "eu_bank_transfer",
+                        "eu_bank_transfer": {"country": "DE"},
+                    },
+                }
+            },
+            "confirm": True,
+        }
+    )
+    assert intent.next_action is not None
+    shown = intent.next_action.display_bank_transfer_instructions
+    assert shown is not None
+    assert shown.amount_remaining == 1000
+    await client.v1.test_helpers.customers.fund_cash_balance_async(
+        customer.id, {"amount": 1200, "currency": "eur"}
+    )
+    paid = await client.v1.payment_intents.retrieve_async(intent.id)
+    assert paid.status == "succeeded"
+    cash = await client.v1.customers.cash_balance.retrieve_async(customer.id)
+    assert cash.available is not None
+    assert cash.available["eur"] == 200
+
+
+async def test_a_debit(client: official.StripeClient) -> None:
+    method = await client.v1.payment_methods.create_async(
+        {
+            "type": "sepa_debit",
+            "sepa_debit": {"iban": "AT611904300234573201"},
+            "billing_details": {"name": "Ada", "email": "ada@example.com"},
+        }
+    )
+    intent = await client.v1.payment_intents.create_async(
+        {
+            "amount": 1000,
+            "currency": "eur",
+            "payment_method_types": ["sepa_debit"],
+            "payment_method": method.id,
+            "mandate_data": {"customer_acceptance": {"type": "offline", "offline": {}}},
+            "confirm": True,
+        }
+    )
+    assert intent.status == "processing"
+
+
 async def test_errors(client: official.StripeClient) -> None:
     with pytest.raises(official.CardError) as declined:
         await client.v1.payment_intents.create_async(

@@ -63,6 +63,65 @@ async def test_failed(stripe: Caller) -> None:
     assert await stripe.charges() == []
 
 
+async def test_abandoned(stripe: Caller) -> None:
+    """The customer looks at the page and closes it: nothing happens until somebody cancels."""
+    intent = await challenged(stripe, "pm_card_threeDSecure2Required")
+    url = intent["next_action"]["redirect_to_url"]["url"]
+    before = await stripe.event_types()
+    for _ in range(2):
+        async with stripe.session.get(url) as page:
+            assert page.status == 200
+    await stripe.advance(30 * 86_400)
+    assert await stripe.get(f"{INTENTS}/{intent['id']}") == intent
+    assert await stripe.event_types() == before
+    async with stripe.session.post(url, data={"outcome": "shrug"}) as refused:
+        assert refused.status == 400
+    await stripe.post(f"{INTENTS}/{intent['id']}/cancel")
+    async with stripe.session.get(url) as page:
+        assert page.status == 410
+    assert await stripe.charges() == []
+
+
+@pytest.mark.parametrize(
+    ("return_url", "back"),
+    [
+        ("https://shop.example", "https://shop.example?"),
+        ("https://shop.example/b?a=1&a=2&c=%20x#top", "https://shop.example/b?a=1&a=2&c=%20x&"),
+        ("shop://paid", "shop://paid?"),
+    ],
+)
+async def test_the_way_back_keeps_its_own_query(stripe: Caller, return_url: str, back: str) -> None:
+    intent = await stripe.post(
+        INTENTS, card_payment("pm_card_threeDSecure2Required", return_url=return_url)
+    )
+    url = intent["next_action"]["redirect_to_url"]["url"]
+    async with stripe.session.post(
+        url, data={"outcome": "complete"}, allow_redirects=False
+    ) as response:
+        target = response.headers["Location"]
+    assert target.startswith(f"{back}payment_intent={intent['id']}&")
+    assert target.endswith("#top") == return_url.endswith("#top")
+
+
+async def test_a_charge_after_the_challenge_comes_of_the_confirms_key(stripe: Caller) -> None:
+    params = card_payment("pm_card_threeDSecure2Required", return_url=RETURN_URL)
+    intent = (await stripe.call("POST", INTENTS, params, key="k")).body
+    await answer(stripe, intent, "complete")
+    [booked] = await stripe.charges()
+    assert booked["idempotency_key"] == "k"
+
+
+async def test_frictionless(stripe: Caller) -> None:
+    paid = await stripe.post(
+        INTENTS, card_payment("pm_card_threeDSecureOptional", expand=["latest_charge"])
+    )
+    assert paid["status"] == "succeeded"
+    secure = paid["latest_charge"]["payment_method_details"]["card"]["three_d_secure"]
+    assert (secure["authentication_flow"], secure["result"]) == ("frictionless", "authenticated")
+    plain = await stripe.post(INTENTS, card_payment(expand=["latest_charge"]))
+    assert plain["latest_charge"]["payment_method_details"]["card"]["three_d_secure"] is None
+
+
 async def test_declined_after_the_challenge(stripe: Caller) -> None:
     intent = await challenged(stripe, "pm_card_threeDSecureRequiredChargeDeclined")
     query = await answer(stripe, intent, "complete")

@@ -17,7 +17,7 @@ from aiohttp import web
 from paygate.sandbox import API_VERSION
 from paygate.sandbox.books import Books, Origin
 from paygate.sandbox.faults import Fault
-from paygate.sandbox.protocol.authentication import Authentication
+from paygate.sandbox.protocol.authentication import Authentication, secret_key_required
 from paygate.sandbox.protocol.errors import StripeError, internal_error, rate_limited
 from paygate.sandbox.protocol.expansion import check_paths, expand
 from paygate.sandbox.protocol.forms import parse_form
@@ -110,7 +110,7 @@ class Api:
         return await self._send(request, asked, reply, self._envelope(request_id, asked.key))
 
     async def _understand(self, request: web.BaseRequest, request_id: str) -> Asked:
-        self._authentication.check(request.headers.get("Authorization"))
+        secret = self._authentication.check(request.headers.get("Authorization"))
         version = request.headers.get("Stripe-Version", API_VERSION)
         if version != API_VERSION:
             raise StripeError(
@@ -119,10 +119,13 @@ class Api:
             )
         method = request.method
         endpoint, target = self._routes.find(method, request.path)
+        if not secret:
+            endpoint = _in_browser(request, endpoint)
         key = None
         if method == "POST":
             text = await _form_text(request)
-            key = check_key(request.headers.get("Idempotency-Key"))
+            # A browser's call has none: what is kept under a key is derived from all that was sent.
+            key = check_key(request.headers.get("Idempotency-Key")) if secret else None
         else:
             text = request.rel_url.raw_query_string
         return Asked(request_id, endpoint, request.path, target, parse_form(text), key)
@@ -212,6 +215,14 @@ def cut(request: web.BaseRequest) -> None:
     """End the connection without a word."""
     if request.transport is not None:
         request.transport.abort()
+
+
+def _in_browser(request: web.BaseRequest, endpoint: Endpoint) -> Endpoint:
+    """The publishable key is public: only our own pages' calls are taken with it."""
+    origin, host = request.headers.get("Origin"), request.headers.get("Host")
+    if endpoint.in_browser is None or origin not in {f"http://{host}", f"https://{host}"}:
+        raise secret_key_required()
+    return endpoint.in_browser
 
 
 async def _form_text(request: web.BaseRequest) -> str:

@@ -32,7 +32,18 @@ from typing import Any, Literal
 Stage = Literal["arrival", "hold", "effect", "reply", "delivery", "event"]
 
 CALLS = frozenset(
-    {"create", "confirm", "capture", "cancel", "refund", "retrieve", "list", "events"}
+    {
+        "create",
+        "confirm",
+        "capture",
+        "cancel",
+        "refund",
+        "customers",
+        "payment_methods",
+        "retrieve",
+        "list",
+        "events",
+    }
 )
 TARGETS = CALLS | {"webhook", "*"}
 

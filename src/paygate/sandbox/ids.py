@@ -11,7 +11,7 @@ _ALPHABET = (string.ascii_letters + string.digits).encode()
 # A byte to a character; that some come a little more often harms nothing here.
 _CHARACTERS = bytes(_ALPHABET[byte % len(_ALPHABET)] for byte in range(256))
 # Objects of a payment share Stripe's leading "3", accounts and the like have a "1".
-_MARKS = {"pi": "3", "ch": "3", "txn": "3", "evt": "3"}
+_MARKS = {"pi": "3", "ch": "3", "py": "3", "txn": "3", "evt": "3"}
 # With the ten characters before it, as long as Stripe's.
 _RANDOM_LENGTH = 13
 _REQUEST_LENGTH = 14

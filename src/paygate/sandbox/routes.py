@@ -10,6 +10,8 @@ from paygate.sandbox.resources.endpoint import Endpoint
 
 _PREFIX = "/v1/"
 _HOLE = "{}"
+# The longest path has four.
+_MAX_PIECES = 5
 
 
 class Routes:
@@ -18,6 +20,7 @@ class Routes:
         self._with_id: dict[tuple[str, str, str], Endpoint] = {}
         for endpoint in endpoints:
             before, hole, after = endpoint.path.partition(_HOLE)
+            assert _HOLE not in after, "a path has one id at most"
             if hole:
                 self._with_id[endpoint.method, before, after] = endpoint
             else:
@@ -29,9 +32,11 @@ class Routes:
         endpoint = self._fixed.get((method, rest))
         if endpoint is not None:
             return endpoint, ""
-        head, slash, tail = rest.partition("/")
-        target, more, verb = tail.partition("/")
-        endpoint = self._with_id.get((method, head + slash, more + verb))
-        if endpoint is None or not target:
-            raise unrecognized_url(method, path)
-        return endpoint, target
+        pieces = rest.split("/", _MAX_PIECES)
+        for place in range(1, len(pieces)):
+            before = "/".join([*pieces[:place], ""])
+            after = "/".join(["", *pieces[place + 1 :]])
+            endpoint = self._with_id.get((method, before, after))
+            if endpoint is not None and pieces[place]:
+                return endpoint, pieces[place]
+        raise unrecognized_url(method, path)

@@ -18,7 +18,8 @@ from aiohttp import web
 
 from paygate.sandbox.api import Api
 from paygate.sandbox.control import handler as control
-from paygate.sandbox.hosted import authentication
+from paygate.sandbox.hosted import authentication, instructions
+from paygate.sandbox.hosted.card_fields import CardFields
 from paygate.sandbox.protocol.authentication import Authentication
 from paygate.sandbox.protocol.errors import unrecognized_url
 from paygate.sandbox.protocol.replies import Envelope, refuse, to_response
@@ -99,6 +100,8 @@ class Sandbox:
         self._api = Api(self.simulator, Routes(ENDPOINTS), keys, self._stopping)
         self._control = control.Control(self.simulator)
         self._authentication_page = authentication.AuthenticationPage(self.simulator)
+        self._instructions_page = instructions.InstructionsPage(self.simulator)
+        self._card_fields = CardFields()
         self._runner = web.ServerRunner(
             web.Server(self._dispatch, access_log=None), shutdown_timeout=_SHUTDOWN_SECONDS
         )
@@ -120,6 +123,10 @@ class Sandbox:
             return await self._control.handle(request)
         if request.path.startswith(authentication.PREFIX):
             return await self._authentication_page.handle(request)
+        if request.path.startswith(instructions.PREFIX):
+            return await self._instructions_page.handle(request)
+        if self._card_fields.serves(request):
+            return self._card_fields.answer(request.path)
         envelope = Envelope(self.simulator.ids.request(), self.simulator.clock.now())
         refusal = unrecognized_url(request.method, request.path)
         return to_response(refuse(refusal, envelope), envelope)

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from aiohttp import web
 
 from paygate.sandbox.books import Origin
+from paygate.sandbox.hosted.page import html
 from paygate.sandbox.resources.currencies import display
 from paygate.sandbox.resources.endpoint import Refusal
 from paygate.sandbox.resources.payment_intents.attempt import finish_challenge
@@ -20,19 +21,7 @@ from paygate.sandbox.store.objects import Record
 
 PREFIX = "/3ds/"
 
-_PAGE = Template(
-    """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>3D Secure test page</title>
-<style>body{font:1.1rem/1.5 system-ui;max-width:32rem;margin:12vh auto;padding:0 1rem}
-button{font:inherit;padding:.5rem 1.5rem;margin-right:1rem}</style>
-<h1>3D Secure test page</h1>
-$content
-</html>
-"""
-)
+_TITLE = "3D Secure test page"
 _QUESTION = Template(
     """<p>Your bank asks you to confirm a payment of <strong>$amount</strong>. This is a simulator;
 no money moves.</p>
@@ -103,12 +92,4 @@ def with_query(url: str, added: dict[str, str]) -> str:
 
 
 def _html(content: str, status: int = 200) -> web.Response:
-    return web.Response(
-        text=_PAGE.substitute(content=content),
-        status=status,
-        content_type="text/html",
-        headers={
-            "Cache-Control": "no-store",
-            "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
-        },
-    )
+    return html(_TITLE, content, status)

@@ -1,4 +1,4 @@
-"""Who calls: Bearer or Basic with the account's secret key.
+"""Who calls: Bearer or Basic with the account's secret key, or a browser with the publishable one.
 
 It must never put a whole key into an answer.
 """
@@ -19,9 +19,10 @@ class Authentication:
         # The header of the official client, compared before anything is parsed.
         self._usual = f"Bearer {secret_key}"
 
-    def check(self, header: str | None) -> None:
+    def check(self, header: str | None) -> bool:
+        """Whether the key is the secret one; False is the publishable one, good for very little."""
         if header == self._usual:
-            return
+            return True
         key = _presented(header)
         if not key:
             raise StripeError(
@@ -32,16 +33,19 @@ class Authentication:
                 status=401,
             )
         if hmac.compare_digest(key.encode(), self._secret_key):
-            return
+            return True
         if hmac.compare_digest(key.encode(), self._publishable_key):
-            raise StripeError(
-                "This API call cannot be made with a publishable API key. Please use a secret API "
-                "key. You can find a list of your API keys at "
-                "https://dashboard.stripe.com/account/apikeys.",
-                status=401,
-                code="secret_key_required",
-            )
+            return False
         raise StripeError(f"Invalid API Key provided: {_masked(key)}", status=401)
+
+
+def secret_key_required() -> StripeError:
+    return StripeError(
+        "This API call cannot be made with a publishable API key. Please use a secret API key. You "
+        "can find a list of your API keys at https://dashboard.stripe.com/account/apikeys.",
+        status=401,
+        code="secret_key_required",
+    )
 
 
 def _presented(header: str | None) -> str:

@@ -59,7 +59,8 @@ _NOUNS = {
     "event": ("event", "id"),
     "payment_method": ("PaymentMethod", "payment_method"),
     "webhook_endpoint": ("webhook endpoint", "webhook_endpoint"),
-    "customer": ("customer", "customer"),
+    "customer": ("customer", "id"),
+    "mandate": ("mandate", "mandate"),
     "payout": ("payout", "payout"),
 }
 
@@ -77,6 +78,10 @@ def missing_reference(kind: str, object_id: str, param: str) -> StripeError:
     return StripeError(
         f"No such {_NOUNS[kind][0]}: '{object_id}'", code="resource_missing", param=param
     )
+
+
+def missing_parameter(param: str) -> StripeError:
+    return StripeError(f"Missing required param: {param}.", code="parameter_missing", param=param)
 
 
 def unrecognized_url(method: str, path: str) -> StripeError:

@@ -26,6 +26,8 @@ EXPANDABLE: dict[str, dict[str, str]] = {
     },
     "balance_transaction": {"source": "charge"},
     "payment_method": {"customer": "customer"},
+    "customer_cash_balance_transaction": {"customer": "customer"},
+    "mandate": {"payment_method": "payment_method"},
 }
 
 Find = Callable[[str, str], dict[str, Any] | None]

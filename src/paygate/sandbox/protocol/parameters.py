@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from paygate.sandbox.protocol.errors import (
     StripeError,
-    missing_reference,
+    missing_parameter,
     raw_card_refused,
     unsupported_parameter,
 )
@@ -181,16 +181,6 @@ class Unsupported:
 
 
 @dataclass(frozen=True, slots=True)
-class NoSuch:
-    """A reference to a kind of object of which the simulator has none yet."""
-
-    kind: str
-
-    def read(self, name: str, raw: Any) -> Any:
-        raise missing_reference(self.kind, leaf(name, raw, "string"), name)
-
-
-@dataclass(frozen=True, slots=True)
 class CardData:
     """Where a raw card number could be sent. The number is refused, and never kept or echoed."""
 
@@ -225,10 +215,7 @@ def read_fields(
         )
     for name in required:
         if name not in raw:
-            param = _nested(prefix, name)
-            raise StripeError(
-                f"Missing required param: {param}.", code="parameter_missing", param=param
-            )
+            raise missing_parameter(_nested(prefix, name))
     return {name: fields[name].read(_nested(prefix, name), value) for name, value in raw.items()}
 
 

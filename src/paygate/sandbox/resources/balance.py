@@ -20,9 +20,18 @@ _FUNDS_DAYS = 2
 # 2.9 % and a fixed part, in minor units of the currency.
 _FEE_PER_MILLE = 29
 _FIXED_FEES = {"usd": 30, "eur": 25, "gbp": 20, "chf": 30, "cad": 30, "aud": 30}
+# Banks are cheaper: so many per mille, and at most so much.
+_BANK_FEES = {
+    "customer_balance": (5, 500),
+    "sepa_debit": (8, 500),
+    "us_bank_account": (8, 500),
+}
 
 
-def fee_on(amount: int, currency: str) -> int:
+def fee_on(amount: int, currency: str, method: str = "card") -> int:
+    if method in _BANK_FEES:
+        per_mille, most = _BANK_FEES[method]
+        return min(most, (amount * per_mille + 500) // 1000)
     return min(amount, (amount * _FEE_PER_MILLE + 500) // 1000 + _FIXED_FEES.get(currency, 0))
 
 
@@ -35,7 +44,9 @@ def record_charge(
 ) -> str:
     """The balance transaction of captured money; answers its id."""
     currency = charge["currency"]
-    fee = fee_on(amount, currency)
+    method = charge["payment_method_details"]["type"]
+    kind = "charge" if method == "card" else "payment"  # Stripe's names for the same
+    fee = fee_on(amount, currency, method)
     available_on = books.now if at_once else (books.now // _DAY + _FUNDS_DAYS) * _DAY
     body: JsonObject = {
         "id": books.new_id("txn"),
@@ -61,9 +72,9 @@ def record_charge(
         "reporting_category": "charge",
         "source": charge["id"],
         "status": "pending",
-        "type": "charge",
+        "type": kind,
     }
-    books.insert(Record(body), Filing(charge["id"], "charge", currency))
+    books.insert(Record(body), Filing(charge["id"], kind, currency))
     return str(body["id"])
 
 

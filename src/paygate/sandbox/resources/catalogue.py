@@ -8,19 +8,33 @@ from collections.abc import Mapping
 from paygate.sandbox.resources import (
     account,
     balance,
+    cash_balance,
     charges,
+    customers,
     events,
+    mandates,
     payment_methods,
     webhook_endpoints,
 )
 from paygate.sandbox.resources.endpoint import Endpoint
-from paygate.sandbox.resources.payment_intents import attempt, endpoints, hold
+from paygate.sandbox.resources.payment_intents import (
+    attempt,
+    debit,
+    endpoints,
+    funding,
+    hold,
+    outcome,
+)
 from paygate.sandbox.simulator import TimerHandler
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *endpoints.ENDPOINTS,
+    *funding.ENDPOINTS,
     *charges.ENDPOINTS,
     *payment_methods.ENDPOINTS,
+    *mandates.ENDPOINTS,
+    *customers.ENDPOINTS,
+    *cash_balance.ENDPOINTS,
     *balance.ENDPOINTS,
     *events.ENDPOINTS,
     *webhook_endpoints.ENDPOINTS,
@@ -29,5 +43,6 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 
 TIMER_HANDLERS: Mapping[str, TimerHandler] = {
     attempt.EXPIRE_AUTHORIZATION: hold.expire_authorization,
-    attempt.RECORD_BALANCE: attempt.record_balance,
+    debit.SETTLE_DEBIT: debit.settle,
+    outcome.RECORD_BALANCE: outcome.record_balance,
 }

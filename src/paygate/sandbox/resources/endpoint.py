@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from paygate.sandbox.books import Books
-from paygate.sandbox.protocol.errors import missing_object
+from paygate.sandbox.protocol.errors import missing_object, missing_reference
 from paygate.sandbox.protocol.parameters import Parameters
 from paygate.sandbox.store.objects import JsonObject, Record
 
@@ -24,9 +24,21 @@ class Call:
     def load(self, kind: str) -> Record:
         """The object that the path names."""
         record = self.books.find(kind, self.target)
-        if record is None:
+        if record is None or "deleted" in record.body:
             raise missing_object(kind, self.target)
         return record
+
+    def refer(self, kind: str, param: str) -> str:
+        """The id that a parameter gives, of an object that exists."""
+        return refer(self.books, kind, self.params[param], param).id
+
+
+def refer(books: Books, kind: str, object_id: str, param: str) -> Record:
+    """The object that a parameter names."""
+    record = books.find(kind, object_id)
+    if record is None or "deleted" in record.body:
+        raise missing_reference(kind, object_id, param)
+    return record
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +71,8 @@ class Endpoint:
     is_list: bool = False
     # What parameters say together; refused like each alone, before anything executes.
     check: Callable[[dict[str, Any]], None] = lambda _params: None
+    # What a page of the provider's own may call here with the publishable key, if anything.
+    in_browser: "Endpoint | None" = None
 
     def operation_of(self, form: dict[str, Any]) -> str:
         """The name by which faults are ordered."""

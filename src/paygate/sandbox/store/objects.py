@@ -53,11 +53,12 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Filing:
-    """What lists may filter an object by."""
+    """What lists may filter an object by, and sort it by where its body does not tell."""
 
     related: str | None = None
     type: str | None = None
     currency: str | None = None
+    created: int | None = None
 
 
 class Objects:
@@ -72,7 +73,7 @@ class Objects:
             (
                 body["id"],
                 body["object"],
-                body["created"],
+                body["created"] if filing.created is None else filing.created,
                 filing.related,
                 filing.type,
                 filing.currency,
@@ -102,7 +103,7 @@ class Objects:
         ).fetchone()
         return Cursor(*row) if row else None
 
-    def page(self, kind: str, window: Window, filters: dict[str, str]) -> list[Record]:
+    def page(self, kind: str, window: Window, filters: dict[str, Any]) -> list[Record]:
         """One more than the limit when there is more, newest first."""
         where, values = window_clauses(window)
         for column, value in filters.items():
@@ -148,6 +149,10 @@ _FILTERS = {
     "related": "AND related = ?",
     "type": "AND type = ?",
     "currency": "AND currency = ?",
+    # Rare enough to be read from the body.
+    "customer": "AND json_extract(CAST(body AS TEXT), '$.customer') = ?",
+    "deleted": "AND coalesce(json_extract(CAST(body AS TEXT), '$.deleted'), 0) = ?",
+    "email": "AND json_extract(CAST(body AS TEXT), '$.email') = ?",
 }
 
 

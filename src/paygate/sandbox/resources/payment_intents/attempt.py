@@ -1,4 +1,4 @@
-"""The attempt to pay: confirm, the customer's challenge, and what the card's issuer says.
+"""The attempt to pay: confirm, by card or by bank; a card's challenge, and what its issuer says.
 
 It must never write an answer's status or headers, only what became of the payment.
 """
@@ -6,29 +6,34 @@ It must never write an answer's status or headers, only what became of the payme
 from typing import Any
 
 from paygate.sandbox.books import Books
-from paygate.sandbox.protocol.errors import CARD_ERROR, StripeError, error_object
-from paygate.sandbox.resources.balance import record_charge
+from paygate.sandbox.protocol.errors import (
+    CARD_ERROR,
+    StripeError,
+    error_object,
+    unsupported_parameter,
+)
 from paygate.sandbox.resources.cards import DECLINES, Card, Decline
-from paygate.sandbox.resources.charges import AUTHORIZATION_SECONDS, new_charge
+from paygate.sandbox.resources.charges import AUTHORIZATION_SECONDS, card_charge
 from paygate.sandbox.resources.endpoint import Refusal
+from paygate.sandbox.resources.method_types import DEBITS, check_currency
+from paygate.sandbox.resources.payment_intents import debit, transfer
 from paygate.sandbox.resources.payment_intents.intent import (
     OPEN,
     UNEXPECTED_STATE,
     apply_description,
+    choose_method,
     missing_method,
     quoted,
     set_method,
     unexpected_state,
 )
-from paygate.sandbox.resources.payment_methods import card_of
+from paygate.sandbox.resources.payment_intents.outcome import fail, take
+from paygate.sandbox.resources.payment_methods import card_of, from_reference
 from paygate.sandbox.store.objects import Filing, JsonObject, Record
 
-# Timers of the payments; `hold` and this module handle them.
+# The timer of a hold; `hold` handles it.
 EXPIRE_AUTHORIZATION = "expire_authorization"
-RECORD_BALANCE = "record_balance"
 
-# With asynchronous capture the balance transaction follows about a second later.
-_ASYNC_BALANCE_SECONDS = 1
 _NONCE_LENGTH = 24
 
 
@@ -37,6 +42,27 @@ def confirm(books: Books, intent: Record, params: dict[str, Any]) -> Record | Re
     apply_description(intent, params)
     method = _method(books, intent, params)
     _check_return_url(intent, params)
+    intent.body["last_payment_error"] = None
+    intent.private["confirm_key"] = books.origin.idempotency_key
+    kind = method.body["type"]
+    if "mandate_data" in params and kind not in DEBITS:
+        raise unsupported_parameter("mandate_data")
+    if kind == "card":
+        return _confirm_card(books, intent, method, params)
+    check_currency([kind], intent.body["currency"])
+    if intent.body["capture_method"] == "manual":
+        raise StripeError(
+            f"The payment method type {kind} does not support manual capture.",
+            param="capture_method",
+        )
+    if kind in DEBITS:
+        return debit.confirm(books, intent, method, params)
+    return transfer.confirm(books, intent, params)
+
+
+def _confirm_card(
+    books: Books, intent: Record, method: Record, params: dict[str, Any]
+) -> Record | Refusal:
     if intent.body["statement_descriptor"] is not None:
         raise StripeError(
             "The `statement_descriptor` parameter isn't supported for the `card` payment method "
@@ -44,7 +70,6 @@ def confirm(books: Books, intent: Record, params: dict[str, Any]) -> Record | Re
             "`statement_descriptor_suffix` instead.",
             param="statement_descriptor",
         )
-    intent.body["last_payment_error"] = None
     card = card_of(method)
     if not _wants_challenge(card, intent):
         decline = DECLINES[card.decline] if card.decline else None
@@ -71,11 +96,14 @@ def _must_be_confirmable(intent: Record) -> None:
 
 
 def _method(books: Books, intent: Record, params: dict[str, Any]) -> Record:
-    if "payment_method" in params:
-        return set_method(books, intent, params["payment_method"])
+    chosen = choose_method(books, intent, params)
+    if chosen is not None:
+        return chosen
     if intent.body["payment_method"] is None:
         raise missing_method(intent)
-    return set_method(books, intent, intent.body["payment_method"])
+    return set_method(
+        books, intent, from_reference(books, intent.body["payment_method"], "payment_method")
+    )
 
 
 def _check_return_url(intent: Record, params: dict[str, Any]) -> None:
@@ -136,28 +164,27 @@ def finish_challenge(books: Books, intent: Record, *, passed: bool) -> Record | 
         code="payment_intent_authentication_failure",
         payment_method=method.body,
     )
-    return _fail(books, intent, error)
+    return fail(books, intent, error)
 
 
 def _charge(
     books: Books, intent: Record, method: Record, decline: Decline | None, *, challenged: bool
 ) -> Record | Refusal:
-    charge = new_charge(books, intent.body, method, decline=decline, challenged=challenged)
+    charge = card_charge(books, intent, method, decline=decline, challenged=challenged)
+    books.insert(charge, Filing(related=intent.id))
     intent.body["latest_charge"] = charge.id
     intent.body["next_action"] = None
     if decline is not None:
-        books.insert(charge, Filing(related=intent.id))
         books.emit("charge.failed", charge)
-        return _fail(books, intent, _card_error(decline, charge, method))
+        return fail(books, intent, _card_error(decline, charge, method))
     method.private["charged_by"] = intent.id
     books.update(method)
     if intent.body["capture_method"] == "manual":
         return _hold(books, intent, charge)
-    return _take(books, intent, charge, card_of(method))
+    return take(books, intent, charge, available_at_once=card_of(method).available_at_once)
 
 
 def _hold(books: Books, intent: Record, charge: Record) -> Record:
-    books.insert(charge, Filing(related=intent.id))
     books.emit("charge.succeeded", charge)
     intent.body["status"] = "requires_capture"
     intent.body["amount_capturable"] = intent.body["amount"]
@@ -165,47 +192,6 @@ def _hold(books: Books, intent: Record, charge: Record) -> Record:
     books.emit("payment_intent.amount_capturable_updated", intent)
     books.set_timer(intent.id, EXPIRE_AUTHORIZATION, books.now + AUTHORIZATION_SECONDS)
     return intent
-
-
-def _take(books: Books, intent: Record, charge: Record, card: Card) -> Record:
-    at_once = intent.body["capture_method"] == "automatic"
-    if at_once:
-        charge.body["balance_transaction"] = record_charge(
-            books, charge.body, charge.body["amount"], at_once=card.available_at_once
-        )
-    else:
-        charge.private["available_at_once"] = card.available_at_once
-        books.set_timer(charge.id, RECORD_BALANCE, books.now + _ASYNC_BALANCE_SECONDS)
-    books.insert(charge, Filing(related=intent.id))
-    books.emit("charge.succeeded", charge)
-    intent.body["status"] = "succeeded"
-    intent.body["amount_received"] = intent.body["amount"]
-    books.update(intent)
-    books.emit("payment_intent.succeeded", intent)
-    return intent
-
-
-def record_balance(books: Books, charge_id: str) -> None:
-    """The timer of asynchronous capture."""
-    charge = books.find("charge", charge_id)
-    assert charge is not None, "a charge is never deleted"
-    charge.body["balance_transaction"] = record_charge(
-        books,
-        charge.body,
-        charge.body["amount_captured"],
-        at_once=charge.private["available_at_once"],
-    )
-    books.update(charge)
-    books.emit("charge.updated", charge, {"balance_transaction": None})
-
-
-def _fail(books: Books, intent: Record, error: JsonObject) -> Refusal:
-    intent.body["status"] = "requires_payment_method"
-    intent.body["payment_method"] = None
-    intent.body["last_payment_error"] = error
-    books.update(intent)
-    books.emit("payment_intent.payment_failed", intent)
-    return Refusal(402, {**error, "payment_intent": quoted(intent)})
 
 
 def _card_error(decline: Decline, charge: Record, method: Record) -> JsonObject:

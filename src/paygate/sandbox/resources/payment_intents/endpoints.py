@@ -10,6 +10,7 @@ from paygate.sandbox.protocol.errors import StripeError
 from paygate.sandbox.protocol.lists import trim, window
 from paygate.sandbox.resources.currencies import check_amount
 from paygate.sandbox.resources.endpoint import Call, Endpoint, Page, Refusal
+from paygate.sandbox.resources.method_types import check_currency
 from paygate.sandbox.resources.payment_intents import attempt, hold, parameters
 from paygate.sandbox.resources.payment_intents.intent import (
     apply_description,
@@ -42,8 +43,9 @@ def create(call: Call) -> Record | Refusal:
 
 def check_create(params: dict[str, Any]) -> None:
     check_amount(params["amount"], params["currency"])
+    check_currency(params.get("payment_method_types", ()), params["currency"])
     if params.get("confirm"):
-        if "payment_method" not in params:
+        if not {"payment_method", "payment_method_data"} & params.keys():
             raise missing_method()
         return
     for name in params:
@@ -62,9 +64,10 @@ def retrieve(call: Call) -> Record:
 
 
 def list_intents(call: Call) -> Page:
-    objects = call.books.objects
-    asked = window(call.params, lambda cursor: objects.cursor(_KIND, cursor), _KIND)
-    return Page(*trim(objects.page(_KIND, asked, {}), asked))
+    objects, params = call.books.objects, call.params
+    asked = window(params, lambda cursor: objects.cursor(_KIND, cursor), _KIND)
+    filters = {"customer": call.refer("customer", "customer")} if "customer" in params else {}
+    return Page(*trim(objects.page(_KIND, asked, filters), asked))
 
 
 def update(call: Call) -> Record:

@@ -13,18 +13,19 @@ from paygate.sandbox.resources.payment_intents.attempt import EXPIRE_AUTHORIZATI
 from paygate.sandbox.resources.payment_intents.intent import (
     UNEXPECTED_STATE,
     apply_notes,
+    drop_action,
     quoted,
     unexpected_state,
 )
 from paygate.sandbox.resources.payment_methods import card_of
 from paygate.sandbox.store.objects import Record
 
+# A debit under way is the bank's: Stripe stops one in rare cases only, the simulator never.
 CANCELABLE = (
     "requires_payment_method",
     "requires_capture",
     "requires_confirmation",
     "requires_action",
-    "processing",
 )
 
 
@@ -99,7 +100,7 @@ def expire_authorization(books: Books, intent_id: str) -> None:
     release(charge)
     books.update(charge)
     books.emit("charge.expired", charge, {"amount_refunded": 0, "refunded": False})
-    _end(books, intent, "expired")
+    _end(books, intent, "automatic")
 
 
 def _end(books: Books, intent: Record, reason: str | None) -> Record:
@@ -107,8 +108,7 @@ def _end(books: Books, intent: Record, reason: str | None) -> Record:
     intent.body["canceled_at"] = books.now
     intent.body["cancellation_reason"] = reason
     intent.body["amount_capturable"] = 0
-    intent.body["next_action"] = None
-    intent.private.pop("challenge", None)
+    drop_action(books, intent)
     books.update(intent)
     books.emit("payment_intent.canceled", intent)
     return intent

@@ -10,8 +10,11 @@ import msgspec
 from paygate.sandbox.books import Books
 from paygate.sandbox.protocol.errors import StripeError
 from paygate.sandbox.protocol.parameters import merge_metadata
+from paygate.sandbox.resources import cash_balance
 from paygate.sandbox.resources.currencies import check_amount
-from paygate.sandbox.resources.payment_methods import from_reference
+from paygate.sandbox.resources.endpoint import refer
+from paygate.sandbox.resources.method_types import check_currency
+from paygate.sandbox.resources.payment_methods import from_data, from_reference
 from paygate.sandbox.store.objects import JsonObject, Record
 
 # An attempt may start, and the terms may change, only here.
@@ -25,6 +28,7 @@ _SECRET_LENGTH = 25
 def new_intent(books: Books, params: dict[str, Any]) -> Record:
     intent_id = books.new_id("pi")
     automatic = _automatic_payment_methods(params)
+    types = params.get("payment_method_types", ["card"])
     body: JsonObject = {
         "id": intent_id,
         "object": "payment_intent",
@@ -42,7 +46,7 @@ def new_intent(books: Books, params: dict[str, Any]) -> Record:
         "confirmation_method": params.get("confirmation_method", "automatic"),
         "created": books.now,
         "currency": params["currency"],
-        "customer": None,
+        "customer": _customer(books, params),
         "customer_account": None,
         "description": params.get("description"),
         "excluded_payment_method_types": None,
@@ -54,8 +58,8 @@ def new_intent(books: Books, params: dict[str, Any]) -> Record:
         "on_behalf_of": None,
         "payment_method": None,
         "payment_method_configuration_details": None,
-        "payment_method_options": {"card": _card_options(params)},
-        "payment_method_types": params.get("payment_method_types", ["card"]),
+        "payment_method_options": _options({}, types, params.get("payment_method_options", {})),
+        "payment_method_types": types,
         "processing": None,
         "receipt_email": params.get("receipt_email"),
         "review": None,
@@ -68,9 +72,13 @@ def new_intent(books: Books, params: dict[str, Any]) -> Record:
         "transfer_group": None,
     }
     record = Record(body)
-    if "payment_method" in params:
-        set_method(books, record, params["payment_method"])
+    choose_method(books, record, params)
     return record
+
+
+def _customer(books: Books, params: dict[str, Any]) -> str | None:
+    customer: str | None = params.get("customer")
+    return None if customer is None else refer(books, "customer", customer, "customer").id
 
 
 def _automatic_payment_methods(params: dict[str, Any]) -> JsonObject | None:
@@ -88,23 +96,69 @@ def _automatic_payment_methods(params: dict[str, Any]) -> JsonObject | None:
     return {"allow_redirects": (given or {}).get("allow_redirects", "always"), "enabled": True}
 
 
-def _card_options(params: dict[str, Any]) -> JsonObject:
-    given = params.get("payment_method_options", {}).get("card", {})
-    return {
+_OPTIONS: dict[str, JsonObject] = {
+    "card": {
         "installments": None,
         "mandate_options": None,
         "network": None,
-        "request_three_d_secure": given.get("request_three_d_secure", "automatic"),
-    }
+        "request_three_d_secure": "automatic",
+    },
+    "customer_balance": {"funding_type": None},
+    "sepa_debit": {},
+    "us_bank_account": {"verification_method": "automatic"},
+}
 
 
-def set_method(books: Books, intent: Record, reference: str) -> Record:
-    method = from_reference(books, reference, "payment_method")
+def _options(old: JsonObject, types: list[str], given: dict[str, Any]) -> JsonObject:
+    """Those of the allowed types, and no others."""
+    return {kind: {**_OPTIONS[kind], **old.get(kind, {}), **given.get(kind, {})} for kind in types}
+
+
+def choose_method(books: Books, intent: Record, params: dict[str, Any]) -> Record | None:
+    """The method that a call names or describes, if it does."""
+    if "payment_method_data" in params:
+        if "payment_method" in params:
+            raise StripeError(
+                "You may only specify one of these parameters: payment_method, payment_method_data."
+            )
+        return set_method(books, intent, from_data(books, params["payment_method_data"]))
+    if "payment_method" in params:
+        method = from_reference(books, params["payment_method"], "payment_method")
+        return set_method(books, intent, method)
+    return None
+
+
+def set_method(books: Books, intent: Record, method: Record) -> Record:
+    kind, allowed = method.body["type"], intent.body["payment_method_types"]
+    if kind not in allowed:
+        raise StripeError(
+            f"The PaymentMethod provided ({kind}) is not allowed for this PaymentIntent. Please "
+            f"attach a PaymentMethod of one of the following types: {', '.join(allowed)}. "
+            "Alternatively update the allowed payment_method_types for this PaymentIntent to "
+            f'include "{kind}".',
+            code="payment_intent_incompatible_payment_method",
+            param="payment_method",
+        )
+    drop_action(books, intent)
     intent.body["payment_method"] = method.id
     intent.body["status"] = "requires_confirmation"
+    return method
+
+
+def drop_action(books: Books, intent: Record) -> None:
+    """What the customer was asked for is asked no more; what they sent in part is theirs again."""
     intent.body["next_action"] = None
     intent.private.pop("challenge", None)
-    return method
+    transfer = intent.private.pop("transfer", None)
+    if transfer is None:
+        return
+    customer = books.find("customer", intent.body["customer"])
+    assert customer is not None, "a customer is known even when deleted"
+    cash_balance.stop_waiting(books, customer, intent.id)
+    if transfer["applied"]:
+        details = {"unapplied_from_payment": {"payment_intent": intent.id}}
+        cash_balance.move(books, customer, intent.body["currency"], transfer["applied"], details)
+        cash_balance.announce(books, customer)
 
 
 def apply_description(intent: Record, params: dict[str, Any]) -> None:
@@ -115,8 +169,9 @@ def apply_description(intent: Record, params: dict[str, Any]) -> None:
             body[name] = params[name]
     if "payment_method_types" in params:
         body["automatic_payment_methods"] = None
-    if "payment_method_options" in params:
-        body["payment_method_options"] = {"card": _card_options(params)}
+    types = body["payment_method_types"]
+    given = params.get("payment_method_options", {})
+    body["payment_method_options"] = _options(body["payment_method_options"], types, given)
 
 
 def apply_notes(intent: Record, params: dict[str, Any]) -> None:
@@ -134,12 +189,20 @@ def apply_terms(books: Books, intent: Record, params: dict[str, Any]) -> None:
     if "amount" in params or "currency" in params:
         terms = body | params
         check_amount(terms["amount"], terms["currency"])
+        _reopen(books, intent)
         body["amount"], body["currency"] = terms["amount"], terms["currency"]
-        if body["status"] == "requires_action":  # the challenge was for other terms
-            body["status"], body["next_action"] = "requires_confirmation", None
-            intent.private.pop("challenge", None)
-    if "payment_method" in params:
-        set_method(books, intent, params["payment_method"])
+    if "customer" in params:
+        _reopen(books, intent)
+        body["customer"] = _customer(books, params)
+    check_currency(body["payment_method_types"], body["currency"])
+    choose_method(books, intent, params)
+
+
+def _reopen(books: Books, intent: Record) -> None:
+    """What the customer was asked for was asked on other terms."""
+    if intent.body["status"] == "requires_action":
+        drop_action(books, intent)
+        intent.body["status"] = "requires_confirmation"
 
 
 def must_be_open(intent: Record, names: list[str]) -> None:

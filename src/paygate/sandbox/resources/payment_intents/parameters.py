@@ -8,12 +8,10 @@ from typing import Any
 from paygate.sandbox.protocol.lists import LIST_PARAMETERS
 from paygate.sandbox.protocol.parameters import (
     Boolean,
-    CardData,
     Hash,
     Integer,
     ListOf,
     Metadata,
-    NoSuch,
     OneOf,
     Parameter,
     Parameters,
@@ -22,10 +20,15 @@ from paygate.sandbox.protocol.parameters import (
     Url,
 )
 from paygate.sandbox.resources.currencies import Currency
+from paygate.sandbox.resources.method_data import (
+    BANK_OPTIONS,
+    Address,
+    MandateData,
+    MethodData,
+)
+from paygate.sandbox.resources.method_types import METHOD_TYPES
 
 _UNSUPPORTED = Unsupported()
-
-_ADDRESS_LINES = ("city", "country", "line1", "line2", "postal_code", "state")
 
 
 class Shipping:
@@ -33,7 +36,7 @@ class Shipping:
 
     _given = Hash(
         {
-            "address": Hash({name: Text(unsettable=True) for name in _ADDRESS_LINES}),
+            "address": Address(),
             "carrier": Text(unsettable=True),
             "name": Text(),
             "phone": Text(unsettable=True),
@@ -46,9 +49,8 @@ class Shipping:
         if raw == "":
             return None
         given = self._given.read(name, raw)
-        address = {line: given["address"].get(line) for line in _ADDRESS_LINES}
         optional = {key: given.get(key) for key in ("carrier", "phone", "tracking_number")}
-        return {"address": address, "name": given["name"], **optional}
+        return {"address": given["address"], "name": given["name"], **optional}
 
 
 _CARD_OPTIONS: dict[str, Parameter] = {
@@ -79,9 +81,9 @@ _CARD_OPTIONS: dict[str, Parameter] = {
 _DESCRIPTION: dict[str, Parameter] = {
     "capture_method": OneOf(("automatic", "automatic_async", "manual")),
     "payment_method": Text(),
-    "payment_method_data": CardData(),
-    "payment_method_options": Hash({"card": Hash(_CARD_OPTIONS)}),
-    "payment_method_types": ListOf(OneOf(("card",))),
+    "payment_method_data": MethodData(),
+    "payment_method_options": Hash({"card": Hash(_CARD_OPTIONS), **BANK_OPTIONS}),
+    "payment_method_types": ListOf(OneOf(METHOD_TYPES)),
     "receipt_email": Text(unsettable=True),
     "shipping": Shipping(),
     **dict.fromkeys(
@@ -101,7 +103,7 @@ _DESCRIPTION: dict[str, Parameter] = {
 _TERMS: dict[str, Parameter] = {
     "amount": Integer(minimum=1),
     "currency": Currency(),
-    "customer": NoSuch("customer"),
+    "customer": Text(),
     "description": Text(1000, unsettable=True),
     "metadata": Metadata(unsettable=True),
     "statement_descriptor": Text(22, unsettable=True),
@@ -121,12 +123,11 @@ _TERMS: dict[str, Parameter] = {
 # Only meaningful for an attempt: on create they want confirm=true.
 ATTEMPT: dict[str, Parameter] = {
     "error_on_requires_action": Boolean(),
+    "mandate_data": MandateData(),
     "off_session": OneOf(("true", "false", "one_off", "recurring")),
     "return_url": Url(app_schemes=True),
     "use_stripe_sdk": Boolean(),
-    **dict.fromkeys(
-        ("confirmation_token", "mandate", "mandate_data", "radar_options"), _UNSUPPORTED
-    ),
+    **dict.fromkeys(("confirmation_token", "mandate", "radar_options"), _UNSUPPORTED),
 }
 
 CREATE = Parameters(
@@ -180,6 +181,4 @@ CANCEL = Parameters(
     }
 )
 RETRIEVE = Parameters({"client_secret": Text()})
-LIST = Parameters(
-    {**LIST_PARAMETERS, "customer": NoSuch("customer"), "customer_account": _UNSUPPORTED}
-)
+LIST = Parameters({**LIST_PARAMETERS, "customer": Text(), "customer_account": _UNSUPPORTED})
