@@ -168,7 +168,7 @@ _LEAF: Final[dict[type[inspect.Type], Callable[[Any, Leaves, str], Any]]] = {
     inspect.BytesType: lambda _, leaves, path: leaves.data(path),
     inspect.IntType: lambda _, leaves, path: leaves.number(path),
     inspect.DateTimeType: lambda _, leaves, path: leaves.time(path),
-    inspect.TimeDeltaType: lambda _, leaves, path: timedelta(seconds=leaves.number(path)),
+    inspect.TimeDeltaType: lambda _, leaves, path: timedelta(seconds=leaves.number(path) % 10**9),
     inspect.BoolType: lambda _, leaves, path: leaves.one_of(path, [False, True]),
     inspect.EnumType: lambda info, leaves, path: leaves.one_of(path, list(info.cls)),
     inspect.LiteralType: lambda info, leaves, path: leaves.one_of(path, list(info.values)),
