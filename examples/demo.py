@@ -182,12 +182,29 @@ def impatient_customer(merchant: Merchant) -> None:
     )
 
 
+def manual_capture(merchant: Merchant) -> None:
+    print("\n  4  A hold, and half of it captured")
+    intent = merchant.create(8000, "eur", capture_method="manual")
+    held = merchant.confirm(intent, "pm_card_visa")
+    check(held.get("status") == "requires_capture", "80.00 EUR are held, none is taken")
+    taken = merchant.call("POST", f"/payment-intents/{intent['id']}/capture", {"amount": 3000})
+    check(taken.get("status") == "succeeded", "captured 30.00 EUR: succeeded")
+    check(taken["amount_received"] == 3000, "the rest is released")
+    charges = [(c["captured"], c["amount_captured"]) for c in merchant.charges(intent)]
+    check(charges == [(True, 3000)], "the provider's own ledger says the same")
+    other = merchant.create(8000, "eur", capture_method="manual")
+    merchant.confirm(other, "pm_card_visa")
+    cancelled = merchant.call("POST", f"/payment-intents/{other['id']}/cancel", {})
+    check(cancelled.get("status") == "cancelled", "another hold is released: cancelled")
+    check(not merchant.charges(other)[0]["captured"], "and nothing was taken")
+
+
 def _succeeded(merchant: Merchant, intent: dict[str, Any]) -> dict[str, Any] | None:
     found = merchant.read(intent)
     return found if found["status"] == "succeeded" else None
 
 
-STEPS = (card_payment, lost_answer, impatient_customer)
+STEPS = (card_payment, lost_answer, impatient_customer, manual_capture)
 
 
 def main() -> int:

@@ -15,6 +15,7 @@ from paygate.domain.audit import AuditEntry
 from paygate.domain.ids import PREFIXES, make_id
 from paygate.domain.money import Currency
 from paygate.domain.payment_intent import CaptureMethod, PaymentIntent, PaymentMethodType, Status
+from paygate.domain.payment_method import CardToken
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.storage.records import Records
 
@@ -71,7 +72,7 @@ def make_attempt(intent: PaymentIntent, number: int = 1, token: str = "pm_card_v
         number=number,
         operation=Operation.CONFIRM,
         state=AttemptState.STARTED,
-        token=token,
+        instrument=CardToken(token),
         first_sent_at=START,
         created_at=START,
         updated_at=START,

@@ -51,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     intent_ttl: timedelta
     idempotency_ttl: timedelta
     lock_ttl: timedelta
+    resend_window: timedelta
     stripe_api_base: str
     limits_url: str
     rate_limit: Rate | None
@@ -195,6 +196,7 @@ _SETTINGS: Final[Mapping[str, tuple[Callable[[str], Any], str | None]]] = {
     "intent_ttl": (_duration, "24h"),
     "idempotency_ttl": (_duration, "24h"),
     "lock_ttl": (_duration, "30s"),
+    "resend_window": (_duration, "2m"),
     "max_amount": (_amount, "99999999"),
     "tls_cert": (_path, None),
     "tls_key": (_path, None),

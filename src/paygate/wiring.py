@@ -130,6 +130,7 @@ def _policy(settings: Settings) -> Policy:
         intent_ttl=settings.intent_ttl,
         idempotency_ttl=settings.idempotency_ttl,
         lock_ttl=settings.lock_ttl,
+        resend_window=settings.resend_window,
         production=settings.environment == "production",
     )
 

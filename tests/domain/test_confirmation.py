@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from paygate.domain.attempt import MOVES, OPEN, Attempt, AttemptState, move
-from paygate.domain.confirmation import Moved, Stay, conclude
+from paygate.domain.conclusion import conclude
+from paygate.domain.confirmation import Moved, Stay
 from paygate.domain.outcome import (
     ActionRequired,
     Advice,
@@ -69,6 +70,7 @@ def test_each_outcome_has_its_end(outcome: Outcome, status: Status, state: Attem
     intent, attempt = confirming()
     moved = conclude(intent, attempt, answer(outcome, as_of=START), START)
     assert isinstance(moved, Moved)
+    assert moved.attempt is not None
     assert (moved.intent.status, moved.attempt.state) == (status, state)
     assert (moved.intent.version, moved.attempt.version) == (intent.version + 1, 2)
     assert moved.intent.provider_reference == "pi_theirs"
@@ -109,6 +111,7 @@ def test_the_same_answer_twice_changes_nothing(outcome: Outcome) -> None:
     said = answer(outcome, as_of=START)
     moved = conclude(intent, attempt, said, START)
     assert isinstance(moved, Moved)
+    assert moved.attempt is not None
     again = conclude(moved.intent, moved.attempt, said, START)
     assert again in {Stay.SETTLED, Stay.NOTHING_NEW}
 
@@ -117,6 +120,7 @@ def test_an_older_fact_moves_nothing() -> None:
     intent, attempt = confirming()
     moved = conclude(intent, attempt, answer(ActionRequired(REDIRECT), as_of=START), START)
     assert isinstance(moved, Moved)
+    assert moved.attempt is not None
     late = answer(Pending(), as_of=START - SECOND)
     assert conclude(moved.intent, moved.attempt, late, START) is Stay.STALE
 
@@ -125,6 +129,7 @@ def test_a_tie_of_seconds_is_fetched() -> None:
     intent, attempt = confirming()
     moved = conclude(intent, attempt, answer(ActionRequired(REDIRECT), as_of=START), START)
     assert isinstance(moved, Moved)
+    assert moved.attempt is not None
     tie = answer(ENDS[0][0], as_of=START)
     assert conclude(moved.intent, moved.attempt, tie, START) is Stay.TIE
     decided = conclude(moved.intent, moved.attempt, tie, START, fetched=True)

@@ -52,6 +52,7 @@ async def world(
             intent_ttl=timedelta(hours=24),
             idempotency_ttl=timedelta(hours=24),
             lock_ttl=timedelta(seconds=30),
+            resend_window=timedelta(minutes=2),
         ),
         installation=INSTALLATION,
         now=clock,

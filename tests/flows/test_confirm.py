@@ -11,6 +11,7 @@ from paygate.domain.audit import AuditEntry
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.outcome import Answer, NotSent, Outcome, RedirectToUrl, Rejected, Unknown
 from paygate.domain.payment_intent import FINAL, PaymentIntent, Status
+from paygate.domain.payment_method import CardToken
 from paygate.domain.provider_event import EventStatus
 from paygate.flows.confirm_payment_intent import confirm_payment_intent
 from paygate.providers.contract import ConfirmOrder
@@ -53,7 +54,7 @@ async def test_the_attempt_is_durable_before_the_provider_hears_of_it(
     assert isinstance(attempt, Attempt)
     assert isinstance(intent, PaymentIntent)
     assert (attempt.id, attempt.state) == (order.attempt, AttemptState.STARTED)
-    assert (attempt.token, attempt.number) == (REQUEST.payment_method.token, 1)
+    assert (attempt.instrument, attempt.number) == (CardToken(REQUEST.payment_method.token), 1)
     assert (intent.status, intent.attempt) == (Status.PROCESSING, attempt.id)
     assert intent.pending_operation == "confirm"
     assert open_in_database == 0

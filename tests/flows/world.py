@@ -16,7 +16,7 @@ from paygate.domain.audit import AuditEntry
 from paygate.domain.events import Event
 from paygate.domain.ids import PREFIXES, make_id
 from paygate.domain.money import Currency
-from paygate.domain.outcome import Answer, Approved, Card, Outcome
+from paygate.domain.outcome import Answer, Approved, Card, NotSent, Outcome, Rejected, Unknown
 from paygate.domain.payment_intent import PaymentIntent
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.apply_provider_event import apply_provider_event
@@ -31,7 +31,17 @@ from paygate.flows.idempotency import Answered, idempotently
 from paygate.flows.keyed_door import KeyedRequest
 from paygate.flows.receive_provider_event import receive_provider_event
 from paygate.jobs.messages import ApplyProviderEvent
-from paygate.providers.contract import Absent, ConfirmOrder, Notice, ProviderSilent, SignatureError
+from paygate.providers.contract import (
+    Absent,
+    CancelOrder,
+    CaptureOrder,
+    ConfirmOrder,
+    CustomerMade,
+    CustomerOrder,
+    Notice,
+    ProviderSilent,
+    SignatureError,
+)
 from paygate.storage.change import Record
 from paygate.storage.committer import Connection
 from paygate.storage.records import Records
@@ -77,6 +87,9 @@ class ScriptedProvider:
         self.orders: list[ConfirmOrder] = []
         self.retrieved: list[str] = []
         self.during: Hook | None = None
+        self.standing: list[CaptureOrder | CancelOrder] = []
+        self.amid: Callable[[], Awaitable[None]] | None = None
+        """What happens in the middle of a capture or a cancel."""
 
     def representable(self, amount: int, currency: Currency) -> bool:
         return True
@@ -86,6 +99,23 @@ class ScriptedProvider:
         if self.during is not None:
             await self.during(order)
         return self.answers.pop(0)
+
+    async def capture(self, order: CaptureOrder, *, timeout_seconds: float) -> Answer:
+        return await self._ordered(order)
+
+    async def cancel(self, order: CancelOrder, *, timeout_seconds: float) -> Answer:
+        return await self._ordered(order)
+
+    async def _ordered(self, order: CaptureOrder | CancelOrder) -> Answer:
+        self.standing.append(order)
+        if self.amid is not None:
+            await self.amid()
+        return self.answers.pop(0)
+
+    async def make_customer(
+        self, order: CustomerOrder, *, timeout_seconds: float
+    ) -> CustomerMade | NotSent | Rejected | Unknown:
+        return CustomerMade(f"theirs {order.customer}")
 
     async def retrieve(self, provider_reference: str, *, timeout_seconds: float) -> Answer | Absent:
         self.retrieved.append(provider_reference)

@@ -8,7 +8,7 @@ was charged is the provider's own books, never an answer.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 import pytest
@@ -18,15 +18,23 @@ from paygate.domain.outcome import (
     ActionRequired,
     Answer,
     Approved,
+    Cancelled,
+    Card,
     Declined,
     NotSent,
+    RedirectToUrl,
     Rejected,
     Unknown,
 )
 from paygate.domain.payment_intent import CaptureMethod
+from paygate.domain.payment_method import CardToken
 from paygate.providers.contract import (
     Absent,
+    CancelOrder,
+    CaptureOrder,
     ConfirmOrder,
+    CustomerMade,
+    CustomerOrder,
     Notice,
     Provider,
     ProviderSilent,
@@ -39,6 +47,12 @@ Delivery = tuple[bytes, Mapping[str, str]]
 
 PATIENCE = 20.0
 """Seconds that a call may take in a suite on a busy machine."""
+
+
+class FaultOrder(Protocol):
+    """How a fault is ordered; `on` is the port's method."""
+
+    async def __call__(self, fault: Fault, count: int, on: str = "confirm") -> None: ...
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,8 +69,8 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     card: tuple[str, str]
     """Brand and last four digits of the token to be approved."""
     absent_reference: str
-    fault: Callable[[Fault, int], Awaitable[None]]
-    """Order a fault for the next calls to confirm, so many times."""
+    fault: FaultOrder
+    """Order a fault for the next calls, so many times."""
     charged: Callable[[str], Awaitable[int]]
     """How many charges that took or hold money the provider's books have for an attempt."""
     delivered: Callable[[str], Awaitable[list[Delivery]]]
@@ -71,7 +85,7 @@ def make_order(subject: Subject, **changes: Any) -> ConfirmOrder:
         "amount": 1999,
         "currency": Currency("eur"),
         "capture_method": CaptureMethod.AUTOMATIC,
-        "token": subject.token_approved,
+        "instrument": CardToken(subject.token_approved),
         "return_url": "https://gateway.example/3ds",
     }
     return ConfirmOrder(**given | changes)
@@ -90,7 +104,98 @@ async def look_up(subject: Subject, order: ConfirmOrder) -> Answer | None:
     return next((a for a in [a async for a in found] if a.attempt == order.attempt), None)
 
 
+async def held(subject: Subject) -> tuple[ConfirmOrder, str]:
+    """A held payment, and the provider's id of it."""
+    order = make_order(subject, capture_method=CaptureMethod.MANUAL)
+    reference = (await confirm(subject, order)).provider_reference
+    assert reference is not None
+    return order, reference
+
+
+async def capture(
+    subject: Subject, reference: str, amount: int = 1999, attempt: str | None = None
+) -> Answer:
+    order = CaptureOrder(
+        attempt=attempt or new_id("attempt"),
+        provider_reference=reference,
+        amount=amount,
+        currency=Currency("eur"),
+    )
+    return await subject.provider.capture(order, timeout_seconds=PATIENCE)
+
+
+async def cancel(subject: Subject, reference: str, key: str | None = None) -> Answer:
+    order = CancelOrder(key=key or new_id("attempt"), provider_reference=reference)
+    return await subject.provider.cancel(order, timeout_seconds=PATIENCE)
+
+
 class ProviderConformance:
+    @pytest.mark.parametrize("amount", [1999, 500, 1])
+    async def test_a_hold_is_captured(self, subject: Subject, amount: int) -> None:
+        order, reference = await held(subject)
+        answer = await capture(subject, reference, amount)
+        assert isinstance(answer.outcome, Approved)
+        assert (answer.outcome.captured, answer.outcome.amount_received) == (True, amount)
+        assert (answer.provider_reference, answer.attempt) == (reference, order.attempt)
+        assert (answer.amount, answer.currency) == (1999, "eur")
+
+    async def test_a_capture_sent_again_is_one_capture(self, subject: Subject) -> None:
+        _, reference = await held(subject)
+        attempt = new_id("attempt")
+        answers = [await capture(subject, reference, 700, attempt) for _ in range(2)]
+        assert [a.outcome for a in answers] == [answers[0].outcome] * 2
+        other = await capture(subject, reference, 600)
+        assert isinstance(other.outcome, Approved), other
+        assert other.outcome.amount_received == 700
+
+    async def test_more_than_is_held_is_not_captured(self, subject: Subject) -> None:
+        _, reference = await held(subject)
+        answer = await capture(subject, reference, 2000)
+        assert isinstance(answer.outcome, Rejected)
+        assert answer.outcome.reason == "order_refused"
+        assert isinstance((await capture(subject, reference)).outcome, Approved)
+
+    async def test_a_hold_is_released_once_for_all(self, subject: Subject) -> None:
+        order, reference = await held(subject)
+        for _ in range(2):
+            answer = await cancel(subject, reference)
+            assert isinstance(answer.outcome, Cancelled)
+            assert answer.provider_reference == reference
+        assert isinstance((await capture(subject, reference)).outcome, Cancelled)
+        assert await subject.charged(order.attempt) == 0
+
+    async def test_a_challenge_is_ended(self, subject: Subject) -> None:
+        order = make_order(subject, instrument=CardToken(subject.token_challenged))
+        reference = (await confirm(subject, order)).provider_reference
+        assert reference is not None
+        assert isinstance((await cancel(subject, reference)).outcome, Cancelled)
+
+    async def test_what_is_captured_is_not_released(self, subject: Subject) -> None:
+        _, reference = await held(subject)
+        await capture(subject, reference)
+        answer = await cancel(subject, reference)
+        assert isinstance(answer.outcome, Approved)
+        assert answer.outcome.captured
+
+    @pytest.mark.parametrize("on", ["capture", "cancel"])
+    async def test_a_lost_reply_to_an_order(self, subject: Subject, on: str) -> None:
+        _, reference = await held(subject)
+        attempt = new_id("attempt")
+        order = capture if on == "capture" else cancel
+        await subject.fault("reply_lost", 1, on)
+        more = (reference, 1999, attempt) if on == "capture" else (reference, attempt)
+        assert isinstance((await order(subject, *more)).outcome, Unknown)
+        done = Approved if on == "capture" else Cancelled
+        assert isinstance((await order(subject, *more)).outcome, done)
+
+    async def test_a_customer_is_made_once(self, subject: Subject) -> None:
+        order = CustomerOrder(customer=new_id("customer"), merchant="default", name="Ana")
+        made = [
+            await subject.provider.make_customer(order, timeout_seconds=PATIENCE) for _ in range(2)
+        ]
+        assert isinstance(made[0], CustomerMade)
+        assert made[0] == made[1]
+
     @pytest.mark.parametrize(
         ("amount", "currency"),
         [(1999, "eur"), (500, "jpy"), (500, "isk"), (5120, "kwd"), (50000, "mga")],
@@ -102,7 +207,7 @@ class ProviderConformance:
         assert isinstance(answer.outcome, Approved)
         card = answer.outcome.payment_method
         assert answer.outcome == Approved(True, amount, 0, card)
-        assert card is not None
+        assert isinstance(card, Card)
         assert (card.brand, card.last4) == subject.card
         assert card.exp_month
         assert card.exp_year
@@ -124,7 +229,7 @@ class ProviderConformance:
         assert answer.outcome.authorization_expires_at > datetime.now(UTC)
 
     async def test_a_decline(self, subject: Subject) -> None:
-        order = make_order(subject, token=subject.token_declined)
+        order = make_order(subject, instrument=CardToken(subject.token_declined))
         answer = await confirm(subject, order)
         assert isinstance(answer.outcome, Declined)
         assert answer.outcome.error.code == "card_declined"
@@ -133,21 +238,23 @@ class ProviderConformance:
         assert await subject.charged(order.attempt) == 0
 
     async def test_a_lost_card_is_told_in_the_decline_code_alone(self, subject: Subject) -> None:
-        answer = await confirm(subject, make_order(subject, token=subject.token_lost_card))
+        answer = await confirm(
+            subject, make_order(subject, instrument=CardToken(subject.token_lost_card))
+        )
         assert isinstance(answer.outcome, Declined)
         assert answer.outcome.error.decline_code == "lost_card"
         assert "lost" not in answer.outcome.error.message
 
     async def test_a_challenge(self, subject: Subject) -> None:
-        order = make_order(subject, token=subject.token_challenged)
+        order = make_order(subject, instrument=CardToken(subject.token_challenged))
         answer = await confirm(subject, order)
         assert isinstance(answer.outcome, ActionRequired)
-        assert answer.outcome.next_action is not None
+        assert isinstance(answer.outcome.next_action, RedirectToUrl)
         assert answer.outcome.next_action.return_url == order.return_url
         assert await subject.charged(order.attempt) == 0
 
     async def test_a_token_that_is_not_usable(self, subject: Subject) -> None:
-        order = make_order(subject, token=subject.token_unusable)
+        order = make_order(subject, instrument=CardToken(subject.token_unusable))
         answer = await confirm(subject, order)
         assert isinstance(answer.outcome, Rejected)
         assert answer.outcome.reason == "payment_method_rejected"
@@ -232,7 +339,7 @@ class ProviderConformance:
 
     async def test_a_look_up_tells_what_the_confirm_told(self, subject: Subject) -> None:
         for token in (subject.token_approved, subject.token_declined, subject.token_challenged):
-            answer = await confirm(subject, make_order(subject, token=token))
+            answer = await confirm(subject, make_order(subject, instrument=CardToken(token)))
             assert answer.provider_reference is not None
             found = await subject.provider.retrieve(
                 answer.provider_reference, timeout_seconds=PATIENCE

@@ -9,6 +9,7 @@ import pytest
 from paygate.crypto.secret import Secret
 from paygate.domain.money import Currency
 from paygate.domain.payment_intent import CaptureMethod
+from paygate.domain.payment_method import CardToken
 from paygate.providers.contract import ConfirmOrder
 from paygate.providers.stripe.adapter import StripeProvider, StripeSettings
 from tests.providers.stripe_objects import INSTALLATION, METADATA
@@ -43,7 +44,7 @@ def order(**changes: Any) -> ConfirmOrder:
         "amount": 1999,
         "currency": Currency("eur"),
         "capture_method": CaptureMethod.AUTOMATIC,
-        "token": "pm_card_visa",
+        "instrument": CardToken("pm_card_visa"),
         "return_url": "https://gateway.example/3ds",
     }
     return ConfirmOrder(**given | changes)

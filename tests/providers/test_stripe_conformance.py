@@ -79,8 +79,8 @@ class Simulator:
         assert isinstance(secret, str)
         return secret
 
-    async def fault(self, fault: Fault, count: int) -> None:
-        order: dict[str, Any] = {"on": "confirm", "kind": FAULTS[fault], "count": count}
+    async def fault(self, fault: Fault, count: int, on: str = "confirm") -> None:
+        order: dict[str, Any] = {"on": on, "kind": FAULTS[fault], "count": count}
         if fault == "hang":
             order["seconds"] = 2.0
         await self._call("POST", "/_sandbox/faults", json=order)
@@ -92,7 +92,9 @@ class Simulator:
         books = await self._call("GET", "/_sandbox/ledger")
         mine = [c for c in books["charges"] if c["metadata"].get("paygate_attempt") == attempt]
         assert {charge["idempotency_key"] for charge in mine} <= {attempt}
-        return sum(charge["status"] == "succeeded" for charge in mine)
+        good = [charge for charge in mine if charge["status"] == "succeeded"]
+        # A hold that was released stays in the books, as one that was given back.
+        return sum(charge["captured"] or not charge["amount_refunded"] for charge in good)
 
     async def delivered(self, reference: str) -> list[Delivery]:
         """What arrived so far, once the payment's last event did."""

@@ -47,6 +47,7 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
         "version": 1,
         "status": Status.CREATED,
         "customer": new_id("customer"),
+        "money_seq": 0,
     },
     Attempt: {
         "version": 1,
@@ -139,7 +140,7 @@ def planted(kind: type[Record], mark: str, **fixed: Any) -> Any:
     known = {
         "id": new_id(ID_OF.get(kind, "event")),
         "merchant": "default",
-        **CLEAR[kind],
+        **CLEAR.get(kind, {}),
         **fixed,
     }
     if kind is Attempt:

@@ -19,6 +19,7 @@ from paygate.domain.events import of_intent
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.ids import PREFIXES, make_id
 from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payment_method import CardToken
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.jobs.messages import ApplyProviderEvent, Job
 from paygate.storage.change import Change, Committed, Impossible, Record
@@ -167,7 +168,7 @@ class World(msgspec.Struct, frozen=True):
             number=number,
             operation=Operation.CONFIRM,
             state=AttemptState.STARTED if plan.attempt == "open" else AttemptState.DECLINED,
-            token=plan.label,
+            instrument=CardToken(plan.label),
             first_sent_at=START,
             created_at=START,
             updated_at=START,

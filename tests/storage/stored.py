@@ -13,6 +13,7 @@ from paygate.domain.correction import Correction
 from paygate.domain.customer import Customer
 from paygate.domain.events import Event
 from paygate.domain.idempotency import IdempotencyKey
+from paygate.domain.ledger import Transfer
 from paygate.domain.payment_intent import PaymentIntent
 from paygate.domain.provider_event import ProviderEvent
 from paygate.jobs import messages
@@ -28,6 +29,7 @@ TABLE_OF: Final[dict[type[Record], Table]] = {
     IdempotencyKey: tables.IDEMPOTENCY_KEY,
     Alert: tables.ALERT,
     Customer: tables.CUSTOMER,
+    Transfer: tables.LEDGER_TRANSFER,
     Correction: tables.CORRECTION,
     ProviderEvent: tables.PROVIDER_EVENT,
     ApiKey: tables.API_KEY,

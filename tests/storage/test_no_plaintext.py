@@ -28,6 +28,7 @@ from paygate.domain.correction import Correction
 from paygate.domain.customer import Customer
 from paygate.domain.events import Event
 from paygate.domain.idempotency import IdempotencyKey, KeyState
+from paygate.domain.ledger import Account, Entry, Transfer
 from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.jobs.messages import ApplyProviderEvent, Job
@@ -60,9 +61,10 @@ EYES_NUMBERS: Final = (61827459, 57392841, 48261953)
 CLEAR: Final = {
     "payment_intent": {
         *("merchant", "id", "version", "status", "created_at", "updated_at"),
-        *("reference_index", "customer"),
+        *("reference_index", "customer", "money_seq"),
     },
     "customer": {"merchant", "id", "version", "created_at", "updated_at"},
+    "ledger_transfer": {"merchant", "id", "intent", "money_seq", "posted_at"},
     "alert": {"merchant", "id", "version", "status", "stands_as", "created_at", "updated_at"},
     "correction": {"merchant", "id", "intent", "intent_version", "from_status", "to_status", "at"},
     "attempt": {
@@ -197,6 +199,22 @@ async def live(door: Door) -> None:
         advance = Change(planted(AuditEntry, MARK), advances=(after,))
         assert await door.commit(advance) == Committed()
         assert isinstance(await door.commit(advance), Refused)
+    intent = next(record for record in first if isinstance(record, PaymentIntent))
+    paid = {"version": 3, "status": Status.SUCCEEDED, "money_seq": 1}
+    number = Planted.NUMBERS[0]
+    transfer = planted(
+        Transfer,
+        MARK,
+        intent=intent.id,
+        money_seq=1,
+        entries=(Entry(Account.PROVIDER, number), Entry(Account.SALES, -number)),
+    )
+    moved = Change(
+        planted(AuditEntry, MARK),
+        creates=(transfer,),
+        advances=(planted(PaymentIntent, MARK, id=intent.id, **paid),),
+    )
+    assert await door.commit(moved) == Committed()
     claimed = Change(planted(AuditEntry, MARK), creates=(planted(ProviderEvent, MARK),))
     assert isinstance(await door.commit(claimed), Refused)
     twice = Change(planted(AuditEntry, MARK), creates=(first[0],))

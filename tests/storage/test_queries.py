@@ -15,7 +15,6 @@ import pytest
 
 from paygate.storage import reader
 from paygate.storage.reader import QUERIES
-from tests.storage.filled import KINDS
 from tests.storage.stored import TABLE_OF
 
 SOURCE = Path(str(files("paygate")))
@@ -23,7 +22,7 @@ BESIDE = {"idempotency_keys": [("lease_left", "float8")]}
 """What a block tells beside its records."""
 OF_THE_SCHEMA = {"idempotency_key": {("leased_until", "timestamptz")}}
 """Columns that the schema alone writes."""
-RECORD_NAMES = {kind.__name__: kind for kind in KINDS}
+RECORD_NAMES = {kind.__name__: kind for kind in TABLE_OF}
 
 
 class Read(NamedTuple):

@@ -5,25 +5,41 @@ Unknown is null, never absent. Nothing leaves that is not named here.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, assert_never
 
 import msgspec
 
 from paygate.domain.access import Role
 from paygate.domain.api_key import ApiKey
 from paygate.domain.customer import Customer
-from paygate.domain.outcome import Card, PaymentError, RedirectToUrl
+from paygate.domain.outcome import (
+    BankAccount,
+    BankTransfer,
+    Card,
+    NextAction,
+    PaymentError,
+    PaymentMethod,
+    RedirectToUrl,
+    TransferInstructions,
+)
 from paygate.domain.payment_intent import CaptureMethod, PaymentIntent, PaymentMethodType, Status
 
 
-class CardObject(msgspec.Struct, frozen=True):
+class CardObject(msgspec.Struct, frozen=True, tag="card", tag_field="type"):
     """What is shown of a card."""
 
-    type: Literal["card"]
     brand: str | None
     last4: str | None
     exp_month: int | None
     exp_year: int | None
+
+
+class BankTransferObject(msgspec.Struct, frozen=True, tag="bank_transfer", tag_field="type"):
+    """What is shown of a bank transfer."""
+
+    flow: Literal["push", "debit"]
+    country: str | None
+    last4: str | None
 
 
 class RedirectObject(msgspec.Struct, frozen=True):
@@ -33,11 +49,35 @@ class RedirectObject(msgspec.Struct, frozen=True):
     return_url: str | None
 
 
-class NextActionObject(msgspec.Struct, frozen=True):
-    """What the payer must do."""
+class RedirectActionObject(msgspec.Struct, frozen=True, tag="redirect_to_url", tag_field="type"):
+    """The payer must visit a page."""
 
-    type: Literal["redirect_to_url"]
     redirect_to_url: RedirectObject
+
+
+class TransferObject(msgspec.Struct, frozen=True):
+    """Where the payer sends the money. An account has `scheme`, `holder`, `country` and its
+    scheme's numbers.
+    """
+
+    amount_remaining: int
+    amount_received: int
+    currency: str
+    reference: str | None
+    expires_at: str | None
+    hosted_url: str | None
+    accounts: tuple[Mapping[str, str | None], ...]
+
+
+class TransferActionObject(
+    msgspec.Struct, frozen=True, tag="display_bank_transfer_instructions", tag_field="type"
+):
+    """The payer must send money."""
+
+    bank_transfer: TransferObject
+
+
+NextActionObject = RedirectActionObject | TransferActionObject
 
 
 class PaymentErrorObject(msgspec.Struct, frozen=True):
@@ -66,7 +106,7 @@ class PaymentIntentObject(msgspec.Struct, frozen=True, kw_only=True):
     pending_operation: str | None
     capture_method: CaptureMethod
     payment_method_types: tuple[PaymentMethodType, ...]
-    payment_method: CardObject | None
+    payment_method: CardObject | BankTransferObject | None
     next_action: NextActionObject | None
     last_payment_error: PaymentErrorObject | None
     cancellation_reason: str | None
@@ -180,7 +220,7 @@ def _shown(kind: type[Shown], intent: PaymentIntent, **more: Any) -> Shown:
         pending_operation=intent.pending_operation,
         capture_method=intent.capture_method,
         payment_method_types=intent.payment_method_types,
-        payment_method=_card(intent.payment_method),
+        payment_method=_method(intent.payment_method),
         next_action=_next_action(intent.next_action),
         last_payment_error=_error(intent.last_payment_error),
         cancellation_reason=intent.cancellation_reason,
@@ -241,10 +281,16 @@ def _time(at: datetime | None) -> str | None:
     return None if at is None else time_text(at)
 
 
-def _card(card: Card | None) -> CardObject | None:
-    if card is None:
-        return None
-    return CardObject("card", card.brand, card.last4, card.exp_month, card.exp_year)
+def _method(method: PaymentMethod | None) -> CardObject | BankTransferObject | None:
+    match method:
+        case Card():
+            return CardObject(method.brand, method.last4, method.exp_month, method.exp_year)
+        case BankTransfer():
+            return BankTransferObject(method.flow, method.country, method.last4)
+        case None:
+            return None
+        case _:
+            assert_never(method)
 
 
 def _error(error: PaymentError | None) -> PaymentErrorObject | None:
@@ -253,10 +299,31 @@ def _error(error: PaymentError | None) -> PaymentErrorObject | None:
     return PaymentErrorObject(error.code, error.decline_code, error.message, error.advice)
 
 
-def _next_action(action: RedirectToUrl | None) -> NextActionObject | None:
-    if action is None:
-        return None
-    return NextActionObject("redirect_to_url", RedirectObject(action.url, action.return_url))
+def _next_action(action: NextAction | None) -> NextActionObject | None:
+    match action:
+        case RedirectToUrl():
+            return RedirectActionObject(RedirectObject(action.url, action.return_url))
+        case TransferInstructions():
+            return TransferActionObject(
+                TransferObject(
+                    amount_remaining=action.amount_remaining,
+                    amount_received=action.amount_received,
+                    currency=action.currency,
+                    reference=action.reference,
+                    expires_at=_time(action.expires_at),
+                    hosted_url=action.hosted_url,
+                    accounts=tuple(_account(account) for account in action.accounts),
+                )
+            )
+        case None:
+            return None
+        case _:
+            assert_never(action)
+
+
+def _account(account: BankAccount) -> dict[str, str | None]:
+    known = {"scheme": account.scheme, "holder": account.holder, "country": account.country}
+    return {**known, **account.numbers}
 
 
 def encode(value: Any) -> bytes:

@@ -21,6 +21,7 @@ from paygate.api.pages import ListObject, PageQuery, cut_of
 from paygate.domain.access import Action
 from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.capture_payment_intent import CapturePaymentIntent, capture_payment_intent
 from paygate.flows.confirm_payment_intent import ConfirmPaymentIntent, confirm_payment_intent
 from paygate.flows.create_payment_intent import Created, CreatePaymentIntent, create_payment_intent
 from paygate.flows.list_payment_intents import list_payment_intents
@@ -70,6 +71,10 @@ async def _read(desk: Desk, exchange: Exchange, _: Any) -> PaymentIntent:
 
 async def _confirm(desk: Desk, exchange: Exchange, body: ConfirmPaymentIntent) -> PaymentIntent:
     return await confirm_payment_intent(desk.ctx, exchange.known_caller, exchange.path["id"], body)
+
+
+async def _capture(desk: Desk, exchange: Exchange, body: CapturePaymentIntent) -> PaymentIntent:
+    return await capture_payment_intent(desk.ctx, exchange.known_caller, exchange.path["id"], body)
 
 
 async def _cancel(desk: Desk, exchange: Exchange, body: CancelPaymentIntent) -> PaymentIntent:
@@ -133,8 +138,18 @@ ENDPOINTS = (
     ),
     Endpoint(
         method="POST",
+        path="/payment-intents/{id}/capture",
+        summary="Take the money of a held payment, all of it or `amount`; the rest is released.",
+        action=Action.INTENT_CAPTURE,
+        body=CapturePaymentIntent,
+        answer=PaymentIntentObject,
+        handle=_capture,
+        show=_show,
+    ),
+    Endpoint(
+        method="POST",
         path="/payment-intents/{id}/cancel",
-        summary="Cancel a payment intent that nobody has confirmed.",
+        summary="Cancel a payment intent: a hold is released, a challenge ends.",
         action=Action.INTENT_CANCEL,
         body=CancelPaymentIntent,
         answer=PaymentIntentObject,

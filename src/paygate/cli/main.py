@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from paygate import __version__
-from paygate.cli import api_keys, jobs, merchants
+from paygate.cli import api_keys, jobs, ledger, merchants
 from paygate.cli.command import Data, run_async, settings_of
 from paygate.settings import SettingsError
 
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.add_typer(merchants.app, name="merchants")
 app.add_typer(api_keys.app, name="api-keys")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(ledger.app, name="ledger")
 
 Lifeline = Annotated[bool, typer.Option("--lifeline", hidden=True)]
 

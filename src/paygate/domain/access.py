@@ -26,9 +26,13 @@ class Action(StrEnum):
     INTENT_READ = "payment_intent.read"
     INTENT_LIST = "payment_intent.list"
     INTENT_CONFIRM = "payment_intent.confirm"
+    INTENT_CAPTURE = "payment_intent.capture"
     INTENT_CANCEL = "payment_intent.cancel"
     INTENT_EXPIRE = "payment_intent.expire"
+    ATTEMPT_RESOLVE = "attempt.resolve"
+    AUTHORIZATION_WATCH = "authorization.watch"
     CUSTOMER_READ = "customer.read"
+    LEDGER_READ = "ledger.read"
     API_KEY_CREATE = "api_key.create"
     API_KEY_LIST = "api_key.list"
     API_KEY_ROTATE = "api_key.rotate"
@@ -55,8 +59,10 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.INTENT_READ: _READERS | _CLIENT,
         Action.INTENT_LIST: _READERS,
         Action.INTENT_CONFIRM: _SELLERS | _CLIENT,
+        Action.INTENT_CAPTURE: _SELLERS,
         Action.INTENT_CANCEL: _SELLERS,
         Action.CUSTOMER_READ: _READERS,
+        Action.LEDGER_READ: _READERS - {Role.SUPPORT},
         Action.API_KEY_CREATE: _ADMINS,
         Action.API_KEY_LIST: _ADMINS,
         Action.API_KEY_ROTATE: _ADMINS,
@@ -67,6 +73,8 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.ALERT_ACKNOWLEDGE: _SELLERS | {Role.FINANCE},
         # By signature, or by the gateway itself; no API key opens these.
         Action.INTENT_EXPIRE: frozenset(),
+        Action.ATTEMPT_RESOLVE: frozenset(),
+        Action.AUTHORIZATION_WATCH: frozenset(),
         Action.ALERT_RAISE: frozenset(),
         Action.IDEMPOTENCY_KEY_PURGE: frozenset(),
         Action.PROVIDER_EVENT_RECEIVE: frozenset(),

@@ -15,6 +15,10 @@ class AlertType(StrEnum):
     """What alerts are about."""
 
     IDEMPOTENCY_UNFINISHED = "idempotency_unfinished"
+    AUTHORIZATION_EXPIRING = "authorization_expiring"
+    STATE_CORRECTION = "state_correction"
+    ATTEMPT_UNRESOLVED = "attempt_unresolved"
+    LEDGER_MISMATCH = "ledger_mismatch"
 
 
 class AlertStatus(StrEnum):

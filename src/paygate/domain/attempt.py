@@ -23,6 +23,7 @@ from paygate.domain.outcome import (
     Rejected,
     Unknown,
 )
+from paygate.domain.payment_method import Instrument
 
 
 class AttemptState(StrEnum):
@@ -43,6 +44,8 @@ class Operation(StrEnum):
     """What the provider was asked to do."""
 
     CONFIRM = "confirm"
+    CAPTURE = "capture"
+    CANCEL = "cancel"
 
 
 OPEN: Final = frozenset(
@@ -71,7 +74,7 @@ MOVES: Final[Mapping[AttemptState, frozenset[AttemptState]]] = MappingProxyType(
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`token` is the payment method as the provider knows it; sealed like everything here."""
+    """Sealed like everything here."""
 
     id: str
     merchant: str
@@ -79,20 +82,53 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     number: int
     operation: Operation
     state: AttemptState
-    token: str
     first_sent_at: datetime
     created_at: datetime
     updated_at: datetime
     version: int = 1
+    instrument: Instrument | None = None
+    """What a confirm is paid with."""
+    amount: int | None = None
+    """What a capture takes, in the smallest unit."""
+    cancelling: bool = False
+    """A confirm that the merchant wants closed: the provider is asked until it says so."""
+    cancel_claim: str | None = None
+    """The claim that the wish to close it came under."""
+    reason: str | None = None
+    """Why it is to be cancelled, in the merchant's words."""
     return_url: str | None = None
     claim: str | None = None
     """The idempotency key's claim that it was made under: only its retries may go on with it."""
     provider_reference: str | None = None
     detail: str | None = None
+    missed_at: datetime | None = None
+    """When the provider first said that it has no such payment."""
 
 
 class IllegalMove(Exception):
     """A closed attempt was told to move."""
+
+
+def to_be_closed(
+    attempt: Attempt, at: datetime, *, reason: str | None, claim: str | None
+) -> Attempt:
+    """An open confirm that the merchant wants closed at the provider."""
+    assert attempt.state in OPEN, "a closed attempt has nothing to cancel"
+    return msgspec.structs.replace(
+        attempt,
+        cancelling=True,
+        cancel_claim=claim,
+        reason=reason,
+        version=attempt.version + 1,
+        updated_at=max(at, attempt.updated_at),
+    )
+
+
+def missed(attempt: Attempt, at: datetime) -> Attempt:
+    """An attempt that the provider does not know of, yet: one miss proves nothing."""
+    return msgspec.structs.replace(
+        attempt, missed_at=at, version=attempt.version + 1, updated_at=max(at, attempt.updated_at)
+    )
 
 
 def state_of(outcome: Outcome) -> AttemptState:

@@ -1,14 +1,12 @@
-"""What a provider's answer makes of an intent and its attempt. Pure, and the same for every way
-that an answer can come: the call's own reply, a provider event, a look-up by the sweep.
-"""
+"""What a provider's answer makes of an intent whose confirm is under way."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, assert_never
 
 import msgspec
 
-from paygate.domain.attempt import MOVES, OPEN, Attempt, AttemptState, move, state_of
+from paygate.domain.attempt import MOVES, Attempt, AttemptState, move, state_of
 from paygate.domain.outcome import (
     ActionRequired,
     Answer,
@@ -24,8 +22,12 @@ from paygate.domain.outcome import (
 )
 from paygate.domain.payment_intent import TRANSITIONS, PaymentIntent, Trigger, advance
 
+HOLD_LASTS: Final = timedelta(days=7)
+"""When the provider names no end of a hold: the card networks' usual time for a payer's own."""
 CONFIRMING: Final = "confirm"
 """`pending_operation` while a confirm is under way at the provider, or its outcome unknown."""
+CANCELLING: Final = "cancel"
+"""The same, of a cancel."""
 
 
 class Stay(StrEnum):
@@ -40,60 +42,75 @@ class Stay(StrEnum):
     """It is of the same second as what was applied, and differs: fetch, then apply that."""
     MISMATCH = "mismatch"
     """It speaks of another amount or currency: a person must look."""
+    MONEY_AFTER_THE_END = "money_after_the_end"
+    """Money was taken or held for an intent that had failed or was cancelled."""
 
 
 class Moved(msgspec.Struct, frozen=True):
-    """Both records one version on."""
+    """The records one version on; no attempt, when none was under way."""
 
     intent: PaymentIntent
-    attempt: Attempt
+    attempt: Attempt | None
 
 
-def conclude(
-    intent: PaymentIntent, attempt: Attempt, answer: Answer, at: datetime, *, fetched: bool = False
+def confirmed(
+    intent: PaymentIntent, attempt: Attempt, answer: Answer, at: datetime, *, fetched: bool
 ) -> Moved | Stay:
-    """Apply `answer` to an intent and its attempt.
-
-    `fetched` says that the answer was asked for after the newest applied fact was known, so
-    that one of the same second is not in doubt.
-    """
-    if attempt.state not in OPEN:
-        return Stay.SETTLED
-    if _mismatch(intent, answer):
-        return Stay.MISMATCH
+    """Apply `answer` to an intent and its open confirm."""
     state = state_of(answer.outcome)
-    if attempt.state is not AttemptState.STARTED and _speaks_of_its_call_alone(answer.outcome):
+    if attempt.state is not AttemptState.STARTED and speaks_of_its_call_alone(answer.outcome):
         return Stay.NOTHING_NEW
-    trigger, changes = _effect(answer.outcome)
+    trigger, changes = _effect(intent, attempt, answer.outcome)
     if isinstance(answer.outcome, Approved):
         changes = _keep_known(intent, changes)
+    if trigger is Trigger.AUTHORIZE and changes["authorization_expires_at"] is None:
+        changes["authorization_expires_at"] = at + HOLD_LASTS
     if (intent.status, trigger) not in TRANSITIONS or state not in MOVES[attempt.state]:
         return Stay.STALE
-    after = {
+    known = {
         **changes,
         "provider_reference": answer.provider_reference or intent.provider_reference,
     }
-    if state is attempt.state and all(getattr(intent, k) == v for k, v in after.items()):
+    if state is attempt.state and all(getattr(intent, k) == v for k, v in known.items()):
         return Stay.NOTHING_NEW
+    after = move(
+        attempt,
+        state,
+        at,
+        provider_reference=answer.provider_reference,
+        detail=detail(answer.outcome),
+    )
+    return in_order(intent, after, answer, at, trigger, changes, fetched=fetched)
+
+
+def in_order(
+    intent: PaymentIntent,
+    attempt: Attempt | None,
+    answer: Answer,
+    at: datetime,
+    trigger: Trigger,
+    changes: dict[str, Any],
+    *,
+    fetched: bool,
+) -> Moved | Stay:
+    """The move, unless a newer fact was applied before."""
     if answer.as_of is not None and intent.provider_as_of is not None:
         if answer.as_of < intent.provider_as_of:
             return Stay.STALE
         if answer.as_of == intent.provider_as_of and not fetched:
             return Stay.TIE
-    after["provider_as_of"] = answer.as_of or intent.provider_as_of
-    return Moved(
-        advance(intent, trigger, at, **after),
-        move(
-            attempt,
-            state,
-            at,
-            provider_reference=answer.provider_reference,
-            detail=_detail(answer.outcome),
-        ),
+    after = advance(
+        intent,
+        trigger,
+        at,
+        **changes,
+        provider_reference=answer.provider_reference or intent.provider_reference,
+        provider_as_of=answer.as_of or intent.provider_as_of,
     )
+    return Moved(after, attempt)
 
 
-def _speaks_of_its_call_alone(outcome: Outcome) -> bool:
+def speaks_of_its_call_alone(outcome: Outcome) -> bool:
     """Whether an outcome tells nothing of an earlier call under the same attempt.
 
     Not knowing never replaces knowing; and a provider refuses for its rate limit, for our key or
@@ -114,7 +131,8 @@ def _keep_known(intent: PaymentIntent, changes: dict[str, Any]) -> dict[str, Any
     return changes
 
 
-def _mismatch(intent: PaymentIntent, answer: Answer) -> bool:
+def mismatch(intent: PaymentIntent, answer: Answer) -> bool:
+    """Whether it speaks of another amount or currency."""
     if answer.amount is not None and answer.amount != intent.amount:
         return True
     if isinstance(answer.outcome, Approved) and answer.outcome.amount_received > intent.amount:
@@ -122,21 +140,26 @@ def _mismatch(intent: PaymentIntent, answer: Answer) -> bool:
     return answer.currency is not None and answer.currency != intent.currency
 
 
-def _effect(outcome: Outcome) -> tuple[Trigger, dict[str, Any]]:
+def _effect(
+    intent: PaymentIntent, attempt: Attempt, outcome: Outcome
+) -> tuple[Trigger, dict[str, Any]]:
     """The trigger that an outcome pulls, and the fields that it sets."""
-    quiet: dict[str, Any] = {"pending_operation": None, "next_action": None}
-    working: dict[str, Any] = {"pending_operation": CONFIRMING, "next_action": None}
+    done: dict[str, Any] = {"pending_operation": None, "next_action": None}
+    closing = CANCELLING if attempt.cancelling else None
+    quiet: dict[str, Any] = {"pending_operation": closing, "next_action": None}
+    working: dict[str, Any] = {"pending_operation": closing or CONFIRMING, "next_action": None}
     match outcome:
         case Approved(captured=True):
             return Trigger.CAPTURE, {
-                **quiet,
+                **done,
                 "amount_received": outcome.amount_received,
                 "amount_capturable": 0,
+                "money_seq": intent.money_seq + 1,
                 "payment_method": outcome.payment_method,
             }
         case Approved():
             return Trigger.AUTHORIZE, {
-                **quiet,
+                **done,
                 "amount_capturable": outcome.amount_capturable,
                 "authorization_expires_at": outcome.authorization_expires_at,
                 "payment_method": outcome.payment_method,
@@ -146,19 +169,20 @@ def _effect(outcome: Outcome) -> tuple[Trigger, dict[str, Any]]:
         case ActionRequired():
             return Trigger.REQUIRE_ACTION, {**quiet, "next_action": outcome.next_action}
         case Declined():
-            return Trigger.FAIL, {**quiet, "last_payment_error": outcome.error}
+            return Trigger.FAIL, {**done, "last_payment_error": outcome.error}
         case Rejected():
             error = PaymentError(code=outcome.reason, message=outcome.message)
-            return Trigger.FAIL, {**quiet, "last_payment_error": error}
+            return Trigger.FAIL, {**done, "last_payment_error": error}
         case Cancelled():
-            return Trigger.CANCEL, {**quiet, "cancellation_reason": outcome.reason}
+            reason = attempt.reason if attempt.cancelling else outcome.reason
+            return Trigger.CANCEL, {**done, "cancellation_reason": reason}
         case Pending() | Unknown() | NotSent():
             return Trigger.WORK_ON, working
         case _:
             assert_never(outcome)
 
 
-def _detail(outcome: Outcome) -> str | None:
+def detail(outcome: Outcome) -> str | None:
     """What to keep of an outcome that the intent does not show."""
     match outcome:
         case Unknown() | NotSent() | Rejected():

@@ -49,6 +49,8 @@ class ErrorCode(StrEnum):
     ROUTE_UNKNOWN = "route_unknown"
     INTENT_ALREADY_CONFIRMED = "intent_already_confirmed"
     STATE_CONFLICT = "state_conflict"
+    OPERATION_PENDING = "operation_pending"
+    AUTHORIZATION_EXPIRED = "authorization_expired"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     IDEMPOTENCY_KEY_IN_USE = "idempotency_key_in_use"
     SIGNATURE_INVALID = "signature_invalid"
@@ -138,6 +140,13 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
         ),
         ErrorCode.STATE_CONFLICT: _final(
             ErrorType.CONFLICT, "The object's state does not allow this; the error carries it."
+        ),
+        ErrorCode.OPERATION_PENDING: _retriable(
+            ErrorType.CONFLICT,
+            "Something is under way at the provider, or its outcome is not known yet.",
+        ),
+        ErrorCode.AUTHORIZATION_EXPIRED: _final(
+            ErrorType.CONFLICT, "The hold has lapsed: nothing can be captured any more."
         ),
         ErrorCode.IDEMPOTENCY_KEY_REUSED: _final(
             ErrorType.IDEMPOTENCY, "The Idempotency-Key was used before, with other parameters."

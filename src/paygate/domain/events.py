@@ -21,7 +21,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def of_intent(
-    intent: PaymentIntent, *, event_id: str, at: datetime, request_id: str | None
+    intent: PaymentIntent,
+    *,
+    event_id: str,
+    at: datetime,
+    request_id: str | None,
+    correction: bool = False,
 ) -> Event:
     """The event that says what an intent has become."""
     return Event(
@@ -32,4 +37,5 @@ def of_intent(
         data=intent,
         created_at=at,
         request_id=request_id,
+        correction=correction,
     )

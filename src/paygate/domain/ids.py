@@ -23,6 +23,7 @@ PREFIXES: Final = {
     "refund": "re_",
     "correction": "co_",
     "alert": "al_",
+    "ledger_transfer": "lt_",
     "run": "run_",
 }
 """Object name to prefix, as OBJECTS on the wire have them."""

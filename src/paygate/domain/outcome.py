@@ -4,6 +4,7 @@
 stands; *not sent* is certain; *unknown* is everything that is not, and it is never a failure.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
@@ -20,11 +21,49 @@ class Card(msgspec.Struct, frozen=True, tag="card"):
     exp_year: int | None = None
 
 
+class BankTransfer(msgspec.Struct, frozen=True, tag="bank_transfer"):
+    """What may be shown of a bank transfer; never an account number of the payer's."""
+
+    flow: Literal["push", "debit"]
+    country: str | None = None
+    last4: str | None = None
+
+
+PaymentMethod = Card | BankTransfer
+
+
 class RedirectToUrl(msgspec.Struct, frozen=True, tag="redirect_to_url"):
     """The payer must visit `url`; the provider sends them back to `return_url`."""
 
     url: str
     return_url: str | None = None
+
+
+class BankAccount(msgspec.Struct, frozen=True):
+    """Where the payer sends money: the provider's account for them, in its scheme's own fields
+    (`iban` and `bic`; `sort_code` and `account_number`; `routing_number` and `account_number`;
+    `clabe`; ...).
+    """
+
+    scheme: Literal["iban", "sort_code", "aba", "spei", "zengin"]
+    holder: str | None
+    country: str | None
+    numbers: Mapping[str, str]
+
+
+class TransferInstructions(msgspec.Struct, frozen=True, tag="display_bank_transfer_instructions"):
+    """The payer must send `amount_remaining` to one of the accounts, naming the reference."""
+
+    amount_remaining: int
+    amount_received: int
+    currency: str
+    reference: str | None
+    hosted_url: str | None
+    accounts: tuple[BankAccount, ...]
+    expires_at: datetime | None = None
+
+
+NextAction = RedirectToUrl | TransferInstructions
 
 
 class Advice(StrEnum):
@@ -50,21 +89,21 @@ class Approved(msgspec.Struct, frozen=True, tag="approved"):
     captured: bool
     amount_received: int
     amount_capturable: int
-    payment_method: Card | None = None
+    payment_method: PaymentMethod | None = None
     authorization_expires_at: datetime | None = None
 
 
 class ActionRequired(msgspec.Struct, frozen=True, tag="action_required"):
     """The payer must act; None when the provider works on after the payer's action."""
 
-    next_action: RedirectToUrl | None
-    payment_method: Card | None = None
+    next_action: NextAction | None
+    payment_method: PaymentMethod | None = None
 
 
 class Pending(msgspec.Struct, frozen=True, tag="pending"):
     """The provider works on; it will tell."""
 
-    payment_method: Card | None = None
+    payment_method: PaymentMethod | None = None
 
 
 class Declined(msgspec.Struct, frozen=True, tag="declined"):
@@ -74,9 +113,17 @@ class Declined(msgspec.Struct, frozen=True, tag="declined"):
 
 
 class Rejected(msgspec.Struct, frozen=True, tag="rejected"):
-    """The request itself cannot work: a bad token, or our own key refused."""
+    """The request itself cannot work: a bad token, our own key refused; or it never arrived.
 
-    reason: Literal["payment_method_rejected", "provider_configuration"]
+    *Order refused*: a capture or a cancel that cannot be done as asked, and was not.
+    """
+
+    reason: Literal[
+        "payment_method_rejected",
+        "provider_configuration",
+        "provider_unavailable",
+        "order_refused",
+    ]
     message: str
 
 

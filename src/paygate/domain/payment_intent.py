@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from paygate.domain.money import Currency
-from paygate.domain.outcome import Card, PaymentError, RedirectToUrl
+from paygate.domain.outcome import NextAction, PaymentError, PaymentMethod
 
 
 class Status(StrEnum):
@@ -74,6 +74,7 @@ TRANSITIONS: Final[Mapping[tuple[Status, Trigger], Status]] = MappingProxyType(
         (_S.REQUIRES_ACTION, _T.CAPTURE): _S.SUCCEEDED,
         (_S.REQUIRES_ACTION, _T.FAIL): _S.FAILED,
         (_S.REQUIRES_ACTION, _T.CANCEL): _S.CANCELLED,
+        (_S.REQUIRES_CAPTURE, _T.WORK_ON): _S.REQUIRES_CAPTURE,
         (_S.REQUIRES_CAPTURE, _T.CAPTURE): _S.SUCCEEDED,
         (_S.REQUIRES_CAPTURE, _T.FAIL): _S.FAILED,
         (_S.REQUIRES_CAPTURE, _T.CANCEL): _S.CANCELLED,
@@ -123,8 +124,8 @@ class PaymentIntent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     amount_capturable: int = 0
     amount_received: int = 0
     pending_operation: str | None = None
-    payment_method: Card | None = None
-    next_action: RedirectToUrl | None = None
+    payment_method: PaymentMethod | None = None
+    next_action: NextAction | None = None
     last_payment_error: PaymentError | None = None
     cancellation_reason: str | None = None
     reference: str | None = None
@@ -142,6 +143,8 @@ class PaymentIntent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     client_secret_hash: bytes | None = None
     """What is kept of the secret that a payer's browser has."""
     session_hash: bytes | None = None
+    money_seq: int = 0
+    """How many times money was moved or reserved on it; the ledger counts with it."""
     final_at: datetime | None = None
     """When it first came to its end; the client side is shown out an hour later."""
 
@@ -186,6 +189,9 @@ def _next(
         final_at=final_at,
         **changes,
     )
+    assert after.money_seq in (intent.money_seq, intent.money_seq + 1), "one fact at a time"
+    moved = after.amount_received != intent.amount_received
+    assert after.money_seq > intent.money_seq or not moved, "money has moved without its place"
     assert 0 <= after.amount_received <= after.amount, "captured more than was asked for"
     assert 0 <= after.amount_capturable <= after.amount, "holds more than was asked for"
     return after

@@ -7,19 +7,20 @@ off with the next try enqueued in the same commit; what cannot is a dead letter 
 
 from typing import Final
 
-from paygate.domain import events, provider_event
+from paygate.domain import provider_event
 from paygate.domain.access import Action, Actor, Caller
-from paygate.domain.attempt import OPEN, Attempt
+from paygate.domain.attempt import OPEN, Attempt, AttemptState, Operation
 from paygate.domain.audit import Subject
 from paygate.domain.confirmation import Moved, Stay
-from paygate.domain.outcome import Answer, Approved, Unknown
+from paygate.domain.outcome import Answer, Approved, Cancelled, Unknown
 from paygate.domain.payment_intent import PaymentIntent
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.context import TRIES, Context, intent_subject, pause
-from paygate.flows.settle_attempt import weigh
+from paygate.flows.correct_payment_intent import alert_correction, corrected, give_back
+from paygate.flows.settle_attempt import advanced, told, weigh
 from paygate.jobs.messages import ApplyProviderEvent, Job
 from paygate.providers.contract import Absent, Notice
-from paygate.storage.change import Change, Committed, StorageError, Versioned
+from paygate.storage.change import Appended, Change, Committed, StorageError, Versioned
 
 _STAYS: Final = {
     Stay.SETTLED: (EventStatus.PROCESSED, "already_settled"),
@@ -60,9 +61,11 @@ async def _change(ctx: Context, event: ProviderEvent) -> Change:
         return _end(ctx, event, EventStatus.IGNORED, "foreign")
     try:
         intent, attempt = await _subject(ctx, answer)
-        moved = await _weigh(ctx, notice, intent, attempt, answer)
+        moved, answer = await _weigh(ctx, notice, intent, attempt, answer)
     except _PutOff as reason:
         return _put_off(ctx, event, str(reason))
+    if moved is Stay.MONEY_AFTER_THE_END:
+        return await _after_the_end(ctx, event, intent, answer)
     if isinstance(moved, Stay):
         status, verdict = _STAYS[moved]
         return _end(ctx, event, status, verdict, intent_subject(intent.id))
@@ -76,12 +79,18 @@ async def _subject(ctx: Context, answer: Answer) -> tuple[PaymentIntent, Attempt
     found = await ctx.read.attempt_with_intent(answer.merchant, answer.attempt)
     if found is None:
         raise _PutOff("object_unknown")
-    return found
+    intent, attempt = found
+    if attempt.state is AttemptState.APPROVED and intent.attempt not in {None, attempt.id}:
+        # A capture or a cancel of what this attempt was approved for.
+        current = await ctx.read.attempt(intent.merchant, str(intent.attempt))
+        assert current is not None, "payments are never deleted"
+        return intent, current
+    return intent, attempt
 
 
 async def _weigh(
     ctx: Context, notice: Notice, intent: PaymentIntent, attempt: Attempt, answer: Answer
-) -> Moved | Stay:
+) -> tuple[Moved | Stay, Answer]:
     if not notice.exact or _tells_too_little(attempt, answer):
         if answer.provider_reference is None:
             raise _PutOff("object_unknown")
@@ -94,25 +103,21 @@ async def _weigh(
     moved, answer = await weigh(ctx, intent, attempt, answer)
     if moved is Stay.TIE or isinstance(answer.outcome, Unknown):
         raise _PutOff("provider_unreachable")
-    return moved
+    return moved, answer
 
 
 def _tells_too_little(attempt: Attempt, answer: Answer) -> bool:
     """An approval that only the event brings has no card in it; the object has."""
     outcome = answer.outcome
     return (
-        attempt.state in OPEN and isinstance(outcome, Approved) and outcome.payment_method is None
+        attempt.operation is Operation.CONFIRM
+        and attempt.state in OPEN
+        and isinstance(outcome, Approved)
+        and outcome.payment_method is None
     )
 
 
 def _applied(ctx: Context, event: ProviderEvent, intent: PaymentIntent, moved: Moved) -> Change:
-    after = moved.intent
-    creates: tuple[events.Event, ...] = ()
-    if after.status is not intent.status:
-        told = events.of_intent(
-            after, event_id=ctx.new_id("event"), at=after.updated_at, request_id=None
-        )
-        creates = (told,)
     done = provider_event.settle(
         event,
         EventStatus.PROCESSED,
@@ -120,7 +125,33 @@ def _applied(ctx: Context, event: ProviderEvent, intent: PaymentIntent, moved: M
         verdict="applied",
         subject=intent_subject(intent.id),
     )
-    return _change_of(ctx, event, creates=creates, advances=(done, after, moved.attempt))
+    creates = told(ctx, None, intent, moved)
+    return _change_of(ctx, event, creates=creates, advances=(done, *advanced(moved)))
+
+
+async def _after_the_end(
+    ctx: Context, event: ProviderEvent, intent: PaymentIntent, answer: Answer
+) -> Change:
+    """Money under an intent that had ended without: a correction, or a hold to give back."""
+    caller = Caller(_actor(ctx), intent.merchant, request_id=event.id)
+    assert isinstance(answer.outcome, Approved), "only money is found after the end"
+    if not answer.outcome.captured:
+        given = await give_back(ctx, answer)
+        if not isinstance(given.outcome, Cancelled):
+            return _put_off(ctx, event, "provider_unreachable")
+        return _end(ctx, event, EventStatus.PROCESSED, "hold_voided", intent_subject(intent.id))
+    await alert_correction(ctx, caller, intent, f"money was taken, though it had {intent.status}")
+    after, creates = corrected(
+        ctx, intent, answer, reason="captured_after_the_end", proof=event.provider_reference
+    )
+    done = provider_event.settle(
+        event,
+        EventStatus.PROCESSED,
+        ctx.now(),
+        verdict="corrected",
+        subject=intent_subject(intent.id),
+    )
+    return _change_of(ctx, event, creates=creates, advances=(done, after))
 
 
 def _end(
@@ -145,11 +176,15 @@ def _change_of(
     ctx: Context,
     event: ProviderEvent,
     *,
-    creates: tuple[events.Event, ...] = (),
+    creates: tuple[Appended, ...] = (),
     advances: tuple[Versioned, ...],
     jobs: tuple[Job, ...] = (),
 ) -> Change:
-    caller = Caller(Actor("provider", id=ctx.provider.name), event.merchant, request_id=event.id)
+    caller = Caller(_actor(ctx), event.merchant, request_id=event.id)
     subject = Subject("provider_event", event.id)
     audit = ctx.audit(caller, Action.PROVIDER_EVENT_APPLY, subject)
     return Change(audit, creates=creates, advances=advances, jobs=jobs)
+
+
+def _actor(ctx: Context) -> Actor:
+    return Actor("provider", id=ctx.provider.name)

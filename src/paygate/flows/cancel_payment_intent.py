@@ -1,4 +1,6 @@
-"""Cancel a payment intent. Nothing was sent for one that is `created`, so it is cancelled here."""
+"""Cancel a payment intent: here when nothing was sent, else at the provider, and final only when
+the provider says so. A hold is released, a challenge ends.
+"""
 
 from typing import Annotated
 
@@ -7,11 +9,26 @@ from msgspec import Meta
 
 from paygate.domain import events
 from paygate.domain.access import Action, Caller
+from paygate.domain.attempt import Attempt, AttemptState, Operation, to_be_closed
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.payment_intent import PaymentIntent, Status, Trigger, advance
+from paygate.domain.outcome import Answer
+from paygate.domain.payment_intent import FINAL, PaymentIntent, Status, Trigger, advance
+from paygate.flows.begin_attempt import (
+    TO_ASK_AGAIN,
+    Prepared,
+    attempt_of_this_request,
+    begin,
+    go_on,
+    new_attempt,
+    refuse_if_not_sent,
+)
+from paygate.flows.capture_payment_intent import check_nothing_pending
 from paygate.flows.context import TRIES, Context, intent_subject, pause
 from paygate.flows.read_payment_intent import find_payment_intent
+from paygate.flows.settle_attempt import settle_attempt
+from paygate.providers.contract import CancelOrder
 from paygate.storage.change import Change, Committed, StorageError
+from paygate.telemetry import timing
 
 
 class CancelPaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,24 +40,91 @@ class CancelPaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 async def cancel_payment_intent(
     ctx: Context, caller: Caller, intent_id: str, request: CancelPaymentIntent
 ) -> PaymentIntent:
-    """The cancelled intent.
+    """The intent after the provider's answer; `pending_operation` while that is not known yet.
 
     Raises:
-        Refusal: not found, or `state_conflict` when it is not `created`.
+        Refusal: not found, `state_conflict` at its end, `operation_pending` while its confirm is
+            under way or unknown, or `provider_unavailable` when certainly nothing was sent.
     """
     for _ in range(TRIES):
         intent = await find_payment_intent(ctx, caller.merchant, intent_id)
-        if intent.status is not Status.CREATED:
-            raise Refusal(
-                ErrorCode.STATE_CONFLICT,
-                f"a payment intent that is {intent.status} cannot be cancelled",
-                subject=intent,
-            )
-        after = await cancelled(ctx, caller, Action.INTENT_CANCEL, intent, request.reason)
-        if after is not None:
-            return after
+        before = await attempt_of_this_request(ctx, intent)
+        if before is not None and before.state in TO_ASK_AGAIN and not before.cancelling:
+            prepared = await go_on(ctx, caller, Action.INTENT_CANCEL, intent, before)
+        elif before is not None and before.cancelling:
+            prepared = intent, before
+        elif before is not None and before.state is not AttemptState.NOT_SENT:
+            return intent
+        elif await _nothing_was_sent(ctx, intent):
+            after = await cancelled(ctx, caller, Action.INTENT_CANCEL, intent, request.reason)
+            if after is not None:
+                return after
+            prepared = None
+        else:
+            prepared = await _prepare(ctx, caller, intent, request)
+        if prepared is not None:
+            return await _ask(ctx, caller, *prepared)
         await pause()
     raise StorageError("an intent kept changing while it was cancelled")
+
+
+async def _nothing_was_sent(ctx: Context, intent: PaymentIntent) -> bool:
+    if intent.status is Status.CREATED:
+        return True
+    if intent.status is not Status.PROCESSING or intent.attempt is None:
+        return False
+    last = await ctx.read.attempt(intent.merchant, intent.attempt)
+    return last is not None and last.state is AttemptState.NOT_SENT
+
+
+async def _prepare(
+    ctx: Context, caller: Caller, intent: PaymentIntent, request: CancelPaymentIntent
+) -> Prepared | None:
+    if intent.status in FINAL:
+        raise Refusal(
+            ErrorCode.STATE_CONFLICT,
+            f"a payment intent that is {intent.status} cannot be cancelled",
+            subject=intent,
+        )
+    check_nothing_pending(intent)
+    if intent.status is Status.REQUIRES_CAPTURE:
+        attempt = new_attempt(ctx, intent, Operation.CANCEL, reason=request.reason)
+        return await begin(ctx, caller, Action.INTENT_CANCEL, intent, attempt, Trigger.WORK_ON)
+    assert intent.attempt is not None, "it was confirmed"
+    open_ = await ctx.read.attempt(intent.merchant, intent.attempt)
+    assert open_ is not None, "payments are never deleted"
+    if open_.state in TO_ASK_AGAIN or open_.cancelling or intent.provider_reference is None:
+        raise Refusal(
+            ErrorCode.OPERATION_PENDING,
+            f"a {intent.pending_operation or 'confirm'} of this payment intent is under way",
+            subject=intent,
+            retry_after_seconds=1,
+        )
+    now = ctx.now()
+    open_ = to_be_closed(open_, now, reason=request.reason, claim=ctx.claim)
+    intent = advance(intent, Trigger.WORK_ON, now, pending_operation=Operation.CANCEL.value)
+    audit = ctx.audit(caller, Action.INTENT_CANCEL, intent_subject(intent.id))
+    committed = isinstance(
+        await ctx.door.commit(Change(audit, advances=(intent, open_))), Committed
+    )
+    return (intent, open_) if committed else None
+
+
+async def _ask(
+    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
+) -> PaymentIntent:
+    answer = await send_cancel(ctx, intent, attempt)
+    intent = await settle_attempt(ctx, caller, Action.INTENT_CANCEL, intent, attempt, answer)
+    refuse_if_not_sent(intent, answer, waits=intent.status not in FINAL)
+    return intent
+
+
+async def send_cancel(ctx: Context, intent: PaymentIntent, attempt: Attempt) -> Answer:
+    """Ask the provider to close the payment. It may be asked as often as it takes."""
+    assert intent.provider_reference is not None, "what is under way is known to the provider"
+    order = CancelOrder(key=f"{attempt.id}-cancel", provider_reference=intent.provider_reference)
+    with timing.spent(timing.Part.PROVIDER):
+        return await ctx.provider.cancel(order, timeout_seconds=ctx.policy.provider_timeout_seconds)
 
 
 async def cancelled(

@@ -5,36 +5,33 @@ in the database while it is asked, and what it said is settled in one commit. A 
 any two leaves an open attempt that its event or the sweep resolves.
 """
 
-from datetime import timedelta
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from paygate.domain import events
 from paygate.domain.access import Action, Caller
-from paygate.domain.attempt import Attempt, AttemptState, Operation, move
-from paygate.domain.confirmation import CONFIRMING
+from paygate.domain.attempt import Attempt, AttemptState, Operation
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.outcome import Answer, NotSent, Unknown
-from paygate.domain.payment_intent import (
-    PaymentIntent,
-    PaymentMethodType,
-    Status,
-    Trigger,
-    advance,
+from paygate.domain.outcome import Answer, Unknown
+from paygate.domain.payment_intent import PaymentIntent, PaymentMethodType, Status, Trigger
+from paygate.domain.payment_method import CardToken
+from paygate.flows.begin_attempt import (
+    TO_ASK_AGAIN,
+    Prepared,
+    attempt_of_this_request,
+    begin,
+    go_on,
+    may_be_sent,
+    new_attempt,
+    refuse_if_not_sent,
 )
-from paygate.flows.context import TRIES, Context, intent_subject, pause
+from paygate.flows.context import TRIES, Context, pause
 from paygate.flows.read_payment_intent import find_payment_intent
 from paygate.flows.settle_attempt import settle_attempt
 from paygate.providers.contract import ConfirmOrder
-from paygate.storage.change import Change, Committed, StorageError
+from paygate.storage.change import StorageError
 from paygate.telemetry import timing
-
-KEYS_MARGIN: Final = timedelta(hours=1)
-"""An attempt is not sent again in the last hour that the provider promises to know its key."""
-_TO_ASK_AGAIN: Final = frozenset({AttemptState.STARTED, AttemptState.UNKNOWN})
-"""States of an attempt whose request died before it had an answer."""
 
 
 class CardMethod(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,11 +65,12 @@ async def confirm_payment_intent(
     for _ in range(TRIES):
         intent = await find_payment_intent(ctx, caller.merchant, intent_id)
         _check(intent, request)
-        before = await _attempt_of_this_request(ctx, intent)
-        if before is None or before.state is AttemptState.NOT_SENT:
-            prepared = await _prepare(ctx, caller, intent, request, again=before is not None)
-        elif before.state in _TO_ASK_AGAIN:
-            prepared = await _resume(ctx, caller, intent, before)
+        before = await _earlier_try(ctx, intent)
+        not_sent = before is not None and before.state is AttemptState.NOT_SENT
+        if before is None or (not_sent and intent.status is Status.PROCESSING):
+            prepared = await _prepare(ctx, caller, intent, request)
+        elif before.state in TO_ASK_AGAIN:
+            prepared = await go_on(ctx, caller, Action.INTENT_CONFIRM, intent, before)
         else:
             return intent
         if prepared is not None:
@@ -84,15 +82,9 @@ async def confirm_payment_intent(
 async def _ask(
     ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
 ) -> PaymentIntent:
-    answer = await _call(ctx, intent, attempt)
+    answer = await send_confirm(ctx, intent, attempt)
     intent = await settle_attempt(ctx, caller, Action.INTENT_CONFIRM, intent, attempt, answer)
-    if isinstance(answer.outcome, NotSent) and intent.status is Status.PROCESSING:
-        raise Refusal(
-            ErrorCode.PROVIDER_UNAVAILABLE,
-            "the provider could not be reached; nothing was charged, try again with the same"
-            " Idempotency-Key",
-            retry_after_seconds=answer.outcome.retry_after_seconds,
-        )
+    refuse_if_not_sent(intent, answer, waits=intent.status is Status.PROCESSING)
     return intent
 
 
@@ -117,7 +109,7 @@ def _check(intent: PaymentIntent, request: ConfirmPaymentIntent) -> None:
         )
 
 
-async def _attempt_of_this_request(ctx: Context, intent: PaymentIntent) -> Attempt | None:
+async def _earlier_try(ctx: Context, intent: PaymentIntent) -> Attempt | None:
     """What an earlier try of this same request left behind; None when the intent is untouched.
 
     Raises:
@@ -125,10 +117,9 @@ async def _attempt_of_this_request(ctx: Context, intent: PaymentIntent) -> Attem
     """
     if intent.status is Status.CREATED:
         return None
-    if ctx.claim is not None and intent.attempt is not None:
-        last = await ctx.read.attempt(intent.merchant, intent.attempt)
-        if last is not None and last.claim == ctx.claim:
-            return last
+    last = await attempt_of_this_request(ctx, intent)
+    if last is not None:
+        return last
     raise Refusal(
         ErrorCode.INTENT_ALREADY_CONFIRMED,
         f"the payment intent is {intent.status}: it can be confirmed once",
@@ -137,63 +128,22 @@ async def _attempt_of_this_request(ctx: Context, intent: PaymentIntent) -> Attem
 
 
 async def _prepare(
-    ctx: Context,
-    caller: Caller,
-    intent: PaymentIntent,
-    request: ConfirmPaymentIntent,
-    *,
-    again: bool,
-) -> tuple[PaymentIntent, Attempt] | None:
-    """The guard and the attempt, durable: from here on the sweep will ask, whatever happens."""
-    now = ctx.now()
-    attempt = Attempt(
-        id=ctx.new_id("attempt"),
-        merchant=intent.merchant,
-        intent=intent.id,
-        number=intent.attempts + 1,
-        operation=Operation.CONFIRM,
-        state=AttemptState.STARTED,
-        token=request.payment_method.token,
-        return_url=request.return_url,
-        claim=ctx.claim,
-        first_sent_at=now,
-        created_at=now,
-        updated_at=now,
-    )
-    intent = advance(
+    ctx: Context, caller: Caller, intent: PaymentIntent, request: ConfirmPaymentIntent
+) -> Prepared | None:
+    attempt = new_attempt(
+        ctx,
         intent,
-        Trigger.WORK_ON if again else Trigger.CONFIRM,
-        now,
-        attempt=attempt.id,
-        attempts=attempt.number,
-        pending_operation=CONFIRMING,
+        Operation.CONFIRM,
+        instrument=CardToken(request.payment_method.token),
+        return_url=request.return_url,
     )
-    event = events.of_intent(
-        intent, event_id=ctx.new_id("event"), at=now, request_id=caller.request_id
-    )
-    audit = ctx.audit(caller, Action.INTENT_CONFIRM, intent_subject(intent.id))
-    change = Change(audit, creates=(attempt,) if again else (attempt, event), advances=(intent,))
-    committed = isinstance(await ctx.door.commit(change), Committed)
-    return (intent, attempt) if committed else None
+    trigger = Trigger.CONFIRM if intent.status is Status.CREATED else Trigger.WORK_ON
+    return await begin(ctx, caller, Action.INTENT_CONFIRM, intent, attempt, trigger)
 
 
-async def _resume(
-    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
-) -> tuple[PaymentIntent, Attempt] | None:
-    """The attempt as it must be before it is sent once more: its first sending is in doubt."""
-    if attempt.state is AttemptState.UNKNOWN:
-        return intent, attempt
-    now = ctx.now()
-    attempt = move(attempt, AttemptState.UNKNOWN, now, detail="the request was cut off")
-    intent = advance(intent, Trigger.WORK_ON, now)
-    audit = ctx.audit(caller, Action.INTENT_CONFIRM, intent_subject(intent.id))
-    change = Change(audit, advances=(intent, attempt))
-    committed = isinstance(await ctx.door.commit(change), Committed)
-    return (intent, attempt) if committed else None
-
-
-async def _call(ctx: Context, intent: PaymentIntent, attempt: Attempt) -> Answer:
-    if ctx.now() >= attempt.first_sent_at + ctx.provider.keys_kept - KEYS_MARGIN:
+async def send_confirm(ctx: Context, intent: PaymentIntent, attempt: Attempt) -> Answer:
+    """Ask the provider, for this attempt: once per attempt, however often it is asked."""
+    if not may_be_sent(ctx, attempt):
         return Answer(Unknown("too late to send it again"))
     with timing.spent(timing.Part.PROVIDER):
         return await ctx.provider.confirm(
@@ -203,6 +153,7 @@ async def _call(ctx: Context, intent: PaymentIntent, attempt: Attempt) -> Answer
 
 def confirm_order(intent: PaymentIntent, attempt: Attempt) -> ConfirmOrder:
     """What is sent for an attempt: from its rows alone, so that a re-send is equal."""
+    assert attempt.instrument is not None, "a confirm is paid with something"
     return ConfirmOrder(
         attempt=attempt.id,
         intent=intent.id,
@@ -210,7 +161,7 @@ def confirm_order(intent: PaymentIntent, attempt: Attempt) -> ConfirmOrder:
         amount=intent.amount,
         currency=intent.currency,
         capture_method=intent.capture_method,
-        token=attempt.token,
+        instrument=attempt.instrument,
         return_url=attempt.return_url,
         description=intent.description,
         statement_descriptor=intent.statement_descriptor,

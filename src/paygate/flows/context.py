@@ -30,6 +30,7 @@ class Policy(msgspec.Struct, frozen=True):
 
     max_amount: int
     provider_timeout_seconds: float
+    resend_window: timedelta
     intent_ttl: timedelta
     idempotency_ttl: timedelta
     lock_ttl: timedelta

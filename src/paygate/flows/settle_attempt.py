@@ -4,13 +4,15 @@ The reply, an event and the sweep may all bring the same truth, in any order. Wh
 second finds it settled and changes nothing.
 """
 
-from paygate.domain import events
+from paygate.domain import events, ledger
 from paygate.domain.access import Action, Caller
 from paygate.domain.attempt import Attempt
-from paygate.domain.confirmation import Moved, Stay, conclude
+from paygate.domain.conclusion import conclude
+from paygate.domain.confirmation import Moved, Stay
 from paygate.domain.events import Event
-from paygate.domain.outcome import Answer, NotSent
-from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.ledger import Transfer
+from paygate.domain.outcome import Answer, NotSent, PaymentError, Rejected
+from paygate.domain.payment_intent import PaymentIntent, Status, Trigger, advance
 from paygate.flows.context import TRIES, Context, intent_subject, pause
 from paygate.providers.contract import Absent
 from paygate.storage.change import Change, Committed, StorageError
@@ -30,11 +32,10 @@ async def settle_attempt(
         moved, answer = await weigh(ctx, intent, attempt, answer)
         if isinstance(moved, Stay):
             return intent
-        audit = ctx.audit(caller, action, intent_subject(intent.id))
         change = Change(
-            audit,
-            creates=_told(ctx, caller, intent, moved.intent),
-            advances=(moved.intent, moved.attempt),
+            ctx.audit(caller, action, intent_subject(intent.id)),
+            creates=told(ctx, caller.request_id, intent, moved),
+            advances=advanced(moved),
             # What was certainly not sent is no answer yet: the same request may go on with it.
             concludes=None if isinstance(answer.outcome, NotSent) else moved.intent,
         )
@@ -43,6 +44,25 @@ async def settle_attempt(
         await pause()
         intent, attempt = await reread(ctx, attempt)
     raise StorageError("an intent kept changing while its attempt was settled")
+
+
+async def fail_unsent(
+    ctx: Context, caller: Caller, action: Action, attempt: Attempt, answer: Answer
+) -> bool:
+    """Fail an intent whose last attempt was certainly not sent, and that nobody tries again."""
+    intent, attempt = await reread(ctx, attempt)
+    assert isinstance(answer.outcome, Rejected), "it failed"
+    if intent.status is not Status.PROCESSING or intent.attempt != attempt.id:
+        return False
+    error = PaymentError(code=answer.outcome.reason, message=answer.outcome.message)
+    changes = {"pending_operation": None, "last_payment_error": error}
+    moved = Moved(advance(intent, Trigger.FAIL, ctx.now(), **changes), None)
+    change = Change(
+        ctx.audit(caller, action, intent_subject(intent.id)),
+        creates=told(ctx, caller.request_id, intent, moved),
+        advances=advanced(moved),
+    )
+    return isinstance(await ctx.door.commit(change), Committed)
 
 
 async def weigh(
@@ -68,17 +88,23 @@ async def reread(ctx: Context, attempt: Attempt) -> tuple[PaymentIntent, Attempt
     return found
 
 
-def _told(
-    ctx: Context, caller: Caller, before: PaymentIntent, after: PaymentIntent
-) -> tuple[Event, ...]:
-    """The event for the merchant, when the status changed."""
-    if before.status is after.status:
-        return ()
-    return (
-        events.of_intent(
-            after,
-            event_id=ctx.new_id("event"),
-            at=after.updated_at,
-            request_id=caller.request_id,
-        ),
-    )
+def told(
+    ctx: Context, request_id: str | None, before: PaymentIntent, moved: Moved
+) -> tuple[Event | Transfer, ...]:
+    """What a move adds: an event when the status changed, a transfer when money did."""
+    after = moved.intent
+    added: list[Event | Transfer] = []
+    if after.status is not before.status:
+        event_id = ctx.new_id("event")
+        added.append(
+            events.of_intent(after, event_id=event_id, at=after.updated_at, request_id=request_id)
+        )
+    if after.money_seq != before.money_seq:
+        transfer_id = ctx.new_id("ledger_transfer")
+        added.append(ledger.capture(before, after, transfer_id=transfer_id, attempt=after.attempt))
+    return tuple(added)
+
+
+def advanced(moved: Moved) -> tuple[PaymentIntent | Attempt, ...]:
+    """The records that a move advances."""
+    return (moved.intent,) if moved.attempt is None else (moved.intent, moved.attempt)

@@ -18,8 +18,23 @@ SCHEDULE: Final = (
         "Cancel payment intents that nobody confirmed in PAYGATE_INTENT_TTL.",
     ),
     ScheduledJob(
+        "watch-authorizations",
+        "*/15 * * * *",
+        "Alert for holds that lapse within 24 hours; ask the provider about those that did.",
+    ),
+    ScheduledJob(
+        "resolve-attempts",
+        "* * * * *",
+        "Find out what became of attempts whose outcome is not known.",
+    ),
+    ScheduledJob(
         "purge-idempotency-keys",
         "17 * * * *",
         "Delete finished keys past PAYGATE_IDEMPOTENCY_TTL; alert for those never finished.",
+    ),
+    ScheduledJob(
+        "verify-ledger",
+        "37 3 * * *",
+        "Recompute all payments against the ledger and the provider's list; alert for differences.",
     ),
 )

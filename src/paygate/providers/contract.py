@@ -12,8 +12,9 @@ from typing import Protocol
 import msgspec
 
 from paygate.domain.money import Currency
-from paygate.domain.outcome import Answer
+from paygate.domain.outcome import Answer, NotSent, Rejected, Unknown
 from paygate.domain.payment_intent import CaptureMethod
+from paygate.domain.payment_method import Instrument
 
 
 class ConfirmOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,10 +30,44 @@ class ConfirmOrder(msgspec.Struct, frozen=True, kw_only=True):
     amount: int
     currency: Currency
     capture_method: CaptureMethod
-    token: str
+    instrument: Instrument
+    customer: str | None = None
+    """The provider's own id of the payer, which a push transfer needs."""
     return_url: str | None = None
     description: str | None = None
     statement_descriptor: str | None = None
+
+
+class CaptureOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """Take `amount` of a held payment; the rest is released. The idempotency key is `attempt`."""
+
+    attempt: str
+    provider_reference: str
+    amount: int
+    currency: Currency
+
+
+class CancelOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """Close a payment that has taken no money: a hold is released, a challenge ends."""
+
+    key: str
+    """The provider's idempotency key."""
+    provider_reference: str
+
+
+class CustomerOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """Make the payer known to the provider, once per customer of ours: the key is `customer`."""
+
+    customer: str
+    merchant: str
+    email: str | None = None
+    name: str | None = None
+
+
+class CustomerMade(msgspec.Struct, frozen=True):
+    """The provider's id of the payer."""
+
+    provider_reference: str
 
 
 class Absent(msgspec.Struct, frozen=True):
@@ -71,6 +106,24 @@ class Provider(Protocol):
 
     async def confirm(self, order: ConfirmOrder, *, timeout_seconds: float) -> Answer:
         """Create and confirm the payment, once per attempt however often it is called."""
+
+    async def capture(self, order: CaptureOrder, *, timeout_seconds: float) -> Answer:
+        """Take the money of a held payment, once per attempt.
+
+        `Approved` with what was taken; `Cancelled` when the hold is gone; `Rejected` when it
+        cannot be done as asked and nothing was taken.
+        """
+
+    async def cancel(self, order: CancelOrder, *, timeout_seconds: float) -> Answer:
+        """Close the payment; whatever stands in the way, the answer is how the payment stands.
+
+        `Cancelled` once it is closed, also when it was before; `Approved` when the money is taken.
+        """
+
+    async def make_customer(
+        self, order: CustomerOrder, *, timeout_seconds: float
+    ) -> CustomerMade | NotSent | Rejected | Unknown:
+        """The provider's customer for one of ours, the same however often it is called."""
 
     async def retrieve(self, provider_reference: str, *, timeout_seconds: float) -> Answer | Absent:
         """The payment as it stands now; `Unknown` when the provider did not tell."""

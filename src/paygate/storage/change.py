@@ -13,12 +13,13 @@ from paygate.domain.correction import Correction
 from paygate.domain.customer import Customer
 from paygate.domain.events import Event
 from paygate.domain.idempotency import IdempotencyKey
+from paygate.domain.ledger import Transfer
 from paygate.domain.payment_intent import PaymentIntent
 from paygate.domain.provider_event import ProviderEvent
 from paygate.jobs.messages import Job
 
 Versioned = PaymentIntent | Attempt | IdempotencyKey | ProviderEvent | ApiKey | Customer | Alert
-Appended = Event | Correction
+Appended = Event | Correction | Transfer
 Record = Versioned | Appended | AuditEntry
 
 

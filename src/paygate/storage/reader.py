@@ -15,6 +15,7 @@ from paygate.domain.attempt import Attempt
 from paygate.domain.customer import Customer
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ids import PREFIXES, RANDOM_BYTES, make_id
+from paygate.domain.ledger import Transfer
 from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import ProviderEvent
 from paygate.storage.database import Pool, answering
@@ -88,6 +89,16 @@ class Reader:
             self._records.open(Attempt, values[width:]),
         )
 
+    async def attempts_in_doubt(self, before: datetime, limit: int) -> list[Attempt]:
+        """Attempts first sent before a time that nobody knows the end of, the oldest first."""
+        rows = await self._search("attempts_in_doubt", before, limit)
+        return [self._open(Attempt, row) for row in rows]
+
+    async def attempts_never_sent(self, before: datetime, limit: int) -> list[Attempt]:
+        """Confirms that were not sent, of intents that have been waiting since before a time."""
+        rows = await self._search("attempts_never_sent", before, limit)
+        return [self._open(Attempt, row) for row in rows]
+
     async def provider_event(self, merchant: str, event_id: str) -> ProviderEvent | None:
         """The provider event, or None."""
         return await self._one(ProviderEvent, "provider_event", merchant, event_id)
@@ -130,6 +141,25 @@ class Reader:
         """Keys made before a time whose request never came to its end, the oldest first."""
         rows = await self._search("idempotency_keys_unfinished", before, limit)
         return [self._open(IdempotencyKey, row) for row in rows]
+
+    async def transfers_after(self, merchant: str, transfer_id: str, limit: int) -> list[Transfer]:
+        """The next transfers of all merchants, in the order of merchant and id."""
+        rows = await self._search("ledger_transfers", merchant, transfer_id, limit)
+        return [self._open(Transfer, row) for row in rows]
+
+    async def payment_intents_after(
+        self, merchant: str, intent_id: str, limit: int
+    ) -> list[PaymentIntent]:
+        """The next intents of all merchants, in the order of merchant and id."""
+        rows = await self._search("payment_intents_after", merchant, intent_id, limit)
+        return [self._open(PaymentIntent, row) for row in rows]
+
+    async def payment_intents_held_after(
+        self, merchant: str, intent_id: str, limit: int
+    ) -> list[PaymentIntent]:
+        """The next intents whose money is held, in the order of merchant and id."""
+        rows = await self._search("payment_intents_held_after", merchant, intent_id, limit)
+        return [self._open(PaymentIntent, row) for row in rows]
 
     async def alert(self, merchant: str, alert_id: str) -> Alert | None:
         """The alert, or None."""

@@ -19,6 +19,7 @@ from paygate.domain.correction import Correction
 from paygate.domain.customer import Customer
 from paygate.domain.events import Event
 from paygate.domain.idempotency import IdempotencyKey
+from paygate.domain.ledger import Transfer
 from paygate.domain.payment_intent import PaymentIntent
 from paygate.domain.provider_event import ProviderEvent
 from paygate.jobs import messages
@@ -74,6 +75,7 @@ _KINDS: Final[dict[type, _Kind]] = {
             r.updated_at,
             None if r.reference is None else reference_index(index, r.merchant, r.reference),
             r.customer,
+            r.money_seq,
         ),
     ),
     Attempt: _Kind(
@@ -129,6 +131,9 @@ _KINDS: Final[dict[type, _Kind]] = {
         Correction,
         tables.CORRECTION,
         lambda r, _: (r.intent, r.intent_version, r.from_status, r.to_status, r.at),
+    ),
+    Transfer: _Kind(
+        Transfer, tables.LEDGER_TRANSFER, lambda r, _: (r.intent, r.money_seq, r.posted_at)
     ),
     Event: _Kind(Event, tables.EVENT, lambda r, _: (r.data.id, r.created_at)),
     AuditEntry: _Kind(AuditEntry, tables.AUDIT_ENTRY, lambda r, _: (r.at,)),

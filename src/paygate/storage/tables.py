@@ -35,6 +35,7 @@ PAYMENT_INTENT: Final = Table(
         ("updated_at", "timestamptz"),
         ("reference_index", "bytea"),
         ("customer", "text"),
+        ("money_seq", "int4"),
         *_SEALED,
     ),
 )
@@ -120,4 +121,14 @@ ALERT: Final = Table(
         *_SEALED,
     ),
     claimed_by=("merchant", "stands_as"),
+)
+LEDGER_TRANSFER: Final = Table(
+    "ledger_transfer",
+    (
+        *_KEY,
+        ("intent", "text"),
+        ("money_seq", "int4"),
+        ("posted_at", "timestamptz"),
+        *_SEALED,
+    ),
 )

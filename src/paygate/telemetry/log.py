@@ -16,7 +16,9 @@ import structlog
 KEYS: Final = frozenset(
     {
         "event",
+        "lapsed",
         "level",
+        "mismatches",
         "timestamp",
         "action",
         "alert",
@@ -25,18 +27,22 @@ KEYS: Final = frozenset(
         "code",
         "deleted",
         "exception",
+        "expiring",
         "frames",
         "intent",
+        "intents",
         "job",
         "port",
         "process",
         "provider_event",
         "reason",
         "request_id",
+        "resolved",
         "route",
         "status",
         "undeclared",
         "unfinished",
+        "unresolved",
     }
 )
 

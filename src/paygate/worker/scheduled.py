@@ -4,9 +4,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from paygate.domain.access import Actor, Caller
 from paygate.flows.context import Context
 from paygate.flows.expire_payment_intents import expire_payment_intents
 from paygate.flows.purge_idempotency_keys import purge_idempotency_keys
+from paygate.flows.resolve_attempts import resolve_attempts
+from paygate.flows.verify_ledger import verify_ledger
+from paygate.flows.watch_authorizations import watch_authorizations
+from paygate.storage.installation import DEFAULT_MERCHANT
 
 Report = Mapping[str, int]
 """What a run did, counted."""
@@ -18,15 +23,34 @@ async def _expire_intents(ctx: Context, run_id: str) -> Report:
     return {"cancelled": await expire_payment_intents(ctx, run_id)}
 
 
+async def _watch_authorizations(ctx: Context, run_id: str) -> Report:
+    watched = await watch_authorizations(ctx, run_id)
+    return {"expiring": watched.expiring, "lapsed": watched.lapsed}
+
+
+async def _resolve_attempts(ctx: Context, run_id: str) -> Report:
+    resolved = await resolve_attempts(ctx, run_id)
+    return {"resolved": resolved.resolved, "unresolved": resolved.unresolved}
+
+
 async def _purge_idempotency_keys(ctx: Context, run_id: str) -> Report:
     purged = await purge_idempotency_keys(ctx, run_id)
     return {"deleted": purged.deleted, "unfinished": purged.unfinished}
 
 
+async def _verify_ledger(ctx: Context, run_id: str) -> Report:
+    caller = Caller(Actor("job", name="verify-ledger"), DEFAULT_MERCHANT, run_id)
+    verified = await verify_ledger(ctx, caller)
+    return {"intents": verified.intents, "mismatches": len(verified.mismatches)}
+
+
 RUNS: Final[Mapping[str, Run]] = MappingProxyType(
     {
         "expire-intents": _expire_intents,
+        "watch-authorizations": _watch_authorizations,
+        "resolve-attempts": _resolve_attempts,
         "purge-idempotency-keys": _purge_idempotency_keys,
+        "verify-ledger": _verify_ledger,
     }
 )
 """A test holds these to `jobs.schedule.SCHEDULE`."""

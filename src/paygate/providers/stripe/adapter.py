@@ -14,15 +14,26 @@ import msgspec
 
 from paygate.crypto.secret import Secret
 from paygate.domain.money import Currency
-from paygate.domain.outcome import Answer, Approved, NotSent, Outcome, Unknown
+from paygate.domain.outcome import Answer, Approved, NotSent, Outcome, Rejected, Unknown
 from paygate.domain.payment_intent import CaptureMethod
-from paygate.providers.contract import Absent, ConfirmOrder, Notice, ProviderSilent
+from paygate.domain.payment_method import CardToken
+from paygate.providers.contract import (
+    Absent,
+    CancelOrder,
+    CaptureOrder,
+    ConfirmOrder,
+    CustomerMade,
+    CustomerOrder,
+    Notice,
+    ProviderSilent,
+)
 from paygate.providers.stripe import events, fields, money, refusals, translate
 from paygate.providers.stripe.client import Fact, NotBegun, Reply, Silent, StripeWire
 
 _MODES: Final = {"sk_test_": False, "rk_test_": False, "sk_live_": True, "rk_live_": True}
 
 _PAYMENTS: Final = "/v1/payment_intents"
+_CUSTOMERS: Final = "/v1/customers"
 _OK, _NOT_FOUND = 200, 404
 _PAGE: Final = 100
 """Stripe's largest page."""
@@ -82,6 +93,79 @@ class StripeProvider:
                 fact.status, fact.body, livemode=self.livemode, as_of=fact.as_of
             )
         return held_against(order, self._settings.installation, answer)
+
+    async def capture(self, order: CaptureOrder, *, timeout_seconds: float) -> Answer:
+        units = money.to_provider(order.amount, order.currency)
+        sent = {"amount_to_capture": units, "expand": ["latest_charge"]}
+        return await self._order(
+            "capture", order.provider_reference, sent, order.attempt, timeout_seconds
+        )
+
+    async def cancel(self, order: CancelOrder, *, timeout_seconds: float) -> Answer:
+        return await self._order("cancel", order.provider_reference, {}, order.key, timeout_seconds)
+
+    async def make_customer(
+        self, order: CustomerOrder, *, timeout_seconds: float
+    ) -> CustomerMade | NotSent | Rejected | Unknown:
+        sent: dict[str, Any] = {
+            "metadata": {
+                "paygate_installation": self._settings.installation,
+                "paygate_merchant": order.merchant,
+                "paygate_customer": order.customer,
+            }
+        }
+        given = {"email": order.email, "name": order.name}
+        fact = await self._wire.call(
+            "post",
+            _CUSTOMERS,
+            sent | {key: value for key, value in given.items() if value is not None},
+            idempotency_key=order.customer,
+            timeout_seconds=timeout_seconds,
+        )
+        match fact:
+            case NotBegun(message, asked):
+                return NotSent(message, max(asked, 1))
+            case Silent(message):
+                return Unknown(message)
+        if fact.status == _OK:
+            reference = fields.identifier(fact.body.get("id"))
+            unread = Unknown("the customer has no usable id")
+            return unread if reference is None else CustomerMade(reference)
+        refused = refusals.standing(
+            fact.status, fact.body, livemode=self.livemode, as_of=fact.as_of
+        ).outcome
+        return refused if isinstance(refused, Rejected) else Unknown("the provider made none")
+
+    async def _order(
+        self,
+        verb: str,
+        reference: str,
+        sent: dict[str, Any],
+        key: str,
+        timeout_seconds: float,
+    ) -> Answer:
+        """A standing order about one payment."""
+        fact = await self._wire.call(
+            "post",
+            f"{_PAYMENTS}/{reference}/{verb}",
+            sent,
+            idempotency_key=key,
+            timeout_seconds=timeout_seconds,
+        )
+        match fact:
+            case NotBegun(message, asked):
+                return Answer(NotSent(message, max(asked, 1)))
+            case Silent(message):
+                return Answer(Unknown(message))
+        if fact.status == _OK:
+            answer = translate.payment(fact.body, livemode=self.livemode, as_of=fact.as_of)
+        else:
+            answer = refusals.standing(
+                fact.status, fact.body, livemode=self.livemode, as_of=fact.as_of
+            )
+        if answer.provider_reference not in {None, reference}:
+            return Answer(Unknown("the provider answered with another payment"), as_of=fact.as_of)
+        return answer
 
     async def retrieve(self, provider_reference: str, *, timeout_seconds: float) -> Answer | Absent:
         if fields.identifier(provider_reference) is None:
@@ -159,6 +243,7 @@ def parameters(order: ConfirmOrder, installation: str) -> dict[str, Any]:
     The payer is there (no `off_session`), so a challenge is possible and needs `return_url`.
     A card's own text goes into the suffix, since Stripe refuses `statement_descriptor` for cards.
     """
+    assert isinstance(order.instrument, CardToken), "cards alone, so far"
     manual = order.capture_method is CaptureMethod.MANUAL
     sent: dict[str, Any] = {
         "amount": money.to_provider(order.amount, order.currency),
@@ -166,7 +251,7 @@ def parameters(order: ConfirmOrder, installation: str) -> dict[str, Any]:
         "confirm": True,
         "capture_method": "manual" if manual else "automatic",
         "payment_method_types": ["card"],
-        "payment_method": order.token,
+        "payment_method": order.instrument.token,
         "metadata": {
             "paygate_installation": installation,
             "paygate_merchant": order.merchant,

@@ -101,6 +101,24 @@ def refusal(status: int, body: object, *, livemode: bool, as_of: datetime | None
     return msgspec.structs.replace(answer, outcome=_agreed(made, answer, outcome))
 
 
+def standing(status: int, body: object, *, livemode: bool, as_of: datetime | None) -> Answer:
+    """The answer that a 4xx to a capture or a cancel means: how the payment stands, if it tells."""
+    error = body.get("error") if isinstance(body, Mapping) else None
+    if not isinstance(error, Mapping):
+        return Answer(Unknown(f"HTTP {status} without stripe's error"), as_of=as_of)
+    code = fields.code(error.get("code"))
+    made = error.get("payment_intent")
+    if code == "payment_intent_unexpected_state" and made is not None:
+        return translate.payment(made, livemode=livemode, as_of=as_of)
+    if status in {_UNAUTHENTICATED, _FORBIDDEN}:
+        outcome: Outcome = _configuration("the provider refuses our API key", code)
+    elif error.get("type") == "invalid_request_error" and code != "resource_missing":
+        outcome = Rejected("order_refused", f"the provider does not do this ({code or 'no code'})")
+    else:
+        outcome = Unknown("the provider refused in a way that is not understood")
+    return Answer(outcome, as_of=as_of)
+
+
 def _agreed(made: object, answer: Answer, refused: Outcome) -> Outcome:
     if isinstance(refused, Unknown):
         return refused

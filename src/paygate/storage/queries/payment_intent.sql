@@ -1,9 +1,11 @@
 -- name: payment_intent
-SELECT merchant, id, version, status, created_at, updated_at, reference_index, customer, sealed
+SELECT merchant, id, version, status, created_at, updated_at, reference_index, customer, money_seq,
+       sealed
 FROM payment_intent WHERE merchant = $1 AND id = $2
 
 -- name: payment_intents_older
-SELECT merchant, id, version, status, created_at, updated_at, reference_index, customer, sealed
+SELECT merchant, id, version, status, created_at, updated_at, reference_index, customer, money_seq,
+       sealed
 FROM payment_intent
 WHERE merchant = $1 AND id < $2 AND id >= $4 AND id < $5
   AND ($6::text IS NULL OR status = $6)
@@ -14,7 +16,8 @@ WHERE merchant = $1 AND id < $2 AND id >= $4 AND id < $5
 ORDER BY id DESC LIMIT $3
 
 -- name: payment_intents_newer
-SELECT merchant, id, version, status, created_at, updated_at, reference_index, customer, sealed
+SELECT merchant, id, version, status, created_at, updated_at, reference_index, customer, money_seq,
+       sealed
 FROM payment_intent
 WHERE merchant = $1 AND id > $2 AND id >= $4 AND id < $5
   AND ($6::text IS NULL OR status = $6)
@@ -26,9 +29,24 @@ ORDER BY id LIMIT $3
 
 -- name: payment_intents_overdue
 SELECT i.merchant, i.id, i.version, i.status, i.created_at, i.updated_at, i.reference_index,
-       i.customer, i.sealed
+       i.customer, i.money_seq, i.sealed
 FROM merchant m CROSS JOIN LATERAL (
     SELECT * FROM payment_intent p
     WHERE p.merchant = m.id AND p.status = 'created' AND p.id < $1 AND p.created_at < $2
     ORDER BY p.id LIMIT $3) i
 LIMIT $3
+
+-- name: payment_intents_after
+SELECT merchant, id, version, status, created_at, updated_at, reference_index, customer, money_seq,
+       sealed
+FROM payment_intent WHERE (merchant, id) > ($1, $2) ORDER BY merchant, id LIMIT $3
+
+-- name: payment_intents_held_after
+SELECT i.merchant, i.id, i.version, i.status, i.created_at, i.updated_at, i.reference_index,
+       i.customer, i.money_seq, i.sealed
+FROM merchant m CROSS JOIN LATERAL (
+    SELECT * FROM payment_intent p
+    WHERE p.merchant = m.id AND p.status = 'requires_capture'
+      AND (p.merchant, p.id) > ($1, $2)
+    ORDER BY p.id LIMIT $3) i
+ORDER BY i.merchant, i.id LIMIT $3

@@ -1,0 +1,74 @@
+"""`paygate ledger`: totals, and the check of everything against everything."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from paygate.cli.command import AsJson, Data, perform, print_json, print_table, run_async
+
+if TYPE_CHECKING:
+    from paygate.domain.access import Caller
+    from paygate.domain.ledger import Balances
+    from paygate.flows.context import Context
+    from paygate.flows.verify_ledger import Verified
+
+app = typer.Typer(help="The ledger: what was captured, and proof of it.", no_args_is_help=True)
+
+
+@app.command()
+def balance(data: Data = None, as_json: AsJson = False) -> None:
+    """Print what every account holds, by merchant and currency. Debits are positive."""
+    from paygate.domain.access import Action
+    from paygate.domain.money import major_units
+    from paygate.flows.verify_ledger import read_balances
+
+    async def work(ctx: "Context", caller: "Caller") -> "Balances":
+        return await read_balances(ctx, caller)
+
+    async def go() -> None:
+        found = sorted((await perform(data, Action.LEDGER_READ, work)).items())
+        if as_json:
+            rows = [
+                {"merchant": merchant, "currency": currency, "account": account, "amount": amount}
+                for (merchant, currency, account), amount in found
+            ]
+            print_json({"balances": rows})
+        else:
+            table = [(m, account, major_units(a, c)) for (m, c, account), a in found]
+            print_table(("merchant", "account", "holds"), table)
+
+    run_async(go())
+
+
+@app.command()
+def verify(
+    provider: Annotated[
+        bool, typer.Option(help="Compare with the provider's own list of payments too.")
+    ] = True,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Recompute everything against ledger and provider; exit 1 if anything disagrees."""
+    from paygate.domain.access import Action
+    from paygate.flows.verify_ledger import verify_ledger
+
+    async def work(ctx: "Context", caller: "Caller") -> "Verified":
+        return await verify_ledger(ctx, caller, provider=provider)
+
+    async def go() -> None:
+        found = await perform(data, Action.LEDGER_READ, work)
+        if as_json:
+            print_json(found._asdict())
+        else:
+            print_table(
+                ("intent", "what disagrees"), [(m.intent, m.what) for m in found.mismatches]
+            )
+            typer.echo(
+                f"{found.transfers} transfers, {found.intents} payment intents,"
+                f" {found.provider_payments} payments at the provider:"
+                f" {len(found.mismatches) or 'nothing'} disagrees"
+            )
+        if found.mismatches:
+            raise typer.Exit(1)
+
+    run_async(go())

@@ -1,0 +1,90 @@
+"""A capture or a cancel of a hold: an order that stands until the provider has said what became
+of it. It may be sent again, so nobody need be there.
+"""
+
+from datetime import datetime
+from typing import Any, Final, assert_never
+
+from paygate.domain.attempt import Attempt, AttemptState, Operation, move
+from paygate.domain.confirmation import Moved, Stay, detail, in_order, speaks_of_its_call_alone
+from paygate.domain.outcome import (
+    ActionRequired,
+    Answer,
+    Approved,
+    Cancelled,
+    Declined,
+    NotSent,
+    Outcome,
+    PaymentError,
+    Pending,
+    Rejected,
+    Unknown,
+)
+from paygate.domain.payment_intent import PaymentIntent, Trigger
+
+_DONE: Final[dict[str, Any]] = {"pending_operation": None, "next_action": None}
+
+
+def captured(intent: PaymentIntent, outcome: Approved) -> dict[str, Any]:
+    """What a capture sets, whoever made it; the money takes the next place in the ledger."""
+    return {
+        **_DONE,
+        "amount_received": outcome.amount_received,
+        "amount_capturable": 0,
+        "money_seq": intent.money_seq + 1,
+    }
+
+
+def closed(reason: str | None) -> dict[str, Any]:
+    """What the end of a hold sets."""
+    return {**_DONE, "amount_capturable": 0, "cancellation_reason": reason}
+
+
+def ordered(
+    intent: PaymentIntent, attempt: Attempt, answer: Answer, at: datetime, *, fetched: bool
+) -> Moved | Stay:
+    """Apply `answer` to a held intent and the open capture or cancel."""
+    if attempt.state is not AttemptState.STARTED and speaks_of_its_call_alone(answer.outcome):
+        return Stay.NOTHING_NEW
+    effect = _effect(intent, attempt, answer.outcome)
+    if effect is None:
+        return Stay.NOTHING_NEW
+    state, trigger, changes = effect
+    after = move(
+        attempt,
+        state,
+        at,
+        provider_reference=answer.provider_reference,
+        detail=detail(answer.outcome),
+    )
+    return in_order(intent, after, answer, at, trigger, changes, fetched=fetched)
+
+
+def _effect(
+    intent: PaymentIntent, attempt: Attempt, outcome: Outcome
+) -> tuple[AttemptState, Trigger, dict[str, Any]] | None:
+    """The attempt's new state, the intent's trigger and fields; None when it tells nothing."""
+    captures = attempt.operation is Operation.CAPTURE
+    waiting = {"pending_operation": attempt.operation.value}
+    match outcome:
+        case Approved(captured=True):
+            state = AttemptState.APPROVED if captures else AttemptState.REJECTED
+            return state, Trigger.CAPTURE, captured(intent, outcome)
+        case Cancelled():
+            state = AttemptState.CANCELLED if captures else AttemptState.APPROVED
+            reason = outcome.reason if captures else attempt.reason
+            return state, Trigger.CANCEL, closed(reason)
+        case Declined():
+            changes = {**_DONE, "amount_capturable": 0, "last_payment_error": outcome.error}
+            return AttemptState.DECLINED, Trigger.FAIL, changes
+        case Rejected():
+            error = PaymentError(code=outcome.reason, message=outcome.message)
+            return AttemptState.REJECTED, Trigger.WORK_ON, {**_DONE, "last_payment_error": error}
+        case NotSent():
+            return AttemptState.NOT_SENT, Trigger.WORK_ON, _DONE
+        case Unknown():
+            return AttemptState.UNKNOWN, Trigger.WORK_ON, waiting
+        case Approved() | ActionRequired() | Pending():
+            return None  # as it was before the order
+        case _:
+            assert_never(outcome)

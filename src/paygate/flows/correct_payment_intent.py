@@ -1,0 +1,72 @@
+"""Correct a payment intent that had ended without money, on the provider's proof of some.
+
+Captured money is true, whatever we had settled: the intent becomes succeeded, and stands in the
+ledger. A hold is given back. Captured money is never sent back by itself.
+"""
+
+from paygate.domain import events, ledger
+from paygate.domain.access import Caller
+from paygate.domain.alert import AlertType, Concern
+from paygate.domain.correction import correction_of
+from paygate.domain.outcome import Answer, Approved
+from paygate.domain.payment_intent import PaymentIntent, Status, correct
+from paygate.flows.context import Context, intent_subject
+from paygate.flows.raise_alert import raise_alert
+from paygate.providers.contract import CancelOrder
+from paygate.storage.change import Appended
+
+
+def corrected(
+    ctx: Context, before: PaymentIntent, answer: Answer, *, reason: str, proof: str
+) -> tuple[PaymentIntent, tuple[Appended, ...]]:
+    """The intent set right, and what must be written with it: correction, transfer, event."""
+    outcome = answer.outcome
+    assert isinstance(outcome, Approved), "only money sets an end right"
+    assert outcome.captured, "a hold is given back instead"
+    after = correct(
+        before,
+        Status.SUCCEEDED,
+        ctx.now(),
+        amount_received=outcome.amount_received,
+        amount_capturable=0,
+        money_seq=before.money_seq + 1,
+        payment_method=outcome.payment_method or before.payment_method,
+        provider_reference=answer.provider_reference or before.provider_reference,
+        provider_as_of=answer.as_of or before.provider_as_of,
+        pending_operation=None,
+        next_action=None,
+    )
+    correction = correction_of(
+        before, after, correction_id=ctx.new_id("correction"), reason=reason, proof=proof
+    )
+    transfer_id = ctx.new_id("ledger_transfer")
+    transfer = ledger.capture(before, after, transfer_id=transfer_id, attempt=answer.attempt)
+    event = events.of_intent(
+        after,
+        event_id=ctx.new_id("event"),
+        at=after.updated_at,
+        request_id=None,
+        correction=True,
+    )
+    return after, (correction, transfer, event)
+
+
+async def give_back(ctx: Context, answer: Answer) -> Answer:
+    """Release a hold under an intent that has ended."""
+    assert answer.provider_reference is not None, "the provider told of it"
+    order = CancelOrder(
+        key=f"{answer.provider_reference}-void", provider_reference=answer.provider_reference
+    )
+    return await ctx.provider.cancel(order, timeout_seconds=ctx.policy.provider_timeout_seconds)
+
+
+async def alert_correction(ctx: Context, caller: Caller, intent: PaymentIntent, what: str) -> None:
+    """Tell a person: it should not happen, and it did."""
+    concern = Concern(
+        type=AlertType.STATE_CORRECTION,
+        subject=intent_subject(intent.id),
+        severity="critical",
+        message=what,
+        what_to_do="Decide with the payer whether the order is still wanted; refund it if not.",
+    )
+    await raise_alert(ctx, caller, concern)

@@ -1,0 +1,143 @@
+"""Resolve attempts whose outcome nobody knows: a reply was lost, a process died, an event too.
+
+A confirm is sent again for `PAYGATE_RESEND_WINDOW` after it was first sent; later it is only
+looked up, for a charge that begins when the payer has left is a wrong charge. A capture or a
+cancel is a standing order, and sent again while the provider knows its key.
+"""
+
+from datetime import timedelta
+from typing import Final, NamedTuple
+
+from paygate.domain.access import Action, Actor, Caller
+from paygate.domain.alert import AlertType, Concern
+from paygate.domain.attempt import Attempt, Operation, missed
+from paygate.domain.outcome import Answer, Rejected, Unknown
+from paygate.domain.payment_intent import FINAL, PaymentIntent, Trigger, advance
+from paygate.flows.begin_attempt import TO_ASK_AGAIN, go_on, may_be_sent
+from paygate.flows.cancel_payment_intent import send_cancel
+from paygate.flows.capture_payment_intent import send_capture
+from paygate.flows.confirm_payment_intent import send_confirm
+from paygate.flows.context import Context, intent_subject
+from paygate.flows.raise_alert import raise_alert
+from paygate.flows.settle_attempt import fail_unsent, settle_attempt
+from paygate.providers.contract import Absent, ProviderSilent
+from paygate.storage.change import Change
+
+BATCH: Final = 200
+SENDERS_MARGIN: Final = timedelta(seconds=5)
+"""Beyond the provider's deadline nobody is still waiting for the first sending's reply."""
+MISSES_APART: Final = timedelta(minutes=10)
+"""Two look-ups this far apart that find nothing: it never arrived."""
+AROUND: Final = timedelta(minutes=5)
+"""The provider's clock and ours, and its queues, are closer than this."""
+UNRESOLVED_AFTER: Final = timedelta(hours=1)
+
+_NEVER_ARRIVED: Final = Answer(
+    Rejected("provider_unavailable", "The provider could not be reached; nothing was charged.")
+)
+
+
+class Resolved(NamedTuple):
+    """What a run did."""
+
+    resolved: int
+    unresolved: int
+
+
+async def resolve_attempts(ctx: Context, run_id: str) -> Resolved:
+    """Find out what became of every attempt in doubt."""
+    sent_before = ctx.now() - timedelta(seconds=ctx.policy.provider_timeout_seconds)
+    resolved = unresolved = 0
+    for attempt in await ctx.read.attempts_in_doubt(sent_before - SENDERS_MARGIN, BATCH):
+        if await _resolve(ctx, _caller(attempt, run_id), attempt):
+            resolved += 1
+        else:
+            unresolved += 1
+            await _alert(ctx, _caller(attempt, run_id), attempt)
+    window = ctx.now() - ctx.policy.resend_window
+    for attempt in await ctx.read.attempts_never_sent(window, BATCH):
+        resolved += await fail_unsent(
+            ctx, _caller(attempt, run_id), Action.ATTEMPT_RESOLVE, attempt, _NEVER_ARRIVED
+        )
+    return Resolved(resolved, unresolved)
+
+
+async def _resolve(ctx: Context, caller: Caller, attempt: Attempt) -> bool:
+    """Whether the attempt is in doubt no longer."""
+    found = await ctx.read.attempt_with_intent(attempt.merchant, attempt.id)
+    assert found is not None, "payments are never deleted"
+    intent, attempt = found
+    if attempt.state not in TO_ASK_AGAIN or intent.status in FINAL:
+        return True
+    prepared = await go_on(ctx, caller, Action.ATTEMPT_RESOLVE, intent, attempt)
+    if prepared is None:
+        return False  # it moves: somebody else has it in hand
+    intent, attempt = prepared
+    answer = await _ask(ctx, intent, attempt)
+    if answer is None:
+        return await _not_found(ctx, caller, intent, attempt)
+    await settle_attempt(ctx, caller, Action.ATTEMPT_RESOLVE, intent, attempt, answer)
+    after = await ctx.read.attempt(attempt.merchant, attempt.id)
+    return after is not None and after.state not in TO_ASK_AGAIN
+
+
+async def _ask(ctx: Context, intent: PaymentIntent, attempt: Attempt) -> Answer | None:
+    """What the provider says of it; None when it has no such payment."""
+    if attempt.cancelling or attempt.operation is Operation.CANCEL:
+        return await send_cancel(ctx, intent, attempt)
+    if attempt.operation is Operation.CAPTURE:
+        if may_be_sent(ctx, attempt):
+            return await send_capture(ctx, intent, attempt)
+        return await _look_up(ctx, intent, attempt)
+    if ctx.now() < attempt.first_sent_at + ctx.policy.resend_window:
+        return await send_confirm(ctx, intent, attempt)
+    return await _look_up(ctx, intent, attempt)
+
+
+async def _look_up(ctx: Context, intent: PaymentIntent, attempt: Attempt) -> Answer | None:
+    """By its id when that is known, else in the list of what was made around that time; never by
+    the provider's search, which may not have it yet.
+    """
+    timeout = ctx.policy.provider_timeout_seconds
+    if intent.provider_reference is not None:
+        found = await ctx.provider.retrieve(intent.provider_reference, timeout_seconds=timeout)
+        return None if isinstance(found, Absent) else found
+    since, until = attempt.first_sent_at - AROUND, attempt.first_sent_at + AROUND
+    try:
+        async for answer in ctx.provider.list_created(since, until, timeout_seconds=timeout):
+            if (answer.installation, answer.attempt) == (ctx.installation, attempt.id):
+                return answer
+    except ProviderSilent:
+        return Answer(Unknown("the provider did not tell"))
+    return None
+
+
+async def _not_found(ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt) -> bool:
+    """One miss is written down; a second one, long after, is the end."""
+    now = ctx.now()
+    if attempt.missed_at is not None and now >= attempt.missed_at + MISSES_APART:
+        await settle_attempt(ctx, caller, Action.ATTEMPT_RESOLVE, intent, attempt, _NEVER_ARRIVED)
+        return True
+    if attempt.missed_at is None:
+        audit = ctx.audit(caller, Action.ATTEMPT_RESOLVE, intent_subject(intent.id))
+        moved = (advance(intent, Trigger.WORK_ON, now), missed(attempt, now))
+        await ctx.door.commit(Change(audit, advances=moved))
+    return False
+
+
+async def _alert(ctx: Context, caller: Caller, attempt: Attempt) -> None:
+    if ctx.now() < attempt.first_sent_at + UNRESOLVED_AFTER:
+        return
+    concern = Concern(
+        type=AlertType.ATTEMPT_UNRESOLVED,
+        subject=intent_subject(attempt.intent),
+        severity="critical",
+        message=f"what became of a {attempt.operation} is not known since it was sent",
+        what_to_do="Look the payment up in the provider's dashboard by its metadata"
+        f" (paygate_attempt: {attempt.id}). It is never sent again on its own.",
+    )
+    await raise_alert(ctx, caller, concern)
+
+
+def _caller(attempt: Attempt, run_id: str) -> Caller:
+    return Caller(Actor("job", name="resolve-attempts"), attempt.merchant, run_id)

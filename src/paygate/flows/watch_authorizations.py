@@ -1,0 +1,73 @@
+"""Watch holds: an alert a day before one lapses, and the provider's word when its time has come."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Final, NamedTuple
+
+from paygate.domain.access import Action, Actor, Caller
+from paygate.domain.alert import AlertType, Concern
+from paygate.domain.payment_intent import PaymentIntent
+from paygate.flows.context import Context, intent_subject
+from paygate.flows.raise_alert import raise_alert
+from paygate.flows.settle_attempt import settle_attempt
+from paygate.providers.contract import Absent
+
+PAGE: Final = 500
+NOTICE: Final = timedelta(hours=24)
+
+
+class Watched(NamedTuple):
+    """What a run found."""
+
+    expiring: int
+    lapsed: int
+
+
+async def watch_authorizations(ctx: Context, run_id: str) -> Watched:
+    """Look at every hold there is."""
+    expiring = lapsed = 0
+    async for intent in _held(ctx):
+        end = intent.authorization_expires_at
+        assert end is not None, "a hold has an end"
+        caller = Caller(Actor("job", name="watch-authorizations"), intent.merchant, run_id)
+        if ctx.now() >= end:
+            lapsed += await _follow(ctx, caller, intent)
+        elif ctx.now() >= end - NOTICE:
+            expiring += 1
+            await raise_alert(ctx, caller, _concern(intent))
+    return Watched(expiring, lapsed)
+
+
+async def _follow(ctx: Context, caller: Caller, intent: PaymentIntent) -> bool:
+    """What the provider says of a hold whose time is over; it may still stand there for a while."""
+    assert intent.provider_reference is not None, "what is held is known to the provider"
+    assert intent.attempt is not None, "it was confirmed"
+    attempt = await ctx.read.attempt(intent.merchant, intent.attempt)
+    assert attempt is not None, "payments are never deleted"
+    answer = await ctx.provider.retrieve(
+        intent.provider_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
+    )
+    if isinstance(answer, Absent):
+        return False
+    action = Action.AUTHORIZATION_WATCH
+    after = await settle_attempt(ctx, caller, action, intent, attempt, answer)
+    return after.status is not intent.status
+
+
+def _concern(intent: PaymentIntent) -> Concern:
+    return Concern(
+        type=AlertType.AUTHORIZATION_EXPIRING,
+        subject=intent_subject(intent.id),
+        severity="warning",
+        message="a hold lapses within a day, and its money is not captured",
+        what_to_do="Capture it, or cancel it: after its end the payer must pay again.",
+        due_at=intent.authorization_expires_at,
+    )
+
+
+async def _held(ctx: Context) -> AsyncIterator[PaymentIntent]:
+    merchant = after = ""
+    while page := await ctx.read.payment_intents_held_after(merchant, after, PAGE):
+        for intent in page:
+            yield intent
+        merchant, after = page[-1].merchant, page[-1].id

@@ -1,0 +1,201 @@
+"""Outcomes that nobody knows: sent again while the payer is there, looked up after, failed last."""
+
+from datetime import timedelta
+
+import pytest
+
+from paygate.domain.alert import Alert, AlertType
+from paygate.domain.attempt import Attempt, AttemptState
+from paygate.domain.errors import Refusal
+from paygate.domain.outcome import Answer, Cancelled, NotSent, Unknown
+from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.flows.resolve_attempts import Resolved, resolve_attempts
+from paygate.providers.contract import Absent, ConfirmOrder
+from tests.flows.test_holds import cancel, capture, held, later, ledger, taken
+from tests.flows.world import APPROVED, INSTALLATION, THEIRS, World, answer
+
+LOST = Answer(Unknown("reset"))
+MINUTE, HOUR = 60, 3600
+
+
+async def lost(world: World) -> tuple[PaymentIntent, Attempt]:
+    """A confirm whose reply never came."""
+    world.provider.answers.append(LOST)
+    intent = await world.confirm(await world.create())
+    (attempt,) = (await world.now(intent))[1]
+    assert (intent.status, attempt.state) == (Status.PROCESSING, AttemptState.UNKNOWN)
+    return intent, attempt
+
+
+async def run(world: World) -> Resolved:
+    return await resolve_attempts(world.ctx, "run_1")
+
+
+def theirs(attempt: Attempt) -> Answer:
+    """The payment as the provider's list shows it."""
+    return answer(APPROVED, attempt=attempt.id, installation=INSTALLATION)
+
+
+async def status(world: World, intent: PaymentIntent) -> Status:
+    return (await world.now(intent))[0].status
+
+
+async def test_nothing_is_asked_while_the_first_sender_may_still_wait(world: World) -> None:
+    await lost(world)
+    world.clock.forward(35)
+    assert await run(world) == (0, 0)
+    assert len(world.provider.orders) == 1
+
+
+async def test_it_is_sent_again_with_the_same_key_while_the_payer_is_there(world: World) -> None:
+    intent, attempt = await lost(world)
+    world.clock.forward(36)
+    world.provider.answers.append(answer(APPROVED))
+    assert await run(world) == (1, 0)
+    assert [o.attempt for o in world.provider.orders] == [attempt.id] * 2
+    assert await status(world, intent) is Status.SUCCEEDED
+    assert await ledger(world) == [(1, 1999)]
+    assert await run(world) == (0, 0)
+
+
+async def test_a_process_that_died_left_an_attempt_to_resolve(world: World) -> None:
+    async def die(_: ConfirmOrder) -> None:
+        raise ConnectionAbortedError
+
+    world.provider.during = die
+    intent = await world.create()
+    with pytest.raises(ConnectionAbortedError):
+        await world.confirm(intent)
+    world.provider.during = None
+    world.clock.forward(60)
+    world.provider.answers.append(answer(APPROVED))
+    assert await run(world) == (1, 0)
+    assert await status(world, intent) is Status.SUCCEEDED
+
+
+async def test_later_it_is_looked_up_and_never_sent(world: World) -> None:
+    intent, attempt = await lost(world)
+    world.clock.forward(121)
+    other = answer(APPROVED, attempt="at_other", installation=INSTALLATION)
+    foreign = answer(APPROVED, attempt=attempt.id, installation="another")
+    world.provider.objects = [other, foreign, theirs(attempt)]
+    assert await run(world) == (1, 0)
+    assert len(world.provider.orders) == 1
+    assert await status(world, intent) is Status.SUCCEEDED
+
+
+async def test_what_is_known_by_its_id_is_retrieved(world: World) -> None:
+    world.provider.answers.append(Answer(Unknown("500"), provider_reference=THEIRS))
+    intent = await world.confirm(await world.create())
+    world.clock.forward(121)
+    world.provider.objects.append(answer(APPROVED))
+    assert await run(world) == (1, 0)
+    assert world.provider.retrieved == [THEIRS]
+    assert await status(world, intent) is Status.SUCCEEDED
+
+
+async def test_one_miss_proves_nothing_two_apart_do(world: World) -> None:
+    intent, attempt = await lost(world)
+    world.clock.forward(3 * MINUTE)
+    assert await run(world) == (0, 1)
+    world.clock.forward(9 * MINUTE)
+    assert await run(world) == (0, 1)
+    assert await status(world, intent) is Status.PROCESSING
+    world.clock.forward(2 * MINUTE)
+    assert await run(world) == (1, 0)
+    after, (attempt,) = await world.now(intent)
+    assert after.last_payment_error is not None
+    assert (after.status, after.last_payment_error.code) == (Status.FAILED, "provider_unavailable")
+    assert attempt.state is AttemptState.REJECTED
+    assert len(world.provider.orders) == 1
+    assert await ledger(world) == []
+
+
+async def test_a_provider_that_is_silent_leaves_it_open_and_alerts(world: World) -> None:
+    """F09: three days, tick by tick; nothing is ever sent again."""
+    intent, attempt = await lost(world)
+    for _ in range(3 * 24 * 4):
+        world.clock.forward(15 * MINUTE)
+        world.provider.objects = [Absent()]  # the list ends in silence
+        assert await run(world) == (0, 1)
+    assert await status(world, intent) is Status.PROCESSING
+    assert len(world.provider.orders) == 1
+    (alert,) = await world.all(Alert)
+    assert alert.concern.type is AlertType.ATTEMPT_UNRESOLVED
+    assert attempt.id in alert.concern.what_to_do
+    world.provider.objects = [theirs(attempt)]
+    assert await run(world) == (1, 0)
+    assert await status(world, intent) is Status.SUCCEEDED
+
+
+async def test_a_provider_that_was_away_for_half_an_hour_charges_nobody_late(world: World) -> None:
+    """Each minute's sweep finds it unreachable; when it is back, nothing begins any more."""
+    world.provider.answers.append(Answer(Unknown("503")))
+    intent = await world.confirm(await world.create())
+    for _ in range(30):
+        world.clock.forward(MINUTE)
+        world.provider.objects = [Absent()]
+        world.provider.answers = [Answer(Unknown("503"))]
+        await run(world)
+    sent_at = [attempt.first_sent_at for attempt in await world.all(Attempt)]
+    assert len(world.provider.orders) == 2, "once more within the two minutes"
+    assert world.clock() - sent_at[0] == timedelta(minutes=30)
+    world.provider.objects = []
+    await run(world)
+    world.clock.forward(11 * MINUTE)
+    await run(world)
+    assert await status(world, intent) is Status.FAILED
+    assert len(world.provider.orders) == 2
+
+
+async def test_what_was_never_sent_fails_after_the_window(world: World) -> None:
+    world.provider.answers.append(Answer(NotSent("refused")))
+    intent = await world.create()
+    with pytest.raises(Refusal):
+        await world.confirm_once(intent, "k")
+    world.clock.forward(119)
+    assert await run(world) == (0, 0)
+    world.clock.forward(2)
+    assert await run(world) == (1, 0)
+    after, _ = await world.now(intent)
+    assert after.last_payment_error is not None
+    assert (after.status, after.last_payment_error.code) == (Status.FAILED, "provider_unavailable")
+    answered = await world.confirm_once(intent, "k")
+    assert b'"failed"' in answered.body
+    assert len(world.provider.orders) == 1
+
+
+@pytest.mark.parametrize("hours", [0, 1, 22])
+async def test_a_capture_is_sent_until_it_is_answered(world: World, hours: int) -> None:
+    intent = await held(world)
+    world.provider.answers.append(LOST)
+    await capture(world, intent)
+    world.clock.forward(hours * HOUR + 60)
+    world.provider.answers.append(later(taken()))
+    assert await run(world) == (1, 0)
+    first, second = world.provider.standing
+    assert first == second
+    assert await status(world, intent) is Status.SUCCEEDED
+    assert await ledger(world) == [(1, 1999)]
+
+
+async def test_a_capture_whose_key_may_be_forgotten_is_looked_up(world: World) -> None:
+    intent = await held(world)
+    world.provider.answers.append(LOST)
+    await capture(world, intent)
+    world.clock.forward(23 * HOUR)
+    world.provider.objects.append(later(taken()))
+    assert await run(world) == (1, 0)
+    assert len(world.provider.standing) == 1
+    assert await status(world, intent) is Status.SUCCEEDED
+
+
+async def test_a_cancel_is_sent_until_it_is_answered(world: World) -> None:
+    intent = await held(world)
+    world.provider.answers.append(LOST)
+    assert (await cancel(world, intent)).pending_operation == "cancel"
+    world.clock.forward(60)
+    world.provider.answers.append(later(Cancelled(None)))
+    assert await run(world) == (1, 0)
+    after, _ = await world.now(intent)
+    assert (after.status, after.cancellation_reason) == (Status.CANCELLED, "out of stock")
