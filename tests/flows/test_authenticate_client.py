@@ -73,6 +73,23 @@ async def test_every_refusal_takes_the_same_steps(world: World, steps: list[str]
     assert steps == ["read", "hash", "hash"]
 
 
+async def test_every_character_counts(world: World) -> None:
+    """Of the secret and of the session: neither a beginning nor an end is enough."""
+    intent, secret = await create(world)
+    assert secret is not None
+    for offered in _nearly(secret):
+        assert not await lets_in(world, intent, offered, SESSION)
+    for session in _nearly(SESSION):
+        assert not await lets_in(world, intent, secret, session)
+    assert await lets_in(world, intent, secret, SESSION)
+
+
+def _nearly(text: str) -> list[str]:
+    """With one character changed, one left out at either end, one more, or in capitals."""
+    changed = [f"{text[:n]}{'b' if c == 'a' else 'a'}{text[n + 1 :]}" for n, c in enumerate(text)]
+    return [*changed, text[:-1], text[1:], text + "a", text.swapcase()]
+
+
 async def test_the_secret_ends(world: World) -> None:
     intent, secret = await create(world)
     world.clock.forward(25 * 3600 - 1)

@@ -1,6 +1,7 @@
 """Cancel and expiry: nothing was sent for an intent that is created, so the database decides."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import msgspec
 import pytest
@@ -10,7 +11,10 @@ from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.outcome import Outcome, Unknown
 from paygate.domain.payment_intent import FINAL, PaymentIntent, Status
 from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.context import CommitDoor
 from paygate.flows.expire_payment_intents import expire_payment_intents
+from paygate.providers.contract import ConfirmOrder
+from paygate.storage.change import Change, Verdict
 from tests.domain.test_confirmation import ENDS
 from tests.flows.world import APPROVED, World, answer
 
@@ -116,6 +120,51 @@ async def test_confirm_cancel_and_expiry_have_one_winner(world: World, seed: int
     else:
         assert after.status is Status.CANCELLED
         assert (told[1:], attempts) == (["payment_intent.cancelled"], [])
+
+
+class Overtaken:
+    """A way to the door that is so slow that `first` happens in between."""
+
+    def __init__(self, door: CommitDoor, first: Callable[[], Awaitable[None]]) -> None:
+        self._door = door
+        self._first: Callable[[], Awaitable[None]] | None = first
+
+    async def commit(self, change: Change) -> Verdict:
+        first, self._first = self._first, None
+        if first is not None:
+            await first()
+        return await self._door.commit(change)
+
+
+@pytest.mark.parametrize("by", ["expiry", "cancel"])
+async def test_what_is_confirmed_meanwhile_is_not_cancelled(world: World, by: str) -> None:
+    """It was read as created; by the time of the commit the provider is being asked."""
+    intent = await world.create()
+    world.clock.forward(DAY + 1)
+    release = asyncio.Event()
+    confirming: list[asyncio.Task[PaymentIntent]] = []
+
+    async def until_released(_: ConfirmOrder) -> None:
+        await release.wait()
+
+    async def confirm() -> None:
+        confirming.append(asyncio.create_task(world.confirm(intent)))
+        async with asyncio.timeout(10):
+            while not world.provider.orders:
+                await asyncio.sleep(0.01)
+
+    world.provider.during = until_released
+    world.provider.answers.append(answer(APPROVED))
+    world.use(door=Overtaken(world.ctx.door, confirm))
+    if by == "expiry":
+        assert await expire_payment_intents(world.ctx, "run_1") == 0
+    else:
+        with pytest.raises(Refusal) as refused:
+            await cancel(world, intent)
+        assert refused.value.code is ErrorCode.STATE_CONFLICT
+    assert (await world.now(intent))[0].status is Status.PROCESSING
+    release.set()
+    assert (await confirming[0]).status is Status.SUCCEEDED
 
 
 async def _expire(world: World, intent: PaymentIntent) -> PaymentIntent:

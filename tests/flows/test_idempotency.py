@@ -4,11 +4,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from paygate.crypto.blind_index import BlindIndex
+from paygate.crypto.keyring import Purpose, add_key, generate_keyring, load_keyring, promote_key
+from paygate.crypto.kms import FileKms
 from paygate.domain.access import Action
 from paygate.domain.alert import Alert, AlertType
 from paygate.domain.attempt import Attempt, AttemptState
@@ -23,7 +27,7 @@ from paygate.flows.idempotency import Answered, idempotently
 from paygate.flows.keyed_door import KeyedDoor, KeyedRequest
 from paygate.flows.purge_idempotency_keys import purge_idempotency_keys
 from paygate.providers.contract import ConfirmOrder
-from tests.flows.world import APPROVED, REQUEST, World, answer, encode, notice
+from tests.flows.world import APPROVED, INSTALLATION, REQUEST, World, answer, encode, notice
 
 NOT_SENT = Answer(NotSent("refused", retry_after_seconds=7))
 
@@ -100,6 +104,24 @@ async def test_merchants_sides_and_paths_have_keys_of_their_own(world: World) ->
     assert not answered.replayed
     assert len(await world.all(PaymentIntent)) == 4
     assert len({key.id for key in await world.all(IdempotencyKey)}) == 4
+
+
+async def test_a_key_is_known_again_after_the_index_key_was_rotated(
+    world: World, tmp_path: Path
+) -> None:
+    """It stands under the name that the old index key gave it, which no claim runs into."""
+    kms = FileKms.create(tmp_path / "rotating")
+    wrapped = generate_keyring(kms, INSTALLATION)
+    world.use(index=BlindIndex(load_keyring(kms, INSTALLATION, wrapped)))
+    first = await create_once(world, "order-1")
+    keyset, new = add_key(kms, INSTALLATION, Purpose.INDEX, wrapped["index"])
+    keyset = promote_key(kms, INSTALLATION, Purpose.INDEX, keyset, new)
+    world.use(index=BlindIndex(load_keyring(kms, INSTALLATION, {**wrapped, "index": keyset})))
+    assert await create_once(world, "order-1") == Answered(first.body, replayed=True)
+    no = await refused(create_once(world, "order-1", amount=2000))
+    assert no.code is ErrorCode.IDEMPOTENCY_KEY_REUSED
+    assert not (await create_once(world, "order-2")).replayed
+    assert len(await world.all(PaymentIntent)) == 2
 
 
 async def test_many_at_once_make_one_intent(world: World) -> None:
@@ -343,6 +365,19 @@ async def test_an_unknown_outcome_is_an_answer_and_is_kept(world: World) -> None
     assert b'"processing"' in first.body
     assert await world.confirm_once(intent, "k") == Answered(first.body, replayed=True)
     assert len(world.provider.orders) == 1
+
+
+async def test_an_answer_is_kept_in_the_commit_that_makes_it_true(world: World) -> None:
+    """Were they two, a crash in between would tell of a payment that is not, or charge again."""
+    one_commit = (
+        "SELECT count(DISTINCT t.xmin::text) FROM (SELECT xmin FROM idempotency_key"
+        " UNION ALL SELECT xmin FROM payment_intent UNION ALL SELECT xmin FROM attempt) t"
+    )
+    intent = await world.create()
+    world.provider.answers.append(answer(APPROVED))
+    await world.confirm_once(intent, "k")
+    assert (await key_of(world)).state is KeyState.FINISHED
+    assert await world.connection.fetchval(one_commit) == 1
 
 
 async def test_a_purge_takes_finished_keys_that_are_past_their_time(world: World) -> None:

@@ -225,6 +225,10 @@ class World:
         events: list[Event] = [e for e in await self.all(Event) if e.data.id == intent.id]
         return [e.type for e in sorted(events, key=lambda e: e.object_version)]
 
+    async def events(self, intent: PaymentIntent) -> list[Event]:
+        """What the merchant was told of an intent."""
+        return [e for e in await self.all(Event) if e.data.id == intent.id]
+
     async def now(self, intent: PaymentIntent) -> tuple[PaymentIntent, list[Attempt]]:
         """An intent and its attempts as they stand in the database."""
         (found,) = [i for i in await self.all(PaymentIntent) if i.id == intent.id]

@@ -12,7 +12,7 @@ from paygate.domain.audit import Subject
 from paygate.domain.errors import ErrorCode, Refusal, missing
 from paygate.domain.ids import PREFIXES, is_id
 from paygate.flows.context import TRIES, Context, pause
-from paygate.storage.change import Change, Committed, StorageError
+from paygate.storage.change import Change, Committed, Overloaded
 
 
 class AcknowledgeAlert(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,4 +44,4 @@ async def acknowledge_alert(
         if isinstance(await ctx.door.commit(change), Committed):
             return after
         await pause()
-    raise StorageError("an alert kept changing while it was acknowledged")
+    raise Overloaded("an alert kept changing while it was acknowledged")

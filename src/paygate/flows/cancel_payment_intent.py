@@ -27,7 +27,7 @@ from paygate.flows.context import TRIES, Context, intent_subject, pause
 from paygate.flows.read_payment_intent import find_payment_intent
 from paygate.flows.settle_attempt import settle_attempt
 from paygate.providers.contract import CancelOrder
-from paygate.storage.change import Change, Committed, StorageError
+from paygate.storage.change import Change, Committed, Overloaded
 from paygate.telemetry import timing
 
 
@@ -65,7 +65,7 @@ async def cancel_payment_intent(
         if prepared is not None:
             return await _ask(ctx, caller, *prepared)
         await pause()
-    raise StorageError("an intent kept changing while it was cancelled")
+    raise Overloaded("an intent kept changing while it was cancelled")
 
 
 async def _nothing_was_sent(ctx: Context, intent: PaymentIntent) -> bool:
@@ -131,7 +131,9 @@ async def cancelled(
     ctx: Context, caller: Caller, action: Action, intent: PaymentIntent, reason: str | None
 ) -> PaymentIntent | None:
     """The intent once it is cancelled, or None when it moved on meanwhile."""
-    after = advance(intent, Trigger.CANCEL, ctx.now(), cancellation_reason=reason)
+    after = advance(
+        intent, Trigger.CANCEL, ctx.now(), cancellation_reason=reason, pending_operation=None
+    )
     event = events.of_intent(
         after, event_id=ctx.new_id("event"), at=after.updated_at, request_id=caller.request_id
     )

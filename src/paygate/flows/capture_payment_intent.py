@@ -25,7 +25,7 @@ from paygate.flows.context import TRIES, Context, pause
 from paygate.flows.read_payment_intent import find_payment_intent
 from paygate.flows.settle_attempt import settle_attempt
 from paygate.providers.contract import CaptureOrder
-from paygate.storage.change import StorageError
+from paygate.storage.change import Overloaded
 from paygate.telemetry import timing
 
 
@@ -56,7 +56,7 @@ async def capture_payment_intent(
         if prepared is not None:
             return await _ask(ctx, caller, *prepared)
         await pause()
-    raise StorageError("an intent kept changing while it was captured")
+    raise Overloaded("an intent kept changing while it was captured")
 
 
 async def _prepare(

@@ -30,7 +30,7 @@ from paygate.flows.context import TRIES, Context, pause
 from paygate.flows.read_payment_intent import find_payment_intent
 from paygate.flows.settle_attempt import settle_attempt
 from paygate.providers.contract import ConfirmOrder
-from paygate.storage.change import StorageError
+from paygate.storage.change import Overloaded
 from paygate.telemetry import timing
 
 
@@ -76,7 +76,7 @@ async def confirm_payment_intent(
         if prepared is not None:
             return await _ask(ctx, caller, *prepared)
         await pause()
-    raise StorageError("an intent kept changing while it was confirmed")
+    raise Overloaded("an intent kept changing while it was confirmed")
 
 
 async def _ask(

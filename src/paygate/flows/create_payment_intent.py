@@ -13,7 +13,7 @@ from paygate.domain.money import check_amount, parse_currency
 from paygate.domain.payment_intent import CaptureMethod, PaymentIntent, PaymentMethodType, Status
 from paygate.flows.context import TRIES, Context, intent_subject, pause
 from paygate.flows.identify_customer import CustomerDetails, identify_customer
-from paygate.storage.change import Change, Committed, StorageError
+from paygate.storage.change import Change, Committed, Overloaded
 
 Text = Annotated[str, Meta(min_length=1, max_length=500)]
 Reference = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -80,7 +80,7 @@ async def create_payment_intent(
         if isinstance(await ctx.door.commit(change), Committed):
             return created
         await pause()
-    raise StorageError("a customer kept changing while a payment intent was created")
+    raise Overloaded("a customer kept changing while a payment intent was created")
 
 
 def _with_secret(

@@ -5,7 +5,7 @@ from paygate.domain.access import Action, Caller
 from paygate.domain.alert import Alert, Concern
 from paygate.domain.audit import Subject
 from paygate.flows.context import TRIES, Context, pause
-from paygate.storage.change import Change, Committed, StorageError
+from paygate.storage.change import Change, Committed, Overloaded
 from paygate.telemetry import log
 
 
@@ -32,4 +32,4 @@ async def raise_alert(ctx: Context, caller: Caller, concern: Concern) -> Alert:
                 log.logger().warning("alert_raised", alert=raised.id, reason=concern.type)
             return raised
         await pause()
-    raise StorageError("an alert kept changing while it was raised")
+    raise Overloaded("an alert kept changing while it was raised")

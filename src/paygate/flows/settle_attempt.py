@@ -15,7 +15,7 @@ from paygate.domain.outcome import Answer, NotSent, PaymentError, Rejected
 from paygate.domain.payment_intent import PaymentIntent, Status, Trigger, advance
 from paygate.flows.context import TRIES, Context, intent_subject, pause
 from paygate.providers.contract import Absent
-from paygate.storage.change import Change, Committed, StorageError
+from paygate.storage.change import Change, Committed, OutcomeUnknown
 from paygate.telemetry import timing
 
 
@@ -43,7 +43,8 @@ async def settle_attempt(
             return moved.intent
         await pause()
         intent, attempt = await reread(ctx, attempt)
-    raise StorageError("an intent kept changing while its attempt was settled")
+    # The attempt stays open: its event or the sweep brings the answer again.
+    raise OutcomeUnknown("an intent kept changing while its attempt was settled")
 
 
 async def fail_unsent(

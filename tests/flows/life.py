@@ -1,0 +1,441 @@
+"""The life of one merchant's payments: what may be done to them, what may be answered, and what
+must be true after every step, whatever came before.
+
+The model is small: it knows what was committed, what clients were told, and the provider's books.
+"""
+
+import asyncio
+import itertools
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from paygate.domain.access import Action
+from paygate.domain.attempt import OPEN, Attempt, AttemptState, state_of
+from paygate.domain.errors import ErrorCode, Refusal
+from paygate.domain.events import Event
+from paygate.domain.idempotency import IdempotencyKey, KeyState
+from paygate.domain.outcome import Approved, Outcome
+from paygate.domain.payment_intent import FINAL, PaymentIntent, Status
+from paygate.domain.provider_event import ProviderEvent
+from paygate.flows.apply_provider_event import apply_provider_event
+from paygate.flows.begin_attempt import KEYS_MARGIN
+from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.confirm_payment_intent import (
+    CardMethod,
+    ConfirmPaymentIntent,
+    confirm_payment_intent,
+)
+from paygate.flows.context import Context
+from paygate.flows.create_payment_intent import (
+    Created,
+    CreatePaymentIntent,
+    create_payment_intent,
+)
+from paygate.flows.expire_payment_intents import expire_payment_intents
+from paygate.flows.idempotency import idempotently
+from paygate.flows.keyed_door import KeyedRequest
+from paygate.flows.purge_idempotency_keys import purge_idempotency_keys
+from paygate.flows.receive_provider_event import receive_provider_event
+from paygate.jobs.messages import ApplyProviderEvent
+from paygate.storage.change import StorageError
+from tests.flows.ledger import NOT_HEARD, LedgerProvider, Payment, Will
+from tests.flows.watched import Death, Log, WatchedDoor
+from tests.flows.world import World, encode
+from tests.storage.stored import TABLE_OF, select
+
+KEPT = timedelta(hours=24)
+CUT_OFF = "cut off"
+"""The client heard nothing."""
+_merchants = (f"shop {n}" for n in itertools.count())
+
+_JUDGED: tuple[type[Any], ...] = (PaymentIntent, Attempt, IdempotencyKey, Event)
+
+Body = CreatePaymentIntent | ConfirmPaymentIntent | CancelPaymentIntent
+CONFIRM = ConfirmPaymentIntent(
+    payment_method=CardMethod("card", "tok_1"), return_url="https://shop.example/done"
+)
+ENDS = {
+    Will.APPROVE: Status.SUCCEEDED,
+    Will.HOLD: Status.REQUIRES_CAPTURE,
+    Will.DECLINE: Status.FAILED,
+    Will.REJECT: Status.FAILED,
+    Will.ASK_PAYER: Status.REQUIRES_ACTION,
+    Will.WORK_ON: Status.PROCESSING,
+    Will.LOSE_ORDER: Status.PROCESSING,
+    Will.LOSE_REPLY: Status.PROCESSING,
+    Will.NOT_SENT: ErrorCode.PROVIDER_UNAVAILABLE,
+    Will.CUT_BEFORE: CUT_OFF,
+    Will.CUT_AFTER: CUT_OFF,
+}
+"""What a confirm is answered that the provider had not heard of."""
+
+
+@dataclass
+class Ask:
+    """A request that a client sends, and what it was told for good."""
+
+    action: Action
+    path: str
+    body: Body
+    key: str | None
+    requests: set[str] = field(default_factory=set)
+    told: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Told:
+    body: bytes
+    replayed: bool
+
+
+Result = Told | Refusal | str
+
+
+class Shown(msgspec.Struct):
+    """What the model looks at in an answer."""
+
+    id: str
+    status: Status
+
+
+class Life:
+    """One example: a merchant of its own, on the world that all share."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.merchant = next(_merchants)
+        self.log = Log(self.merchant)
+        self.provider = LedgerProvider(world.clock)
+        self.intents: list[str] = []
+        self.asks: list[Ask] = []
+        self.numbers = itertools.count()
+        self.ctx = replace(world.ctx, provider=self.provider)
+
+    # -- what there is ---------------------------------------------------------------------
+
+    def intent(self, intent_id: str) -> PaymentIntent:
+        found = self.log.records[PaymentIntent, intent_id]
+        assert isinstance(found, PaymentIntent)
+        return found
+
+    def choose(self, number: int) -> str:
+        """One of the intents, those first that are still to be confirmed."""
+        ids = sorted(self.intents, key=lambda i: self.intent(i).status is not Status.CREATED)
+        return ids[number % len(ids)]
+
+    def payments(self, intent: str | None = None) -> list[Payment]:
+        return [p for p in self.provider.ledger if intent in (None, p.order.intent)]
+
+    def key_of(self, ask: Ask) -> IdempotencyKey | None:
+        """The row that stands for a request's key: the one that it or a twin of it claimed."""
+        found = [
+            k
+            for k in self.log.all(IdempotencyKey)
+            if ask.key is not None and k.claim in ask.requests
+        ]
+        assert len(found) <= 1
+        return found[0] if found else None
+
+    # -- steps -----------------------------------------------------------------------------
+
+    def ask(self, action: Action, path: str, body: Body, *, keyed: bool = True) -> Ask:
+        # The same keys are used on every path: they must not meet.
+        number = sum((a.action, a.path) == (action, path) for a in self.asks)
+        key = f"k{number}" if keyed else None
+        ask = Ask(action, path, body, key)
+        self.asks.append(ask)
+        return ask
+
+    async def send(self, ask: Ask, death: Death | None = None) -> None:
+        """Send a request, and hold its answer against what may be answered."""
+        key = self.key_of(ask)
+        before = dict(self.log.records)
+        calls = len(self.provider.calls)
+        expected = self.expected(ask, key)
+        result = await self.raw(ask, death)
+        if isinstance(result, Told):
+            self.answered(ask, result, key)
+        elif isinstance(result, Refusal) and result.code is not ErrorCode.PROVIDER_UNAVAILABLE:
+            assert self.log.records == before, "what is refused changes nothing"
+        elif isinstance(result, Refusal) and (now := self.key_of(ask)) is not None:
+            assert now.state is KeyState.WORKING, "a refusal is no answer to be kept"
+        if key is not None and key.state is KeyState.FINISHED:
+            assert len(self.provider.calls) == calls
+        if death is None:
+            assert self.heard(result) == expected, (ask, key)
+
+    def expected(self, ask: Ask, key: IdempotencyKey | None) -> object:
+        """What must be answered, if nothing is cut off."""
+        if key is not None and key.state is KeyState.FINISHED:
+            return key.body
+        if ask.action is Action.INTENT_CREATE:
+            return Status.CREATED
+        intent = self.intent(ask.path)
+        if ask.action is Action.INTENT_CANCEL:
+            return self._cancels(intent, key)
+        return self._confirms(intent, key)
+
+    def _cancels(self, intent: PaymentIntent, key: IdempotencyKey | None) -> object:
+        attempts = self.log.attempts(intent.id)
+        last = attempts[-1] if attempts else None
+        own = last is not None and key is not None and key.claim in (last.claim, last.cancel_claim)
+        if last is None or (
+            last.state is AttemptState.NOT_SENT and intent.status is Status.PROCESSING
+        ):
+            created = intent.status in {Status.CREATED, Status.PROCESSING}
+            return Status.CANCELLED if created else ErrorCode.STATE_CONFLICT
+        if intent.status in FINAL:
+            return intent.status if own else ErrorCode.STATE_CONFLICT
+        in_doubt = last.state in (AttemptState.STARTED, AttemptState.UNKNOWN)
+        if not own and (in_doubt or intent.pending_operation == "cancel"):
+            return ErrorCode.OPERATION_PENDING
+        (payment,) = (p for p in self.payments() if p.reference == intent.provider_reference)
+        return Status.CANCELLED if payment.closable else _status(payment.outcome)
+
+    def _confirms(self, intent: PaymentIntent, key: IdempotencyKey | None) -> object:
+        will = self.provider.will
+        attempts = self.log.attempts(intent.id)
+        if not attempts and intent.status is Status.CREATED:
+            return ENDS[will]
+        if not attempts or key is None or attempts[-1].claim != key.claim:
+            return ErrorCode.INTENT_ALREADY_CONFIRMED
+        last = attempts[-1]
+        if last.state is AttemptState.NOT_SENT:
+            return ENDS[will] if intent.status is Status.PROCESSING else intent.status
+        if last.state not in (AttemptState.STARTED, AttemptState.UNKNOWN):
+            return intent.status
+        if self.world.clock() >= last.first_sent_at + self.provider.keys_kept - KEYS_MARGIN:
+            return Status.PROCESSING
+        known = [p for p in self.payments(intent.id) if p.order.attempt == last.id]
+        tells = will not in (*NOT_HEARD, Will.LOSE_REPLY, Will.CUT_AFTER)
+        return _status(known[-1].outcome) if known and tells else ENDS[will]
+
+    def heard(self, result: Result) -> object:
+        """A result as `expected` has it."""
+        if isinstance(result, Refusal):
+            return result.code
+        if isinstance(result, str):
+            return result
+        if result.replayed:
+            return result.body
+        return msgspec.json.decode(result.body, type=Shown).status
+
+    def answered(self, ask: Ask, told: Told, key: IdempotencyKey | None) -> None:
+        """I4 and I10: what is acknowledged is durable, and said again byte for byte."""
+        shown = msgspec.json.decode(told.body, type=Shown)
+        if shown.id not in self.intents:
+            self.intents.append(shown.id)
+        if ask.key is None:
+            return
+        now = self.key_of(ask)
+        assert now is not None
+        assert (now.state, now.body) == (KeyState.FINISHED, told.body)
+        assert told.replayed is (key is not None and key.state is KeyState.FINISHED)
+        if told.replayed and ask.told is not None:
+            assert told.body == ask.told, "the same bytes while the key is kept"
+        ask.told = told.body
+
+    async def raw(
+        self, ask: Ask, death: Death | None = None, *, frozen: bool = False, **other: Any
+    ) -> Result:
+        """Send a request through a process of its own; audited, whatever is acknowledged."""
+        request_id = f"{self.merchant} req {next(self.numbers)}"
+        caller = msgspec.structs.replace(
+            self.world.caller, merchant=self.merchant, request_id=request_id
+        )
+        policy = self.ctx.policy
+        if frozen or death is not None:
+            policy = msgspec.structs.replace(policy, lock_ttl=timedelta(milliseconds=1))
+        ctx = replace(self.ctx, door=WatchedDoor(self.ctx.door, self.log, death), policy=policy)
+        body: Any = msgspec.structs.replace(ask.body, **other)
+        if not other:
+            ask.requests.add(request_id)
+
+        async def flow(ctx: Context) -> Any:
+            if ask.action is Action.INTENT_CREATE:
+                return await create_payment_intent(ctx, caller, body)
+            if ask.action is Action.INTENT_CONFIRM:
+                return await confirm_payment_intent(ctx, caller, ask.path, body)
+            return await cancel_payment_intent(ctx, caller, ask.path, body)
+
+        try:
+            if ask.key is None:
+                result = Told(_render(await flow(ctx)), replayed=False)
+            else:
+                scope = f"sk POST {ask.action} {ask.path}"
+                request = KeyedRequest(caller, ask.action, scope, ask.key, encode(body))
+                result = Told(*await idempotently(ctx, request, flow, _render))
+        except Refusal as refusal:
+            return refusal
+        except (ConnectionAbortedError, StorageError):
+            return CUT_OFF
+        assert request_id in self.log.audits.values(), "what is acknowledged is audited"
+        return result
+
+    async def other(self, ask: Ask) -> None:
+        if ask.key is None or self.key_of(ask) is None:
+            return
+        before = dict(self.log.records), len(self.provider.calls)
+        changes: dict[Action, dict[str, Any]] = {
+            Action.INTENT_CREATE: {"amount": 2000},
+            Action.INTENT_CONFIRM: {"return_url": "https://shop.example/elsewhere"},
+            Action.INTENT_CANCEL: {"reason": "another"},
+        }
+        result = await self.raw(ask, **changes[ask.action])
+        assert isinstance(result, Refusal), result
+        assert result.code is ErrorCode.IDEMPOTENCY_KEY_REUSED
+        assert (dict(self.log.records), len(self.provider.calls)) == before
+
+    async def race(self, intent_id: str) -> None:
+        was = self.intent(intent_id)
+        one = self.ask(Action.INTENT_CONFIRM, intent_id, CONFIRM)
+        two = self.ask(Action.INTENT_CONFIRM, intent_id, CONFIRM)
+        three = self.ask(
+            Action.INTENT_CANCEL, intent_id, CancelPaymentIntent(reason="raced"), keyed=False
+        )
+        first, twin, second, _, _ = await asyncio.gather(
+            self.raw(one), self.raw(one), self.raw(two), self.raw(three), self.expire()
+        )
+        # A cancel may come after a confirm that left something to cancel.
+        winners = [r for r in (second,) if isinstance(r, Told)]
+        confirmed = [r for r in (first, twin) if isinstance(r, Told)]
+        assert len({r.body for r in confirmed}) <= 1
+        assert len(winners) + bool(confirmed) <= 1, "one confirm at most"
+        if was.status is not Status.CREATED:
+            assert not winners
+            assert not confirmed
+        for ask, results in ((one, confirmed), (two, winners)):
+            if results and (key := self.key_of(ask)) is not None:
+                assert key.body == results[0].body
+                ask.told = key.body
+
+    async def freeze(self, intent_id: str) -> None:
+        """F05 and F06: a holder stands still in the call, another takes over, then both go on."""
+        ask = self.ask(Action.INTENT_CONFIRM, intent_id, CONFIRM)
+        calls = len(self.provider.calls)
+        thaw = self.provider.freezes = asyncio.Event()
+        first = asyncio.create_task(self.raw(ask, frozen=True))
+        while not first.done() and len(self.provider.calls) == calls:
+            await asyncio.sleep(0.001)
+        self.provider.freezes = None
+        results = [] if first.done() else [await self.raw(ask)]
+        thaw.set()
+        results.append(await first)
+        told = {r.body for r in results if isinstance(r, Told)}
+        assert len(told) <= 1
+        assert len({call.attempt for call in self.provider.calls[calls:]}) <= 2
+        for body in told:
+            key = self.key_of(ask)
+            assert key is not None
+            assert key.body == body
+            ask.told = body
+
+    async def deliver(self, payment: Payment, fact: int, *, exact: bool) -> None:
+        attempt = self.log.records[Attempt, payment.order.attempt]
+        latest = not exact or fact == len(payment.facts) - 1
+        ctx = replace(self.ctx, door=WatchedDoor(self.ctx.door, self.log))
+        known = len(self.log.received)
+        before = self.payment_records()
+        caller = msgspec.structs.replace(self.world.caller, request_id="req_event")
+        body = encode(payment.notice(fact, exact=exact))
+        await receive_provider_event(ctx, caller, body, {})
+        for event in self.log.received[known:]:
+            await self.apply(ctx, event)
+            if latest and attempt.state in OPEN:
+                now = self.log.records[Attempt, attempt.id]
+                assert now.state is state_of(payment.outcome)
+                assert self.intent(attempt.intent).status is _status(payment.outcome)
+            before = self.payment_records()
+            await self.apply(ctx, event)
+        assert self.payment_records() == before, "an event is applied once"
+
+    async def apply(self, ctx: Context, event: ProviderEvent) -> None:
+        await apply_provider_event(ctx, ApplyProviderEvent(event.merchant, event.id))
+
+    def payment_records(self) -> dict[tuple[type, str], Any]:
+        return {p: r for p, r in self.log.records.items() if p[0] is not IdempotencyKey}
+
+    async def expire(self) -> None:
+        ctx = replace(self.ctx, door=WatchedDoor(self.ctx.door, self.log))
+        await expire_payment_intents(ctx, "run_1")
+
+    async def purge(self) -> None:
+        ctx = replace(self.ctx, door=WatchedDoor(self.ctx.door, self.log))
+        await purge_idempotency_keys(ctx, "run_1")
+        limit = self.world.clock() - KEPT
+        for key in self.log.all(IdempotencyKey):
+            if key.state is KeyState.FINISHED and key.created_at < limit:
+                del self.log.records[IdempotencyKey, key.id]
+
+    # -- invariants ------------------------------------------------------------------------
+
+    async def check(self) -> None:
+        """The log of commits is what the database holds, and the provider's books allow it."""
+        for kind in _JUDGED:
+            query = f"{select(TABLE_OF[kind])} WHERE merchant = $1"
+            rows = await self.world.connection.fetch(query, self.merchant)
+            found = [self.world.records.open(kind, tuple(row)) for row in rows]
+            assert {r.id: r for r in found} == {r.id: r for r in self.log.all(kind)}
+        audits = "SELECT count(*) FROM audit_entry WHERE id = ANY ($1)"
+        audited = await self.world.connection.fetchval(audits, list(self.log.audits))
+        assert audited == len(self.log.audits), "every commit has its audit entry"
+        self._check_money()
+        self._check_answers()
+
+    def _check_money(self) -> None:
+        for intent in self.log.all(PaymentIntent):
+            charges = [p for p in self.payments(intent.id) if p.charged]
+            assert len(charges) <= 1, "charged twice"
+            if intent.status in (Status.CANCELLED, Status.FAILED, Status.CREATED):
+                assert charges == [], f"charged, and {intent.status}"
+            if intent.status in (Status.SUCCEEDED, Status.REQUIRES_CAPTURE):
+                assert len(charges) == 1, f"{intent.status}, and not charged"
+
+    def _check_answers(self) -> None:
+        limit = self.world.clock() - KEPT
+        for ask in self.asks:
+            key = self.key_of(ask)
+            if key is not None and key.state is KeyState.WORKING:
+                assert ask.action is Action.INTENT_CONFIRM, "one commit claims and finishes it"
+            if ask.told is not None and key is not None and key.created_at >= limit:
+                assert key.body == ask.told
+
+    async def end(self) -> None:
+        """All who were cut off come again, all events arrive: then both books say the same."""
+        self.provider.will = Will.APPROVE
+        for ask in self.asks:
+            key = self.key_of(ask)
+            if key is not None and key.state is KeyState.WORKING:
+                await self.send(ask)
+                assert self.key_of(ask) != key
+        for payment in self.payments():
+            await self.deliver(payment, len(payment.facts) - 1, exact=True)
+        self.world.clock.forward(25 * 3600)
+        await self.expire()
+        await self.purge()
+        await self.check()
+        assert self.log.all(IdempotencyKey) == []
+        charged = {p.order.intent for p in self.payments() if p.charged}
+        paid = {Status.SUCCEEDED, Status.REQUIRES_CAPTURE}
+        intents = self.log.all(PaymentIntent)
+        assert {i.id for i in intents if i.status in paid} == charged
+        assert all(i.status is not Status.CREATED for i in intents)
+
+
+def _render(value: PaymentIntent | Created) -> bytes:
+    return encode(value.intent if isinstance(value, Created) else value)
+
+
+def _status(outcome: Outcome) -> Status:
+    if isinstance(outcome, Approved):
+        return Status.SUCCEEDED if outcome.captured else Status.REQUIRES_CAPTURE
+    return {
+        AttemptState.DECLINED: Status.FAILED,
+        AttemptState.REJECTED: Status.FAILED,
+        AttemptState.CANCELLED: Status.CANCELLED,
+        AttemptState.ACTION_REQUIRED: Status.REQUIRES_ACTION,
+        AttemptState.PENDING: Status.PROCESSING,
+    }[state_of(outcome)]

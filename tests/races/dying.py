@@ -1,0 +1,232 @@
+"""A process that runs one flow and is killed at its n-th step: before and after each commit, each
+read and each effect at the provider, whose books are a file of its own.
+"""
+
+import asyncio
+import os
+import random
+import signal
+import sqlite3
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from paygate.crypto.blind_index import BlindIndex
+from paygate.crypto.credentials import CredentialHasher
+from paygate.crypto.keyring import load_keyring
+from paygate.crypto.kms import open_kms
+from paygate.crypto.seal import Sealer
+from paygate.domain.access import Action, Actor, Caller, Role
+from paygate.domain.attempt import Attempt
+from paygate.domain.outcome import Answer, Approved, Card, Declined, Outcome, PaymentError
+from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.flows.apply_provider_event import apply_provider_event
+from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.confirm_payment_intent import confirm_payment_intent
+from paygate.flows.context import Context, Policy
+from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
+from paygate.flows.idempotency import idempotently
+from paygate.flows.keyed_door import Flow, KeyedRequest
+from paygate.flows.receive_provider_event import receive_provider_event
+from paygate.jobs.messages import ApplyProviderEvent
+from paygate.providers.contract import ConfirmOrder, Notice
+from paygate.storage.api_key_use import ApiKeyUse
+from paygate.storage.change import Change, Verdict
+from paygate.storage.committer import Committer
+from paygate.storage.database import connector, open_pool
+from paygate.storage.door import Door
+from paygate.storage.idempotency import IdempotencyKeys
+from paygate.storage.merchants import Merchants
+from paygate.storage.reader import Reader
+from paygate.storage.records import Records
+from tests.flows.world import INSTALLATION, REQUEST, ScriptedProvider, answer, encode, notice
+
+CALLER = Caller(Actor("api_key", id="key_1", role=Role.ADMIN), "default", request_id="req_1")
+APPROVED = Approved(
+    captured=True,
+    amount_received=1999,
+    amount_capturable=0,
+    payment_method=Card("visa", "4242", 4, 2030),
+)
+DECLINED = Declined(PaymentError("card_declined", "no"))
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """What a child process is told."""
+
+    dsn: str
+    folder: str
+    wrapped: Mapping[str, bytes]
+    flow: str
+    intent: str = ""
+    declines: bool = False
+
+
+class Steps:
+    """Counts, and kills this process at the one that it was told."""
+
+    def __init__(self, kill_at: int) -> None:
+        self.kill_at = kill_at
+        self.taken = 0
+
+    def step(self) -> None:
+        self.taken += 1
+        if self.taken == self.kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class FileProvider(ScriptedProvider):
+    """Charges once per key, in a file that outlives every process."""
+
+    def __init__(self, folder: Path, steps: Steps, *, declines: bool) -> None:
+        super().__init__()
+        self.steps = steps
+        self.outcome: Outcome = DECLINED if declines else APPROVED
+        self.books = sqlite3.connect(folder / "books")
+        self.books.execute("CREATE TABLE IF NOT EXISTS charge (key TEXT PRIMARY KEY, intent TEXT)")
+        self.books.commit()
+
+    async def confirm(self, order: ConfirmOrder, *, timeout_seconds: float) -> Answer:
+        self.steps.step()
+        if isinstance(self.outcome, Approved):
+            row = (order.attempt, order.intent)
+            self.books.execute("INSERT OR IGNORE INTO charge VALUES (?, ?)", row)
+            self.books.commit()
+        self.steps.step()
+        return answer(self.outcome, attempt=order.attempt, as_of=datetime.now(UTC))
+
+    async def retrieve(self, provider_reference: str, *, timeout_seconds: float) -> Answer:
+        self.steps.step()
+        return answer(self.outcome, as_of=datetime.now(UTC))
+
+
+class SteppedDoor:
+    """The door, with a step on either side of a commit."""
+
+    def __init__(self, door: Door, steps: Steps) -> None:
+        self.door = door
+        self.steps = steps
+
+    async def commit(self, change: Change) -> Verdict:
+        self.steps.step()
+        verdict = await self.door.commit(change)
+        self.steps.step()
+        return verdict
+
+
+@asynccontextmanager
+async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
+    """A whole context, as one process has it."""
+    folder = Path(setting.folder)
+    keyring = load_keyring(open_kms((folder / "kek").as_uri()), INSTALLATION, setting.wrapped)
+    index = BlindIndex(keyring)
+    records = Records(Sealer(keyring), index)
+    committer = Committer(connector(setting.dsn, name="dying"))
+    await committer.open()
+    pool = await open_pool(setting.dsn, name="dying")
+    keys = IdempotencyKeys(connector(setting.dsn, name="dying keys"), pool, records)
+    try:
+        yield Context(
+            door=SteppedDoor(Door(records, committer), steps),
+            read=Reader(pool, pool, records),
+            keys=keys,
+            merchants=Merchants(pool, records),
+            key_use=ApiKeyUse(pool),
+            provider=FileProvider(folder, steps, declines=setting.declines),
+            hasher=CredentialHasher(keyring),
+            index=index,
+            policy=Policy(
+                max_amount=99_999_999,
+                provider_timeout_seconds=30.0,
+                resend_window=timedelta(minutes=2),
+                intent_ttl=timedelta(hours=24),
+                idempotency_ttl=timedelta(hours=24),
+                lock_ttl=timedelta(milliseconds=300),
+            ),
+            installation=INSTALLATION,
+            now=lambda: datetime.now(UTC),
+            random_bytes=random.SystemRandom().randbytes,
+        )
+    finally:
+        await committer.close()
+        await keys.close()
+        await pool.close()
+
+
+async def act(ctx: Context, setting: Setting) -> bytes:
+    """The flow, as the edge or the worker runs it; what it answers."""
+    if setting.flow == "event":
+        return await _deliver(ctx, setting.intent)
+    flows: dict[str, tuple[Action, Flow, bytes]] = {
+        "create": (
+            Action.INTENT_CREATE,
+            lambda c: create_payment_intent(
+                c, CALLER, CreatePaymentIntent(amount=1999, currency="eur")
+            ),
+            b"create",
+        ),
+        "confirm": (
+            Action.INTENT_CONFIRM,
+            lambda c: confirm_payment_intent(c, CALLER, setting.intent, REQUEST),
+            encode(REQUEST),
+        ),
+        "cancel": (
+            Action.INTENT_CANCEL,
+            lambda c: cancel_payment_intent(c, CALLER, setting.intent, CancelPaymentIntent()),
+            b"cancel",
+        ),
+    }
+    action, flow, parameters = flows[setting.flow]
+    scope = f"sk {setting.flow} {setting.intent}"
+    caller = msgspec.structs.replace(CALLER, request_id=ctx.new_id("run"))
+    request = KeyedRequest(caller, action, scope, "k", parameters)
+    return (await idempotently(ctx, request, flow, lambda value: encode(_plain(value)))).body
+
+
+def _plain(value: Any) -> Any:
+    return value.intent if hasattr(value, "intent") else value
+
+
+async def _deliver(ctx: Context, intent_id: str) -> bytes:
+    """Receive the approval of an intent's attempt, then apply whatever was received."""
+    intent = await ctx.read.payment_intent("default", intent_id)
+    assert intent is not None
+    assert intent.attempt is not None
+    attempt = await ctx.read.attempt("default", intent.attempt)
+    told: Notice = notice(attempt, APPROVED, as_of=datetime.now(UTC))
+    provider = Caller(Actor("provider", id="scripted"), "default", request_id="req_event")
+    await receive_provider_event(ctx, provider, encode(told), {"signature": "good"})
+    for event in await _received(ctx):
+        await apply_provider_event(ctx, ApplyProviderEvent("default", event.id))
+    return b"applied"
+
+
+async def _received(ctx: Context) -> list[ProviderEvent]:
+    """What the queue would hand out."""
+    pool = ctx.read._pool
+    rows = await pool.fetch("SELECT id FROM provider_event WHERE status = 'received'")
+    found = [await ctx.read.provider_event("default", row["id"]) for row in rows]
+    return [e for e in found if e is not None and e.status is EventStatus.RECEIVED]
+
+
+def die(setting: Setting, kill_at: int) -> None:
+    """The child's whole life."""
+
+    async def live() -> None:
+        steps = Steps(kill_at)
+        async with opened(setting, steps) as ctx:
+            await act(ctx, setting)
+
+    asyncio.run(live())
+
+
+async def attempts_of(ctx: Context, intent_id: str) -> list[Attempt]:
+    """An intent's attempts."""
+    pool = ctx.read._pool
+    rows = await pool.fetch("SELECT id FROM attempt WHERE intent = $1 ORDER BY number", intent_id)
+    found = [await ctx.read.attempt("default", row["id"]) for row in rows]
+    return [attempt for attempt in found if attempt is not None]

@@ -1,0 +1,213 @@
+"""API processes that are killed or stand still in the middle of a payment, and one that goes on.
+
+Which process works is decided by stopping the other: both accept from one listening socket, and
+one that is stopped accepts nothing.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from paygate.domain.audit import AuditEntry
+from tests.api.shops import audited
+from tests.cli.processes import children
+from tests.gateway import Answer, Gateway, until
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="finds processes in /proc, as Linux has it"
+)
+
+CONFIRM = {
+    "payment_method": {"type": "card", "token": "pm_card_visa"},
+    "return_url": "https://shop.example/done",
+}
+LEASE = "2s"
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    environment = {"PAYGATE_LOCK_TTL": LEASE}
+    gateway = Gateway.start(tmp_path_factory.mktemp("races"), environment=environment)
+    yield gateway
+    assert gateway.stop() == 0
+
+
+@pytest.fixture
+async def races(started: Gateway) -> AsyncIterator[Gateway]:
+    await started.open()
+    yield started
+    await started.close()
+
+
+@asynccontextmanager
+async def client(gateway: Gateway) -> AsyncIterator[Gateway]:
+    """Connections of its own: whoever is awake accepts them."""
+    other = Gateway(gateway.process, gateway.ready, gateway.log)
+    await other.open()
+    try:
+        yield other
+    finally:
+        await other.close()
+
+
+def serving(gateway: Gateway) -> list[int]:
+    found = children(gateway.process.pid).items()
+    return sorted(pid for pid, command in found if command[0] == "serve")
+
+
+async def both(gateway: Gateway) -> tuple[int, int]:
+    async def two() -> list[int] | None:
+        found = serving(gateway)
+        return found if len(found) == 2 else None
+
+    one, other = await until(two)
+    return one, other
+
+
+async def persist(gateway: Gateway, path: str, body: Any, key: str) -> Answer:
+    """What a client does that must know: the same request, until it is answered."""
+    headers = {"Idempotency-Key": key}
+    async with asyncio.timeout(60):
+        while True:
+            with contextlib.suppress(aiohttp.ClientError):
+                answer = await gateway.call("POST", path, body, headers=headers)
+                if answer.status in (200, 201):
+                    return answer
+                assert answer.code in (
+                    "idempotency_key_in_use",
+                    "provider_unavailable",
+                    "outcome_unknown",
+                    "overloaded",
+                ), answer
+            await asyncio.sleep(0.1)
+
+
+async def hold(gateway: Gateway, seconds: float) -> None:
+    """The provider holds the next confirm, before its effect."""
+    fault = {"on": "confirm", "kind": "hang", "count": 1, "seconds": seconds}
+    await gateway.sandbox("POST", "/_sandbox/faults", fault)
+
+
+async def held(gateway: Gateway) -> None:
+    """Until it does."""
+
+    async def fired() -> bool:
+        faults = (await gateway.sandbox("GET", "/_sandbox/faults"))["faults"]
+        return any(fault["kind"] == "hang" and fault["fired"] for fault in faults)
+
+    await until(fired)
+
+
+async def settle(gateway: Gateway) -> None:
+    await gateway.sandbox("DELETE", "/_sandbox/faults")
+
+
+async def idempotency(gateway: Gateway, intent: str) -> list[str]:
+    """What was done under keys about an intent, or about none."""
+    entries: list[AuditEntry] = [e for found in (await audited(gateway)).values() for e in found]
+    return [e.details["idempotency"] for e in entries if "idempotency" in e.details]
+
+
+@pytest.mark.parametrize("round_", range(2))
+async def test_the_holder_is_killed_in_the_call(races: Gateway, round_: int) -> None:
+    """A hundred confirms with one key on both processes; the one that works dies; one charge."""
+    gateway = races
+    holder, other = (await both(gateway))[:: 1 if round_ else -1]
+    intent = await gateway.create()
+    path, key = f"/payment-intents/{intent['id']}/confirm", f"killed {round_}"
+    before = (await idempotency(gateway, intent["id"])).count("taken_over")
+    await hold(gateway, 3.0)
+    os.kill(other, signal.SIGSTOP)
+    async with client(gateway) as here, client(gateway) as there:
+        first = [asyncio.create_task(persist(here, path, CONFIRM, key)) for _ in range(50)]
+        await held(gateway)
+        os.kill(other, signal.SIGCONT)
+        second = [asyncio.create_task(persist(there, path, CONFIRM, key)) for _ in range(50)]
+        os.kill(holder, signal.SIGKILL)
+        answers = await asyncio.gather(*first, *second)
+    await settle(gateway)
+    assert {a.body for a in answers} == {answers[0].body}
+    assert json.loads(answers[0].body)["status"] == "succeeded"
+    (charge,) = await gateway.charges(intent["id"])
+    assert charge["status"] == "succeeded"
+    assert (await idempotency(gateway, intent["id"])).count("taken_over") > before
+    assert "process_died" in gateway.log.read_text()
+
+
+@pytest.mark.parametrize("round_", range(2))
+async def test_creates_while_a_process_is_killed(races: Gateway, round_: int) -> None:
+    """Two hundred creates with one key: one intent, one answer."""
+    gateway = races
+    victim = (await both(gateway))[round_]
+    body = {"amount": 1999, "currency": "eur", "reference": f"killed-{round_}"}
+    async with client(gateway) as here:
+        work = [
+            asyncio.create_task(persist(here, "/payment-intents", body, f"create {round_}"))
+            for _ in range(200)
+        ]
+        await asyncio.sleep(0.05)
+        os.kill(victim, signal.SIGKILL)
+        answers = await asyncio.gather(*work)
+    assert {a.body for a in answers} == {answers[0].body}
+    found = await gateway.call("GET", f"/payment-intents?reference=killed-{round_}")
+    assert [i["id"] for i in found.json["data"]] == [answers[0].json["id"]]
+
+
+@pytest.mark.parametrize("round_", range(2))
+async def test_the_holder_stands_still_past_its_lease(races: Gateway, round_: int) -> None:
+    """F06: another takes over and ends it; the first wakes up, and writes nothing any more."""
+    gateway = races
+    holder, other = (await both(gateway))[:: 1 if round_ else -1]
+    intent = await gateway.create()
+    path, key = f"/payment-intents/{intent['id']}/confirm", f"frozen {round_}"
+    before = (await idempotency(gateway, intent["id"])).count("taken_over")
+    await hold(gateway, 1.0)
+    os.kill(other, signal.SIGSTOP)
+    async with client(gateway) as here, client(gateway) as there:
+        first = asyncio.create_task(persist(here, path, CONFIRM, key))
+        await held(gateway)
+        os.kill(holder, signal.SIGSTOP)
+        os.kill(other, signal.SIGCONT)
+        second = await persist(there, path, CONFIRM, key)
+        settled = await there.read(intent["id"])
+        os.kill(holder, signal.SIGCONT)
+        late = await first
+    await settle(gateway)
+    assert (second.status, second.json["status"]) == (200, "succeeded")
+    assert late.body == second.body
+    assert late.headers["Idempotent-Replayed"] == "true"
+    assert await gateway.read(intent["id"]) == settled
+    assert len(await gateway.charges(intent["id"])) == 1
+    assert (await idempotency(gateway, intent["id"])).count("taken_over") > before
+    assert "fenced_out" in gateway.log.read_text()
+
+
+async def test_payments_while_processes_are_killed(races: Gateway) -> None:
+    """Twenty payments, a key each; processes die one after the other; each is charged once."""
+    gateway = races
+    intents = [await gateway.create() for _ in range(20)]
+
+    async def pay(number: int) -> Answer:
+        path = f"/payment-intents/{intents[number]['id']}/confirm"
+        return await persist(gateway, path, CONFIRM, f"storm {number}")
+
+    work = [asyncio.create_task(pay(number)) for number in range(20)]
+    for turn in range(3):
+        os.kill((await both(gateway))[turn % 2], signal.SIGKILL)
+        await asyncio.sleep(0.4)
+    answers = await asyncio.gather(*work)
+    again = [await pay(number) for number in range(20)]
+    assert [a.body for a in again] == [a.body for a in answers]
+    for intent in intents:
+        final = await gateway.read(intent["id"])
+        assert final["status"] == "succeeded", final
+        assert len(await gateway.charges(intent["id"])) == 1
