@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from paygate.domain.access import Action
@@ -202,6 +202,7 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(steps=st.lists(_step, min_size=10, max_size=24))
+@example(steps=[Confirm(0, Will.CUT_AFTER, keyed=True), Again(0, Will.NOT_SENT)])
 async def test_whatever_happens_the_books_agree(world: World, steps: list[Step]) -> None:
     await world.connection.execute(
         "INSERT INTO merchant (id) VALUES ($1)", (life := Life(world)).merchant
