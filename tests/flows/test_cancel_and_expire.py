@@ -161,7 +161,7 @@ async def test_what_is_confirmed_meanwhile_is_not_cancelled(world: World, by: st
     else:
         with pytest.raises(Refusal) as refused:
             await cancel(world, intent)
-        assert refused.value.code is ErrorCode.STATE_CONFLICT
+        assert refused.value.code is ErrorCode.OPERATION_PENDING
     assert (await world.now(intent))[0].status is Status.PROCESSING
     release.set()
     assert (await confirming[0]).status is Status.SUCCEEDED
