@@ -112,6 +112,7 @@ async def test_confirm_cancel_and_expiry_have_one_winner(world: World, seed: int
     assert {r.code for r in refused if isinstance(r, Refusal)} <= {
         ErrorCode.INTENT_ALREADY_CONFIRMED,
         ErrorCode.STATE_CONFLICT,
+        ErrorCode.OPERATION_PENDING,
     }
     assert len(world.provider.orders) == len(attempts)
     told = await world.told(intent)
