@@ -35,6 +35,14 @@ def admin(gateway: Gateway) -> Actor:
     return Actor("api_key", id=key.key_id, role=Role.ADMIN)
 
 
+async def confirm_unheard(gateway: Gateway, intent: str, token: str = "pm_card_visa") -> Answer:
+    """A confirm whose event stays away: were it quicker than the answer, it would settle it."""
+    await gateway.sandbox("POST", "/_sandbox/faults", {"on": "webhook", "kind": "lose", "count": 9})
+    answer = await gateway.confirm(intent, token)
+    await gateway.sandbox("DELETE", "/_sandbox/faults")
+    return answer
+
+
 async def leaves(
     gateway: Gateway, records: Records, answer: Answer, action: Action, subject: str, times: int = 1
 ) -> None:
@@ -55,14 +63,14 @@ async def test_create_read_and_confirm(gateway: Gateway, records: Records) -> No
     await leaves(gateway, records, created, Action.INTENT_CREATE, intent)
     read = await gateway.call("GET", f"/payment-intents/{intent}")
     await leaves(gateway, records, read, Action.INTENT_READ, intent)
-    confirmed = await gateway.confirm(intent)
+    confirmed = await confirm_unheard(gateway, intent)
     # One with the attempt, before the provider is asked; one with its outcome.
     await leaves(gateway, records, confirmed, Action.INTENT_CONFIRM, intent, times=2)
 
 
 async def test_a_decline_is_audited_as_what_it_is(gateway: Gateway, records: Records) -> None:
     intent = await gateway.create()
-    answer = await gateway.confirm(intent["id"], "pm_card_visa_chargeDeclined")
+    answer = await confirm_unheard(gateway, intent["id"], "pm_card_visa_chargeDeclined")
     assert answer.json["status"] == "failed"
     await leaves(gateway, records, answer, Action.INTENT_CONFIRM, intent["id"], times=2)
 
