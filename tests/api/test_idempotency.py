@@ -221,6 +221,7 @@ async def test_cancel_races_confirm(gateway: Gateway) -> None:
             assert charges == []
         else:
             assert (confirmed.status, final["status"]) == (200, "succeeded")
-            assert (cancelled.status, cancelled.code) == (409, "state_conflict")
+            assert cancelled.status == 409
+            assert cancelled.code in ("state_conflict", "operation_pending"), "over, or under way"
             assert len(charges) == 1
     assert ends <= {"cancelled", "succeeded"}
