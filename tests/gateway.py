@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
+from yarl import URL
 
 START_SECONDS = 60.0
 
@@ -104,6 +105,14 @@ class Gateway:
             self.ready["api_url"] + path,
             data=None if data is None else io.BytesIO(data),
             headers=sent,
+        ) as response:
+            return Answer(response.status, response.headers.copy(), await response.read())
+
+    async def visit(self, method: str, url: str, form: Any = None, **headers: str) -> Answer:
+        """One request of a payer's browser, to any address; it is not sent on."""
+        assert self._session is not None
+        async with self._session.request(
+            method, URL(url, encoded=True), data=form, headers=headers, allow_redirects=False
         ) as response:
             return Answer(response.status, response.headers.copy(), await response.read())
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from paygate.domain.durations import DURATION, parse_duration
+from paygate.domain.return_url import LOOPBACK, is_host_pattern, parse_web_url
 
 PREFIX: Final = "PAYGATE_"
 FILE: Final = "paygate.toml"
@@ -52,11 +53,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_ttl: timedelta
     lock_ttl: timedelta
     resend_window: timedelta
+    authentication_ttl: timedelta
     stripe_api_base: str
     limits_url: str
     rate_limit: Rate | None
     """Of one API key; None: no limits at all."""
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    public_url: str | None = None
+    return_url_hosts: tuple[str, ...] = ()
     database_url: str | None = None
     kek: str | None = None
     stripe_api_key: str | None = None
@@ -165,6 +169,21 @@ def _networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
     return networks
 
 
+def _public_url(value: str) -> str:
+    parts = parse_web_url(value)
+    plain = parts is not None and parts.query is None and parts.fragment is None
+    if parts is None or not plain or (parts.scheme == "http" and parts.host not in LOOPBACK):
+        raise ValueError("an https URL such as https://pay.example, without a query")
+    return value.rstrip("/")
+
+
+def _hosts(value: str) -> tuple[str, ...]:
+    hosts = tuple(item.strip().lower() for item in value.split(","))
+    if not all(is_host_pattern(host) for host in hosts):
+        raise ValueError("comma-separated host names such as shop.example or *.shop.example")
+    return hosts
+
+
 def _amount(value: str) -> int:
     limit = 10**15  # far beyond any currency's use, far below what JSON keeps exact (2**53)
     if not value.isascii() or not value.isdecimal() or not 1 <= int(value) <= limit:
@@ -197,6 +216,7 @@ _SETTINGS: Final[Mapping[str, tuple[Callable[[str], Any], str | None]]] = {
     "idempotency_ttl": (_duration, "24h"),
     "lock_ttl": (_duration, "30s"),
     "resend_window": (_duration, "2m"),
+    "authentication_ttl": (_duration, "1h"),
     "max_amount": (_amount, "99999999"),
     "tls_cert": (_path, None),
     "tls_key": (_path, None),
@@ -204,6 +224,8 @@ _SETTINGS: Final[Mapping[str, tuple[Callable[[str], Any], str | None]]] = {
     "limits_url": (_limits_url, "memory://"),
     "rate_limit": (_rate, None),
     "trusted_proxies": (_networks, None),
+    "public_url": (_public_url, None),
+    "return_url_hosts": (_hosts, None),
 }
 """Name without prefix, in lower case: how it is parsed, and its default."""
 
@@ -280,5 +302,7 @@ def _check(settings: Settings) -> None:
         raise SettingsError("production refuses a key-encryption key in a file: PAYGATE_KEK")
     if settings.stripe_api_base.startswith("http:"):
         raise SettingsError("production refuses a provider without TLS: PAYGATE_STRIPE_API_BASE")
+    if (settings.public_url or "").startswith("http:"):
+        raise SettingsError("production refuses an address without TLS: PAYGATE_PUBLIC_URL")
     if settings.rate_limit is None:
         raise SettingsError("production refuses to be without a limit: PAYGATE_RATE_LIMIT")

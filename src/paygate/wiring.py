@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from paygate.crypto.blind_index import BlindIndex
+from paygate.crypto.callback_states import CallbackStates
 from paygate.crypto.credentials import CredentialHasher
 from paygate.crypto.keyring import Keyring, generate_keyring, load_keyring
 from paygate.crypto.kms import open_kms
@@ -89,6 +90,7 @@ async def open_context(
             provider=provider,
             hasher=CredentialHasher(keyring),
             index=index,
+            callback_states=CallbackStates(keyring),
             policy=_policy(settings),
             installation=installation.id,
             now=clock,
@@ -124,14 +126,19 @@ def _livemode(settings: Settings) -> bool:
 
 
 def _policy(settings: Settings) -> Policy:
+    production = settings.environment == "production"
     return Policy(
         max_amount=settings.max_amount,
         provider_timeout_seconds=settings.provider_timeout.total_seconds(),
         intent_ttl=settings.intent_ttl,
         idempotency_ttl=settings.idempotency_ttl,
         lock_ttl=settings.lock_ttl,
+        authentication_ttl=settings.authentication_ttl,
         resend_window=settings.resend_window,
-        production=settings.environment == "production",
+        production=production,
+        public_url=settings.public_url,
+        # In production a host that is not named is refused; so all are, where none is named.
+        return_url_hosts=settings.return_url_hosts or (() if production else None),
     )
 
 

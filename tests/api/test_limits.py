@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 import pytest
 
+from paygate.api.browser_pages import NOTHING_HERE
 from paygate.api.buckets import RateLimited
 from paygate.api.card_testing import is_decline
 from paygate.api.exchange import Exchange
@@ -314,6 +315,28 @@ async def test_what_is_approved_costs_nothing() -> None:
         await declined(made, Role.OPERATOR)
     with pytest.raises(RateLimited):
         await declined(made, Role.OPERATOR)
+
+
+async def test_who_comes_without_a_key_counts_for_their_network_alone() -> None:
+    made = limits(PAYGATE_RATE_LIMIT="1/minute")
+    for _ in range(12):
+        await made.visited(exchange())
+    with pytest.raises(RateLimited):
+        await made.visited(exchange())
+    await made.visited(exchange(address="192.0.2.2"))
+
+
+async def test_a_payer_who_comes_back_too_often_gets_a_page(tight: Gateway) -> None:
+    """The address's limit is met, whatever a key may still spend."""
+    path, headers = f"{UNKNOWN}/3ds-callback", {"X-Forwarded-For": "198.51.100.77"}
+    answer = await tight.call("GET", path, key=None, headers=headers)
+    for _ in range(PROCESSES * 4 * KEY):
+        if answer.status == 429:
+            break
+        answer = await tight.call("GET", path, key=None, headers=headers)
+    assert (answer.status, answer.body) == (429, NOTHING_HERE)
+    assert int(answer.headers["Retry-After"]) > 0
+    assert answer.headers["RateLimit-Policy"].startswith('"address"')
 
 
 async def test_off_is_off() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from paygate.api.browser_pages import NOTHING_HERE
 from paygate.api.errors import STATUS
 from paygate.api.openapi import document
 from paygate.api.routes import ENDPOINTS
@@ -37,6 +38,17 @@ def test_every_reference_resolves() -> None:
     assert set(made["paths"]) == {e.path for e in ENDPOINTS}
 
 
+def test_what_a_browser_is_answered_is_described() -> None:
+    for method in ("get", "post"):
+        operation = document()["paths"]["/payment-intents/{id}/3ds-callback"][method]
+        assert set(operation["responses"]) == {"303", "default"}
+        assert [(p["name"], p["required"]) for p in operation["parameters"]] == [
+            ("id", True),
+            ("state", True),
+        ]
+        assert "security" not in operation
+
+
 def test_a_body_is_required_where_a_field_of_it_is() -> None:
     paths = document()["paths"]
     assert paths["/api-keys"]["post"]["requestBody"]["required"]
@@ -63,6 +75,8 @@ async def test_no_route_is_open_by_accident(gateway: Gateway, endpoint: Any) -> 
     if endpoint.action is None:
         assert endpoint.path in {"/healthz", "/readyz"}
         assert answer.status == 200
+    elif endpoint.browser:
+        assert (answer.status, answer.body) == (400, NOTHING_HERE)
     elif endpoint.raw:
         assert (answer.status, answer.code) == (400, "signature_invalid")
     else:

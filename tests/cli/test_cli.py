@@ -102,6 +102,19 @@ def test_serve_refuses_to_start_without_tls(environment: str, tmp_path: Path) ->
     is_one_clear_line(ran, "PAYGATE_TLS_CERT is not set")
 
 
+def test_serve_in_production_must_know_where_payers_come_from_and_go(tmp_path: Path) -> None:
+    environ = {**SETTINGS, "PAYGATE_ENVIRONMENT": "production"}
+    environ["PAYGATE_STRIPE_API_KEY"] = "sk_live_hunter2"
+    environ |= {"PAYGATE_TLS_CERT": "c.pem", "PAYGATE_TLS_KEY": "k.pem"}
+    for name, value in (
+        ("PAYGATE_PUBLIC_URL", "https://pay.example"),
+        ("PAYGATE_RETURN_URL_HOSTS", "shop.example"),
+    ):
+        ran = run("serve", "--port", "0", cwd=tmp_path, environ=environ)
+        is_one_clear_line(ran, f"{name} is not set")
+        environ[name] = value
+
+
 def test_the_ready_file_is_whole_and_private(running: Gateway) -> None:
     path = running.log.with_name("ready.json")
     ready = json.loads(path.read_bytes())

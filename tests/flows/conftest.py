@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from paygate.crypto.blind_index import BlindIndex
+from paygate.crypto.callback_states import CallbackStates
 from paygate.crypto.credentials import CredentialHasher
 from paygate.crypto.keyring import generate_keyring, load_keyring
 from paygate.crypto.kms import FileKms
@@ -46,12 +47,14 @@ async def world(
         provider=provider,
         hasher=CredentialHasher(keyring),
         index=records.index,
+        callback_states=CallbackStates(keyring),
         policy=Policy(
             max_amount=99_999_999,
             provider_timeout_seconds=30.0,
             intent_ttl=timedelta(hours=24),
             idempotency_ttl=timedelta(hours=24),
             lock_ttl=timedelta(seconds=30),
+            authentication_ttl=timedelta(hours=1),
             resend_window=timedelta(minutes=2),
         ),
         installation=INSTALLATION,

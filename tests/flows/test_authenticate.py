@@ -38,6 +38,7 @@ ALLOWED = {
     Action.API_KEY_REVOKE: {Role.ADMIN},
     Action.MERCHANT_CREATE: {Role.ADMIN},
     Action.MERCHANT_LIST: {Role.ADMIN},
+    Action.INTENT_AUTHENTICATE: set(),
     Action.PROVIDER_EVENT_RECEIVE: set(),
     Action.PROVIDER_EVENT_APPLY: set(),
 }

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from paygate.crypto.blind_index import BlindIndex
+from paygate.crypto.callback_states import CallbackStates
 from paygate.crypto.credentials import CredentialHasher
 from paygate.crypto.keyring import load_keyring
 from paygate.crypto.kms import open_kms
@@ -139,6 +140,7 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
             provider=FileProvider(folder, steps, declines=setting.declines),
             hasher=CredentialHasher(keyring),
             index=index,
+            callback_states=CallbackStates(keyring),
             policy=Policy(
                 max_amount=99_999_999,
                 provider_timeout_seconds=30.0,
@@ -146,6 +148,7 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
                 intent_ttl=timedelta(hours=24),
                 idempotency_ttl=timedelta(hours=24),
                 lock_ttl=timedelta(milliseconds=300),
+                authentication_ttl=timedelta(hours=1),
             ),
             installation=INSTALLATION,
             now=lambda: datetime.now(UTC),

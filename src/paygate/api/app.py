@@ -12,7 +12,7 @@ from litestar.types import Receive, Scope, Send
 from paygate.api.addresses import TrustedProxies
 from paygate.api.docs import docs_page, openapi_json
 from paygate.api.edge import Edge
-from paygate.api.endpoint import JSON, Desk, Endpoint, Reply, refuse, respond
+from paygate.api.endpoint import Desk, Endpoint, Reply, refuse, respond
 from paygate.api.exchange import exchange_of, read_body
 from paygate.api.limits import Limits
 from paygate.api.routes import ENDPOINTS
@@ -91,5 +91,8 @@ def _answer_error(request: AnyRequest, error: Exception) -> Response[bytes]:
 
 def _response(reply: Reply) -> Response[bytes]:
     return Response(
-        reply.body, status_code=reply.status, media_type=JSON, headers=dict(reply.headers)
+        reply.body,
+        status_code=reply.status,
+        media_type=reply.media_type,
+        headers=dict(reply.headers),
     )

@@ -41,6 +41,8 @@ _SINGLE: Final = frozenset(
 _FIXED: Final = (
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
+    # An address may carry a secret of the provider's, or a state of ours.
+    (b"referrer-policy", b"no-referrer"),
     (b"strict-transport-security", b"max-age=63072000"),
 )
 

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
+from paygate.api.browser_pages import HEADERS, HTML, NOTHING_HERE
 from paygate.api.errors import STATUS, encode_error, headers_of, parse_body, refusal_of
 from paygate.api.exchange import BODY_LIMIT, Exchange
 from paygate.api.idempotency import REPLAYED, idempotency_key, scope, spell
@@ -54,14 +55,15 @@ def _as_it_is(_: Exchange, value: msgspec.Struct) -> msgspec.Struct:
 class Endpoint:
     """`path` as OpenAPI writes it. Without an `action` it is open to all, and audited by none.
 
-    `handle` asks a flow, `show` puts what it answers on the wire.
+    `handle` asks a flow, `show` puts what it answers on the wire; a raw one may answer a `Reply`.
     """
 
     method: Literal["GET", "POST"]
     path: str
     summary: str
     handle: Handler
-    answer: type[msgspec.Struct]
+    answer: type[msgspec.Struct] | None = None
+    """None: no JSON."""
     show: Show = _as_it_is
     public_answer: type[msgspec.Struct] | None = None
     """What a payer's browser gets instead, where it may ask at all."""
@@ -72,6 +74,8 @@ class Endpoint:
     """What the handler is given where there is no body."""
     raw: bool = False
     """Takes the bytes as they came and proves its caller itself (a signature, not a key)."""
+    browser: bool = False
+    """A person looks at it: where it is refused, it answers a page that says nothing."""
     status: int = 200
     body_limit: int = BODY_LIMIT
     hot: bool = False
@@ -89,6 +93,7 @@ class Reply(NamedTuple):
     status: int
     body: bytes
     headers: Mapping[str, str]
+    media_type: str = JSON
 
 
 async def respond(
@@ -100,9 +105,16 @@ async def respond(
     except asyncio.CancelledError:
         # The server stops and waits no longer. What was begun goes on, so the answer is not "no".
         exchange.action = None
-        return refuse(exchange, OutcomeUnknown("the server is stopping"))
+        return _refused(endpoint, exchange, OutcomeUnknown("the server is stopping"))
     except Exception as error:  # noqa: BLE001 -- what is not known becomes internal_error
-        return refuse(exchange, error)
+        return _refused(endpoint, exchange, error)
+
+
+def _refused(endpoint: Endpoint, exchange: Exchange, error: Exception) -> Reply:
+    reply = refuse(exchange, error)
+    if not endpoint.browser:
+        return reply
+    return Reply(reply.status, NOTHING_HERE, {**reply.headers, **HEADERS}, HTML)
 
 
 def refuse(exchange: Exchange, error: Exception) -> Reply:
@@ -147,6 +159,8 @@ async def answer(
     key = idempotency_key(exchange) if endpoint.takes_key else None
     if key is None:
         value = await endpoint.handle(desk, exchange, body)
+        if isinstance(value, Reply):
+            return value
         return Reply(endpoint.status, render(value), {})
     assert endpoint.action is not None, "what takes a key is behind an API key"
     answered = await idempotently(

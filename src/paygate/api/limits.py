@@ -83,6 +83,11 @@ class Limits:
         await self._keys.spend(f"{key}@{network}" if _is_public(caller) else key)
         return caller
 
+    async def visited(self, exchange: Exchange) -> None:
+        """Count a request that no key stands behind. Raises `RateLimited` for the address."""
+        if self._on:
+            await self._addresses.spend(network_of(exchange.address))
+
     @asynccontextmanager
     async def card_tried(self, exchange: Exchange) -> AsyncIterator["Try"]:
         """Around a confirm: who has had too many declines may not try another card now."""

@@ -39,11 +39,24 @@ _CLIENT_SIDE: Final = [
 ]
 
 
+_ON: Final = {
+    "303": {
+        "description": "The way on.",
+        "headers": {"Location": {"schema": {"type": "string", "format": "uri"}}},
+    },
+    "default": {
+        "description": "Refused; the page does not say why.",
+        "content": {"text/html": {"schema": {"type": "string"}}},
+    },
+}
+"""What a payer's browser is answered."""
+
+
 def document() -> dict[str, Any]:
     """The whole document."""
     types: list[type] = [ErrorAnswer]
     types += [e.body for e in ENDPOINTS if e.body is not None]
-    types += [e.answer for e in ENDPOINTS]
+    types += [e.answer for e in ENDPOINTS if e.answer is not None]
     types += [e.public_answer for e in ENDPOINTS if e.public_answer is not None]
     queries = [e.query for e in ENDPOINTS if e.query is not None]
     types += queries
@@ -79,10 +92,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "summary": endpoint.summary,
         "operationId": f"{endpoint.method.lower()}{endpoint.path}",
-        "responses": {
-            str(endpoint.status): _content("The answer.", *_answers(endpoint)),
-            "default": _content("Refused; nothing was done.", ErrorAnswer),
-        },
+        "responses": _ON if endpoint.browser else _responses(endpoint),
     }
     if endpoint.takes_key:
         operation["responses"]["200"] = _content("Answered before.", *_answers(endpoint))
@@ -94,6 +104,13 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         operation["security"] = [{"api_key": []}]
         operation["x-roles"] = sorted(MATRIX[endpoint.action])
     return operation
+
+
+def _responses(endpoint: Endpoint) -> dict[str, Any]:
+    return {
+        str(endpoint.status): _content("The answer.", *_answers(endpoint)),
+        "default": _content("Refused; nothing was done.", ErrorAnswer),
+    }
 
 
 def _parameters(endpoint: Endpoint, components: dict[str, Any]) -> list[dict[str, Any]]:

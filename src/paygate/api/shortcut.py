@@ -7,7 +7,7 @@ docs/decisions/0005). What this does not match goes to Litestar, which has every
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
-from paygate.api.endpoint import JSON, Desk, Endpoint, respond
+from paygate.api.endpoint import Desk, Endpoint, respond
 from paygate.api.exchange import Exchange, read_body
 
 Serve = Callable[[Any, Any, Any], Awaitable[None]]
@@ -46,7 +46,7 @@ class Shortcut:
 
         reply = await respond(self._desk(), endpoint, exchange, read)
         headers = [
-            (b"content-type", JSON.encode()),
+            (b"content-type", reply.media_type.encode()),
             (b"content-length", str(len(reply.body)).encode()),
             *((name.lower().encode(), value.encode()) for name, value in reply.headers.items()),
         ]

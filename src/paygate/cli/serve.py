@@ -78,6 +78,9 @@ async def serve_in_processes(settings: Settings, *, host: str, port: int, proces
     """Serve in child processes until SIGINT or SIGTERM."""
     log.configure()
     settings.require("tls_cert")
+    if settings.environment == "production":
+        settings.require("public_url")
+        settings.require("return_url_hosts")
     await check(settings)
     supervisor = Supervisor()
     with listen(host, port) as sock:

@@ -99,7 +99,7 @@ class Up:
                 try:
                     if self._wishes.sandbox:
                         await self._start_sandbox(api_url, certificates)
-                    settings = self._write_settings(postgres, certificates)
+                    settings = self._write_settings(postgres, certificates, api_url)
                     await prepare_database(settings)
                     await self._ensure_keys(settings)
                     environment = {"PAYGATE_DATA": str(self._data)}
@@ -156,7 +156,7 @@ class Up:
         state.webhook_endpoint, state.webhook_secret = made["id"], made["secret"]
 
     def _write_settings(
-        self, postgres: EmbeddedPostgres | None, certificates: Certificates
+        self, postgres: EmbeddedPostgres | None, certificates: Certificates, api_url: str
     ) -> Settings:
         """`paygate.toml` in the data directory, so that other commands find this gateway."""
         kek = self._data / "kek"
@@ -164,6 +164,7 @@ class Up:
             FileKms.create(kek)
         values = {
             "kek": kek.as_uri(),
+            "public_url": api_url,
             "tls_cert": str(certificates.certificate),
             "tls_key": str(certificates.key),
         }

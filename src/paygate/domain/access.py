@@ -28,6 +28,7 @@ class Action(StrEnum):
     INTENT_CONFIRM = "payment_intent.confirm"
     INTENT_CAPTURE = "payment_intent.capture"
     INTENT_CANCEL = "payment_intent.cancel"
+    INTENT_AUTHENTICATE = "payment_intent.authenticate"
     INTENT_EXPIRE = "payment_intent.expire"
     ATTEMPT_RESOLVE = "attempt.resolve"
     AUTHORIZATION_WATCH = "authorization.watch"
@@ -72,6 +73,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.ALERT_LIST: _READERS,
         Action.ALERT_ACKNOWLEDGE: _SELLERS | {Role.FINANCE},
         # By signature, or by the gateway itself; no API key opens these.
+        Action.INTENT_AUTHENTICATE: frozenset(),
         Action.INTENT_EXPIRE: frozenset(),
         Action.ATTEMPT_RESOLVE: frozenset(),
         Action.AUTHORIZATION_WATCH: frozenset(),

@@ -97,6 +97,10 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str | None = None
     """Why it is to be cancelled, in the merchant's words."""
     return_url: str | None = None
+    """The merchant's page, where the payer comes back to in the end."""
+    callback_url: str | None = None
+    """Ours, which the provider was given in its place. Kept as it was sent: a re-send is equal
+    whatever has become of keys and settings in between."""
     claim: str | None = None
     """The idempotency key's claim that it was made under: only its retries may go on with it."""
     provider_reference: str | None = None

@@ -13,10 +13,12 @@ from paygate.domain.outcome import (
     Approved,
     Cancelled,
     Declined,
+    NextAction,
     NotSent,
     Outcome,
     PaymentError,
     Pending,
+    RedirectToUrl,
     Rejected,
     Unknown,
 )
@@ -166,8 +168,8 @@ def _effect(
             }
         case ActionRequired(next_action=None):
             return Trigger.WORK_ON, working
-        case ActionRequired():
-            return Trigger.REQUIRE_ACTION, {**quiet, "next_action": outcome.next_action}
+        case ActionRequired(next_action=action):
+            return Trigger.REQUIRE_ACTION, {**quiet, "next_action": _shown(attempt, action)}
         case Declined():
             return Trigger.FAIL, {**done, "last_payment_error": outcome.error}
         case Rejected():
@@ -180,6 +182,13 @@ def _effect(
             return Trigger.WORK_ON, working
         case _:
             assert_never(outcome)
+
+
+def _shown(attempt: Attempt, action: NextAction | None) -> NextAction | None:
+    """What the payer must do, with the merchant's own page to come back to: ours is in between."""
+    if isinstance(action, RedirectToUrl) and attempt.callback_url is not None:
+        return RedirectToUrl(action.url, attempt.return_url)
+    return action
 
 
 def detail(outcome: Outcome) -> str | None:

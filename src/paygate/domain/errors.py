@@ -54,6 +54,8 @@ class ErrorCode(StrEnum):
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     IDEMPOTENCY_KEY_IN_USE = "idempotency_key_in_use"
     SIGNATURE_INVALID = "signature_invalid"
+    CALLBACK_STATE_INVALID = "callback_state_invalid"
+    RETURN_URL_NOT_ALLOWED = "return_url_not_allowed"
     RATE_LIMITED = "rate_limited"
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     OVERLOADED = "overloaded"
@@ -157,6 +159,12 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
         ),
         ErrorCode.SIGNATURE_INVALID: _final(
             ErrorType.INVALID_REQUEST, "The provider's signature is missing, wrong or out of time."
+        ),
+        ErrorCode.CALLBACK_STATE_INVALID: _final(
+            ErrorType.INVALID_REQUEST, "A payer came back by an address that we did not make."
+        ),
+        ErrorCode.RETURN_URL_NOT_ALLOWED: _final(
+            ErrorType.INVALID_REQUEST, "PAYGATE_RETURN_URL_HOSTS does not name the host."
         ),
         ErrorCode.RATE_LIMITED: _retriable(
             ErrorType.RATE_LIMIT, "Too many requests; Retry-After says when there is room again."

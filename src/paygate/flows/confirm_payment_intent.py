@@ -16,6 +16,7 @@ from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.outcome import Answer, Unknown
 from paygate.domain.payment_intent import PaymentIntent, PaymentMethodType, Status, Trigger
 from paygate.domain.payment_method import CardToken
+from paygate.domain.return_url import MAX_LENGTH, check_return_url
 from paygate.flows.begin_attempt import (
     TO_ASK_AGAIN,
     Prepared,
@@ -26,6 +27,7 @@ from paygate.flows.begin_attempt import (
     new_attempt,
     refuse_if_not_sent,
 )
+from paygate.flows.complete_authentication import callback_url
 from paygate.flows.context import TRIES, Context, pause
 from paygate.flows.read_payment_intent import find_payment_intent
 from paygate.flows.settle_attempt import settle_attempt
@@ -45,7 +47,7 @@ class ConfirmPaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     """The body of `POST /payment-intents/{id}/confirm`."""
 
     payment_method: CardMethod
-    return_url: Annotated[str, Meta(max_length=2000, pattern=r"^https://[!-~]+$")]
+    return_url: Annotated[str, Meta(max_length=MAX_LENGTH, pattern=r"^https?://[!-~]+$")]
     amount: int | None = None
     currency: str | None = None
 
@@ -135,8 +137,13 @@ async def _prepare(
         intent,
         Operation.CONFIRM,
         instrument=CardToken(request.payment_method.token),
-        return_url=request.return_url,
+        return_url=check_return_url(
+            request.return_url,
+            hosts=ctx.policy.return_url_hosts,
+            production=ctx.policy.production,
+        ),
     )
+    attempt = msgspec.structs.replace(attempt, callback_url=callback_url(ctx, attempt))
     trigger = Trigger.CONFIRM if intent.status is Status.CREATED else Trigger.WORK_ON
     return await begin(ctx, caller, Action.INTENT_CONFIRM, intent, attempt, trigger)
 
@@ -162,7 +169,7 @@ def confirm_order(intent: PaymentIntent, attempt: Attempt) -> ConfirmOrder:
         currency=intent.currency,
         capture_method=intent.capture_method,
         instrument=attempt.instrument,
-        return_url=attempt.return_url,
+        return_url=attempt.callback_url or attempt.return_url,
         description=intent.description,
         statement_descriptor=intent.statement_descriptor,
     )

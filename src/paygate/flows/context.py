@@ -9,6 +9,7 @@ from typing import Final, Protocol
 import msgspec
 
 from paygate.crypto.blind_index import BlindIndex
+from paygate.crypto.callback_states import CallbackStates
 from paygate.crypto.credentials import CredentialHasher
 from paygate.domain.access import Action, Caller
 from paygate.domain.audit import AuditEntry, Result, Subject, entry
@@ -34,7 +35,12 @@ class Policy(msgspec.Struct, frozen=True):
     intent_ttl: timedelta
     idempotency_ttl: timedelta
     lock_ttl: timedelta
+    authentication_ttl: timedelta
     production: bool = False
+    public_url: str | None = None
+    """Where payers' browsers reach us; None: the provider sends them straight back."""
+    return_url_hosts: tuple[str, ...] | None = None
+    """None: every host."""
 
 
 class CommitDoor(Protocol):
@@ -56,6 +62,7 @@ class Context:
     provider: Provider
     hasher: CredentialHasher
     index: BlindIndex
+    callback_states: CallbackStates
     policy: Policy
     installation: str
     now: Callable[[], datetime]
