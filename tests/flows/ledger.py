@@ -160,6 +160,12 @@ class LedgerProvider:
     def representable(self, amount: int, currency: Currency) -> bool:
         return True
 
+    def transfer_problem(self, currency: Currency, country: str | None) -> str | None:
+        return None
+
+    def debit_problem(self, currency: Currency) -> str | None:
+        return None
+
     async def confirm(self, order: ConfirmOrder, *, timeout_seconds: float) -> Answer:
         self.calls.append(order)
         if self.freezes is not None:

@@ -94,6 +94,12 @@ class ScriptedProvider:
     def representable(self, amount: int, currency: Currency) -> bool:
         return True
 
+    def transfer_problem(self, currency: Currency, country: str | None) -> str | None:
+        return None
+
+    def debit_problem(self, currency: Currency) -> str | None:
+        return None
+
     async def confirm(self, order: ConfirmOrder, *, timeout_seconds: float) -> Answer:
         self.orders.append(order)
         if self.during is not None:

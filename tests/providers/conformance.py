@@ -1,14 +1,15 @@
 """What the port promises, asked of a real provider: one suite, whatever the provider.
 
-A provider joins by a class of its own that inherits `ProviderConformance` and answers the
-fixture `subject`. Nothing here may name a provider, its ids or its protocol. The judge of what
-was charged is the provider's own books, never an answer.
+A provider joins by classes of its own that inherit `ProviderConformance` and its neighbours
+(`conformance_holds`, `conformance_banks`) and answer the fixture `subject`. Nothing here may name
+a provider, its ids or its protocol. The judge of what was charged is the provider's own books,
+never an answer.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -18,7 +19,6 @@ from paygate.domain.outcome import (
     ActionRequired,
     Answer,
     Approved,
-    Cancelled,
     Card,
     Declined,
     NotSent,
@@ -30,11 +30,7 @@ from paygate.domain.payment_intent import CaptureMethod
 from paygate.domain.payment_method import CardToken
 from paygate.providers.contract import (
     Absent,
-    CancelOrder,
-    CaptureOrder,
     ConfirmOrder,
-    CustomerMade,
-    CustomerOrder,
     Notice,
     Provider,
     ProviderSilent,
@@ -43,16 +39,12 @@ from paygate.providers.contract import (
 from tests.making import new_id
 
 Fault = Literal["reply_lost", "error_after", "error_before", "rate_limited", "hang"]
+Call = Literal["confirm", "capture", "cancel", "customer"]
+Account = Literal["good", "failing", "unusable"]
 Delivery = tuple[bytes, Mapping[str, str]]
 
 PATIENCE = 20.0
 """Seconds that a call may take in a suite on a busy machine."""
-
-
-class FaultOrder(Protocol):
-    """How a fault is ordered; `on` is the port's method."""
-
-    async def __call__(self, fault: Fault, count: int, on: str = "confirm") -> None: ...
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,10 +61,20 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     card: tuple[str, str]
     """Brand and last four digits of the token to be approved."""
     absent_reference: str
-    fault: FaultOrder
-    """Order a fault for the next calls, so many times."""
+    fault: Callable[[Call, Fault, int], Awaitable[None]]
+    """Order a fault for the next calls of a kind, so many times."""
     charged: Callable[[str], Awaitable[int]]
     """How many charges that took or hold money the provider's books have for an attempt."""
+    taken: Callable[[str], Awaitable[int]]
+    """How much money they took, in the provider's units."""
+    customers: Callable[[str], Awaitable[int]]
+    """How many customers the provider has for one of ours."""
+    account: Callable[[Account, Currency], Awaitable[str]]
+    """A token for a bank account that can be debited in a currency, or cannot."""
+    banks_answer: Callable[[], Awaitable[None]]
+    """Let the time pass that a bank takes to answer a debit."""
+    transfer: Callable[[str, int, Currency], Awaitable[None]]
+    """Send money to the account of a customer, by the provider's id, in the provider's units."""
     delivered: Callable[[str], Awaitable[list[Delivery]]]
     """The provider's deliveries about a payment so far, by its reference."""
 
@@ -95,107 +97,23 @@ async def confirm(subject: Subject, order: ConfirmOrder) -> Answer:
     return await subject.provider.confirm(order, timeout_seconds=PATIENCE)
 
 
-async def look_up(subject: Subject, order: ConfirmOrder) -> Answer | None:
+async def look_up(
+    subject: Subject, order: ConfirmOrder, window: timedelta = timedelta(minutes=10)
+) -> Answer | None:
     """What the sweep does for an attempt whose reference is not known."""
     now = datetime.now(UTC)
-    found = subject.provider.list_created(
-        now - timedelta(minutes=10), now + timedelta(minutes=10), timeout_seconds=PATIENCE
-    )
+    found = subject.provider.list_created(now - window, now + window, timeout_seconds=PATIENCE)
     return next((a for a in [a async for a in found] if a.attempt == order.attempt), None)
 
 
-async def held(subject: Subject) -> tuple[ConfirmOrder, str]:
-    """A held payment, and the provider's id of it."""
-    order = make_order(subject, capture_method=CaptureMethod.MANUAL)
-    reference = (await confirm(subject, order)).provider_reference
+async def retrieve(subject: Subject, reference: str | None) -> Answer:
     assert reference is not None
-    return order, reference
-
-
-async def capture(
-    subject: Subject, reference: str, amount: int = 1999, attempt: str | None = None
-) -> Answer:
-    order = CaptureOrder(
-        attempt=attempt or new_id("attempt"),
-        provider_reference=reference,
-        amount=amount,
-        currency=Currency("eur"),
-    )
-    return await subject.provider.capture(order, timeout_seconds=PATIENCE)
-
-
-async def cancel(subject: Subject, reference: str, key: str | None = None) -> Answer:
-    order = CancelOrder(key=key or new_id("attempt"), provider_reference=reference)
-    return await subject.provider.cancel(order, timeout_seconds=PATIENCE)
+    found = await subject.provider.retrieve(reference, timeout_seconds=PATIENCE)
+    assert isinstance(found, Answer)
+    return found
 
 
 class ProviderConformance:
-    @pytest.mark.parametrize("amount", [1999, 500, 1])
-    async def test_a_hold_is_captured(self, subject: Subject, amount: int) -> None:
-        order, reference = await held(subject)
-        answer = await capture(subject, reference, amount)
-        assert isinstance(answer.outcome, Approved)
-        assert (answer.outcome.captured, answer.outcome.amount_received) == (True, amount)
-        assert (answer.provider_reference, answer.attempt) == (reference, order.attempt)
-        assert (answer.amount, answer.currency) == (1999, "eur")
-
-    async def test_a_capture_sent_again_is_one_capture(self, subject: Subject) -> None:
-        _, reference = await held(subject)
-        attempt = new_id("attempt")
-        answers = [await capture(subject, reference, 700, attempt) for _ in range(2)]
-        assert [a.outcome for a in answers] == [answers[0].outcome] * 2
-        other = await capture(subject, reference, 600)
-        assert isinstance(other.outcome, Approved), other
-        assert other.outcome.amount_received == 700
-
-    async def test_more_than_is_held_is_not_captured(self, subject: Subject) -> None:
-        _, reference = await held(subject)
-        answer = await capture(subject, reference, 2000)
-        assert isinstance(answer.outcome, Rejected)
-        assert answer.outcome.reason == "order_refused"
-        assert isinstance((await capture(subject, reference)).outcome, Approved)
-
-    async def test_a_hold_is_released_once_for_all(self, subject: Subject) -> None:
-        order, reference = await held(subject)
-        for _ in range(2):
-            answer = await cancel(subject, reference)
-            assert isinstance(answer.outcome, Cancelled)
-            assert answer.provider_reference == reference
-        assert isinstance((await capture(subject, reference)).outcome, Cancelled)
-        assert await subject.charged(order.attempt) == 0
-
-    async def test_a_challenge_is_ended(self, subject: Subject) -> None:
-        order = make_order(subject, instrument=CardToken(subject.token_challenged))
-        reference = (await confirm(subject, order)).provider_reference
-        assert reference is not None
-        assert isinstance((await cancel(subject, reference)).outcome, Cancelled)
-
-    async def test_what_is_captured_is_not_released(self, subject: Subject) -> None:
-        _, reference = await held(subject)
-        await capture(subject, reference)
-        answer = await cancel(subject, reference)
-        assert isinstance(answer.outcome, Approved)
-        assert answer.outcome.captured
-
-    @pytest.mark.parametrize("on", ["capture", "cancel"])
-    async def test_a_lost_reply_to_an_order(self, subject: Subject, on: str) -> None:
-        _, reference = await held(subject)
-        attempt = new_id("attempt")
-        order = capture if on == "capture" else cancel
-        await subject.fault("reply_lost", 1, on)
-        more = (reference, 1999, attempt) if on == "capture" else (reference, attempt)
-        assert isinstance((await order(subject, *more)).outcome, Unknown)
-        done = Approved if on == "capture" else Cancelled
-        assert isinstance((await order(subject, *more)).outcome, done)
-
-    async def test_a_customer_is_made_once(self, subject: Subject) -> None:
-        order = CustomerOrder(customer=new_id("customer"), merchant="default", name="Ana")
-        made = [
-            await subject.provider.make_customer(order, timeout_seconds=PATIENCE) for _ in range(2)
-        ]
-        assert isinstance(made[0], CustomerMade)
-        assert made[0] == made[1]
-
     @pytest.mark.parametrize(
         ("amount", "currency"),
         [(1999, "eur"), (500, "jpy"), (500, "isk"), (5120, "kwd"), (50000, "mga")],
@@ -286,7 +204,7 @@ class ProviderConformance:
         self, subject: Subject
     ) -> None:
         order = make_order(subject)
-        await subject.fault("reply_lost", 1)
+        await subject.fault("confirm", "reply_lost", 1)
         assert isinstance((await confirm(subject, order)).outcome, Unknown)
         found = await look_up(subject, order)
         again = await confirm(subject, order)
@@ -299,7 +217,7 @@ class ProviderConformance:
         self, subject: Subject
     ) -> None:
         order = make_order(subject)
-        await subject.fault("error_after", 1)
+        await subject.fault("confirm", "error_after", 1)
         for _ in range(2):  # the second is the first answer again
             assert isinstance((await confirm(subject, order)).outcome, Unknown)
         found = await look_up(subject, order)
@@ -313,24 +231,24 @@ class ProviderConformance:
 
     async def test_an_error_before_the_charge_is_unknown_too(self, subject: Subject) -> None:
         order = make_order(subject)
-        await subject.fault("error_before", 1)
+        await subject.fault("confirm", "error_before", 1)
         assert isinstance((await confirm(subject, order)).outcome, Unknown)
         assert await subject.charged(order.attempt) == 0
         assert isinstance((await confirm(subject, order)).outcome, Approved)
 
     async def test_a_rate_limit_is_waited_out_and_then_certain(self, subject: Subject) -> None:
         order = make_order(subject)
-        await subject.fault("rate_limited", 1)
+        await subject.fault("confirm", "rate_limited", 1)
         assert isinstance((await confirm(subject, order)).outcome, Approved)
         refused = make_order(subject)
-        await subject.fault("rate_limited", 100)
+        await subject.fault("confirm", "rate_limited", 100)
         answer = await confirm(subject, refused)
         assert isinstance(answer.outcome, NotSent)
         assert answer.outcome.retry_after_seconds >= 1
         assert await subject.charged(refused.attempt) == 0
 
     async def test_a_hang_ends_at_the_deadline(self, subject: Subject) -> None:
-        await subject.fault("hang", 1)
+        await subject.fault("confirm", "hang", 1)
         loop = asyncio.get_running_loop()
         started = loop.time()
         answer = await subject.provider.confirm(make_order(subject), timeout_seconds=0.5)

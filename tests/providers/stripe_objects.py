@@ -107,6 +107,77 @@ def challenged(**changes: Any) -> dict[str, Any]:
     )
 
 
+def cancelled(**changes: Any) -> dict[str, Any]:
+    reason = {"cancellation_reason": "requested_by_customer", "canceled_at": CREATED + 9}
+    return payment(status="canceled", amount_received=0, latest_charge=None) | reason | changes
+
+
+def iban_account(**changes: Any) -> dict[str, Any]:
+    """A financial address."""
+    address = {"city": "Dublin", "country": "IE", "line1": "1 Grand Canal", "line2": None}
+    record = {
+        "account_holder_address": address,
+        "account_holder_name": "Shop",
+        "bank_address": address,
+        "bic": "CITIIE2X",
+        "country": "DE",
+        "iban": "DE00123456789012345678",
+    }
+    return {"type": "iban", "supported_networks": ["sepa"], "iban": record | changes}
+
+
+def asked_to_transfer(**changes: Any) -> dict[str, Any]:
+    """A transfer of 19.99 EUR to an account in Germany; `told` changes the instructions."""
+    instructions = {
+        "amount_remaining": changes.get("amount", 1999),
+        "currency": changes.get("currency", "eur"),
+        "financial_addresses": [iban_account()],
+        "hosted_instructions_url": "https://payments.stripe.com/bank_transfers/x",
+        "reference": "X7K",
+        "type": "eu_bank_transfer",
+    } | changes.pop("told", {})
+    kind = "display_bank_transfer_instructions"
+    transfer = {"type": "eu_bank_transfer", "eu_bank_transfer": {"country": "DE"}}
+    options = {"funding_type": "bank_transfer", "bank_transfer": transfer}
+    return (
+        payment(
+            status="requires_action",
+            amount_received=0,
+            latest_charge=None,
+            next_action={"type": kind, kind: instructions},
+            payment_method_options={"customer_balance": options},
+            payment_method_types=["customer_balance"],
+        )
+        | changes
+    )
+
+
+def debited(**changes: Any) -> dict[str, Any]:
+    """A debit of 19.99 EUR that the bank was asked for."""
+    account = {"bank_code": "19043", "country": "AT", "last4": "3201", "mandate": "mandate_1"}
+    details = {"type": "sepa_debit", "sepa_debit": account}
+    return (
+        payment(
+            status="processing",
+            amount_received=0,
+            latest_charge=charge(payment_method_details=details),
+            payment_method_types=["sepa_debit"],
+        )
+        | changes
+    )
+
+
+def failed_debit(**changes: Any) -> dict[str, Any]:
+    """The error object of a debit that the bank refused."""
+    return {
+        "type": "card_error",
+        "code": "account_closed",
+        "message": "The customer's bank account has been closed.",
+        "charge": "py_1",
+        "payment_method": {"id": "pm_1", "object": "payment_method", "type": "sepa_debit"},
+    } | changes
+
+
 def event(body: object, **changes: Any) -> bytes:
     """An event's bytes around `body`, which is its object."""
     rendered = {

@@ -12,9 +12,23 @@ import aiohttp
 import pytest
 
 from paygate.crypto.secret import Secret
+from paygate.domain.money import Currency
 from paygate.providers.stripe.adapter import StripeProvider
 from paygate.providers.stripe.translate import API_VERSION
-from tests.providers.conformance import Delivery, Fault, ProviderConformance, Subject
+from tests.providers.conformance import (
+    Account,
+    Call,
+    Delivery,
+    Fault,
+    ProviderConformance,
+    Subject,
+)
+from tests.providers.conformance_banks import (
+    CustomerConformance,
+    DebitConformance,
+    TransferConformance,
+)
+from tests.providers.conformance_holds import HoldConformance
 from tests.providers.conftest import settings
 from tests.providers.stripe_server import StripeServer, answer
 
@@ -27,11 +41,28 @@ FAULTS: Final[dict[Fault, str]] = {
     "rate_limited": "rate_limit",
     "hang": "hang",
 }
+CALLS: Final[dict[Call, str]] = {
+    "confirm": "confirm",
+    "capture": "capture",
+    "cancel": "cancel",
+    "customer": "customers",
+}
+AUTHORIZED: Final = {"Authorization": f"Bearer {SECRET_KEY}"}
+IBANS: Final[dict[Account, str]] = {
+    "good": "AT611904300234573201",
+    "failing": "AT861904300235473202",
+}
+US_ACCOUNTS: Final[dict[Account, str]] = {
+    "good": "pm_usBankAccount_success",
+    "failing": "pm_usBankAccount_accountClosed",
+}
+BANKS_ANSWER_SECONDS: Final = 200
+"""A little longer than the three minutes of Stripe's test accounts."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
 def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a simulator that runs beside the tests."""
+    """The address of a simulator that runs beside the tests: each class has a clock to itself."""
     data = tmp_path_factory.mktemp("simulator")
     ready = data / "ready.json"
     arguments = ["--port", "0", "--data", str(data), "--ready-file", str(ready)]
@@ -73,14 +104,13 @@ class Simulator:
             "enabled_events[0]": "*",
             "api_version": API_VERSION,
         }
-        headers = {"Authorization": f"Bearer {SECRET_KEY}"}
-        made = await self._call("POST", "/v1/webhook_endpoints", data=form, headers=headers)
+        made = await self._stripe("POST", "/v1/webhook_endpoints", data=form)
         secret = made["secret"]
         assert isinstance(secret, str)
         return secret
 
-    async def fault(self, fault: Fault, count: int, on: str = "confirm") -> None:
-        order: dict[str, Any] = {"on": on, "kind": FAULTS[fault], "count": count}
+    async def fault(self, call: Call, fault: Fault, count: int) -> None:
+        order: dict[str, Any] = {"on": CALLS[call], "kind": FAULTS[fault], "count": count}
         if fault == "hang":
             order["seconds"] = 2.0
         await self._call("POST", "/_sandbox/faults", json=order)
@@ -89,12 +119,44 @@ class Simulator:
         await self._call("DELETE", "/_sandbox/faults")
 
     async def charged(self, attempt: str) -> int:
+        return len(await self._good(attempt))
+
+    async def taken(self, attempt: str) -> int:
+        return sum(charge["amount_captured"] for charge in await self._good(attempt))
+
+    async def _good(self, attempt: str) -> list[dict[str, Any]]:
         books = await self._call("GET", "/_sandbox/ledger")
         mine = [c for c in books["charges"] if c["metadata"].get("paygate_attempt") == attempt]
         assert {charge["idempotency_key"] for charge in mine} <= {attempt}
-        good = [charge for charge in mine if charge["status"] == "succeeded"]
-        # A hold that was released stays in the books, as one that was given back.
-        return sum(charge["captured"] or not charge["amount_refunded"] for charge in good)
+        return [charge for charge in mine if charge["status"] == "succeeded"]
+
+    async def customers(self, customer: str) -> int:
+        found = await self._stripe("GET", "/v1/customers", params={"limit": 100})
+        marks = [each["metadata"].get("paygate_customer") for each in found["data"]]
+        return marks.count(customer)
+
+    async def account(self, account: Account, currency: Currency) -> str:
+        if account == "unusable":
+            return "pm_no_such_account"
+        if currency == "usd":
+            return US_ACCOUNTS[account]
+        form = {
+            "type": "sepa_debit",
+            "sepa_debit[iban]": IBANS[account],
+            "billing_details[name]": "Ada",
+            "billing_details[email]": "ada@shop.example",
+        }
+        made = await self._stripe("POST", "/v1/payment_methods", data=form)
+        return str(made["id"])
+
+    async def banks_answer(self) -> None:
+        order = {"advance_seconds": BANKS_ANSWER_SECONDS}
+        await self._call("POST", "/_sandbox/clock", json=order)
+
+    async def transfer(self, customer: str, units: int, currency: Currency) -> None:
+        path = f"/v1/test_helpers/customers/{customer}/fund_cash_balance"
+        form = {"amount": str(units), "currency": str(currency)}
+        await self._stripe("POST", path, data=form)
 
     async def delivered(self, reference: str) -> list[Delivery]:
         """What arrived so far, once the payment's last event did."""
@@ -109,6 +171,9 @@ class Simulator:
             await asyncio.sleep(0.05)
         raise AssertionError("the simulator delivered nothing")
 
+    async def _stripe(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        return await self._call(method, path, headers=AUTHORIZED, **arguments)
+
     async def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         async with self._session.request(method, self.url + path, **arguments) as response:
             body = await response.json()
@@ -117,7 +182,7 @@ class Simulator:
             return body
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
 async def stage(simulator: str) -> AsyncIterator[tuple[Simulator, Subject]]:
     inbox = StripeServer()
     inbox.otherwise = answer({})
@@ -148,13 +213,37 @@ def _subject(control: Simulator, provider: StripeProvider, unauthorised: StripeP
         absent_reference="pi_3QabsentAbsentAbsent00000",
         fault=control.fault,
         charged=control.charged,
+        taken=control.taken,
+        customers=control.customers,
+        account=control.account,
+        banks_answer=control.banks_answer,
+        transfer=control.transfer,
         delivered=control.delivered,
     )
 
 
+@pytest.fixture
+async def subject(stage: tuple[Simulator, Subject]) -> AsyncIterator[Subject]:
+    control, subject = stage
+    yield subject
+    await control.clear()
+
+
 class TestStripe(ProviderConformance):
-    @pytest.fixture
-    async def subject(self, stage: tuple[Simulator, Subject]) -> AsyncIterator[Subject]:
-        control, subject = stage
-        yield subject
-        await control.clear()
+    pass
+
+
+class TestStripeHolds(HoldConformance):
+    pass
+
+
+class TestStripeCustomers(CustomerConformance):
+    pass
+
+
+class TestStripeTransfers(TransferConformance):
+    pass
+
+
+class TestStripeDebits(DebitConformance):
+    pass

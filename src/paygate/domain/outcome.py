@@ -115,7 +115,8 @@ class Declined(msgspec.Struct, frozen=True, tag="declined"):
 class Rejected(msgspec.Struct, frozen=True, tag="rejected"):
     """The request itself cannot work: a bad token, our own key refused; or it never arrived.
 
-    *Order refused*: a capture or a cancel that cannot be done as asked, and was not.
+    *Order refused*: a capture or a cancel that cannot be done as asked, and was not. *Customer
+    refused*: the provider does not take the payer's details.
     """
 
     reason: Literal[
@@ -123,6 +124,7 @@ class Rejected(msgspec.Struct, frozen=True, tag="rejected"):
         "provider_configuration",
         "provider_unavailable",
         "order_refused",
+        "customer_refused",
     ]
     message: str
 

@@ -104,26 +104,43 @@ class Provider(Protocol):
     def representable(self, amount: int, currency: Currency) -> bool:
         """Whether the provider can charge exactly this amount of smallest units."""
 
+    def transfer_problem(self, currency: Currency, country: str | None) -> str | None:
+        """Why a push transfer cannot be paid so, in a sentence; None when it can.
+
+        `country` says where the account shall be, where a currency has several.
+        """
+
+    def debit_problem(self, currency: Currency) -> str | None:
+        """Why a bank account cannot be debited in a currency, in a sentence; None when it can."""
+
     async def confirm(self, order: ConfirmOrder, *, timeout_seconds: float) -> Answer:
-        """Create and confirm the payment, once per attempt however often it is called."""
+        """Create and confirm the payment, once per attempt however often it is called.
+
+        The order must be `representable`, without a `transfer_problem` or `debit_problem`; a push
+        transfer needs its `customer`, and only a card's money can be held.
+        """
 
     async def capture(self, order: CaptureOrder, *, timeout_seconds: float) -> Answer:
-        """Take the money of a held payment, once per attempt.
+        """Take the money of a held payment, once per attempt. The amount must be `representable`.
 
-        `Approved` with what was taken; `Cancelled` when the hold is gone; `Rejected` when it
-        cannot be done as asked and nothing was taken.
+        `Approved` with what was taken, also when it was before; `Cancelled` when the hold is gone;
+        `Pending` while it is taken; `Rejected` when it cannot be done as asked and this attempt
+        took nothing.
         """
 
     async def cancel(self, order: CancelOrder, *, timeout_seconds: float) -> Answer:
         """Close the payment; whatever stands in the way, the answer is how the payment stands.
 
         `Cancelled` once it is closed, also when it was before; `Approved` when the money is taken.
+        `Rejected` says that our key is refused, `Unknown` also that there is no such payment.
         """
 
     async def make_customer(
         self, order: CustomerOrder, *, timeout_seconds: float
     ) -> CustomerMade | NotSent | Rejected | Unknown:
-        """The provider's customer for one of ours, the same however often it is called."""
+        """The provider's customer for one of ours, the same however often it is called while the
+        provider keeps the key (`keys_kept`). A second call with another email or name is `Unknown`.
+        """
 
     async def retrieve(self, provider_reference: str, *, timeout_seconds: float) -> Answer | Absent:
         """The payment as it stands now; `Unknown` when the provider did not tell."""

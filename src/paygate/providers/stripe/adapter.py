@@ -1,22 +1,21 @@
 """The port, implemented by Stripe: orders become calls, facts become answers.
 
-What Stripe answers is believed only as far as it agrees with what was asked: another amount,
-currency, mode or attempt is `Unknown`, never `Approved`.
+`orders` says what is sent, `translate` and `refusals` what came back, and `answers` whether that
+is to be believed.
 """
 
+import asyncio
 import math
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, assert_never
 from urllib.parse import urlsplit
 
 import msgspec
 
 from paygate.crypto.secret import Secret
 from paygate.domain.money import Currency
-from paygate.domain.outcome import Answer, Approved, NotSent, Outcome, Rejected, Unknown
-from paygate.domain.payment_intent import CaptureMethod
-from paygate.domain.payment_method import CardToken
+from paygate.domain.outcome import Answer, NotSent, Rejected, Unknown
 from paygate.providers.contract import (
     Absent,
     CancelOrder,
@@ -27,13 +26,23 @@ from paygate.providers.contract import (
     Notice,
     ProviderSilent,
 )
-from paygate.providers.stripe import events, fields, money, refusals, translate
+from paygate.providers.stripe import (
+    answers,
+    events,
+    fields,
+    instruments,
+    money,
+    orders,
+    refusals,
+    translate,
+)
 from paygate.providers.stripe.client import Fact, NotBegun, Reply, Silent, StripeWire
 
 _MODES: Final = {"sk_test_": False, "rk_test_": False, "sk_live_": True, "rk_live_": True}
 
 _PAYMENTS: Final = "/v1/payment_intents"
 _CUSTOMERS: Final = "/v1/customers"
+_NO_SUCH: Final = "the provider has no such payment"
 _OK, _NOT_FOUND = 200, 404
 _PAGE: Final = 100
 """Stripe's largest page."""
@@ -73,99 +82,83 @@ class StripeProvider:
     def representable(self, amount: int, currency: Currency) -> bool:
         return money.representable(amount, currency)
 
+    def transfer_problem(self, currency: Currency, country: str | None) -> str | None:
+        return instruments.transfer_problem(currency, country)
+
+    def debit_problem(self, currency: Currency) -> str | None:
+        return instruments.debit_problem(currency)
+
     async def confirm(self, order: ConfirmOrder, *, timeout_seconds: float) -> Answer:
-        fact = await self._wire.call(
-            "post",
+        reply = await self._post(
             _PAYMENTS,
-            parameters(order, self._settings.installation),
+            orders.confirm(order, self._settings.installation),
             idempotency_key=order.attempt,
             timeout_seconds=timeout_seconds,
         )
-        match fact:
-            case NotBegun(message, asked):
-                return Answer(NotSent(message, max(asked, 1)))
-            case Silent(message):
-                return Answer(Unknown(message))
-        if fact.status == _OK:
-            answer = translate.payment(fact.body, livemode=self.livemode, as_of=fact.as_of)
+        if not isinstance(reply, Reply):
+            return Answer(reply)
+        if reply.status == _OK:
+            answer = self._payment(reply)
         else:
             answer = refusals.refusal(
-                fact.status, fact.body, livemode=self.livemode, as_of=fact.as_of
+                reply.status, reply.body, livemode=self.livemode, as_of=reply.as_of
             )
-        return held_against(order, self._settings.installation, answer)
+        return answers.to_confirm(order, self._settings.installation, answer)
 
     async def capture(self, order: CaptureOrder, *, timeout_seconds: float) -> Answer:
-        units = money.to_provider(order.amount, order.currency)
-        sent = {"amount_to_capture": units, "expand": ["latest_charge"]}
-        return await self._order(
-            "capture", order.provider_reference, sent, order.attempt, timeout_seconds
+        reference = order.provider_reference
+        if fields.identifier(reference) is None:
+            return Answer(Rejected("order_refused", _NO_SUCH))
+        deadline = _now() + timeout_seconds
+        reply = await self._post(
+            f"{_PAYMENTS}/{reference}/capture",
+            orders.capture(order),
+            idempotency_key=order.attempt,
+            timeout_seconds=timeout_seconds,
         )
+        if not isinstance(reply, Reply):
+            return Answer(reply)
+        if reply.status == _OK:
+            return answers.to_capture(order, self._payment(reply))
+        if refusals.state_stands_in_the_way(reply.body):
+            standing = await self._standing(reference, reply, deadline)
+            return answers.to_capture(order, standing)
+        return Answer(refusals.of_capture(reply.status, reply.body), as_of=reply.as_of)
 
     async def cancel(self, order: CancelOrder, *, timeout_seconds: float) -> Answer:
-        return await self._order("cancel", order.provider_reference, {}, order.key, timeout_seconds)
+        reference = order.provider_reference
+        if fields.identifier(reference) is None:
+            return Answer(Unknown(_NO_SUCH))
+        deadline = _now() + timeout_seconds
+        reply = await self._post(
+            f"{_PAYMENTS}/{reference}/cancel",
+            {},
+            idempotency_key=order.key,
+            timeout_seconds=timeout_seconds,
+        )
+        if not isinstance(reply, Reply):
+            return Answer(reply)
+        if reply.status == _OK:
+            return answers.to_cancel(reference, self._payment(reply))
+        if refusals.state_stands_in_the_way(reply.body):
+            return await self._standing(reference, reply, deadline)
+        return Answer(refusals.of_cancel(reply.status, reply.body), as_of=reply.as_of)
 
     async def make_customer(
         self, order: CustomerOrder, *, timeout_seconds: float
     ) -> CustomerMade | NotSent | Rejected | Unknown:
-        sent: dict[str, Any] = {
-            "metadata": {
-                "paygate_installation": self._settings.installation,
-                "paygate_merchant": order.merchant,
-                "paygate_customer": order.customer,
-            }
-        }
-        given = {"email": order.email, "name": order.name}
-        fact = await self._wire.call(
-            "post",
+        installation = self._settings.installation
+        reply = await self._post(
             _CUSTOMERS,
-            sent | {key: value for key, value in given.items() if value is not None},
+            orders.customer(order, installation),
             idempotency_key=order.customer,
             timeout_seconds=timeout_seconds,
         )
-        match fact:
-            case NotBegun(message, asked):
-                return NotSent(message, max(asked, 1))
-            case Silent(message):
-                return Unknown(message)
-        if fact.status == _OK:
-            reference = fields.identifier(fact.body.get("id"))
-            unread = Unknown("the customer has no usable id")
-            return unread if reference is None else CustomerMade(reference)
-        refused = refusals.standing(
-            fact.status, fact.body, livemode=self.livemode, as_of=fact.as_of
-        ).outcome
-        return refused if isinstance(refused, Rejected) else Unknown("the provider made none")
-
-    async def _order(
-        self,
-        verb: str,
-        reference: str,
-        sent: dict[str, Any],
-        key: str,
-        timeout_seconds: float,
-    ) -> Answer:
-        """A standing order about one payment."""
-        fact = await self._wire.call(
-            "post",
-            f"{_PAYMENTS}/{reference}/{verb}",
-            sent,
-            idempotency_key=key,
-            timeout_seconds=timeout_seconds,
-        )
-        match fact:
-            case NotBegun(message, asked):
-                return Answer(NotSent(message, max(asked, 1)))
-            case Silent(message):
-                return Answer(Unknown(message))
-        if fact.status == _OK:
-            answer = translate.payment(fact.body, livemode=self.livemode, as_of=fact.as_of)
-        else:
-            answer = refusals.standing(
-                fact.status, fact.body, livemode=self.livemode, as_of=fact.as_of
-            )
-        if answer.provider_reference not in {None, reference}:
-            return Answer(Unknown("the provider answered with another payment"), as_of=fact.as_of)
-        return answer
+        if not isinstance(reply, Reply):
+            return reply
+        if reply.status == _OK:
+            return answers.to_make_customer(order, installation, reply.body, livemode=self.livemode)
+        return refusals.of_customer(reply.status, reply.body)
 
     async def retrieve(self, provider_reference: str, *, timeout_seconds: float) -> Answer | Absent:
         if fields.identifier(provider_reference) is None:
@@ -183,10 +176,7 @@ class StripeProvider:
         if fact.status != _OK:
             # Refusing to tell is not refusing the payment: a revoked key ends nothing here.
             return Answer(Unknown(f"the provider answered HTTP {fact.status}"), as_of=fact.as_of)
-        answer = translate.payment(fact.body, livemode=self.livemode, as_of=fact.as_of)
-        if answer.provider_reference not in {None, provider_reference}:
-            return Answer(Unknown("the provider answered with another payment"), as_of=fact.as_of)
-        return answer
+        return answers.of_payment(provider_reference, self._payment(fact))
 
     async def list_created(
         self, since: datetime, until: datetime, *, timeout_seconds: float
@@ -234,64 +224,47 @@ class StripeProvider:
     async def close(self) -> None:
         await self._wire.close()
 
+    async def _post(
+        self,
+        path: str,
+        params: Mapping[str, Any],
+        *,
+        idempotency_key: str,
+        timeout_seconds: float,
+    ) -> Reply | NotSent | Unknown:
+        fact = await self._wire.call(
+            "post", path, params, idempotency_key=idempotency_key, timeout_seconds=timeout_seconds
+        )
+        match fact:
+            case NotBegun(message, asked):
+                return NotSent(message, max(asked, 1))
+            case Silent(message):
+                return Unknown(message)
+            case Reply():
+                return fact
+            case _:
+                assert_never(fact)
 
-def parameters(order: ConfirmOrder, installation: str) -> dict[str, Any]:
-    """What a confirm sends, in a fixed order: Stripe refuses a key's second use with others.
+    def _payment(self, reply: Reply) -> Answer:
+        return translate.payment(reply.body, livemode=self.livemode, as_of=reply.as_of)
 
-    `automatic`, not today's default `automatic_async`: it captures before it answers, so that
-    `succeeded` means that the money is taken; and a default is Stripe's to change.
-    The payer is there (no `off_session`), so a challenge is possible and needs `return_url`.
-    A card's own text goes into the suffix, since Stripe refuses `statement_descriptor` for cards.
-    """
-    assert isinstance(order.instrument, CardToken), "cards alone, so far"
-    manual = order.capture_method is CaptureMethod.MANUAL
-    sent: dict[str, Any] = {
-        "amount": money.to_provider(order.amount, order.currency),
-        "currency": order.currency,
-        "confirm": True,
-        "capture_method": "manual" if manual else "automatic",
-        "payment_method_types": ["card"],
-        "payment_method": order.instrument.token,
-        "metadata": {
-            "paygate_installation": installation,
-            "paygate_merchant": order.merchant,
-            "paygate_intent": order.intent,
-            "paygate_attempt": order.attempt,
-        },
-        "expand": ["latest_charge"],
-    }
-    given = {
-        "return_url": order.return_url,
-        "description": order.description,
-        "statement_descriptor_suffix": order.statement_descriptor,
-    }
-    return sent | {key: value for key, value in given.items() if value is not None}
+    async def _standing(self, reference: str, refused: Reply, deadline: float) -> Answer:
+        """How a payment stands that was not as a call took it to be.
 
-
-def held_against(order: ConfirmOrder, installation: str, answer: Answer) -> Answer:
-    """The answer, if it is of this order's payment; else `Unknown`."""
-    if answer.provider_reference is None:
-        return answer
-    if (answer.attempt, answer.installation) != (order.attempt, installation):
-        return Answer(Unknown("the provider answered with another payment"), as_of=answer.as_of)
-    if (answer.amount, answer.currency) != (order.amount, order.currency):
-        return _doubted(answer, "the provider's payment is of another amount")
-    if isinstance(answer.outcome, Approved):
-        return _approved(order, answer, answer.outcome)
-    return answer
+        The refusal shows the payment, unless it is an old one given again: then it is asked for.
+        """
+        shown = fields.mapping(fields.mapping(refused.body, "error"), "payment_intent")
+        if shown and not refused.replayed:
+            answer = translate.payment(shown, livemode=self.livemode, as_of=refused.as_of)
+            if not isinstance(answer.outcome, Unknown):
+                return answers.of_payment(reference, answer)
+        found = await self.retrieve(reference, timeout_seconds=deadline - _now())
+        return Answer(Unknown(_NO_SUCH)) if isinstance(found, Absent) else found
 
 
-def _approved(order: ConfirmOrder, answer: Answer, approved: Approved) -> Answer:
-    if approved.amount_received + approved.amount_capturable != order.amount:
-        return _doubted(answer, "the provider approved another amount")
-    if approved.captured is (order.capture_method is CaptureMethod.MANUAL):
-        return _doubted(answer, "the provider captured otherwise than it was told")
-    return answer
-
-
-def _doubted(answer: Answer, why: str) -> Answer:
-    outcome: Outcome = Unknown(why)
-    return msgspec.structs.replace(answer, outcome=outcome)
+def _now() -> float:
+    """The event loop's clock, which deadlines are set by."""
+    return asyncio.get_running_loop().time()
 
 
 def _is_missing(body: Mapping[str, Any]) -> bool:

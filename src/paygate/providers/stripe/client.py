@@ -55,6 +55,8 @@ class Reply(msgspec.Struct, frozen=True):
     status: int
     body: dict[str, Any]
     as_of: datetime | None
+    replayed: bool = False
+    """It is the answer that an earlier call under the same key got: what it shows may be old."""
 
 
 class NotBegun(msgspec.Struct, frozen=True):
@@ -241,7 +243,8 @@ def _fact(status: int | None, body: object, headers: Mapping[str, str]) -> Fact:
         return Silent(f"the provider answered HTTP {status}")
     if 300 <= status < _BAD_REQUEST:  # noqa: PLR2004 -- the redirects of HTTP
         return Silent("the provider answered with a redirect")
-    return Reply(status, body, _as_of(headers.get("Date")))
+    replayed = headers.get("Idempotent-Replayed") == "true"
+    return Reply(status, body, _as_of(headers.get("Date")), replayed)
 
 
 def _error_code(body: object) -> str | None:

@@ -1,4 +1,4 @@
-"""Why a card was refused, in our words; pure.
+"""Why a card or a bank account was refused, in our words; pure.
 
 Stripe's own sentences are not passed on: they may quote the token or address the payer, and
 the message here is also shown on the client side, so it says nothing that
@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from paygate.domain.outcome import Advice, PaymentError
 from paygate.providers.stripe import fields
+from paygate.providers.stripe.instruments import DEBITS
 
 HIDDEN: Final = frozenset(
     {"lost_card", "stolen_card", "pickup_card", "fraudulent", "merchant_blacklist"}
@@ -57,6 +58,41 @@ _BY_CODE: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
 )
 """Stripe's error code (https://docs.stripe.com/error-codes) to our code and sentence."""
 
+_CLOSED: Final = ("account_closed", "The bank account is closed.")
+_NO_ACCOUNT: Final = ("no_account", "The bank account could not be found.")
+_UNAUTHORISED: Final = ("debit_not_authorized", "The payer did not authorise the debit.")
+_RESTRICTED: Final = ("account_restricted", "The bank account cannot be debited.")
+_MANDATE: Final = ("mandate_invalid", "The payer's mandate is missing or not valid.")
+_NOT_DEBITED: Final = ("debit_failed", "The bank could not process the debit.")
+
+_OF_DEBITS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "account_closed": _CLOSED,
+        "bank_account_closed": _CLOSED,
+        "no_account": _NO_ACCOUNT,
+        "bank_account_invalid_details": _NO_ACCOUNT,
+        "invalid_account_number": _NO_ACCOUNT,
+        "debit_not_authorized": _UNAUTHORISED,
+        "debit_authorization_not_match": _UNAUTHORISED,
+        "account_frozen": _RESTRICTED,
+        "bank_account_frozen": _RESTRICTED,
+        "bank_account_restricted": _RESTRICTED,
+        "recipient_deceased": _RESTRICTED,
+        "insufficient_funds": ("insufficient_funds", "The account has insufficient funds."),
+        "invalid_currency": (
+            "currency_not_supported",
+            "The bank account does not take this currency.",
+        ),
+        "mandate_invalid": _MANDATE,
+        "payment_intent_mandate_invalid": _MANDATE,
+        "could_not_process": _NOT_DEBITED,
+        "generic_could_not_process": _NOT_DEBITED,
+    }
+)
+"""What a bank says to a debit, as code or as decline code: Stripe uses both, and newer names of
+the same (https://docs.stripe.com/declines/network-codes)."""
+_DEBIT_TYPES: Final = frozenset(DEBITS.values())
+
 _BY_DECLINE_CODE: Final[Mapping[str, str]] = MappingProxyType(
     {
         "insufficient_funds": "The card has insufficient funds.",
@@ -84,11 +120,20 @@ def may_reveal(decline_code: str | None) -> bool:
 def payment_error(error: Mapping[str, Any]) -> PaymentError:
     """Stripe's error object (of a 402, or `last_payment_error`) as ours."""
     decline_code = fields.code(error.get("decline_code"))
+    told = fields.code(error.get("code")) or ""
+    if _of_a_debit(error) or (told in _OF_DEBITS and told not in _BY_CODE):
+        code, message = _OF_DEBITS.get(told) or _OF_DEBITS.get(decline_code or "", _NOT_DEBITED)
+        return PaymentError(code, message, decline_code, _advice(error.get("advice_code")))
     fallback = _BY_CODE[_DECLINED] if error.get("type") == "card_error" else _FAILED
-    code, message = _BY_CODE.get(fields.code(error.get("code")) or "", fallback)
+    code, message = _BY_CODE.get(told, fallback)
     if code == _DECLINED:
         message = _BY_DECLINE_CODE.get(decline_code or "", message)
     return PaymentError(code, message, decline_code, _advice(error.get("advice_code")))
+
+
+def _of_a_debit(error: Mapping[str, Any]) -> bool:
+    kind = fields.mapping(error, "payment_method").get("type") or error.get("payment_method_type")
+    return isinstance(kind, str) and kind in _DEBIT_TYPES
 
 
 def _advice(value: object) -> Advice | None:

@@ -33,6 +33,7 @@ _TYPE: Final = re.compile(r"[a-z0-9_.]{1,255}")
 ENABLED_EVENTS: Final = (
     "payment_intent.amount_capturable_updated",
     "payment_intent.canceled",
+    "payment_intent.partially_funded",
     "payment_intent.payment_failed",
     "payment_intent.processing",
     "payment_intent.requires_action",

@@ -29,6 +29,12 @@ def text(body: Mapping[str, Any], key: str) -> str | None:
     return value if isinstance(value, str) and len(value) <= _MAX_TEXT else None
 
 
+def link(body: Mapping[str, Any], key: str) -> str | None:
+    """A web page's address; no other scheme is handed to a browser."""
+    url = text(body, key)
+    return url if url is not None and url.startswith(("https://", "http://")) else None
+
+
 def code(value: object) -> str | None:
     """A code or status of Stripe's, known to us or not. Only these are repeated in messages."""
     return value if isinstance(value, str) and _CODE.fullmatch(value) else None

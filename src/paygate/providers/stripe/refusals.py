@@ -1,4 +1,4 @@
-"""Stripe's clear no to a confirm (HTTP 400, 401, 402, 403, 404), as an `Answer`; pure.
+"""Stripe's clear no (HTTP 400, 401, 402, 403, 404) to each of our calls; pure.
 
 Only what proves that no money moved may end an attempt here. A refusal that this file does not
 know is still a no when Stripe says that the request itself was invalid; anything else, or a
@@ -24,8 +24,22 @@ from paygate.domain.outcome import (
 from paygate.providers.stripe import fields, translate
 from paygate.providers.stripe.declines import payment_error
 
-_AT_REST: Final = frozenset({"requires_payment_method", "canceled"})
-_UNAUTHENTICATED, _PAYMENT_FAILED, _FORBIDDEN = 401, 402, 403
+_AT_REST: Final = frozenset({"requires_payment_method", "requires_confirmation", "canceled"})
+_UNAUTHENTICATED, _PAYMENT_FAILED, _FORBIDDEN, _NOT_FOUND = 401, 402, 403, 404
+
+_KEY_REFUSED: Final = "the provider refuses our API key or what it may do"
+_INVALID: Final = "invalid_request_error"
+
+_STATE_CODES: Final = frozenset(
+    {
+        "payment_intent_unexpected_state",
+        "charge_already_captured",
+        "charge_already_refunded",
+        "charge_expired_for_capture",
+        "capture_charge_authorization_expired",
+    }
+)
+"""The payment is no longer what the call takes it for: who asks how it stands learns the truth."""
 
 _UNUSABLE: Final = "The payment method is unknown, used up or not usable for this payment."
 
@@ -37,6 +51,11 @@ _TOKEN_CODES: Final = frozenset(
         "payment_method_unexpected_state",
         "payment_method_unsupported_type",
         "payment_intent_incompatible_payment_method",
+        "payment_method_bank_account_blocked",
+        "bank_account_declined",
+        "bank_account_unusable",
+        "bank_account_unverified",
+        "bank_account_verification_failed",
         "token_already_used",
         "token_in_use",
         "livemode_mismatch",
@@ -53,6 +72,11 @@ _PAYER_REFUSALS: Final = frozenset(
 )
 """Declines that may come as a 400."""
 
+_MANDATE: Final = PaymentError("mandate_invalid", "The payer's mandate is missing or not valid.")
+_DESCRIPTOR: Final = PaymentError(
+    "statement_descriptor_invalid", "The provider refuses the statement descriptor."
+)
+
 _ORDER_REFUSALS: Final[Mapping[str, PaymentError]] = MappingProxyType(
     {
         "amount_too_small": PaymentError(
@@ -64,6 +88,8 @@ _ORDER_REFUSALS: Final[Mapping[str, PaymentError]] = MappingProxyType(
         "invalid_charge_amount": PaymentError(
             "amount_invalid", "The provider does not take this amount."
         ),
+        "mandate_invalid": _MANDATE,
+        "payment_intent_mandate_invalid": _MANDATE,
         "url_invalid": PaymentError("return_url_invalid", "The provider refuses the return URL."),
     }
 )
@@ -77,9 +103,9 @@ _ORDER_PARAMETERS: Final[Mapping[str, PaymentError]] = MappingProxyType(
             "currency_not_supported", "The provider account does not take this currency."
         ),
         "return_url": _ORDER_REFUSALS["url_invalid"],
-        "statement_descriptor_suffix": PaymentError(
-            "statement_descriptor_invalid", "The provider refuses the statement descriptor."
-        ),
+        "mandate_data": _MANDATE,
+        "statement_descriptor": _DESCRIPTOR,
+        "statement_descriptor_suffix": _DESCRIPTOR,
         "description": PaymentError("description_invalid", "The provider refuses the description."),
     }
 )
@@ -101,24 +127,6 @@ def refusal(status: int, body: object, *, livemode: bool, as_of: datetime | None
     return msgspec.structs.replace(answer, outcome=_agreed(made, answer, outcome))
 
 
-def standing(status: int, body: object, *, livemode: bool, as_of: datetime | None) -> Answer:
-    """The answer that a 4xx to a capture or a cancel means: how the payment stands, if it tells."""
-    error = body.get("error") if isinstance(body, Mapping) else None
-    if not isinstance(error, Mapping):
-        return Answer(Unknown(f"HTTP {status} without stripe's error"), as_of=as_of)
-    code = fields.code(error.get("code"))
-    made = error.get("payment_intent")
-    if code == "payment_intent_unexpected_state" and made is not None:
-        return translate.payment(made, livemode=livemode, as_of=as_of)
-    if status in {_UNAUTHENTICATED, _FORBIDDEN}:
-        outcome: Outcome = _configuration("the provider refuses our API key", code)
-    elif error.get("type") == "invalid_request_error" and code != "resource_missing":
-        outcome = Rejected("order_refused", f"the provider does not do this ({code or 'no code'})")
-    else:
-        outcome = Unknown("the provider refused in a way that is not understood")
-    return Answer(outcome, as_of=as_of)
-
-
 def _agreed(made: object, answer: Answer, refused: Outcome) -> Outcome:
     if isinstance(refused, Unknown):
         return refused
@@ -135,14 +143,14 @@ def _outcome(status: int, error: Mapping[str, Any]) -> Outcome:
         # first request under this key did is not known from it.
         return Unknown("a fault of ours: the attempt's key was sent with other parameters before")
     if status in {_UNAUTHENTICATED, _FORBIDDEN}:
-        return _configuration("the provider refuses our API key or what it may do", code)
+        return _configuration(_KEY_REFUSED, code)
     if status == _PAYMENT_FAILED:
         if kind == "card_error":
             return Declined(payment_error(error))
         return Unknown("the payment failed in a way that is not understood")
     if kind == "card_error" or code in _PAYER_REFUSALS:
         return Declined(payment_error(error))
-    if kind != "invalid_request_error" or code == "payment_intent_unexpected_state":
+    if kind != _INVALID or code == "payment_intent_unexpected_state":
         # A new payment has no state that could be unexpected: there is more to it than we know.
         return Unknown("the provider refused in a way that is not understood")
     return _invalid(error, code)
@@ -154,8 +162,56 @@ def _invalid(error: Mapping[str, Any], code: str | None) -> Outcome:
         return Declined(_ORDER_REFUSALS[code])
     if code in _TOKEN_CODES or param == "payment_method" or _names_payment_method(error, code):
         return Rejected("payment_method_rejected", _UNUSABLE)
-    if isinstance(param, str) and param in _ORDER_PARAMETERS:
-        return Declined(_ORDER_PARAMETERS[param])
+    named = param.partition("[")[0] if isinstance(param, str) else ""
+    if named in _ORDER_PARAMETERS:
+        return Declined(_ORDER_PARAMETERS[named])
+    return _configuration("the provider does not take our request as it stands", code)
+
+
+def state_stands_in_the_way(body: object) -> bool:
+    """Whether a capture or cancel is refused because of how the payment stands.
+
+    Whatever the refusal's own words, one that shows a payment without a hold is about that.
+    """
+    error = fields.mapping(body, "error")
+    shown = fields.mapping(error, "payment_intent")
+    if shown and shown.get("status") != "requires_capture":
+        return True
+    return fields.code(error.get("code")) in _STATE_CODES
+
+
+def of_capture(status: int, body: object) -> Rejected | Unknown:
+    """A refusal of a capture that is not about the payment's state: nothing was taken by it."""
+    error = fields.mapping(body, "error")
+    kind, code = fields.code(error.get("type")), fields.code(error.get("code"))
+    if status in {_UNAUTHENTICATED, _FORBIDDEN} and error:
+        return _configuration(_KEY_REFUSED, code)
+    if status == _NOT_FOUND and code != "resource_missing" and kind == _INVALID:
+        return _configuration("the provider does not know the address that we called", code)
+    if kind in {_INVALID, "card_error"}:
+        return Rejected("order_refused", _named("the provider refuses to capture this", code))
+    return Unknown("the provider refused in a way that is not understood")
+
+
+def of_cancel(status: int, body: object) -> Rejected | Unknown:
+    """A refusal of a cancel that is not about the payment's state: how it stands is not said."""
+    error = fields.mapping(body, "error")
+    code = fields.code(error.get("code"))
+    if status in {_UNAUTHENTICATED, _FORBIDDEN} and error:
+        return _configuration(_KEY_REFUSED, code)
+    return Unknown(_named("the provider refuses to cancel", code))
+
+
+def of_customer(status: int, body: object) -> Rejected | Unknown:
+    """A refusal of a customer."""
+    error = fields.mapping(body, "error")
+    kind, code, param = (fields.code(error.get(key)) for key in ("type", "code", "param"))
+    if status in {_UNAUTHENTICATED, _FORBIDDEN} and error:
+        return _configuration(_KEY_REFUSED, code)
+    if kind != _INVALID:
+        return Unknown("the provider refused in a way that is not understood")
+    if code == "email_invalid" or param in {"email", "name"}:
+        return Rejected("customer_refused", "the provider does not take the customer's details")
     return _configuration("the provider does not take our request as it stands", code)
 
 
@@ -168,4 +224,8 @@ def _names_payment_method(error: Mapping[str, Any], code: str | None) -> bool:
 
 
 def _configuration(message: str, code: str | None) -> Rejected:
-    return Rejected("provider_configuration", f"{message} ({code})" if code else message)
+    return Rejected("provider_configuration", _named(message, code))
+
+
+def _named(message: str, code: str | None) -> str:
+    return f"{message} ({code})" if code else message

@@ -6,7 +6,6 @@ what is not understood is `Unknown`. No function here raises, whatever it is giv
 answers `Approved` unless every fact that this takes is there and makes sense.
 """
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -18,7 +17,6 @@ from paygate.domain.outcome import (
     Answer,
     Approved,
     Cancelled,
-    Card,
     Declined,
     Outcome,
     Pending,
@@ -26,13 +24,14 @@ from paygate.domain.outcome import (
     Unknown,
 )
 from paygate.providers.stripe.declines import payment_error
-from paygate.providers.stripe.fields import code, identifier, mapping, moment, text, whole
+from paygate.providers.stripe.fields import code, identifier, link, mapping, moment, text, whole
+from paygate.providers.stripe.methods import charged_with, payment_method
 from paygate.providers.stripe.money import NotRepresentable, from_provider
+from paygate.providers.stripe.transfers import INSTRUCTIONS, instructions
 
 API_VERSION: Final = "2026-08-26.dahlia"
 """The version that this file reads, asked for in every call and expected of every event."""
 
-_LAST4: Final = re.compile(r"[0-9]{4}")
 _MAX_UNITS: Final = 10**15
 """Beyond any amount that Stripe has; keeps a hostile number out of our arithmetic."""
 
@@ -76,9 +75,9 @@ def _outcome(body: Mapping[str, Any], money: _Money) -> Outcome:
         case "requires_capture":
             return _held(body, money)
         case "requires_action":
-            return ActionRequired(_next_action(body), _card(body))
+            return _action(body, money)
         case "processing":
-            return Pending(_card(body))
+            return Pending(payment_method(body))
         case "requires_payment_method":
             error = body.get("last_payment_error")
             if isinstance(error, Mapping):
@@ -97,7 +96,7 @@ def _captured(body: Mapping[str, Any], money: _Money) -> Outcome:
         captured=True,
         amount_received=money.received,
         amount_capturable=0,
-        payment_method=_card(body),
+        payment_method=payment_method(body),
     )
 
 
@@ -108,8 +107,8 @@ def _held(body: Mapping[str, Any], money: _Money) -> Outcome:
         captured=False,
         amount_received=0,
         amount_capturable=money.capturable,
-        payment_method=_card(body),
-        authorization_expires_at=moment(_charged_card(body).get("capture_before")),
+        payment_method=payment_method(body),
+        authorization_expires_at=moment(mapping(charged_with(body), "card").get("capture_before")),
     )
 
 
@@ -126,34 +125,20 @@ def _money(body: Mapping[str, Any]) -> _Money | None:
     return _Money(amount, received, capturable, currency) if amount > 0 else None
 
 
-def _next_action(body: Mapping[str, Any]) -> RedirectToUrl | None:
-    """The page to send the payer to.
+def _action(body: Mapping[str, Any], money: _Money) -> Outcome:
+    """What the payer must do: visit a page, or send money.
 
     We always give a `return_url`, so that a card's challenge is a redirect and never the opaque
     `use_stripe_sdk` (https://docs.stripe.com/payments/3d-secure/authentication-flow). What else
     comes has nothing that we could show; nor has a link that is not a web page's.
     """
-    redirect = mapping(mapping(body, "next_action"), "redirect_to_url")
-    url = text(redirect, "url")
-    if url is None or not url.startswith(("https://", "http://")):
-        return None
-    return RedirectToUrl(url, text(redirect, "return_url"))
-
-
-def _charged_card(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The card as charged: there when the call expanded `latest_charge`, absent in events."""
-    charge = mapping(body, "latest_charge")
-    return mapping(mapping(charge, "payment_method_details"), "card")
-
-
-def _card(body: Mapping[str, Any]) -> Card | None:
-    seen = _charged_card(body) or mapping(mapping(body, "payment_method"), "card")
-    if not seen:
-        return None
-    last4 = text(seen, "last4")
-    return Card(
-        brand=code(seen.get("brand")),
-        last4=last4 if last4 and _LAST4.fullmatch(last4) else None,
-        exp_month=whole(seen.get("exp_month"), 1, 12),
-        exp_year=whole(seen.get("exp_year"), 2000, 2200),
-    )
+    action = mapping(body, "next_action")
+    if action.get("type") == INSTRUCTIONS:
+        told = instructions(body, money.amount, money.currency)
+        if told is None:
+            return Unknown("the instructions for the transfer make no sense")
+        return ActionRequired(told, payment_method(body))
+    redirect = mapping(action, "redirect_to_url")
+    url = link(redirect, "url")
+    page = None if url is None else RedirectToUrl(url, text(redirect, "return_url"))
+    return ActionRequired(page, payment_method(body))

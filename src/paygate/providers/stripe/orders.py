@@ -1,0 +1,76 @@
+"""Orders in Stripe's words: the parameters of each call; pure.
+
+They are made of the order alone and in a fixed order, because Stripe refuses a key's second use
+with others.
+"""
+
+from typing import Any
+
+from paygate.domain.payment_intent import CaptureMethod
+from paygate.domain.payment_method import CardToken, DirectDebit, PushTransfer
+from paygate.providers.contract import CaptureOrder, ConfirmOrder, CustomerOrder
+from paygate.providers.stripe import instruments, money
+
+
+def confirm(order: ConfirmOrder, installation: str) -> dict[str, Any]:
+    """`automatic`, not today's default `automatic_async`: it captures before it answers, so that
+    `succeeded` means that the money is taken; and a default is Stripe's to change.
+    The payer is there (no `off_session`), so a challenge is possible and needs `return_url`.
+    """
+    manual = order.capture_method is CaptureMethod.MANUAL
+    pushed = isinstance(order.instrument, PushTransfer)
+    assert not manual or isinstance(order.instrument, CardToken), "only a card's money can be held"
+    assert order.customer is not None or not pushed, "a transfer goes to the account of a customer"
+    sent: dict[str, Any] = {
+        "amount": money.to_provider(order.amount, order.currency),
+        "currency": order.currency,
+        "confirm": True,
+        "capture_method": "manual" if manual else "automatic",
+        **instruments.parameters(order.instrument, order.currency),
+        "metadata": {
+            "paygate_installation": installation,
+            "paygate_merchant": order.merchant,
+            "paygate_intent": order.intent,
+            "paygate_attempt": order.attempt,
+        },
+        "expand": ["latest_charge"],
+    }
+    given = {
+        "return_url": order.return_url,
+        "description": order.description,
+        **_descriptor(order),
+        "customer": order.customer,
+    }
+    return sent | {key: value for key, value in given.items() if value is not None}
+
+
+def _descriptor(order: ConfirmOrder) -> dict[str, str | None]:
+    """A card's own text goes into the suffix, since Stripe refuses `statement_descriptor` for
+    cards; it is the other way round for a debit. Who pushes a transfer writes its text.
+    """
+    match order.instrument:
+        case CardToken():
+            return {"statement_descriptor_suffix": order.statement_descriptor}
+        case DirectDebit():
+            return {"statement_descriptor": order.statement_descriptor}
+        case PushTransfer():
+            return {}
+
+
+def capture(order: CaptureOrder) -> dict[str, Any]:
+    return {
+        "amount_to_capture": money.to_provider(order.amount, order.currency),
+        "expand": ["latest_charge"],
+    }
+
+
+def customer(order: CustomerOrder, installation: str) -> dict[str, Any]:
+    given = {"email": order.email, "name": order.name}
+    return {
+        **{key: value for key, value in given.items() if value is not None},
+        "metadata": {
+            "paygate_installation": installation,
+            "paygate_merchant": order.merchant,
+            "paygate_customer": order.customer,
+        },
+    }
