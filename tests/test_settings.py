@@ -46,6 +46,21 @@ GOOD: list[tuple[str, str, Any]] = [
         (ip_network("10.0.0.0/8"), ip_network("192.0.2.7/32"), ip_network("fd00::/8")),
     ),
 ]
+GOOD += [
+    ("numeric_references", "true", True),
+    ("numeric_references", "false", False),
+    ("allowed_origins", "https://shop.example", ("https://shop.example",)),
+    (
+        "allowed_origins",
+        "https://a.example:8443, http://localhost:8090,http://127.0.0.1,http://[::1]:1",
+        (
+            "https://a.example:8443",
+            "http://localhost:8090",
+            "http://127.0.0.1",
+            "http://[::1]:1",
+        ),
+    ),
+]
 DEFAULTS: dict[str, Any] = {
     "data": Path("data"),
     "environment": "development",
@@ -70,6 +85,8 @@ DEFAULTS: dict[str, Any] = {
     "limits_url": "memory://",
     "rate_limit": Rate(10_000, 1),
     "trusted_proxies": (),
+    "allowed_origins": (),
+    "numeric_references": False,
 }
 DURATIONS = ["", "30", "s", "0s", "-1s", "1.5h", "30 s", "1w", "\u0663s", "9" * 30 + "d", "5M"]
 BAD: dict[str, list[str]] = {
@@ -150,6 +167,34 @@ BAD: dict[str, list[str]] = {
         "\u0663/second",
         "Off",
         "none",
+    ],
+    "numeric_references": ["", "1", "True", "yes", "on"],
+    "allowed_origins": [
+        "",
+        ",",
+        "*",
+        "null",
+        "https://*.example",
+        "https://shop.example,",
+        "https://shop.example,*",
+        "shop.example",
+        "HTTPS://shop.example",
+        "https://Shop.example",
+        "https://shop.example/",
+        "https://shop.example/pay",
+        "https://shop.example?x",
+        "https://u:hunter2@shop.example",
+        "https://shop.example:443",
+        "https://shop.example:08443",
+        "https://shop.example:65536",
+        "https://shop.example.",
+        "https://-shop.example",
+        "https://sh\u00f6p.example",
+        "http://shop.example",
+        "http://127.0.0.1.shop.example",
+        "http://localhost:80",
+        "ftp://localhost",
+        "https://",
     ],
     "trusted_proxies": [
         "",
@@ -264,6 +309,7 @@ def test_a_value_of_another_kind_in_the_file_stops_the_start(tmp_path: Path, val
         ("STRIPE_API_BASE", "http://stripe.example"),
         ("RATE_LIMIT", "off"),
         ("PUBLIC_URL", "http://localhost:8080"),
+        ("ALLOWED_ORIGINS", "https://shop.example,http://localhost:8090"),
     ],
 )
 def test_production_refuses_what_is_for_development(name: str, text: str) -> None:

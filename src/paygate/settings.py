@@ -4,6 +4,7 @@ Every setting is one line of `_SETTINGS`. An unknown `PAYGATE_` name or a bad va
 start with one clear line, which never repeats a secret.
 """
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -37,6 +38,15 @@ _RATE_UNITS: Final = {"second": 1, "minute": 60}
 _RATE_DIGITS: Final = 7
 _RATE_LIMIT: Final = 1_000_000
 """No node serves it; more can only be a slip."""
+_ORIGIN: Final = re.compile(
+    r"(?P<scheme>https?)://"
+    r"(?P<host>[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*|\[[0-9a-f:]+\])"
+    r"(?::(?P<port>[1-9][0-9]{0,4}))?"
+)
+"""Exactly as a browser serialises one: it is compared as text."""
+_DEFAULT_PORTS: Final = {"https": "443", "http": "80"}
+"""A browser leaves them out."""
+_PORT_MOST: Final = 65535
 _RATES: Final = {"production": Rate(100, 1), "development": Rate(10_000, 1)}
 
 
@@ -61,6 +71,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     public_url: str | None = None
     return_url_hosts: tuple[str, ...] = ()
+    numeric_references: bool = False
+    allowed_origins: tuple[str, ...] = ()
+    """Of pages whose scripts may call the client side (CORS)."""
     database_url: str | None = None
     kek: str | None = None
     stripe_api_key: str | None = None
@@ -184,6 +197,32 @@ def _hosts(value: str) -> tuple[str, ...]:
     return hosts
 
 
+def _origins(value: str) -> tuple[str, ...]:
+    wanted = (
+        "comma-separated origins as a browser writes them, such as https://shop.example"
+        " (http for this machine alone)"
+    )
+    origins = tuple(item.strip() for item in value.split(","))
+    if not all(map(_is_origin, origins)):
+        raise ValueError(wanted)
+    return origins
+
+
+def _is_origin(text: str) -> bool:
+    match = _ORIGIN.fullmatch(text)
+    if match is None or match["port"] == _DEFAULT_PORTS[match["scheme"]]:
+        return False
+    if match["port"] is not None and int(match["port"]) > _PORT_MOST:
+        return False
+    return match["scheme"] == "https" or match["host"] in LOOPBACK
+
+
+def _boolean(value: str) -> bool:
+    if value not in ("true", "false"):
+        raise ValueError("true or false")
+    return value == "true"
+
+
 def _amount(value: str) -> int:
     limit = 10**15  # far beyond any currency's use, far below what JSON keeps exact (2**53)
     if not value.isascii() or not value.isdecimal() or not 1 <= int(value) <= limit:
@@ -226,6 +265,8 @@ _SETTINGS: Final[Mapping[str, tuple[Callable[[str], Any], str | None]]] = {
     "trusted_proxies": (_networks, None),
     "public_url": (_public_url, None),
     "return_url_hosts": (_hosts, None),
+    "allowed_origins": (_origins, None),
+    "numeric_references": (_boolean, "false"),
 }
 """Name without prefix, in lower case: how it is parsed, and its default."""
 
@@ -304,5 +345,7 @@ def _check(settings: Settings) -> None:
         raise SettingsError("production refuses a provider without TLS: PAYGATE_STRIPE_API_BASE")
     if (settings.public_url or "").startswith("http:"):
         raise SettingsError("production refuses an address without TLS: PAYGATE_PUBLIC_URL")
+    if any(origin.startswith("http:") for origin in settings.allowed_origins):
+        raise SettingsError("production refuses a page without TLS: PAYGATE_ALLOWED_ORIGINS")
     if settings.rate_limit is None:
         raise SettingsError("production refuses to be without a limit: PAYGATE_RATE_LIMIT")

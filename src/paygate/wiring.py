@@ -136,6 +136,7 @@ def _policy(settings: Settings) -> Policy:
         authentication_ttl=settings.authentication_ttl,
         resend_window=settings.resend_window,
         production=production,
+        numeric_references=settings.numeric_references,
         public_url=settings.public_url,
         # In production a host that is not named is refused; so all are, where none is named.
         return_url_hosts=settings.return_url_hosts or (() if production else None),

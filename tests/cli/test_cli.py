@@ -33,6 +33,7 @@ READY = {
     "webhook_secret",
     "sandbox_url",
     "sandbox_secret_key",
+    "sandbox_publishable_key",
     "console_url",
     "database_url",
     "data_dir",

@@ -65,12 +65,15 @@ class Tab:
 
 
 @asynccontextmanager
-async def open_tab(session: aiohttp.ClientSession, directory: Path) -> AsyncIterator[Tab]:
+async def open_tab(
+    session: aiohttp.ClientSession, directory: Path, *flags: str
+) -> AsyncIterator[Tab]:
     assert PROGRAM is not None, ABSENT
     process = await asyncio.create_subprocess_exec(
         PROGRAM,
         *("--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"),
         f"--user-data-dir={directory}",
+        *flags,
         "about:blank",
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,

@@ -10,6 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import Receive, Scope, Send
 
 from paygate.api.addresses import TrustedProxies
+from paygate.api.cors import Cors
 from paygate.api.docs import docs_page, openapi_json
 from paygate.api.edge import Edge
 from paygate.api.endpoint import Desk, Endpoint, Reply, refuse, respond
@@ -31,6 +32,7 @@ class Api:
         open_context: Callable[[], AbstractAsyncContextManager[Context]],
         limits: Limits,
         trusted_proxies: TrustedProxies,
+        cors: Cors,
     ) -> None:
         self._open_context = open_context
         self._limits = limits
@@ -44,7 +46,7 @@ class Api:
             logging_config=None,
         )
         self._edge = Edge(
-            self._litestar, Shortcut(ENDPOINTS, self.desk), self.desk, trusted_proxies
+            self._litestar, Shortcut(ENDPOINTS, self.desk), self.desk, trusted_proxies, cors
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

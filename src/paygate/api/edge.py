@@ -13,6 +13,7 @@ from litestar.types import ASGIApp, Message, Receive, Send
 
 from paygate.api.addresses import TrustedProxies
 from paygate.api.buckets import network_of
+from paygate.api.cors import Cors, preflight_answer
 from paygate.api.endpoint import Desk
 from paygate.api.exchange import KEY, Exchange
 from paygate.api.shortcut import Shortcut
@@ -56,11 +57,13 @@ class Edge:
         shortcut: Shortcut,
         desk: Callable[[], Desk],
         trusted_proxies: TrustedProxies,
+        cors: Cors,
     ) -> None:
         self._app = app
         self._shortcut = shortcut
         self._desk = desk
         self._trusted_proxies = trusted_proxies
+        self._cors = cors
         self._refused: dict[tuple[str, int], int] = {}
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -78,6 +81,7 @@ class Edge:
             exchange.repeated = _repeated(scope)
         exchange.query = scope["query_string"].decode("latin-1")
         scope[KEY] = exchange
+        shared = self._cors.headers(scope["method"], scope["path"], headers)
 
         async def send_dressed(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -86,11 +90,16 @@ class Edge:
                 message["headers"] = [
                     *message["headers"],
                     *_FIXED,
+                    *shared,
                     (b"request-id", exchange.request_id.encode()),
                     (b"server-timing", clock.header().encode()),
                 ]
             await send(message)
 
+        if self._cors.is_preflight(scope["method"], scope["path"], headers):
+            for message in preflight_answer():
+                await send_dressed(message)
+            return
         endpoint = self._shortcut.match(scope["method"], scope["path"], exchange)
         if endpoint is None:
             await self._app(scope, receive, send_dressed)

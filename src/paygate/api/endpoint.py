@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from paygate.api.browser_pages import HEADERS, HTML, NOTHING_HERE
+from paygate.api.card_data import in_body, refuse_card_data, take_from_envelope
 from paygate.api.errors import STATUS, encode_error, headers_of, parse_body, refusal_of
 from paygate.api.exchange import BODY_LIMIT, Exchange
 from paygate.api.idempotency import REPLAYED, idempotency_key, scope, spell
@@ -144,12 +145,7 @@ async def answer(
     if endpoint.raw:
         body = await read(endpoint.body_limit)
     elif endpoint.body is not None:
-        content = await read(endpoint.body_limit)
-        if not content and not requires(endpoint.body):
-            content = b"{}"
-        else:
-            _check_content_type(exchange)
-        body = _decode(endpoint.body, content)
+        body = await _body(desk.ctx, endpoint.body, exchange, await read(endpoint.body_limit))
     elif endpoint.query is not None:
         body = parse_query(endpoint.query, exchange.query)
 
@@ -180,8 +176,22 @@ def requires(body: type[msgspec.Struct]) -> bool:
     return any(field.required for field in msgspec.structs.fields(body))
 
 
+async def _body(
+    ctx: Context, shape: type[msgspec.Struct], exchange: Exchange, content: bytes
+) -> Any:
+    spotted = in_body(content, numeric_references=ctx.policy.numeric_references)
+    if spotted is not None:
+        await refuse_card_data(ctx, exchange, spotted)
+    if not content and not requires(shape):
+        content = b"{}"
+    else:
+        _check_content_type(exchange)
+    return _decode(shape, content)
+
+
 async def _admit(desk: Desk, action: Action, exchange: Exchange) -> None:
     """Who calls, and whether they may."""
+    spotted = take_from_envelope(exchange, numeric_references=desk.ctx.policy.numeric_references)
     headers = exchange.headers
     if exchange.repeated is not None:
         raise Refusal(
@@ -199,6 +209,8 @@ async def _admit(desk: Desk, action: Action, exchange: Exchange) -> None:
             client_secret=headers.get("paygate-client-secret"),
             session_id=headers.get("paygate-session"),
         )
+    if spotted is not None:
+        await refuse_card_data(desk.ctx, exchange, spotted)
     _check_actor(caller.actor.name)
 
 

@@ -1,7 +1,7 @@
 """`/payment-intents`: the wire's side of the payment flows."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
@@ -91,6 +91,9 @@ def _show(exchange: Exchange, intent: PaymentIntent) -> msgspec.Struct:
     return payment_intent_object(intent)
 
 
+CONFIRM_LIMIT: Final = 8 * 1024
+"""Twice what its longest parameters come to; a payer's browser may send it, so it is kept short."""
+
 ENDPOINTS = (
     Endpoint(
         method="POST",
@@ -130,6 +133,7 @@ ENDPOINTS = (
         summary="Confirm a payment intent: the provider is asked for the money.",
         action=Action.INTENT_CONFIRM,
         body=ConfirmPaymentIntent,
+        body_limit=CONFIRM_LIMIT,
         answer=PaymentIntentObject,
         public_answer=PublicPaymentIntentObject,
         handle=watch_declines(_confirm),

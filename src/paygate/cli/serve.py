@@ -8,6 +8,7 @@ import uvicorn
 
 from paygate.api.addresses import TrustedProxies
 from paygate.api.app import Api
+from paygate.api.cors import Cors
 from paygate.api.limits import Limits
 from paygate.cli.processes import Program, Supervisor
 from paygate.settings import Settings, SettingsError
@@ -42,6 +43,7 @@ def serve_here(settings: Settings, fd: int, *, processes: int) -> None:
             lambda: open_context(settings, name="api"),
             Limits(settings, processes=processes),
             TrustedProxies(settings.trusted_proxies),
+            Cors(settings.allowed_origins),
         ),
         loop="uvloop",
         http="httptools",

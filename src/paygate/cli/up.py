@@ -208,6 +208,9 @@ class Up:
             "webhook_secret": settings.stripe_webhook_secrets[0],
             "sandbox_url": self._sandbox_url,
             "sandbox_secret_key": state.sandbox_secret_key if self._sandbox_url else None,
+            "sandbox_publishable_key": (
+                state.sandbox_publishable_key if self._sandbox_url else None
+            ),
             "console_url": None,
             "database_url": settings.database_url,
             "data_dir": str(self._data),

@@ -19,6 +19,7 @@ class AlertType(StrEnum):
     STATE_CORRECTION = "state_correction"
     ATTEMPT_UNRESOLVED = "attempt_unresolved"
     LEDGER_MISMATCH = "ledger_mismatch"
+    CARD_DATA_REFUSED = "card_data_refused"
 
 
 class AlertStatus(StrEnum):

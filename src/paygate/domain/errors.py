@@ -39,6 +39,7 @@ class ErrorCode(StrEnum):
     CURRENCY_UNKNOWN = "currency_unknown"
     CURRENCY_MISMATCH = "currency_mismatch"
     PAYMENT_METHOD_TYPE_NOT_ALLOWED = "payment_method_type_not_allowed"
+    CARD_DATA_REFUSED = "card_data_refused"
     BODY_TOO_LARGE = "body_too_large"
     CONTENT_TYPE_UNSUPPORTED = "content_type_unsupported"
     METHOD_NOT_ALLOWED = "method_not_allowed"
@@ -114,6 +115,11 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
         ),
         ErrorCode.PAYMENT_METHOD_TYPE_NOT_ALLOWED: _final(
             ErrorType.INVALID_REQUEST, "The payment intent does not allow this payment method type."
+        ),
+        ErrorCode.CARD_DATA_REFUSED: _final(
+            ErrorType.INVALID_REQUEST,
+            "A parameter holds what looks like a card number or an IBAN; nothing was stored. Those "
+            "go to the provider's own fields, never here.",
         ),
         ErrorCode.BODY_TOO_LARGE: _final(
             ErrorType.INVALID_REQUEST, "The body is larger than this call takes."

@@ -37,6 +37,8 @@ class Policy(msgspec.Struct, frozen=True):
     lock_ttl: timedelta
     authentication_ttl: timedelta
     production: bool = False
+    numeric_references: bool = False
+    """Whether a `reference` of digits alone is never taken for a card number."""
     public_url: str | None = None
     """Where payers' browsers reach us; None: the provider sends them straight back."""
     return_url_hosts: tuple[str, ...] | None = None
