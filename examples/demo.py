@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 WAIT_SECONDS = 60
+RETURN_URL = "https://shop.example/thanks?order=7"
 
 
 class DemoFailed(Exception):
@@ -44,11 +46,19 @@ def wait_for(what: str, look: Callable[[], T | None]) -> T:
     raise DemoFailed(f"timed out: {what}")
 
 
+class StayHere(urllib.request.HTTPRedirectHandler):
+    """Does not follow: the demo looks at where a browser is sent."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
 class Merchant:
     """A merchant's program: the gateway's API, and a look into the provider's books."""
 
     def __init__(self, ready: dict[str, Any]) -> None:
         self._ready = ready
+        self.url = str(ready["api_url"])
         self._tls = ssl.create_default_context(cafile=ready["ca_file"])
 
     def call(
@@ -98,15 +108,39 @@ class Merchant:
     def confirm(
         self, intent: dict[str, Any], token: str, *, key: str | None = None
     ) -> dict[str, Any]:
-        return self.call(
-            "POST",
-            f"/payment-intents/{intent['id']}/confirm",
-            {
-                "payment_method": {"type": "card", "token": token},
-                "return_url": "https://shop.example/thanks",
-            },
-            key=key,
+        return self.confirm_with(intent, {"type": "card", "token": token}, key=key)
+
+    def confirm_with(
+        self, intent: dict[str, Any], method: dict[str, Any], *, key: str | None = None
+    ) -> dict[str, Any]:
+        body = {"payment_method": method, "return_url": RETURN_URL}
+        return self.call("POST", f"/payment-intents/{intent['id']}/confirm", body, key=key)
+
+    def browse(self, url: str, form: dict[str, str] | None = None) -> str:
+        """What a payer's browser does with an address: where it is sent on to, or else the page."""
+        data = None if form is None else urllib.parse.urlencode(form).encode()
+        opener = urllib.request.build_opener(
+            urllib.request.HTTPSHandler(context=self._tls), StayHere()
         )
+        try:
+            with opener.open(url, data) as response:
+                return str(response.read().decode())
+        except urllib.error.HTTPError as error:
+            return str(error.headers["Location"])
+
+    def send_money(self, intent: dict[str, Any], amount: int) -> None:
+        """What a payer's bank does: the simulator's test helper, as Stripe has it."""
+        theirs = self.sandbox("GET", f"/v1/payment_intents/{intent['provider_reference']}")
+        path = f"/v1/test_helpers/customers/{theirs['customer']}/fund_cash_balance"
+        self.sandbox_form(path, {"amount": str(amount), "currency": intent["currency"]})
+
+    def sandbox_form(self, path: str, form: dict[str, str]) -> None:
+        request = urllib.request.Request(
+            self._ready["sandbox_url"] + path,
+            data=urllib.parse.urlencode(form).encode(),
+            headers={"Authorization": f"Bearer {self._ready['sandbox_secret_key']}"},
+        )
+        urllib.request.urlopen(request).close()
 
     def read(self, intent: dict[str, Any]) -> dict[str, Any]:
         return self.call("GET", f"/payment-intents/{intent['id']}")
@@ -147,8 +181,69 @@ def card_payment(merchant: Merchant) -> None:
     )
 
 
+def three_d_secure(merchant: Merchant) -> None:
+    print("\n  2  The payer's bank asks first: 3D Secure")
+    intent = merchant.create(12900, "eur")
+    asked = merchant.confirm(intent, "pm_card_threeDSecure2Required")
+    check(asked.get("status") == "requires_action", "confirmed: requires_action")
+    page = asked["next_action"]["redirect_to_url"]["url"]
+    callback = merchant.browse(page, {"outcome": "complete"})
+    check(callback.startswith(merchant.url), "the payer answers the bank, and comes to the gateway")
+    home = merchant.browse(callback)
+    expected = f"{RETURN_URL}&payment_intent={intent['id']}&status=succeeded"
+    check(home == expected, "which asks the provider, and sends them on to the shop")
+    check(merchant.read(intent)["status"] == "succeeded", "read: succeeded")
+    check(len(merchant.charges(intent)) == 1, "charged once")
+
+
+def decline(merchant: Merchant) -> None:
+    print("\n  3  A decline")
+    intent = merchant.create(700, "usd")
+    answer = merchant.confirm(intent, "pm_card_visa_chargeDeclinedInsufficientFunds")
+    error = answer.get("last_payment_error") or {}
+    check(answer.get("status") == "failed", "confirmed: failed, and the shop can say why:")
+    check(error.get("decline_code") == "insufficient_funds", f"{error.get('message')}")
+    check(not any(c["captured"] for c in merchant.charges(intent)), "nothing was taken")
+    closed = wait_for("the close", lambda: _closed_there(merchant, answer))
+    check(closed, "final here is final there: the provider's object is closed too")
+
+
+def bank_transfer(merchant: Merchant) -> None:
+    print("\n  4  A bank transfer, in two parts")
+    intent = merchant.create(5000, "eur", payment_method_types=["bank_transfer"])
+    method = {"type": "bank_transfer", "flow": "push", "country": "DE"}
+    asked = merchant.confirm_with(intent, method)
+    check(asked.get("status") == "requires_action", "confirmed: the payer is told where to pay")
+    told = asked["next_action"]["bank_transfer"]
+    iban = next(account["iban"] for account in told["accounts"] if account["scheme"] == "iban")
+    check(told["amount_remaining"] == 5000, f"50.00 EUR to {iban[:4]}..., {told['reference']}")
+    merchant.send_money(asked, 2000)
+    partly = wait_for("the first part", lambda: _received(merchant, intent, 2000))
+    check(partly["status"] == "requires_action", "20.00 EUR came: 30.00 EUR remain")
+    merchant.send_money(asked, 3000)
+    final = wait_for("the rest", lambda: _succeeded(merchant, intent))
+    check(final["amount_received"] == 5000, "then succeeded: 50.00 EUR received")
+
+
+def manual_capture(merchant: Merchant) -> None:
+    print("\n  5  A hold, and half of it captured")
+    intent = merchant.create(8000, "eur", capture_method="manual")
+    held = merchant.confirm(intent, "pm_card_visa")
+    check(held.get("status") == "requires_capture", "80.00 EUR are held, none is taken")
+    taken = merchant.call("POST", f"/payment-intents/{intent['id']}/capture", {"amount": 3000})
+    check(taken.get("status") == "succeeded", "captured 30.00 EUR: succeeded")
+    check(taken["amount_received"] == 3000, "the rest is released")
+    charges = [(c["captured"], c["amount_captured"]) for c in merchant.charges(intent)]
+    check(charges == [(True, 3000)], "the provider's own ledger says the same")
+    other = merchant.create(8000, "eur", capture_method="manual")
+    merchant.confirm(other, "pm_card_visa")
+    cancelled = merchant.call("POST", f"/payment-intents/{other['id']}/cancel", {})
+    check(cancelled.get("status") == "cancelled", "another hold is released: cancelled")
+    check(not merchant.charges(other)[0]["captured"], "and nothing was taken")
+
+
 def lost_answer(merchant: Merchant) -> None:
-    print("\n  2  The provider's answer is lost on the way, and the webhook brings the truth")
+    print("\n  6  The provider's answer is lost on the way, and the webhook brings the truth")
     fault = {"on": "confirm", "kind": "drop_reply", "count": 1}
     merchant.sandbox("POST", "/_sandbox/faults", fault)
     intent = merchant.create(4200, "usd")
@@ -166,7 +261,7 @@ def lost_answer(merchant: Merchant) -> None:
 
 
 def impatient_customer(merchant: Merchant) -> None:
-    print("\n  3  An impatient customer clicks Pay twenty times")
+    print("\n  7  An impatient customer clicks Pay twenty times")
     intent = merchant.create(2500, "eur")
     with ThreadPoolExecutor(20) as clicks:
         answers = list(
@@ -182,29 +277,31 @@ def impatient_customer(merchant: Merchant) -> None:
     )
 
 
-def manual_capture(merchant: Merchant) -> None:
-    print("\n  4  A hold, and half of it captured")
-    intent = merchant.create(8000, "eur", capture_method="manual")
-    held = merchant.confirm(intent, "pm_card_visa")
-    check(held.get("status") == "requires_capture", "80.00 EUR are held, none is taken")
-    taken = merchant.call("POST", f"/payment-intents/{intent['id']}/capture", {"amount": 3000})
-    check(taken.get("status") == "succeeded", "captured 30.00 EUR: succeeded")
-    check(taken["amount_received"] == 3000, "the rest is released")
-    charges = [(c["captured"], c["amount_captured"]) for c in merchant.charges(intent)]
-    check(charges == [(True, 3000)], "the provider's own ledger says the same")
-    other = merchant.create(8000, "eur", capture_method="manual")
-    merchant.confirm(other, "pm_card_visa")
-    cancelled = merchant.call("POST", f"/payment-intents/{other['id']}/cancel", {})
-    check(cancelled.get("status") == "cancelled", "another hold is released: cancelled")
-    check(not merchant.charges(other)[0]["captured"], "and nothing was taken")
-
-
 def _succeeded(merchant: Merchant, intent: dict[str, Any]) -> dict[str, Any] | None:
     found = merchant.read(intent)
     return found if found["status"] == "succeeded" else None
 
 
-STEPS = (card_payment, lost_answer, impatient_customer, manual_capture)
+def _received(merchant: Merchant, intent: dict[str, Any], amount: int) -> dict[str, Any] | None:
+    found = merchant.read(intent)
+    action = found["next_action"] or {"bank_transfer": {"amount_received": 0}}
+    return found if action["bank_transfer"]["amount_received"] == amount else None
+
+
+def _closed_there(merchant: Merchant, intent: dict[str, Any]) -> bool | None:
+    theirs = merchant.sandbox("GET", f"/v1/payment_intents/{intent['provider_reference']}")
+    return True if theirs["status"] == "canceled" else None
+
+
+STEPS = (
+    card_payment,
+    three_d_secure,
+    decline,
+    bank_transfer,
+    manual_capture,
+    lost_answer,
+    impatient_customer,
+)
 
 
 def main() -> int:

@@ -26,6 +26,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("lock_ttl", "5s", timedelta(seconds=5)),
     ("resend_window", "1m", timedelta(minutes=1)),
     ("authentication_ttl", "15m", timedelta(minutes=15)),
+    ("bank_transfer_ttl", "30d", timedelta(days=30)),
     ("public_url", "https://pay.example", "https://pay.example"),
     ("public_url", "https://pay.example:8443/gateway/", "https://pay.example:8443/gateway"),
     ("public_url", "http://127.0.0.1:8080", "http://127.0.0.1:8080"),
@@ -76,6 +77,7 @@ DEFAULTS: dict[str, Any] = {
     "lock_ttl": timedelta(seconds=30),
     "resend_window": timedelta(minutes=2),
     "authentication_ttl": timedelta(hours=1),
+    "bank_transfer_ttl": timedelta(days=14),
     "public_url": None,
     "return_url_hosts": (),
     "max_amount": 99999999,
@@ -110,6 +112,7 @@ BAD: dict[str, list[str]] = {
     "lock_ttl": DURATIONS,
     "resend_window": DURATIONS,
     "authentication_ttl": DURATIONS,
+    "bank_transfer_ttl": DURATIONS,
     "public_url": [
         "",
         "hunter2",

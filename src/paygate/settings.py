@@ -64,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lock_ttl: timedelta
     resend_window: timedelta
     authentication_ttl: timedelta
+    bank_transfer_ttl: timedelta
     stripe_api_base: str
     limits_url: str
     rate_limit: Rate | None
@@ -256,6 +257,7 @@ _SETTINGS: Final[Mapping[str, tuple[Callable[[str], Any], str | None]]] = {
     "lock_ttl": (_duration, "30s"),
     "resend_window": (_duration, "2m"),
     "authentication_ttl": (_duration, "1h"),
+    "bank_transfer_ttl": (_duration, "14d"),
     "max_amount": (_amount, "99999999"),
     "tls_cert": (_path, None),
     "tls_key": (_path, None),

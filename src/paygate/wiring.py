@@ -134,6 +134,7 @@ def _policy(settings: Settings) -> Policy:
         idempotency_ttl=settings.idempotency_ttl,
         lock_ttl=settings.lock_ttl,
         authentication_ttl=settings.authentication_ttl,
+        bank_transfer_ttl=settings.bank_transfer_ttl,
         resend_window=settings.resend_window,
         production=production,
         numeric_references=settings.numeric_references,

@@ -55,6 +55,7 @@ async def world(
             idempotency_ttl=timedelta(hours=24),
             lock_ttl=timedelta(seconds=30),
             authentication_ttl=timedelta(hours=1),
+            bank_transfer_ttl=timedelta(days=14),
             resend_window=timedelta(minutes=2),
         ),
         installation=INSTALLATION,

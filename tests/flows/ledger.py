@@ -35,6 +35,7 @@ from paygate.providers.contract import (
     ConfirmOrder,
     CustomerMade,
     CustomerOrder,
+    MoneyLeft,
     Notice,
 )
 from tests.flows.world import INSTALLATION, Clock
@@ -165,6 +166,11 @@ class LedgerProvider:
 
     def debit_problem(self, currency: Currency) -> str | None:
         return None
+
+    async def money_left(
+        self, customer_reference: str, *, timeout_seconds: float
+    ) -> MoneyLeft | Absent | Unknown:
+        return Absent()
 
     async def confirm(self, order: ConfirmOrder, *, timeout_seconds: float) -> Answer:
         self.calls.append(order)

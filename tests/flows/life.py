@@ -23,8 +23,8 @@ from paygate.domain.provider_event import ProviderEvent
 from paygate.flows.apply_provider_event import apply_provider_event
 from paygate.flows.begin_attempt import KEYS_MARGIN
 from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.choose_instrument import CardMethod
 from paygate.flows.confirm_payment_intent import (
-    CardMethod,
     ConfirmPaymentIntent,
     confirm_payment_intent,
 )
@@ -55,7 +55,7 @@ _JUDGED: tuple[type[Any], ...] = (PaymentIntent, Attempt, IdempotencyKey, Event)
 
 Body = CreatePaymentIntent | ConfirmPaymentIntent | CancelPaymentIntent
 CONFIRM = ConfirmPaymentIntent(
-    payment_method=CardMethod("card", "tok_1"), return_url="https://shop.example/done"
+    payment_method=CardMethod("tok_1"), return_url="https://shop.example/done"
 )
 ENDS = {
     Will.APPROVE: Status.SUCCEEDED,

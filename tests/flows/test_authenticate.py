@@ -39,6 +39,7 @@ ALLOWED = {
     Action.MERCHANT_CREATE: {Role.ADMIN},
     Action.MERCHANT_LIST: {Role.ADMIN},
     Action.INTENT_AUTHENTICATE: set(),
+    Action.CUSTOMER_INTRODUCE: set(),
     Action.PROVIDER_EVENT_RECEIVE: set(),
     Action.PROVIDER_EVENT_APPLY: set(),
 }

@@ -24,9 +24,9 @@ from paygate.domain.outcome import (
     Unknown,
 )
 from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.flows.choose_instrument import CardMethod
 from paygate.flows.complete_authentication import ASK_SECONDS, LATE, complete_authentication
 from paygate.flows.confirm_payment_intent import (
-    CardMethod,
     ConfirmPaymentIntent,
     confirm_order,
     confirm_payment_intent,
@@ -114,7 +114,7 @@ async def challenge(
     action = ActionRequired(RedirectToUrl(CHALLENGE, "what the provider was told"))
     bank.answers.append(said or answer(action))
     intent = await world.create()
-    request = ConfirmPaymentIntent(payment_method=CardMethod("card", "tok_1"), return_url=url)
+    request = ConfirmPaymentIntent(payment_method=CardMethod("tok_1"), return_url=url)
     intent = await confirm_payment_intent(world.ctx, world.caller, intent.id, request)
     assert intent.attempt is not None
     attempt = await world.ctx.read.attempt(intent.merchant, intent.attempt)
@@ -142,7 +142,7 @@ async def test_a_re_send_is_equal_whatever_became_of_keys_and_settings(
     )
     world.use(policy=policy)
     intent, (attempt,) = await world.now(challenged.intent)
-    assert confirm_order(intent, attempt) == order
+    assert confirm_order(intent, attempt, None) == order
 
 
 async def test_without_an_address_of_ours_the_provider_gets_the_merchants(world: World) -> None:
@@ -348,7 +348,7 @@ async def test_a_confirm_with_another_return_url_leaves_nothing(
     world.use(policy=policy)
     intent = await world.create()
     counts = await world.counts()
-    request = ConfirmPaymentIntent(payment_method=CardMethod("card", "tok_1"), return_url=url)
+    request = ConfirmPaymentIntent(payment_method=CardMethod("tok_1"), return_url=url)
     with pytest.raises(Refusal) as refusal:
         await confirm_payment_intent(world.ctx, world.caller, intent.id, request)
     assert (refusal.value.code, refusal.value.param) == (code, "return_url")

@@ -54,7 +54,7 @@ async def test_the_attempt_is_durable_before_the_provider_hears_of_it(
     assert isinstance(attempt, Attempt)
     assert isinstance(intent, PaymentIntent)
     assert (attempt.id, attempt.state) == (order.attempt, AttemptState.STARTED)
-    assert (attempt.instrument, attempt.number) == (CardToken(REQUEST.payment_method.token), 1)
+    assert (attempt.instrument, attempt.number) == (CardToken("tok_1"), 1)
     assert (intent.status, intent.attempt) == (Status.PROCESSING, attempt.id)
     assert intent.pending_operation == "confirm"
     assert open_in_database == 0

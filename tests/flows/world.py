@@ -20,8 +20,8 @@ from paygate.domain.outcome import Answer, Approved, Card, NotSent, Outcome, Rej
 from paygate.domain.payment_intent import PaymentIntent
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.apply_provider_event import apply_provider_event
+from paygate.flows.choose_instrument import CardMethod
 from paygate.flows.confirm_payment_intent import (
-    CardMethod,
     ConfirmPaymentIntent,
     confirm_payment_intent,
 )
@@ -38,6 +38,7 @@ from paygate.providers.contract import (
     ConfirmOrder,
     CustomerMade,
     CustomerOrder,
+    MoneyLeft,
     Notice,
     ProviderSilent,
     SignatureError,
@@ -55,7 +56,7 @@ CARD = Card("visa", "4242", 4, 2030)
 APPROVED = Approved(captured=True, amount_received=1999, amount_capturable=0, payment_method=CARD)
 CARDLESS = Approved(captured=True, amount_received=1999, amount_capturable=0)
 REQUEST = ConfirmPaymentIntent(
-    payment_method=CardMethod("card", "tok_1"), return_url="https://shop.example/done"
+    payment_method=CardMethod("tok_1"), return_url="https://shop.example/done"
 )
 
 Hook = Callable[[ConfirmOrder], Awaitable[None]]
@@ -99,6 +100,11 @@ class ScriptedProvider:
 
     def debit_problem(self, currency: Currency) -> str | None:
         return None
+
+    async def money_left(
+        self, customer_reference: str, *, timeout_seconds: float
+    ) -> MoneyLeft | Absent | Unknown:
+        return Absent()
 
     async def confirm(self, order: ConfirmOrder, *, timeout_seconds: float) -> Answer:
         self.orders.append(order)

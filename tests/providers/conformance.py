@@ -77,6 +77,8 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     """Send money to the account of a customer, by the provider's id, in the provider's units."""
     delivered: Callable[[str], Awaitable[list[Delivery]]]
     """The provider's deliveries about a payment so far, by its reference."""
+    told_of_money_left: Callable[[str], Awaitable[Delivery]]
+    """Its delivery about a customer, by the provider's id, whose money pays for nothing."""
 
 
 def make_order(subject: Subject, **changes: Any) -> ConfirmOrder:

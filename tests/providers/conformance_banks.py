@@ -25,7 +25,13 @@ from paygate.domain.outcome import (
     Unknown,
 )
 from paygate.domain.payment_method import CardToken, DirectDebit, Mandate, PushTransfer
-from paygate.providers.contract import ConfirmOrder, CustomerMade, CustomerOrder
+from paygate.providers.contract import (
+    Absent,
+    ConfirmOrder,
+    CustomerMade,
+    CustomerOrder,
+    MoneyLeft,
+)
 from tests.making import new_id
 from tests.providers.conformance import PATIENCE, Subject, confirm, look_up, make_order, retrieve
 from tests.providers.conformance_holds import cancel, to_cancel
@@ -55,6 +61,7 @@ RAILS = [
 
 def a_customer(**changes: Any) -> CustomerOrder:
     given = {"customer": new_id("customer"), "merchant": "default", "email": "ada@shop.example"}
+    given["key"] = f"{changes.get('customer', given['customer'])}-1"
     return CustomerOrder(**given | changes)
 
 
@@ -249,6 +256,36 @@ class TransferConformance:
         found = await cancel(subject, to_cancel(str(answer.provider_reference)))
         assert isinstance(found.outcome, Approved)
         assert found.outcome.amount_received == 1999
+
+    async def test_money_that_pays_for_nothing_is_told(self, subject: Subject) -> None:
+        ours = a_customer()
+        made = await make_customer(subject, ours)
+        assert isinstance(made, CustomerMade)
+        theirs = made.provider_reference
+        order, answer = await push(subject, customer=theirs)
+        assert (await left_with(subject, theirs)).amounts == {}
+        await subject.transfer(theirs, 2500, order.currency)
+        body, headers = await subject.told_of_money_left(theirs)
+        notice = subject.provider.open_event(body, headers, datetime.now(UTC))
+        assert (notice.money_left_with, notice.answer, notice.livemode) == (theirs, None, False)
+        left = await left_with(subject, theirs)
+        assert left.amounts == {"eur": 501}
+        assert (left.customer, left.merchant) == (ours.customer, ours.merchant)
+        assert left.installation == answer.installation
+
+    async def test_a_customer_that_is_not_there(self, subject: Subject) -> None:
+        for nobody in (subject.absent_reference, "../customers"):
+            found = await subject.provider.money_left(nobody, timeout_seconds=PATIENCE)
+            assert isinstance(found, Absent)
+        theirs = await known(subject)
+        found = await subject.unauthorised.money_left(theirs, timeout_seconds=PATIENCE)
+        assert isinstance(found, Unknown)
+
+
+async def left_with(subject: Subject, customer_reference: str) -> MoneyLeft:
+    found = await subject.provider.money_left(customer_reference, timeout_seconds=PATIENCE)
+    assert isinstance(found, MoneyLeft)
+    return found
 
 
 class DebitConformance:

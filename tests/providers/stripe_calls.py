@@ -24,7 +24,7 @@ CAPTURE: Final = CaptureOrder(
 )
 CANCEL: Final = CancelOrder(key="at_3", provider_reference="pi_3Q")
 CUSTOMER: Final = CustomerOrder(
-    customer="cus_01", merchant="default", email="ada@shop.example", name="Ada"
+    key="cus_01-1", customer="cus_01", merchant="default", email="ada@shop.example", name="Ada"
 )
 INVALID: Final = "invalid_request_error"
 STATE: Final = "payment_intent_unexpected_state"

@@ -20,6 +20,8 @@ from paygate.domain.outcome import (
     TransferInstructions,
     Unknown,
 )
+from paygate.providers.contract import MoneyLeft
+from paygate.providers.stripe.answers import to_money_left
 from paygate.providers.stripe.declines import payment_error
 from paygate.providers.stripe.events import ENABLED_EVENTS, read
 from paygate.providers.stripe.refusals import of_cancel, of_capture, of_customer, refusal
@@ -338,7 +340,7 @@ BODIES: Final[dict[str, tuple[dict[str, Any], type[Outcome]]]] = {
 
 
 def test_every_event_that_is_asked_for_tells_of_a_payment() -> None:
-    assert set(BODIES) == set(ENABLED_EVENTS)
+    assert set(BODIES) == set(ENABLED_EVENTS) - {MONEY_LEFT}
     for kind, (body, expected) in BODIES.items():
         notice = read(event(body, type=kind))
         assert notice.exact
@@ -392,3 +394,59 @@ def test_stripes_sentences_are_not_repeated() -> None:
     assert payment_error(failed_debit(message="cus_secret")) == PaymentError(
         "account_closed", "The bank account is closed."
     )
+
+
+MONEY_LEFT: Final = "cash_balance.funds_available"
+
+
+def balance(**changes: Any) -> dict[str, Any]:
+    given = {"object": "cash_balance", "customer": "cus_Q", "available": {"eur": 501, "jpy": 7}}
+    return given | changes
+
+
+def owner(**changes: Any) -> dict[str, Any]:
+    marks = {
+        "paygate_installation": "inst_test",
+        "paygate_merchant": "default",
+        "paygate_customer": "cus_01",
+    }
+    return {"object": "customer", "id": "cus_Q", "metadata": marks} | changes
+
+
+def test_money_left_is_told_in_our_smallest_units_and_without_zeros() -> None:
+    found = to_money_left("cus_Q", balance(available={"eur": 501, "isk": 700, "usd": 0}), owner())
+    assert isinstance(found, MoneyLeft)
+    assert found.amounts == {"eur": 501, "isk": 7}
+    assert (found.installation, found.merchant) == ("inst_test", "default")
+    assert found.customer == "cus_01"
+
+
+@pytest.mark.parametrize("nothing", [None, {}, [], "eur", 7])
+def test_no_money_left_is_none(nothing: object) -> None:
+    found = to_money_left("cus_Q", balance(available=nothing), owner(metadata=None))
+    assert found == MoneyLeft(amounts={}, customer=None, merchant=None, installation=None)
+
+
+@pytest.mark.parametrize(
+    ("shown", "whose"),
+    [
+        (balance(customer="cus_other"), owner()),
+        (balance(), owner(id="cus_other")),
+        (balance(available={"eur": -1}), owner()),
+        (balance(available={"eur": True}), owner()),
+        (balance(available={"eur": "501"}), owner()),
+        (balance(available={"eur": 10**18}), owner()),
+        (balance(available={"doubloon": 1}), owner()),
+        (balance(available={"isk": 1}), owner()),
+    ],
+)
+def test_what_makes_no_sense_of_money_left_is_unknown(shown: Any, whose: Any) -> None:
+    assert isinstance(to_money_left("cus_Q", shown, whose), Unknown)
+
+
+@pytest.mark.parametrize("customer", [None, 7, "", "../x", ["cus_Q"]])
+def test_an_event_about_nobody_tells_of_no_money(customer: object) -> None:
+    notice = read(event({"object": "cash_balance", "customer": customer}, type=MONEY_LEFT))
+    assert (notice.money_left_with, notice.answer) == (None, None)
+    assert read(event(balance(), type="cash_balance.other")).money_left_with is None
+    assert read(event(balance(), type=MONEY_LEFT)).money_left_with == "cus_Q"

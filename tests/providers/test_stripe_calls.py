@@ -150,8 +150,8 @@ async def test_a_customer_sends_this_and_nothing_else(
         "metadata[paygate_customer]": "cus_01",
     }
     assert request.form == {"email": "ada@shop.example", "name": "Ada"} | marks
-    assert request.headers["idempotency-key"] == "cus_01"
-    nobody = CustomerOrder(customer="cus_01", merchant="default")
+    assert request.headers["idempotency-key"] == "cus_01-1"
+    nobody = CustomerOrder(key="cus_01-1", customer="cus_01", merchant="default")
     await provider.make_customer(nobody, timeout_seconds=5)
     assert server.requests[1].form == marks
 

@@ -171,6 +171,15 @@ class Simulator:
             await asyncio.sleep(0.05)
         raise AssertionError("the simulator delivered nothing")
 
+    async def told_of_money_left(self, customer: str) -> Delivery:
+        for _ in range(100):
+            for request in self._inbox.requests:
+                body = request.body
+                if b'"cash_balance.funds_available"' in body and customer.encode() in body:
+                    return body, request.headers
+            await asyncio.sleep(0.05)
+        raise AssertionError("the simulator delivered nothing")
+
     async def _stripe(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         return await self._call(method, path, headers=AUTHORIZED, **arguments)
 
@@ -219,6 +228,7 @@ def _subject(control: Simulator, provider: StripeProvider, unauthorised: StripeP
         banks_answer=control.banks_answer,
         transfer=control.transfer,
         delivered=control.delivered,
+        told_of_money_left=control.told_of_money_left,
     )
 
 

@@ -149,6 +149,7 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
                 idempotency_ttl=timedelta(hours=24),
                 lock_ttl=timedelta(milliseconds=300),
                 authentication_ttl=timedelta(hours=1),
+                bank_transfer_ttl=timedelta(days=14),
             ),
             installation=INSTALLATION,
             now=lambda: datetime.now(UTC),

@@ -69,7 +69,7 @@ CLEAR: Final = {
     "correction": {"merchant", "id", "intent", "intent_version", "from_status", "to_status", "at"},
     "attempt": {
         *("merchant", "id", "version", "intent", "number", "operation", "state"),
-        *("first_sent_at", "updated_at"),
+        *("first_sent_at", "updated_at", "close_at"),
     },
     "idempotency_key": {
         *("merchant", "id", "version", "state", "holder", "lease", "leased_until"),

@@ -29,6 +29,7 @@ class Action(StrEnum):
     INTENT_CAPTURE = "payment_intent.capture"
     INTENT_CANCEL = "payment_intent.cancel"
     INTENT_AUTHENTICATE = "payment_intent.authenticate"
+    CUSTOMER_INTRODUCE = "customer.introduce"
     INTENT_EXPIRE = "payment_intent.expire"
     ATTEMPT_RESOLVE = "attempt.resolve"
     AUTHORIZATION_WATCH = "authorization.watch"
@@ -74,6 +75,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.ALERT_ACKNOWLEDGE: _SELLERS | {Role.FINANCE},
         # By signature, or by the gateway itself; no API key opens these.
         Action.INTENT_AUTHENTICATE: frozenset(),
+        Action.CUSTOMER_INTRODUCE: frozenset(),
         Action.INTENT_EXPIRE: frozenset(),
         Action.ATTEMPT_RESOLVE: frozenset(),
         Action.AUTHORIZATION_WATCH: frozenset(),

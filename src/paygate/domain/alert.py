@@ -19,6 +19,9 @@ class AlertType(StrEnum):
     STATE_CORRECTION = "state_correction"
     ATTEMPT_UNRESOLVED = "attempt_unresolved"
     LEDGER_MISMATCH = "ledger_mismatch"
+    TRANSFER_EXCESS = "transfer_excess"
+    TRANSFER_PARTLY_FUNDED = "transfer_partly_funded"
+    PROVIDER_MISCONFIGURED = "provider_misconfigured"
     CARD_DATA_REFUSED = "card_data_refused"
 
 

@@ -90,8 +90,13 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a confirm is paid with."""
     amount: int | None = None
     """What a capture takes, in the smallest unit."""
+    close_at: datetime | None = None
+    """From then on the sweep asks the provider to close a confirm: nobody waits for the payer any
+    longer, or the merchant wants it closed."""
     cancelling: bool = False
-    """A confirm that the merchant wants closed: the provider is asked until it says so."""
+    """A confirm that is to be closed: the provider is asked until it says so."""
+    given_up: bool = False
+    """It is to be closed because the payer took too long."""
     cancel_claim: str | None = None
     """The claim that the wish to close it came under."""
     reason: str | None = None
@@ -114,15 +119,32 @@ class IllegalMove(Exception):
 
 
 def to_be_closed(
-    attempt: Attempt, at: datetime, *, reason: str | None, claim: str | None
+    attempt: Attempt,
+    at: datetime,
+    *,
+    reason: str | None,
+    claim: str | None = None,
+    given_up: bool = False,
 ) -> Attempt:
-    """An open confirm that the merchant wants closed at the provider."""
+    """An open confirm that the merchant wants closed at the provider, or that was given up."""
     assert attempt.state in OPEN, "a closed attempt has nothing to cancel"
     return msgspec.structs.replace(
         attempt,
+        close_at=at,
         cancelling=True,
+        given_up=given_up,
         cancel_claim=claim,
         reason=reason,
+        version=attempt.version + 1,
+        updated_at=max(at, attempt.updated_at),
+    )
+
+
+def put_off(attempt: Attempt, at: datetime, close_at: datetime) -> Attempt:
+    """An open confirm that could not be closed now, and is to be tried again."""
+    return msgspec.structs.replace(
+        attempt,
+        close_at=close_at,
         version=attempt.version + 1,
         updated_at=max(at, attempt.updated_at),
     )

@@ -20,9 +20,11 @@ from paygate.domain.outcome import (
     Pending,
     RedirectToUrl,
     Rejected,
+    TransferInstructions,
     Unknown,
 )
 from paygate.domain.payment_intent import TRANSITIONS, PaymentIntent, Trigger, advance
+from paygate.domain.payment_method import PushTransfer
 
 HOLD_LASTS: Final = timedelta(days=7)
 """When the provider names no end of a hold: the card networks' usual time for a payer's own."""
@@ -30,6 +32,9 @@ CONFIRMING: Final = "confirm"
 """`pending_operation` while a confirm is under way at the provider, or its outcome unknown."""
 CANCELLING: Final = "cancel"
 """The same, of a cancel."""
+_ABANDONED: Final = PaymentError(
+    "authentication_abandoned", "The payer did not finish the authentication in time."
+)
 
 
 class Stay(StrEnum):
@@ -115,11 +120,13 @@ def in_order(
 def speaks_of_its_call_alone(outcome: Outcome) -> bool:
     """Whether an outcome tells nothing of an earlier call under the same attempt.
 
-    Not knowing never replaces knowing; and a provider refuses for its rate limit, for our key or
-    for a key in use before it looks at what the idempotency key has already done.
+    Not knowing never replaces knowing; and a provider refuses for its rate limit, for our key, for
+    a key in use or for a customer before it looks at what the idempotency key has already done.
     """
     match outcome:
-        case Unknown() | NotSent() | Rejected(reason="provider_configuration"):
+        case Unknown() | NotSent():
+            return True
+        case Rejected(reason="provider_configuration" | "customer_refused"):
             return True
         case _:
             return False
@@ -151,44 +158,68 @@ def _effect(
     quiet: dict[str, Any] = {"pending_operation": closing, "next_action": None}
     working: dict[str, Any] = {"pending_operation": closing or CONFIRMING, "next_action": None}
     match outcome:
-        case Approved(captured=True):
-            return Trigger.CAPTURE, {
-                **done,
-                "amount_received": outcome.amount_received,
-                "amount_capturable": 0,
-                "money_seq": intent.money_seq + 1,
-                "payment_method": outcome.payment_method,
-            }
         case Approved():
-            return Trigger.AUTHORIZE, {
-                **done,
-                "amount_capturable": outcome.amount_capturable,
-                "authorization_expires_at": outcome.authorization_expires_at,
-                "payment_method": outcome.payment_method,
-            }
-        case ActionRequired(next_action=None):
-            return Trigger.WORK_ON, working
+            trigger, changes = _approved(intent, outcome)
+            return trigger, {**done, **changes}
+        case ActionRequired(next_action=None) | Pending():
+            return Trigger.WORK_ON, {**working, **_paid_with(outcome)}
         case ActionRequired(next_action=action):
-            return Trigger.REQUIRE_ACTION, {**quiet, "next_action": _shown(attempt, action)}
+            shown = {"next_action": _shown(attempt, action), **_paid_with(outcome)}
+            return Trigger.REQUIRE_ACTION, {**quiet, **shown}
         case Declined():
             return Trigger.FAIL, {**done, "last_payment_error": outcome.error}
         case Rejected():
             error = PaymentError(code=outcome.reason, message=outcome.message)
             return Trigger.FAIL, {**done, "last_payment_error": error}
         case Cancelled():
-            reason = attempt.reason if attempt.cancelling else outcome.reason
-            return Trigger.CANCEL, {**done, "cancellation_reason": reason}
-        case Pending() | Unknown() | NotSent():
+            trigger, changes = _closed(attempt, outcome)
+            return trigger, {**done, **changes}
+        case Unknown() | NotSent():
             return Trigger.WORK_ON, working
         case _:
             assert_never(outcome)
 
 
+def _approved(intent: PaymentIntent, outcome: Approved) -> tuple[Trigger, dict[str, Any]]:
+    if outcome.captured:
+        return Trigger.CAPTURE, {
+            "amount_received": outcome.amount_received,
+            "amount_capturable": 0,
+            "money_seq": intent.money_seq + 1,
+            "payment_method": outcome.payment_method,
+        }
+    return Trigger.AUTHORIZE, {
+        "amount_capturable": outcome.amount_capturable,
+        "authorization_expires_at": outcome.authorization_expires_at,
+        "payment_method": outcome.payment_method,
+    }
+
+
+def _closed(attempt: Attempt, outcome: Cancelled) -> tuple[Trigger, dict[str, Any]]:
+    """A challenge that nobody answered has failed; everything else that was closed is cancelled."""
+    if attempt.given_up and not isinstance(attempt.instrument, PushTransfer):
+        return Trigger.FAIL, {"last_payment_error": _ABANDONED}
+    reason = attempt.reason if attempt.cancelling else outcome.reason
+    return Trigger.CANCEL, {"cancellation_reason": reason}
+
+
+def _paid_with(outcome: ActionRequired | Pending) -> dict[str, Any]:
+    """What is known of the payment method before the payment is approved, if it was told."""
+    method = outcome.payment_method
+    return {} if method is None else {"payment_method": method}
+
+
 def _shown(attempt: Attempt, action: NextAction | None) -> NextAction | None:
-    """What the payer must do, with the merchant's own page to come back to: ours is in between."""
-    if isinstance(action, RedirectToUrl) and attempt.callback_url is not None:
-        return RedirectToUrl(action.url, attempt.return_url)
-    return action
+    """What the payer must do: with the merchant's own page to come back to, where ours is in
+    between; and until when the money is waited for, which is our rule.
+    """
+    match action:
+        case RedirectToUrl() if attempt.callback_url is not None:
+            return RedirectToUrl(action.url, attempt.return_url)
+        case TransferInstructions() if attempt.close_at is not None and not attempt.cancelling:
+            return msgspec.structs.replace(action, expires_at=attempt.close_at)
+        case _:
+            return action
 
 
 def detail(outcome: Outcome) -> str | None:

@@ -16,4 +16,6 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: int = 1
     email: str | None = None
     name: str | None = None
+    provider_reference: str | None = None
+    """The provider's customer for this one, once it was made; it never changes."""
     erased_at: datetime | None = None

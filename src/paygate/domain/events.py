@@ -4,6 +4,7 @@ from datetime import datetime
 
 import msgspec
 
+from paygate.domain.outcome import TransferInstructions
 from paygate.domain.payment_intent import PaymentIntent
 
 
@@ -20,19 +21,35 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     correction: bool = False
 
 
+def news(before: PaymentIntent, after: PaymentIntent) -> str | None:
+    """The type of the event that a change of an intent is worth, if it is worth one."""
+    if after.status is not before.status:
+        return f"payment_intent.{after.status}"
+    if received(after) > received(before):
+        return "payment_intent.partially_funded"
+    return None
+
+
+def received(intent: PaymentIntent) -> int:
+    """How much of a transfer has come, while it is waited for."""
+    action = intent.next_action
+    return action.amount_received if isinstance(action, TransferInstructions) else 0
+
+
 def of_intent(
     intent: PaymentIntent,
     *,
     event_id: str,
     at: datetime,
     request_id: str | None,
+    type_: str | None = None,
     correction: bool = False,
 ) -> Event:
-    """The event that says what an intent has become."""
+    """The event that says what an intent has become; `type_` where that is not a new status."""
     return Event(
         id=event_id,
         merchant=intent.merchant,
-        type=f"payment_intent.{intent.status}",
+        type=type_ or f"payment_intent.{intent.status}",
         object_version=intent.version,
         data=intent,
         created_at=at,

@@ -54,6 +54,7 @@ class PaymentMethodType(StrEnum):
     """What the intent may be paid with."""
 
     CARD = "card"
+    BANK_TRANSFER = "bank_transfer"
 
 
 _S, _T = Status, Trigger

@@ -5,19 +5,23 @@ true together. What may pass (an unreachable provider, an object that is not kno
 off with the next try enqueued in the same commit; what cannot is a dead letter at once.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 from paygate.domain import provider_event
 from paygate.domain.access import Action, Actor, Caller
+from paygate.domain.alert import AlertType, Concern
 from paygate.domain.attempt import OPEN, Attempt, AttemptState, Operation
 from paygate.domain.audit import Subject
 from paygate.domain.confirmation import Moved, Stay
+from paygate.domain.ids import PREFIXES, is_id
 from paygate.domain.outcome import Answer, Approved, Cancelled, Unknown
 from paygate.domain.payment_intent import PaymentIntent
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.context import TRIES, Context, intent_subject, pause
 from paygate.flows.correct_payment_intent import alert_correction, corrected, give_back
-from paygate.flows.settle_attempt import advanced, told, weigh
+from paygate.flows.raise_alert import raise_alert
+from paygate.flows.settle_attempt import advanced, alert_people, to_do_next, told, weigh
 from paygate.jobs.messages import ApplyProviderEvent, Job
 from paygate.providers.contract import Absent, Notice
 from paygate.storage.change import Appended, Change, Committed, StorageError, Versioned
@@ -52,24 +56,61 @@ async def _change(ctx: Context, event: ProviderEvent) -> Change:
         notice = ctx.provider.read_event(event.body)
     except ValueError:
         return _end(ctx, event, EventStatus.DEAD_LETTER, "malformed")
-    answer = notice.answer
-    if answer is None:
-        return _end(ctx, event, EventStatus.IGNORED, "type_not_used")
     if notice.livemode is not ctx.provider.livemode:
         return _end(ctx, event, EventStatus.IGNORED, "other_mode")
-    if answer.installation != ctx.installation:
-        return _end(ctx, event, EventStatus.IGNORED, "foreign")
     try:
-        intent, attempt = await _subject(ctx, answer)
-        moved, answer = await _weigh(ctx, notice, intent, attempt, answer)
+        if notice.money_left_with is not None:
+            return await _money_left(ctx, event, notice.money_left_with)
+        if notice.answer is not None:
+            return await _of_payment(ctx, event, notice, notice.answer)
     except _PutOff as reason:
         return _put_off(ctx, event, str(reason))
+    return _end(ctx, event, EventStatus.IGNORED, "type_not_used")
+
+
+async def _of_payment(ctx: Context, event: ProviderEvent, notice: Notice, answer: Answer) -> Change:
+    if answer.installation != ctx.installation:
+        return _end(ctx, event, EventStatus.IGNORED, "foreign")
+    intent, attempt = await _subject(ctx, answer)
+    moved, answer = await _weigh(ctx, notice, intent, attempt, answer)
     if moved is Stay.MONEY_AFTER_THE_END:
         return await _after_the_end(ctx, event, intent, answer)
     if isinstance(moved, Stay):
         status, verdict = _STAYS[moved]
         return _end(ctx, event, status, verdict, intent_subject(intent.id))
+    await alert_people(ctx, _caller(ctx, event), intent, moved, answer)
     return _applied(ctx, event, intent, moved)
+
+
+async def _money_left(ctx: Context, event: ProviderEvent, customer_reference: str) -> Change:
+    """Money came that pays for nothing: what lies there now is what counts."""
+    left = await ctx.provider.money_left(
+        customer_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
+    )
+    if isinstance(left, Unknown):
+        raise _PutOff("provider_unreachable")
+    if isinstance(left, Absent):
+        return _end(ctx, event, EventStatus.IGNORED, "foreign")
+    if left.installation != ctx.installation or left.customer is None or left.merchant is None:
+        return _end(ctx, event, EventStatus.IGNORED, "foreign")
+    if not left.amounts:
+        return _end(ctx, event, EventStatus.PROCESSED, "nothing_new")
+    caller = Caller(_actor(ctx), left.merchant, request_id=event.id)
+    await raise_alert(ctx, caller, _excess(left.customer, left.amounts))
+    return _end(ctx, event, EventStatus.PROCESSED, "money_left")
+
+
+def _excess(payer: str, amounts: Mapping[str, int]) -> Concern:
+    known = is_id(PREFIXES["customer"], payer)
+    lies = ", ".join(f"{amount} {currency}" for currency, amount in sorted(amounts.items()))
+    return Concern(
+        type=AlertType.TRANSFER_EXCESS,
+        subject=Subject("customer", payer) if known else intent_subject(payer),
+        severity="warning",
+        message=f"a payer sent more than was asked for: {lies} (smallest units) lie unused",
+        what_to_do="The money lies with the provider, on the payer's account there: send it back,"
+        " or let it pay for another intent of the same customer.",
+    )
 
 
 async def _subject(ctx: Context, answer: Answer) -> tuple[PaymentIntent, Attempt]:
@@ -125,8 +166,13 @@ def _applied(ctx: Context, event: ProviderEvent, intent: PaymentIntent, moved: M
         verdict="applied",
         subject=intent_subject(intent.id),
     )
-    creates = told(ctx, None, intent, moved)
-    return _change_of(ctx, event, creates=creates, advances=(done, *advanced(moved)))
+    return _change_of(
+        ctx,
+        event,
+        creates=told(ctx, None, intent, moved),
+        advances=(done, *advanced(moved)),
+        jobs=to_do_next(intent, moved),
+    )
 
 
 async def _after_the_end(
@@ -180,10 +226,13 @@ def _change_of(
     advances: tuple[Versioned, ...],
     jobs: tuple[Job, ...] = (),
 ) -> Change:
-    caller = Caller(_actor(ctx), event.merchant, request_id=event.id)
     subject = Subject("provider_event", event.id)
-    audit = ctx.audit(caller, Action.PROVIDER_EVENT_APPLY, subject)
+    audit = ctx.audit(_caller(ctx, event), Action.PROVIDER_EVENT_APPLY, subject)
     return Change(audit, creates=creates, advances=advances, jobs=jobs)
+
+
+def _caller(ctx: Context, event: ProviderEvent) -> Caller:
+    return Caller(_actor(ctx), event.merchant, request_id=event.id)
 
 
 def _actor(ctx: Context) -> Actor:

@@ -122,7 +122,9 @@ async def _ask(
 async def send_cancel(ctx: Context, intent: PaymentIntent, attempt: Attempt) -> Answer:
     """Ask the provider to close the payment. It may be asked as often as it takes."""
     assert intent.provider_reference is not None, "what is under way is known to the provider"
-    order = CancelOrder(key=f"{attempt.id}-cancel", provider_reference=intent.provider_reference)
+    # A refusal is remembered under its key; the sweep asks anew, since a payment may have moved.
+    key = f"{attempt.id}-cancel-{attempt.version}" if attempt.cancelling else f"{attempt.id}-cancel"
+    order = CancelOrder(key=key, provider_reference=intent.provider_reference)
     with timing.spent(timing.Part.PROVIDER):
         return await ctx.provider.cancel(order, timeout_seconds=ctx.policy.provider_timeout_seconds)
 

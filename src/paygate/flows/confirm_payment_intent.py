@@ -5,7 +5,8 @@ in the database while it is asked, and what it said is settled in one commit. A 
 any two leaves an open attempt that its event or the sweep resolves.
 """
 
-from typing import Annotated, Literal
+from datetime import datetime
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -14,8 +15,8 @@ from paygate.domain.access import Action, Caller
 from paygate.domain.attempt import Attempt, AttemptState, Operation
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.outcome import Answer, Unknown
-from paygate.domain.payment_intent import PaymentIntent, PaymentMethodType, Status, Trigger
-from paygate.domain.payment_method import CardToken
+from paygate.domain.payment_intent import PaymentIntent, Status, Trigger
+from paygate.domain.payment_method import CardToken, Instrument, PushTransfer
 from paygate.domain.return_url import MAX_LENGTH, check_return_url
 from paygate.flows.begin_attempt import (
     TO_ASK_AGAIN,
@@ -27,8 +28,10 @@ from paygate.flows.begin_attempt import (
     new_attempt,
     refuse_if_not_sent,
 )
+from paygate.flows.choose_instrument import Method, choose_instrument
 from paygate.flows.complete_authentication import callback_url
 from paygate.flows.context import TRIES, Context, pause
+from paygate.flows.introduce_customer import introduce_customer
 from paygate.flows.read_payment_intent import find_payment_intent
 from paygate.flows.settle_attempt import settle_attempt
 from paygate.providers.contract import ConfirmOrder
@@ -36,18 +39,13 @@ from paygate.storage.change import Overloaded
 from paygate.telemetry import timing
 
 
-class CardMethod(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A card as the provider's token; a number has no place here."""
-
-    type: Literal["card"]
-    token: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_]{1,255}$")]
-
-
 class ConfirmPaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of `POST /payment-intents/{id}/confirm`."""
+    """The body of `POST /payment-intents/{id}/confirm`. A card needs a `return_url`."""
 
-    payment_method: CardMethod
-    return_url: Annotated[str, Meta(max_length=MAX_LENGTH, pattern=r"^https?://[!-~]+$")]
+    payment_method: Method
+    return_url: Annotated[str, Meta(max_length=MAX_LENGTH, pattern=r"^https?://[!-~]+$")] | None = (
+        None
+    )
     amount: int | None = None
     currency: str | None = None
 
@@ -66,11 +64,11 @@ async def confirm_payment_intent(
     """
     for _ in range(TRIES):
         intent = await find_payment_intent(ctx, caller.merchant, intent_id)
-        _check(intent, request)
+        instrument = _check(ctx, intent, request)
         before = await _earlier_try(ctx, intent)
         not_sent = before is not None and before.state is AttemptState.NOT_SENT
         if before is None or (not_sent and intent.status is Status.PROCESSING):
-            prepared = await _prepare(ctx, caller, intent, request)
+            prepared = await _prepare(ctx, caller, intent, request, instrument)
         elif before.state in TO_ASK_AGAIN:
             prepared = await go_on(ctx, caller, Action.INTENT_CONFIRM, intent, before)
         else:
@@ -84,18 +82,26 @@ async def confirm_payment_intent(
 async def _ask(
     ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
 ) -> PaymentIntent:
-    answer = await send_confirm(ctx, intent, attempt)
+    answer = await send_confirm(ctx, caller, intent, attempt)
     intent = await settle_attempt(ctx, caller, Action.INTENT_CONFIRM, intent, attempt, answer)
     refuse_if_not_sent(intent, answer, waits=intent.status is Status.PROCESSING)
     return intent
 
 
-def _check(intent: PaymentIntent, request: ConfirmPaymentIntent) -> None:
-    if PaymentMethodType(request.payment_method.type) not in intent.payment_method_types:
+def _check(ctx: Context, intent: PaymentIntent, request: ConfirmPaymentIntent) -> Instrument:
+    """What it is paid with, once all that the request says was looked at."""
+    instrument = choose_instrument(ctx, intent, request.payment_method)
+    if request.return_url is not None:
+        check_return_url(
+            request.return_url,
+            hosts=ctx.policy.return_url_hosts,
+            production=ctx.policy.production,
+        )
+    elif isinstance(instrument, CardToken):
         raise Refusal(
-            ErrorCode.PAYMENT_METHOD_TYPE_NOT_ALLOWED,
-            f"this payment intent does not allow {request.payment_method.type}",
-            param="payment_method.type",
+            ErrorCode.PARAMETER_MISSING,
+            "a card needs a return_url: the payer's bank may want to ask them",
+            param="return_url",
         )
     if request.currency not in (None, intent.currency):
         raise Refusal(
@@ -109,6 +115,7 @@ def _check(intent: PaymentIntent, request: ConfirmPaymentIntent) -> None:
             f"the payment intent is for {intent.amount}",
             param="amount",
         )
+    return instrument
 
 
 async def _earlier_try(ctx: Context, intent: PaymentIntent) -> Attempt | None:
@@ -130,35 +137,50 @@ async def _earlier_try(ctx: Context, intent: PaymentIntent) -> Attempt | None:
 
 
 async def _prepare(
-    ctx: Context, caller: Caller, intent: PaymentIntent, request: ConfirmPaymentIntent
+    ctx: Context,
+    caller: Caller,
+    intent: PaymentIntent,
+    request: ConfirmPaymentIntent,
+    instrument: Instrument,
 ) -> Prepared | None:
     attempt = new_attempt(
-        ctx,
-        intent,
-        Operation.CONFIRM,
-        instrument=CardToken(request.payment_method.token),
-        return_url=check_return_url(
-            request.return_url,
-            hosts=ctx.policy.return_url_hosts,
-            production=ctx.policy.production,
-        ),
+        ctx, intent, Operation.CONFIRM, instrument=instrument, return_url=request.return_url
     )
-    attempt = msgspec.structs.replace(attempt, callback_url=callback_url(ctx, attempt))
+    attempt = msgspec.structs.replace(
+        attempt,
+        callback_url=callback_url(ctx, attempt),
+        close_at=_patience(ctx, attempt.created_at, instrument),
+    )
     trigger = Trigger.CONFIRM if intent.status is Status.CREATED else Trigger.WORK_ON
     return await begin(ctx, caller, Action.INTENT_CONFIRM, intent, attempt, trigger)
 
 
-async def send_confirm(ctx: Context, intent: PaymentIntent, attempt: Attempt) -> Answer:
+def _patience(ctx: Context, at: datetime, instrument: Instrument) -> datetime:
+    """Until when the payer is waited for, should they have to act."""
+    pushed = isinstance(instrument, PushTransfer)
+    return at + (ctx.policy.bank_transfer_ttl if pushed else ctx.policy.authentication_ttl)
+
+
+async def send_confirm(
+    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
+) -> Answer:
     """Ask the provider, for this attempt: once per attempt, however often it is asked."""
     if not may_be_sent(ctx, attempt):
         return Answer(Unknown("too late to send it again"))
+    timeout_seconds = ctx.policy.provider_timeout_seconds
+    payer: str | None = None
     with timing.spent(timing.Part.PROVIDER):
-        return await ctx.provider.confirm(
-            confirm_order(intent, attempt), timeout_seconds=ctx.policy.provider_timeout_seconds
-        )
+        if isinstance(attempt.instrument, PushTransfer):
+            timeout_seconds /= 2  # two calls, in the time of one
+            made = await introduce_customer(ctx, caller, intent, timeout_seconds=timeout_seconds)
+            if not isinstance(made, str):
+                return Answer(made)
+            payer = made
+        order = confirm_order(intent, attempt, payer)
+        return await ctx.provider.confirm(order, timeout_seconds=timeout_seconds)
 
 
-def confirm_order(intent: PaymentIntent, attempt: Attempt) -> ConfirmOrder:
+def confirm_order(intent: PaymentIntent, attempt: Attempt, payer: str | None) -> ConfirmOrder:
     """What is sent for an attempt: from its rows alone, so that a re-send is equal."""
     assert attempt.instrument is not None, "a confirm is paid with something"
     return ConfirmOrder(
@@ -169,6 +191,7 @@ def confirm_order(intent: PaymentIntent, attempt: Attempt) -> ConfirmOrder:
         currency=intent.currency,
         capture_method=intent.capture_method,
         instrument=attempt.instrument,
+        customer=payer,
         return_url=attempt.callback_url or attempt.return_url,
         description=intent.description,
         statement_descriptor=intent.statement_descriptor,

@@ -36,6 +36,7 @@ class Policy(msgspec.Struct, frozen=True):
     idempotency_ttl: timedelta
     lock_ttl: timedelta
     authentication_ttl: timedelta
+    bank_transfer_ttl: timedelta
     production: bool = False
     numeric_references: bool = False
     """Whether a `reference` of digits alone is never taken for a card number."""

@@ -114,6 +114,14 @@ def _new_intent(ctx: Context, caller: Caller, request: CreatePaymentIntent) -> P
             "statement_descriptor must not contain any of < > \\ ' \" *",
             param="statement_descriptor",
         )
+    manual = request.capture_method is CaptureMethod.MANUAL
+    if manual and PaymentMethodType.CARD not in request.payment_method_types:
+        raise Refusal(
+            ErrorCode.PARAMETER_INVALID,
+            "only a card's money can be held: capture_method manual needs card among the"
+            " payment_method_types",
+            param="capture_method",
+        )
     now = ctx.now()
     return PaymentIntent(
         id=ctx.new_id("payment_intent", now),

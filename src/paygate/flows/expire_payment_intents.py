@@ -8,12 +8,11 @@ from typing import Final
 
 from paygate.domain.access import Action, Actor, Caller
 from paygate.flows.cancel_payment_intent import cancelled
+from paygate.flows.close_overdue_attempts import EXPIRED
 from paygate.flows.context import Context
 
 BATCH: Final = 200
 """Cancelled together, in one or two commits; few enough to leave the door to payments."""
-EXPIRED: Final = "expired"
-"""The cancellation's reason."""
 
 
 async def expire_payment_intents(ctx: Context, run_id: str) -> int:

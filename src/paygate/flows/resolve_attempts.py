@@ -73,7 +73,7 @@ async def _resolve(ctx: Context, caller: Caller, attempt: Attempt) -> bool:
     if prepared is None:
         return False  # it moves: somebody else has it in hand
     intent, attempt = prepared
-    answer = await _ask(ctx, intent, attempt)
+    answer = await _ask(ctx, caller, intent, attempt)
     if answer is None:
         return await _not_found(ctx, caller, intent, attempt)
     await settle_attempt(ctx, caller, Action.ATTEMPT_RESOLVE, intent, attempt, answer)
@@ -81,7 +81,9 @@ async def _resolve(ctx: Context, caller: Caller, attempt: Attempt) -> bool:
     return after is not None and after.state not in TO_ASK_AGAIN
 
 
-async def _ask(ctx: Context, intent: PaymentIntent, attempt: Attempt) -> Answer | None:
+async def _ask(
+    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
+) -> Answer | None:
     """What the provider says of it; None when it has no such payment."""
     if attempt.cancelling or attempt.operation is Operation.CANCEL:
         return await send_cancel(ctx, intent, attempt)
@@ -90,7 +92,7 @@ async def _ask(ctx: Context, intent: PaymentIntent, attempt: Attempt) -> Answer 
             return await send_capture(ctx, intent, attempt)
         return await _look_up(ctx, intent, attempt)
     if ctx.now() < attempt.first_sent_at + ctx.policy.resend_window:
-        return await send_confirm(ctx, intent, attempt)
+        return await send_confirm(ctx, caller, intent, attempt)
     return await _look_up(ctx, intent, attempt)
 
 

@@ -6,14 +6,18 @@ second finds it settled and changes nothing.
 
 from paygate.domain import events, ledger
 from paygate.domain.access import Action, Caller
+from paygate.domain.alert import AlertType, Concern
 from paygate.domain.attempt import Attempt
+from paygate.domain.audit import Subject
 from paygate.domain.conclusion import conclude
 from paygate.domain.confirmation import Moved, Stay
 from paygate.domain.events import Event
 from paygate.domain.ledger import Transfer
-from paygate.domain.outcome import Answer, NotSent, PaymentError, Rejected
+from paygate.domain.outcome import Answer, Cancelled, NotSent, PaymentError, Rejected
 from paygate.domain.payment_intent import PaymentIntent, Status, Trigger, advance
 from paygate.flows.context import TRIES, Context, intent_subject, pause
+from paygate.flows.raise_alert import raise_alert
+from paygate.jobs.messages import CloseFailedPayment, Job
 from paygate.providers.contract import Absent
 from paygate.storage.change import Change, Committed, OutcomeUnknown
 from paygate.telemetry import timing
@@ -32,10 +36,12 @@ async def settle_attempt(
         moved, answer = await weigh(ctx, intent, attempt, answer)
         if isinstance(moved, Stay):
             return intent
+        await alert_people(ctx, caller, intent, moved, answer)
         change = Change(
             ctx.audit(caller, action, intent_subject(intent.id)),
             creates=told(ctx, caller.request_id, intent, moved),
             advances=advanced(moved),
+            jobs=to_do_next(intent, moved),
             # What was certainly not sent is no answer yet: the same request may go on with it.
             concludes=None if isinstance(answer.outcome, NotSent) else moved.intent,
         )
@@ -92,14 +98,18 @@ async def reread(ctx: Context, attempt: Attempt) -> tuple[PaymentIntent, Attempt
 def told(
     ctx: Context, request_id: str | None, before: PaymentIntent, moved: Moved
 ) -> tuple[Event | Transfer, ...]:
-    """What a move adds: an event when the status changed, a transfer when money did."""
+    """What a move adds: an event when it is news, a transfer when money moved."""
     after = moved.intent
     added: list[Event | Transfer] = []
-    if after.status is not before.status:
-        event_id = ctx.new_id("event")
-        added.append(
-            events.of_intent(after, event_id=event_id, at=after.updated_at, request_id=request_id)
+    if (type_ := events.news(before, after)) is not None:
+        event = events.of_intent(
+            after,
+            event_id=ctx.new_id("event"),
+            at=after.updated_at,
+            request_id=request_id,
+            type_=type_,
         )
+        added.append(event)
     if after.money_seq != before.money_seq:
         transfer_id = ctx.new_id("ledger_transfer")
         added.append(ledger.capture(before, after, transfer_id=transfer_id, attempt=after.attempt))
@@ -109,3 +119,47 @@ def told(
 def advanced(moved: Moved) -> tuple[PaymentIntent | Attempt, ...]:
     """The records that a move advances."""
     return (moved.intent,) if moved.attempt is None else (moved.intent, moved.attempt)
+
+
+def to_do_next(before: PaymentIntent, moved: Moved) -> tuple[Job, ...]:
+    """The provider's object of a payment that has failed is closed too, lest it be paid still."""
+    intent, attempt = moved.intent, moved.attempt
+    failed = intent.status is Status.FAILED and before.status is not Status.FAILED
+    if not failed or attempt is None or attempt.given_up or intent.provider_reference is None:
+        return ()
+    return (Job(CloseFailedPayment(intent.merchant, attempt.id)),)
+
+
+async def alert_people(
+    ctx: Context, caller: Caller, before: PaymentIntent, moved: Moved, answer: Answer
+) -> None:
+    """What a person must look at, told before it is settled: a crash in between tells it twice."""
+    match answer.outcome:
+        case Rejected(reason="provider_configuration", message=message):
+            await raise_alert(ctx, caller, _misconfigured(ctx, message))
+        case Cancelled() if events.received(before):
+            given_up = moved.attempt is not None and moved.attempt.given_up
+            await raise_alert(ctx, caller, _partly_paid(before, given_up=given_up))
+
+
+def _misconfigured(ctx: Context, message: str) -> Concern:
+    return Concern(
+        type=AlertType.PROVIDER_MISCONFIGURED,
+        subject=Subject("provider", ctx.provider.name),
+        severity="critical",
+        message=f"payments fail: {message}",
+        what_to_do="Look at the provider's key and account; failed payments are not tried again.",
+    )
+
+
+def _partly_paid(intent: PaymentIntent, *, given_up: bool) -> Concern:
+    kind = AlertType.TRANSFER_PARTLY_FUNDED if given_up else AlertType.TRANSFER_EXCESS
+    came = f"{events.received(intent)} of {intent.amount} {intent.currency} (smallest units)"
+    return Concern(
+        type=kind,
+        subject=intent_subject(intent.id),
+        severity="warning",
+        message=f"a transfer was closed after {came} had come",
+        what_to_do="The money lies with the provider, on the payer's account there: send it back,"
+        " or let it pay for another intent of the same customer.",
+    )

@@ -13,10 +13,16 @@ class ApplyProviderEvent(msgspec.Struct, frozen=True, tag="apply_provider_event"
     event: str
 
 
-Message = ApplyProviderEvent
-"""Grows into a union as flows land."""
+class CloseFailedPayment(msgspec.Struct, frozen=True, tag="close_failed_payment"):
+    """A confirm has failed for good, and the provider's object for it may be open still."""
 
-MESSAGES: Final[tuple[type[Message], ...]] = (ApplyProviderEvent,)
+    merchant: str
+    attempt: str
+
+
+Message = ApplyProviderEvent | CloseFailedPayment
+
+MESSAGES: Final[tuple[type[Message], ...]] = (ApplyProviderEvent, CloseFailedPayment)
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -38,4 +44,5 @@ def encode(message: Message) -> bytes:
 
 def decode(payload: bytes) -> Message:
     """The message in a payload; raises `msgspec.ValidationError` when it is none."""
-    return msgspec.json.decode(payload, type=Message)
+    message: Message = msgspec.json.decode(payload, type=Message)
+    return message

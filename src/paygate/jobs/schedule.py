@@ -15,7 +15,7 @@ SCHEDULE: Final = (
     ScheduledJob(
         "expire-intents",
         "*/5 * * * *",
-        "Cancel payment intents that nobody confirmed in PAYGATE_INTENT_TTL.",
+        "Close payments that nobody confirmed, authenticated or funded in time.",
     ),
     ScheduledJob(
         "watch-authorizations",

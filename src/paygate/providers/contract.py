@@ -56,9 +56,12 @@ class CancelOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CustomerOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Make the payer known to the provider, once per customer of ours: the key is `customer`."""
+    """Make the payer known to the provider."""
 
+    key: str
+    """The provider's idempotency key."""
     customer: str
+    """Our id of the payer, or of the intent of one whom the merchant did not name."""
     merchant: str
     email: str | None = None
     name: str | None = None
@@ -79,6 +82,8 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 
     `answer` is what its object says of a payment, or None when the event is of another kind;
     `exact` is false when it must be fetched instead (rendered at another API version).
+    `money_left_with` is the provider's customer on whose account money has come to lie that pays
+    for nothing.
     """
 
     provider_reference: str
@@ -87,6 +92,18 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     livemode: bool
     answer: Answer | None
     exact: bool
+    money_left_with: str | None = None
+
+
+class MoneyLeft(msgspec.Struct, frozen=True, kw_only=True):
+    """What lies on the account of a provider's customer and pays for nothing: smallest units by
+    currency. Whose it is, as the provider's metadata bear it.
+    """
+
+    amounts: Mapping[str, int]
+    customer: str | None
+    merchant: str | None
+    installation: str | None
 
 
 class SignatureError(Exception):
@@ -141,6 +158,11 @@ class Provider(Protocol):
         """The provider's customer for one of ours, the same however often it is called while the
         provider keeps the key (`keys_kept`). A second call with another email or name is `Unknown`.
         """
+
+    async def money_left(
+        self, customer_reference: str, *, timeout_seconds: float
+    ) -> MoneyLeft | Absent | Unknown:
+        """What lies on a customer's account just now."""
 
     async def retrieve(self, provider_reference: str, *, timeout_seconds: float) -> Answer | Absent:
         """The payment as it stands now; `Unknown` when the provider did not tell."""

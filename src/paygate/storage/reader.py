@@ -99,6 +99,11 @@ class Reader:
         rows = await self._search("attempts_never_sent", before, limit)
         return [self._open(Attempt, row) for row in rows]
 
+    async def attempts_to_close(self, at: datetime, limit: int) -> list[Attempt]:
+        """Open attempts whose time is over, the longest overdue first."""
+        rows = await self._search("attempts_to_close", at, limit)
+        return [self._open(Attempt, row) for row in rows]
+
     async def provider_event(self, merchant: str, event_id: str) -> ProviderEvent | None:
         """The provider event, or None."""
         return await self._one(ProviderEvent, "provider_event", merchant, event_id)

@@ -89,6 +89,7 @@ _KINDS: Final[dict[type, _Kind]] = {
             r.state,
             r.first_sent_at,
             r.updated_at,
+            r.close_at,
         ),
     ),
     IdempotencyKey: _Kind(

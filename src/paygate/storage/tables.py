@@ -49,6 +49,7 @@ ATTEMPT: Final = Table(
         ("state", "text"),
         ("first_sent_at", "timestamptz"),
         ("updated_at", "timestamptz"),
+        ("close_at", "timestamptz"),
         *_SEALED,
     ),
 )

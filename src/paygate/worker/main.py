@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from paygate.flows.apply_provider_event import apply_provider_event
+from paygate.flows.close_failed_payment import ASK_AGAIN_AFTER, close_failed_payment
 from paygate.flows.context import Context
-from paygate.jobs.messages import ApplyProviderEvent, Message
-from paygate.jobs.queue import Handler, Queue
+from paygate.jobs.messages import ApplyProviderEvent, CloseFailedPayment, Message
+from paygate.jobs.queue import Handler, Queue, RetryLater
 from paygate.jobs.schedule import SCHEDULE, ScheduledJob
 from paygate.storage.committer import Connect
 from paygate.telemetry import log
@@ -23,6 +24,10 @@ async def work(ctx: Context, connect: Connect, stop: asyncio.Event) -> None:
     async def apply(message: ApplyProviderEvent) -> None:
         await apply_provider_event(ctx, message)
 
+    async def close(message: CloseFailedPayment) -> None:
+        if not await close_failed_payment(ctx, message):
+            raise RetryLater(ASK_AGAIN_AFTER)
+
     def occurrence(name: str) -> Callable[[], Awaitable[None]]:
         async def occur() -> None:
             report = await run_scheduled(ctx, name)
@@ -30,10 +35,11 @@ async def work(ctx: Context, connect: Connect, stop: asyncio.Event) -> None:
 
         return occur
 
+    handlers: dict[type[Message], Handler] = {ApplyProviderEvent: apply, CloseFailedPayment: close}
     scheduled = {job: occurrence(job.name) for job in SCHEDULE}
     while not stop.is_set():
         try:
-            await _run_queue(connect, {ApplyProviderEvent: apply}, scheduled, stop)
+            await _run_queue(connect, handlers, scheduled, stop)
         except Exception as error:  # noqa: BLE001 -- whatever it was, jobs must go on
             log.logger().error("queue_lost", error=error)
             await asyncio.sleep(RECONNECT_SECONDS)

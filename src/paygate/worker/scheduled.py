@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Final
 
 from paygate.domain.access import Actor, Caller
+from paygate.flows.close_overdue_attempts import close_overdue_attempts
 from paygate.flows.context import Context
 from paygate.flows.expire_payment_intents import expire_payment_intents
 from paygate.flows.purge_idempotency_keys import purge_idempotency_keys
@@ -20,7 +21,8 @@ Run = Callable[[Context, str], Awaitable[Report]]
 
 
 async def _expire_intents(ctx: Context, run_id: str) -> Report:
-    return {"cancelled": await expire_payment_intents(ctx, run_id)}
+    cancelled = await expire_payment_intents(ctx, run_id)
+    return {"cancelled": cancelled, "closed": await close_overdue_attempts(ctx, run_id)}
 
 
 async def _watch_authorizations(ctx: Context, run_id: str) -> Report:

@@ -23,6 +23,7 @@ from paygate.providers.contract import (
     ConfirmOrder,
     CustomerMade,
     CustomerOrder,
+    MoneyLeft,
     Notice,
     ProviderSilent,
 )
@@ -151,7 +152,7 @@ class StripeProvider:
         reply = await self._post(
             _CUSTOMERS,
             orders.customer(order, installation),
-            idempotency_key=order.customer,
+            idempotency_key=order.key,
             timeout_seconds=timeout_seconds,
         )
         if not isinstance(reply, Reply):
@@ -159,6 +160,25 @@ class StripeProvider:
         if reply.status == _OK:
             return answers.to_make_customer(order, installation, reply.body, livemode=self.livemode)
         return refusals.of_customer(reply.status, reply.body)
+
+    async def money_left(
+        self, customer_reference: str, *, timeout_seconds: float
+    ) -> MoneyLeft | Absent | Unknown:
+        """Two calls, each with half of the time: the balance itself does not say whose it is."""
+        if fields.identifier(customer_reference) is None:
+            return Absent()
+        path, read = f"{_CUSTOMERS}/{customer_reference}", []
+        for each in (path, f"{path}/cash_balance"):
+            fact = await self._wire.call("get", each, {}, timeout_seconds=timeout_seconds / 2)
+            if not isinstance(fact, Reply):
+                return Unknown(fact.message)
+            if fact.status == _NOT_FOUND and _is_missing(fact.body):
+                return Absent()
+            if fact.status != _OK:
+                return Unknown(f"the provider answered HTTP {fact.status}")
+            read.append(fact.body)
+        customer, balance = read
+        return answers.to_money_left(customer_reference, balance, customer)
 
     async def retrieve(self, provider_reference: str, *, timeout_seconds: float) -> Answer | Absent:
         if fields.identifier(provider_reference) is None:

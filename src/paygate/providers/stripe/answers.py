@@ -5,7 +5,7 @@ currency, attempt or payment is `Unknown`, never `Approved`.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -19,8 +19,18 @@ from paygate.domain.outcome import (
     Unknown,
 )
 from paygate.domain.payment_intent import CaptureMethod
-from paygate.providers.contract import CaptureOrder, ConfirmOrder, CustomerMade, CustomerOrder
+from paygate.providers.contract import (
+    CaptureOrder,
+    ConfirmOrder,
+    CustomerMade,
+    CustomerOrder,
+    MoneyLeft,
+)
 from paygate.providers.stripe import fields
+from paygate.providers.stripe.money import NotRepresentable, from_provider
+
+_MAX_UNITS: Final = 10**15
+"""Beyond any balance; keeps a hostile number out of our arithmetic."""
 
 
 def to_confirm(order: ConfirmOrder, installation: str, answer: Answer) -> Answer:
@@ -90,6 +100,30 @@ def to_make_customer(
     if body.get("livemode") is not livemode or ours != (installation, order.customer):
         return Unknown("the provider answered with another customer")
     return CustomerMade(reference)
+
+
+def to_money_left(
+    reference: str, balance: Mapping[str, Any], customer: Mapping[str, Any]
+) -> MoneyLeft | Unknown:
+    """What a cash balance and its customer say together."""
+    if (balance.get("customer"), customer.get("id")) != (reference, reference):
+        return Unknown("the provider answered with another customer")
+    amounts: dict[str, int] = {}
+    for currency, units in fields.mapping(balance, "available").items():
+        known = fields.whole(units, 0, _MAX_UNITS)
+        try:
+            amounts[currency] = from_provider(known or 0, currency)
+        except NotRepresentable:
+            known = None
+        if known is None:
+            return Unknown("the customer's cash balance makes no sense")
+    marks = fields.mapping(customer, "metadata")
+    return MoneyLeft(
+        amounts={currency: amount for currency, amount in amounts.items() if amount},
+        customer=fields.text(marks, "paygate_customer"),
+        merchant=fields.text(marks, "paygate_merchant"),
+        installation=fields.text(marks, "paygate_installation"),
+    )
 
 
 def _doubted(answer: Answer, why: str) -> Answer:

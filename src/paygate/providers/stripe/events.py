@@ -30,7 +30,11 @@ _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")
 _SIGNATURE: Final = re.compile(r"[0-9a-f]{64}")
 _TYPE: Final = re.compile(r"[a-z0-9_.]{1,255}")
 
+_MONEY_LEFT: Final = "cash_balance.funds_available"
+"""Sent when something is left after transfers were matched with the payments that wait for them."""
+
 ENABLED_EVENTS: Final = (
+    _MONEY_LEFT,
     "payment_intent.amount_capturable_updated",
     "payment_intent.canceled",
     "payment_intent.partially_funded",
@@ -91,7 +95,9 @@ def read(body: bytes) -> Notice:
         raise ValueError("the event lacks its id, time or mode")
     if not isinstance(kind, str) or not _TYPE.fullmatch(kind):
         raise ValueError("the event has no usable type")
-    answer = _answer(kind, event.get("data"), livemode=livemode, created_at=created_at)
+    data = event.get("data")
+    answer = _answer(kind, data, livemode=livemode, created_at=created_at)
+    left_with = fields.mapping(data, "object").get("customer") if kind == _MONEY_LEFT else None
     return Notice(
         provider_reference=reference,
         type=kind,
@@ -100,6 +106,7 @@ def read(body: bytes) -> Notice:
         answer=answer,
         exact=event.get("api_version") == translate.API_VERSION
         and not (answer is not None and isinstance(answer.outcome, Unknown)),
+        money_left_with=fields.identifier(left_with),
     )
 
 

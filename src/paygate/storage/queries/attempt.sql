@@ -1,23 +1,25 @@
 -- name: attempt
-SELECT merchant, id, version, intent, number, operation, state, first_sent_at, updated_at, sealed
+SELECT merchant, id, version, intent, number, operation, state, first_sent_at, updated_at, close_at,
+       sealed
 FROM attempt WHERE merchant = $1 AND id = $2
 
 -- name: attempt_with_intent
 SELECT i.merchant, i.id, i.version, i.status, i.created_at, i.updated_at, i.reference_index,
        i.customer, i.money_seq, i.sealed, a.merchant, a.id, a.version, a.intent, a.number, a.operation, a.state, a.first_sent_at,
-       a.updated_at, a.sealed
+       a.updated_at, a.close_at, a.sealed
 FROM attempt a JOIN payment_intent i ON i.merchant = a.merchant AND i.id = a.intent
 WHERE a.merchant = $1 AND a.id = $2
 
 -- name: attempts_in_doubt
-SELECT merchant, id, version, intent, number, operation, state, first_sent_at, updated_at, sealed
+SELECT merchant, id, version, intent, number, operation, state, first_sent_at, updated_at, close_at,
+       sealed
 FROM attempt
 WHERE state IN ('started', 'unknown') AND first_sent_at < $1
 ORDER BY first_sent_at LIMIT $2
 
 -- name: attempts_never_sent
 SELECT a.merchant, a.id, a.version, a.intent, a.number, a.operation, a.state, a.first_sent_at,
-       a.updated_at, a.sealed
+       a.updated_at, a.close_at, a.sealed
 FROM merchant m CROSS JOIN LATERAL (
     SELECT * FROM payment_intent p
     WHERE p.merchant = m.id AND p.status = 'processing' AND p.updated_at < $1) i
@@ -26,3 +28,10 @@ CROSS JOIN LATERAL (
     ORDER BY t.number DESC LIMIT 1) a
 WHERE a.state = 'not_sent' AND a.operation = 'confirm'
 LIMIT $2
+
+-- name: attempts_to_close
+SELECT merchant, id, version, intent, number, operation, state, first_sent_at, updated_at, close_at,
+       sealed
+FROM attempt
+WHERE state IN ('pending', 'action_required') AND close_at <= $1
+ORDER BY close_at LIMIT $2
