@@ -3,10 +3,7 @@ read and each effect at the provider, whose books are a file of its own.
 """
 
 import asyncio
-import os
 import random
-import signal
-import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,25 +13,28 @@ from typing import Any
 import msgspec
 
 from paygate.crypto.blind_index import BlindIndex
-from paygate.crypto.callback_states import CallbackStates
+from paygate.crypto.callback_states import CallbackState, CallbackStates
 from paygate.crypto.credentials import CredentialHasher
 from paygate.crypto.keyring import load_keyring
 from paygate.crypto.kms import open_kms
 from paygate.crypto.seal import Sealer
 from paygate.domain.access import Action, Actor, Caller, Role
 from paygate.domain.attempt import Attempt
-from paygate.domain.outcome import Answer, Approved, Card, Declined, Outcome, PaymentError
+from paygate.domain.outcome import Approved
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.apply_provider_event import apply_provider_event
 from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
-from paygate.flows.confirm_payment_intent import confirm_payment_intent
+from paygate.flows.capture_payment_intent import CapturePaymentIntent, capture_payment_intent
+from paygate.flows.choose_instrument import BankTransferMethod
+from paygate.flows.close_overdue_attempts import close_overdue_attempts
+from paygate.flows.complete_authentication import complete_authentication
+from paygate.flows.confirm_payment_intent import ConfirmPaymentIntent, confirm_payment_intent
 from paygate.flows.context import Context, Policy
 from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
 from paygate.flows.idempotency import idempotently
 from paygate.flows.keyed_door import Flow, KeyedRequest
 from paygate.flows.receive_provider_event import receive_provider_event
 from paygate.jobs.messages import ApplyProviderEvent
-from paygate.providers.contract import ConfirmOrder, Notice
 from paygate.storage.api_key_use import ApiKeyUse
 from paygate.storage.change import Change, Verdict
 from paygate.storage.committer import Committer
@@ -44,16 +44,11 @@ from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.merchants import Merchants
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
-from tests.flows.world import INSTALLATION, REQUEST, ScriptedProvider, answer, encode, notice
+from tests.flows.world import INSTALLATION, REQUEST, encode, notice
+from tests.races.books import AMOUNT, CARD, FileProvider, Steps
 
 CALLER = Caller(Actor("api_key", id="key_1", role=Role.ADMIN), "default", request_id="req_1")
-APPROVED = Approved(
-    captured=True,
-    amount_received=1999,
-    amount_capturable=0,
-    payment_method=Card("visa", "4242", 4, 2030),
-)
-DECLINED = Declined(PaymentError("card_declined", "no"))
+TRANSFER = ConfirmPaymentIntent(payment_method=BankTransferMethod(flow="push", country="DE"))
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -64,45 +59,8 @@ class Setting(msgspec.Struct, frozen=True):
     wrapped: Mapping[str, bytes]
     flow: str
     intent: str = ""
-    declines: bool = False
-
-
-class Steps:
-    """Counts, and kills this process at the one that it was told."""
-
-    def __init__(self, kill_at: int) -> None:
-        self.kill_at = kill_at
-        self.taken = 0
-
-    def step(self) -> None:
-        self.taken += 1
-        if self.taken == self.kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
-class FileProvider(ScriptedProvider):
-    """Charges once per key, in a file that outlives every process."""
-
-    def __init__(self, folder: Path, steps: Steps, *, declines: bool) -> None:
-        super().__init__()
-        self.steps = steps
-        self.outcome: Outcome = DECLINED if declines else APPROVED
-        self.books = sqlite3.connect(folder / "books")
-        self.books.execute("CREATE TABLE IF NOT EXISTS charge (key TEXT PRIMARY KEY, intent TEXT)")
-        self.books.commit()
-
-    async def confirm(self, order: ConfirmOrder, *, timeout_seconds: float) -> Answer:
-        self.steps.step()
-        if isinstance(self.outcome, Approved):
-            row = (order.attempt, order.intent)
-            self.books.execute("INSERT OR IGNORE INTO charge VALUES (?, ?)", row)
-            self.books.commit()
-        self.steps.step()
-        return answer(self.outcome, attempt=order.attempt, as_of=datetime.now(UTC))
-
-    async def retrieve(self, provider_reference: str, *, timeout_seconds: float) -> Answer:
-        self.steps.step()
-        return answer(self.outcome, as_of=datetime.now(UTC))
+    first: str = "captured"
+    """What a confirm is at the provider, at first."""
 
 
 class SteppedDoor:
@@ -137,7 +95,7 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
             keys=keys,
             merchants=Merchants(pool, records),
             key_use=ApiKeyUse(pool),
-            provider=FileProvider(folder, steps, declines=setting.declines),
+            provider=FileProvider(folder, steps, first=setting.first),
             hasher=CredentialHasher(keyring),
             index=index,
             callback_states=CallbackStates(keyring),
@@ -148,7 +106,7 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
                 intent_ttl=timedelta(hours=24),
                 idempotency_ttl=timedelta(hours=24),
                 lock_ttl=timedelta(milliseconds=300),
-                authentication_ttl=timedelta(hours=1),
+                authentication_ttl=timedelta(0 if setting.flow == "overdue" else 1),
                 bank_transfer_ttl=timedelta(days=14),
             ),
             installation=INSTALLATION,
@@ -163,32 +121,59 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
 
 async def act(ctx: Context, setting: Setting) -> bytes:
     """The flow, as the edge or the worker runs it; what it answers."""
-    if setting.flow == "event":
-        return await _deliver(ctx, setting.intent)
-    flows: dict[str, tuple[Action, Flow, bytes]] = {
-        "create": (
-            Action.INTENT_CREATE,
-            lambda c: create_payment_intent(
-                c, CALLER, CreatePaymentIntent(amount=1999, currency="eur")
-            ),
-            b"create",
-        ),
-        "confirm": (
-            Action.INTENT_CONFIRM,
-            lambda c: confirm_payment_intent(c, CALLER, setting.intent, REQUEST),
-            encode(REQUEST),
-        ),
-        "cancel": (
-            Action.INTENT_CANCEL,
-            lambda c: cancel_payment_intent(c, CALLER, setting.intent, CancelPaymentIntent()),
-            b"cancel",
-        ),
-    }
-    action, flow, parameters = flows[setting.flow]
+    intent = setting.intent
+    match setting.flow:
+        case "event":
+            return await _deliver(ctx, intent)
+        case "callback":
+            return await _come_back(ctx, intent)
+        case "overdue":
+            await close_overdue_attempts(ctx, "run_1")
+            return b"closed"
+        case "create":
+            new = CreatePaymentIntent(amount=AMOUNT, currency="eur")
+            return await _keyed(
+                ctx, setting, Action.INTENT_CREATE, lambda c: create_payment_intent(c, CALLER, new)
+            )
+        case "confirm" | "transfer":
+            how = REQUEST if setting.flow == "confirm" else TRANSFER
+            return await _keyed(
+                ctx,
+                setting,
+                Action.INTENT_CONFIRM,
+                lambda c: confirm_payment_intent(c, CALLER, intent, how),
+            )
+        case "capture":
+            return await _keyed(
+                ctx,
+                setting,
+                Action.INTENT_CAPTURE,
+                lambda c: capture_payment_intent(c, CALLER, intent, CapturePaymentIntent()),
+            )
+        case "cancel" | "release":
+            return await _keyed(
+                ctx,
+                setting,
+                Action.INTENT_CANCEL,
+                lambda c: cancel_payment_intent(c, CALLER, intent, CancelPaymentIntent()),
+            )
+    raise AssertionError(setting.flow)
+
+
+async def _keyed(ctx: Context, setting: Setting, action: Action, flow: Flow) -> bytes:
     scope = f"sk {setting.flow} {setting.intent}"
     caller = msgspec.structs.replace(CALLER, request_id=ctx.new_id("run"))
-    request = KeyedRequest(caller, action, scope, "k", parameters)
+    request = KeyedRequest(caller, action, scope, "k", setting.flow.encode())
     return (await idempotently(ctx, request, flow, lambda value: encode(_plain(value)))).body
+
+
+async def _come_back(ctx: Context, intent_id: str) -> bytes:
+    """The payer has answered the challenge, and is sent to us."""
+    (attempt,) = await attempts_of(ctx, intent_id)
+    until = int(datetime.now(UTC).timestamp()) + 600
+    state = ctx.callback_states.make(intent_id, CallbackState("default", attempt.id, until))
+    stranger = Caller(Actor("client"), "default", request_id="req_2")
+    return (await complete_authentication(ctx, stranger, intent_id, state)).encode()
 
 
 def _plain(value: Any) -> Any:
@@ -201,7 +186,13 @@ async def _deliver(ctx: Context, intent_id: str) -> bytes:
     assert intent is not None
     assert intent.attempt is not None
     attempt = await ctx.read.attempt("default", intent.attempt)
-    told: Notice = notice(attempt, APPROVED, as_of=datetime.now(UTC))
+    assert attempt is not None
+    told = notice(
+        attempt,
+        Approved(True, AMOUNT, 0, CARD),
+        as_of=datetime.now(UTC),
+        provider_reference=f"theirs_{attempt.id}",
+    )
     provider = Caller(Actor("provider", id="scripted"), "default", request_id="req_event")
     await receive_provider_event(ctx, provider, encode(told), {"signature": "good"})
     for event in await _received(ctx):

@@ -2,26 +2,54 @@
 
 import asyncio
 import multiprocessing
-import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from paygate.crypto.keyring import generate_keyring
 from paygate.crypto.kms import FileKms
 from paygate.domain.attempt import OPEN
-from paygate.domain.payment_intent import Status
+from paygate.domain.payment_intent import CaptureMethod, PaymentMethodType, Status
 from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
+from paygate.flows.identify_customer import CustomerDetails
 from paygate.storage.committer import Connection
 from tests.flows.world import INSTALLATION
-from tests.races.dying import CALLER, Setting, Steps, act, attempts_of, die, opened
+from tests.races.books import AMOUNT, Books, Steps
+from tests.races.dying import CALLER, Setting, act, attempts_of, die, opened
 
 Connect = Callable[[], Awaitable[Connection]]
 
 NEVER = 10**6
-FEWEST = {"create": 2, "confirm": 6, "cancel": 2, "event": 4}
-"""Two steps for each commit, and the provider's."""
+
+
+class Case(msgspec.Struct, frozen=True):
+    """A flow that is killed, and how all must stand when somebody has finished it."""
+
+    fewest: int
+    """Two steps for each commit, and the provider's."""
+    status: Status = Status.SUCCEEDED
+    books: tuple[str, ...] = ("captured",)
+    first: str = "captured"
+    manual: bool = False
+    after: str | None = None
+    """What was done before, to its end."""
+    attempts: int = 1
+
+
+CASES = {
+    "create": Case(2),
+    "confirm": Case(6),
+    "confirm, declined": Case(6, Status.FAILED, ("declined",), first="declined"),
+    "cancel": Case(2, Status.CANCELLED, (), attempts=0),
+    "event": Case(4),
+    "capture": Case(6, manual=True, after="confirm", attempts=2),
+    "release": Case(6, Status.CANCELLED, ("cancelled",), manual=True, after="confirm", attempts=2),
+    "transfer": Case(10, Status.REQUIRES_ACTION, ("waiting",), first="waiting"),
+    "callback": Case(5, first="waiting", after="confirm"),
+    "overdue": Case(6, Status.FAILED, ("cancelled",), first="waiting", after="confirm"),
+}
 
 
 def run_and_die(setting: Setting, kill_at: int) -> bool:
@@ -35,71 +63,70 @@ def run_and_die(setting: Setting, kill_at: int) -> bool:
     return child.exitcode == -9
 
 
-def books(folder: Path) -> list[str]:
-    """The intents that the provider charged, by its own books."""
-    connection = sqlite3.connect(folder / "books")
-    rows = connection.execute("SELECT intent FROM charge").fetchall()
-    connection.close()
-    return [intent for (intent,) in rows]
-
-
-async def prepared(setting: Setting) -> Setting:
+async def prepared(setting: Setting, case: Case) -> Setting:
     """An intent for the flow to work on; for an event, one whose confirm died in the call."""
     if setting.flow == "create":
         return setting
-    async with opened(setting, Steps(NEVER)) as ctx:
-        request = CreatePaymentIntent(amount=1999, currency="eur")
-        intent = (await create_payment_intent(ctx, CALLER, request)).intent.id
-    ready = Setting(
-        setting.dsn, setting.folder, setting.wrapped, setting.flow, intent, setting.declines
+    manual = CaptureMethod.MANUAL if case.manual else CaptureMethod.AUTOMATIC
+    request = CreatePaymentIntent(
+        amount=AMOUNT,
+        currency="eur",
+        capture_method=manual,
+        payment_method_types=tuple(PaymentMethodType),
+        customer=CustomerDetails(name="Ada"),
     )
+    async with opened(setting, Steps(NEVER)) as ctx:
+        intent = (await create_payment_intent(ctx, CALLER, request)).intent.id
+        ready = msgspec.structs.replace(setting, intent=intent)
+        if case.after is not None:
+            await act(ctx, msgspec.structs.replace(ready, flow=case.after))
+    if setting.flow == "callback":
+        Books(Path(setting.folder)).paid_by_the_payer(intent)
     if setting.flow == "event":
-        confirm = Setting(setting.dsn, setting.folder, setting.wrapped, "confirm", intent)
+        confirm = msgspec.structs.replace(ready, flow="confirm")
         assert await asyncio.to_thread(run_and_die, confirm, 4)
     return ready
 
 
-async def finished(setting: Setting) -> None:
+async def finished(setting: Setting, case: Case) -> None:
     """Somebody comes again, until it is done; then everything must be as it must."""
     async with opened(setting, Steps(NEVER)) as ctx:
         body = await act(ctx, setting)
         assert await act(ctx, setting) == body, "and once more: the same"
         intents = await ctx.read._pool.fetch("SELECT id, status FROM payment_intent")
-        charged = [i for i in books(Path(setting.folder)) if i == setting.intent]
         if setting.flow == "create":
             assert len(intents) == 1
             return
         intent = await ctx.read.payment_intent("default", setting.intent)
         assert intent is not None
         attempts = await attempts_of(ctx, setting.intent)
-        paid = setting.flow != "cancel" and not setting.declines
-        ends = {True: Status.SUCCEEDED, False: Status.FAILED}
-        end = Status.CANCELLED if setting.flow == "cancel" else ends[paid]
-        assert (intent.status, len(charged)) == (end, int(paid))
-        assert all(attempt.state not in OPEN for attempt in attempts)
-        assert len(attempts) == (0 if setting.flow == "cancel" else 1)
+        books = Books(Path(setting.folder))
+        assert (intent.status, tuple(books.of(intent.id))) == (case.status, case.books)
+        if setting.flow == "transfer":
+            assert books.customers(str(intent.customer)) == 1
+        else:
+            assert all(attempt.state not in OPEN for attempt in attempts)
+        assert len(attempts) == case.attempts
         unfinished = "SELECT count(*) FROM idempotency_key WHERE state <> 'finished'"
         if setting.flow != "event":  # whose confirm never came again
             assert await ctx.read._pool.fetchval(unfinished) == 0
 
 
-@pytest.mark.parametrize(
-    ("flow", "declines"),
-    [("create", False), ("confirm", False), ("confirm", True), ("cancel", False), ("event", False)],
-)
+@pytest.mark.parametrize("name", CASES)
 async def test_killed_at_every_step(
-    database: str, connect: Connect, tmp_path: Path, flow: str, declines: bool
+    database: str, connect: Connect, tmp_path: Path, name: str
 ) -> None:
+    case, flow = CASES[name], name.partition(",")[0]
     await (await connect()).execute("INSERT INTO merchant (id) VALUES ('default')")
     kms = FileKms.create(tmp_path / "kek")
     wrapped = generate_keyring(kms, INSTALLATION)
     killed = 0
     for kill_at in range(1, NEVER):
-        setting = Setting(database, str(tmp_path), wrapped, flow, declines=declines)
-        setting = await prepared(setting)
+        setting = Setting(database, str(tmp_path), wrapped, flow, first=case.first)
+        setting = await prepared(setting, case)
         died = await asyncio.to_thread(run_and_die, setting, kill_at)
         killed += died
-        await finished(setting)
+        await finished(setting, case)
         if not died:
             break
         if flow == "create":
@@ -110,7 +137,7 @@ async def test_killed_at_every_step(
             await cleaner.execute("ALTER TABLE payment_intent ENABLE ALWAYS TRIGGER version_one")
         if flow == "event":
             await _forget_events(await connect())
-    assert killed >= FEWEST[flow]
+    assert killed >= case.fewest
 
 
 async def _forget_events(connection: Connection) -> None:

@@ -91,21 +91,29 @@ async def _money_left(ctx: Context, event: ProviderEvent, customer_reference: st
         raise _PutOff("provider_unreachable")
     if isinstance(left, Absent):
         return _end(ctx, event, EventStatus.IGNORED, "foreign")
-    if left.installation != ctx.installation or left.customer is None or left.merchant is None:
+    payer = _payer(left.customer)
+    if left.installation != ctx.installation or payer is None or left.merchant is None:
         return _end(ctx, event, EventStatus.IGNORED, "foreign")
     if not left.amounts:
         return _end(ctx, event, EventStatus.PROCESSED, "nothing_new")
     caller = Caller(_actor(ctx), left.merchant, request_id=event.id)
-    await raise_alert(ctx, caller, _excess(left.customer, left.amounts))
+    await raise_alert(ctx, caller, _excess(payer, left.amounts))
     return _end(ctx, event, EventStatus.PROCESSED, "money_left")
 
 
-def _excess(payer: str, amounts: Mapping[str, int]) -> Concern:
-    known = is_id(PREFIXES["customer"], payer)
+def _payer(ours: str | None) -> Subject | None:
+    """Our customer, or the intent of a payer whom the merchant did not name."""
+    for kind in ("customer", "payment_intent"):
+        if ours is not None and is_id(PREFIXES[kind], ours):
+            return Subject(kind, ours)
+    return None
+
+
+def _excess(payer: Subject, amounts: Mapping[str, int]) -> Concern:
     lies = ", ".join(f"{amount} {currency}" for currency, amount in sorted(amounts.items()))
     return Concern(
         type=AlertType.TRANSFER_EXCESS,
-        subject=Subject("customer", payer) if known else intent_subject(payer),
+        subject=payer,
         severity="warning",
         message=f"a payer sent more than was asked for: {lies} (smallest units) lie unused",
         what_to_do="The money lies with the provider, on the payer's account there: send it back,"
