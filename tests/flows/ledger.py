@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from paygate.domain.attempt import AttemptState, state_of
 from paygate.domain.money import Currency
 from paygate.domain.outcome import (
     ActionRequired,
@@ -28,6 +29,7 @@ from paygate.domain.outcome import (
     Rejected,
     Unknown,
 )
+from paygate.domain.payment_intent import Status
 from paygate.providers.contract import (
     Absent,
     CancelOrder,
@@ -89,6 +91,15 @@ LATER: Final[tuple[Outcome, ...]] = (
 """What becomes of what waits for the payer or the bank."""
 
 
+_STATUSES: Final = {
+    AttemptState.DECLINED: Status.FAILED,
+    AttemptState.REJECTED: Status.FAILED,
+    AttemptState.CANCELLED: Status.CANCELLED,
+    AttemptState.ACTION_REQUIRED: Status.REQUIRES_ACTION,
+    AttemptState.PENDING: Status.PROCESSING,
+}
+
+
 @dataclass
 class Payment:
     """One payment at the provider: everything that it was, with the provider's times."""
@@ -103,6 +114,13 @@ class Payment:
         return self.facts[-1][0]
 
     @property
+    def status(self) -> Status:
+        """What an intent becomes by it."""
+        if isinstance(self.outcome, Approved):
+            return Status.SUCCEEDED if self.outcome.captured else Status.REQUIRES_CAPTURE
+        return _STATUSES[state_of(self.outcome)]
+
+    @property
     def charged(self) -> bool:
         """Whether the payer's money is taken or held."""
         return isinstance(self.outcome, Approved)
@@ -114,9 +132,11 @@ class Payment:
     @property
     def closable(self) -> bool:
         """Whether a cancel would close it: no money is taken."""
-        outcome = self.outcome
-        held = isinstance(outcome, Approved) and not outcome.captured
-        return self.waits or held or isinstance(outcome, Cancelled)
+        return self.waits or self.held or isinstance(self.outcome, Cancelled)
+
+    @property
+    def held(self) -> bool:
+        return isinstance(self.outcome, Approved) and not self.outcome.captured
 
     def told(self, fact: int = -1, as_of: datetime | None = None) -> Answer:
         outcome, at = self.facts[fact]
@@ -206,7 +226,10 @@ class LedgerProvider:
         return payment
 
     async def capture(self, order: CaptureOrder, *, timeout_seconds: float) -> Answer:
-        raise NotImplementedError
+        (payment,) = (p for p in self.ledger if p.reference == order.provider_reference)
+        if payment.held:
+            payment.facts.append((_APPROVED, self.clock()))
+        return payment.told(as_of=self.clock())
 
     async def cancel(self, order: CancelOrder, *, timeout_seconds: float) -> Answer:
         (payment,) = (p for p in self.ledger if p.reference == order.provider_reference)

@@ -17,13 +17,15 @@ from paygate.domain.attempt import OPEN, Attempt, AttemptState, state_of
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.events import Event
 from paygate.domain.idempotency import IdempotencyKey, KeyState
-from paygate.domain.outcome import Approved, Outcome
+from paygate.domain.outcome import Cancelled
 from paygate.domain.payment_intent import FINAL, PaymentIntent, Status
 from paygate.domain.provider_event import ProviderEvent
 from paygate.flows.apply_provider_event import apply_provider_event
 from paygate.flows.begin_attempt import KEYS_MARGIN
 from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.capture_payment_intent import CapturePaymentIntent, capture_payment_intent
 from paygate.flows.choose_instrument import CardMethod
+from paygate.flows.close_overdue_attempts import close_overdue_attempts
 from paygate.flows.confirm_payment_intent import (
     ConfirmPaymentIntent,
     confirm_payment_intent,
@@ -41,19 +43,21 @@ from paygate.flows.purge_idempotency_keys import purge_idempotency_keys
 from paygate.flows.receive_provider_event import receive_provider_event
 from paygate.jobs.messages import ApplyProviderEvent
 from paygate.storage.change import OutcomeUnknown, Unavailable
-from tests.flows.ledger import NOT_HEARD, LedgerProvider, Payment, Will
+from tests.flows.ledger import LATER, NOT_HEARD, LedgerProvider, Payment, Will
 from tests.flows.watched import Death, Log, WatchedDoor
 from tests.flows.world import World, encode
 from tests.storage.stored import TABLE_OF, select
 
 KEPT = timedelta(hours=24)
+_WAITING = frozenset({AttemptState.ACTION_REQUIRED, AttemptState.PENDING})
+_IN_DOUBT = frozenset({AttemptState.STARTED, AttemptState.UNKNOWN})
 CUT_OFF = "cut off"
 """The client heard nothing."""
 _merchants = (f"shop {n}" for n in itertools.count())
 
 _JUDGED: tuple[type[Any], ...] = (PaymentIntent, Attempt, IdempotencyKey, Event)
 
-Body = CreatePaymentIntent | ConfirmPaymentIntent | CancelPaymentIntent
+Body = CreatePaymentIntent | ConfirmPaymentIntent | CapturePaymentIntent | CancelPaymentIntent
 CONFIRM = ConfirmPaymentIntent(
     payment_method=CardMethod("tok_1"), return_url="https://shop.example/done"
 )
@@ -126,6 +130,13 @@ class Life:
         ids = sorted(self.intents, key=lambda i: self.intent(i).status is not Status.CREATED)
         return ids[number % len(ids)]
 
+    def choose_held(self, number: int) -> str:
+        """One of the intents, those first whose money is held."""
+        ids = sorted(
+            self.intents, key=lambda i: self.intent(i).status is not Status.REQUIRES_CAPTURE
+        )
+        return ids[number % len(ids)]
+
     def payments(self, intent: str | None = None) -> list[Payment]:
         return [p for p in self.provider.ledger if intent in (None, p.order.intent)]
 
@@ -176,6 +187,8 @@ class Life:
         intent = self.intent(ask.path)
         if ask.action is Action.INTENT_CANCEL:
             return self._cancels(intent, key)
+        if ask.action is Action.INTENT_CAPTURE:
+            return self._captures(intent, key)
         return self._confirms(intent, key)
 
     def _cancels(self, intent: PaymentIntent, key: IdempotencyKey | None) -> object:
@@ -189,11 +202,34 @@ class Life:
             return Status.CANCELLED if created else ErrorCode.STATE_CONFLICT
         if intent.status in FINAL:
             return intent.status if own else ErrorCode.STATE_CONFLICT
-        in_doubt = last.state in (AttemptState.STARTED, AttemptState.UNKNOWN)
+        in_doubt = last.state in _IN_DOUBT
         if not own and (in_doubt or intent.pending_operation == "cancel"):
             return ErrorCode.OPERATION_PENDING
+        payment = self._payment_of(intent)
+        return Status.CANCELLED if payment.closable else payment.status
+
+    def _captures(self, intent: PaymentIntent, key: IdempotencyKey | None) -> object:
+        attempts = self.log.attempts(intent.id)
+        last = attempts[-1] if attempts else None
+        own = last is not None and key is not None and key.claim == last.claim
+        if own and last is not None and last.state not in _IN_DOUBT:
+            return intent.status
+        if own and last is not None:
+            late = self.world.clock() >= last.first_sent_at + KEPT - KEYS_MARGIN
+            return Status.REQUIRES_CAPTURE if late else self._payment_of(intent).status
+        if intent.status is not Status.REQUIRES_CAPTURE:
+            return ErrorCode.STATE_CONFLICT
+        if intent.pending_operation is not None:
+            return ErrorCode.OPERATION_PENDING
+        assert intent.authorization_expires_at is not None
+        if self.world.clock() >= intent.authorization_expires_at:
+            return ErrorCode.AUTHORIZATION_EXPIRED
+        payment = self._payment_of(intent)
+        return Status.SUCCEEDED if payment.held else payment.status
+
+    def _payment_of(self, intent: PaymentIntent) -> Payment:
         (payment,) = (p for p in self.payments() if p.reference == intent.provider_reference)
-        return Status.CANCELLED if payment.closable else _status(payment.outcome)
+        return payment
 
     def _confirms(self, intent: PaymentIntent, key: IdempotencyKey | None) -> object:
         will = self.provider.will
@@ -205,13 +241,13 @@ class Life:
         last = attempts[-1]
         if last.state is AttemptState.NOT_SENT:
             return ENDS[will] if intent.status is Status.PROCESSING else intent.status
-        if last.state not in (AttemptState.STARTED, AttemptState.UNKNOWN):
+        if last.state not in _IN_DOUBT:
             return intent.status
         if self.world.clock() >= last.first_sent_at + self.provider.keys_kept - KEYS_MARGIN:
             return Status.PROCESSING
         known = [p for p in self.payments(intent.id) if p.order.attempt == last.id]
         tells = will not in (*NOT_HEARD, Will.LOSE_REPLY, Will.CUT_AFTER)
-        return _status(known[-1].outcome) if known and tells else ENDS[will]
+        return known[-1].status if known and tells else ENDS[will]
 
     def heard(self, result: Result) -> object:
         """A result as `expected` has it."""
@@ -259,6 +295,8 @@ class Life:
                 return await create_payment_intent(ctx, caller, body)
             if ask.action is Action.INTENT_CONFIRM:
                 return await confirm_payment_intent(ctx, caller, ask.path, body)
+            if ask.action is Action.INTENT_CAPTURE:
+                return await capture_payment_intent(ctx, caller, ask.path, body)
             return await cancel_payment_intent(ctx, caller, ask.path, body)
 
         try:
@@ -282,6 +320,7 @@ class Life:
         changes: dict[Action, dict[str, Any]] = {
             Action.INTENT_CREATE: {"amount": 2000},
             Action.INTENT_CONFIRM: {"return_url": "https://shop.example/elsewhere"},
+            Action.INTENT_CAPTURE: {"amount": 1},
             Action.INTENT_CANCEL: {"reason": "another"},
         }
         result = await self.raw(ask, **changes[ask.action])
@@ -346,7 +385,9 @@ class Life:
             if latest and attempt.state in OPEN:
                 now = self.log.records[Attempt, attempt.id]
                 assert now.state is state_of(payment.outcome)
-                assert self.intent(attempt.intent).status is _status(payment.outcome)
+                given_up = now.given_up and isinstance(payment.outcome, Cancelled)
+                end = Status.FAILED if given_up else payment.status
+                assert self.intent(attempt.intent).status is end
             before = self.payment_records()
             await self.apply(ctx, event)
         assert self.payment_records() == before, "an event is applied once"
@@ -360,6 +401,21 @@ class Life:
     async def expire(self) -> None:
         ctx = replace(self.ctx, door=WatchedDoor(self.ctx.door, self.log))
         await expire_payment_intents(ctx, "run_1")
+        await close_overdue_attempts(ctx, "run_1")
+
+    async def run_late(self) -> None:
+        """An hour later nobody waits for a payer: what is due is closed, or put off."""
+        self.world.clock.forward(3601)
+        now = self.world.clock()
+        waiting = [a for a in self.log.all(Attempt) if a.state in _WAITING]
+        due = [a for a in waiting if a.close_at is not None and a.close_at <= now]
+        await self.expire()
+        for attempt in due:
+            after = self.log.records[Attempt, attempt.id]
+            if after.state in _WAITING:
+                assert after.close_at > now, "put off"
+            unanswered = attempt.state is AttemptState.ACTION_REQUIRED and not attempt.cancelling
+            assert not unanswered or after.given_up, "nobody wanted it closed but us"
 
     async def purge(self) -> None:
         ctx = replace(self.ctx, door=WatchedDoor(self.ctx.door, self.log))
@@ -385,6 +441,11 @@ class Life:
         self._check_answers()
 
     def _check_money(self) -> None:
+        for attempt in self.log.all(Attempt):
+            if attempt.given_up and attempt.state is AttemptState.CANCELLED:
+                error = self.intent(attempt.intent).last_payment_error
+                assert error is not None
+                assert error.code == "authentication_abandoned"
         for intent in self.log.all(PaymentIntent):
             charges = [p for p in self.payments(intent.id) if p.charged]
             assert len(charges) <= 1, "charged twice"
@@ -398,7 +459,7 @@ class Life:
         for ask in self.asks:
             key = self.key_of(ask)
             if key is not None and key.state is KeyState.WORKING:
-                assert ask.action is Action.INTENT_CONFIRM, "one commit claims and finishes it"
+                assert ask.action is not Action.INTENT_CREATE, "one commit claims and finishes it"
             if ask.told is not None and key is not None and key.created_at >= limit:
                 assert key.body == ask.told
 
@@ -411,6 +472,8 @@ class Life:
                 await self.send(ask)
                 assert self.key_of(ask) != key
         for payment in self.payments():
+            if payment.waits:
+                payment.facts.append((LATER[0], self.world.clock()))
             await self.deliver(payment, len(payment.facts) - 1, exact=True)
         self.world.clock.forward(25 * 3600)
         await self.expire()
@@ -426,15 +489,3 @@ class Life:
 
 def _render(value: PaymentIntent | Created) -> bytes:
     return encode(value.intent if isinstance(value, Created) else value)
-
-
-def _status(outcome: Outcome) -> Status:
-    if isinstance(outcome, Approved):
-        return Status.SUCCEEDED if outcome.captured else Status.REQUIRES_CAPTURE
-    return {
-        AttemptState.DECLINED: Status.FAILED,
-        AttemptState.REJECTED: Status.FAILED,
-        AttemptState.CANCELLED: Status.CANCELLED,
-        AttemptState.ACTION_REQUIRED: Status.REQUIRES_ACTION,
-        AttemptState.PENDING: Status.PROCESSING,
-    }[state_of(outcome)]

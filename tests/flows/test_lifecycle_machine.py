@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from paygate.domain.access import Action
 from paygate.flows import keyed_door
 from paygate.flows.cancel_payment_intent import CancelPaymentIntent
+from paygate.flows.capture_payment_intent import CapturePaymentIntent
 from paygate.flows.create_payment_intent import CreatePaymentIntent
 from tests.flows.ledger import CUT, LATER, Will
 from tests.flows.life import CONFIRM, Life
@@ -63,6 +64,18 @@ class Cancel:
         path = life.choose(self.intent)
         body = CancelPaymentIntent(reason="by hand")
         await life.send(life.ask(Action.INTENT_CANCEL, path, body, keyed=self.keyed), self.death)
+
+
+@dataclass(frozen=True)
+class Capture:
+    intent: int
+    keyed: bool
+    death: Death | None = None
+
+    async def take(self, life: Life) -> None:
+        path = life.choose_held(self.intent)
+        body = CapturePaymentIntent()
+        await life.send(life.ask(Action.INTENT_CAPTURE, path, body, keyed=self.keyed), self.death)
 
 
 @dataclass(frozen=True)
@@ -155,6 +168,14 @@ class Expire:
 
 
 @dataclass(frozen=True)
+class RunLate:
+    """An hour passes in which nobody does anything, and then the job runs."""
+
+    async def take(self, life: Life) -> None:
+        await life.run_late()
+
+
+@dataclass(frozen=True)
 class Purge:
     async def take(self, life: Life) -> None:
         await life.purge()
@@ -171,6 +192,7 @@ _step: st.SearchStrategy[Step] = st.one_of(
     st.builds(Confirm, _which, _will, _keyed, _death),
     st.builds(Confirm, _which, _will, _keyed),
     st.builds(Cancel, _which, _keyed, _death),
+    st.builds(Capture, _which, _keyed, _death),
     st.builds(Again, _which, _again, _death),
     st.builds(Again, _which, _again),
     st.builds(Again, st.integers(0, 9), _again),
@@ -182,6 +204,8 @@ _step: st.SearchStrategy[Step] = st.one_of(
     st.builds(Deliver, _which, st.integers(0, 1), st.sampled_from([True, True, False])),
     st.builds(Pass, _minutes),
     st.builds(Expire),
+    st.builds(RunLate),
+    st.builds(RunLate),
     st.builds(Purge),
 )
 _FIRST = (Create(keyed=True), Create(keyed=False))
@@ -202,6 +226,15 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(steps=st.lists(_step, min_size=10, max_size=24))
+@example(
+    steps=[
+        Confirm(0, Will.HOLD, keyed=True),
+        Capture(0, keyed=True, death=Death(2, durable=False)),
+        Cancel(1, keyed=True),
+        Again(1, Will.APPROVE),
+    ]
+)
+@example(steps=[Confirm(0, Will.ASK_PAYER, keyed=True), RunLate(), Again(0, Will.APPROVE)])
 @example(steps=[Confirm(0, Will.CUT_AFTER, keyed=True), Again(0, Will.NOT_SENT)])
 async def test_whatever_happens_the_books_agree(world: World, steps: list[Step]) -> None:
     await world.connection.execute(
