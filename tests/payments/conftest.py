@@ -16,7 +16,7 @@ __all__ = ["gateway", "running", "world"]
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     # Shorter than a hang here. It leaves no time for a second try after a 429 either: the client
     # comes again, as it must when a provider is busy for long.
-    environment = {"PAYGATE_PROVIDER_TIMEOUT": "2s"}
+    environment = {"PAYGATE_PROVIDER_TIMEOUT": "2s", "PAYGATE_LOCK_TTL": "5s"}
     gateway = Gateway.start(tmp_path_factory.mktemp("faults"), environment=environment)
     yield gateway
     assert gateway.stop() == 0
