@@ -96,7 +96,11 @@ def shown_by(act: Callable[[], object], expected: type[Exception]) -> str:
     return "".join(traceback.format_exception(caught.value))
 
 
-@pytest.mark.parametrize("wrong", [CANARY, [CANARY], {CANARY: 1}, memoryview(CANARY.encode())])
+@pytest.mark.parametrize(
+    "wrong",
+    [CANARY, [CANARY], {CANARY: 1}, memoryview(CANARY.encode())],
+    ids=["text", "list", "mapping", "memory"],
+)
 def test_a_plaintext_of_the_wrong_type_is_not_repeated(
     known_keyring: Keyring, kms: FileKms, wrong: object
 ) -> None:
