@@ -6,7 +6,7 @@ The model is small: it knows what was committed, what clients were told, and the
 
 import asyncio
 import itertools
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -18,12 +18,11 @@ from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.events import Event
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.outcome import Cancelled
-from paygate.domain.payment_intent import FINAL, PaymentIntent, Status
+from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import ProviderEvent
 from paygate.flows.apply_provider_event import apply_provider_event
-from paygate.flows.begin_attempt import KEYS_MARGIN
 from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
-from paygate.flows.capture_payment_intent import CapturePaymentIntent, capture_payment_intent
+from paygate.flows.capture_payment_intent import capture_payment_intent
 from paygate.flows.choose_instrument import CardMethod
 from paygate.flows.close_overdue_attempts import close_overdue_attempts
 from paygate.flows.confirm_payment_intent import (
@@ -33,7 +32,6 @@ from paygate.flows.confirm_payment_intent import (
 from paygate.flows.context import Context
 from paygate.flows.create_payment_intent import (
     Created,
-    CreatePaymentIntent,
     create_payment_intent,
 )
 from paygate.flows.expire_payment_intents import expire_payment_intents
@@ -43,50 +41,20 @@ from paygate.flows.purge_idempotency_keys import purge_idempotency_keys
 from paygate.flows.receive_provider_event import receive_provider_event
 from paygate.jobs.messages import ApplyProviderEvent
 from paygate.storage.change import OutcomeUnknown, Unavailable
-from tests.flows.ledger import LATER, NOT_HEARD, LedgerProvider, Payment, Will
+from tests.flows.expected import CUT_OFF, KEPT, Ask, Body, Model
+from tests.flows.ledger import LATER, LedgerProvider, Payment, Will
 from tests.flows.watched import Death, Log, WatchedDoor
 from tests.flows.world import World, encode
 from tests.storage.stored import TABLE_OF, select
 
-KEPT = timedelta(hours=24)
 _WAITING = frozenset({AttemptState.ACTION_REQUIRED, AttemptState.PENDING})
-_IN_DOUBT = frozenset({AttemptState.STARTED, AttemptState.UNKNOWN})
-CUT_OFF = "cut off"
-"""The client heard nothing."""
 _merchants = (f"shop {n}" for n in itertools.count())
 
 _JUDGED: tuple[type[Any], ...] = (PaymentIntent, Attempt, IdempotencyKey, Event)
 
-Body = CreatePaymentIntent | ConfirmPaymentIntent | CapturePaymentIntent | CancelPaymentIntent
 CONFIRM = ConfirmPaymentIntent(
     payment_method=CardMethod("tok_1"), return_url="https://shop.example/done"
 )
-ENDS = {
-    Will.APPROVE: Status.SUCCEEDED,
-    Will.HOLD: Status.REQUIRES_CAPTURE,
-    Will.DECLINE: Status.FAILED,
-    Will.REJECT: Status.FAILED,
-    Will.ASK_PAYER: Status.REQUIRES_ACTION,
-    Will.WORK_ON: Status.PROCESSING,
-    Will.LOSE_ORDER: Status.PROCESSING,
-    Will.LOSE_REPLY: Status.PROCESSING,
-    Will.NOT_SENT: ErrorCode.PROVIDER_UNAVAILABLE,
-    Will.CUT_BEFORE: CUT_OFF,
-    Will.CUT_AFTER: CUT_OFF,
-}
-"""What a confirm is answered that the provider had not heard of."""
-
-
-@dataclass
-class Ask:
-    """A request that a client sends, and what it was told for good."""
-
-    action: Action
-    path: str
-    body: Body
-    key: str | None
-    requests: set[str] = field(default_factory=set)
-    told: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +73,7 @@ class Shown(msgspec.Struct):
     status: Status
 
 
-class Life:
+class Life(Model):
     """One example: a merchant of its own, on the world that all share."""
 
     def __init__(self, world: World) -> None:
@@ -120,11 +88,6 @@ class Life:
 
     # -- what there is ---------------------------------------------------------------------
 
-    def intent(self, intent_id: str) -> PaymentIntent:
-        found = self.log.records[PaymentIntent, intent_id]
-        assert isinstance(found, PaymentIntent)
-        return found
-
     def choose(self, number: int) -> str:
         """One of the intents, those first that are still to be confirmed."""
         ids = sorted(self.intents, key=lambda i: self.intent(i).status is not Status.CREATED)
@@ -136,9 +99,6 @@ class Life:
             self.intents, key=lambda i: self.intent(i).status is not Status.REQUIRES_CAPTURE
         )
         return ids[number % len(ids)]
-
-    def payments(self, intent: str | None = None) -> list[Payment]:
-        return [p for p in self.provider.ledger if intent in (None, p.order.intent)]
 
     def key_of(self, ask: Ask) -> IdempotencyKey | None:
         """The row that stands for a request's key: the one that it or a twin of it claimed."""
@@ -177,77 +137,6 @@ class Life:
             assert len(self.provider.calls) == calls
         if death is None:
             assert self.heard(result) == expected, (ask, key)
-
-    def expected(self, ask: Ask, key: IdempotencyKey | None) -> object:
-        """What must be answered, if nothing is cut off."""
-        if key is not None and key.state is KeyState.FINISHED:
-            return key.body
-        if ask.action is Action.INTENT_CREATE:
-            return Status.CREATED
-        intent = self.intent(ask.path)
-        if ask.action is Action.INTENT_CANCEL:
-            return self._cancels(intent, key)
-        if ask.action is Action.INTENT_CAPTURE:
-            return self._captures(intent, key)
-        return self._confirms(intent, key)
-
-    def _cancels(self, intent: PaymentIntent, key: IdempotencyKey | None) -> object:
-        attempts = self.log.attempts(intent.id)
-        last = attempts[-1] if attempts else None
-        own = last is not None and key is not None and key.claim in (last.claim, last.cancel_claim)
-        if last is None or (
-            last.state is AttemptState.NOT_SENT and intent.status is Status.PROCESSING
-        ):
-            created = intent.status in {Status.CREATED, Status.PROCESSING}
-            return Status.CANCELLED if created else ErrorCode.STATE_CONFLICT
-        if intent.status in FINAL:
-            return intent.status if own else ErrorCode.STATE_CONFLICT
-        in_doubt = last.state in _IN_DOUBT
-        if not own and (in_doubt or intent.pending_operation == "cancel"):
-            return ErrorCode.OPERATION_PENDING
-        payment = self._payment_of(intent)
-        return Status.CANCELLED if payment.closable else payment.status
-
-    def _captures(self, intent: PaymentIntent, key: IdempotencyKey | None) -> object:
-        attempts = self.log.attempts(intent.id)
-        last = attempts[-1] if attempts else None
-        own = last is not None and key is not None and key.claim == last.claim
-        if own and last is not None and last.state not in _IN_DOUBT:
-            return intent.status
-        if own and last is not None:
-            late = self.world.clock() >= last.first_sent_at + KEPT - KEYS_MARGIN
-            return Status.REQUIRES_CAPTURE if late else self._payment_of(intent).status
-        if intent.status is not Status.REQUIRES_CAPTURE:
-            return ErrorCode.STATE_CONFLICT
-        if intent.pending_operation is not None:
-            return ErrorCode.OPERATION_PENDING
-        assert intent.authorization_expires_at is not None
-        if self.world.clock() >= intent.authorization_expires_at:
-            return ErrorCode.AUTHORIZATION_EXPIRED
-        payment = self._payment_of(intent)
-        return Status.SUCCEEDED if payment.held else payment.status
-
-    def _payment_of(self, intent: PaymentIntent) -> Payment:
-        (payment,) = (p for p in self.payments() if p.reference == intent.provider_reference)
-        return payment
-
-    def _confirms(self, intent: PaymentIntent, key: IdempotencyKey | None) -> object:
-        will = self.provider.will
-        attempts = self.log.attempts(intent.id)
-        if not attempts and intent.status is Status.CREATED:
-            return ENDS[will]
-        if not attempts or key is None or attempts[-1].claim != key.claim:
-            return ErrorCode.INTENT_ALREADY_CONFIRMED
-        last = attempts[-1]
-        if last.state is AttemptState.NOT_SENT:
-            return ENDS[will] if intent.status is Status.PROCESSING else intent.status
-        if last.state not in _IN_DOUBT:
-            return intent.status
-        if self.world.clock() >= last.first_sent_at + self.provider.keys_kept - KEYS_MARGIN:
-            return Status.PROCESSING
-        known = [p for p in self.payments(intent.id) if p.order.attempt == last.id]
-        tells = will not in (*NOT_HEARD, Will.LOSE_REPLY, Will.CUT_AFTER)
-        return known[-1].status if known and tells else ENDS[will]
 
     def heard(self, result: Result) -> object:
         """A result as `expected` has it."""

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
+from paygate.domain.alert import Alert, AlertType
 from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.audit import AuditEntry
 from paygate.domain.errors import ErrorCode, Refusal
@@ -87,6 +88,10 @@ async def test_a_refused_key_of_ours_fails_the_payment_plainly(world: World) -> 
     assert (intent.status, attempt.state) == (Status.FAILED, AttemptState.REJECTED)
     assert intent.last_payment_error is not None
     assert intent.last_payment_error.code == "provider_configuration"
+    await world.confirming(Rejected("provider_configuration", "401"))
+    (alert,) = await world.all(Alert)
+    assert alert.concern.type is AlertType.PROVIDER_MISCONFIGURED
+    assert (alert.count, alert.concern.severity) == (2, "critical")
 
 
 @pytest.mark.parametrize("outcome", [e[0] for e in ENDS if not isinstance(e[0], NotSent)])

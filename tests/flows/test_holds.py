@@ -185,6 +185,8 @@ async def test_a_refused_capture_leaves_the_hold(world: World) -> None:
     assert (after.status, after.pending_operation) == (Status.REQUIRES_CAPTURE, None)
     assert after.last_payment_error is not None
     assert await ledger(world) == []
+    (alert,) = await world.all(Alert)
+    assert alert.concern.type is AlertType.PROVIDER_MISCONFIGURED
 
 
 @pytest.mark.parametrize("order", ["capture", "cancel"])

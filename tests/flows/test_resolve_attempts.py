@@ -199,3 +199,19 @@ async def test_a_cancel_is_sent_until_it_is_answered(world: World) -> None:
     assert await run(world) == (1, 0)
     after, _ = await world.now(intent)
     assert (after.status, after.cancellation_reason) == (Status.CANCELLED, "out of stock")
+
+
+async def test_one_fault_does_not_stand_in_the_others_way(world: World) -> None:
+    intents = [(await lost(world))[0] for _ in range(2)]
+
+    async def fail_once(_: ConfirmOrder) -> None:
+        world.provider.during = None
+        raise RuntimeError("a bug")
+
+    world.provider.during = fail_once
+    world.provider.answers.append(answer(APPROVED))
+    world.clock.forward(60)
+    with pytest.raises(RuntimeError):
+        await run(world)
+    ends = [await status(world, intent) for intent in intents]
+    assert ends == [Status.PROCESSING, Status.SUCCEEDED]

@@ -60,6 +60,7 @@ REQUEST = ConfirmPaymentIntent(
 )
 
 Hook = Callable[[ConfirmOrder], Awaitable[None]]
+Introduced = CustomerMade | NotSent | Rejected | Unknown
 
 
 class Clock:
@@ -91,6 +92,13 @@ class ScriptedProvider:
         self.standing: list[CaptureOrder | CancelOrder] = []
         self.amid: Callable[[], Awaitable[None]] | None = None
         """What happens in the middle of a capture or a cancel."""
+        self.introduced: list[CustomerOrder] = []
+        self.customers: list[Introduced] = []
+        """What becomes of the next customers; of all others: they are made."""
+        self.introducing: Callable[[], Awaitable[None]] | None = None
+        """What happens in the middle of making one."""
+        self.left: list[MoneyLeft | Absent | Unknown] = []
+        self.left_with: list[str] = []
 
     def representable(self, amount: int, currency: Currency) -> bool:
         return True
@@ -104,7 +112,8 @@ class ScriptedProvider:
     async def money_left(
         self, customer_reference: str, *, timeout_seconds: float
     ) -> MoneyLeft | Absent | Unknown:
-        return Absent()
+        self.left_with.append(customer_reference)
+        return self.left.pop(0)
 
     async def confirm(self, order: ConfirmOrder, *, timeout_seconds: float) -> Answer:
         self.orders.append(order)
@@ -118,16 +127,22 @@ class ScriptedProvider:
     async def cancel(self, order: CancelOrder, *, timeout_seconds: float) -> Answer:
         return await self._ordered(order)
 
+    def cancel_keys(self) -> list[str]:
+        """The keys of the cancels that were asked for, in order."""
+        return [order.key for order in self.standing if isinstance(order, CancelOrder)]
+
     async def _ordered(self, order: CaptureOrder | CancelOrder) -> Answer:
         self.standing.append(order)
         if self.amid is not None:
             await self.amid()
         return self.answers.pop(0)
 
-    async def make_customer(
-        self, order: CustomerOrder, *, timeout_seconds: float
-    ) -> CustomerMade | NotSent | Rejected | Unknown:
-        return CustomerMade(f"theirs {order.customer}")
+    async def make_customer(self, order: CustomerOrder, *, timeout_seconds: float) -> Introduced:
+        self.introduced.append(order)
+        made = self.customers.pop(0) if self.customers else CustomerMade(f"cus {order.customer}")
+        if self.introducing is not None:
+            await self.introducing()
+        return made
 
     async def retrieve(self, provider_reference: str, *, timeout_seconds: float) -> Answer | Absent:
         self.retrieved.append(provider_reference)

@@ -21,7 +21,7 @@ from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.context import TRIES, Context, intent_subject, pause
 from paygate.flows.correct_payment_intent import alert_correction, corrected, give_back
 from paygate.flows.raise_alert import raise_alert
-from paygate.flows.settle_attempt import advanced, alert_people, to_do_next, told, weigh
+from paygate.flows.settle_attempt import advanced, alert_of_money_left, to_do_next, told, weigh
 from paygate.jobs.messages import ApplyProviderEvent, Job
 from paygate.providers.contract import Absent, Notice
 from paygate.storage.change import Appended, Change, Committed, StorageError, Versioned
@@ -78,7 +78,7 @@ async def _of_payment(ctx: Context, event: ProviderEvent, notice: Notice, answer
     if isinstance(moved, Stay):
         status, verdict = _STAYS[moved]
         return _end(ctx, event, status, verdict, intent_subject(intent.id))
-    await alert_people(ctx, _caller(ctx, event), intent, moved, answer)
+    await alert_of_money_left(ctx, _caller(ctx, event), intent, moved, answer)
     return _applied(ctx, event, intent, moved)
 
 
@@ -94,6 +94,8 @@ async def _money_left(ctx: Context, event: ProviderEvent, customer_reference: st
     payer = _payer(left.customer)
     if left.installation != ctx.installation or payer is None or left.merchant is None:
         return _end(ctx, event, EventStatus.IGNORED, "foreign")
+    if not await _is_known(ctx, left.merchant, payer):
+        raise _PutOff("object_unknown")
     if not left.amounts:
         return _end(ctx, event, EventStatus.PROCESSED, "nothing_new")
     caller = Caller(_actor(ctx), left.merchant, request_id=event.id)
@@ -107,6 +109,12 @@ def _payer(ours: str | None) -> Subject | None:
         if ours is not None and is_id(PREFIXES[kind], ours):
             return Subject(kind, ours)
     return None
+
+
+async def _is_known(ctx: Context, merchant: str, payer: Subject) -> bool:
+    if payer.object == "customer":
+        return await ctx.read.customer(merchant, payer.id) is not None
+    return await ctx.read.payment_intent(merchant, payer.id) is not None
 
 
 def _excess(payer: Subject, amounts: Mapping[str, int]) -> Concern:

@@ -115,7 +115,8 @@ async def _ask(
 ) -> PaymentIntent:
     answer = await send_cancel(ctx, intent, attempt)
     intent = await settle_attempt(ctx, caller, Action.INTENT_CANCEL, intent, attempt, answer)
-    refuse_if_not_sent(intent, answer, waits=intent.status not in FINAL)
+    # A wish that is written down stands, and the sweep sends it again: it is pending, not refused.
+    refuse_if_not_sent(intent, answer, waits=intent.status not in FINAL and not attempt.cancelling)
     return intent
 
 

@@ -8,7 +8,8 @@ from datetime import timedelta
 from typing import Final
 
 from paygate.domain.access import Action, Actor, Caller
-from paygate.domain.outcome import Approved, NotSent, Rejected, Unknown
+from paygate.domain.confirmation import mismatch
+from paygate.domain.outcome import Approved, Cancelled
 from paygate.domain.payment_intent import Status
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.correct_payment_intent import alert_correction, corrected
@@ -28,13 +29,19 @@ async def close_failed_payment(ctx: Context, message: CloseFailedPayment) -> boo
     intent, attempt = found
     if intent.status is not Status.FAILED or intent.provider_reference is None:
         return True
-    order = CancelOrder(key=f"{attempt.id}-close", provider_reference=intent.provider_reference)
+    # A refusal is remembered under its key, so each try has its own; a cancel takes no money.
+    key = f"{attempt.id}-close-{int(ctx.now().timestamp())}"
+    order = CancelOrder(key=key, provider_reference=intent.provider_reference)
     answer = await ctx.provider.cancel(order, timeout_seconds=ctx.policy.provider_timeout_seconds)
     caller = Caller(Actor("job", name="close-failed-payment"), intent.merchant, attempt.id)
     match answer.outcome:
-        case Unknown() | NotSent() | Rejected():
-            return ctx.now() > attempt.updated_at + GIVE_UP_AFTER
+        case Cancelled():
+            return True
         case Approved(captured=True):
+            if mismatch(intent, answer):
+                what = "money of another amount was taken, though it had failed: it stays as it is"
+                await alert_correction(ctx, caller, intent, what)
+                return True
             await alert_correction(ctx, caller, intent, "money was taken, though it had failed")
             after, creates = corrected(
                 ctx,
@@ -47,4 +54,5 @@ async def close_failed_payment(ctx: Context, message: CloseFailedPayment) -> boo
             change = Change(audit, creates=creates, advances=(after,))
             return isinstance(await ctx.door.commit(change), Committed)
         case _:
-            return True
+            # Not closed yet, or not known to be: whatever it is, it may take money still.
+            return ctx.now() > attempt.updated_at + GIVE_UP_AFTER

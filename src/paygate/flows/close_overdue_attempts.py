@@ -29,11 +29,16 @@ _WAITING: Final = frozenset({AttemptState.PENDING, AttemptState.ACTION_REQUIRED}
 async def close_overdue_attempts(ctx: Context, run_id: str) -> int:
     """Close every attempt whose time is over; how many this run brought to an end."""
     closed = 0
+    faults: list[BaseException] = []
     while overdue := await ctx.read.attempts_to_close(ctx.now(), BATCH):
-        done = await asyncio.gather(*(_close(ctx, run_id, attempt) for attempt in overdue))
+        closing = (_close(ctx, run_id, attempt) for attempt in overdue)
+        done = await asyncio.gather(*closing, return_exceptions=True)
         closed += done.count(True)
-        if all(each is None for each in done):
-            break  # another run has them in hand
+        faults += [each for each in done if isinstance(each, BaseException)]
+        if not any(isinstance(each, bool) for each in done):
+            break  # another run has them in hand, or none can be closed now
+    if faults:
+        raise faults[0]  # once the others are done: the run is reported, and comes again
     return closed
 
 
@@ -44,7 +49,7 @@ async def _close(ctx: Context, run_id: str, attempt: Attempt) -> bool | None:
     if attempt.state not in _WAITING or attempt.close_at is None or attempt.close_at > ctx.now():
         return None
     # What the provider works on itself is not the payer's to finish, and no time is up for it.
-    if attempt.cancelling or attempt.state is AttemptState.ACTION_REQUIRED:
+    if attempt.cancelling or intent.next_action is not None:
         if not attempt.cancelling:
             given_up = await _give_up(ctx, caller, intent, attempt)
             if given_up is None:

@@ -48,17 +48,23 @@ async def resolve_attempts(ctx: Context, run_id: str) -> Resolved:
     """Find out what became of every attempt in doubt."""
     sent_before = ctx.now() - timedelta(seconds=ctx.policy.provider_timeout_seconds)
     resolved = unresolved = 0
+    faults: list[Exception] = []
     for attempt in await ctx.read.attempts_in_doubt(sent_before - SENDERS_MARGIN, BATCH):
-        if await _resolve(ctx, _caller(attempt, run_id), attempt):
-            resolved += 1
-        else:
-            unresolved += 1
-            await _alert(ctx, _caller(attempt, run_id), attempt)
+        try:
+            if await _resolve(ctx, _caller(attempt, run_id), attempt):
+                resolved += 1
+                continue
+        except Exception as fault:  # noqa: BLE001 -- one must not stand in the others' way
+            faults.append(fault)
+        unresolved += 1
+        await _alert(ctx, _caller(attempt, run_id), attempt)
     window = ctx.now() - ctx.policy.resend_window
     for attempt in await ctx.read.attempts_never_sent(window, BATCH):
         resolved += await fail_unsent(
             ctx, _caller(attempt, run_id), Action.ATTEMPT_RESOLVE, attempt, _NEVER_ARRIVED
         )
+    if faults:
+        raise faults[0]  # once the others are done: the run is reported, and comes again
     return Resolved(resolved, unresolved)
 
 

@@ -7,7 +7,7 @@ second finds it settled and changes nothing.
 from paygate.domain import events, ledger
 from paygate.domain.access import Action, Caller
 from paygate.domain.alert import AlertType, Concern
-from paygate.domain.attempt import Attempt
+from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.audit import Subject
 from paygate.domain.conclusion import conclude
 from paygate.domain.confirmation import Moved, Stay
@@ -32,11 +32,13 @@ async def settle_attempt(
     answer: Answer,
 ) -> PaymentIntent:
     """The intent once `answer` was applied, or as whoever came first left it."""
+    if isinstance(answer.outcome, Rejected) and answer.outcome.reason == "provider_configuration":
+        await raise_alert(ctx, caller, _misconfigured(ctx, answer.outcome.message))
     for _ in range(TRIES):
         moved, answer = await weigh(ctx, intent, attempt, answer)
         if isinstance(moved, Stay):
             return intent
-        await alert_people(ctx, caller, intent, moved, answer)
+        await alert_of_money_left(ctx, caller, intent, moved, answer)
         change = Change(
             ctx.audit(caller, action, intent_subject(intent.id)),
             creates=told(ctx, caller.request_id, intent, moved),
@@ -125,21 +127,22 @@ def to_do_next(before: PaymentIntent, moved: Moved) -> tuple[Job, ...]:
     """The provider's object of a payment that has failed is closed too, lest it be paid still."""
     intent, attempt = moved.intent, moved.attempt
     failed = intent.status is Status.FAILED and before.status is not Status.FAILED
-    if not failed or attempt is None or attempt.given_up or intent.provider_reference is None:
+    if not failed or attempt is None or intent.provider_reference is None:
         return ()
+    if attempt.state is AttemptState.CANCELLED:
+        return ()  # given up, and the provider has closed it
     return (Job(CloseFailedPayment(intent.merchant, attempt.id)),)
 
 
-async def alert_people(
+async def alert_of_money_left(
     ctx: Context, caller: Caller, before: PaymentIntent, moved: Moved, answer: Answer
 ) -> None:
-    """What a person must look at, told before it is settled: a crash in between tells it twice."""
-    match answer.outcome:
-        case Rejected(reason="provider_configuration", message=message):
-            await raise_alert(ctx, caller, _misconfigured(ctx, message))
-        case Cancelled() if events.received(before):
-            given_up = moved.attempt is not None and moved.attempt.given_up
-            await raise_alert(ctx, caller, _partly_paid(before, given_up=given_up))
+    """A part of a transfer had come when it was closed: told before it is settled, lest a crash in
+    between keeps it from being told.
+    """
+    if isinstance(answer.outcome, Cancelled) and events.received(before):
+        given_up = moved.attempt is not None and moved.attempt.given_up
+        await raise_alert(ctx, caller, _partly_paid(before, given_up=given_up))
 
 
 def _misconfigured(ctx: Context, message: str) -> Concern:

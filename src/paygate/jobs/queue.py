@@ -1,7 +1,7 @@
 """The queue: PgQueuer, seen nowhere else. Jobs are put in by commits (`storage.statement`).
 
-Its tables hold ids and entry points alone, so what it logs of a failed job may not quote
-the job's data: `JobFailed` is what a handler lets out.
+Its tables hold ids and entry points alone, so what it logs of a failed job may not quote the job's
+data: a fault's words stay in our own log.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,6 +24,8 @@ BATCH: Final = 50
 """Jobs fetched in one round trip; few enough that another worker gets its share."""
 CONCURRENT: Final = 200
 """Jobs in hand at once: each waits mostly for the database or the provider."""
+SELDOM: Final = timedelta(minutes=5)
+_DOUBLINGS: Final = 10
 POLL_EVERY: Final = timedelta(seconds=5)
 """How late a job can be when a notification was lost."""
 
@@ -39,7 +41,7 @@ class RetryLater(Exception):
 
 
 class JobFailed(Exception):
-    """A handler's fault, without its words: they may hold what the queue must not."""
+    """It can never be done; without the fault's words, which may hold what the queue must not."""
 
 
 Handler = Callable[[Any], Awaitable[None]]
@@ -87,6 +89,11 @@ class Queue:
         self._queue.shutdown.set()
 
 
+def again_after(attempts: int) -> timedelta:
+    """How long a job waits that has failed so often before: 2 s, 4 s, ... five minutes."""
+    return min(timedelta(seconds=2 ** (min(attempts, _DOUBLINGS) + 1)), SELDOM)
+
+
 def _scheduled(
     name: str, run: Callable[[], Awaitable[None]], report: Report
 ) -> Callable[[Schedule], Awaitable[None]]:
@@ -111,7 +118,9 @@ def _runner(name: str, handler: Handler, report: Report) -> Callable[[QueuedJob]
         except RetryLater as retry:
             raise RetryRequested(delay=retry.after, reason="retry later") from None
         except Exception as error:  # noqa: BLE001 -- a job's fault is reported, whatever it is
+            # A commit has promised it: it is never dropped, and goes on when the fault is mended.
             report(name, error)
-            raise JobFailed(type(error).__name__) from None
+            delay = again_after(job.attempts)
+            raise RetryRequested(delay=delay, reason=type(error).__name__) from None
 
     return run
