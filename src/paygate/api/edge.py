@@ -1,10 +1,11 @@
 """The outermost layer: a request gets an id, a clock and an exchange; its answer their headers.
 
-A refusal leaves its audit entry before it is sent. Those of callers who proved nothing are
-written once per network and minute, and those of a key that asks too often once per key and
-minute, so that a flood of them cannot fill the log.
+A refusal leaves its audit entry before it is sent, if the database answers. Those of callers who
+proved nothing are written once per network and minute, and those of a key that asks too often once
+per key and minute, so that a flood of them cannot fill the log.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -18,7 +19,7 @@ from paygate.api.endpoint import Desk
 from paygate.api.exchange import KEY, Exchange
 from paygate.api.shortcut import Shortcut
 from paygate.domain.access import Actor, Caller
-from paygate.domain.audit import Result, Subject
+from paygate.domain.audit import AuditEntry, Result, Subject
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.ids import PREFIXES, is_id, make_id
 from paygate.flows.receive_provider_event import ACCOUNT
@@ -65,6 +66,7 @@ class Edge:
         self._trusted_proxies = trusted_proxies
         self._cors = cors
         self._refused: dict[tuple[str, int], int] = {}
+        self._writing: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection; the scope gets our key, so it is not only ASGI's."""
@@ -125,10 +127,20 @@ class Edge:
         entry = ctx.audit(
             caller, exchange.action, _subject(exchange), result=Result.REFUSED, details=details
         )
+        writing = self._write(entry, exchange.request_id)
+        if refusal.code is not ErrorCode.OUTCOME_UNKNOWN:
+            await writing
+            return
+        # The database has kept the caller waiting already: the entry is written when it is back.
+        task = asyncio.create_task(writing)
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    async def _write(self, entry: AuditEntry, request_id: str) -> None:
         try:
-            await ctx.door.commit(Change(entry))
+            await self._desk().ctx.door.commit(Change(entry))
         except StorageError as error:
-            log.logger().error("refusal_not_audited", request_id=exchange.request_id, error=error)
+            log.logger().error("refusal_not_audited", request_id=request_id, error=error)
 
     def _count(self, name: str) -> int:
         """How many such refusals this network or key has had in this minute."""

@@ -18,7 +18,14 @@ from paygate.domain.access import Action, Caller
 from paygate.domain.audit import AuditEntry
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.flows.context import Context
-from paygate.storage.change import Change, Refused, StorageError, Verdict
+from paygate.storage.change import (
+    Change,
+    OutcomeUnknown,
+    Refused,
+    StorageError,
+    Unavailable,
+    Verdict,
+)
 from paygate.storage.tables import IDEMPOTENCY_KEY
 from paygate.telemetry import log
 
@@ -84,6 +91,8 @@ class KeyedDoor:
                 await self.commit(Change(self._audit("concluded"), concludes=value))
         except KeyTaken:
             raise
+        except (OutcomeUnknown, Unavailable):
+            raise  # a database that does not answer takes no release: the lease ends by itself
         except BaseException:
             await self._give_up()
             raise
