@@ -1,7 +1,7 @@
 """What a refused or doubtful capture, cancel or customer is taken to say."""
 
 import time
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -19,6 +19,7 @@ from paygate.providers.contract import (
     CancelOrder,
 )
 from paygate.providers.stripe.adapter import StripeProvider
+from tests.providers.conftest import order
 from tests.providers.stripe_calls import (
     INVALID,
     Kind,
@@ -268,3 +269,33 @@ async def test_a_customer_refused(
     found = await call(provider, "customer")
     assert isinstance(found, Rejected)
     assert found.reason == reason
+
+
+REPLAYED: Final = {"Idempotent-Replayed": "true"}
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        answer(challenged(), 200, REPLAYED),
+        answer(payment(status="processing"), 200, REPLAYED),
+        error(402, REPLAYED, **decline(), payment_intent=refused()),
+    ],
+)
+async def test_a_confirm_given_again_shows_the_payment_as_it_was_and_is_asked_for(
+    first: Behaviour, server: StripeServer, provider: StripeProvider
+) -> None:
+    server.script.append(first)
+    server.otherwise = answer(payment())
+    found = await provider.confirm(order(), timeout_seconds=5)
+    assert isinstance(found.outcome, Approved)
+    assert [r.method for r in server.requests] == ["POST", "GET"]
+
+
+async def test_a_confirm_given_again_is_no_news_while_the_payment_cannot_be_asked_for(
+    server: StripeServer, provider: StripeProvider
+) -> None:
+    server.script.append(answer(challenged(), 200, REPLAYED))
+    server.otherwise = error(500, type="api_error")
+    found = await provider.confirm(order(), timeout_seconds=1)
+    assert isinstance(found.outcome, Unknown)

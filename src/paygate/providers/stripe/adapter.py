@@ -90,6 +90,7 @@ class StripeProvider:
         return instruments.debit_problem(currency)
 
     async def confirm(self, order: ConfirmOrder, *, timeout_seconds: float) -> Answer:
+        deadline = _now() + timeout_seconds
         reply = await self._post(
             _PAYMENTS,
             orders.confirm(order, self._settings.installation),
@@ -104,6 +105,9 @@ class StripeProvider:
             answer = refusals.refusal(
                 reply.status, reply.body, livemode=self.livemode, as_of=reply.as_of
             )
+        if reply.replayed and answer.provider_reference is not None:
+            # It shows the payment as it was when the key was first used, with the time of now.
+            answer = await self._fetched(answer.provider_reference, deadline)
         return answers.to_confirm(order, self._settings.installation, answer)
 
     async def capture(self, order: CaptureOrder, *, timeout_seconds: float) -> Answer:
@@ -278,6 +282,10 @@ class StripeProvider:
             answer = translate.payment(shown, livemode=self.livemode, as_of=refused.as_of)
             if not isinstance(answer.outcome, Unknown):
                 return answers.of_payment(reference, answer)
+        return await self._fetched(reference, deadline)
+
+    async def _fetched(self, reference: str, deadline: float) -> Answer:
+        """How a payment that the provider has named stands now."""
         found = await self.retrieve(reference, timeout_seconds=deadline - _now())
         return Answer(Unknown(_NO_SUCH)) if isinstance(found, Absent) else found
 
