@@ -353,3 +353,21 @@ def test_the_libraries_own_trace_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("STRIPE_LOG", "debug")
     with pytest.raises(ValueError, match="STRIPE_LOG"):
         client.StripeWire("http://127.0.0.1:1", Secret("sk_test_x"))
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Fri, 31 Dec 9999 23:59:59 -1400",
+        "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+        "yesterday",
+        "",
+    ],
+)
+async def test_a_date_that_is_none_tells_no_time_and_harms_nothing(
+    date: str, server: StripeServer, provider: StripeProvider
+) -> None:
+    server.otherwise = answer(payment(), 200, {"Date": date})
+    found = await provider.confirm(order(), timeout_seconds=5)
+    assert isinstance(found.outcome, Approved)
+    assert found.as_of is None

@@ -264,9 +264,9 @@ def _as_of(date: str | None) -> datetime | None:
         return None
     try:
         read = parsedate_to_datetime(date)
-    except ValueError:
+        return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
 
 
 def _hush_the_sdk() -> None:
