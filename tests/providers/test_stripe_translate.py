@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -273,3 +274,18 @@ def test_no_nested_field_makes_it_raise(card: object, action: object) -> None:
     outcome(payment(latest_charge=details, next_action=action))
     outcome(challenged(latest_charge=details, next_action={"redirect_to_url": action}))
     outcome(refused(last_payment_error={"type": "card_error", "decline_code": card}))
+
+
+@pytest.mark.parametrize("unfit", ["\ud800", "\n", " ", "\u00e9"])
+def test_what_cannot_be_written_down_or_is_no_address_is_left_out(unfit: str) -> None:
+    """JSON can name half a character, which no record can hold: it would never be settled."""
+    redirect = {"url": f"https://hooks.stripe.com/{unfit}", "return_url": f"\ud800{unfit}"}
+    said = translate(
+        challenged(next_action={"type": "redirect_to_url", "redirect_to_url": redirect}),
+        livemode=False,
+        as_of=None,
+    )
+    assert said.outcome == ActionRequired(None)
+    marked = translate(payment(metadata={"paygate_merchant": "\udfff"}), livemode=False, as_of=None)
+    assert msgspec.json.encode(marked)
+    assert marked.merchant is None

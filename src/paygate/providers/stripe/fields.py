@@ -11,6 +11,8 @@ from typing import Any, Final
 
 _ID: Final = re.compile(r"[A-Za-z0-9_]{1,255}")
 _CODE: Final = re.compile(r"[a-z0-9_]{1,64}")
+_WEB_PAGE: Final = re.compile(r"https?://[!-~]+")
+_HALF: Final = re.compile("[\ud800-\udfff]")
 _MAX_TEXT: Final = 2_000
 """Longer than any URL or value we keep; an answer may not make our records grow at will."""
 _MAX_UNIX_SECONDS: Final = 253_402_300_799  # the last second of the year 9999
@@ -24,15 +26,17 @@ def mapping(body: object, key: str) -> Mapping[str, Any]:
 
 
 def text(body: Mapping[str, Any], key: str) -> str | None:
-    """A string of bearable length."""
+    """A string of bearable length, fit to be written down: JSON may name half a character."""
     value = body.get(key)
-    return value if isinstance(value, str) and len(value) <= _MAX_TEXT else None
+    if not isinstance(value, str) or len(value) > _MAX_TEXT or _HALF.search(value):
+        return None
+    return value
 
 
 def link(body: Mapping[str, Any], key: str) -> str | None:
-    """A web page's address; no other scheme is handed to a browser."""
+    """A web page's address, in ASCII as addresses are; no other scheme is handed to a browser."""
     url = text(body, key)
-    return url if url is not None and url.startswith(("https://", "http://")) else None
+    return url if url is not None and _WEB_PAGE.fullmatch(url) else None
 
 
 def code(value: object) -> str | None:
