@@ -12,7 +12,8 @@ from paygate.domain.payment_intent import CaptureMethod, PaymentIntent, PaymentM
 from paygate.domain.payment_method import CardToken, DirectDebit, Instrument, Mandate, PushTransfer
 from paygate.flows.context import Context
 
-Token = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_]{1,255}$")]
+# In every pattern: `$` alone lets a line end pass behind the last character.
+Token = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_]{1,255}$(?!\n)")]
 """The provider's; a number of a card or an account is refused before it comes here."""
 CLOCKS_APART: Final = timedelta(minutes=5)
 """How far ahead of ours the clock may be that a mandate was accepted by."""
@@ -32,7 +33,7 @@ class MandateDetails(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     accepted_at: Annotated[datetime, Meta(tz=True)]
     ip_address: Annotated[str, Meta(max_length=45)]
-    user_agent: Annotated[str, Meta(pattern=r"^[ -~]{1,500}$")]
+    user_agent: Annotated[str, Meta(pattern=r"^[ -~]{1,500}$(?!\n)")]
 
 
 class BankTransferMethod(
@@ -48,7 +49,7 @@ class BankTransferMethod(
     """
 
     flow: Literal["push", "debit"]
-    country: Annotated[str, Meta(pattern=r"^[A-Z]{2}$")] | None = None
+    country: Annotated[str, Meta(pattern=r"^[A-Z]{2}$(?!\n)")] | None = None
     token: Token | None = None
     mandate: MandateDetails | None = None
 
@@ -114,7 +115,10 @@ def _mandate(ctx: Context, given: MandateDetails) -> Mandate:
     try:
         address = ip_address(given.ip_address)
     except ValueError:
-        raise _refused("ip_address is no IP address", "mandate.ip_address") from None
+        address = None
+    # A zone ("%eth0") is any text, and means something on the payer's own network alone.
+    if address is None or "%" in given.ip_address:
+        raise _refused("ip_address is no IP address", "mandate.ip_address")
     return Mandate(given.accepted_at, str(address), given.user_agent)
 
 

@@ -43,9 +43,9 @@ class ConfirmPaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     """The body of `POST /payment-intents/{id}/confirm`. A card needs a `return_url`."""
 
     payment_method: Method
-    return_url: Annotated[str, Meta(max_length=MAX_LENGTH, pattern=r"^https?://[!-~]+$")] | None = (
-        None
-    )
+    return_url: (
+        Annotated[str, Meta(max_length=MAX_LENGTH, pattern=r"^https?://[!-~]+$(?!\n)")] | None
+    ) = None
     amount: int | None = None
     currency: str | None = None
 

@@ -20,7 +20,7 @@ Reference = Annotated[str, Meta(min_length=1, max_length=200)]
 # Stripe's rule (payments/account/statement-descriptors): 5 to 22 characters, one of them a
 # letter, and none of those that `_FORBIDDEN_IN_DESCRIPTOR` has.
 StatementDescriptor = Annotated[
-    str, Meta(min_length=5, max_length=22, pattern=r"^(?=.*[A-Za-z])[ -~]*$")
+    str, Meta(min_length=5, max_length=22, pattern=r"^(?=.*[A-Za-z])[ -~]*$(?!\n)")
 ]
 MetadataKey = Annotated[str, Meta(min_length=1, max_length=40)]
 MetadataValue = Annotated[str, Meta(max_length=500)]

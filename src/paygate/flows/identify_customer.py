@@ -16,7 +16,7 @@ class CustomerDetails(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """`id` names a known customer, whose details are brought up to date; without it a new one."""
 
     id: Annotated[str, Meta(max_length=64)] | None = None
-    email: Annotated[str, Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
+    email: Annotated[str, Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$(?!\n)")] | None = None
     name: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
 
 
