@@ -18,8 +18,10 @@ from paygate.domain.outcome import (
     Answer,
     Approved,
     Cancelled,
+    Declined,
     NotSent,
     Outcome,
+    PaymentError,
     Pending,
     RedirectToUrl,
     Rejected,
@@ -327,3 +329,33 @@ async def test_another_amount_after_the_end_is_for_a_person(world: World) -> Non
     event = await world.applied(notice(attempt, APPROVED, amount=5))
     assert event.status is EventStatus.DEAD_LETTER
     assert (await world.now(intent))[0] == intent
+
+
+@pytest.mark.parametrize("by", ["event", "watch"])
+async def test_a_hold_that_the_provider_no_longer_has_has_failed(world: World, by: str) -> None:
+    """Its capture was refused, which said so of the order; the payment says it of itself."""
+    intent = await held(world)
+    confirm = (await world.now(intent))[1][0]
+    world.provider.answers.append(later(Rejected("order_refused", "holds no money")))
+    after = await capture(world, intent)
+    assert (after.status, after.pending_operation) == (Status.REQUIRES_CAPTURE, None)
+    gone = Declined(PaymentError("card_declined", "The card was declined."))
+    if by == "event":
+        await world.applied(notice(confirm, gone, as_of=START + timedelta(seconds=2)))
+    else:
+        world.clock.forward(8 * 86400)
+        world.provider.objects.append(answer(gone, as_of=world.clock()))
+        assert await watch_authorizations(world.ctx, "run_1") == (0, 1)
+    failed, _ = await world.now(intent)
+    assert (failed.status, failed.amount_capturable) == (Status.FAILED, 0)
+    assert failed.last_payment_error == gone.error
+    assert (await world.told(intent))[-1] == "payment_intent.failed"
+
+
+async def test_a_decline_from_before_the_hold_is_stale(world: World) -> None:
+    intent = await held(world)
+    (confirm,) = (await world.now(intent))[1]
+    gone = Declined(PaymentError("card_declined", "The card was declined."))
+    event = await world.applied(notice(confirm, gone, as_of=START - timedelta(seconds=1)))
+    assert event.status is EventStatus.STALE
+    assert (await world.now(intent))[0].status is Status.REQUIRES_CAPTURE

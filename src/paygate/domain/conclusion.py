@@ -10,9 +10,9 @@ from typing import Final
 
 from paygate.domain.attempt import OPEN, Attempt, Operation
 from paygate.domain.confirmation import Moved, Stay, confirmed, in_order, mismatch
-from paygate.domain.outcome import Answer, Approved, Cancelled
+from paygate.domain.outcome import Answer, Approved, Cancelled, Declined
 from paygate.domain.payment_intent import FINAL, PaymentIntent, Status, Trigger
-from paygate.domain.standing_order import captured, closed, ordered
+from paygate.domain.standing_order import captured, closed, declined, ordered
 
 CORRECTABLE: Final = frozenset({Status.FAILED, Status.CANCELLED})
 """Ends without money, which money may prove wrong."""
@@ -49,6 +49,8 @@ def _by_itself(
             trigger, changes = Trigger.CAPTURE, captured(intent, outcome)
         case Cancelled() as outcome:
             trigger, changes = Trigger.CANCEL, closed(outcome.reason)
+        case Declined() as outcome:
+            trigger, changes = Trigger.FAIL, declined(outcome)
         case _:
             return Stay.SETTLED
     return in_order(intent, None, answer, at, trigger, changes, fetched=fetched)

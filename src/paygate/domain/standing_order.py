@@ -40,6 +40,11 @@ def closed(reason: str | None) -> dict[str, Any]:
     return {**_DONE, "amount_capturable": 0, "cancellation_reason": reason}
 
 
+def declined(outcome: Declined) -> dict[str, Any]:
+    """What a hold sets that is gone because its money was refused after all."""
+    return {**_DONE, "amount_capturable": 0, "last_payment_error": outcome.error}
+
+
 def ordered(
     intent: PaymentIntent, attempt: Attempt, answer: Answer, at: datetime, *, fetched: bool
 ) -> Moved | Stay:
@@ -75,8 +80,7 @@ def _effect(
             reason = outcome.reason if captures else attempt.reason
             return state, Trigger.CANCEL, closed(reason)
         case Declined():
-            changes = {**_DONE, "amount_capturable": 0, "last_payment_error": outcome.error}
-            return AttemptState.DECLINED, Trigger.FAIL, changes
+            return AttemptState.DECLINED, Trigger.FAIL, declined(outcome)
         case Rejected():
             error = PaymentError(code=outcome.reason, message=outcome.message)
             return AttemptState.REJECTED, Trigger.WORK_ON, {**_DONE, "last_payment_error": error}
