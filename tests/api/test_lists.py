@@ -77,6 +77,12 @@ async def test_filters_alone_and_together(gateway: Gateway, shop: Shop) -> None:
     before = await found(shop, created_before=other["created_at"])
     assert before == [again["id"], first["id"]]
     assert await found(shop, created_after="2030-01-01T00:00:00Z") == []
+    for long_ago in ("1969-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"):
+        assert await found(shop, created_before=long_ago) == []
+        assert await found(shop, created_after=long_ago) == await found(shop)
+    for far_off in ("9999-12-31T23:59:59-14:00", "9999-12-31T23:59:59.999999Z"):
+        assert await found(shop, created_after=far_off) == []
+        assert await found(shop, created_before=far_off) == await found(shop)
     assert await found(shop, created_before="2020-01-01T00:00:00+02:00") == []
 
 
