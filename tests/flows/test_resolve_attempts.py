@@ -1,6 +1,7 @@
 """Outcomes that nobody knows: sent again while the payer is there, looked up after, failed last."""
 
-from datetime import timedelta
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -215,3 +216,38 @@ async def test_one_fault_does_not_stand_in_the_others_way(world: World) -> None:
         await run(world)
     ends = [await status(world, intent) for intent in intents]
     assert ends == [Status.PROCESSING, Status.SUCCEEDED]
+async def test_what_its_caller_sent_again_much_later_is_looked_for_then(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The payment is as young as its last sending, and an earlier miss says nothing of that one."""
+
+    async def die(_: ConfirmOrder) -> None:
+        raise ConnectionAbortedError
+
+    made: list[tuple[datetime, Answer]] = []
+
+    async def list_created(
+        since: datetime, until: datetime, *, timeout_seconds: float
+    ) -> AsyncIterator[Answer]:
+        for at, said in made:
+            if since <= at <= until:
+                yield said
+
+    monkeypatch.setattr(world.provider, "list_created", list_created)
+    world.provider.during = die
+    intent = await world.create()
+    with pytest.raises(ConnectionAbortedError):
+        await world.confirm_once(intent, "key")
+    world.provider.during = None
+    world.clock.forward(3 * MINUTE)
+    assert await run(world) == (0, 1)
+    world.clock.forward(9 * MINUTE)
+    world.provider.answers.append(LOST)
+    await world.confirm_once(intent, "key")
+    world.clock.forward(2 * MINUTE)
+    assert await run(world) == (0, 1)
+    (attempt,) = (await world.now(intent))[1]
+    made.append((world.clock() - timedelta(minutes=2), theirs(attempt)))
+    assert await status(world, intent) is Status.PROCESSING
+    assert await run(world) == (1, 0)
+    assert await status(world, intent) is Status.SUCCEEDED

@@ -110,8 +110,10 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The idempotency key's claim that it was made under: only its retries may go on with it."""
     provider_reference: str | None = None
     detail: str | None = None
+    sent_again_at: datetime | None = None
+    """When whoever made it last came back and sent it once more: the payment may be as young."""
     missed_at: datetime | None = None
-    """When the provider first said that it has no such payment."""
+    """When the provider first said that it has no such payment, since it was last sent."""
 
 
 class IllegalMove(Exception):
@@ -148,6 +150,14 @@ def put_off(attempt: Attempt, at: datetime, close_at: datetime) -> Attempt:
         version=attempt.version + 1,
         updated_at=max(at, attempt.updated_at),
     )
+
+
+def sent_again(attempt: Attempt, at: datetime) -> Attempt:
+    """An attempt in doubt that is about to be sent once more: what was missed before then proves
+    nothing any longer.
+    """
+    attempt = move(attempt, _A.UNKNOWN, at, detail=attempt.detail)
+    return msgspec.structs.replace(attempt, sent_again_at=at, missed_at=None)
 
 
 def missed(attempt: Attempt, at: datetime) -> Attempt:

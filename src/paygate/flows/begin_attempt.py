@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from paygate.domain import events
 from paygate.domain.access import Action, Caller
-from paygate.domain.attempt import Attempt, AttemptState, Operation, move
+from paygate.domain.attempt import Attempt, AttemptState, Operation, move, sent_again
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.outcome import Answer, NotSent
 from paygate.domain.payment_intent import PaymentIntent, Trigger, advance
@@ -78,9 +78,25 @@ async def go_on(
     """Both as they must be before the attempt is sent once more: its first sending is in doubt."""
     if attempt.state is AttemptState.UNKNOWN:
         return intent, attempt
-    now = ctx.now()
-    attempt = move(attempt, AttemptState.UNKNOWN, now, detail="the request was cut off")
-    intent = advance(intent, Trigger.WORK_ON, now)
+    attempt = move(attempt, AttemptState.UNKNOWN, ctx.now(), detail="the request was cut off")
+    return await _work_on(ctx, caller, action, intent, attempt)
+
+
+async def send_again(
+    ctx: Context, caller: Caller, action: Action, intent: PaymentIntent, attempt: Attempt
+) -> Prepared | None:
+    """The same for a confirm that its own caller sends once more, which may be much later: written
+    down before it is sent, so that a look-up knows from when on the payment may be there.
+    """
+    if not may_be_sent(ctx, attempt):
+        return await go_on(ctx, caller, action, intent, attempt)
+    return await _work_on(ctx, caller, action, intent, sent_again(attempt, ctx.now()))
+
+
+async def _work_on(
+    ctx: Context, caller: Caller, action: Action, intent: PaymentIntent, attempt: Attempt
+) -> Prepared | None:
+    intent = advance(intent, Trigger.WORK_ON, ctx.now())
     audit = ctx.audit(caller, action, intent_subject(intent.id))
     committed = isinstance(
         await ctx.door.commit(Change(audit, advances=(intent, attempt))), Committed

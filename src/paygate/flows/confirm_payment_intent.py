@@ -23,10 +23,10 @@ from paygate.flows.begin_attempt import (
     Prepared,
     attempt_of_this_request,
     begin,
-    go_on,
     may_be_sent,
     new_attempt,
     refuse_if_not_sent,
+    send_again,
 )
 from paygate.flows.choose_instrument import Method, choose_instrument
 from paygate.flows.complete_authentication import callback_url
@@ -70,7 +70,7 @@ async def confirm_payment_intent(
         if before is None or (not_sent and intent.status is Status.PROCESSING):
             prepared = await _prepare(ctx, caller, intent, request, instrument)
         elif before.state in TO_ASK_AGAIN:
-            prepared = await go_on(ctx, caller, Action.INTENT_CONFIRM, intent, before)
+            prepared = await send_again(ctx, caller, Action.INTENT_CONFIRM, intent, before)
         else:
             return intent
         if prepared is not None:

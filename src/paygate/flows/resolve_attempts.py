@@ -103,14 +103,19 @@ async def _ask(
 
 
 async def _look_up(ctx: Context, intent: PaymentIntent, attempt: Attempt) -> Answer | None:
-    """By its id when that is known, else in the list of what was made around that time; never by
+    """By its id when that is known, else in the list of what was made while it was sent; never by
     the provider's search, which may not have it yet.
     """
     timeout = ctx.policy.provider_timeout_seconds
     if intent.provider_reference is not None:
         found = await ctx.provider.retrieve(intent.provider_reference, timeout_seconds=timeout)
         return None if isinstance(found, Absent) else found
-    since, until = attempt.first_sent_at - AROUND, attempt.first_sent_at + AROUND
+    # The sweep sends it for so long after the first time; its own caller may be later.
+    last_sent_at = max(
+        attempt.first_sent_at + ctx.policy.resend_window,
+        attempt.sent_again_at or attempt.first_sent_at,
+    )
+    since, until = attempt.first_sent_at - AROUND, last_sent_at + AROUND
     try:
         async for answer in ctx.provider.list_created(since, until, timeout_seconds=timeout):
             if (answer.installation, answer.attempt) == (ctx.installation, attempt.id):
