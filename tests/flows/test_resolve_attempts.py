@@ -12,7 +12,7 @@ from paygate.domain.outcome import Answer, Cancelled, NotSent, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.flows.resolve_attempts import Resolved, resolve_attempts
 from paygate.providers.contract import Absent, ConfirmOrder
-from tests.flows.test_holds import cancel, capture, held, later, ledger, taken
+from tests.flows.test_holds import HELD, cancel, capture, held, later, ledger, taken
 from tests.flows.world import APPROVED, INSTALLATION, THEIRS, World, answer
 
 LOST = Answer(Unknown("reset"))
@@ -251,3 +251,32 @@ async def test_what_its_caller_sent_again_much_later_is_looked_for_then(
     assert await status(world, intent) is Status.PROCESSING
     assert await run(world) == (1, 0)
     assert await status(world, intent) is Status.SUCCEEDED
+
+
+async def test_a_capture_that_is_never_sent_any_more_gives_the_hold_back_to_its_merchant(
+    world: World,
+) -> None:
+    """The gateway was away for a day: the key is forgotten there, and the hold stands untouched."""
+    intent = await held(world)
+
+    async def die() -> None:
+        raise ConnectionAbortedError
+
+    world.provider.amid = die
+    with pytest.raises(ConnectionAbortedError):
+        await capture(world, intent)
+    world.provider.amid = None
+    world.clock.forward(23 * HOUR)
+    world.provider.objects.append(answer(HELD, as_of=world.clock()))
+    assert await run(world) == (0, 1)
+    world.clock.forward(HOUR)
+    world.provider.objects.append(answer(HELD, as_of=world.clock()))
+    assert await run(world) == (1, 0)
+    after, attempts = await world.now(intent)
+    assert (after.status, after.pending_operation) == (Status.REQUIRES_CAPTURE, None)
+    assert attempts[-1].state is AttemptState.REJECTED
+    assert len(world.provider.standing) == 1
+    world.clock.forward(1)
+    world.provider.answers.append(answer(taken(), as_of=world.clock()))
+    assert (await capture(world, after)).status is Status.SUCCEEDED
+    assert await ledger(world) == [(1, 1999)]

@@ -8,10 +8,12 @@ cancel is a standing order, and sent again while the provider knows its key.
 from datetime import timedelta
 from typing import Final, NamedTuple
 
+import msgspec
+
 from paygate.domain.access import Action, Actor, Caller
 from paygate.domain.alert import AlertType, Concern
 from paygate.domain.attempt import Attempt, Operation, missed
-from paygate.domain.outcome import Answer, Rejected, Unknown
+from paygate.domain.outcome import Answer, Approved, Rejected, Unknown
 from paygate.domain.payment_intent import FINAL, PaymentIntent, Trigger, advance
 from paygate.flows.begin_attempt import TO_ASK_AGAIN, go_on, may_be_sent
 from paygate.flows.cancel_payment_intent import send_cancel
@@ -96,10 +98,22 @@ async def _ask(
     if attempt.operation is Operation.CAPTURE:
         if may_be_sent(ctx, attempt):
             return await send_capture(ctx, intent, attempt)
-        return await _look_up(ctx, intent, attempt)
+        return _of_capture(ctx, attempt, await _look_up(ctx, intent, attempt))
     if ctx.now() < attempt.first_sent_at + ctx.policy.resend_window:
         return await send_confirm(ctx, caller, intent, attempt)
     return await _look_up(ctx, intent, attempt)
+
+
+def _of_capture(ctx: Context, attempt: Attempt, found: Answer | None) -> Answer | None:
+    """A hold that stands when the provider has forgotten the capture's key was not captured by it
+    and never will be: its merchant may capture or cancel it again.
+    """
+    forgotten = ctx.now() >= attempt.first_sent_at + ctx.provider.keys_kept
+    match found:
+        case Answer(outcome=Approved(captured=False)) if forgotten:
+            return msgspec.structs.replace(found, outcome=_NEVER_ARRIVED.outcome)
+        case _:
+            return found
 
 
 async def _look_up(ctx: Context, intent: PaymentIntent, attempt: Attempt) -> Answer | None:
