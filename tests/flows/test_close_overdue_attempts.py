@@ -23,7 +23,7 @@ from paygate.domain.outcome import (
 )
 from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.flows.close_overdue_attempts import close_overdue_attempts
-from paygate.providers.contract import CancelOrder
+from paygate.providers.contract import Absent, CancelOrder
 from tests.flows.test_holds import ledger
 from tests.flows.transfers import (
     BY_DEBIT,
@@ -328,11 +328,12 @@ async def test_what_the_provider_works_on_is_left_alone(world: World) -> None:
     intent, _ = await paying(world, Pending(BY_DEBIT), DEBIT)
     for _ in range(3):
         world.clock.forward(HOUR)
+        world.provider.objects.append(Answer(Unknown("reset")))
         assert await run(world) == 0
         now, (attempt,) = await world.now(intent)
         assert (now.status, now.pending_operation) == (Status.PROCESSING, "confirm")
         assert (attempt.state, attempt.cancelling) == (AttemptState.PENDING, False)
-        assert attempt.close_at == world.clock() + timedelta(seconds=QUARTER)
+        assert attempt.close_at == world.clock() + timedelta(seconds=HOUR)
     assert world.provider.standing == []
     assert await world.told(intent) == ["payment_intent.created", "payment_intent.processing"]
 
@@ -341,6 +342,7 @@ async def test_a_challenge_that_the_provider_works_on_keeps_its_status(world: Wo
     intent, attempt = await world.confirming(CHALLENGE)
     await world.applied(told(attempt, Pending(), 5))
     world.clock.forward(HOUR)
+    world.provider.objects.append(at(HOUR, Pending()))
     assert await run(world) == 0
     now, _ = await world.now(intent)
     assert (now.status, now.pending_operation) == (Status.REQUIRES_ACTION, "confirm")
@@ -351,6 +353,7 @@ async def test_what_the_payer_was_not_asked_is_not_theirs_to_finish(world: World
     """The provider waits for something that nobody can be shown: it may take days."""
     intent, _ = await world.confirming(ActionRequired(None))
     world.clock.forward(HOUR)
+    world.provider.objects.append(at(HOUR, ActionRequired(None)))
     assert await run(world) == 0
     now, (attempt,) = await world.now(intent)
     assert (now.status, attempt.cancelling) == (Status.PROCESSING, False)
@@ -373,3 +376,24 @@ async def test_one_fault_does_not_stand_in_the_others_way(world: World) -> None:
     assert sorted(ends) == [Status.FAILED, Status.FAILED, Status.REQUIRES_ACTION]
     world.provider.answers.append(at(2, CLOSED))
     assert await run(world) == 1
+
+
+async def test_the_end_of_what_the_provider_works_on_is_asked_for(world: World) -> None:
+    """No event came: it is never closed, and its end is found all the same."""
+    intent, _ = await world.confirming(Pending())
+    world.clock.forward(HOUR - 1)
+    assert (await run(world), world.provider.retrieved) == (0, [])
+    world.clock.forward(1)
+    silent = Answer(Unknown("reset"))
+    for said in (answer(Pending(), as_of=world.clock()), silent, Absent()):
+        world.provider.objects.append(said)
+        assert await run(world) == 0
+        assert (await world.now(intent))[0].status is Status.PROCESSING
+        world.clock.forward(HOUR)
+    world.provider.objects.append(answer(APPROVED, as_of=world.clock()))
+    assert await run(world) == 1
+    after, (attempt,) = await world.now(intent)
+    assert (after.status, attempt.state) == (Status.SUCCEEDED, AttemptState.APPROVED)
+    assert world.provider.retrieved == [THEIRS] * 4
+    assert world.provider.standing == []
+    assert await run(world) == 0

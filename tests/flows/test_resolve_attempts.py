@@ -216,6 +216,8 @@ async def test_one_fault_does_not_stand_in_the_others_way(world: World) -> None:
         await run(world)
     ends = [await status(world, intent) for intent in intents]
     assert ends == [Status.PROCESSING, Status.SUCCEEDED]
+
+
 async def test_what_its_caller_sent_again_much_later_is_looked_for_then(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """Close payments that nobody waits for any longer: a challenge that was not answered, a transfer
-that was not funded, a cancel that the provider has not confirmed yet.
+that was not funded, a cancel that the provider has not confirmed yet. What the provider itself
+still works on is only asked for: its event may have been lost.
 
 The provider says how each ends: a payer who acts in the last moment has paid. Any number of nodes
 may run it at once: each attempt is taken in hand by the version it was read at.
@@ -15,11 +16,14 @@ from paygate.domain.payment_intent import PaymentIntent, Trigger, advance
 from paygate.flows.cancel_payment_intent import send_cancel
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.settle_attempt import reread, settle_attempt
+from paygate.providers.contract import Absent
 from paygate.storage.change import Change, Committed
 
 BATCH: Final = 20
 """Asked at once: each is a call to the provider."""
 AGAIN_AFTER: Final = timedelta(minutes=15)
+LOOK_AGAIN_AFTER: Final = timedelta(hours=1)
+"""A debit takes days."""
 EXPIRED: Final = "expired"
 """The cancellation's reason."""
 
@@ -48,7 +52,6 @@ async def _close(ctx: Context, run_id: str, attempt: Attempt) -> bool | None:
     intent, attempt = await reread(ctx, attempt)
     if attempt.state not in _WAITING or attempt.close_at is None or attempt.close_at > ctx.now():
         return None
-    # What the provider works on itself is not the payer's to finish, and no time is up for it.
     if attempt.cancelling or intent.next_action is not None:
         if not attempt.cancelling:
             given_up = await _give_up(ctx, caller, intent, attempt)
@@ -57,12 +60,28 @@ async def _close(ctx: Context, run_id: str, attempt: Attempt) -> bool | None:
             intent, attempt = given_up
         answer = await send_cancel(ctx, intent, attempt)
         await settle_attempt(ctx, caller, Action.INTENT_EXPIRE, intent, attempt, answer)
-        intent, attempt = await reread(ctx, attempt)
-        if attempt.state not in _WAITING:
-            return True
-    later = put_off(attempt, ctx.now(), ctx.now() + AGAIN_AFTER)
+        wait = AGAIN_AFTER
+    else:
+        await _ask_how_it_stands(ctx, caller, intent, attempt)
+        wait = LOOK_AGAIN_AFTER
+    intent, attempt = await reread(ctx, attempt)
+    if attempt.state not in _WAITING:
+        return True
+    later = put_off(attempt, ctx.now(), ctx.now() + wait)
     put = await _advance(ctx, caller, intent, later)
     return None if put is None else False
+
+
+async def _ask_how_it_stands(
+    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
+) -> None:
+    """What the provider works on is not the payer's to finish, and no time is up for it."""
+    assert intent.provider_reference is not None, "what is under way is known to the provider"
+    found = await ctx.provider.retrieve(
+        intent.provider_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
+    )
+    if not isinstance(found, Absent):
+        await settle_attempt(ctx, caller, Action.ATTEMPT_RESOLVE, intent, attempt, found)
 
 
 async def _give_up(
