@@ -359,3 +359,24 @@ async def test_a_decline_from_before_the_hold_is_stale(world: World) -> None:
     event = await world.applied(notice(confirm, gone, as_of=START - timedelta(seconds=1)))
     assert event.status is EventStatus.STALE
     assert (await world.now(intent))[0].status is Status.REQUIRES_CAPTURE
+
+
+async def test_one_that_trips_the_watch_up_does_not_hold_up_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await held(world)
+    second = await held(world)
+    world.clock.forward(8 * 86400)
+    asked: list[str] = []
+
+    async def retrieve(reference: str, *, timeout_seconds: float) -> Answer:
+        asked.append(reference)
+        if len(asked) == 1:
+            raise RuntimeError("a bug")
+        return answer(Cancelled("expired"), as_of=world.clock())
+
+    monkeypatch.setattr(world.provider, "retrieve", retrieve)
+    with pytest.raises(RuntimeError):
+        await watch_authorizations(world.ctx, "run_1")
+    states = {(await world.now(intent))[0].status for intent in (first, second)}
+    assert states == {Status.REQUIRES_CAPTURE, Status.CANCELLED}

@@ -16,6 +16,7 @@ from paygate.domain.payment_intent import PaymentIntent, Trigger, advance
 from paygate.flows.cancel_payment_intent import send_cancel
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.settle_attempt import reread, settle_attempt
+from paygate.flows.sweep import Faults
 from paygate.providers.contract import Absent
 from paygate.storage.change import Change, Committed
 
@@ -33,16 +34,19 @@ _WAITING: Final = frozenset({AttemptState.PENDING, AttemptState.ACTION_REQUIRED}
 async def close_overdue_attempts(ctx: Context, run_id: str) -> int:
     """Close every attempt whose time is over; how many this run brought to an end."""
     closed = 0
-    faults: list[BaseException] = []
+    faults = Faults()
+
+    async def close(attempt: Attempt) -> bool | None:
+        with faults:
+            return await _close(ctx, run_id, attempt)
+        return None
+
     while overdue := await ctx.read.attempts_to_close(ctx.now(), BATCH):
-        closing = (_close(ctx, run_id, attempt) for attempt in overdue)
-        done = await asyncio.gather(*closing, return_exceptions=True)
+        done = await asyncio.gather(*map(close, overdue))
         closed += done.count(True)
-        faults += [each for each in done if isinstance(each, BaseException)]
-        if not any(isinstance(each, bool) for each in done):
+        if all(each is None for each in done):
             break  # another run has them in hand, or none can be closed now
-    if faults:
-        raise faults[0]  # once the others are done: the run is reported, and comes again
+    faults.tell()
     return closed
 
 

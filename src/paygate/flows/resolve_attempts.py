@@ -22,6 +22,7 @@ from paygate.flows.confirm_payment_intent import send_confirm
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.raise_alert import raise_alert
 from paygate.flows.settle_attempt import fail_unsent, settle_attempt
+from paygate.flows.sweep import Faults
 from paygate.providers.contract import Absent, ProviderSilent
 from paygate.storage.change import Change
 
@@ -50,14 +51,12 @@ async def resolve_attempts(ctx: Context, run_id: str) -> Resolved:
     """Find out what became of every attempt in doubt."""
     sent_before = ctx.now() - timedelta(seconds=ctx.policy.provider_timeout_seconds)
     resolved = unresolved = 0
-    faults: list[Exception] = []
+    faults = Faults()
     for attempt in await ctx.read.attempts_in_doubt(sent_before - SENDERS_MARGIN, BATCH):
-        try:
+        with faults:
             if await _resolve(ctx, _caller(attempt, run_id), attempt):
                 resolved += 1
                 continue
-        except Exception as fault:  # noqa: BLE001 -- one must not stand in the others' way
-            faults.append(fault)
         unresolved += 1
         await _alert(ctx, _caller(attempt, run_id), attempt)
     window = ctx.now() - ctx.policy.resend_window
@@ -65,8 +64,7 @@ async def resolve_attempts(ctx: Context, run_id: str) -> Resolved:
         resolved += await fail_unsent(
             ctx, _caller(attempt, run_id), Action.ATTEMPT_RESOLVE, attempt, _NEVER_ARRIVED
         )
-    if faults:
-        raise faults[0]  # once the others are done: the run is reported, and comes again
+    faults.tell()
     return Resolved(resolved, unresolved)
 
 

@@ -10,6 +10,7 @@ from paygate.domain.payment_intent import PaymentIntent
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.raise_alert import raise_alert
 from paygate.flows.settle_attempt import settle_attempt
+from paygate.flows.sweep import Faults
 from paygate.providers.contract import Absent
 
 PAGE: Final = 500
@@ -26,15 +27,18 @@ class Watched(NamedTuple):
 async def watch_authorizations(ctx: Context, run_id: str) -> Watched:
     """Look at every hold there is."""
     expiring = lapsed = 0
+    faults = Faults()
     async for intent in _held(ctx):
         end = intent.authorization_expires_at
         assert end is not None, "a hold has an end"
         caller = Caller(Actor("job", name="watch-authorizations"), intent.merchant, run_id)
-        if ctx.now() >= end:
-            lapsed += await _follow(ctx, caller, intent)
-        elif ctx.now() >= end - NOTICE:
-            expiring += 1
-            await raise_alert(ctx, caller, _concern(intent))
+        with faults:
+            if ctx.now() >= end:
+                lapsed += await _follow(ctx, caller, intent)
+            elif ctx.now() >= end - NOTICE:
+                expiring += 1
+                await raise_alert(ctx, caller, _concern(intent))
+    faults.tell()
     return Watched(expiring, lapsed)
 
 
