@@ -282,3 +282,23 @@ async def test_a_capture_that_is_never_sent_any_more_gives_the_hold_back_to_its_
     world.provider.answers.append(answer(taken(), as_of=world.clock()))
     assert (await capture(world, after)).status is Status.SUCCEEDED
     assert await ledger(world) == [(1, 1999)]
+
+
+async def test_those_that_stay_in_doubt_do_not_hide_the_younger(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paygate.flows.resolve_attempts.AT_ONCE", 2)
+    for _ in range(5):
+        await lost(world)
+    world.clock.forward(1)
+    world.provider.answers.append(Answer(Unknown("reset"), provider_reference=THEIRS))
+    intent = await world.confirm(await world.create())
+    world.clock.forward(HOUR)
+    world.provider.objects = [Absent()]  # the list ends in silence
+
+    async def retrieve(reference: str, *, timeout_seconds: float) -> Answer:
+        return answer(APPROVED)
+
+    monkeypatch.setattr(world.provider, "retrieve", retrieve)
+    assert await run(world) == (1, 5)
+    assert await status(world, intent) is Status.SUCCEEDED

@@ -5,6 +5,7 @@ looked up, for a charge that begins when the payer has left is a wrong charge. A
 cancel is a standing order, and sent again while the provider knows its key.
 """
 
+import asyncio
 from datetime import timedelta
 from typing import Final, NamedTuple
 
@@ -26,6 +27,8 @@ from paygate.flows.sweep import Faults
 from paygate.providers.contract import Absent, ProviderSilent
 from paygate.storage.change import Change
 
+AT_ONCE: Final = 20
+"""Each is a call to the provider, which may take as long as it is waited for."""
 BATCH: Final = 200
 SENDERS_MARGIN: Final = timedelta(seconds=5)
 """Beyond the provider's deadline nobody is still waiting for the first sending's reply."""
@@ -51,14 +54,21 @@ async def resolve_attempts(ctx: Context, run_id: str) -> Resolved:
     """Find out what became of every attempt in doubt."""
     sent_before = ctx.now() - timedelta(seconds=ctx.policy.provider_timeout_seconds)
     resolved = unresolved = 0
-    faults = Faults()
-    for attempt in await ctx.read.attempts_in_doubt(sent_before - SENDERS_MARGIN, BATCH):
+    faults, last = Faults(), None
+
+    async def resolve(attempt: Attempt) -> bool:
+        caller = _caller(attempt, run_id)
         with faults:
-            if await _resolve(ctx, _caller(attempt, run_id), attempt):
-                resolved += 1
-                continue
-        unresolved += 1
-        await _alert(ctx, _caller(attempt, run_id), attempt)
+            if await _resolve(ctx, caller, attempt):
+                return True
+        await _alert(ctx, caller, attempt)
+        return False
+
+    # All of them: those that stay in doubt for days must not hide the younger.
+    while page := await ctx.read.attempts_in_doubt(sent_before - SENDERS_MARGIN, last, AT_ONCE):
+        done = await asyncio.gather(*map(resolve, page))
+        resolved, unresolved = resolved + done.count(True), unresolved + done.count(False)
+        last = page[-1]
     window = ctx.now() - ctx.policy.resend_window
     for attempt in await ctx.read.attempts_never_sent(window, BATCH):
         resolved += await fail_unsent(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Final, TypeVar
 
@@ -23,6 +23,7 @@ from paygate.storage.pages import Cut, Page, beyond_all
 from paygate.storage.records import Records
 from paygate.storage.tables import PAYMENT_INTENT
 
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BEYOND_INTENTS: Final = beyond_all("payment_intent")
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -89,9 +90,18 @@ class Reader:
             self._records.open(Attempt, values[width:]),
         )
 
-    async def attempts_in_doubt(self, before: datetime, limit: int) -> list[Attempt]:
-        """Attempts first sent before a time that nobody knows the end of, the oldest first."""
-        rows = await self._search("attempts_in_doubt", before, limit)
+    async def attempts_in_doubt(
+        self, before: datetime, after: Attempt | None, limit: int
+    ) -> list[Attempt]:
+        """Attempts first sent before a time that nobody knows the end of, the oldest first; those
+        that come after one.
+        """
+        last = (
+            (_LONG_AGO, "", "")
+            if after is None
+            else (after.first_sent_at, after.merchant, after.id)
+        )
+        rows = await self._search("attempts_in_doubt", before, *last, limit)
         return [self._open(Attempt, row) for row in rows]
 
     async def attempts_never_sent(self, before: datetime, limit: int) -> list[Attempt]:

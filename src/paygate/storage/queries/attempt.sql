@@ -15,7 +15,8 @@ SELECT merchant, id, version, intent, number, operation, state, first_sent_at, u
        sealed
 FROM attempt
 WHERE state IN ('started', 'unknown') AND first_sent_at < $1
-ORDER BY first_sent_at LIMIT $2
+  AND (first_sent_at, merchant, id) > ($2, $3, $4)
+ORDER BY first_sent_at, merchant, id LIMIT $5
 
 -- name: attempts_never_sent
 SELECT a.merchant, a.id, a.version, a.intent, a.number, a.operation, a.state, a.first_sent_at,
