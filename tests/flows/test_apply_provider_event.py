@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from paygate.domain.alert import Alert, AlertType
 from paygate.domain.attempt import Attempt, AttemptState
+from paygate.domain.audit import Subject
 from paygate.domain.events import Event
 from paygate.domain.outcome import Answer, Declined, Outcome, PaymentError, Pending, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Status
@@ -233,6 +235,10 @@ async def test_a_body_that_no_longer_reads_is_a_dead_letter_at_once(world: World
     assert event.body == stored.body
     assert await world.delays() == []
     assert await world.all(Event) == []
+    (alert,) = await world.all(Alert)
+    assert alert.concern.type is AlertType.WEBHOOK_DEAD_LETTER
+    assert alert.concern.subject == Subject("provider_event", event.id)
+    assert alert.concern.message.endswith("malformed")
 
 
 async def test_a_job_without_its_event_is_done(world: World) -> None:

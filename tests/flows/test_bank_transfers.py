@@ -229,8 +229,9 @@ async def test_a_debit_is_answered_days_later(
 ) -> None:
     intent, attempt = await paying(world, Pending(BY_DEBIT), DEBIT)
     assert (intent.status, intent.pending_operation) == (Status.PROCESSING, "confirm")
-    for _ in range(5):
+    for day in range(5):
         world.clock.forward(DAY)
+        world.provider.objects.append(at(day * DAY, Pending(BY_DEBIT)))
         assert await close_overdue_attempts(world.ctx, "run_1") == 0
     assert world.provider.standing == []
     event = await world.applied(told(attempt, outcome, 5 * DAY))

@@ -22,6 +22,8 @@ class AlertType(StrEnum):
     TRANSFER_EXCESS = "transfer_excess"
     TRANSFER_PARTLY_FUNDED = "transfer_partly_funded"
     PROVIDER_MISCONFIGURED = "provider_misconfigured"
+    ORPHAN_CHARGE = "orphan_charge"
+    WEBHOOK_DEAD_LETTER = "webhook_dead_letter"
     CARD_DATA_REFUSED = "card_data_refused"
 
 

@@ -8,7 +8,9 @@ under way the provider may still move a hold: it lapses, or is captured in its d
 from datetime import datetime
 from typing import Final
 
-from paygate.domain.attempt import OPEN, Attempt, Operation
+import msgspec
+
+from paygate.domain.attempt import OPEN, Attempt, AttemptState, Operation
 from paygate.domain.confirmation import Moved, Stay, confirmed, in_order, mismatch
 from paygate.domain.outcome import Answer, Approved, Cancelled, Declined
 from paygate.domain.payment_intent import FINAL, PaymentIntent, Status, Trigger
@@ -31,9 +33,30 @@ def conclude(
             return Stay.MISMATCH
         order = confirmed if attempt.operation is Operation.CONFIRM else ordered
         return order(intent, attempt, answer, at, fetched=fetched)
+    news = answer.provider_reference != intent.provider_reference
+    if attempt.state is AttemptState.NOT_SENT and isinstance(answer.outcome, Approved) and news:
+        return _sent_after_all(intent, attempt, answer, at, fetched=fetched)
     if intent.status is Status.REQUIRES_CAPTURE:
         return _by_itself(intent, answer, at, fetched=fetched)
     return _after_the_end(intent, answer) if intent.status in FINAL else Stay.SETTLED
+
+
+def _sent_after_all(
+    intent: PaymentIntent, attempt: Attempt, answer: Answer, at: datetime, *, fetched: bool
+) -> Moved | Stay:
+    """Money of a try that was certainly not sent, we thought: the provider knows better. It pays
+    for the intent unless another try does, or will.
+    """
+    if intent.status in CORRECTABLE:
+        return _after_the_end(intent, answer)
+    if intent.attempt != attempt.id or intent.status is not Status.PROCESSING:
+        return Stay.MONEY_ELSEWHERE
+    if mismatch(intent, answer):
+        return Stay.MISMATCH
+    in_doubt = msgspec.structs.replace(attempt, state=AttemptState.UNKNOWN)
+    moved = confirmed(intent, in_doubt, answer, at, fetched=fetched)
+    # The attempt is closed, and stays as it is.
+    return Moved(moved.intent, None) if isinstance(moved, Moved) else moved
 
 
 def _by_itself(

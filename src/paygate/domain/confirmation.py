@@ -51,6 +51,8 @@ class Stay(StrEnum):
     """It speaks of another amount or currency: a person must look."""
     MONEY_AFTER_THE_END = "money_after_the_end"
     """Money was taken or held for an intent that had failed or was cancelled."""
+    MONEY_ELSEWHERE = "money_elsewhere"
+    """Money was taken or held by a try that was taken for not sent, and another one counts."""
 
 
 class Moved(msgspec.Struct, frozen=True):

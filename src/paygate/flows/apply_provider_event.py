@@ -11,7 +11,7 @@ from typing import Final
 from paygate.domain import provider_event
 from paygate.domain.access import Action, Actor, Caller
 from paygate.domain.alert import AlertType, Concern
-from paygate.domain.attempt import OPEN, Attempt, AttemptState, Operation
+from paygate.domain.attempt import OPEN, Attempt, Operation
 from paygate.domain.audit import Subject
 from paygate.domain.confirmation import Moved, Stay
 from paygate.domain.ids import PREFIXES, is_id
@@ -44,7 +44,9 @@ async def apply_provider_event(ctx: Context, message: ApplyProviderEvent) -> Non
         event = await ctx.read.provider_event(message.merchant, message.event)
         if event is None or event.status is not EventStatus.RECEIVED:
             return
-        if isinstance(await ctx.door.commit(await _change(ctx, event)), Committed):
+        change = await _change(ctx, event)
+        await _alert_dead_letter(ctx, change)
+        if isinstance(await ctx.door.commit(change), Committed):
             return
         await pause()
     raise StorageError("a payment kept changing while an event was applied")
@@ -75,10 +77,13 @@ async def _of_payment(ctx: Context, event: ProviderEvent, notice: Notice, answer
     moved, answer = await _weigh(ctx, notice, intent, attempt, answer)
     if moved is Stay.MONEY_AFTER_THE_END:
         return await _after_the_end(ctx, event, intent, answer)
+    if moved is Stay.MONEY_ELSEWHERE:
+        return await _elsewhere(ctx, event, intent, answer)
     if isinstance(moved, Stay):
         status, verdict = _STAYS[moved]
         return _end(ctx, event, status, verdict, intent_subject(intent.id))
-    await alert_of_money_left(ctx, _caller(ctx, event), intent, moved, answer)
+    caller = Caller(_actor(ctx), intent.merchant, request_id=event.id)
+    await alert_of_money_left(ctx, caller, intent, moved, answer)
     return _applied(ctx, event, intent, moved)
 
 
@@ -137,7 +142,8 @@ async def _subject(ctx: Context, answer: Answer) -> tuple[PaymentIntent, Attempt
     if found is None:
         raise _PutOff("object_unknown")
     intent, attempt = found
-    if attempt.state is AttemptState.APPROVED and intent.attempt not in {None, attempt.id}:
+    same = answer.provider_reference == intent.provider_reference
+    if attempt.state not in OPEN and same and intent.attempt not in {None, attempt.id}:
         # A capture or a cancel of what this attempt was approved for.
         current = await ctx.read.attempt(intent.merchant, str(intent.attempt))
         assert current is not None, "payments are never deleted"
@@ -198,10 +204,7 @@ async def _after_the_end(
     caller = Caller(_actor(ctx), intent.merchant, request_id=event.id)
     assert isinstance(answer.outcome, Approved), "only money is found after the end"
     if not answer.outcome.captured:
-        given = await give_back(ctx, answer)
-        if not isinstance(given.outcome, Cancelled):
-            return _put_off(ctx, event, "provider_unreachable")
-        return _end(ctx, event, EventStatus.PROCESSED, "hold_voided", intent_subject(intent.id))
+        return await _given_back(ctx, event, intent, answer)
     await alert_correction(ctx, caller, intent, f"money was taken, though it had {intent.status}")
     after, creates = corrected(
         ctx, intent, answer, reason="captured_after_the_end", proof=event.provider_reference
@@ -214,6 +217,49 @@ async def _after_the_end(
         subject=intent_subject(intent.id),
     )
     return _change_of(ctx, event, creates=creates, advances=(done, after))
+
+
+async def _elsewhere(
+    ctx: Context, event: ProviderEvent, intent: PaymentIntent, answer: Answer
+) -> Change:
+    """Money of another try than the one that counts: a hold is given back, the rest is told."""
+    assert isinstance(answer.outcome, Approved), "only money is found elsewhere"
+    if not answer.outcome.captured:
+        return await _given_back(ctx, event, intent, answer)
+    concern = Concern(
+        type=AlertType.ORPHAN_CHARGE,
+        subject=intent_subject(intent.id),
+        severity="critical",
+        message="the payer was charged twice: the provider had taken a try that it did not answer",
+        what_to_do=f"Refund {answer.provider_reference} at the provider; the payment intent itself"
+        " rests on another charge.",
+    )
+    caller = Caller(_actor(ctx), intent.merchant, request_id=event.id)
+    await raise_alert(ctx, caller, concern)
+    return _end(ctx, event, EventStatus.PROCESSED, "orphan_charge", intent_subject(intent.id))
+
+
+async def _given_back(
+    ctx: Context, event: ProviderEvent, intent: PaymentIntent, answer: Answer
+) -> Change:
+    given = await give_back(ctx, answer)
+    if not isinstance(given.outcome, Cancelled):
+        return _put_off(ctx, event, "provider_unreachable")
+    return _end(ctx, event, EventStatus.PROCESSED, "hold_voided", intent_subject(intent.id))
+
+
+async def _alert_dead_letter(ctx: Context, change: Change) -> None:
+    """What a change gives up is told before: nobody would look for it."""
+    for event in change.advances:
+        if isinstance(event, ProviderEvent) and event.status is EventStatus.DEAD_LETTER:
+            concern = Concern(
+                type=AlertType.WEBHOOK_DEAD_LETTER,
+                subject=Subject("provider_event", event.id),
+                severity="critical",
+                message=f"an event could not be applied: {event.last_error or event.verdict}",
+                what_to_do="Look the event up at the provider, and the payment that it is about.",
+            )
+            await raise_alert(ctx, _caller(ctx, event), concern)
 
 
 def _end(

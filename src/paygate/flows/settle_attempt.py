@@ -127,11 +127,11 @@ def to_do_next(before: PaymentIntent, moved: Moved) -> tuple[Job, ...]:
     """The provider's object of a payment that has failed is closed too, lest it be paid still."""
     intent, attempt = moved.intent, moved.attempt
     failed = intent.status is Status.FAILED and before.status is not Status.FAILED
-    if not failed or attempt is None or intent.provider_reference is None:
+    if not failed or intent.attempt is None or intent.provider_reference is None:
         return ()
-    if attempt.state is AttemptState.CANCELLED:
+    if attempt is not None and attempt.state is AttemptState.CANCELLED:
         return ()  # given up, and the provider has closed it
-    return (Job(CloseFailedPayment(intent.merchant, attempt.id)),)
+    return (Job(CloseFailedPayment(intent.merchant, intent.attempt)),)
 
 
 async def alert_of_money_left(
