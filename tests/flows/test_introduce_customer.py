@@ -298,3 +298,21 @@ async def test_another_merchants_customer_is_another(world: World) -> None:
         ("other", theirs.customer),
     ]
     assert len(set(payers(world))) == 2
+
+
+@pytest.mark.parametrize("customer", [ADA, None])
+async def test_a_fault_that_the_provider_remembers_is_got_round(
+    world: World, customer: CustomerDetails | None
+) -> None:
+    """Its own 500 it gives again under the key, for a day: the fourth try has another key."""
+    intent = await to_transfer(world, customer=customer)
+    world.provider.customers = [Unknown("500")] * 3
+    for _ in range(3):
+        with pytest.raises(Refusal):
+            await world.confirm_once(intent, "pay", request=PUSH)
+    world.provider.answers.append(answer(funded()))
+    await world.confirm_once(intent, "pay", request=PUSH)
+    first, second, third, fourth = (order.key for order in world.provider.introduced)
+    assert first == second == third
+    assert fourth == f"{first}-4"
+    assert len(payers(world)) == 1

@@ -5,11 +5,12 @@ anything is paid to it, so that every later payment names the same one. A payer 
 did not name is known by the intent.
 """
 
-from typing import assert_never
+from typing import Final, assert_never
 
 import msgspec
 
 from paygate.domain.access import Action, Caller
+from paygate.domain.attempt import Attempt
 from paygate.domain.audit import Subject
 from paygate.domain.customer import Customer
 from paygate.domain.outcome import NotSent, Rejected, Unknown
@@ -18,22 +19,25 @@ from paygate.flows.context import TRIES, Context, pause
 from paygate.providers.contract import CustomerMade, CustomerOrder
 from paygate.storage.change import Change, Committed
 
+TRIES_UNDER_ONE_KEY: Final = 3
+
 
 async def introduce_customer(
-    ctx: Context, caller: Caller, intent: PaymentIntent, *, timeout_seconds: float
+    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt, *, timeout_seconds: float
 ) -> str | NotSent | Rejected:
     """The provider's id of the intent's payer; without it nothing is paid, so that is what a silent
     provider means: not sent.
     """
     if intent.customer is None:
-        order = CustomerOrder(key=intent.id, customer=intent.id, merchant=intent.merchant)
+        key = _key(intent.id, attempt)
+        order = CustomerOrder(key=key, customer=intent.id, merchant=intent.merchant)
         return await _make(ctx, order, timeout_seconds)
     for _ in range(TRIES):
         customer = await ctx.read.customer(intent.merchant, intent.customer)
         assert customer is not None, "customers are never deleted"
         if customer.provider_reference is not None:
             return customer.provider_reference
-        made = await _make(ctx, _order(customer), timeout_seconds)
+        made = await _make(ctx, _order(customer, attempt), timeout_seconds)
         if not isinstance(made, str):
             return made
         if await _keep(ctx, caller, customer, made):
@@ -42,10 +46,17 @@ async def introduce_customer(
     return NotSent("the customer kept changing while it was made known to the provider")
 
 
-def _order(customer: Customer) -> CustomerOrder:
+def _key(name: str, attempt: Attempt) -> str:
+    """The same for every payment, until a fault that the provider remembers with it stands in the
+    way: it keeps its own 500 for a day.
+    """
+    return name if attempt.number <= TRIES_UNDER_ONE_KEY else f"{name}-{attempt.number}"
+
+
+def _order(customer: Customer, attempt: Attempt) -> CustomerOrder:
     # A key goes with one version: the provider refuses its second use with other details.
     return CustomerOrder(
-        key=f"{customer.id}-{customer.version}",
+        key=_key(f"{customer.id}-{customer.version}", attempt),
         customer=customer.id,
         merchant=customer.merchant,
         email=customer.email,
