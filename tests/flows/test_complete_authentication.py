@@ -31,7 +31,9 @@ from paygate.flows.confirm_payment_intent import (
     confirm_order,
     confirm_payment_intent,
 )
+from paygate.flows.context import CommitDoor
 from paygate.providers.contract import Absent
+from paygate.storage.change import Change, Overloaded, Verdict
 from tests.flows.world import (
     APPROVED,
     INSTALLATION,
@@ -219,6 +221,27 @@ async def test_a_provider_that_does_not_tell_changes_nothing(
     world: World, challenged: Challenged, said: Answer | Absent
 ) -> None:
     challenged.bank.objects.append(said)
+    assert await challenged.back() == challenged.page("processing")
+    assert (await world.now(challenged.intent))[0] == challenged.intent
+
+
+class BusyDoor:
+    """Takes what is read and written down of a visit, and no more."""
+
+    def __init__(self, door: CommitDoor) -> None:
+        self.door = door
+
+    async def commit(self, change: Change) -> Verdict:
+        if change.advances:
+            raise Overloaded("the queue is full")
+        return await self.door.commit(change)
+
+
+async def test_a_database_that_is_too_busy_does_not_keep_the_payer(
+    world: World, challenged: Challenged
+) -> None:
+    challenged.bank.objects.append(answer(APPROVED, as_of=LATER))
+    world.use(door=BusyDoor(world.ctx.door))
     assert await challenged.back() == challenged.page("processing")
     assert (await world.now(challenged.intent))[0] == challenged.intent
 

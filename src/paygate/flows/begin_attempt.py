@@ -122,7 +122,7 @@ def refuse_if_not_sent(intent: PaymentIntent, answer: Answer, *, waits: bool) ->
     if waits and isinstance(answer.outcome, NotSent):
         raise Refusal(
             ErrorCode.PROVIDER_UNAVAILABLE,
-            "the provider could not be reached, and nothing was done; try again with the same"
+            "the provider could not be reached, and this try did nothing; try again with the same"
             " Idempotency-Key",
             subject=intent,
             retry_after_seconds=answer.outcome.retry_after_seconds,

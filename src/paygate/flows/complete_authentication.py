@@ -22,7 +22,7 @@ from paygate.domain.return_url import with_parameters
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.settle_attempt import reread, settle_attempt
 from paygate.providers.contract import Absent
-from paygate.storage.change import Change
+from paygate.storage.change import Change, StorageError
 from paygate.telemetry import timing
 
 ASK_SECONDS: Final = 4.0
@@ -56,7 +56,10 @@ async def complete_authentication(
     await ctx.door.commit(Change(ctx.audit(caller, Action.INTENT_AUTHENTICATE, subject)))
     status = intent.status
     if attempt.state in OPEN and ctx.now().timestamp() < signed.expires_at:
-        status = await _settled(ctx, caller, intent, attempt)
+        try:
+            status = await _settled(ctx, caller, intent, attempt)
+        except StorageError:
+            status = Status.PROCESSING  # the payer goes on, and so does the event or the sweep
     return with_parameters(attempt.return_url, {"payment_intent": intent.id, "status": status})
 
 
