@@ -297,3 +297,16 @@ async def test_only_a_card_needs_a_way_back(gateway: Gateway) -> None:
     assert answer.json["error"]["param"] == "return_url"
     answer = await confirm(gateway, intent, card, return_url="https://shop.example/done")
     assert answer.json["status"] == "succeeded"
+
+
+async def test_a_payer_who_was_deleted_at_the_provider_is_made_known_anew(gateway: Gateway) -> None:
+    """One payment fails for it, and says so; the next goes to another customer there."""
+    first = await pushed(gateway, customer={"name": "Ada"})
+    theirs = await payer(gateway, first)
+    await stripe(gateway, "DELETE", f"customers/{theirs}")
+    known = {"id": first["customer"]}
+    answer = await confirm(gateway, await create(gateway, customer=known), PUSH)
+    assert (answer.status, answer.json["status"]) == (200, "failed")
+    assert answer.json["last_payment_error"]["code"] == "customer_refused"
+    third = await pushed(gateway, customer=known)
+    assert await payer(gateway, third) != theirs

@@ -304,7 +304,7 @@ def test_why_a_debit_failed(error: dict[str, Any], code: str, message: str) -> N
         (400, {"param": "statement_descriptor"}, "statement_descriptor_invalid"),
         (400, {"code": "bank_account_unusable"}, "payment_method_rejected"),
         (400, {"code": "payment_method_bank_account_blocked"}, "payment_method_rejected"),
-        (400, {"code": "resource_missing", "param": "customer"}, "provider_configuration"),
+        (400, {"code": "resource_missing", "param": "customer"}, "customer_refused"),
         (400, {"param": "payment_method_options[customer_balance]"}, "provider_configuration"),
     ],
 )

@@ -17,5 +17,5 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     email: str | None = None
     name: str | None = None
     provider_reference: str | None = None
-    """The provider's customer for this one, once it was made; it never changes."""
+    """The provider's customer for this one, as long as the provider takes it."""
     erased_at: datetime | None = None

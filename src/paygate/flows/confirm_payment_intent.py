@@ -14,7 +14,7 @@ from msgspec import Meta
 from paygate.domain.access import Action, Caller
 from paygate.domain.attempt import Attempt, AttemptState, Operation
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.outcome import Answer, Unknown
+from paygate.domain.outcome import Answer, Rejected, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Status, Trigger
 from paygate.domain.payment_method import CardToken, Instrument, PushTransfer
 from paygate.domain.return_url import MAX_LENGTH, check_return_url
@@ -31,7 +31,7 @@ from paygate.flows.begin_attempt import (
 from paygate.flows.choose_instrument import Method, choose_instrument
 from paygate.flows.complete_authentication import callback_url
 from paygate.flows.context import TRIES, Context, pause
-from paygate.flows.introduce_customer import introduce_customer
+from paygate.flows.introduce_customer import forget_customer, introduce_customer
 from paygate.flows.read_payment_intent import find_payment_intent
 from paygate.flows.settle_attempt import settle_attempt
 from paygate.providers.contract import ConfirmOrder
@@ -85,6 +85,8 @@ async def _ask(
     answer = await send_confirm(ctx, caller, intent, attempt)
     intent = await settle_attempt(ctx, caller, Action.INTENT_CONFIRM, intent, attempt, answer)
     refuse_if_not_sent(intent, answer, waits=intent.status is Status.PROCESSING)
+    if isinstance(answer.outcome, Rejected) and answer.outcome.reason == "customer_refused":
+        await forget_customer(ctx, caller, intent)
     return intent
 
 

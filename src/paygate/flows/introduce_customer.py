@@ -64,6 +64,19 @@ def _order(customer: Customer, attempt: Attempt) -> CustomerOrder:
     )
 
 
+async def forget_customer(ctx: Context, caller: Caller, intent: PaymentIntent) -> None:
+    """The provider does not take its own id of the payer any more (it was deleted there): the next
+    payment makes them known anew.
+    """
+    if intent.customer is None:
+        return
+    customer = await ctx.read.customer(intent.merchant, intent.customer)
+    assert customer is not None, "customers are never deleted"
+    if customer.provider_reference is not None:
+        # Should it change just now, the next payment fails like this one, and comes here again.
+        await _keep(ctx, caller, customer, None)
+
+
 async def _make(
     ctx: Context, order: CustomerOrder, timeout_seconds: float
 ) -> str | NotSent | Rejected:
@@ -79,7 +92,7 @@ async def _make(
             assert_never(made)
 
 
-async def _keep(ctx: Context, caller: Caller, customer: Customer, reference: str) -> bool:
+async def _keep(ctx: Context, caller: Caller, customer: Customer, reference: str | None) -> bool:
     """Whether it is written down; another may have been first, and that one stands."""
     known = msgspec.structs.replace(
         customer,

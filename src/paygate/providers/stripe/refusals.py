@@ -162,6 +162,8 @@ def _invalid(error: Mapping[str, Any], code: str | None) -> Outcome:
         return Declined(_ORDER_REFUSALS[code])
     if code in _TOKEN_CODES or param == "payment_method" or _names_payment_method(error, code):
         return Rejected("payment_method_rejected", _UNUSABLE)
+    if param == "customer":
+        return Rejected("customer_refused", "the provider does not know the payer any more")
     named = param.partition("[")[0] if isinstance(param, str) else ""
     if named in _ORDER_PARAMETERS:
         return Declined(_ORDER_PARAMETERS[named])
