@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 import msgspec
 
@@ -130,26 +130,20 @@ def to_be_closed(
 ) -> Attempt:
     """An open confirm that the merchant wants closed at the provider, or that was given up."""
     assert attempt.state in OPEN, "a closed attempt has nothing to cancel"
-    return msgspec.structs.replace(
+    return _next(
         attempt,
+        at,
         close_at=at,
         cancelling=True,
         given_up=given_up,
         cancel_claim=claim,
         reason=reason,
-        version=attempt.version + 1,
-        updated_at=max(at, attempt.updated_at),
     )
 
 
 def put_off(attempt: Attempt, at: datetime, close_at: datetime) -> Attempt:
     """An open confirm that could not be closed now, and is to be tried again."""
-    return msgspec.structs.replace(
-        attempt,
-        close_at=close_at,
-        version=attempt.version + 1,
-        updated_at=max(at, attempt.updated_at),
-    )
+    return _next(attempt, at, close_at=close_at)
 
 
 def sent_again(attempt: Attempt, at: datetime) -> Attempt:
@@ -162,9 +156,7 @@ def sent_again(attempt: Attempt, at: datetime) -> Attempt:
 
 def missed(attempt: Attempt, at: datetime) -> Attempt:
     """An attempt that the provider does not know of, yet: one miss proves nothing."""
-    return msgspec.structs.replace(
-        attempt, missed_at=at, version=attempt.version + 1, updated_at=max(at, attempt.updated_at)
-    )
+    return _next(attempt, at, missed_at=at)
 
 
 def state_of(outcome: Outcome) -> AttemptState:
@@ -205,11 +197,16 @@ def move(
     """
     if state not in MOVES.get(attempt.state, frozenset()):
         raise IllegalMove(f"an attempt that is {attempt.state} cannot become {state}")
-    return msgspec.structs.replace(
+    return _next(
         attempt,
+        at,
         state=state,
-        version=attempt.version + 1,
-        updated_at=max(at, attempt.updated_at),
         provider_reference=provider_reference or attempt.provider_reference,
         detail=detail,
+    )
+
+
+def _next(attempt: Attempt, at: datetime, **changes: Any) -> Attempt:
+    return msgspec.structs.replace(
+        attempt, version=attempt.version + 1, updated_at=max(at, attempt.updated_at), **changes
     )

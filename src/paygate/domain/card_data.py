@@ -26,7 +26,6 @@ class CardData(StrEnum):
 
 
 SHORTEST: Final = 13
-LONGEST: Final = 19
 FEWEST_DIGITS: Final = 10
 """In a row, separators aside: the Dutch IBAN's. What has fewer holds neither."""
 

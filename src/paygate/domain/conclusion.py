@@ -11,10 +11,10 @@ from typing import Final
 import msgspec
 
 from paygate.domain.attempt import OPEN, Attempt, AttemptState, Operation
-from paygate.domain.confirmation import Moved, Stay, confirmed, in_order, mismatch
+from paygate.domain.confirmation import Moved, Stay, captured, confirmed, in_order, mismatch
 from paygate.domain.outcome import Answer, Approved, Cancelled, Declined
 from paygate.domain.payment_intent import FINAL, PaymentIntent, Status, Trigger
-from paygate.domain.standing_order import captured, closed, declined, ordered
+from paygate.domain.standing_order import closed, declined, ordered
 
 CORRECTABLE: Final = frozenset({Status.FAILED, Status.CANCELLED})
 """Ends without money, which money may prove wrong."""

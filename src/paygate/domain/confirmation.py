@@ -6,7 +6,7 @@ from typing import Any, Final, assert_never
 
 import msgspec
 
-from paygate.domain.attempt import MOVES, Attempt, AttemptState, move, state_of
+from paygate.domain.attempt import MOVES, Attempt, AttemptState, Operation, move, state_of
 from paygate.domain.outcome import (
     ActionRequired,
     Answer,
@@ -28,10 +28,8 @@ from paygate.domain.payment_method import PushTransfer
 
 HOLD_LASTS: Final = timedelta(days=7)
 """When the provider names no end of a hold: the card networks' usual time for a payer's own."""
-CONFIRMING: Final = "confirm"
-"""`pending_operation` while a confirm is under way at the provider, or its outcome unknown."""
-CANCELLING: Final = "cancel"
-"""The same, of a cancel."""
+DONE: Final[dict[str, Any]] = {"pending_operation": None, "next_action": None}
+"""What the end of an operation sets."""
 _ABANDONED: Final = PaymentError(
     "authentication_abandoned", "The payer did not finish the authentication in time."
 )
@@ -155,42 +153,49 @@ def _effect(
     intent: PaymentIntent, attempt: Attempt, outcome: Outcome
 ) -> tuple[Trigger, dict[str, Any]]:
     """The trigger that an outcome pulls, and the fields that it sets."""
-    done: dict[str, Any] = {"pending_operation": None, "next_action": None}
-    closing = CANCELLING if attempt.cancelling else None
+    closing = Operation.CANCEL.value if attempt.cancelling else None
     quiet: dict[str, Any] = {"pending_operation": closing, "next_action": None}
-    working: dict[str, Any] = {"pending_operation": closing or CONFIRMING, "next_action": None}
+    working: dict[str, Any] = {
+        "pending_operation": closing or Operation.CONFIRM.value,
+        "next_action": None,
+    }
     match outcome:
         case Approved():
-            trigger, changes = _approved(intent, outcome)
-            return trigger, {**done, **changes}
+            return _approved(intent, outcome)
         case ActionRequired(next_action=None) | Pending():
             return Trigger.WORK_ON, {**working, **_paid_with(outcome)}
         case ActionRequired(next_action=action):
             shown = {"next_action": _shown(attempt, action), **_paid_with(outcome)}
             return Trigger.REQUIRE_ACTION, {**quiet, **shown}
         case Declined():
-            return Trigger.FAIL, {**done, "last_payment_error": outcome.error}
+            return Trigger.FAIL, {**DONE, "last_payment_error": outcome.error}
         case Rejected():
             error = PaymentError(code=outcome.reason, message=outcome.message)
-            return Trigger.FAIL, {**done, "last_payment_error": error}
+            return Trigger.FAIL, {**DONE, "last_payment_error": error}
         case Cancelled():
-            trigger, changes = _closed(attempt, outcome)
-            return trigger, {**done, **changes}
+            return _closed(attempt, outcome)
         case Unknown() | NotSent():
             return Trigger.WORK_ON, working
         case _:
             assert_never(outcome)
 
 
+def captured(intent: PaymentIntent, outcome: Approved) -> dict[str, Any]:
+    """What a capture sets, whoever made it; the money takes the next place in the ledger."""
+    return {
+        **DONE,
+        "amount_received": outcome.amount_received,
+        "amount_capturable": 0,
+        "money_seq": intent.money_seq + 1,
+    }
+
+
 def _approved(intent: PaymentIntent, outcome: Approved) -> tuple[Trigger, dict[str, Any]]:
     if outcome.captured:
-        return Trigger.CAPTURE, {
-            "amount_received": outcome.amount_received,
-            "amount_capturable": 0,
-            "money_seq": intent.money_seq + 1,
-            "payment_method": outcome.payment_method,
-        }
+        changes = captured(intent, outcome)
+        return Trigger.CAPTURE, {**changes, "payment_method": outcome.payment_method}
     return Trigger.AUTHORIZE, {
+        **DONE,
         "amount_capturable": outcome.amount_capturable,
         "authorization_expires_at": outcome.authorization_expires_at,
         "payment_method": outcome.payment_method,
@@ -200,9 +205,9 @@ def _approved(intent: PaymentIntent, outcome: Approved) -> tuple[Trigger, dict[s
 def _closed(attempt: Attempt, outcome: Cancelled) -> tuple[Trigger, dict[str, Any]]:
     """A challenge that nobody answered has failed; everything else that was closed is cancelled."""
     if attempt.given_up and not isinstance(attempt.instrument, PushTransfer):
-        return Trigger.FAIL, {"last_payment_error": _ABANDONED}
+        return Trigger.FAIL, {**DONE, "last_payment_error": _ABANDONED}
     reason = attempt.reason if attempt.cancelling else outcome.reason
-    return Trigger.CANCEL, {"cancellation_reason": reason}
+    return Trigger.CANCEL, {**DONE, "cancellation_reason": reason}
 
 
 def _paid_with(outcome: ActionRequired | Pending) -> dict[str, Any]:

@@ -3,10 +3,18 @@ of it. It may be sent again, so nobody need be there.
 """
 
 from datetime import datetime
-from typing import Any, Final, assert_never
+from typing import Any, assert_never
 
 from paygate.domain.attempt import Attempt, AttemptState, Operation, move
-from paygate.domain.confirmation import Moved, Stay, detail, in_order, speaks_of_its_call_alone
+from paygate.domain.confirmation import (
+    DONE,
+    Moved,
+    Stay,
+    captured,
+    detail,
+    in_order,
+    speaks_of_its_call_alone,
+)
 from paygate.domain.outcome import (
     ActionRequired,
     Answer,
@@ -22,27 +30,15 @@ from paygate.domain.outcome import (
 )
 from paygate.domain.payment_intent import PaymentIntent, Trigger
 
-_DONE: Final[dict[str, Any]] = {"pending_operation": None, "next_action": None}
-
-
-def captured(intent: PaymentIntent, outcome: Approved) -> dict[str, Any]:
-    """What a capture sets, whoever made it; the money takes the next place in the ledger."""
-    return {
-        **_DONE,
-        "amount_received": outcome.amount_received,
-        "amount_capturable": 0,
-        "money_seq": intent.money_seq + 1,
-    }
-
 
 def closed(reason: str | None) -> dict[str, Any]:
     """What the end of a hold sets."""
-    return {**_DONE, "amount_capturable": 0, "cancellation_reason": reason}
+    return {**DONE, "amount_capturable": 0, "cancellation_reason": reason}
 
 
 def declined(outcome: Declined) -> dict[str, Any]:
     """What a hold sets that is gone because its money was refused after all."""
-    return {**_DONE, "amount_capturable": 0, "last_payment_error": outcome.error}
+    return {**DONE, "amount_capturable": 0, "last_payment_error": outcome.error}
 
 
 def ordered(
@@ -83,9 +79,9 @@ def _effect(
             return AttemptState.DECLINED, Trigger.FAIL, declined(outcome)
         case Rejected():
             error = PaymentError(code=outcome.reason, message=outcome.message)
-            return AttemptState.REJECTED, Trigger.WORK_ON, {**_DONE, "last_payment_error": error}
+            return AttemptState.REJECTED, Trigger.WORK_ON, {**DONE, "last_payment_error": error}
         case NotSent():
-            return AttemptState.NOT_SENT, Trigger.WORK_ON, _DONE
+            return AttemptState.NOT_SENT, Trigger.WORK_ON, DONE
         case Unknown():
             return AttemptState.UNKNOWN, Trigger.WORK_ON, waiting
         case Approved() | ActionRequired() | Pending():

@@ -21,7 +21,14 @@ from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.context import TRIES, Context, intent_subject, pause
 from paygate.flows.correct_payment_intent import alert_correction, corrected, give_back
 from paygate.flows.raise_alert import raise_alert
-from paygate.flows.settle_attempt import advanced, alert_of_money_left, to_do_next, told, weigh
+from paygate.flows.settle_attempt import (
+    UNUSED_MONEY,
+    advanced,
+    alert_of_money_left,
+    to_do_next,
+    told,
+    weigh,
+)
 from paygate.jobs.messages import ApplyProviderEvent, Job
 from paygate.providers.contract import Absent, Notice
 from paygate.storage.change import Appended, Change, Committed, StorageError, Versioned
@@ -129,8 +136,7 @@ def _excess(payer: Subject, amounts: Mapping[str, int]) -> Concern:
         subject=payer,
         severity="warning",
         message=f"a payer sent more than was asked for: {lies} (smallest units) lie unused",
-        what_to_do="The money lies with the provider, on the payer's account there: send it back,"
-        " or let it pay for another intent of the same customer.",
+        what_to_do=UNUSED_MONEY,
     )
 
 
@@ -181,18 +187,14 @@ def _tells_too_little(attempt: Attempt, answer: Answer) -> bool:
 
 
 def _applied(ctx: Context, event: ProviderEvent, intent: PaymentIntent, moved: Moved) -> Change:
-    done = provider_event.settle(
-        event,
-        EventStatus.PROCESSED,
-        ctx.now(),
-        verdict="applied",
-        subject=intent_subject(intent.id),
-    )
-    return _change_of(
+    return _end(
         ctx,
         event,
-        creates=told(ctx, None, intent, moved),
-        advances=(done, *advanced(moved)),
+        EventStatus.PROCESSED,
+        "applied",
+        intent_subject(intent.id),
+        creates=told(ctx, None, intent, moved.intent),
+        advances=advanced(moved),
         jobs=to_do_next(intent, moved),
     )
 
@@ -206,17 +208,16 @@ async def _after_the_end(
     if not answer.outcome.captured:
         return await _given_back(ctx, event, intent, answer)
     await alert_correction(ctx, caller, intent, f"money was taken, though it had {intent.status}")
-    after, creates = corrected(
-        ctx, intent, answer, reason="captured_after_the_end", proof=event.provider_reference
-    )
-    done = provider_event.settle(
+    after, creates = corrected(ctx, intent, answer, proof=event.provider_reference)
+    return _end(
+        ctx,
         event,
         EventStatus.PROCESSED,
-        ctx.now(),
-        verdict="corrected",
-        subject=intent_subject(intent.id),
+        "corrected",
+        intent_subject(intent.id),
+        creates=creates,
+        advances=(after,),
     )
-    return _change_of(ctx, event, creates=creates, advances=(done, after))
 
 
 async def _elsewhere(
@@ -268,9 +269,14 @@ def _end(
     status: EventStatus,
     verdict: str,
     subject: Subject | None = None,
+    *,
+    creates: tuple[Appended, ...] = (),
+    advances: tuple[Versioned, ...] = (),
+    jobs: tuple[Job, ...] = (),
 ) -> Change:
+    """The event's end, and what it made true."""
     done = provider_event.settle(event, status, ctx.now(), verdict=verdict, subject=subject)
-    return _change_of(ctx, event, advances=(done,))
+    return _change_of(ctx, event, creates=creates, advances=(done, *advances), jobs=jobs)
 
 
 def _put_off(ctx: Context, event: ProviderEvent, reason: str) -> Change:

@@ -3,13 +3,13 @@
 from datetime import timedelta
 from typing import Any, Final
 
-from paygate.domain import events
 from paygate.domain.access import Action, Caller
 from paygate.domain.attempt import Attempt, AttemptState, Operation, move, sent_again
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.outcome import Answer, NotSent
 from paygate.domain.payment_intent import PaymentIntent, Trigger, advance
 from paygate.flows.context import Context, intent_subject
+from paygate.flows.settle_attempt import told
 from paygate.storage.change import Change, Committed
 
 KEYS_MARGIN: Final = timedelta(hours=1)
@@ -59,13 +59,7 @@ async def begin(
         attempts=attempt.number,
         pending_operation=attempt.operation.value,
     )
-    creates: tuple[Attempt | events.Event, ...] = (attempt,)
-    if intent.status is not before.status:
-        event_id = ctx.new_id("event")
-        told = events.of_intent(
-            intent, event_id=event_id, at=intent.updated_at, request_id=caller.request_id
-        )
-        creates = (attempt, told)
+    creates = (attempt, *told(ctx, caller.request_id, before, intent))
     audit = ctx.audit(caller, action, intent_subject(intent.id))
     change = Change(audit, creates=creates, advances=(intent,))
     committed = isinstance(await ctx.door.commit(change), Committed)
@@ -79,7 +73,7 @@ async def go_on(
     if attempt.state is AttemptState.UNKNOWN:
         return intent, attempt
     attempt = move(attempt, AttemptState.UNKNOWN, ctx.now(), detail="the request was cut off")
-    return await _work_on(ctx, caller, action, intent, attempt)
+    return await work_on(ctx, caller, action, intent, attempt)
 
 
 async def send_again(
@@ -90,13 +84,22 @@ async def send_again(
     """
     if not may_be_sent(ctx, attempt):
         return await go_on(ctx, caller, action, intent, attempt)
-    return await _work_on(ctx, caller, action, intent, sent_again(attempt, ctx.now()))
+    return await work_on(ctx, caller, action, intent, sent_again(attempt, ctx.now()))
 
 
-async def _work_on(
-    ctx: Context, caller: Caller, action: Action, intent: PaymentIntent, attempt: Attempt
+async def work_on(
+    ctx: Context,
+    caller: Caller,
+    action: Action,
+    intent: PaymentIntent,
+    attempt: Attempt,
+    **changes: Any,
 ) -> Prepared | None:
-    intent = advance(intent, Trigger.WORK_ON, ctx.now())
+    """Write down an attempt that has gone on, and the intent with it, which is their guard.
+
+    None when the intent has moved on.
+    """
+    intent = advance(intent, Trigger.WORK_ON, ctx.now(), **changes)
     audit = ctx.audit(caller, action, intent_subject(intent.id))
     committed = isinstance(
         await ctx.door.commit(Change(audit, advances=(intent, attempt))), Committed

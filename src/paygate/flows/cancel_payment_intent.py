@@ -7,7 +7,6 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from paygate.domain import events
 from paygate.domain.access import Action, Caller
 from paygate.domain.attempt import Attempt, AttemptState, Operation, to_be_closed
 from paygate.domain.errors import ErrorCode, Refusal
@@ -21,11 +20,12 @@ from paygate.flows.begin_attempt import (
     go_on,
     new_attempt,
     refuse_if_not_sent,
+    work_on,
 )
 from paygate.flows.capture_payment_intent import check_nothing_pending
 from paygate.flows.context import TRIES, Context, intent_subject, pause
 from paygate.flows.read_payment_intent import find_payment_intent
-from paygate.flows.settle_attempt import settle_attempt
+from paygate.flows.settle_attempt import settle_attempt, told
 from paygate.providers.contract import CancelOrder
 from paygate.storage.change import Change, Committed, Overloaded
 from paygate.telemetry import timing
@@ -100,14 +100,9 @@ async def _prepare(
             subject=intent,
             retry_after_seconds=1,
         )
-    now = ctx.now()
-    open_ = to_be_closed(open_, now, reason=request.reason, claim=ctx.claim)
-    intent = advance(intent, Trigger.WORK_ON, now, pending_operation=Operation.CANCEL.value)
-    audit = ctx.audit(caller, Action.INTENT_CANCEL, intent_subject(intent.id))
-    committed = isinstance(
-        await ctx.door.commit(Change(audit, advances=(intent, open_))), Committed
-    )
-    return (intent, open_) if committed else None
+    open_ = to_be_closed(open_, ctx.now(), reason=request.reason, claim=ctx.claim)
+    pending = {"pending_operation": Operation.CANCEL.value}
+    return await work_on(ctx, caller, Action.INTENT_CANCEL, intent, open_, **pending)
 
 
 async def _ask(
@@ -137,9 +132,7 @@ async def cancelled(
     after = advance(
         intent, Trigger.CANCEL, ctx.now(), cancellation_reason=reason, pending_operation=None
     )
-    event = events.of_intent(
-        after, event_id=ctx.new_id("event"), at=after.updated_at, request_id=caller.request_id
-    )
+    creates = told(ctx, caller.request_id, intent, after)
     audit = ctx.audit(caller, action, intent_subject(intent.id))
-    change = Change(audit, creates=(event,), advances=(after,), concludes=after)
+    change = Change(audit, creates=creates, advances=(after,), concludes=after)
     return after if isinstance(await ctx.door.commit(change), Committed) else None

@@ -43,13 +43,7 @@ async def close_failed_payment(ctx: Context, message: CloseFailedPayment) -> boo
                 await alert_correction(ctx, caller, intent, what)
                 return True
             await alert_correction(ctx, caller, intent, "money was taken, though it had failed")
-            after, creates = corrected(
-                ctx,
-                intent,
-                answer,
-                reason="captured_after_the_end",
-                proof=intent.provider_reference,
-            )
+            after, creates = corrected(ctx, intent, answer, proof=intent.provider_reference)
             audit = ctx.audit(caller, Action.ATTEMPT_RESOLVE, intent_subject(intent.id))
             change = Change(audit, creates=creates, advances=(after,))
             return isinstance(await ctx.door.commit(change), Committed)

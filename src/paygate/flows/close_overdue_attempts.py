@@ -11,14 +11,12 @@ from datetime import timedelta
 from typing import Final
 
 from paygate.domain.access import Action, Actor, Caller
-from paygate.domain.attempt import Attempt, AttemptState, put_off, to_be_closed
-from paygate.domain.payment_intent import PaymentIntent, Trigger, advance
+from paygate.domain.attempt import Attempt, AttemptState, Operation, put_off, to_be_closed
+from paygate.flows.begin_attempt import work_on
 from paygate.flows.cancel_payment_intent import send_cancel
-from paygate.flows.context import Context, intent_subject
-from paygate.flows.settle_attempt import reread, settle_attempt
+from paygate.flows.context import Context
+from paygate.flows.settle_attempt import ask_how_it_stands, reread, settle_attempt
 from paygate.flows.sweep import Faults
-from paygate.providers.contract import Absent
-from paygate.storage.change import Change, Committed
 
 BATCH: Final = 20
 """Asked at once: each is a call to the provider."""
@@ -53,53 +51,28 @@ async def close_overdue_attempts(ctx: Context, run_id: str) -> int:
 async def _close(ctx: Context, run_id: str, attempt: Attempt) -> bool | None:
     """Whether it is closed now; None when somebody else has it in hand."""
     caller = Caller(Actor("job", name="expire-intents"), attempt.merchant, run_id)
+    action = Action.INTENT_EXPIRE
     intent, attempt = await reread(ctx, attempt)
     if attempt.state not in _WAITING or attempt.close_at is None or attempt.close_at > ctx.now():
         return None
     if attempt.cancelling or intent.next_action is not None:
         if not attempt.cancelling:
-            given_up = await _give_up(ctx, caller, intent, attempt)
-            if given_up is None:
+            attempt = to_be_closed(attempt, ctx.now(), reason=EXPIRED, given_up=True)
+            pending = {"pending_operation": Operation.CANCEL.value}
+            prepared = await work_on(ctx, caller, action, intent, attempt, **pending)
+            if prepared is None:
                 return None
-            intent, attempt = given_up
+            intent, attempt = prepared
         answer = await send_cancel(ctx, intent, attempt)
-        await settle_attempt(ctx, caller, Action.INTENT_EXPIRE, intent, attempt, answer)
+        await settle_attempt(ctx, caller, action, intent, attempt, answer)
         wait = AGAIN_AFTER
     else:
-        await _ask_how_it_stands(ctx, caller, intent, attempt)
+        # What the provider works on is not the payer's to finish, and no time is up for it.
+        await ask_how_it_stands(ctx, caller, Action.ATTEMPT_RESOLVE, intent, attempt)
         wait = LOOK_AGAIN_AFTER
     intent, attempt = await reread(ctx, attempt)
     if attempt.state not in _WAITING:
         return True
     later = put_off(attempt, ctx.now(), ctx.now() + wait)
-    put = await _advance(ctx, caller, intent, later)
+    put = await work_on(ctx, caller, action, intent, later)
     return None if put is None else False
-
-
-async def _ask_how_it_stands(
-    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
-) -> None:
-    """What the provider works on is not the payer's to finish, and no time is up for it."""
-    assert intent.provider_reference is not None, "what is under way is known to the provider"
-    found = await ctx.provider.retrieve(
-        intent.provider_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
-    )
-    if not isinstance(found, Absent):
-        await settle_attempt(ctx, caller, Action.ATTEMPT_RESOLVE, intent, attempt, found)
-
-
-async def _give_up(
-    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
-) -> tuple[PaymentIntent, Attempt] | None:
-    """Both as they are while the provider is asked to close it."""
-    attempt = to_be_closed(attempt, ctx.now(), reason=EXPIRED, given_up=True)
-    return await _advance(ctx, caller, intent, attempt, pending_operation="cancel")
-
-
-async def _advance(
-    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt, **changes: str
-) -> tuple[PaymentIntent, Attempt] | None:
-    intent = advance(intent, Trigger.WORK_ON, ctx.now(), **changes)
-    audit = ctx.audit(caller, Action.INTENT_EXPIRE, intent_subject(intent.id))
-    change = Change(audit, advances=(intent, attempt))
-    return (intent, attempt) if isinstance(await ctx.door.commit(change), Committed) else None

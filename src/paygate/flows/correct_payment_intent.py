@@ -4,9 +4,12 @@ Captured money is true, whatever we had settled: the intent becomes succeeded, a
 ledger. A hold is given back. Captured money is never sent back by itself.
 """
 
+from typing import Final
+
 from paygate.domain import events, ledger
 from paygate.domain.access import Caller
 from paygate.domain.alert import AlertType, Concern
+from paygate.domain.confirmation import captured
 from paygate.domain.correction import correction_of
 from paygate.domain.outcome import Answer, Approved
 from paygate.domain.payment_intent import PaymentIntent, Status, correct
@@ -15,9 +18,11 @@ from paygate.flows.raise_alert import raise_alert
 from paygate.providers.contract import CancelOrder
 from paygate.storage.change import Appended
 
+REASON: Final = "captured_after_the_end"
+
 
 def corrected(
-    ctx: Context, before: PaymentIntent, answer: Answer, *, reason: str, proof: str
+    ctx: Context, before: PaymentIntent, answer: Answer, *, proof: str
 ) -> tuple[PaymentIntent, tuple[Appended, ...]]:
     """The intent set right, and what must be written with it: correction, transfer, event."""
     outcome = answer.outcome
@@ -27,17 +32,13 @@ def corrected(
         before,
         Status.SUCCEEDED,
         ctx.now(),
-        amount_received=outcome.amount_received,
-        amount_capturable=0,
-        money_seq=before.money_seq + 1,
         payment_method=outcome.payment_method or before.payment_method,
         provider_reference=answer.provider_reference or before.provider_reference,
         provider_as_of=answer.as_of or before.provider_as_of,
-        pending_operation=None,
-        next_action=None,
+        **captured(before, outcome),
     )
     correction = correction_of(
-        before, after, correction_id=ctx.new_id("correction"), reason=reason, proof=proof
+        before, after, correction_id=ctx.new_id("correction"), reason=REASON, proof=proof
     )
     transfer_id = ctx.new_id("ledger_transfer")
     transfer = ledger.capture(before, after, transfer_id=transfer_id, attempt=answer.attempt)

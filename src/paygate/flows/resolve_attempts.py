@@ -15,8 +15,8 @@ from paygate.domain.access import Action, Actor, Caller
 from paygate.domain.alert import AlertType, Concern
 from paygate.domain.attempt import Attempt, Operation, missed
 from paygate.domain.outcome import Answer, Approved, Rejected, Unknown
-from paygate.domain.payment_intent import FINAL, PaymentIntent, Trigger, advance
-from paygate.flows.begin_attempt import TO_ASK_AGAIN, go_on, may_be_sent
+from paygate.domain.payment_intent import FINAL, PaymentIntent
+from paygate.flows.begin_attempt import TO_ASK_AGAIN, go_on, may_be_sent, work_on
 from paygate.flows.cancel_payment_intent import send_cancel
 from paygate.flows.capture_payment_intent import send_capture
 from paygate.flows.confirm_payment_intent import send_confirm
@@ -25,7 +25,6 @@ from paygate.flows.raise_alert import raise_alert
 from paygate.flows.settle_attempt import fail_unsent, settle_attempt
 from paygate.flows.sweep import Faults
 from paygate.providers.contract import Absent, ProviderSilent
-from paygate.storage.change import Change
 
 AT_ONCE: Final = 20
 """Each is a call to the provider, which may take as long as it is waited for."""
@@ -154,9 +153,7 @@ async def _not_found(ctx: Context, caller: Caller, intent: PaymentIntent, attemp
         await settle_attempt(ctx, caller, Action.ATTEMPT_RESOLVE, intent, attempt, _NEVER_ARRIVED)
         return True
     if attempt.missed_at is None:
-        audit = ctx.audit(caller, Action.ATTEMPT_RESOLVE, intent_subject(intent.id))
-        moved = (advance(intent, Trigger.WORK_ON, now), missed(attempt, now))
-        await ctx.door.commit(Change(audit, advances=moved))
+        await work_on(ctx, caller, Action.ATTEMPT_RESOLVE, intent, missed(attempt, now))
     return False
 
 

@@ -4,6 +4,8 @@ The reply, an event and the sweep may all bring the same truth, in any order. Wh
 second finds it settled and changes nothing.
 """
 
+from typing import Final
+
 from paygate.domain import events, ledger
 from paygate.domain.access import Action, Caller
 from paygate.domain.alert import AlertType, Concern
@@ -21,6 +23,12 @@ from paygate.jobs.messages import CloseFailedPayment, Job
 from paygate.providers.contract import Absent
 from paygate.storage.change import Change, Committed, OutcomeUnknown
 from paygate.telemetry import timing
+
+UNUSED_MONEY: Final = (
+    "The money lies with the provider, on the payer's account there: send it back, or let it pay"
+    " for another intent of the same customer."
+)
+"""What to do about it."""
 
 
 async def settle_attempt(
@@ -41,7 +49,7 @@ async def settle_attempt(
         await alert_of_money_left(ctx, caller, intent, moved, answer)
         change = Change(
             ctx.audit(caller, action, intent_subject(intent.id)),
-            creates=told(ctx, caller.request_id, intent, moved),
+            creates=told(ctx, caller.request_id, intent, moved.intent),
             advances=advanced(moved),
             jobs=to_do_next(intent, moved),
             # What was certainly not sent is no answer yet: the same request may go on with it.
@@ -65,11 +73,11 @@ async def fail_unsent(
         return False
     error = PaymentError(code=answer.outcome.reason, message=answer.outcome.message)
     changes = {"pending_operation": None, "last_payment_error": error}
-    moved = Moved(advance(intent, Trigger.FAIL, ctx.now(), **changes), None)
+    after = advance(intent, Trigger.FAIL, ctx.now(), **changes)
     change = Change(
         ctx.audit(caller, action, intent_subject(intent.id)),
-        creates=told(ctx, caller.request_id, intent, moved),
-        advances=advanced(moved),
+        creates=told(ctx, caller.request_id, intent, after),
+        advances=(after,),
     )
     return isinstance(await ctx.door.commit(change), Committed)
 
@@ -90,6 +98,19 @@ async def weigh(
     return conclude(intent, attempt, fetched, ctx.now(), fetched=True), fetched
 
 
+async def ask_how_it_stands(
+    ctx: Context, caller: Caller, action: Action, intent: PaymentIntent, attempt: Attempt
+) -> PaymentIntent:
+    """The intent once what the provider says of its payment now was applied."""
+    assert intent.provider_reference is not None, "what is under way is known to the provider"
+    found = await ctx.provider.retrieve(
+        intent.provider_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
+    )
+    if isinstance(found, Absent):
+        return intent
+    return await settle_attempt(ctx, caller, action, intent, attempt, found)
+
+
 async def reread(ctx: Context, attempt: Attempt) -> tuple[PaymentIntent, Attempt]:
     """Both records as they stand now."""
     found = await ctx.read.attempt_with_intent(attempt.merchant, attempt.id)
@@ -98,10 +119,9 @@ async def reread(ctx: Context, attempt: Attempt) -> tuple[PaymentIntent, Attempt
 
 
 def told(
-    ctx: Context, request_id: str | None, before: PaymentIntent, moved: Moved
+    ctx: Context, request_id: str | None, before: PaymentIntent, after: PaymentIntent
 ) -> tuple[Event | Transfer, ...]:
     """What a move adds: an event when it is news, a transfer when money moved."""
-    after = moved.intent
     added: list[Event | Transfer] = []
     if (type_ := events.news(before, after)) is not None:
         event = events.of_intent(
@@ -163,6 +183,5 @@ def _partly_paid(intent: PaymentIntent, *, given_up: bool) -> Concern:
         subject=intent_subject(intent.id),
         severity="warning",
         message=f"a transfer was closed after {came} had come",
-        what_to_do="The money lies with the provider, on the payer's account there: send it back,"
-        " or let it pay for another intent of the same customer.",
+        what_to_do=UNUSED_MONEY,
     )

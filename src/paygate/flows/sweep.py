@@ -1,4 +1,14 @@
-"""What the sweeps have in common: one payment that trips a run up holds up no other."""
+"""What the sweeps have in common: they read page by page, and one payment that trips a run up holds
+up no other.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+from paygate.domain.ledger import Transfer
+from paygate.domain.payment_intent import PaymentIntent
+
+R = TypeVar("R", PaymentIntent, Transfer)
 
 
 class Faults:
@@ -23,3 +33,12 @@ class Faults:
         """Raise the first: the run is reported as failed, and comes again by the clock."""
         if self._found:
             raise self._found[0]
+
+
+async def every(read: Callable[[str, str, int], Awaitable[list[R]]], page: int) -> AsyncIterator[R]:
+    """The records of all merchants, read so many at a time: those after a merchant and an id."""
+    merchant = after = ""
+    while records := await read(merchant, after, page):
+        for record in records:
+            yield record
+        merchant, after = records[-1].merchant, records[-1].id

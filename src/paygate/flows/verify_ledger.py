@@ -5,7 +5,6 @@ A row put back from an old backup does open; that its sum no longer fits is foun
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -17,6 +16,7 @@ from paygate.domain.outcome import Approved
 from paygate.domain.payment_intent import PaymentIntent
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.raise_alert import raise_alert
+from paygate.flows.sweep import every
 from paygate.storage.change import Change
 
 PAGE: Final = 1000
@@ -36,7 +36,7 @@ class Verified(NamedTuple):
 async def read_balances(ctx: Context, caller: Caller) -> Balances:
     """What every account of every merchant holds."""
     await ctx.door.commit(Change(ctx.audit(caller, Action.LEDGER_READ)))
-    return ledger.balances([transfer async for transfer in _transfers(ctx)])
+    return ledger.balances([transfer async for transfer in every(ctx.read.transfers_after, PAGE)])
 
 
 async def verify_ledger(ctx: Context, caller: Caller, *, provider: bool = True) -> Verified:
@@ -48,14 +48,14 @@ async def verify_ledger(ctx: Context, caller: Caller, *, provider: bool = True) 
     await ctx.door.commit(Change(ctx.audit(caller, Action.LEDGER_READ)))
     by_intent: dict[tuple[str, str], list[Transfer]] = defaultdict(list)
     count = 0
-    async for transfer in _transfers(ctx):
+    async for transfer in every(ctx.read.transfers_after, PAGE):
         by_intent[transfer.merchant, transfer.intent].append(transfer)
         count += 1
     found: list[tuple[str, Mismatch]] = []
     received: dict[str, PaymentIntent] = {}
     first = last = None
     intents = 0
-    async for intent in _intents(ctx):
+    async for intent in every(ctx.read.payment_intents_after, PAGE):
         intents += 1
         transfers = by_intent.pop((intent.merchant, intent.id), [])
         found += [(intent.merchant, m) for m in ledger.check_intent(intent, transfers)]
@@ -108,19 +108,3 @@ async def _alert(ctx: Context, caller: Caller, mismatch: Mismatch) -> None:
         " restored, look at what happened since it was made.",
     )
     await raise_alert(ctx, caller, concern)
-
-
-async def _transfers(ctx: Context) -> AsyncIterator[Transfer]:
-    merchant = after = ""
-    while page := await ctx.read.transfers_after(merchant, after, PAGE):
-        for transfer in page:
-            yield transfer
-        merchant, after = page[-1].merchant, page[-1].id
-
-
-async def _intents(ctx: Context) -> AsyncIterator[PaymentIntent]:
-    merchant = after = ""
-    while page := await ctx.read.payment_intents_after(merchant, after, PAGE):
-        for intent in page:
-            yield intent
-        merchant, after = page[-1].merchant, page[-1].id

@@ -1,6 +1,5 @@
 """Watch holds: an alert a day before one lapses, and the provider's word when its time has come."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Final, NamedTuple
 
@@ -9,9 +8,8 @@ from paygate.domain.alert import AlertType, Concern
 from paygate.domain.payment_intent import PaymentIntent
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.raise_alert import raise_alert
-from paygate.flows.settle_attempt import settle_attempt
-from paygate.flows.sweep import Faults
-from paygate.providers.contract import Absent
+from paygate.flows.settle_attempt import ask_how_it_stands
+from paygate.flows.sweep import Faults, every
 
 PAGE: Final = 500
 NOTICE: Final = timedelta(hours=24)
@@ -28,7 +26,7 @@ async def watch_authorizations(ctx: Context, run_id: str) -> Watched:
     """Look at every hold there is."""
     expiring = lapsed = 0
     faults = Faults()
-    async for intent in _held(ctx):
+    async for intent in every(ctx.read.payment_intents_held_after, PAGE):
         end = intent.authorization_expires_at
         assert end is not None, "a hold has an end"
         caller = Caller(Actor("job", name="watch-authorizations"), intent.merchant, run_id)
@@ -44,17 +42,10 @@ async def watch_authorizations(ctx: Context, run_id: str) -> Watched:
 
 async def _follow(ctx: Context, caller: Caller, intent: PaymentIntent) -> bool:
     """What the provider says of a hold whose time is over; it may still stand there for a while."""
-    assert intent.provider_reference is not None, "what is held is known to the provider"
     assert intent.attempt is not None, "it was confirmed"
     attempt = await ctx.read.attempt(intent.merchant, intent.attempt)
     assert attempt is not None, "payments are never deleted"
-    answer = await ctx.provider.retrieve(
-        intent.provider_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
-    )
-    if isinstance(answer, Absent):
-        return False
-    action = Action.AUTHORIZATION_WATCH
-    after = await settle_attempt(ctx, caller, action, intent, attempt, answer)
+    after = await ask_how_it_stands(ctx, caller, Action.AUTHORIZATION_WATCH, intent, attempt)
     return after.status is not intent.status
 
 
@@ -67,11 +58,3 @@ def _concern(intent: PaymentIntent) -> Concern:
         what_to_do="Capture it, or cancel it: after its end the payer must pay again.",
         due_at=intent.authorization_expires_at,
     )
-
-
-async def _held(ctx: Context) -> AsyncIterator[PaymentIntent]:
-    merchant = after = ""
-    while page := await ctx.read.payment_intents_held_after(merchant, after, PAGE):
-        for intent in page:
-            yield intent
-        merchant, after = page[-1].merchant, page[-1].id
