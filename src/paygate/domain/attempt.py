@@ -1,4 +1,5 @@
-"""One try at the provider. Its id is the provider's idempotency key, for ever.
+"""One try at the provider. Its id is the provider's idempotency key, for ever: a keyed hash of what it
+does (`Context.attempt_id`), so that the same try has the same id after a restore.
 
 The row is written before the call, so that a crash leaves a question that the sweep can
 ask, and never a charge that nobody knows of. `unknown` is a state of its own.
@@ -68,9 +69,12 @@ MOVES: Final[Mapping[AttemptState, frozenset[AttemptState]]] = MappingProxyType(
         _A.UNKNOWN: (OPEN | _CLOSED) - {_A.STARTED, _A.NOT_SENT},
         _A.PENDING: _CLOSED | {_A.ACTION_REQUIRED, _A.PENDING},
         _A.ACTION_REQUIRED: _CLOSED | {_A.PENDING, _A.ACTION_REQUIRED},
+        # A retry goes on with the same attempt, and so with the same key at the provider: who said
+        # that nothing was sent may have been a proxy that had sent it.
+        _A.NOT_SENT: frozenset({_A.STARTED}),
     }
 )
-"""Where an open attempt may go. A closed one stays: what surfaces later is a correction."""
+"""Where an attempt may go. What is closed otherwise stays: what surfaces later is a correction."""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -111,9 +115,19 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     provider_reference: str | None = None
     detail: str | None = None
     sent_again_at: datetime | None = None
-    """When whoever made it last came back and sent it once more: the payment may be as young."""
+    """When it was last sent once more: the payment may be as young."""
+    first_sent_as_of: datetime | None = None
+    """`first_sent_at` by the provider's clock; None where that was not known."""
+    sent_again_as_of: datetime | None = None
+    """`sent_again_at` by the provider's clock; None where that was not known."""
     missed_at: datetime | None = None
     """When the provider first said that it has no such payment, since it was last sent."""
+
+
+    @property
+    def last_sent_at(self) -> datetime:
+        """When it was written down that it is sent, the last time."""
+        return self.sent_again_at or self.first_sent_at
 
 
 class IllegalMove(Exception):
@@ -146,12 +160,15 @@ def put_off(attempt: Attempt, at: datetime, close_at: datetime) -> Attempt:
     return _next(attempt, at, close_at=close_at)
 
 
-def sent_again(attempt: Attempt, at: datetime) -> Attempt:
-    """An attempt in doubt that is about to be sent once more: what was missed before then proves
-    nothing any longer.
+def sent_again(attempt: Attempt, at: datetime, as_of: datetime | None) -> Attempt:
+    """An attempt that is about to be sent once more, at `as_of` by the provider's clock: what was
+    missed before then proves nothing any longer. One that was not sent begins anew.
     """
-    attempt = move(attempt, _A.UNKNOWN, at, detail=attempt.detail)
-    return msgspec.structs.replace(attempt, sent_again_at=at, missed_at=None)
+    again = _A.STARTED if attempt.state is _A.NOT_SENT else _A.UNKNOWN
+    attempt = move(attempt, again, at, detail=attempt.detail)
+    return msgspec.structs.replace(
+        attempt, sent_again_at=at, sent_again_as_of=as_of, missed_at=None
+    )
 
 
 def missed(attempt: Attempt, at: datetime) -> Attempt:

@@ -28,6 +28,8 @@ from paygate.domain.payment_method import PushTransfer
 
 HOLD_LASTS: Final = timedelta(days=7)
 """When the provider names no end of a hold: the card networks' usual time for a payer's own."""
+AHEAD: Final = timedelta(minutes=1)
+"""How far a time of the provider's may be ahead of our clock and still order facts."""
 DONE: Final[dict[str, Any]] = {"pending_operation": None, "next_action": None}
 """What the end of an operation sets."""
 _ABANDONED: Final = PaymentError(
@@ -50,7 +52,7 @@ class Stay(StrEnum):
     MONEY_AFTER_THE_END = "money_after_the_end"
     """Money was taken or held for an intent that had failed or was cancelled."""
     MONEY_ELSEWHERE = "money_elsewhere"
-    """Money was taken or held by a try that was taken for not sent, and another one counts."""
+    """Money was taken or held at the provider by another payment than the one that counts."""
 
 
 class Moved(msgspec.Struct, frozen=True):
@@ -102,9 +104,11 @@ def in_order(
 ) -> Moved | Stay:
     """The move, unless a newer fact was applied before."""
     if answer.as_of is not None and intent.provider_as_of is not None:
-        if answer.as_of < intent.provider_as_of:
+        # A time from the future orders nothing, though it was written down.
+        believed = intent.provider_as_of <= at + AHEAD
+        if believed and answer.as_of < intent.provider_as_of:
             return Stay.STALE
-        if answer.as_of == intent.provider_as_of and not fetched:
+        if not fetched and (not believed or answer.as_of == intent.provider_as_of):
             return Stay.TIE
     after = advance(
         intent,

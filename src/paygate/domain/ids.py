@@ -44,6 +44,12 @@ def make_id(prefix: str, milliseconds: int, random: bytes) -> str:
     return prefix + "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])
 
 
+def id_from(prefix: str, body: bytes) -> str:
+    """The id whose body is these 16 bytes, for what must be named alike whenever it is made."""
+    milliseconds = int.from_bytes(body[:-RANDOM_BYTES])
+    return make_id(prefix, milliseconds, body[-RANDOM_BYTES:])
+
+
 def is_id(prefix: str, text: str) -> bool:
     """Whether `text` could be an id with this prefix (one that cannot is simply unknown)."""
     return text.startswith(prefix) and _SHAPE.fullmatch(text, len(prefix)) is not None

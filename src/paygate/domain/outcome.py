@@ -143,9 +143,14 @@ class NotSent(msgspec.Struct, frozen=True, tag="not_sent"):
 
 
 class Unknown(msgspec.Struct, frozen=True, tag="unknown"):
-    """Timeout, reset, 5xx or garbage: it may have happened. The truth is fetched, not guessed."""
+    """Timeout, reset, 5xx or garbage: it may have happened. The truth is fetched, not guessed.
+
+    *Idle*: the provider shows the payment, and nothing has begun on it: no charge is under way, and
+    none begins unless it is confirmed there.
+    """
 
     message: str
+    idle: bool = False
 
 
 Outcome = Approved | ActionRequired | Pending | Declined | Rejected | Cancelled | NotSent | Unknown

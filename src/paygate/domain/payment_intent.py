@@ -136,6 +136,11 @@ class PaymentIntent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     attempt: str | None = None
     """The attempt that is, or was last, under way."""
     attempts: int = 0
+    seed: bytes = b""
+    """What its attempts' ids are made from: of create's Idempotency-Key, else random. A create that
+    is repeated after a restore has the same one, so that the provider sees the same keys."""
+    create_key: bytes | None = None
+    """A keyed hash of create's Idempotency-Key."""
     provider_reference: str | None = None
     provider_as_of: datetime | None = None
     """The provider's time of the newest fact applied; older facts move nothing."""

@@ -83,3 +83,8 @@ class Unavailable(StorageError):
 
 class Impossible(StorageError):
     """The schema refused this change alone: a bug of ours, or a hand in the database."""
+
+    def __init__(self, what: str, constraint: str | None = None) -> None:
+        """`constraint` is the name of what refused it, where that has one."""
+        super().__init__(what)
+        self.constraint = constraint

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import asyncpg
 
@@ -24,8 +24,14 @@ CHANNEL: Final = "paygate_idempotency_key"
 REDIAL_SECONDS: Final = 1.0
 
 
-Found = tuple[IdempotencyKey, float]
-"""A key, and for how many seconds its lease still runs."""
+class Found(NamedTuple):
+    """A key, and for how many seconds its lease still runs. None: there is none of that name, and
+    `earlier` payment intents were created under one that there was.
+    """
+
+    key: IdempotencyKey | None
+    lease_left: float = 0.0
+    earlier: int = 0
 
 
 class IdempotencyKeys:
@@ -35,13 +41,13 @@ class IdempotencyKeys:
         self._connect = connect
         self._pool = pool
         self._records = records
-        self._wanted: list[tuple[str, str, asyncio.Future[Found | None]]] = []
+        self._wanted: list[tuple[str, str, asyncio.Future[Found]]] = []
         self._looking: asyncio.Task[None] | None = None
         self._waiting: dict[str, set[asyncio.Event]] = {}
         self._listening: asyncio.Task[None] | None = None
 
-    async def find(self, merchant: str, ids: Sequence[str]) -> Found | None:
-        """The key under any of these ids.
+    async def find(self, merchant: str, ids: Sequence[str]) -> Found:
+        """The key under any of these ids, if there is one.
 
         Every request asks, so those that come while a query is under way share the next one.
 
@@ -55,7 +61,8 @@ class IdempotencyKeys:
             self._looking = asyncio.create_task(self._look())
         with timing.spent(timing.Part.DATABASE):
             found = await asyncio.gather(*answers)
-        return next((f for f in found if f is not None), None)
+        known = next((each for each in found if each.key is not None), None)
+        return known or Found(None, earlier=sum(each.earlier for each in found))
 
     async def _look(self) -> None:
         while self._wanted:
@@ -65,7 +72,8 @@ class IdempotencyKeys:
             try:
                 with answering():
                     rows = await self._pool.fetch(QUERIES["idempotency_keys"], merchants, ids)
-                found = {(row["merchant"], row["id"]): self._open(row) for row in rows}
+                # In no order of ours: each row says what it was wanted as.
+                found = {(row["wanted_by"], row["wanted"]): self._open(row) for row in rows}
             except Exception as error:  # noqa: BLE001 -- each of them is told, whatever it is
                 for _, _, answer in wanted:
                     if not answer.done():
@@ -73,11 +81,13 @@ class IdempotencyKeys:
                 continue
             for merchant, key_id, answer in wanted:
                 if not answer.done():
-                    answer.set_result(found.get((merchant, key_id)))
+                    answer.set_result(found[merchant, key_id])
 
     def _open(self, row: asyncpg.Record) -> Found:
-        *values, lease_left = row
-        return self._records.open(IdempotencyKey, values), lease_left or 0.0
+        *values, lease_left, _, _, earlier = row
+        if earlier is not None:
+            return Found(None, earlier=earlier)
+        return Found(self._records.open(IdempotencyKey, values), lease_left or 0.0)
 
     @asynccontextmanager
     async def waiting(self, key_id: str) -> AsyncIterator[asyncio.Event]:

@@ -72,6 +72,12 @@ class Reader:
         """The intent, or None when this merchant has none of that id."""
         return await self._one(PaymentIntent, "payment_intent", merchant, intent_id)
 
+    async def payment_intent_by_provider_reference(self, reference: str) -> PaymentIntent | None:
+        """The intent that rests on the payment to which the provider gave this id, or None."""
+        indexes = self._records.payment_indexes(reference)
+        row = await self._fetch("payment_intent_by_provider_reference", indexes)
+        return None if row is None else self._open(PaymentIntent, row)
+
     async def attempt(self, merchant: str, attempt_id: str) -> Attempt | None:
         """The attempt, or None."""
         return await self._one(Attempt, "attempt", merchant, attempt_id)

@@ -64,6 +64,13 @@ def provider_reference_index(index: BlindIndex, merchant: str, reference: str) -
     return index.of(merchant, "provider_reference", reference)
 
 
+def payment_index(index: BlindIndex, provider_reference: str) -> bytes:
+    """How an intent is looked up by the provider's id of its payment: whoever asks by that does not
+    know the merchant.
+    """
+    return index.of("", "payment", provider_reference)
+
+
 _KINDS: Final[dict[type, _Kind]] = {
     PaymentIntent: _Kind(
         PaymentIntent,
@@ -76,6 +83,8 @@ _KINDS: Final[dict[type, _Kind]] = {
             None if r.reference is None else reference_index(index, r.merchant, r.reference),
             r.customer,
             r.money_seq,
+            None if r.provider_reference is None else payment_index(index, r.provider_reference),
+            r.create_key,
         ),
     ),
     Attempt: _Kind(
@@ -151,6 +160,10 @@ class Records:
     def reference_indexes(self, merchant: str, reference: str) -> list[bytes]:
         """Under which values a merchant's reference may stand, while the index key is rotated."""
         return list(self.index.candidates(merchant, "reference", reference))
+
+    def payment_indexes(self, provider_reference: str) -> list[bytes]:
+        """Under which values a payment of the provider's may stand, while the key is rotated."""
+        return list(self.index.candidates("", "payment", provider_reference))
 
     def rows(self, change: Change) -> list[tuple[Section, tuple[Any, ...]]]:
         """The rows of a change, sealed."""

@@ -36,6 +36,8 @@ PAYMENT_INTENT: Final = Table(
         ("reference_index", "bytea"),
         ("customer", "text"),
         ("money_seq", "int4"),
+        ("provider_reference_index", "bytea"),
+        ("create_key", "bytea"),
         *_SEALED,
     ),
 )
