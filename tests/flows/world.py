@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from paygate.domain.access import Action, Actor, Caller, Role
+from paygate.domain.alert import Alert
 from paygate.domain.attempt import Attempt
 from paygate.domain.audit import AuditEntry
 from paygate.domain.events import Event
@@ -29,8 +30,9 @@ from paygate.flows.context import Context
 from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
 from paygate.flows.idempotency import Answered, idempotently
 from paygate.flows.keyed_door import KeyedRequest
+from paygate.flows.raise_alert import count_occurrence
 from paygate.flows.receive_provider_event import receive_provider_event
-from paygate.jobs.messages import ApplyProviderEvent
+from paygate.jobs.messages import ApplyProviderEvent, RaiseAlert, decode
 from paygate.providers.contract import (
     Absent,
     CancelOrder,
@@ -241,8 +243,23 @@ class World:
         received = [e for e in await self.all(ProviderEvent) if e.status is EventStatus.RECEIVED]
         return await self.apply(received[-1])
 
+    async def count_occurrences(self) -> None:
+        """Do the jobs that raise alerts, as a worker would."""
+        rows = await self.connection.fetch(
+            "SELECT id, payload FROM pgqueuer WHERE entrypoint = 'raise_alert' ORDER BY id"
+        )
+        for row in rows:
+            message = decode(row["payload"])
+            assert isinstance(message, RaiseAlert)
+            await count_occurrence(self.ctx, message)
+            await self.connection.execute("DELETE FROM pgqueuer WHERE id = $1", row["id"])
+
     async def all(self, kind: type[Any]) -> list[Any]:
-        """Every record of a kind, opened, in the order in which they were made."""
+        """Every record of a kind, opened, in the order in which they were made; alerts as they are
+        once a worker has nothing left to raise.
+        """
+        if kind is Alert:
+            await self.count_occurrences()
         table = TABLE_OF[kind]
         rows = await self.connection.fetch(f"{select(table)} ORDER BY xmin::text::bigint, id")
         return [self.records.open(kind, tuple(row)) for row in rows]

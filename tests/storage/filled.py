@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 import msgspec
 from msgspec import inspect
 
-from paygate.domain.alert import Alert, AlertStatus, AlertType, Concern
+from paygate.domain.alert import Alert, AlertStatus, AlertType, Concern, Occurrence
 from paygate.domain.api_key import ApiKey
 from paygate.domain.attempt import Attempt, AttemptState, Operation
 from paygate.domain.audit import AuditEntry, Subject
@@ -30,6 +30,7 @@ KINDS: Final[tuple[type[Record], ...]] = (
     ProviderEvent,
     ApiKey,
     Alert,
+    Occurrence,
     Customer,
     Correction,
     Event,
@@ -66,6 +67,7 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
         "status": AlertStatus.OPEN,
         "concern": CONCERN,
     },
+    Occurrence: {"version": 1, "alert": None},
     Customer: {"version": 1},
     Correction: {
         "intent_version": 2,
@@ -85,6 +87,7 @@ ID_OF: Final = {
     ProviderEvent: "provider_event",
     ApiKey: "api_key",
     Alert: "alert",
+    Occurrence: "alert_occurrence",
     Customer: "customer",
     Correction: "correction",
     AuditEntry: "audit_entry",

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from paygate.domain.alert import Alert
+from paygate.domain.alert import Alert, Occurrence
 from paygate.domain.api_key import ApiKey
 from paygate.domain.attempt import Attempt
 from paygate.domain.audit import AuditEntry
@@ -28,6 +28,7 @@ TABLE_OF: Final[dict[type[Record], Table]] = {
     Attempt: tables.ATTEMPT,
     IdempotencyKey: tables.IDEMPOTENCY_KEY,
     Alert: tables.ALERT,
+    Occurrence: tables.ALERT_OCCURRENCE,
     Customer: tables.CUSTOMER,
     Transfer: tables.LEDGER_TRANSFER,
     Correction: tables.CORRECTION,

@@ -20,7 +20,7 @@ from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.keyring import generate_keyring, load_keyring
 from paygate.crypto.kms import FileKms
 from paygate.crypto.seal import Sealer
-from paygate.domain.alert import Alert
+from paygate.domain.alert import Alert, Occurrence
 from paygate.domain.api_key import ApiKey
 from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.audit import AuditEntry
@@ -49,6 +49,7 @@ from paygate.storage.embedded_cluster import place
 from paygate.storage.installation import install
 from paygate.storage.migrate import migrate
 from paygate.storage.records import Records
+from tests.making import new_id
 from tests.storage.filled import KINDS, Planted, planted
 from tests.storage.stored import TABLE_OF
 
@@ -66,6 +67,7 @@ CLEAR: Final = {
     "customer": {"merchant", "id", "version", "created_at", "updated_at"},
     "ledger_transfer": {"merchant", "id", "intent", "money_seq", "posted_at"},
     "alert": {"merchant", "id", "version", "status", "stands_as", "created_at", "updated_at"},
+    "alert_occurrence": {"merchant", "id", "version", "at"},
     "correction": {"merchant", "id", "intent", "intent_version", "from_status", "to_status", "at"},
     "attempt": {
         *("merchant", "id", "version", "intent", "number", "operation", "state"),
@@ -167,6 +169,7 @@ ADVANCED: Final[dict[type[Record], dict[str, object]]] = {
     ApiKey: {},
     Customer: {},
     Alert: {},
+    Occurrence: {"alert": new_id("alert")},
 }
 
 

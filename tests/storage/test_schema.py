@@ -25,10 +25,11 @@ VERSIONED = (
     "api_key",
     "customer",
     "alert",
+    "alert_occurrence",
 )
 APPEND_ONLY = ("event", "audit_entry", "correction")
 RECORDS = (*VERSIONED, *APPEND_ONLY)
-NEVER_DELETED = ("payment_intent", "attempt", "customer", "alert", *APPEND_ONLY)
+NEVER_DELETED = ("payment_intent", "attempt", "customer", "alert", "alert_occurrence", *APPEND_ONLY)
 
 NEW: dict[str, dict[str, Any]] = {
     "payment_intent": {"status": "created", "created_at": START, "updated_at": START},
@@ -47,6 +48,7 @@ NEW: dict[str, dict[str, Any]] = {
         "updated_at": START,
     },
     "alert": {"status": "open", "stands_as": "a", "created_at": START, "updated_at": START},
+    "alert_occurrence": {"at": START},
     "customer": {"created_at": START, "updated_at": START},
     "correction": {
         "intent": "pi_1",
@@ -286,6 +288,14 @@ async def test_a_finished_key_stays_and_an_unfinished_one_is_not_purged(
     await superuser.execute("UPDATE idempotency_key SET version = version + 1, state = 'finished'")
     assert await refuses(superuser, "UPDATE idempotency_key SET version = version + 1")
     assert not await refuses(superuser, "DELETE FROM idempotency_key")
+
+
+async def test_an_occurrence_is_counted_once_and_keeps_its_time(superuser: Connection) -> None:
+    await insert(superuser, "alert_occurrence")
+    counted = "UPDATE alert_occurrence SET version = version + 1"
+    assert await refuses(superuser, f"{counted}, at = at + interval '1 second'")
+    await superuser.execute(counted)
+    assert await refuses(superuser, counted)
 
 
 @pytest.mark.parametrize(

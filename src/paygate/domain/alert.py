@@ -1,8 +1,12 @@
-"""An alert: something that a person must look at, said once however often it is found."""
+"""An alert: something that a person must look at, said once however often it is found.
+
+What is found in the commit of some fact is written down there as an `Occurrence`, and counted by
+its alert afterwards: the fact never waits for a row that others advance too.
+"""
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -25,6 +29,19 @@ class AlertType(StrEnum):
     ORPHAN_CHARGE = "orphan_charge"
     WEBHOOK_DEAD_LETTER = "webhook_dead_letter"
     CARD_DATA_REFUSED = "card_data_refused"
+
+
+CONDITIONS: Final = frozenset(
+    {
+        AlertType.IDEMPOTENCY_UNFINISHED,
+        AlertType.AUTHORIZATION_EXPIRING,
+        AlertType.ATTEMPT_UNRESOLVED,
+        AlertType.LEDGER_MISMATCH,
+    }
+)
+"""What lasts, and is found again by every run that looks. Found in the same words after somebody
+acknowledged the alert, a condition is the one that was seen; all else has happened once more.
+"""
 
 
 class AlertStatus(StrEnum):
@@ -50,6 +67,20 @@ class Concern(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """One alert stands under it at a time: type, subject and stage."""
         return f"{self.type}:{self.subject.id}:{self.stage or ''}"
+
+
+class Occurrence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A concern as it came up once, written in the commit of the fact that it tells of.
+
+    `alert` is the alert that counts it: an occurrence is counted once, and then stays as it is.
+    """
+
+    id: str
+    merchant: str
+    concern: Concern
+    at: datetime
+    version: int = 1
+    alert: str | None = None
 
 
 class Acknowledgement(msgspec.Struct, frozen=True):
@@ -98,10 +129,15 @@ def raised(
 
 
 def found_again(alert: Alert, concern: Concern, at: datetime) -> Alert:
-    """The alert, one version on, in the newest words."""
+    """The alert, one version on, in the newest words; open again when this is news to whoever
+    acknowledged it.
+    """
+    seen = concern.type in CONDITIONS and concern.message == alert.concern.message
     return msgspec.structs.replace(
         alert,
         concern=concern,
+        status=alert.status if seen else AlertStatus.OPEN,
+        acknowledged=alert.acknowledged if seen else None,
         count=alert.count + 1,
         last_at=max(at, alert.last_at),
         updated_at=max(at, alert.updated_at),
@@ -118,3 +154,9 @@ def acknowledged(alert: Alert, by: str, at: datetime, note: str | None) -> Alert
         updated_at=max(at, alert.updated_at),
         version=alert.version + 1,
     )
+
+
+def counted(occurrence: Occurrence, by: Alert) -> Occurrence:
+    """The occurrence once an alert has counted it."""
+    assert occurrence.alert is None, "an occurrence is counted once"
+    return msgspec.structs.replace(occurrence, alert=by.id, version=occurrence.version + 1)

@@ -23,6 +23,7 @@ PREFIXES: Final = {
     "refund": "re_",
     "correction": "co_",
     "alert": "al_",
+    "alert_occurrence": "ao_",
     "ledger_transfer": "lt_",
     "run": "run_",
 }

@@ -20,9 +20,16 @@ class CloseFailedPayment(msgspec.Struct, frozen=True, tag="close_failed_payment"
     attempt: str
 
 
-Message = ApplyProviderEvent | CloseFailedPayment
+class RaiseAlert(msgspec.Struct, frozen=True, tag="raise_alert"):
+    """Something came up that a person must see, and waits to be counted by its alert."""
 
-MESSAGES: Final[tuple[type[Message], ...]] = (ApplyProviderEvent, CloseFailedPayment)
+    merchant: str
+    occurrence: str
+
+
+Message = ApplyProviderEvent | CloseFailedPayment | RaiseAlert
+
+MESSAGES: Final[tuple[type[Message], ...]] = (ApplyProviderEvent, CloseFailedPayment, RaiseAlert)
 
 
 class Job(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 import asyncpg
 import msgspec
 
-from paygate.domain.alert import Alert, AlertStatus
+from paygate.domain.alert import Alert, AlertStatus, Occurrence
 from paygate.domain.api_key import ApiKey
 from paygate.domain.attempt import Attempt
 from paygate.domain.customer import Customer
@@ -193,6 +193,10 @@ class Reader:
     async def alert_standing(self, merchant: str, name: str) -> Alert | None:
         """The alert that stands under this name, or None."""
         return await self._one(Alert, "alert_standing", merchant, name)
+
+    async def occurrence(self, merchant: str, occurrence_id: str) -> Occurrence | None:
+        """The occurrence of an alert, or None."""
+        return await self._one(Occurrence, "alert_occurrence", merchant, occurrence_id)
 
     async def customer(self, merchant: str, customer_id: str) -> Customer | None:
         """The customer, or None."""

@@ -125,6 +125,7 @@ ALERT: Final = Table(
     ),
     claimed_by=("merchant", "stands_as"),
 )
+ALERT_OCCURRENCE: Final = Table("alert_occurrence", (*_VERSIONED, ("at", "timestamptz"), *_SEALED))
 LEDGER_TRANSFER: Final = Table(
     "ledger_transfer",
     (

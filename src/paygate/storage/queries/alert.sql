@@ -15,3 +15,7 @@ ORDER BY id DESC LIMIT $3
 SELECT merchant, id, version, status, stands_as, created_at, updated_at, sealed
 FROM alert WHERE merchant = $1 AND id > $2 AND ($4::text IS NULL OR status = $4)
 ORDER BY id LIMIT $3
+
+-- name: alert_occurrence
+SELECT merchant, id, version, at, sealed
+FROM alert_occurrence WHERE merchant = $1 AND id = $2
