@@ -15,7 +15,8 @@ from paygate.crypto.seal import Sealer
 from paygate.crypto.secret import Secret
 from paygate.domain.ids import RANDOM_BYTES, make_id
 from paygate.flows.context import Context, Policy
-from paygate.providers.stripe.adapter import StripeProvider, StripeSettings, livemode_of
+from paygate.providers.stripe.adapter import StripeProvider
+from paygate.providers.stripe.settings import StripeSettings, livemode_of
 from paygate.settings import Settings, SettingsError
 from paygate.storage.api_key_use import ApiKeyUse
 from paygate.storage.committer import Committer, Connect

@@ -34,6 +34,7 @@ from paygate.providers.contract import (
     Absent,
     CancelOrder,
     CaptureOrder,
+    ClockSkew,
     ConfirmOrder,
     CustomerMade,
     CustomerOrder,
@@ -178,6 +179,10 @@ class LedgerProvider:
         self.freezes: asyncio.Event | None = None
         """The next call waits for this, before the provider hears of it."""
 
+    @property
+    def skew(self) -> ClockSkew | None:
+        return ClockSkew(timedelta(0), timedelta(seconds=1))
+
     def representable(self, amount: int, currency: Currency) -> bool:
         return True
 
@@ -236,6 +241,14 @@ class LedgerProvider:
         if payment.closable:
             payment.facts.append((Cancelled("requested_by_customer"), self.clock()))
         return payment.told(as_of=self.clock())
+
+    async def account(self, *, timeout_seconds: float) -> str:
+        return "acct_ledger"
+
+    async def change_customer(
+        self, provider_reference: str, order: CustomerOrder, *, timeout_seconds: float
+    ) -> CustomerMade:
+        return CustomerMade(provider_reference)
 
     async def make_customer(
         self, order: CustomerOrder, *, timeout_seconds: float

@@ -37,9 +37,11 @@ from paygate.providers.contract import (
     Absent,
     CancelOrder,
     CaptureOrder,
+    ClockSkew,
     ConfirmOrder,
     CustomerMade,
     CustomerOrder,
+    KeySpent,
     MoneyLeft,
     Notice,
     ProviderSilent,
@@ -62,7 +64,8 @@ REQUEST = ConfirmPaymentIntent(
 )
 
 Hook = Callable[[ConfirmOrder], Awaitable[None]]
-Introduced = CustomerMade | NotSent | Rejected | Unknown
+Introduced = CustomerMade | KeySpent | NotSent | Rejected | Unknown
+Changed = Introduced | Absent
 
 
 class Clock:
@@ -99,6 +102,12 @@ class ScriptedProvider:
         """What becomes of the next customers; of all others: they are made."""
         self.introducing: Callable[[], Awaitable[None]] | None = None
         """What happens in the middle of making one."""
+        self.skew: ClockSkew | None = ClockSkew(timedelta(0), timedelta(seconds=1))
+        self.account_id: str | Rejected | Unknown = "acct_scripted"
+        self.changed: list[tuple[str, CustomerOrder]] = []
+        """The customers whose details were changed, by the provider's id."""
+        self.changes: list[Changed] = []
+        """What becomes of the next changes; all others are made."""
         self.left: list[MoneyLeft | Absent | Unknown] = []
         self.left_with: list[str] = []
 
@@ -145,6 +154,17 @@ class ScriptedProvider:
         if self.introducing is not None:
             await self.introducing()
         return made
+
+    async def change_customer(
+        self, provider_reference: str, order: CustomerOrder, *, timeout_seconds: float
+    ) -> Changed:
+        self.changed.append((provider_reference, order))
+        if self.introducing is not None:
+            await self.introducing()
+        return self.changes.pop(0) if self.changes else CustomerMade(provider_reference)
+
+    async def account(self, *, timeout_seconds: float) -> str | Rejected | Unknown:
+        return self.account_id
 
     async def retrieve(self, provider_reference: str, *, timeout_seconds: float) -> Answer | Absent:
         self.retrieved.append(provider_reference)

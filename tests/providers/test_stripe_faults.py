@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 from paygate.crypto.secret import Secret
-from paygate.domain.outcome import Answer, Approved, NotSent, Rejected, Unknown
+from paygate.domain.outcome import Answer, Approved, NotSent, Outcome, Rejected, Unknown
 from paygate.providers.contract import ProviderSilent
 from paygate.providers.stripe import client
 from paygate.providers.stripe.adapter import StripeProvider
@@ -172,13 +172,24 @@ async def test_what_did_not_begin_is_tried_again_with_the_same_bytes(
     assert len({request.headers["idempotency-key"] for request in server.requests}) == 1
 
 
-@pytest.mark.parametrize("certain", [RATE_LIMIT, IN_USE])
+@pytest.mark.parametrize(("refusal", "expected"), [(RATE_LIMIT, NotSent), (IN_USE, Unknown)])
 async def test_the_tries_are_bounded(
-    certain: Behaviour, server: StripeServer, provider: StripeProvider
+    refusal: Behaviour, expected: type[Outcome], server: StripeServer, provider: StripeProvider
 ) -> None:
-    server.otherwise = certain
+    server.otherwise = refusal
     found = await provider.confirm(order(), timeout_seconds=30)
-    assert isinstance(found.outcome, NotSent)
+    assert isinstance(found.outcome, expected)
+    assert len(server.requests) == 4
+
+
+async def test_no_later_refusal_makes_a_key_in_use_certain(
+    server: StripeServer, provider: StripeProvider
+) -> None:
+    """The earlier call under the key may charge, whoever limits our rate in the meantime."""
+    server.script.append(IN_USE)
+    server.otherwise = RATE_LIMIT
+    found = await provider.confirm(order(), timeout_seconds=30)
+    assert isinstance(found.outcome, Unknown)
     assert len(server.requests) == 4
 
 

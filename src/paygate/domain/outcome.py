@@ -136,21 +136,20 @@ class Cancelled(msgspec.Struct, frozen=True, tag="cancelled"):
 
 
 class NotSent(msgspec.Struct, frozen=True, tag="not_sent"):
-    """Certainly nothing began there: refused connection, rate limit, key in use."""
+    """Certainly nothing began there: refused connection, rate limit."""
 
     message: str
     retry_after_seconds: int = 1
 
 
 class Unknown(msgspec.Struct, frozen=True, tag="unknown"):
-    """Timeout, reset, 5xx or garbage: it may have happened. The truth is fetched, not guessed.
-
-    *Idle*: the provider shows the payment, and nothing has begun on it: no charge is under way, and
-    none begins unless it is confirmed there.
-    """
+    """Timeout, reset, 5xx or garbage: it may have happened. The truth is fetched, not guessed."""
 
     message: str
     idle: bool = False
+    """The provider has the payment's object and shows that nothing has begun on it: no payment
+    method, or one that was never confirmed, and no failure.
+    """
 
 
 Outcome = Approved | ActionRequired | Pending | Declined | Rejected | Cancelled | NotSent | Unknown

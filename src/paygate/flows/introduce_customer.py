@@ -16,7 +16,7 @@ from paygate.domain.customer import Customer
 from paygate.domain.outcome import NotSent, Rejected, Unknown
 from paygate.domain.payment_intent import PaymentIntent
 from paygate.flows.context import TRIES, Context, pause
-from paygate.providers.contract import CustomerMade, CustomerOrder
+from paygate.providers.contract import CustomerMade, CustomerOrder, KeySpent
 from paygate.storage.change import Change, Committed
 
 TRIES_UNDER_ONE_KEY: Final = 3
@@ -84,7 +84,7 @@ async def _make(
     match made:
         case CustomerMade():
             return made.provider_reference
-        case Unknown():
+        case Unknown() | KeySpent():
             return NotSent(made.message)
         case NotSent() | Rejected():
             return made

@@ -73,8 +73,23 @@ class CustomerMade(msgspec.Struct, frozen=True):
     provider_reference: str
 
 
+class KeySpent(msgspec.Struct, frozen=True):
+    """The idempotency key is good for nothing more: the provider remembers a fault of its own
+    under it, or another order.
+    """
+
+    message: str
+
+
 class Absent(msgspec.Struct, frozen=True):
-    """The provider says that it has no such payment. One miss proves nothing."""
+    """The provider says that it has no such payment or customer. One miss proves nothing."""
+
+
+class ClockSkew(msgspec.Struct, frozen=True):
+    """How far the provider's clock is `ahead` of ours, give or take `within`."""
+
+    ahead: timedelta
+    within: timedelta
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +133,12 @@ class Provider(Protocol):
     keys_kept: timedelta
     """How long it knows an idempotency key again, at the least."""
 
+    @property
+    def skew(self) -> ClockSkew | None:
+        """The provider's clock against ours as of now, by its answers of the last hour; None when
+        they do not tell.
+        """
+
     def representable(self, amount: int, currency: Currency) -> bool:
         """Whether the provider can charge exactly this amount of smallest units."""
 
@@ -154,9 +175,17 @@ class Provider(Protocol):
 
     async def make_customer(
         self, order: CustomerOrder, *, timeout_seconds: float
-    ) -> CustomerMade | NotSent | Rejected | Unknown:
+    ) -> CustomerMade | KeySpent | NotSent | Rejected | Unknown:
         """The provider's customer for one of ours, the same however often it is called while the
-        provider keeps the key (`keys_kept`). A second call with another email or name is `Unknown`.
+        provider keeps the key (`keys_kept`). A second call with another email or name is
+        `KeySpent`.
+        """
+
+    async def change_customer(
+        self, provider_reference: str, order: CustomerOrder, *, timeout_seconds: float
+    ) -> CustomerMade | KeySpent | Absent | NotSent | Rejected | Unknown:
+        """Bring the provider's customer to the email and name of the order, under its key; what
+        the order leaves out stays. `Absent` when the provider has no such customer any more.
         """
 
     async def money_left(
@@ -188,6 +217,11 @@ class Provider(Protocol):
 
         Raises:
             ValueError: it is not an event of this provider's shape.
+        """
+
+    async def account(self, *, timeout_seconds: float) -> str | Rejected | Unknown:
+        """The provider's id of the account that our key is of. `Rejected`: the key is refused, or
+        must not read that.
         """
 
     async def close(self) -> None:

@@ -78,15 +78,20 @@ def _outcome(body: Mapping[str, Any], money: _Money) -> Outcome:
             return _action(body, money)
         case "processing":
             return Pending(payment_method(body))
-        case "requires_payment_method":
-            error = body.get("last_payment_error")
-            if isinstance(error, Mapping):
-                return Declined(payment_error(error))
-            return Unknown("the payment waits for a payment method and names no failure")
+        case "requires_payment_method" | "requires_confirmation" as status:
+            return _waiting(body, status)
         case "canceled":
             return Cancelled(code(body.get("cancellation_reason")))
         case status:
             return Unknown(f"the payment's status is {code(status) or 'missing'}")
+
+
+def _waiting(body: Mapping[str, Any], status: str) -> Declined | Unknown:
+    """A payment on which nothing goes on: it failed, or nobody has begun it."""
+    error = body.get("last_payment_error")
+    if status == "requires_payment_method" and isinstance(error, Mapping):
+        return Declined(payment_error(error))
+    return Unknown(f"the payment's status is {status}, and it names no failure", idle=True)
 
 
 def _captured(body: Mapping[str, Any], money: _Money) -> Outcome:
