@@ -164,9 +164,10 @@ def test_a_decline_says_why() -> None:
 
 
 def test_a_closed_attempt_has_no_moves() -> None:
-    assert set(MOVES) == OPEN
+    """But for what was not sent: its retry goes on with the same one."""
+    assert set(MOVES) - OPEN == {AttemptState.NOT_SENT}
     for state in set(AttemptState) - OPEN:
         closed = msgspec.structs.replace(make_attempt(make_intent()), state=state)
-        for target in AttemptState:
+        for target in set(AttemptState) - MOVES.get(state, frozenset()):
             with pytest.raises(Exception, match="cannot become"):
                 move(closed, target, START)

@@ -227,8 +227,8 @@ async def test_money_that_was_taken_is_a_correction(world: World) -> None:
     assert [(e.type, e.object_version) for e in told_of] == [
         ("payment_intent.succeeded", after.version)
     ]
-    last = (await world.audited())[-1]
-    assert (last.action, last.actor.name) == (Action.ATTEMPT_RESOLVE, "close-failed-payment")
+    resolved = [e for e in await world.audited() if e.action is Action.ATTEMPT_RESOLVE]
+    assert [e.actor.name for e in resolved] == ["close-failed-payment"]
     # The job may come again, and so may the event.
     assert await close(world, job)
     event = await world.applied(told(attempt, APPROVED, 61))
@@ -267,7 +267,6 @@ async def test_an_event_that_corrects_it_during_the_call_counts_once(world: Worl
 
     world.provider.amid = deliver
     world.provider.answers.append(at(60, APPROVED))
-    assert not await close(world, job), "it moved: look again"
     assert await close(world, job)
     assert await ledger(world) == [(1, 1999)]
     assert len(await world.all(Correction)) == 1

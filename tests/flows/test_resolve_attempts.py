@@ -297,7 +297,7 @@ async def test_those_that_stay_in_doubt_do_not_hide_the_younger(
     world.provider.objects = [Absent()]  # the list ends in silence
 
     async def retrieve(reference: str, *, timeout_seconds: float) -> Answer:
-        return answer(APPROVED)
+        return answer(APPROVED, provider_reference=reference)
 
     monkeypatch.setattr(world.provider, "retrieve", retrieve)
     assert await run(world) == (1, 5)

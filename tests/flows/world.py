@@ -92,6 +92,8 @@ class ScriptedProvider:
         self.answers: list[Answer] = []
         self.objects: list[Answer | Absent] = []
         self.orders: list[ConfirmOrder] = []
+        self.named: dict[str, str] = {}
+        """The ids of the payments that confirms made, by their keys."""
         self.retrieved: list[str] = []
         self.during: Hook | None = None
         self.standing: list[CaptureOrder | CancelOrder] = []
@@ -130,7 +132,10 @@ class ScriptedProvider:
         self.orders.append(order)
         if self.during is not None:
             await self.during(order)
-        return self.answers.pop(0)
+        # The first payment is THEIRS; each other has an id of its own.
+        number = len(self.named) + 1
+        named = self.named.setdefault(order.attempt, THEIRS if number == 1 else f"theirs_{number}")
+        return _of(self.answers.pop(0), named)
 
     async def capture(self, order: CaptureOrder, *, timeout_seconds: float) -> Answer:
         return await self._ordered(order)
@@ -146,7 +151,7 @@ class ScriptedProvider:
         self.standing.append(order)
         if self.amid is not None:
             await self.amid()
-        return self.answers.pop(0)
+        return _of(self.answers.pop(0), order.provider_reference)
 
     async def make_customer(self, order: CustomerOrder, *, timeout_seconds: float) -> Introduced:
         self.introduced.append(order)
@@ -168,7 +173,8 @@ class ScriptedProvider:
 
     async def retrieve(self, provider_reference: str, *, timeout_seconds: float) -> Answer | Absent:
         self.retrieved.append(provider_reference)
-        return self.objects.pop(0)
+        found = self.objects.pop(0)
+        return found if isinstance(found, Absent) else _of(found, provider_reference)
 
     async def list_created(
         self, since: datetime, until: datetime, *, timeout_seconds: float
@@ -258,7 +264,9 @@ class World:
         return after
 
     async def applied(self, notice: Notice) -> ProviderEvent:
-        """What became of an event that was received and tried once."""
+        """What became of an event that was received, at its own time, and tried once."""
+        if notice.answer is not None and notice.answer.as_of is not None:
+            self.clock.time = max(self.clock.time, notice.answer.as_of)
         await self.receive(notice)
         received = [e for e in await self.all(ProviderEvent) if e.status is EventStatus.RECEIVED]
         return await self.apply(received[-1])
@@ -312,6 +320,13 @@ class World:
 
     async def audited(self) -> list[AuditEntry]:
         return await self.all(AuditEntry)
+
+
+def _of(said: Answer, reference: str) -> Answer:
+    """What was queued without a payment's own id, for the payment that was asked about."""
+    if said.provider_reference != THEIRS:
+        return said
+    return msgspec.structs.replace(said, provider_reference=reference)
 
 
 def answer(outcome: Outcome, **more: Any) -> Answer:

@@ -45,6 +45,7 @@ CONCERN: Final = Concern(
 )
 CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
     PaymentIntent: {
+        "create_key": bytes(16),
         "version": 1,
         "status": Status.CREATED,
         "customer": new_id("customer"),

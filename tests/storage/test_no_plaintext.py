@@ -62,7 +62,7 @@ EYES_NUMBERS: Final = (61827459, 57392841, 48261953)
 CLEAR: Final = {
     "payment_intent": {
         *("merchant", "id", "version", "status", "created_at", "updated_at"),
-        *("reference_index", "customer", "money_seq"),
+        *("reference_index", "customer", "money_seq", "provider_reference_index", "create_key"),
     },
     "customer": {"merchant", "id", "version", "created_at", "updated_at"},
     "ledger_transfer": {"merchant", "id", "intent", "money_seq", "posted_at"},
@@ -93,8 +93,8 @@ CLEAR: Final = {
     "schema_migration": {"number", "name", "checksum", "applied_at"},
 }
 """All that may be in clear: ids, states, times, versions, and keyed hashes (`reference_index`,
-`secret_hash`, a key's id; a `holder` is a request's id). The queue's tables hold a job's name
-and ids."""
+`secret_hash`, `create_key`, a key's id; a `holder` is a request's id). The queue's tables hold a
+job's name and ids."""
 
 
 class Needle(NamedTuple):

@@ -27,6 +27,7 @@ class AlertType(StrEnum):
     TRANSFER_PARTLY_FUNDED = "transfer_partly_funded"
     PROVIDER_MISCONFIGURED = "provider_misconfigured"
     ORPHAN_CHARGE = "orphan_charge"
+    RECONCILIATION_DRIFT = "reconciliation_drift"
     WEBHOOK_DEAD_LETTER = "webhook_dead_letter"
     CARD_DATA_REFUSED = "card_data_refused"
 

@@ -1,5 +1,5 @@
-"""One try at the provider. Its id is the provider's idempotency key, for ever: a keyed hash of what it
-does (`Context.attempt_id`), so that the same try has the same id after a restore.
+"""One try at the provider. Its id is the provider's idempotency key, for ever: a keyed hash of what
+it does (`Context.attempt_id`), so that the same try has the same id after a restore.
 
 The row is written before the call, so that a crash leaves a question that the sweep can
 ask, and never a charge that nobody knows of. `unknown` is a state of its own.
@@ -123,7 +123,6 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     missed_at: datetime | None = None
     """When the provider first said that it has no such payment, since it was last sent."""
 
-
     @property
     def last_sent_at(self) -> datetime:
         """When it was written down that it is sent, the last time."""
@@ -162,12 +161,16 @@ def put_off(attempt: Attempt, at: datetime, close_at: datetime) -> Attempt:
 
 def sent_again(attempt: Attempt, at: datetime, as_of: datetime | None) -> Attempt:
     """An attempt that is about to be sent once more, at `as_of` by the provider's clock: what was
-    missed before then proves nothing any longer. One that was not sent begins anew.
+    missed before then proves nothing any longer. One that was not sent begins anew, and so does the
+    time that its payer is waited for.
     """
-    again = _A.STARTED if attempt.state is _A.NOT_SENT else _A.UNKNOWN
-    attempt = move(attempt, again, at, detail=attempt.detail)
+    begins = attempt.state is _A.NOT_SENT
+    close_at = attempt.close_at
+    if begins and close_at is not None:
+        close_at = at + (close_at - attempt.created_at)
+    attempt = move(attempt, _A.STARTED if begins else _A.UNKNOWN, at, detail=attempt.detail)
     return msgspec.structs.replace(
-        attempt, sent_again_at=at, sent_again_as_of=as_of, missed_at=None
+        attempt, sent_again_at=at, sent_again_as_of=as_of, missed_at=None, close_at=close_at
     )
 
 

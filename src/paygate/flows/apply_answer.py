@@ -17,7 +17,7 @@ from paygate.domain.conclusion import conclude
 from paygate.domain.confirmation import AHEAD, Moved, Stay
 from paygate.domain.outcome import Answer, Approved, Cancelled, Unknown
 from paygate.domain.payment_intent import PaymentIntent
-from paygate.flows.consequences import Consequences, of_concern, of_move
+from paygate.flows.consequences import NOTHING, Consequences, of_concern, of_move
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.correct_payment_intent import corrected, correction_concern, give_back
 from paygate.providers.contract import Absent
@@ -49,7 +49,7 @@ class Applied(NamedTuple):
     intent: PaymentIntent
     answer: Answer
     """As it was applied: the one that was fetched in its place, when it was."""
-    commits: Consequences = Consequences()
+    commits: Consequences = NOTHING
 
 
 async def apply_answer(
@@ -129,9 +129,8 @@ async def _after_the_end(
         return await _given_back(ctx, intent, answer)
     proof = proof or answer.provider_reference or intent.id
     after, creates = corrected(ctx, intent, answer, proof=proof)
-    commits = Consequences(creates, (after,)) + of_concern(
-        ctx, intent.merchant, correction_concern(intent)
-    )
+    told = of_concern(ctx, intent.merchant, correction_concern(intent))
+    commits = Consequences(creates, (after,)).also(told)
     return Applied(Verdict.CORRECTED, after, answer, commits)
 
 
@@ -160,10 +159,16 @@ def _mismatch(intent: PaymentIntent, answer: Answer) -> Concern:
         type=AlertType.RECONCILIATION_DRIFT,
         subject=intent_subject(intent.id),
         severity="critical",
-        message=f"the provider shows {answer.amount} {answer.currency} for a payment intent of"
-        f" {intent.amount} {intent.currency} (smallest units); it stays as it is",
+        message=f"the provider's payment is of another amount: {answer.amount} {answer.currency}"
+        f"{_taken(answer)}, for {intent.amount} {intent.currency} (smallest units); the payment"
+        " intent stays as it is",
         what_to_do=f"Look {answer.provider_reference} up in the provider's dashboard.",
     )
+
+
+def _taken(answer: Answer) -> str:
+    outcome = answer.outcome
+    return f" with {outcome.amount_received} taken" if isinstance(outcome, Approved) else ""
 
 
 def _orphan(intent: PaymentIntent, answer: Answer) -> Concern:

@@ -49,8 +49,8 @@ async def begin(
     attempt: Attempt,
     trigger: Trigger,
 ) -> Prepared | None:
-    """Commit the attempt and the advanced intent together. After this the sweep resolves the attempt
-    even if we crash. None when the intent has moved on.
+    """Commit the attempt and the advanced intent together. After this the sweep resolves the
+    attempt even if we crash. None when the intent has moved on.
     """
     before = intent
     intent = advance(
@@ -130,8 +130,8 @@ def may_be_sent(ctx: Context, attempt: Attempt) -> bool:
 
 
 def stood_still(ctx: Context, attempt: Attempt) -> bool:
-    """Whether the attempt was written down as sent so long ago that its sender must have stood still
-    since: others may have ended it, so it is read again before anything is sent.
+    """Whether the attempt was written down as sent so long ago that its sender must have stood
+    still since: others may have ended it, so nothing is sent.
     """
     waited = ctx.now() - attempt.last_sent_at
     return abs(waited) > timedelta(seconds=ctx.policy.provider_timeout_seconds)

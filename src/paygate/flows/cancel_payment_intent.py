@@ -54,6 +54,7 @@ async def cancel_payment_intent(
     while True:
         intent = await find_payment_intent(ctx, caller.merchant, intent_id)
         before = await attempt_of_this_request(ctx, intent)
+        prepared: Prepared | None = None
         if before is not None and before.cancelling:
             prepared = intent, before
         elif before is not None and _goes_on(intent, before):
@@ -64,7 +65,6 @@ async def cancel_payment_intent(
             after = await cancelled(ctx, caller, Action.INTENT_CANCEL, intent, request.reason)
             if after is not None:
                 return after
-            prepared = None
         else:
             prepared = await _prepare(ctx, caller, intent, request)
         if prepared is not None:

@@ -8,14 +8,12 @@ from datetime import timedelta
 from typing import Final
 
 from paygate.domain.access import Action, Actor, Caller
-from paygate.domain.confirmation import mismatch
 from paygate.domain.outcome import Approved, Cancelled
 from paygate.domain.payment_intent import Status
-from paygate.flows.context import Context, intent_subject
-from paygate.flows.correct_payment_intent import alert_correction, corrected
+from paygate.flows.context import Context
+from paygate.flows.settle_attempt import settle_attempt
 from paygate.jobs.messages import CloseFailedPayment
 from paygate.providers.contract import CancelOrder
-from paygate.storage.change import Change, Committed
 
 ASK_AGAIN_AFTER: Final = timedelta(minutes=1)
 GIVE_UP_AFTER: Final = timedelta(days=3)
@@ -38,15 +36,8 @@ async def close_failed_payment(ctx: Context, message: CloseFailedPayment) -> boo
         case Cancelled():
             return True
         case Approved(captured=True):
-            if mismatch(intent, answer):
-                what = "money of another amount was taken, though it had failed: it stays as it is"
-                await alert_correction(ctx, caller, intent, what)
-                return True
-            await alert_correction(ctx, caller, intent, "money was taken, though it had failed")
-            after, creates = corrected(ctx, intent, answer, proof=intent.provider_reference)
-            audit = ctx.audit(caller, Action.ATTEMPT_RESOLVE, intent_subject(intent.id))
-            change = Change(audit, creates=creates, advances=(after,))
-            return isinstance(await ctx.door.commit(change), Committed)
+            await settle_attempt(ctx, caller, Action.ATTEMPT_RESOLVE, intent, attempt, answer)
+            return True
         case _:
             # Not closed yet, or not known to be: whatever it is, it may take money still.
             return ctx.now() > attempt.updated_at + GIVE_UP_AFTER

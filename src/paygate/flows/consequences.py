@@ -12,8 +12,8 @@ from paygate.domain.confirmation import Moved
 from paygate.domain.outcome import Answer, Cancelled, Rejected
 from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.flows.context import Context, intent_subject
-from paygate.flows.raise_alert import occurrence
-from paygate.jobs.messages import CloseFailedPayment, Job, RaiseAlert
+from paygate.flows.raise_alert import occurrence, to_raise
+from paygate.jobs.messages import CloseFailedPayment, Job
 from paygate.storage.change import Appended, Versioned
 
 UNUSED_MONEY: Final = (
@@ -26,14 +26,19 @@ UNUSED_MONEY: Final = (
 class Consequences(NamedTuple):
     """The parts of a change, beside its audit entry."""
 
-    creates: tuple[Appended, ...] = ()
+    creates: tuple[Versioned | Appended, ...] = ()
     advances: tuple[Versioned, ...] = ()
     jobs: tuple[Job, ...] = ()
 
-    def __add__(self, other: object) -> "Consequences":
+    def also(self, more: "Consequences") -> "Consequences":
         """Both together, in one commit."""
-        assert isinstance(other, Consequences), "consequences are added to their like"
-        return Consequences(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+        return Consequences(
+            self.creates + more.creates, self.advances + more.advances, self.jobs + more.jobs
+        )
+
+
+NOTHING: Final = Consequences()
+"""There is nothing to commit."""
 
 
 def of_move(
@@ -64,13 +69,13 @@ def of_move(
     advances = (intent,) if attempt is None else (intent, attempt)
     told = Consequences(tuple(creates), advances, _to_do_next(before, moved))
     concern = None if answer is None else _concern(ctx, before, moved, answer)
-    return told if concern is None else told + of_concern(ctx, intent.merchant, concern)
+    return told if concern is None else told.also(of_concern(ctx, intent.merchant, concern))
 
 
 def of_concern(ctx: Context, merchant: str, concern: Concern) -> Consequences:
     """An alert that is durable with the fact that it tells of."""
     found = occurrence(ctx, merchant, concern)
-    return Consequences((found,), (), (Job(RaiseAlert(merchant, found.id)),))
+    return Consequences((found,), (), to_raise(found))
 
 
 def _to_do_next(before: PaymentIntent, moved: Moved) -> tuple[Job, ...]:
@@ -84,9 +89,7 @@ def _to_do_next(before: PaymentIntent, moved: Moved) -> tuple[Job, ...]:
     return (Job(CloseFailedPayment(intent.merchant, intent.attempt)),)
 
 
-def _concern(
-    ctx: Context, before: PaymentIntent, moved: Moved, answer: Answer
-) -> Concern | None:
+def _concern(ctx: Context, before: PaymentIntent, moved: Moved, answer: Answer) -> Concern | None:
     """What a person must hear of an answer that moved a payment."""
     match answer.outcome:
         case Rejected(reason="provider_configuration"):

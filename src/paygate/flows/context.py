@@ -13,8 +13,8 @@ from paygate.crypto.callback_states import CallbackStates
 from paygate.crypto.credentials import CredentialHasher
 from paygate.crypto.encoding import length_prefixed
 from paygate.domain.access import Action, Caller
-from paygate.domain.audit import AuditEntry, Result, Subject, entry
 from paygate.domain.attempt import Operation
+from paygate.domain.audit import AuditEntry, Result, Subject, entry
 from paygate.domain.ids import PREFIXES, RANDOM_BYTES, id_from, make_id
 from paygate.domain.payment_intent import PaymentIntent
 from paygate.providers.contract import Provider
@@ -28,9 +28,12 @@ from paygate.storage.reader import Reader
 FIRST_PAUSE_SECONDS: Final = 0.01
 """Another's commit holds the row that this one wants: mostly for a millisecond or two."""
 LAST_PAUSE_SECONDS: Final = 0.25
-PATIENCE_SECONDS: Final = ANSWER_WITHIN_SECONDS
-"""How long a flow reads and decides again while a record moves on: as long as a commit may take,
-for so long may the commit that it lost against have taken."""
+PATIENCE_SECONDS: Final = 1.0
+"""How long a flow reads and decides again while a record moves on under it, when a caller can be
+told to come again."""
+SETTLING_SECONDS: Final = ANSWER_WITHIN_SECONDS
+"""The same when the provider has answered: as long as a commit may take, for so long may the commit
+that this one lost against have taken."""
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -143,11 +146,17 @@ async def pause() -> None:
 class Patience:
     """How long a flow goes on reading and deciding again, when a record moves on under it."""
 
-    def __init__(self, what: str, end: type[StorageError] = Overloaded) -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        end: type[StorageError] = Overloaded,
+        seconds: float = PATIENCE_SECONDS,
+    ) -> None:
         """`what` says in a sentence what kept changing, `end` what is raised about that."""
         self._what = what
         self._end = end
-        self._until = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        self._until = asyncio.get_running_loop().time() + seconds
         self._pause = FIRST_PAUSE_SECONDS
 
     async def pause(self) -> None:

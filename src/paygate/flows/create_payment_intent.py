@@ -147,8 +147,8 @@ def _new_intent(ctx: Context, caller: Caller, request: CreatePaymentIntent) -> P
 
 
 def _seed(ctx: Context, caller: Caller) -> bytes:
-    """A keyed hash of the request's Idempotency-Key, another one each time that the key is used anew
-    after its time to live; random without a key.
+    """A keyed hash of the request's Idempotency-Key, another one each time that the key is used
+    anew after its time to live; random without a key.
     """
     if ctx.request_key is None:
         return ctx.random_bytes(SEED_BYTES)

@@ -108,8 +108,8 @@ class KeyedDoor:
         return self._key.body
 
     async def commit(self, change: Change) -> Verdict:
-        """Commit with the key in the same statement; behind the request's last commit without it, for
-        then the answer is given, and the key is nobody's any more.
+        """Commit with the key in the same statement; behind the request's last commit without it,
+        for then the answer is given, and the key is nobody's any more.
 
         Raises:
             KeyTaken: another request has it.

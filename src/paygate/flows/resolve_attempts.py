@@ -16,7 +16,13 @@ from paygate.domain.alert import AlertType, Concern
 from paygate.domain.attempt import Attempt, Operation, missed
 from paygate.domain.outcome import Answer, Approved, Rejected, Unknown
 from paygate.domain.payment_intent import FINAL, PaymentIntent
-from paygate.flows.begin_attempt import TO_ASK_AGAIN, go_on, may_be_sent, work_on
+from paygate.flows.begin_attempt import (
+    TO_ASK_AGAIN,
+    doubt,
+    may_be_sent,
+    send_again,
+    work_on,
+)
 from paygate.flows.cancel_payment_intent import send_cancel
 from paygate.flows.capture_payment_intent import send_capture
 from paygate.flows.confirm_payment_intent import send_confirm
@@ -84,7 +90,8 @@ async def _resolve(ctx: Context, caller: Caller, attempt: Attempt) -> bool:
     intent, attempt = found
     if attempt.state not in TO_ASK_AGAIN or intent.status in FINAL:
         return True
-    prepared = await go_on(ctx, caller, Action.ATTEMPT_RESOLVE, intent, attempt)
+    again = send_again if _is_sent_again(ctx, attempt) else doubt
+    prepared = await again(ctx, caller, Action.ATTEMPT_RESOLVE, intent, attempt)
     if prepared is None:
         return False  # it moves: somebody else has it in hand
     intent, attempt = prepared
@@ -106,9 +113,16 @@ async def _ask(
         if may_be_sent(ctx, attempt):
             return await send_capture(ctx, intent, attempt)
         return _of_capture(ctx, attempt, await _look_up(ctx, intent, attempt))
-    if ctx.now() < attempt.first_sent_at + ctx.policy.resend_window:
+    if _is_sent_again(ctx, attempt):
         return await send_confirm(ctx, caller, intent, attempt)
     return await _look_up(ctx, intent, attempt)
+
+
+def _is_sent_again(ctx: Context, attempt: Attempt) -> bool:
+    """Whether the sweep may send it: a confirm only while the payer is there."""
+    if attempt.operation is Operation.CONFIRM:
+        return ctx.now() < attempt.first_sent_at + ctx.policy.resend_window
+    return may_be_sent(ctx, attempt)
 
 
 def _of_capture(ctx: Context, attempt: Attempt, found: Answer | None) -> Answer | None:

@@ -9,8 +9,8 @@ from paygate.domain.confirmation import Moved
 from paygate.domain.outcome import Answer, NotSent, PaymentError, Rejected, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Status, Trigger, advance
 from paygate.flows.apply_answer import apply_answer
-from paygate.flows.consequences import Consequences, of_move
-from paygate.flows.context import Context, Patience, intent_subject
+from paygate.flows.consequences import NOTHING, of_move
+from paygate.flows.context import SETTLING_SECONDS, Context, Patience, intent_subject
 from paygate.flows.raise_alert import raise_alert
 from paygate.providers.contract import Absent
 from paygate.storage.change import Change, Committed, Impossible, OutcomeUnknown
@@ -29,10 +29,14 @@ async def settle_attempt(
 ) -> PaymentIntent:
     """The intent once `answer` was applied, or as whoever came first left it."""
     # The attempt stays open beyond it: its event or the sweep brings the answer again.
-    patience = Patience("an intent kept changing while its attempt was settled", OutcomeUnknown)
+    patience = Patience(
+        "an intent kept changing while its attempt was settled",
+        end=OutcomeUnknown,
+        seconds=SETTLING_SECONDS,
+    )
     while True:
         applied = await apply_answer(ctx, caller, intent, attempt, answer)
-        if applied.commits == Consequences():
+        if applied.commits == NOTHING:
             return intent
         change = Change(
             ctx.audit(caller, action, intent_subject(intent.id)),

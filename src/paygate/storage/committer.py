@@ -230,7 +230,9 @@ class Lane:
             await asyncio.sleep(RETRY_FIRST_SECONDS)
             await self._write_together(batch)
         elif len(batch) == 1:
-            batch[0].fail(Impossible(_without_values(error), getattr(error, "constraint_name", None)))
+            batch[0].fail(
+                Impossible(_without_values(error), getattr(error, "constraint_name", None))
+            )
         else:
             for place, pending in enumerate(batch):
                 try:

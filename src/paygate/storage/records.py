@@ -200,7 +200,8 @@ class Records:
         except msgspec.MsgspecError:  # its words would quote what it found
             name = f"{kind.table.name} {record_id}"
             raise Tampered(f"{name}: not a record that this version can read") from None
-        if (merchant, record_id, *kind.clear(value, self.index)) != tuple(row[:-1]):
+        clear = (merchant, record_id, *kind.clear(value, self.index))
+        if clear != tuple(row[:-1]) and clear != _filled(kind.table, row, clear):
             raise Tampered(f"{kind.table.name} {record_id}: clear columns and record differ")
         assert isinstance(value, record)
         return value
@@ -208,6 +209,15 @@ class Records:
     def _row(self, kind: _Kind, record: Record) -> tuple[Any, ...]:
         clear = (record.merchant, record.id, *kind.clear(record, self.index))
         return (*clear, self._sealer.seal(_place(kind, clear), kind.encode(record)))
+
+
+def _filled(table: Table, row: Sequence[Any], clear: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The columns in clear of a row, with those that it was written without."""
+    names = table.names[:-1]
+    return tuple(
+        ours if theirs is None and name in table.added_later else theirs
+        for name, theirs, ours in zip(names, row, clear, strict=False)
+    )
 
 
 def _place(kind: _Kind, row: Sequence[Any]) -> SealedPlace:

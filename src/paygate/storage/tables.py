@@ -15,6 +15,8 @@ class Table:
     columns: tuple[tuple[str, str], ...]
     claimed_by: tuple[str, ...] = ()
     """The unique columns whose conflict refuses a creation, instead of being a fault."""
+    added_later: frozenset[str] = frozenset()
+    """Columns that are null in rows of before, until they next advance."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -40,6 +42,7 @@ PAYMENT_INTENT: Final = Table(
         ("create_key", "bytea"),
         *_SEALED,
     ),
+    added_later=frozenset({"provider_reference_index"}),
 )
 ATTEMPT: Final = Table(
     "attempt",
