@@ -3,6 +3,7 @@ metadata say, for people can edit those; and one payment pays for one intent.
 """
 
 from datetime import timedelta
+from typing import Any, Final
 
 import msgspec
 import pytest
@@ -27,12 +28,12 @@ from tests.flows.test_holds import held, taken
 from tests.flows.world import APPROVED, THEIRS, World, answer, notice
 from tests.making import START
 
-BARE = {"installation": None, "merchant": None}
+BARE: Final[dict[str, Any]] = {"installation": None, "merchant": None}
 HELD = Approved(captured=False, amount_received=0, amount_capturable=1999)
 REFUSED = Declined(PaymentError("card_declined", "no"))
 
 
-def by_hand(outcome: Outcome, seconds: int = 5, **more: object) -> Notice:
+def by_hand(outcome: Outcome, seconds: int = 5, **more: Any) -> Notice:
     """An event about a payment whose metadata somebody removed."""
     as_of = START + timedelta(seconds=seconds)
     return notice(None, outcome, as_of=as_of, **(BARE | more))
