@@ -25,6 +25,8 @@ class AlertType(StrEnum):
     ORPHAN_CHARGE = "orphan_charge"
     WEBHOOK_DEAD_LETTER = "webhook_dead_letter"
     CARD_DATA_REFUSED = "card_data_refused"
+    CLOCK_SKEW = "clock_skew"
+    PROVIDER_ACCOUNT_CHANGED = "provider_account_changed"
 
 
 class AlertStatus(StrEnum):
@@ -115,6 +117,16 @@ def acknowledged(alert: Alert, by: str, at: datetime, note: str | None) -> Alert
         alert,
         status=AlertStatus.ACKNOWLEDGED,
         acknowledged=Acknowledgement(by, at, note),
+        updated_at=max(at, alert.updated_at),
+        version=alert.version + 1,
+    )
+
+
+def closed(alert: Alert, at: datetime) -> Alert:
+    """The alert once what it tells of is over."""
+    return msgspec.structs.replace(
+        alert,
+        status=AlertStatus.CLOSED,
         updated_at=max(at, alert.updated_at),
         version=alert.version + 1,
     )
