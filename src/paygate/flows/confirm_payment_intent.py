@@ -158,9 +158,11 @@ async def _prepare(
 
 
 def _patience(ctx: Context, at: datetime, instrument: Instrument) -> datetime:
-    """Until when the payer is waited for, should they have to act."""
-    pushed = isinstance(instrument, PushTransfer)
-    return at + (ctx.policy.bank_transfer_ttl if pushed else ctx.policy.authentication_ttl)
+    """Until when the payer is waited for, should they have to act: money that they push takes days,
+    and so do the small deposits by which they prove that an account is theirs.
+    """
+    carded = isinstance(instrument, CardToken)
+    return at + (ctx.policy.authentication_ttl if carded else ctx.policy.bank_transfer_ttl)
 
 
 async def send_confirm(
@@ -174,9 +176,7 @@ async def send_confirm(
     with timing.spent(timing.Part.PROVIDER):
         if isinstance(attempt.instrument, PushTransfer):
             timeout_seconds /= 2  # two calls, in the time of one
-            made = await introduce_customer(
-                ctx, caller, intent, attempt, timeout_seconds=timeout_seconds
-            )
+            made = await introduce_customer(ctx, caller, intent, timeout_seconds=timeout_seconds)
             if not isinstance(made, str):
                 return Answer(made)
             payer = made

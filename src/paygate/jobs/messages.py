@@ -20,9 +20,20 @@ class CloseFailedPayment(msgspec.Struct, frozen=True, tag="close_failed_payment"
     attempt: str
 
 
-Message = ApplyProviderEvent | CloseFailedPayment
+class UpdateProviderCustomer(msgspec.Struct, frozen=True, tag="update_provider_customer"):
+    """The details of a customer have changed whom the provider knows."""
 
-MESSAGES: Final[tuple[type[Message], ...]] = (ApplyProviderEvent, CloseFailedPayment)
+    merchant: str
+    customer: str
+
+
+Message = ApplyProviderEvent | CloseFailedPayment | UpdateProviderCustomer
+
+MESSAGES: Final[tuple[type[Message], ...]] = (
+    ApplyProviderEvent,
+    CloseFailedPayment,
+    UpdateProviderCustomer,
+)
 
 
 class Job(msgspec.Struct, frozen=True):

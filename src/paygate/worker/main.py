@@ -7,7 +7,13 @@ from typing import Final
 from paygate.flows.apply_provider_event import apply_provider_event
 from paygate.flows.close_failed_payment import ASK_AGAIN_AFTER, close_failed_payment
 from paygate.flows.context import Context
-from paygate.jobs.messages import ApplyProviderEvent, CloseFailedPayment, Message
+from paygate.flows.introduce_customer import update_provider_customer
+from paygate.jobs.messages import (
+    ApplyProviderEvent,
+    CloseFailedPayment,
+    Message,
+    UpdateProviderCustomer,
+)
 from paygate.jobs.queue import Handler, Queue, RetryLater
 from paygate.jobs.schedule import SCHEDULE, ScheduledJob
 from paygate.storage.committer import Connect
@@ -28,6 +34,10 @@ async def work(ctx: Context, connect: Connect, stop: asyncio.Event) -> None:
         if not await close_failed_payment(ctx, message):
             raise RetryLater(ASK_AGAIN_AFTER)
 
+    async def update(message: UpdateProviderCustomer) -> None:
+        if not await update_provider_customer(ctx, message):
+            raise RetryLater(ASK_AGAIN_AFTER)
+
     def occurrence(name: str) -> Callable[[], Awaitable[None]]:
         async def occur() -> None:
             report = await run_scheduled(ctx, name)
@@ -35,7 +45,11 @@ async def work(ctx: Context, connect: Connect, stop: asyncio.Event) -> None:
 
         return occur
 
-    handlers: dict[type[Message], Handler] = {ApplyProviderEvent: apply, CloseFailedPayment: close}
+    handlers: dict[type[Message], Handler] = {
+        ApplyProviderEvent: apply,
+        CloseFailedPayment: close,
+        UpdateProviderCustomer: update,
+    }
     scheduled = {job: occurrence(job.name) for job in SCHEDULE}
     while not stop.is_set():
         try:
