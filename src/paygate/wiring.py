@@ -15,7 +15,7 @@ from paygate.crypto.seal import Sealer
 from paygate.crypto.secret import Secret
 from paygate.domain.ids import RANDOM_BYTES, make_id
 from paygate.flows.context import Context, Policy
-from paygate.flows.watch_provider import WarningCode, ask_provider, watcher
+from paygate.flows.watch_provider import WarningCode, look_at_provider, watcher
 from paygate.providers.stripe.adapter import StripeProvider
 from paygate.providers.stripe.settings import StripeSettings, livemode_of
 from paygate.settings import Settings, SettingsError
@@ -78,7 +78,9 @@ async def open_service(settings: Settings, *, name: str) -> AsyncIterator[Contex
             installation's payments are at. A provider that cannot be asked stops nothing.
     """
     async with open_context(settings, name=name) as ctx:
-        asked = await ask_provider(ctx, watcher(f"start {name}"), timeout_seconds=START_ASK_SECONDS)
+        asked = await look_at_provider(
+            ctx, watcher(f"start {name}"), timeout_seconds=START_ASK_SECONDS
+        )
         if asked.account is not None and asked.account.code is WarningCode.ACCOUNT_CHANGED:
             raise SettingsError(
                 "PAYGATE_STRIPE_API_KEY is of another account than the one that this"

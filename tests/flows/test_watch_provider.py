@@ -13,7 +13,7 @@ from paygate.flows.watch_provider import (
     ProviderLook,
     Warned,
     WarningCode,
-    ask_provider,
+    look_at_provider,
     watch_provider,
     watcher,
 )
@@ -114,7 +114,7 @@ async def test_a_clock_that_is_proven_wrong_is_told_in_coarse_words(
     world: World, ahead: float, within: float, words: str | None
 ) -> None:
     world.provider.skew = ClockSkew(ahead * SECOND, within * SECOND)
-    asked = await ask_provider(world.ctx, watcher("run_1"))
+    asked = await look_at_provider(world.ctx, watcher("run_1"))
     assert asked.clock == (None if words is None else Warned(WarningCode.CLOCK_SKEW, words))
 
 

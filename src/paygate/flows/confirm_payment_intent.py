@@ -158,11 +158,9 @@ async def _prepare(
 
 
 def _patience(ctx: Context, at: datetime, instrument: Instrument) -> datetime:
-    """Until when the payer is waited for, should they have to act: money that they push takes days,
-    and so do the small deposits by which they prove that an account is theirs.
-    """
-    carded = isinstance(instrument, CardToken)
-    return at + (ctx.policy.authentication_ttl if carded else ctx.policy.bank_transfer_ttl)
+    """Until when the payer is waited for, should they have to act."""
+    pushed = isinstance(instrument, PushTransfer)
+    return at + (ctx.policy.bank_transfer_ttl if pushed else ctx.policy.authentication_ttl)
 
 
 async def send_confirm(

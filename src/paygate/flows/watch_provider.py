@@ -76,7 +76,7 @@ def watcher(run_id: str) -> Caller:
     return Caller(Actor("job", name="watch-provider"), DEFAULT_MERCHANT, run_id)
 
 
-async def ask_provider(
+async def look_at_provider(
     ctx: Context, caller: Caller, *, timeout_seconds: float = ASK_SECONDS
 ) -> Standing:
     """How the provider stands: one call, whose answer tells its time too."""
@@ -91,7 +91,7 @@ async def watch_provider(ctx: Context, run_id: str, *, node: str) -> tuple[Warne
     A clock is a machine's, so each `node` has an alert of its own.
     """
     caller = watcher(run_id)
-    standing = await ask_provider(ctx, caller)
+    standing = await look_at_provider(ctx, caller)
     account = _account_changed(ctx)
     if standing.account is None:
         await close_alert(ctx, caller, account)
@@ -117,7 +117,7 @@ class ProviderLook:
         """What is wrong, if anything; the clock's part is of now."""
         async with self._asking:
             if self._is_old():
-                standing = await ask_provider(
+                standing = await look_at_provider(
                     self._ctx, watcher("readiness"), timeout_seconds=LOOK_SECONDS
                 )
                 self._seen = () if standing.account is None else (standing.account,)
