@@ -1,6 +1,7 @@
 """The provider itself is watched: whose account our key is of, and whether its clock agrees."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -23,6 +24,7 @@ from tests.flows.world import World
 MINE, OTHER = "acct_scripted", "acct_other"
 SILENT: Final = Unknown("timeout")
 REFUSED: Final = Rejected("provider_configuration", "may not read that")
+DOCS: Final = Path(__file__).parents[2] / "docs" / "provider.md"
 SECOND: Final = timedelta(seconds=1)
 
 
@@ -134,6 +136,11 @@ async def test_a_skewed_clock_is_an_alert_of_its_node_until_it_is_right(world: W
     world.provider.skew = right
     assert await watch(world) == []
     assert await alerts(world, AlertType.CLOCK_SKEW) == [closed]
+
+
+def test_every_warning_is_documented() -> None:
+    text = DOCS.read_text(encoding="utf-8")
+    assert [code for code in WarningCode if f"| `{code}` |" not in text] == []
 
 
 async def test_readiness_asks_again_when_what_it_knows_is_old(world: World) -> None:

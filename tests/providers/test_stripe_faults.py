@@ -66,6 +66,9 @@ AMBIGUOUS: Final[dict[str, Behaviour]] = {
     "404 like stripe's, without a request id": error(
         404, NOBODYS, type=INVALID, code="resource_missing"
     ),
+    "404 of somebody with an id like stripe's": error(
+        404, type="not_found", code="resource_missing"
+    ),
     "407 in a proxy's own JSON": error(407, message="proxy authentication required"),
     "400 of a firewall": error(400, type="bad_request", code="payload_rejected"),
     "400 like stripe's, without a request id": error(
