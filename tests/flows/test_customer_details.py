@@ -8,7 +8,7 @@ import pytest
 from paygate.domain.attempt import AttemptState
 from paygate.domain.customer import Customer
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.outcome import NotSent, Rejected, Unknown
+from paygate.domain.outcome import Answer, NotSent, Rejected, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.flows.identify_customer import CustomerDetails
 from paygate.flows.introduce_customer import KEYS, update_provider_customer
@@ -184,3 +184,16 @@ async def test_who_was_made_known_before_this_was_written_down_is_told_once(worl
         await pays_again(world, first, CustomerDetails(id=first.customer))
     assert told(world) == [(f"cus {first.customer}", "ada@shop.example", "Ada")]
     assert isinstance(await customer_of(world, first), Customer)
+
+
+async def test_who_is_made_known_anew_has_a_key_of_their_own(world: World) -> None:
+    """Under the old one the provider would give the customer again that was deleted there."""
+    first = await known(world)
+    gone = Rejected("customer_refused", "the provider does not know the payer any more")
+    world.provider.answers.append(Answer(gone))
+    await confirm_by(world, await to_transfer(world, customer=CustomerDetails(id=first.customer)))
+    assert (await customer_of(world, first)).provider_reference is None
+    await pays_again(world, first, CustomerDetails(id=first.customer))
+    one, two = world.provider.introduced
+    assert (one.email, one.name) == (two.email, two.name)
+    assert one.key != two.key

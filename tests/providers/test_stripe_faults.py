@@ -210,6 +210,11 @@ async def test_no_later_refusal_makes_a_key_in_use_certain(
     found = await provider.confirm(order(), timeout_seconds=30)
     assert isinstance(found.outcome, Unknown)
     assert len(server.requests) == 4
+    server.script.append(IN_USE)
+    server.otherwise = error(429, {"Retry-After": "30"}, type=INVALID)
+    found = await provider.confirm(order(), timeout_seconds=60)
+    assert isinstance(found.outcome, Unknown)
+    assert len(server.requests) == 4 + 2, "who is told to wait waits"
 
 
 async def test_silence_after_a_certain_no_is_silence(
