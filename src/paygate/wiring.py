@@ -15,6 +15,7 @@ from paygate.crypto.seal import Sealer
 from paygate.crypto.secret import Secret
 from paygate.domain.ids import RANDOM_BYTES, make_id
 from paygate.flows.context import Context, Policy
+from paygate.flows.watch_provider import WarningCode, look_at_provider, watcher
 from paygate.providers.stripe.adapter import StripeProvider
 from paygate.providers.stripe.settings import StripeSettings, livemode_of
 from paygate.settings import Settings, SettingsError
@@ -28,8 +29,11 @@ from paygate.storage.merchants import Merchants
 from paygate.storage.migrate import migrate
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
+from paygate.telemetry import log
 
 RANDOM_PAGE_BYTES: Final = 4096
+START_ASK_SECONDS: Final = 2.0
+"""For one try: a provider that is away holds up no start."""
 
 
 def now() -> datetime:
@@ -61,7 +65,30 @@ async def prepare_database(settings: Settings) -> list[str]:
 
 async def check(settings: Settings) -> None:
     """Raises what would stop every process of this installation, before any is started."""
-    await _unlock(settings, connect(settings, name="check"))
+    async with open_service(settings, name="check"):
+        pass
+
+
+@asynccontextmanager
+async def open_service(settings: Settings, *, name: str) -> AsyncIterator[Context]:
+    """The parts of a process that is to take or work on payments.
+
+    Raises:
+        SettingsError: the provider says that our key is of another account than the one that this
+            installation's payments are at. A provider that cannot be asked stops nothing.
+    """
+    async with open_context(settings, name=name) as ctx:
+        asked = await look_at_provider(
+            ctx, watcher(f"start {name}"), timeout_seconds=START_ASK_SECONDS
+        )
+        if asked.account is not None and asked.account.code is WarningCode.ACCOUNT_CHANGED:
+            raise SettingsError(
+                "PAYGATE_STRIPE_API_KEY is of another account than the one that this"
+                " installation's payments are at: set that one's key, or use another database"
+            )
+        for warned in asked.warnings:
+            log.logger().warning("provider_warning", reason=warned.code)
+        yield ctx
 
 
 @asynccontextmanager
@@ -156,7 +183,8 @@ def _provider(settings: Settings, installation: Installation) -> StripeProvider:
                 ),
                 installation=installation.id,
                 webhook_tolerance_seconds=int(settings.webhook_tolerance.total_seconds()),
-            )
+            ),
+            clock=now,  # the machine's own, whatever time a command plays
         )
     except ValueError as error:
         raise SettingsError(str(error)) from None

@@ -299,6 +299,28 @@ async def test_only_a_card_needs_a_way_back(gateway: Gateway) -> None:
     assert answer.json["status"] == "succeeded"
 
 
+async def test_details_that_change_later_reach_the_provider(gateway: Gateway) -> None:
+    first = await pushed(gateway, customer={"name": "Ada", "email": "old@shop.example"})
+    theirs = await payer(gateway, first)
+
+    async def told() -> tuple[str, str]:
+        customer = await stripe(gateway, "GET", f"customers/{theirs}")
+        return customer["email"], customer["name"]
+
+    assert await told() == ("old@shop.example", "Ada")
+    details = {"id": first["customer"], "email": "new@shop.example"}
+    second = await pushed(gateway, customer=details)
+    assert await payer(gateway, second) == theirs
+    assert await told() == ("new@shop.example", "Ada")
+    # The worker tells it where no transfer follows.
+    await gateway.create(customer=details | {"name": "Ada L."})
+
+    async def arrived() -> bool:
+        return await told() == ("new@shop.example", "Ada L.")
+
+    await until(arrived)
+
+
 async def test_a_payer_who_was_deleted_at_the_provider_is_made_known_anew(gateway: Gateway) -> None:
     """One payment fails for it, and says so; the next goes to another customer there."""
     first = await pushed(gateway, customer={"name": "Ada"})

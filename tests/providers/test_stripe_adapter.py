@@ -297,3 +297,17 @@ def test_stripes_description_is_asked() -> None:
         pytest.skip(ABSENT)
     wrong = Request("POST", "/v1/payment_intents", "", {}, b"amount=1&currency=eur&colour=red")
     assert stripes_errors([wrong])
+
+
+async def test_the_same_attempt_under_another_intents_id_is_this_orders_payment(
+    server: StripeServer, provider: StripeProvider
+) -> None:
+    """After a restore the intent was made anew: the attempt's id, which is its key, is the same."""
+    server.otherwise = answer(payment(metadata=METADATA | {"paygate_intent": "pi_before"}))
+    found = await provider.confirm(order(), timeout_seconds=5)
+    assert isinstance(found.outcome, Approved)
+    for mark in ("paygate_attempt", "paygate_installation"):
+        server.otherwise = answer(payment(metadata=METADATA | {mark: "other"}))
+        found = await provider.confirm(order(), timeout_seconds=5)
+        assert isinstance(found.outcome, Unknown)
+        assert found.provider_reference is None

@@ -16,7 +16,7 @@ from paygate.providers.contract import ProviderSilent
 from paygate.providers.stripe import client
 from paygate.providers.stripe.adapter import StripeProvider
 from tests.providers.conftest import order, settings
-from tests.providers.stripe_objects import payment
+from tests.providers.stripe_objects import decline, payment
 from tests.providers.stripe_server import (
     Behaviour,
     StripeServer,
@@ -32,6 +32,9 @@ from tests.providers.stripe_server import (
 
 SOON: Final = 0.5
 """Seconds that a test waits for what will not come."""
+INVALID: Final = "invalid_request_error"
+NOBODYS: Final = {"Request-Id": ""}
+PROXYS: Final = {"Request-Id": "9f1c2d7e-0000-4000-8000-5f6b3c1d2e4f"}
 HTML: Final = {"Content-Type": "text/html"}
 LIST: Final = {"object": "list", "data": [], "has_more": False, "url": "/v1/payment_intents"}
 WINDOW: Final = (datetime(2026, 11, 24, tzinfo=UTC), datetime(2026, 11, 25, tzinfo=UTC))
@@ -55,6 +58,22 @@ AMBIGUOUS: Final[dict[str, Behaviour]] = {
     "409 of another kind": error(409, type="invalid_request_error", code="lock_timeout"),
     "401 in HTML": answer(b"<html>Sign in to the proxy</html>", 401, HTML),
     "403 in HTML": answer(b"<html>Blocked</html>", 403, HTML),
+    "401 in a proxy's own JSON": error(401, code=401, message="sign in"),
+    "401 like stripe's, without a request id": error(401, NOBODYS, type=INVALID),
+    "401 like stripe's, with a request id of a proxy's": error(401, PROXYS, type=INVALID),
+    "402 like stripe's, without a request id": error(402, NOBODYS, **decline()),
+    "403 in a proxy's own JSON": answer({"error": {"code": 403, "status": "FORBIDDEN"}}, 403),
+    "404 like stripe's, without a request id": error(
+        404, NOBODYS, type=INVALID, code="resource_missing"
+    ),
+    "404 of somebody with an id like stripe's": error(
+        404, type="not_found", code="resource_missing"
+    ),
+    "407 in a proxy's own JSON": error(407, message="proxy authentication required"),
+    "400 of a firewall": error(400, type="bad_request", code="payload_rejected"),
+    "400 like stripe's, without a request id": error(
+        400, NOBODYS, type=INVALID, code="payment_method_unexpected_state"
+    ),
     "400 without an error": answer({}, 400),
     "400 whose error is a list": answer({"error": ["x"]}, 400),
     "402 whose error is a string": answer({"error": "invalid_client"}, 402),
@@ -191,6 +210,11 @@ async def test_no_later_refusal_makes_a_key_in_use_certain(
     found = await provider.confirm(order(), timeout_seconds=30)
     assert isinstance(found.outcome, Unknown)
     assert len(server.requests) == 4
+    server.script.append(IN_USE)
+    server.otherwise = error(429, {"Retry-After": "30"}, type=INVALID)
+    found = await provider.confirm(order(), timeout_seconds=60)
+    assert isinstance(found.outcome, Unknown)
+    assert len(server.requests) == 4 + 2, "who is told to wait waits"
 
 
 async def test_silence_after_a_certain_no_is_silence(

@@ -19,6 +19,7 @@ from paygate.domain.customer import Customer
 from paygate.domain.events import Event
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.storage.change import Record
 from tests.making import START, new_id
@@ -33,6 +34,7 @@ KINDS: Final[tuple[type[Record], ...]] = (
     Occurrence,
     Customer,
     Correction,
+    ProviderAccount,
     Event,
     AuditEntry,
 )

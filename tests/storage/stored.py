@@ -15,6 +15,7 @@ from paygate.domain.events import Event
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ledger import Transfer
 from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent
 from paygate.jobs import messages
 from paygate.storage import tables
@@ -32,6 +33,7 @@ TABLE_OF: Final[dict[type[Record], Table]] = {
     Customer: tables.CUSTOMER,
     Transfer: tables.LEDGER_TRANSFER,
     Correction: tables.CORRECTION,
+    ProviderAccount: tables.PROVIDER_ACCOUNT,
     ProviderEvent: tables.PROVIDER_EVENT,
     ApiKey: tables.API_KEY,
     Event: tables.EVENT,

@@ -30,6 +30,7 @@ from paygate.domain.events import Event
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.ledger import Account, Entry, Transfer
 from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.jobs.messages import ApplyProviderEvent, Job
 from paygate.storage.change import (
@@ -85,6 +86,7 @@ CLEAR: Final = {
         *("created_at", "updated_at"),
     },
     "api_key_use": {"key", "last_used_at"},
+    "provider_account": {"merchant", "id", "created_at"},
     "event": {"merchant", "id", "object_id", "created_at"},
     "audit_entry": {"merchant", "id", "at"},
     "installation": {"one", "id", "livemode", "created_at"},
@@ -173,7 +175,7 @@ ADVANCED: Final[dict[type[Record], dict[str, object]]] = {
 }
 
 
-CLAIMED_ALONE: Final = (AuditEntry, ProviderEvent, Alert)
+CLAIMED_ALONE: Final = (AuditEntry, ProviderEvent, ProviderAccount, Alert)
 """A change claims one thing at most."""
 
 
@@ -189,6 +191,7 @@ async def live(door: Door) -> None:
         Change(planted(AuditEntry, MARK), creates=tuple(first)),
         Change(planted(AuditEntry, MARK), creates=(event,), jobs=(job,)),
         Change(planted(AuditEntry, MARK), creates=(alert,)),
+        Change(planted(AuditEntry, MARK), creates=(planted(ProviderAccount, MARK),)),
     ]
     for change in creates:
         assert await door.commit(change) == Committed()

@@ -27,7 +27,7 @@ VERSIONED = (
     "alert",
     "alert_occurrence",
 )
-APPEND_ONLY = ("event", "audit_entry", "correction")
+APPEND_ONLY = ("event", "audit_entry", "correction", "provider_account")
 RECORDS = (*VERSIONED, *APPEND_ONLY)
 NEVER_DELETED = ("payment_intent", "attempt", "customer", "alert", "alert_occurrence", *APPEND_ONLY)
 
@@ -64,6 +64,7 @@ NEW: dict[str, dict[str, Any]] = {
         "updated_at": START,
     },
     "api_key": {"secret_hash": b"h", "created_at": START, "updated_at": START},
+    "provider_account": {"created_at": START},
     "event": {"object_id": "pi_1", "created_at": START},
     "audit_entry": {"at": START},
 }

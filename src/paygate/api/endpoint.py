@@ -28,6 +28,7 @@ from paygate.flows.authenticate_client import authenticate_client
 from paygate.flows.context import Context
 from paygate.flows.idempotency import idempotently
 from paygate.flows.keyed_door import KeyedRequest
+from paygate.flows.watch_provider import ProviderLook
 from paygate.storage.change import OutcomeUnknown, StorageError
 from paygate.telemetry import log
 
@@ -42,6 +43,7 @@ class Desk:
     ctx: Context
     authenticator: Authenticator
     limits: Limits
+    provider_look: ProviderLook
 
 
 Handler = Callable[[Desk, Exchange, Any], Awaitable[Any]]

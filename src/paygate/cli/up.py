@@ -32,7 +32,7 @@ from paygate.settings import FILE, Settings, load
 from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.telemetry import log
-from paygate.wiring import open_context, prepare_database
+from paygate.wiring import open_service, prepare_database
 
 HOST: Final = "127.0.0.1"
 READY_SECONDS: Final = 60.0
@@ -178,7 +178,7 @@ class Up:
         return load(os.environ, data=self._data)
 
     async def _ensure_keys(self, settings: Settings) -> None:
-        async with open_context(settings, name="up") as ctx:
+        async with open_service(settings, name="up") as ctx:
             state = self._state
             state.secret_key = await _ensure_key(ctx, state.secret_key, Role.ADMIN)
             state.publishable_key = await _ensure_key(ctx, state.publishable_key, Role.PUBLISHABLE)

@@ -30,6 +30,8 @@ class AlertType(StrEnum):
     RECONCILIATION_DRIFT = "reconciliation_drift"
     WEBHOOK_DEAD_LETTER = "webhook_dead_letter"
     CARD_DATA_REFUSED = "card_data_refused"
+    CLOCK_SKEW = "clock_skew"
+    PROVIDER_ACCOUNT_CHANGED = "provider_account_changed"
 
 
 CONDITIONS: Final = frozenset(
@@ -161,3 +163,13 @@ def counted(occurrence: Occurrence, by: Alert) -> Occurrence:
     """The occurrence once an alert has counted it."""
     assert occurrence.alert is None, "an occurrence is counted once"
     return msgspec.structs.replace(occurrence, alert=by.id, version=occurrence.version + 1)
+
+
+def closed(alert: Alert, at: datetime) -> Alert:
+    """The alert once what it tells of is over."""
+    return msgspec.structs.replace(
+        alert,
+        status=AlertStatus.CLOSED,
+        updated_at=max(at, alert.updated_at),
+        version=alert.version + 1,
+    )

@@ -12,6 +12,7 @@ from typing import Final
 
 from paygate.domain.access import Action, Actor, Caller
 from paygate.domain.attempt import Attempt, AttemptState, Operation, put_off, to_be_closed
+from paygate.domain.payment_method import DirectDebit
 from paygate.flows.begin_attempt import work_on
 from paygate.flows.cancel_payment_intent import send_cancel
 from paygate.flows.context import Context
@@ -55,7 +56,8 @@ async def _close(ctx: Context, run_id: str, attempt: Attempt) -> bool | None:
     intent, attempt = await reread(ctx, attempt)
     if attempt.state not in _WAITING or attempt.close_at is None or attempt.close_at > ctx.now():
         return None
-    if attempt.cancelling or intent.next_action is not None:
+    acts = intent.next_action is not None and not _takes_days(ctx, attempt)
+    if attempt.cancelling or acts:
         if not attempt.cancelling:
             attempt = to_be_closed(attempt, ctx.now(), reason=EXPIRED, given_up=True)
             pending = {"pending_operation": Operation.CANCEL.value}
@@ -76,3 +78,9 @@ async def _close(ctx: Context, run_id: str, attempt: Attempt) -> bool | None:
     later = put_off(attempt, ctx.now(), ctx.now() + wait)
     put = await work_on(ctx, caller, action, intent, later)
     return None if put is None else False
+
+
+def _takes_days(ctx: Context, attempt: Attempt) -> bool:
+    """Whether the payer still waits for the small deposits that prove a debit's account theirs."""
+    days = attempt.created_at + ctx.policy.bank_transfer_ttl
+    return isinstance(attempt.instrument, DirectDebit) and ctx.now() < days

@@ -180,9 +180,7 @@ async def send_confirm(
     with timing.spent(timing.Part.PROVIDER):
         if isinstance(attempt.instrument, PushTransfer):
             timeout_seconds /= 2  # two calls, in the time of one
-            made = await introduce_customer(
-                ctx, caller, intent, attempt, timeout_seconds=timeout_seconds
-            )
+            made = await introduce_customer(ctx, caller, intent, timeout_seconds=timeout_seconds)
             if not isinstance(made, str):
                 return Answer(made)
             payer = made

@@ -78,6 +78,7 @@ async def create_payment_intent(
             ctx.audit(caller, Action.INTENT_CREATE, intent_subject(intent.id)),
             creates=(created.intent, event, *customer.creates),
             advances=customer.advances,
+            jobs=customer.jobs,
             concludes=created,
         )
         if isinstance(await ctx.door.commit(change), Committed):

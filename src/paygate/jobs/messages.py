@@ -27,9 +27,21 @@ class RaiseAlert(msgspec.Struct, frozen=True, tag="raise_alert"):
     occurrence: str
 
 
-Message = ApplyProviderEvent | CloseFailedPayment | RaiseAlert
+class UpdateProviderCustomer(msgspec.Struct, frozen=True, tag="update_provider_customer"):
+    """The details of a customer have changed whom the provider knows."""
 
-MESSAGES: Final[tuple[type[Message], ...]] = (ApplyProviderEvent, CloseFailedPayment, RaiseAlert)
+    merchant: str
+    customer: str
+
+
+Message = ApplyProviderEvent | CloseFailedPayment | RaiseAlert | UpdateProviderCustomer
+
+MESSAGES: Final[tuple[type[Message], ...]] = (
+    ApplyProviderEvent,
+    CloseFailedPayment,
+    RaiseAlert,
+    UpdateProviderCustomer,
+)
 
 
 class Job(msgspec.Struct, frozen=True):

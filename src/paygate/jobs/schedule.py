@@ -28,6 +28,11 @@ SCHEDULE: Final = (
         "Find out what became of attempts whose outcome is not known.",
     ),
     ScheduledJob(
+        "watch-provider",
+        "* * * * *",
+        "Ask the provider whose account our key is of, and hold its clock against ours.",
+    ),
+    ScheduledJob(
         "purge-idempotency-keys",
         "17 * * * *",
         "Delete finished keys past PAYGATE_IDEMPOTENCY_TTL; alert for those never finished.",

@@ -15,6 +15,7 @@ from paygate.domain.events import Event
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ledger import Transfer
 from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent
 from paygate.jobs.messages import Job
 
@@ -28,7 +29,7 @@ Versioned = (
     | Alert
     | Occurrence
 )
-Appended = Event | Correction | Transfer
+Appended = Event | Correction | Transfer | ProviderAccount
 Record = Versioned | Appended | AuditEntry
 
 

@@ -17,6 +17,7 @@ from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ids import PREFIXES, RANDOM_BYTES, make_id
 from paygate.domain.ledger import Transfer
 from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent
 from paygate.storage.database import Pool, answering
 from paygate.storage.pages import Cut, Page, beyond_all
@@ -197,6 +198,10 @@ class Reader:
     async def occurrence(self, merchant: str, occurrence_id: str) -> Occurrence | None:
         """The occurrence of an alert, or None."""
         return await self._one(Occurrence, "alert_occurrence", merchant, occurrence_id)
+
+    async def provider_account(self, merchant: str, provider: str) -> ProviderAccount | None:
+        """The account that is pinned for a provider, or None."""
+        return await self._one(ProviderAccount, "provider_account", merchant, provider)
 
     async def customer(self, merchant: str, customer_id: str) -> Customer | None:
         """The customer, or None."""

@@ -21,6 +21,7 @@ from paygate.domain.events import Event
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ledger import Transfer
 from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent
 from paygate.jobs import messages
 from paygate.storage import tables
@@ -146,6 +147,7 @@ _KINDS: Final[dict[type, _Kind]] = {
     Transfer: _Kind(
         Transfer, tables.LEDGER_TRANSFER, lambda r, _: (r.intent, r.money_seq, r.posted_at)
     ),
+    ProviderAccount: _Kind(ProviderAccount, tables.PROVIDER_ACCOUNT, lambda r, _: (r.created_at,)),
     Event: _Kind(Event, tables.EVENT, lambda r, _: (r.data.id, r.created_at)),
     AuditEntry: _Kind(AuditEntry, tables.AUDIT_ENTRY, lambda r, _: (r.at,)),
 }

@@ -129,6 +129,11 @@ ALERT: Final = Table(
     claimed_by=("merchant", "stands_as"),
 )
 ALERT_OCCURRENCE: Final = Table("alert_occurrence", (*_VERSIONED, ("at", "timestamptz"), *_SEALED))
+PROVIDER_ACCOUNT: Final = Table(
+    "provider_account",
+    (*_KEY, ("created_at", "timestamptz"), *_SEALED),
+    claimed_by=("merchant", "id"),
+)
 LEDGER_TRANSFER: Final = Table(
     "ledger_transfer",
     (

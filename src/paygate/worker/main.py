@@ -4,15 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from paygate.flows.apply_provider_event import apply_provider_event
-from paygate.flows.close_failed_payment import ASK_AGAIN_AFTER, close_failed_payment
 from paygate.flows.context import Context
-from paygate.flows.raise_alert import count_occurrence
-from paygate.jobs.messages import ApplyProviderEvent, CloseFailedPayment, Message, RaiseAlert
-from paygate.jobs.queue import Handler, Queue, RetryLater
+from paygate.jobs.messages import Message
+from paygate.jobs.queue import Handler, Queue
 from paygate.jobs.schedule import SCHEDULE, ScheduledJob
 from paygate.storage.committer import Connect
 from paygate.telemetry import log
+from paygate.worker.handlers import handlers
 from paygate.worker.scheduled import run_scheduled
 
 RECONNECT_SECONDS: Final = 1.0
@@ -22,20 +20,6 @@ RECONNECT_SECONDS: Final = 1.0
 async def work(ctx: Context, connect: Connect, stop: asyncio.Event) -> None:
     """Run jobs until `stop` is set. An outage of the database is waited out."""
 
-    async def apply(message: ApplyProviderEvent) -> None:
-        await apply_provider_event(ctx, message)
-
-    async def close(message: CloseFailedPayment) -> None:
-        if not await close_failed_payment(ctx, message):
-            raise RetryLater(ASK_AGAIN_AFTER)
-
-    counting = asyncio.Lock()
-
-    async def raise_(message: RaiseAlert) -> None:
-        # One at a time: those of one alert would only be in each other's way.
-        async with counting:
-            await count_occurrence(ctx, message)
-
     def occurrence(name: str) -> Callable[[], Awaitable[None]]:
         async def occur() -> None:
             report = await run_scheduled(ctx, name)
@@ -43,15 +27,10 @@ async def work(ctx: Context, connect: Connect, stop: asyncio.Event) -> None:
 
         return occur
 
-    handlers: dict[type[Message], Handler] = {
-        ApplyProviderEvent: apply,
-        CloseFailedPayment: close,
-        RaiseAlert: raise_,
-    }
     scheduled = {job: occurrence(job.name) for job in SCHEDULE}
     while not stop.is_set():
         try:
-            await _run_queue(connect, handlers, scheduled, stop)
+            await _run_queue(connect, handlers(ctx), scheduled, stop)
         except Exception as error:  # noqa: BLE001 -- whatever it was, jobs must go on
             log.logger().error("queue_lost", error=error)
             await asyncio.sleep(RECONNECT_SECONDS)
@@ -59,13 +38,13 @@ async def work(ctx: Context, connect: Connect, stop: asyncio.Event) -> None:
 
 async def _run_queue(
     connect: Connect,
-    handlers: Mapping[type[Message], Handler],
+    handle: Mapping[type[Message], Handler],
     scheduled: Mapping[ScheduledJob, Callable[[], Awaitable[None]]],
     stop: asyncio.Event,
 ) -> None:
     connection = await connect()
     try:
-        queue = Queue(connection, handlers, scheduled, _report)
+        queue = Queue(connection, handle, scheduled, _report)
         stopping = asyncio.create_task(_stop_when(stop, queue))
         try:
             await queue.run()

@@ -1,5 +1,6 @@
 """What each scheduled job does, by its name; the worker and `paygate jobs run` call the same."""
 
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Final
@@ -12,6 +13,7 @@ from paygate.flows.purge_idempotency_keys import purge_idempotency_keys
 from paygate.flows.resolve_attempts import resolve_attempts
 from paygate.flows.verify_ledger import verify_ledger
 from paygate.flows.watch_authorizations import watch_authorizations
+from paygate.flows.watch_provider import WarningCode, watch_provider
 from paygate.storage.installation import DEFAULT_MERCHANT
 
 Report = Mapping[str, int]
@@ -35,6 +37,12 @@ async def _resolve_attempts(ctx: Context, run_id: str) -> Report:
     return {"resolved": resolved.resolved, "unresolved": resolved.unresolved}
 
 
+async def _watch_provider(ctx: Context, run_id: str) -> Report:
+    warnings = await watch_provider(ctx, run_id, node=socket.gethostname())
+    found = {warned.code for warned in warnings}
+    return {str(code): int(code in found) for code in WarningCode}
+
+
 async def _purge_idempotency_keys(ctx: Context, run_id: str) -> Report:
     purged = await purge_idempotency_keys(ctx, run_id)
     return {"deleted": purged.deleted, "unfinished": purged.unfinished}
@@ -51,6 +59,7 @@ RUNS: Final[Mapping[str, Run]] = MappingProxyType(
         "expire-intents": _expire_intents,
         "watch-authorizations": _watch_authorizations,
         "resolve-attempts": _resolve_attempts,
+        "watch-provider": _watch_provider,
         "purge-idempotency-keys": _purge_idempotency_keys,
         "verify-ledger": _verify_ledger,
     }

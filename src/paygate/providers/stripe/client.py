@@ -194,8 +194,9 @@ class StripeWire:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_seconds
         fact: Fact = NotBegun("the deadline had passed before the call")
+        latest = fact
         for number in range(_TRIES):
-            pause = self._pause(fact, number)
+            pause = self._pause(latest, number)
             needed = _WORTHWHILE_SECONDS if number else 0.0
             if pause is None or loop.time() + pause + needed >= deadline:
                 return fact
