@@ -14,6 +14,7 @@ from paygate.crypto.kms import open_kms
 from paygate.crypto.seal import Sealer
 from paygate.crypto.secret import Secret
 from paygate.domain.ids import RANDOM_BYTES, make_id
+from paygate.flows.after_restore import AfterRestore
 from paygate.flows.context import Context, Policy
 from paygate.flows.watch_provider import WarningCode, look_at_provider, watcher
 from paygate.providers.stripe.adapter import StripeProvider
@@ -29,6 +30,7 @@ from paygate.storage.merchants import Merchants
 from paygate.storage.migrate import migrate
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
+from paygate.storage.restores import Restores, notice_restore
 from paygate.telemetry import log
 
 RANDOM_PAGE_BYTES: Final = 4096
@@ -77,6 +79,8 @@ async def open_service(settings: Settings, *, name: str) -> AsyncIterator[Contex
         SettingsError: the provider says that our key is of another account than the one that this
             installation's payments are at. A provider that cannot be asked stops nothing.
     """
+    if await notice_restore(connect(settings, name=name), now()):
+        log.logger().warning("restore_noticed")
     async with open_context(settings, name=name) as ctx:
         asked = await look_at_provider(
             ctx, watcher(f"start {name}"), timeout_seconds=START_ASK_SECONDS
@@ -108,6 +112,8 @@ async def open_context(
     keys = IdempotencyKeys(connect(settings, name=f"{name} keys"), pool, records)
     await committer.open()
     key_use = ApiKeyUse(pool)
+    restores = Restores(pool)
+    after_restore = AfterRestore(restores, provider, installation.id)
     try:
         yield Context(
             door=Door(records, committer),
@@ -116,6 +122,8 @@ async def open_context(
             merchants=Merchants(pool, records),
             key_use=key_use,
             provider=provider,
+            restores=restores,
+            after_restore=after_restore,
             hasher=CredentialHasher(keyring),
             index=index,
             callback_states=CallbackStates(keyring),
@@ -125,6 +133,7 @@ async def open_context(
             random_bytes=Randomness(),
         )
     finally:
+        await after_restore.close()
         await key_use.close()
         await committer.close()
         await keys.close()

@@ -13,6 +13,7 @@ from paygate.crypto.credentials import CredentialHasher
 from paygate.crypto.keyring import generate_keyring, load_keyring
 from paygate.crypto.kms import FileKms
 from paygate.crypto.seal import Sealer
+from paygate.flows.after_restore import AfterRestore
 from paygate.flows.context import Context, Policy
 from paygate.storage.api_key_use import ApiKeyUse
 from paygate.storage.committer import Committer, Connection
@@ -22,6 +23,7 @@ from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.merchants import Merchants
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
+from paygate.storage.restores import Restores
 from tests.flows.world import INSTALLATION, Clock, ScriptedProvider, World
 
 
@@ -38,6 +40,7 @@ async def world(
     keys = IdempotencyKeys(connector(database, name="paygate keys"), pool, records)
     key_use = ApiKeyUse(pool)
     provider, clock = ScriptedProvider(), Clock()
+    restores = Restores(pool)
     ctx = Context(
         door=Door(records, committer),
         read=Reader(pool, pool, records),
@@ -45,6 +48,8 @@ async def world(
         merchants=Merchants(pool, records),
         key_use=key_use,
         provider=provider,
+        restores=restores,
+        after_restore=AfterRestore(restores, provider, INSTALLATION),
         hasher=CredentialHasher(keyring),
         index=records.index,
         callback_states=CallbackStates(keyring),

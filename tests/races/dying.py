@@ -22,6 +22,7 @@ from paygate.domain.access import Action, Actor, Caller, Role
 from paygate.domain.attempt import Attempt
 from paygate.domain.outcome import Approved
 from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.flows.after_restore import AfterRestore
 from paygate.flows.apply_provider_event import apply_provider_event
 from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
 from paygate.flows.capture_payment_intent import CapturePaymentIntent, capture_payment_intent
@@ -44,6 +45,7 @@ from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.merchants import Merchants
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
+from paygate.storage.restores import Restores
 from tests.flows.world import INSTALLATION, REQUEST, encode, notice
 from tests.races.books import AMOUNT, CARD, FileProvider, Steps
 
@@ -88,6 +90,8 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
     await committer.open()
     pool = await open_pool(setting.dsn, name="dying")
     keys = IdempotencyKeys(connector(setting.dsn, name="dying keys"), pool, records)
+    provider = FileProvider(folder, steps, first=setting.first)
+    restores = Restores(pool)
     try:
         yield Context(
             door=SteppedDoor(Door(records, committer), steps),
@@ -95,7 +99,9 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
             keys=keys,
             merchants=Merchants(pool, records),
             key_use=ApiKeyUse(pool),
-            provider=FileProvider(folder, steps, first=setting.first),
+            provider=provider,
+            restores=restores,
+            after_restore=AfterRestore(restores, provider, INSTALLATION),
             hasher=CredentialHasher(keyring),
             index=index,
             callback_states=CallbackStates(keyring),

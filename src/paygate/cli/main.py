@@ -9,6 +9,7 @@ import typer
 from paygate import __version__
 from paygate.cli import api_keys, jobs, ledger, merchants
 from paygate.cli.command import Data, run_async, settings_of
+from paygate.cli.restored import restored
 from paygate.settings import SettingsError
 
 app = typer.Typer(
@@ -22,6 +23,8 @@ app.add_typer(merchants.app, name="merchants")
 app.add_typer(api_keys.app, name="api-keys")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(ledger.app, name="ledger")
+
+app.command()(restored)
 
 Lifeline = Annotated[bool, typer.Option("--lifeline", hidden=True)]
 

@@ -35,6 +35,7 @@ class Action(StrEnum):
     AUTHORIZATION_WATCH = "authorization.watch"
     CUSTOMER_READ = "customer.read"
     LEDGER_READ = "ledger.read"
+    RESTORE_DECLARE = "restore.declare"
     API_KEY_CREATE = "api_key.create"
     API_KEY_LIST = "api_key.list"
     API_KEY_ROTATE = "api_key.rotate"
@@ -67,6 +68,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.INTENT_CANCEL: _SELLERS,
         Action.CUSTOMER_READ: _READERS,
         Action.LEDGER_READ: _READERS - {Role.SUPPORT},
+        Action.RESTORE_DECLARE: _ADMINS,
         Action.API_KEY_CREATE: _ADMINS,
         Action.API_KEY_LIST: _ADMINS,
         Action.API_KEY_ROTATE: _ADMINS,

@@ -14,7 +14,7 @@ from msgspec import Meta
 from paygate.domain.access import Action, Caller
 from paygate.domain.attempt import Attempt, AttemptState, Operation
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.outcome import Answer, Rejected
+from paygate.domain.outcome import Answer, NotSent, Rejected, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Status, Trigger
 from paygate.domain.payment_method import CardToken, Instrument, PushTransfer
 from paygate.domain.return_url import MAX_LENGTH, check_return_url
@@ -36,7 +36,7 @@ from paygate.flows.context import Context, Patience
 from paygate.flows.introduce_customer import forget_customer, introduce_customer
 from paygate.flows.read_payment_intent import find_payment_intent
 from paygate.flows.settle_attempt import settle_attempt
-from paygate.providers.contract import ConfirmOrder
+from paygate.providers.contract import Absent, ConfirmOrder, ProviderSilent
 from paygate.telemetry import timing
 
 
@@ -178,6 +178,9 @@ async def send_confirm(
     timeout_seconds = ctx.policy.provider_timeout_seconds
     payer: str | None = None
     with timing.spent(timing.Part.PROVIDER):
+        found = await _sent_before_a_restore(ctx, intent, attempt)
+        if found is not None:
+            return found
         if isinstance(attempt.instrument, PushTransfer):
             timeout_seconds /= 2  # two calls, in the time of one
             made = await introduce_customer(ctx, caller, intent, timeout_seconds=timeout_seconds)
@@ -186,6 +189,21 @@ async def send_confirm(
             payer = made
         order = confirm_order(intent, attempt, payer)
         return await ctx.provider.confirm(order, timeout_seconds=timeout_seconds)
+
+
+async def _sent_before_a_restore(
+    ctx: Context, intent: PaymentIntent, attempt: Attempt
+) -> Answer | None:
+    """How the payment stands that this attempt made before the database was restored, if it did."""
+    timeout = ctx.policy.provider_timeout_seconds
+    try:
+        reference = await ctx.after_restore.payment_of(intent, attempt, timeout_seconds=timeout)
+    except ProviderSilent as silence:
+        return Answer(NotSent(str(silence)))
+    if reference is None:
+        return None
+    found = await ctx.provider.retrieve(reference, timeout_seconds=timeout)
+    return Answer(Unknown("the provider has lost it")) if isinstance(found, Absent) else found
 
 
 def confirm_order(intent: PaymentIntent, attempt: Attempt, payer: str | None) -> ConfirmOrder:

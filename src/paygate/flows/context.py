@@ -17,6 +17,7 @@ from paygate.domain.attempt import Operation
 from paygate.domain.audit import AuditEntry, Result, Subject, entry
 from paygate.domain.ids import PREFIXES, RANDOM_BYTES, id_from, make_id
 from paygate.domain.payment_intent import PaymentIntent
+from paygate.flows.after_restore import AfterRestore
 from paygate.providers.contract import Provider
 from paygate.storage.api_key_use import ApiKeyUse
 from paygate.storage.change import Change, Overloaded, StorageError, Verdict
@@ -24,6 +25,7 @@ from paygate.storage.door import ANSWER_WITHIN_SECONDS
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.merchants import Merchants
 from paygate.storage.reader import Reader
+from paygate.storage.restores import Restores
 
 FIRST_PAUSE_SECONDS: Final = 0.01
 """Another's commit holds the row that this one wants: mostly for a millisecond or two."""
@@ -84,6 +86,8 @@ class Context:
     merchants: Merchants
     key_use: ApiKeyUse
     provider: Provider
+    restores: Restores
+    after_restore: AfterRestore
     hasher: CredentialHasher
     index: BlindIndex
     callback_states: CallbackStates

@@ -1,0 +1,15 @@
+"""Declare that the database was restored from a backup: no payment is made a second time."""
+
+from paygate.domain.access import Action, Caller
+from paygate.flows.context import Context
+from paygate.storage.change import Change
+from paygate.storage.restores import Restore
+
+
+async def declare_restore(ctx: Context, caller: Caller) -> Restore:
+    """The restore as it is written down. From now on a payment intent of before is confirmed only
+    after its payment was looked for at the provider.
+    """
+    restore = await ctx.restores.declare(ctx.now())
+    await ctx.door.commit(Change(ctx.audit(caller, Action.RESTORE_DECLARE)))
+    return restore

@@ -1,0 +1,20 @@
+-- name: server
+SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,
+       left(pg_walfile_name(pg_current_wal_lsn()), 8) AS timeline
+
+-- name: server_before
+SELECT system_identifier, timeline FROM installation FOR UPDATE
+
+-- name: remember_server
+UPDATE installation SET system_identifier = $1, timeline = $2
+
+-- name: newest_memory
+SELECT max(newest.at) AS at FROM merchant m CROSS JOIN LATERAL (
+    SELECT a.at FROM audit_entry a WHERE a.merchant = m.id ORDER BY a.id DESC LIMIT 1) newest
+
+-- name: add_restore
+INSERT INTO database_restore (noticed_at, taken_at, cause) VALUES ($1, $2, $3)
+ON CONFLICT DO NOTHING
+
+-- name: newest_restore
+SELECT noticed_at, taken_at FROM database_restore ORDER BY noticed_at DESC LIMIT 1

@@ -1,0 +1,78 @@
+"""Restores of the database: declared by a person, or noticed because the server is another one than
+before, or on another timeline. A standby that took over looks the same, and is treated so.
+
+A copy of the data directory that was put back shows nothing: for that there is `paygate restored`.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from paygate.storage.committer import Connect
+from paygate.storage.database import Pool, answering
+from paygate.storage.reader import QUERIES
+
+
+class Restore(msgspec.Struct, frozen=True):
+    """What happened between the two moments may be forgotten here."""
+
+    taken_at: datetime
+    noticed_at: datetime
+
+
+class Restores:
+    """The restores that this database has gone through."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def newest(self) -> Restore | None:
+        """The newest one, or None. Raises `Unavailable` when the database does not answer."""
+        with answering():
+            row = await self._pool.fetchrow(QUERIES["newest_restore"])
+        return None if row is None else Restore(row["taken_at"], row["noticed_at"])
+
+    async def declare(self, now: datetime) -> Restore:
+        """Write down that the database was restored, to the newest moment that it remembers.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        with answering():
+            async with self._pool.acquire() as connection, connection.transaction():
+                return await _write_down(connection, now, "declared")
+
+
+async def notice_restore(connect: Connect, now: datetime) -> bool:
+    """Whether the server is another one than before; that is written down, so only once.
+
+    Before anything else is written: the newest moment that the database remembers is then the one
+    that it was put back to.
+    """
+    connection = await connect()
+    try:
+        async with connection.transaction():
+            try:
+                async with connection.transaction():
+                    server = await connection.fetchrow(QUERIES["server"])
+            except asyncpg.PostgresError:
+                return False  # who may not ask is not told; a person may still declare it
+            before = await connection.fetchrow(QUERIES["server_before"])
+            if server is None or before is None or tuple(server) == tuple(before):
+                return False
+            await connection.execute(QUERIES["remember_server"], *server)
+            if before["timeline"] is None:
+                return False  # the first start that looks
+            await _write_down(connection, now, "timeline")
+            return True
+    finally:
+        await connection.close()
+
+
+async def _write_down(connection: Any, now: datetime, cause: str) -> Restore:
+    """`connection` is one of its own, or one that a pool lends."""
+    taken_at = await connection.fetchval(QUERIES["newest_memory"]) or now
+    await connection.execute(QUERIES["add_restore"], now, min(taken_at, now), cause)
+    return Restore(min(taken_at, now), now)

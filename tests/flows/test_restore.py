@@ -1,0 +1,205 @@
+"""The database is put back to a backup, and the shop comes again: nobody is charged twice."""
+
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+import pytest
+
+from paygate.domain.access import Action
+from paygate.domain.attempt import Attempt
+from paygate.domain.errors import ErrorCode, Refusal
+from paygate.domain.outcome import Answer
+from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.flows.after_restore import AfterRestore
+from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
+from paygate.flows.declare_restore import declare_restore
+from paygate.flows.idempotency import idempotently
+from paygate.flows.keyed_door import KeyedRequest
+from paygate.flows.purge_idempotency_keys import purge_idempotency_keys
+from paygate.providers.contract import Absent
+from paygate.storage.database import connector
+from paygate.storage.restores import notice_restore
+from tests.flows.world import APPROVED, INSTALLATION, THEIRS, World, answer, encode
+
+DAY = 86_400
+TABLES: Final = (
+    *("payment_intent", "attempt", "idempotency_key", "ledger_transfer", "event"),
+    *("audit_entry", "provider_event", "pgqueuer"),
+)
+
+
+async def back_up(world: World) -> None:
+    await world.connection.execute("CREATE SCHEMA backup")
+    for table in TABLES:
+        await world.connection.execute(f"CREATE TABLE backup.{table} AS TABLE public.{table}")
+
+
+async def restore(world: World) -> None:
+    for table in TABLES:
+        rows = await world.connection.fetch(
+            "SELECT column_name FROM information_schema.columns"
+            " WHERE table_schema = 'public' AND table_name = $1",
+            table,
+        )
+        names = ", ".join(row["column_name"] for row in rows)
+        await world.connection.execute(
+            f"ALTER TABLE {table} DISABLE TRIGGER ALL; DELETE FROM {table};"
+            f" INSERT INTO {table} ({names}) SELECT {names} FROM backup.{table};"
+            f" ALTER TABLE {table} ENABLE TRIGGER ALL"
+        )
+
+
+async def create_once(world: World, key: str) -> PaymentIntent:
+    """Create under an idempotency key, as the edge does."""
+    world.requests += 1
+    caller = msgspec.structs.replace(world.caller, request_id=f"req_{world.requests}")
+    request = CreatePaymentIntent(amount=1999, currency="eur")
+    answered = await idempotently(
+        world.ctx,
+        KeyedRequest(caller, Action.INTENT_CREATE, "sk POST /payment-intents", key, b"{}"),
+        lambda ctx: create_payment_intent(ctx, caller, request),
+        encode,
+    )
+    made = msgspec.json.decode(answered.body)["intent"]["id"]
+    found = await world.ctx.read.payment_intent(world.caller.merchant, made)
+    assert found is not None
+    return found
+
+
+def keys(world: World) -> list[str]:
+    return [order.attempt for order in world.provider.orders]
+
+
+async def test_a_confirm_that_was_forgotten_has_the_same_key_again(world: World) -> None:
+    intent = await world.create()
+    await back_up(world)
+    for _ in range(2):
+        world.provider.answers.append(answer(APPROVED))
+        await world.confirm_once(intent, "pay")
+        await restore(world)
+    first, second = keys(world)
+    assert first == second
+
+
+async def test_a_create_that_was_forgotten_leads_to_the_same_key_again(world: World) -> None:
+    """Its id is made anew; the attempt under it is the same."""
+    await back_up(world)
+    intents = []
+    for _ in range(2):
+        world.provider.answers.append(answer(APPROVED))
+        intents.append(await create_once(world, "order-1"))
+        await world.confirm_once(intents[-1], "pay")
+        await restore(world)
+    assert intents[0].id != intents[1].id
+    first, second = keys(world)
+    assert first == second
+
+
+async def test_a_key_that_is_used_anew_is_another_purchase(world: World) -> None:
+    """After its time to live; and after a restore to before both, each is itself again."""
+    await back_up(world)
+    seeds = []
+    for _ in range(2):
+        for _ in range(3):
+            seeds.append((await create_once(world, "order-1")).seed)
+            world.clock.forward(2 * DAY)
+            await purge_idempotency_keys(world.ctx, "run")
+        await restore(world)
+    assert len(set(seeds)) == 3
+    assert seeds[:3] == seeds[3:]
+
+
+async def test_seeds_are_each_their_own(world: World) -> None:
+    """Of other keys, of other merchants, and of creates without a key."""
+    made = [await create_once(world, "order-1"), await create_once(world, "order-2")]
+    made += [await world.create(), await world.create()]
+    await world.connection.execute("INSERT INTO merchant (id) VALUES ('other')")
+    world.caller = msgspec.structs.replace(world.caller, merchant="other")
+    made.append(await create_once(world, "order-1"))
+    assert len({intent.seed for intent in made}) == len(made)
+
+
+def taken(attempt: Attempt) -> Answer:
+    """What the provider's list shows of a payment that this attempt made."""
+    return answer(APPROVED, attempt=attempt.id, installation=INSTALLATION)
+
+
+async def forgotten(world: World) -> tuple[PaymentIntent, Attempt]:
+    """An intent whose confirm was forgotten by a restore, long ago."""
+    intent = await world.create()
+    await back_up(world)
+    world.provider.answers.append(answer(APPROVED))
+    await world.confirm_once(intent, "pay")
+    (attempt,) = (await world.now(intent))[1]
+    await restore(world)
+    world.clock.forward(3 * DAY)
+    # A process that is started behind the restore.
+    fresh = AfterRestore(world.ctx.restores, world.provider, INSTALLATION)
+    world.use(after_restore=fresh)
+    return intent, attempt
+
+
+async def test_behind_a_restore_the_payment_is_looked_for_first(world: World) -> None:
+    """The provider has forgotten the key."""
+    intent, attempt = await forgotten(world)
+    await declare_restore(world.ctx, world.caller)
+    world.provider.objects = [taken(attempt), taken(attempt)]
+    after = await world.confirm(intent)
+    assert (after.status, after.provider_reference) == (Status.SUCCEEDED, THEIRS)
+    assert len(world.provider.orders) == 1
+    assert world.provider.retrieved == [THEIRS]
+
+
+async def test_what_the_provider_does_not_know_is_sent(world: World) -> None:
+    intent, _ = await forgotten(world)
+    await declare_restore(world.ctx, world.caller)
+    other = answer(APPROVED, attempt="at_other", installation=INSTALLATION)
+    world.provider.objects = [other]
+    world.provider.answers.append(answer(APPROVED, as_of=world.clock()))
+    assert (await world.confirm(intent)).status is Status.SUCCEEDED
+    assert len(world.provider.orders) == 2
+
+
+async def test_an_intent_of_after_the_restore_is_not_looked_for(world: World) -> None:
+    await declare_restore(world.ctx, world.caller)
+    world.clock.forward(1)
+    world.provider.objects = [Absent()]  # the list would end in silence
+    world.provider.answers.append(answer(APPROVED, as_of=world.clock()))
+    assert (await world.confirm(await world.create())).status is Status.SUCCEEDED
+
+
+async def test_nothing_is_sent_while_the_provider_does_not_tell(world: World) -> None:
+    intent, attempt = await forgotten(world)
+    await declare_restore(world.ctx, world.caller)
+    world.provider.objects = [Absent()]
+    with pytest.raises(Refusal) as refused:
+        await world.confirm_once(intent, "pay")
+    assert refused.value.code is ErrorCode.PROVIDER_UNAVAILABLE
+    assert len(world.provider.orders) == 1
+    world.provider.objects = [taken(attempt), taken(attempt)]
+    assert b'"succeeded"' in (await world.confirm_once(intent, "pay")).body
+    assert len(world.provider.orders) == 1
+
+
+async def test_the_window_is_what_was_forgotten(world: World) -> None:
+    intent, _ = await forgotten(world)
+    remembered = (await world.audited())[-1].at
+    found = await declare_restore(world.ctx, world.caller)
+    assert (found.taken_at, found.noticed_at) == (remembered, world.clock())
+    assert (await world.audited())[-1].action is Action.RESTORE_DECLARE
+    assert intent.created_at <= found.taken_at + timedelta(seconds=1)
+
+
+async def test_another_timeline_is_noticed_once(world: World, database: str) -> None:
+    """As after a recovery to a point in time; a first start is none."""
+    await world.connection.execute("INSERT INTO installation (id, livemode) VALUES ('in', false)")
+    connect = connector(database, name="notice")
+    assert not await notice_restore(connect, world.clock())
+    assert not await notice_restore(connect, world.clock())
+    await world.connection.execute("UPDATE installation SET timeline = '00000000'")
+    assert await notice_restore(connect, world.clock())
+    assert not await notice_restore(connect, world.clock())
+    found = await world.ctx.restores.newest()
+    assert found is not None
+    assert found.noticed_at == world.clock()
