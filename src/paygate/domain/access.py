@@ -44,6 +44,7 @@ class Action(StrEnum):
     ALERT_LIST = "alert.list"
     ALERT_ACKNOWLEDGE = "alert.acknowledge"
     ALERT_RAISE = "alert.raise"
+    ALERT_CLOSE = "alert.close"
     IDEMPOTENCY_KEY_PURGE = "idempotency_key.purge"
     PROVIDER_EVENT_RECEIVE = "provider_event.receive"
     PROVIDER_EVENT_APPLY = "provider_event.apply"
@@ -80,6 +81,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.ATTEMPT_RESOLVE: frozenset(),
         Action.AUTHORIZATION_WATCH: frozenset(),
         Action.ALERT_RAISE: frozenset(),
+        Action.ALERT_CLOSE: frozenset(),
         Action.IDEMPOTENCY_KEY_PURGE: frozenset(),
         Action.PROVIDER_EVENT_RECEIVE: frozenset(),
         Action.PROVIDER_EVENT_APPLY: frozenset(),

@@ -29,6 +29,9 @@ class AlertType(StrEnum):
     ORPHAN_CHARGE = "orphan_charge"
     WEBHOOK_DEAD_LETTER = "webhook_dead_letter"
     CARD_DATA_REFUSED = "card_data_refused"
+    RECORD_UNREADABLE = "record_unreadable"
+    CLOCK_SKEW = "clock_skew"
+    PROVIDER_ACCOUNT_CHANGED = "provider_account_changed"
 
 
 CONDITIONS: Final = frozenset(
@@ -37,6 +40,9 @@ CONDITIONS: Final = frozenset(
         AlertType.AUTHORIZATION_EXPIRING,
         AlertType.ATTEMPT_UNRESOLVED,
         AlertType.LEDGER_MISMATCH,
+        AlertType.RECORD_UNREADABLE,
+        AlertType.CLOCK_SKEW,
+        AlertType.PROVIDER_ACCOUNT_CHANGED,
     }
 )
 """What lasts, and is found again by every run that looks. Found in the same words after somebody
@@ -66,7 +72,12 @@ class Concern(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """One alert stands under it at a time: type, subject and stage."""
-        return f"{self.type}:{self.subject.id}:{self.stage or ''}"
+        return name_of(self.type, self.subject, self.stage)
+
+
+def name_of(kind: AlertType, subject: Subject, stage: str | None) -> str:
+    """What one alert at a time stands under."""
+    return f"{kind}:{subject.id}:{stage or ''}"
 
 
 class Occurrence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -151,6 +162,16 @@ def acknowledged(alert: Alert, by: str, at: datetime, note: str | None) -> Alert
         alert,
         status=AlertStatus.ACKNOWLEDGED,
         acknowledged=Acknowledgement(by, at, note),
+        updated_at=max(at, alert.updated_at),
+        version=alert.version + 1,
+    )
+
+
+def closed(alert: Alert, at: datetime) -> Alert:
+    """The alert once its cause is gone; what comes up from then on is another alert."""
+    return msgspec.structs.replace(
+        alert,
+        status=AlertStatus.CLOSED,
         updated_at=max(at, alert.updated_at),
         version=alert.version + 1,
     )

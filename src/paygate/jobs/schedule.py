@@ -28,6 +28,11 @@ SCHEDULE: Final = (
         "Find out what became of attempts whose outcome is not known.",
     ),
     ScheduledJob(
+        "close-alerts",
+        "*/5 * * * *",
+        "Close alerts whose cause is gone; count what came up and whose job was lost.",
+    ),
+    ScheduledJob(
         "purge-idempotency-keys",
         "17 * * * *",
         "Delete finished keys past PAYGATE_IDEMPOTENCY_TTL; alert for those never finished.",

@@ -18,6 +18,7 @@ from paygate.storage.committer import DRIVER_FAULTS, Connect, Connection
 from paygate.storage.database import Pool, answering
 from paygate.storage.reader import QUERIES
 from paygate.storage.records import Records
+from paygate.storage.unreadable import UNREAD
 from paygate.telemetry import log, timing
 
 CHANNEL: Final = "paygate_idempotency_key"
@@ -65,7 +66,7 @@ class IdempotencyKeys:
             try:
                 with answering():
                     rows = await self._pool.fetch(QUERIES["idempotency_keys"], merchants, ids)
-                found = {(row["merchant"], row["id"]): self._open(row) for row in rows}
+                found = {(row["merchant"], row["id"]): row for row in rows}
             except Exception as error:  # noqa: BLE001 -- each of them is told, whatever it is
                 for _, _, answer in wanted:
                     if not answer.done():
@@ -73,11 +74,18 @@ class IdempotencyKeys:
                 continue
             for merchant, key_id, answer in wanted:
                 if not answer.done():
-                    answer.set_result(found.get((merchant, key_id)))
+                    self._answer(answer, found.get((merchant, key_id)))
 
-    def _open(self, row: asyncpg.Record) -> Found:
+    def _answer(self, answer: asyncio.Future[Found | None], row: asyncpg.Record | None) -> None:
+        """Each row by itself: one that cannot be read is told to those alone who ask for it."""
+        if row is None:
+            answer.set_result(None)
+            return
         *values, lease_left = row
-        return self._records.open(IdempotencyKey, values), lease_left or 0.0
+        try:
+            answer.set_result((self._records.open(IdempotencyKey, values), lease_left or 0.0))
+        except UNREAD as fault:
+            answer.set_exception(fault)
 
     @asynccontextmanager
     async def waiting(self, key_id: str) -> AsyncIterator[asyncio.Event]:

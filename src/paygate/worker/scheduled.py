@@ -5,11 +5,13 @@ from types import MappingProxyType
 from typing import Final
 
 from paygate.domain.access import Actor, Caller
+from paygate.flows.close_alerts import close_alerts
 from paygate.flows.close_overdue_attempts import close_overdue_attempts
 from paygate.flows.context import Context
 from paygate.flows.expire_payment_intents import expire_payment_intents
 from paygate.flows.purge_idempotency_keys import purge_idempotency_keys
 from paygate.flows.resolve_attempts import resolve_attempts
+from paygate.flows.sweep import Faults
 from paygate.flows.verify_ledger import verify_ledger
 from paygate.flows.watch_authorizations import watch_authorizations
 from paygate.storage.installation import DEFAULT_MERCHANT
@@ -21,8 +23,14 @@ Run = Callable[[Context, str], Awaitable[Report]]
 
 
 async def _expire_intents(ctx: Context, run_id: str) -> Report:
-    cancelled = await expire_payment_intents(ctx, run_id)
-    return {"cancelled": cancelled, "closed": await close_overdue_attempts(ctx, run_id)}
+    cancelled = closed = 0
+    faults = Faults()  # each half runs, whatever became of the other
+    with faults:
+        cancelled = await expire_payment_intents(ctx, run_id)
+    with faults:
+        closed = await close_overdue_attempts(ctx, run_id)
+    faults.tell()
+    return {"cancelled": cancelled, "closed": closed}
 
 
 async def _watch_authorizations(ctx: Context, run_id: str) -> Report:
@@ -33,6 +41,10 @@ async def _watch_authorizations(ctx: Context, run_id: str) -> Report:
 async def _resolve_attempts(ctx: Context, run_id: str) -> Report:
     resolved = await resolve_attempts(ctx, run_id)
     return {"resolved": resolved.resolved, "unresolved": resolved.unresolved}
+
+
+async def _close_alerts(ctx: Context, run_id: str) -> Report:
+    return (await close_alerts(ctx, run_id))._asdict()
 
 
 async def _purge_idempotency_keys(ctx: Context, run_id: str) -> Report:
@@ -51,6 +63,7 @@ RUNS: Final[Mapping[str, Run]] = MappingProxyType(
         "expire-intents": _expire_intents,
         "watch-authorizations": _watch_authorizations,
         "resolve-attempts": _resolve_attempts,
+        "close-alerts": _close_alerts,
         "purge-idempotency-keys": _purge_idempotency_keys,
         "verify-ledger": _verify_ledger,
     }
