@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -133,6 +134,15 @@ async def test_an_alert_closes_when_its_cause_is_gone_and_not_before(
     (entry,) = [e for e in await world.audited() if e.action is Action.ALERT_CLOSE]
     assert (entry.actor.name, entry.request_id) == ("close-alerts", "run_2")
     assert entry.subject == Subject("alert", alert.id)
+
+
+def test_the_docs_say_of_every_type_what_it_is_and_when_it_closes() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "alerts.md").read_text()
+    rows = [
+        line.split(" | ") for line in text.splitlines() if line.startswith("| `") and "|" in line
+    ]
+    types = [row[0].strip("| `") for row in rows if len(row) == 5]
+    assert types == sorted(AlertType)
 
 
 async def test_what_comes_up_after_an_alert_was_closed_is_another(world: World) -> None:

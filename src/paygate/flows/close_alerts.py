@@ -48,8 +48,7 @@ async def close_alerts(ctx: Context, run_id: str) -> Closed:
     waiting = partial(ctx.read.occurrences_waiting, ctx.now() - WORKER_IS_LATE)
     async for found in sweep.every(waiting, PAGE):
         with sweep:
-            await count_occurrence(ctx, RaiseAlert(found.merchant, found.id))
-            counted += 1
+            counted += await count_occurrence(ctx, RaiseAlert(found.merchant, found.id))
     async for standing in sweep.every(ctx.read.alerts_standing, PAGE):
         stands = _STANDS.get(standing.concern.type)
         with sweep:
