@@ -31,6 +31,7 @@ ALLOWED = {
     Action.ALERT_LIST: set(Role) - {Role.PUBLISHABLE},
     Action.ALERT_ACKNOWLEDGE: {Role.ADMIN, Role.OPERATOR, Role.FINANCE},
     Action.ALERT_RAISE: set(),
+    Action.ALERT_CLOSE: set(),
     Action.IDEMPOTENCY_KEY_PURGE: set(),
     Action.API_KEY_CREATE: {Role.ADMIN},
     Action.API_KEY_LIST: {Role.ADMIN},

@@ -1,6 +1,7 @@
 """Alerts: written with the fact that they tell of, counted once, and news again once seen."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -9,9 +10,12 @@ from paygate.domain.alert import Alert, AlertStatus, AlertType, Concern, Occurre
 from paygate.domain.audit import Subject
 from paygate.domain.payment_intent import PaymentIntent
 from paygate.flows.acknowledge_alert import AcknowledgeAlert, acknowledge_alert
+from paygate.flows.close_alerts import close_alerts
 from paygate.flows.raise_alert import count_occurrence, occurrence, raise_alert, to_raise
 from paygate.jobs.messages import RaiseAlert
 from paygate.storage.change import Change, Committed, Reason, Refused
+from paygate.storage.committer import Connection
+from paygate.worker.main import work
 from tests.flows.world import World
 
 HAPPENED = Concern(
@@ -113,3 +117,45 @@ async def test_a_condition_that_was_seen_stays_seen_while_it_lasts(world: World)
     await raise_alert(world.ctx, world.caller, worse)
     (alert,) = await world.all(Alert)
     assert (alert.status, alert.acknowledged) == (AlertStatus.OPEN, None)
+
+
+async def test_two_workers_count_what_a_hundred_facts_left(
+    world: World, connect: Callable[[], Awaitable[Connection]]
+) -> None:
+    await asyncio.gather(*(happen(world, HAPPENED) for _ in range(100)))
+    stop = asyncio.Event()
+    waiting = "SELECT count(*) FROM alert_occurrence WHERE version = 1"
+
+    async def watch() -> None:
+        while await world.connection.fetchval(waiting):
+            await asyncio.sleep(0.05)
+        stop.set()
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(
+            work(world.ctx, connect, stop), work(world.ctx, connect, stop), watch()
+        )
+    (alert,) = await world.all(Alert)
+    assert alert.count == 100
+
+
+async def test_an_alert_that_cannot_be_read_fails_nobody_and_loses_nothing(world: World) -> None:
+    await raise_alert(world.ctx, world.caller, HAPPENED)
+    sealed = await world.connection.fetchval("SELECT sealed FROM alert")
+    await world.connection.execute("ALTER TABLE alert DISABLE TRIGGER USER")
+    await world.connection.execute("UPDATE alert SET sealed = sealed || 'x'::bytea")
+    await world.connection.execute("ALTER TABLE alert ENABLE TRIGGER USER")
+    (message,) = await happen(world, HAPPENED)
+    await raise_alert(world.ctx, world.caller, HAPPENED)
+    await count_occurrence(world.ctx, message)
+    world.clock.forward(3600)
+    await close_alerts(world.ctx, "run")
+    await world.connection.execute("ALTER TABLE alert DISABLE TRIGGER USER")
+    await world.connection.execute(
+        "UPDATE alert SET sealed = $1 WHERE length(sealed) = length($1::bytea) + 1", sealed
+    )
+    assert await close_alerts(world.ctx, "run") == (1, 1)
+    found = {alert.concern.type: alert for alert in await world.all(Alert)}
+    assert found[HAPPENED.type].count == 2
+    told = found[AlertType.RECORD_UNREADABLE]
+    assert (told.concern.subject.object, told.status) == ("alert", AlertStatus.CLOSED)

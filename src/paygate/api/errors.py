@@ -21,6 +21,7 @@ from paygate.domain.api_key import ApiKey
 from paygate.domain.errors import CATALOGUE, ErrorCode, ErrorType, Refusal
 from paygate.domain.payment_intent import PaymentIntent
 from paygate.storage.change import OutcomeUnknown, Overloaded, Unavailable
+from paygate.storage.unreadable import Unreadable
 
 DOCS: Final = "/docs#"
 
@@ -39,10 +40,20 @@ _STATUS_OF_CODE: Final = {
     ErrorCode.METHOD_NOT_ALLOWED: 405,
     ErrorCode.BODY_TOO_LARGE: 413,
     ErrorCode.CONTENT_TYPE_UNSUPPORTED: 415,
+    ErrorCode.RECORD_UNREADABLE: 500,
     ErrorCode.INTERNAL_ERROR: 500,
 }
 STATUS: Final[Mapping[ErrorCode, int]] = {
     code: _STATUS_OF_CODE.get(code, _STATUS_OF_TYPE[CATALOGUE[code].type]) for code in ErrorCode
+}
+_BUSY: Final = (ErrorCode.OVERLOADED, "too busy just now; nothing was done")
+_OF_STORAGE: Final[Mapping[type[Exception], tuple[ErrorCode, str]]] = {
+    Overloaded: _BUSY,
+    Unavailable: _BUSY,
+    OutcomeUnknown: (
+        ErrorCode.OUTCOME_UNKNOWN,
+        "the write is not confirmed yet; retry with the same Idempotency-Key",
+    ),
 }
 RETRY_AFTER_SECONDS: Final = 1
 """For a 503 that names no time of its own."""
@@ -76,12 +87,11 @@ def refusal_of(error: Exception) -> Refusal:
     match error:
         case Refusal():
             return error
-        case Overloaded() | Unavailable():
-            return Refusal(ErrorCode.OVERLOADED, "too busy just now; nothing was done")
-        case OutcomeUnknown():
+        case Overloaded() | Unavailable() | OutcomeUnknown():
+            return Refusal(*_OF_STORAGE[type(error)])
+        case Unreadable():
             return Refusal(
-                ErrorCode.OUTCOME_UNKNOWN,
-                "the write is not confirmed yet; retry with the same Idempotency-Key",
+                ErrorCode.RECORD_UNREADABLE, "a stored record cannot be read; people are told"
             )
         case MethodNotAllowedException():
             return Refusal(ErrorCode.METHOD_NOT_ALLOWED, "this path does not take this method")

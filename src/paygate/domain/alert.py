@@ -30,6 +30,7 @@ class AlertType(StrEnum):
     RECONCILIATION_DRIFT = "reconciliation_drift"
     WEBHOOK_DEAD_LETTER = "webhook_dead_letter"
     CARD_DATA_REFUSED = "card_data_refused"
+    RECORD_UNREADABLE = "record_unreadable"
     CLOCK_SKEW = "clock_skew"
     PROVIDER_ACCOUNT_CHANGED = "provider_account_changed"
 
@@ -40,6 +41,9 @@ CONDITIONS: Final = frozenset(
         AlertType.AUTHORIZATION_EXPIRING,
         AlertType.ATTEMPT_UNRESOLVED,
         AlertType.LEDGER_MISMATCH,
+        AlertType.RECORD_UNREADABLE,
+        AlertType.CLOCK_SKEW,
+        AlertType.PROVIDER_ACCOUNT_CHANGED,
     }
 )
 """What lasts, and is found again by every run that looks. Found in the same words after somebody
@@ -69,7 +73,12 @@ class Concern(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """One alert stands under it at a time: type, subject and stage."""
-        return f"{self.type}:{self.subject.id}:{self.stage or ''}"
+        return name_of(self.type, self.subject, self.stage)
+
+
+def name_of(kind: AlertType, subject: Subject, stage: str | None) -> str:
+    """What one alert at a time stands under."""
+    return f"{kind}:{subject.id}:{stage or ''}"
 
 
 class Occurrence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -159,17 +168,17 @@ def acknowledged(alert: Alert, by: str, at: datetime, note: str | None) -> Alert
     )
 
 
-def counted(occurrence: Occurrence, by: Alert) -> Occurrence:
-    """The occurrence once an alert has counted it."""
-    assert occurrence.alert is None, "an occurrence is counted once"
-    return msgspec.structs.replace(occurrence, alert=by.id, version=occurrence.version + 1)
-
-
 def closed(alert: Alert, at: datetime) -> Alert:
-    """The alert once what it tells of is over."""
+    """The alert once its cause is gone; what comes up from then on is another alert."""
     return msgspec.structs.replace(
         alert,
         status=AlertStatus.CLOSED,
         updated_at=max(at, alert.updated_at),
         version=alert.version + 1,
     )
+
+
+def counted(occurrence: Occurrence, by: Alert) -> Occurrence:
+    """The occurrence once an alert has counted it."""
+    assert occurrence.alert is None, "an occurrence is counted once"
+    return msgspec.structs.replace(occurrence, alert=by.id, version=occurrence.version + 1)

@@ -8,16 +8,17 @@ may run it at once: each attempt is taken in hand by the version it was read at.
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
-from paygate.domain.access import Action, Actor, Caller
+from paygate.domain.access import Action, Caller
 from paygate.domain.attempt import Attempt, AttemptState, Operation, put_off, to_be_closed
 from paygate.domain.payment_method import DirectDebit
 from paygate.flows.begin_attempt import work_on
 from paygate.flows.cancel_payment_intent import send_cancel
 from paygate.flows.context import Context
 from paygate.flows.settle_attempt import ask_how_it_stands, reread, settle_attempt
-from paygate.flows.sweep import Faults
+from paygate.flows.sweep import Sweep
 
 BATCH: Final = 20
 """Asked at once: each is a call to the provider."""
@@ -33,29 +34,25 @@ _WAITING: Final = frozenset({AttemptState.PENDING, AttemptState.ACTION_REQUIRED}
 async def close_overdue_attempts(ctx: Context, run_id: str) -> int:
     """Close every attempt whose time is over; how many this run brought to an end."""
     closed = 0
-    faults = Faults()
+    sweep = Sweep(ctx, "expire-intents", run_id)
 
-    async def close(attempt: Attempt) -> bool | None:
-        with faults:
-            return await _close(ctx, run_id, attempt)
-        return None
+    async def close(attempt: Attempt) -> bool:
+        with sweep:
+            return await _close(ctx, sweep.caller(attempt.merchant), attempt)
+        return False
 
-    while overdue := await ctx.read.attempts_to_close(ctx.now(), BATCH):
-        done = await asyncio.gather(*map(close, overdue))
-        closed += done.count(True)
-        if all(each is None for each in done):
-            break  # another run has them in hand, or none can be closed now
-    faults.tell()
+    async for overdue in sweep.stretches(partial(ctx.read.attempts_to_close, ctx.now()), BATCH):
+        closed += sum(await asyncio.gather(*map(close, overdue)))
+    await sweep.end()
     return closed
 
 
-async def _close(ctx: Context, run_id: str, attempt: Attempt) -> bool | None:
-    """Whether it is closed now; None when somebody else has it in hand."""
-    caller = Caller(Actor("job", name="expire-intents"), attempt.merchant, run_id)
+async def _close(ctx: Context, caller: Caller, attempt: Attempt) -> bool:
+    """Whether this run has closed it; another may have it in hand."""
     action = Action.INTENT_EXPIRE
     intent, attempt = await reread(ctx, attempt)
     if attempt.state not in _WAITING or attempt.close_at is None or attempt.close_at > ctx.now():
-        return None
+        return False
     acts = intent.next_action is not None and not _takes_days(ctx, attempt)
     if attempt.cancelling or acts:
         if not attempt.cancelling:
@@ -63,7 +60,7 @@ async def _close(ctx: Context, run_id: str, attempt: Attempt) -> bool | None:
             pending = {"pending_operation": Operation.CANCEL.value}
             prepared = await work_on(ctx, caller, action, intent, attempt, **pending)
             if prepared is None:
-                return None
+                return False
             intent, attempt = prepared
         answer = await send_cancel(ctx, intent, attempt)
         await settle_attempt(ctx, caller, action, intent, attempt, answer)
@@ -76,8 +73,8 @@ async def _close(ctx: Context, run_id: str, attempt: Attempt) -> bool | None:
     if attempt.state not in _WAITING:
         return True
     later = put_off(attempt, ctx.now(), ctx.now() + wait)
-    put = await work_on(ctx, caller, action, intent, later)
-    return None if put is None else False
+    await work_on(ctx, caller, action, intent, later)
+    return False
 
 
 def _takes_days(ctx: Context, attempt: Attempt) -> bool:

@@ -120,7 +120,7 @@ class KeyedDoor:
             return await self._commit(change)
 
     async def _commit(self, change: Change) -> Verdict:
-        key = self._next(change.concludes)
+        key = self._next(change)
         if self.claimed:
             keyed = msgspec.structs.replace(change, advances=(*change.advances, key))
         else:
@@ -134,9 +134,10 @@ class KeyedDoor:
                 self._renewing = asyncio.create_task(self._renew())
         return verdict
 
-    def _next(self, concludes: Any) -> IdempotencyKey:
+    def _next(self, change: Change) -> IdempotencyKey:
         """The key as this commit leaves it."""
-        key, now = self._key, self._ctx.now()
+        now, concludes = self._ctx.now(), change.concludes
+        key = msgspec.structs.replace(self._key, about=change.audit.subject or self._key.about)
         body = None if concludes is None else self._render(concludes)
         if not self.claimed:
             return key if body is None else idempotency.answered_at_once(key, body)

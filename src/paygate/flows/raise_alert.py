@@ -13,6 +13,7 @@ from paygate.domain.audit import Subject
 from paygate.flows.context import TRIES, Context, pause
 from paygate.jobs.messages import Job, RaiseAlert
 from paygate.storage.change import Change, Committed, StorageError
+from paygate.storage.unreadable import Unreadable
 from paygate.telemetry import log
 
 
@@ -35,10 +36,15 @@ async def raise_alert(ctx: Context, caller: Caller, concern: Concern) -> None:
     """Raise the alert for the caller's merchant, or count the one that stands.
 
     Others may raise the same one at this moment; a caller who loses that race too often leaves an
-    occurrence, which nothing can refuse.
+    occurrence, which nothing can refuse. An alert that stands and cannot be read is not counted:
+    the sweep over alerts tells people of it.
     """
     for _ in range(TRIES):
-        raised, change = await _counting(ctx, caller, concern, ctx.now())
+        try:
+            raised, change = await _counting(ctx, caller, concern, ctx.now())
+        except Unreadable as error:
+            log.logger().error("alert_not_raised", request_id=caller.request_id, error=error)
+            return
         if await _done(ctx, raised, change):
             return
         await pause()
@@ -47,23 +53,29 @@ async def raise_alert(ctx: Context, caller: Caller, concern: Concern) -> None:
     await ctx.door.commit(Change(audit, creates=(left,), jobs=to_raise(left)))
 
 
-async def count_occurrence(ctx: Context, message: RaiseAlert) -> None:
-    """Have an occurrence counted by its alert, once however often this is asked.
+async def count_occurrence(ctx: Context, message: RaiseAlert) -> bool:
+    """Have an occurrence counted by its alert, once however often this is asked; whether it was
+    now.
 
     One commit advances both, so that of two workers, or of a worker and its own repeated job, one
-    finds the occurrence counted.
+    finds the occurrence counted. What cannot be read waits for the sweep over alerts, which tells
+    people of it.
 
     Raises:
         StorageError: others kept changing the alert; the job comes again.
     """
     for _ in range(TRIES):
-        found = await ctx.read.occurrence(message.merchant, message.occurrence)
-        if found is None or found.alert is not None:
-            return
-        caller = Caller(Actor("job", name="raise-alert"), found.merchant, request_id=found.id)
-        raised, change = await _counting(ctx, caller, found.concern, found.at, found)
+        try:
+            found = await ctx.read.occurrence(message.merchant, message.occurrence)
+            if found is None or found.alert is not None:
+                return False
+            caller = Caller(Actor("job", name="raise-alert"), found.merchant, request_id=found.id)
+            raised, change = await _counting(ctx, caller, found.concern, found.at, found)
+        except Unreadable as error:
+            log.logger().error("alert_not_raised", request_id=message.occurrence, error=error)
+            return False
         if await _done(ctx, raised, change):
-            return
+            return True
         await pause()
     raise StorageError("an alert kept changing while an occurrence was counted")
 

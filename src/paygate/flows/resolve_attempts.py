@@ -7,11 +7,12 @@ cancel is a standing order, and sent again while the provider knows its key.
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
 
-from paygate.domain.access import Action, Actor, Caller
+from paygate.domain.access import Action, Caller
 from paygate.domain.alert import AlertType, Concern
 from paygate.domain.attempt import Attempt, Operation, missed
 from paygate.domain.outcome import Answer, Approved, Rejected, Unknown
@@ -29,7 +30,7 @@ from paygate.flows.confirm_payment_intent import send_confirm
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.raise_alert import raise_alert
 from paygate.flows.settle_attempt import fail_unsent, settle_attempt
-from paygate.flows.sweep import Faults
+from paygate.flows.sweep import Sweep
 from paygate.providers.contract import Absent, ProviderSilent
 
 AT_ONCE: Final = 20
@@ -59,27 +60,28 @@ async def resolve_attempts(ctx: Context, run_id: str) -> Resolved:
     """Find out what became of every attempt in doubt."""
     sent_before = ctx.now() - timedelta(seconds=ctx.policy.provider_timeout_seconds)
     resolved = unresolved = 0
-    faults, last = Faults(), None
+    sweep = Sweep(ctx, "resolve-attempts", run_id)
 
     async def resolve(attempt: Attempt) -> bool:
-        caller = _caller(attempt, run_id)
-        with faults:
+        caller = sweep.caller(attempt.merchant)
+        with sweep:
             if await _resolve(ctx, caller, attempt):
                 return True
-        await _alert(ctx, caller, attempt)
+        with sweep:
+            await _alert(ctx, caller, attempt)
         return False
 
     # All of them: those that stay in doubt for days must not hide the younger.
-    while page := await ctx.read.attempts_in_doubt(sent_before - SENDERS_MARGIN, last, AT_ONCE):
+    in_doubt = partial(ctx.read.attempts_in_doubt, sent_before - SENDERS_MARGIN)
+    async for page in sweep.stretches(in_doubt, AT_ONCE):
         done = await asyncio.gather(*map(resolve, page))
         resolved, unresolved = resolved + done.count(True), unresolved + done.count(False)
-        last = page[-1]
-    window = ctx.now() - ctx.policy.resend_window
-    for attempt in await ctx.read.attempts_never_sent(window, BATCH):
-        resolved += await fail_unsent(
-            ctx, _caller(attempt, run_id), Action.ATTEMPT_RESOLVE, attempt, _NEVER_ARRIVED
-        )
-    faults.tell()
+    never_sent = partial(ctx.read.attempts_never_sent, ctx.now() - ctx.policy.resend_window)
+    async for attempt in sweep.every(never_sent, BATCH):
+        caller, action = sweep.caller(attempt.merchant), Action.ATTEMPT_RESOLVE
+        with sweep:
+            resolved += await fail_unsent(ctx, caller, action, attempt, _NEVER_ARRIVED)
+    await sweep.end()
     return Resolved(resolved, unresolved)
 
 
@@ -183,7 +185,3 @@ async def _alert(ctx: Context, caller: Caller, attempt: Attempt) -> None:
         f" (paygate_attempt: {attempt.id}). It is never sent again on its own.",
     )
     await raise_alert(ctx, caller, concern)
-
-
-def _caller(attempt: Attempt, run_id: str) -> Caller:
-    return Caller(Actor("job", name="resolve-attempts"), attempt.merchant, run_id)

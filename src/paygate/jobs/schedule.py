@@ -33,6 +33,11 @@ SCHEDULE: Final = (
         "Ask the provider whose account our key is of, and hold its clock against ours.",
     ),
     ScheduledJob(
+        "close-alerts",
+        "*/5 * * * *",
+        "Close alerts whose cause is gone; count what came up and whose job was lost.",
+    ),
+    ScheduledJob(
         "purge-idempotency-keys",
         "17 * * * *",
         "Delete finished keys past PAYGATE_IDEMPOTENCY_TTL; alert for those never finished.",

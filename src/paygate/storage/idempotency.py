@@ -18,6 +18,7 @@ from paygate.storage.committer import DRIVER_FAULTS, Connect, Connection
 from paygate.storage.database import Pool, answering
 from paygate.storage.reader import QUERIES
 from paygate.storage.records import Records
+from paygate.storage.unreadable import UNREAD
 from paygate.telemetry import log, timing
 
 CHANNEL: Final = "paygate_idempotency_key"
@@ -73,7 +74,7 @@ class IdempotencyKeys:
                 with answering():
                     rows = await self._pool.fetch(QUERIES["idempotency_keys"], merchants, ids)
                 # In no order of ours: each row says what it was wanted as.
-                found = {(row["wanted_by"], row["wanted"]): self._open(row) for row in rows}
+                found = {(row["wanted_by"], row["wanted"]): row for row in rows}
             except Exception as error:  # noqa: BLE001 -- each of them is told, whatever it is
                 for _, _, answer in wanted:
                     if not answer.done():
@@ -81,13 +82,18 @@ class IdempotencyKeys:
                 continue
             for merchant, key_id, answer in wanted:
                 if not answer.done():
-                    answer.set_result(found[merchant, key_id])
+                    self._answer(answer, found[merchant, key_id])
 
-    def _open(self, row: asyncpg.Record) -> Found:
+    def _answer(self, answer: asyncio.Future[Found], row: asyncpg.Record) -> None:
+        """Each row by itself: one that cannot be read is told to those alone who ask for it."""
         *values, lease_left, _, _, earlier = row
         if earlier is not None:
-            return Found(None, earlier=earlier)
-        return Found(self._records.open(IdempotencyKey, values), lease_left or 0.0)
+            answer.set_result(Found(None, earlier=earlier))
+            return
+        try:
+            answer.set_result(Found(self._records.open(IdempotencyKey, values), lease_left or 0.0))
+        except UNREAD as fault:
+            answer.set_exception(fault)
 
     @asynccontextmanager
     async def waiting(self, key_id: str) -> AsyncIterator[asyncio.Event]:

@@ -4,13 +4,13 @@ One entry of `_KINDS` says everything about a record: its table, and its columns
 a function of the value. Writing and opening use the same function, so the two cannot differ.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from paygate.crypto.blind_index import BlindIndex
-from paygate.crypto.seal import SealedPlace, Sealer
+from paygate.crypto.seal import SealedPlace, Sealer, SealError
 from paygate.domain.alert import Alert, Occurrence
 from paygate.domain.api_key import ApiKey
 from paygate.domain.attempt import Attempt
@@ -25,9 +25,10 @@ from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent
 from paygate.jobs import messages
 from paygate.storage import tables
-from paygate.storage.change import Change, Record
+from paygate.storage.change import Change, Outdated, Record
 from paygate.storage.statement import Mode, Section
 from paygate.storage.tables import Table
+from paygate.storage.unreadable import UNREAD, SealBroken, Tampered, Unread
 
 R = TypeVar("R", bound=msgspec.Struct)
 Clear = Callable[[Any, BlindIndex], tuple[Any, ...]]
@@ -37,10 +38,6 @@ JOB_TABLE: Final = Table(
 )
 _ENQUEUE: Final = Section(JOB_TABLE, Mode.ENQUEUE)
 _APPEND_ONLY_VERSION: Final = 1
-
-
-class Tampered(Exception):
-    """A row is not as this version would have left it."""
 
 
 class _Kind:
@@ -191,22 +188,40 @@ class Records:
         """The record in a row of all its table's columns, in their order.
 
         Raises:
-            SealError: the bytes were not sealed for this place.
-            Tampered: the clear columns are not the record's own, or it is not readable at all.
+            SealBroken: the bytes were not sealed for this place.
+            Outdated: it was sealed for this place, in a shape that this version does not know.
+            Tampered: the clear columns are not the record's own.
         """
         kind = _KINDS[record]
         merchant, record_id = row[0], row[1]
-        plain = self._sealer.open(_place(kind, row), row[-1])
+        name = (kind.table.name, merchant, record_id)
         try:
-            value = kind.decode(plain)
+            value = kind.decode(self._sealer.open(_place(kind, row), row[-1]))
+        except SealError as error:
+            raise SealBroken(*name, str(error)) from None
         except msgspec.MsgspecError:  # its words would quote what it found
-            name = f"{kind.table.name} {record_id}"
-            raise Tampered(f"{name}: not a record that this version can read") from None
+            table = kind.table.name
+            raise Outdated(
+                f"{table} {record_id} was written by a newer version of paygate"
+            ) from None
         clear = (merchant, record_id, *kind.clear(value, self.index))
         if clear != tuple(row[:-1]) and clear != _filled(kind.table, row, clear):
-            raise Tampered(f"{kind.table.name} {record_id}: clear columns and record differ")
+            raise Tampered(*name, "clear columns and record differ")
         assert isinstance(value, record)
         return value
+
+    def open_each(
+        self, record: type[R], rows: Iterable[Sequence[Any]]
+    ) -> tuple[list[R], list[Unread]]:
+        """The records in rows, and why others of them were not read: none stops the rest."""
+        opened: list[R] = []
+        unread: list[Unread] = []
+        for row in rows:
+            try:
+                opened.append(self.open(record, tuple(row)))
+            except UNREAD as fault:
+                unread.append(fault)
+        return opened, unread
 
     def _row(self, kind: _Kind, record: Record) -> tuple[Any, ...]:
         clear = (record.merchant, record.id, *kind.clear(record, self.index))

@@ -23,6 +23,8 @@ KEYS: Final = frozenset(
         "action",
         "alert",
         "cancelled",
+        "closed",
+        "counted",
         "attempt",
         "code",
         "deleted",

@@ -6,11 +6,13 @@ from types import MappingProxyType
 from typing import Final
 
 from paygate.domain.access import Actor, Caller
+from paygate.flows.close_alerts import close_alerts
 from paygate.flows.close_overdue_attempts import close_overdue_attempts
 from paygate.flows.context import Context
 from paygate.flows.expire_payment_intents import expire_payment_intents
 from paygate.flows.purge_idempotency_keys import purge_idempotency_keys
 from paygate.flows.resolve_attempts import resolve_attempts
+from paygate.flows.sweep import Faults
 from paygate.flows.verify_ledger import verify_ledger
 from paygate.flows.watch_authorizations import watch_authorizations
 from paygate.flows.watch_provider import WarningCode, watch_provider
@@ -23,8 +25,14 @@ Run = Callable[[Context, str], Awaitable[Report]]
 
 
 async def _expire_intents(ctx: Context, run_id: str) -> Report:
-    cancelled = await expire_payment_intents(ctx, run_id)
-    return {"cancelled": cancelled, "closed": await close_overdue_attempts(ctx, run_id)}
+    cancelled = closed = 0
+    faults = Faults()  # each half runs, whatever became of the other
+    with faults:
+        cancelled = await expire_payment_intents(ctx, run_id)
+    with faults:
+        closed = await close_overdue_attempts(ctx, run_id)
+    faults.tell()
+    return {"cancelled": cancelled, "closed": closed}
 
 
 async def _watch_authorizations(ctx: Context, run_id: str) -> Report:
@@ -41,6 +49,10 @@ async def _watch_provider(ctx: Context, run_id: str) -> Report:
     warnings = await watch_provider(ctx, run_id, node=socket.gethostname())
     found = {warned.code for warned in warnings}
     return {str(code): int(code in found) for code in WarningCode}
+
+
+async def _close_alerts(ctx: Context, run_id: str) -> Report:
+    return (await close_alerts(ctx, run_id))._asdict()
 
 
 async def _purge_idempotency_keys(ctx: Context, run_id: str) -> Report:
@@ -60,6 +72,7 @@ RUNS: Final[Mapping[str, Run]] = MappingProxyType(
         "watch-authorizations": _watch_authorizations,
         "resolve-attempts": _resolve_attempts,
         "watch-provider": _watch_provider,
+        "close-alerts": _close_alerts,
         "purge-idempotency-keys": _purge_idempotency_keys,
         "verify-ledger": _verify_ledger,
     }

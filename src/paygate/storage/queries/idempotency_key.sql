@@ -20,4 +20,10 @@ RETURNING k.id
 
 -- name: idempotency_keys_unfinished
 SELECT merchant, id, version, state, holder, lease, created_at, updated_at, sealed
-FROM idempotency_key WHERE state = 'working' AND created_at < $1 ORDER BY created_at LIMIT $2
+FROM idempotency_key
+WHERE state = 'working' AND created_at < $5 AND (created_at, merchant, id) > ($1, $2, $3)
+ORDER BY created_at, merchant, id LIMIT $4
+
+-- name: idempotency_key
+SELECT merchant, id, version, state, holder, lease, created_at, updated_at, sealed
+FROM idempotency_key WHERE merchant = $1 AND id = $2
