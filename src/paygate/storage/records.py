@@ -152,6 +152,10 @@ class Records:
         """Under which values a merchant's reference may stand, while the index key is rotated."""
         return list(self.index.candidates(merchant, "reference", reference))
 
+    def provider_reference_indexes(self, merchant: str, reference: str) -> list[bytes]:
+        """The same for a provider's id."""
+        return list(self.index.candidates(merchant, "provider_reference", reference))
+
     def rows(self, change: Change) -> list[tuple[Section, tuple[Any, ...]]]:
         """The rows of a change, sealed."""
         kinds = _KINDS
