@@ -47,10 +47,14 @@ class _PutOff(Exception):
 
 async def apply_provider_event(ctx: Context, message: ApplyProviderEvent) -> None:
     """Bring one received event to its end, or put it off."""
+    tried: int | None = None
     for _ in range(TRIES):
         event = await ctx.read.provider_event(message.merchant, message.event)
         if event is None or event.status is not EventStatus.RECEIVED:
             return
+        if tried is not None and event.attempts != tried:
+            return  # a try at the same time has put it off: a second would only use up its tries
+        tried = event.attempts
         change = await _change(ctx, event)
         await _alert_dead_letter(ctx, change)
         if isinstance(await ctx.door.commit(change), Committed):

@@ -28,6 +28,16 @@ SCHEDULE: Final = (
         "Find out what became of attempts whose outcome is not known.",
     ),
     ScheduledJob(
+        "apply-provider-events",
+        "* * * * *",
+        "Apply provider events that were received and that no job came to apply.",
+    ),
+    ScheduledJob(
+        "watch-jobs",
+        "*/15 * * * *",
+        "Alert for jobs that have been in the queue for an hour.",
+    ),
+    ScheduledJob(
         "purge-idempotency-keys",
         "17 * * * *",
         "Delete finished keys past PAYGATE_IDEMPOTENCY_TTL; alert for those never finished.",

@@ -28,6 +28,7 @@ KEYS: Final = frozenset(
         "deleted",
         "exception",
         "expiring",
+        "failed",
         "frames",
         "intent",
         "intents",
@@ -43,6 +44,7 @@ KEYS: Final = frozenset(
         "undeclared",
         "unfinished",
         "unresolved",
+        "waiting",
     }
 )
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from paygate.flows.apply_provider_event import apply_provider_event
+from paygate.flows.apply_received_event import apply_received_event
 from paygate.flows.close_failed_payment import ASK_AGAIN_AFTER, close_failed_payment
 from paygate.flows.context import Context
 from paygate.jobs.messages import ApplyProviderEvent, CloseFailedPayment, Message
@@ -22,7 +22,8 @@ async def work(ctx: Context, connect: Connect, stop: asyncio.Event) -> None:
     """Run jobs until `stop` is set. An outage of the database is waited out."""
 
     async def apply(message: ApplyProviderEvent) -> None:
-        await apply_provider_event(ctx, message)
+        if wait := await apply_received_event(ctx, message):
+            raise RetryLater(wait)
 
     async def close(message: CloseFailedPayment) -> None:
         if not await close_failed_payment(ctx, message):

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Final
 
 from paygate.domain.access import Actor, Caller
+from paygate.flows.apply_waiting_events import apply_waiting_events
 from paygate.flows.close_overdue_attempts import close_overdue_attempts
 from paygate.flows.context import Context
 from paygate.flows.expire_payment_intents import expire_payment_intents
@@ -12,6 +13,7 @@ from paygate.flows.purge_idempotency_keys import purge_idempotency_keys
 from paygate.flows.resolve_attempts import resolve_attempts
 from paygate.flows.verify_ledger import verify_ledger
 from paygate.flows.watch_authorizations import watch_authorizations
+from paygate.flows.watch_jobs import watch_jobs
 from paygate.storage.installation import DEFAULT_MERCHANT
 
 Report = Mapping[str, int]
@@ -35,6 +37,15 @@ async def _resolve_attempts(ctx: Context, run_id: str) -> Report:
     return {"resolved": resolved.resolved, "unresolved": resolved.unresolved}
 
 
+async def _apply_provider_events(ctx: Context, _: str) -> Report:
+    swept = await apply_waiting_events(ctx)
+    return {"waiting": swept.waiting, "failed": swept.failed}
+
+
+async def _watch_jobs(ctx: Context, run_id: str) -> Report:
+    return {"waiting": await watch_jobs(ctx, run_id)}
+
+
 async def _purge_idempotency_keys(ctx: Context, run_id: str) -> Report:
     purged = await purge_idempotency_keys(ctx, run_id)
     return {"deleted": purged.deleted, "unfinished": purged.unfinished}
@@ -51,6 +62,8 @@ RUNS: Final[Mapping[str, Run]] = MappingProxyType(
         "expire-intents": _expire_intents,
         "watch-authorizations": _watch_authorizations,
         "resolve-attempts": _resolve_attempts,
+        "apply-provider-events": _apply_provider_events,
+        "watch-jobs": _watch_jobs,
         "purge-idempotency-keys": _purge_idempotency_keys,
         "verify-ledger": _verify_ledger,
     }
