@@ -101,7 +101,7 @@ async def _commit(ctx: Context, change: Change) -> Verdict:
 
 async def _enqueue_again(ctx: Context, caller: Caller, provider_reference: str) -> None:
     """A delivery of an event that we have and did not come to apply: its job may be gone."""
-    event = await ctx.read.provider_event_of(ACCOUNT, provider_reference)
+    event = await ctx.read.provider_event_by_provider_reference(ACCOUNT, provider_reference)
     if event is None or event.status is not EventStatus.RECEIVED:
         return
     if provider_event.waits(event, ctx.now()):

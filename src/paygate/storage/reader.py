@@ -126,12 +126,12 @@ class Reader:
         """The provider event, or None."""
         return await self._one(ProviderEvent, "provider_event", merchant, event_id)
 
-    async def provider_event_of(
+    async def provider_event_by_provider_reference(
         self, merchant: str, provider_reference: str
     ) -> ProviderEvent | None:
         """The event that was stored under the provider's id, or None."""
         indexes = self._records.provider_reference_indexes(merchant, provider_reference)
-        row = await self._fetch("provider_event_of", merchant, indexes)
+        row = await self._fetch("provider_event_by_provider_reference", merchant, indexes)
         return None if row is None else self._open(ProviderEvent, row)
 
     async def provider_events_waiting(

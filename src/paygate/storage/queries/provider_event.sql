@@ -2,7 +2,7 @@
 SELECT merchant, id, version, status, reference_index, received_at, updated_at, sealed
 FROM provider_event WHERE merchant = $1 AND id = $2
 
--- name: provider_event_of
+-- name: provider_event_by_provider_reference
 SELECT merchant, id, version, status, reference_index, received_at, updated_at, sealed
 FROM provider_event WHERE merchant = $1 AND reference_index = ANY ($2)
 
