@@ -19,6 +19,7 @@ from paygate.jobs.messages import ApplyProviderEvent
 from paygate.storage.change import (
     Change,
     OutcomeUnknown,
+    Outdated,
     Overloaded,
     StorageError,
     Unavailable,
@@ -93,7 +94,7 @@ async def test_a_fault_that_is_mended_in_time_has_cost_nothing(world: World) -> 
 
 
 class Away:
-    """A database that is away for one commit, and back for the next."""
+    """A database that is away, or a later version's, for one commit, and as ever for the next."""
 
     def __init__(self, door: CommitDoor, fault: StorageError) -> None:
         self._door = door
@@ -105,7 +106,7 @@ class Away:
         return await self._door.commit(change)
 
 
-@pytest.mark.parametrize("fault", [Overloaded, OutcomeUnknown, Unavailable])
+@pytest.mark.parametrize("fault", [Overloaded, OutcomeUnknown, Outdated, Unavailable])
 async def test_the_databases_absence_is_not_the_events_fault(
     world: World, fault: type[StorageError]
 ) -> None:
@@ -139,7 +140,7 @@ async def test_an_event_that_cannot_be_opened_is_told_once_and_waits(world: Worl
     for _ in range(3):
         assert await apply_received_event(world.ctx, message(event)) is None
     (alert,) = await world.all(Alert)
-    assert (alert.count, alert.concern.type) == (1, AlertType.WEBHOOK_DEAD_LETTER)
+    assert (alert.count, alert.concern.type) == (1, AlertType.RECORD_UNREADABLE)
     assert alert.concern.subject == Subject("provider_event", event.id)
     await mend(world, "provider_event")
     await apply_received_event(world.ctx, message(event))

@@ -25,6 +25,7 @@ class AlertType(StrEnum):
     ORPHAN_CHARGE = "orphan_charge"
     WEBHOOK_DEAD_LETTER = "webhook_dead_letter"
     CARD_DATA_REFUSED = "card_data_refused"
+    RECORD_UNREADABLE = "record_unreadable"
     JOB_STUCK = "job_stuck"
 
 

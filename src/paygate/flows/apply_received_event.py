@@ -2,10 +2,12 @@
 
 An event that cannot be applied because something about it is wrong - a payment that cannot be
 opened, a bug of ours - is a dead letter after as many tries as one that the provider's silence puts
-off. While the database does not answer, nothing is counted: that is no fault of the event.
+off. While the database does not answer, or a later version has to do it, nothing is counted: that
+is no fault of the event.
 """
 
 from datetime import timedelta
+from typing import Final
 
 from paygate.crypto.seal import SealError
 from paygate.domain import provider_event
@@ -21,20 +23,22 @@ from paygate.storage.change import (
     Change,
     Committed,
     OutcomeUnknown,
+    Outdated,
     Overloaded,
     Unavailable,
 )
 from paygate.storage.records import Tampered
 from paygate.telemetry import log
 
-_DATABASE_AWAY = (OutcomeUnknown, Overloaded, Unavailable)
+_NOT_THE_EVENTS: Final = (OutcomeUnknown, Outdated, Overloaded, Unavailable)
 
 
 async def apply_received_event(ctx: Context, message: ApplyProviderEvent) -> timedelta | None:
     """How long the event is to be left alone, or None: it was tried, or there is nothing to do.
 
     Raises:
-        StorageError: the database could not tell or write; the same message again, later.
+        StorageError: the database could not tell or write, or it is for a later version: the same
+            message again, later.
     """
     try:
         event = await ctx.read.provider_event(message.merchant, message.event)
@@ -47,7 +51,7 @@ async def apply_received_event(ctx: Context, message: ApplyProviderEvent) -> tim
         return wait
     try:
         await apply_provider_event(ctx, message)
-    except _DATABASE_AWAY:
+    except _NOT_THE_EVENTS:
         raise
     except Exception as error:  # noqa: BLE001 -- whatever it is, the event has it
         log.logger().error("event_faulted", provider_event=message.event, error=error)
@@ -66,27 +70,37 @@ async def _count(ctx: Context, event: ProviderEvent, fault: str) -> None:
     jobs = () if wait is None else (Job(message, wait),)
     verdict = await ctx.door.commit(Change(audit, advances=(after,), jobs=jobs))
     if isinstance(verdict, Committed) and after.status is EventStatus.DEAD_LETTER:
-        what = f"an event could not be applied: {after.last_error}"
-        await raise_alert(ctx, caller, _concern(event.id, what))
+        await raise_alert(ctx, caller, _given_up(after))
 
 
 async def _tell_of_unreadable(ctx: Context, message: ApplyProviderEvent, error: Exception) -> None:
     """Say once that the stored event cannot be opened. It stays received: the sweep tries it again,
     should the key or the row come back.
     """
-    concern = _concern(message.event, "a stored event cannot be opened, so it is not applied")
+    concern = _cannot_be_opened(message.event)
     if await ctx.read.alert_standing(message.merchant, concern.name) is None:
         log.logger().error("event_unreadable", provider_event=message.event, error=error)
         await raise_alert(ctx, _caller(ctx, message), concern)
 
 
-def _concern(event_id: str, message: str) -> Concern:
+def _given_up(event: ProviderEvent) -> Concern:
     return Concern(
         type=AlertType.WEBHOOK_DEAD_LETTER,
+        subject=Subject("provider_event", event.id),
+        severity="critical",
+        message=f"an event could not be applied: {event.last_error}",
+        what_to_do="Look the event up at the provider, and the payment that it is about.",
+    )
+
+
+def _cannot_be_opened(event_id: str) -> Concern:
+    return Concern(
+        type=AlertType.RECORD_UNREADABLE,
         subject=Subject("provider_event", event_id),
         severity="critical",
-        message=message,
-        what_to_do="Look the event up at the provider, and the payment that it is about.",
+        message="a stored event cannot be opened, so it is not applied",
+        what_to_do="Find out whether a hand in the database, a backup or a missing key did it, and"
+        " put the row or the key back. Till then the provider knows what the event was about.",
     )
 
 
