@@ -1,5 +1,6 @@
 """Watch the queue for jobs that nobody gets done: this version cannot read them or does not know
-their kind, or each try ends in a fault. They wait, and somebody is told.
+their kind, each try ends in a fault, or the provider does not do what is asked of it. They wait,
+and somebody is told.
 """
 
 from datetime import timedelta
@@ -30,7 +31,8 @@ def _concern(kind: str, count: int) -> Concern:
         type=AlertType.JOB_STUCK,
         subject=Subject("job", kind),
         severity="warning",
-        message=f"jobs that were to be done at once have waited for an hour: {count} of {kind}",
-        what_to_do="Look for job_failed in the worker's log. A job that this version does not know"
-        " or cannot read was made by a later one: it waits for a worker of that version.",
+        message=f"jobs have been in the queue for an hour: {count} of {kind}",
+        what_to_do="Look for job_failed in the worker's log, and whether the provider answers. What"
+        " this version does not know or cannot read was made by a later one: it waits for a worker"
+        " of that version.",
     )
