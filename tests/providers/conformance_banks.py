@@ -248,11 +248,10 @@ class TransferConformance:
         order, answer = await push(subject)
         for part in (500, 600, 899):
             await subject.transfer(str(order.customer), part, order.currency)
-        reference, now = str(answer.provider_reference), datetime.now(UTC)
         told = [
             notice.answer
-            for body, headers in await subject.delivered(reference)
-            if (notice := subject.provider.open_event(body, headers, now)).answer is not None
+            for body, _ in await subject.delivered(str(answer.provider_reference))
+            if (notice := subject.provider.read_event(body)).answer is not None
         ]
         assert {said.attempt for said in told} == {order.attempt}
         remaining = {
@@ -308,7 +307,8 @@ class TransferConformance:
         assert (await left_with(subject, theirs)).amounts == {}
         await subject.transfer(theirs, 2500, order.currency)
         body, headers = await subject.told_of_money_left(theirs)
-        notice = subject.provider.open_event(body, headers, datetime.now(UTC))
+        subject.provider.verify_event(body, headers, datetime.now(UTC))
+        notice = subject.provider.read_event(body)
         assert (notice.money_left_with, notice.answer, notice.livemode) == (theirs, None, False)
         left = await left_with(subject, theirs)
         assert left.amounts == {"eur": 501}

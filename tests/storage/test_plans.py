@@ -62,6 +62,15 @@ async def test_keys_are_found_one_by_one(connect: Connect) -> None:
     assert "Nested Loop" in text
 
 
+async def test_waiting_events_are_found_among_those_alone(connect: Connect) -> None:
+    connection = await connect()
+    await connection.execute("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off")
+    text = await plan(connection, QUERIES["provider_events_waiting"], 5)
+    assert scans(text) == []
+    assert "provider_event_waiting" in text
+    assert "Sort" not in text
+
+
 async def test_this_test_sees_a_scan(connect: Connect) -> None:
     connection = await connect()
     assert scans(await plan(connection, "SELECT * FROM payment_intent", 0)) != []

@@ -31,6 +31,7 @@ class AlertType(StrEnum):
     WEBHOOK_DEAD_LETTER = "webhook_dead_letter"
     CARD_DATA_REFUSED = "card_data_refused"
     RECORD_UNREADABLE = "record_unreadable"
+    JOB_STUCK = "job_stuck"
     CLOCK_SKEW = "clock_skew"
     PROVIDER_ACCOUNT_CHANGED = "provider_account_changed"
 
@@ -44,6 +45,7 @@ CONDITIONS: Final = frozenset(
         AlertType.RECORD_UNREADABLE,
         AlertType.CLOCK_SKEW,
         AlertType.PROVIDER_ACCOUNT_CHANGED,
+        AlertType.JOB_STUCK,
     }
 )
 """What lasts, and is found again by every run that looks. Found in the same words after somebody

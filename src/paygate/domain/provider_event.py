@@ -47,6 +47,17 @@ class ProviderEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     last_error: str | None = None
 
 
+def waits(event: ProviderEvent, at: datetime) -> timedelta | None:
+    """How long until the event's next try, or None when one is due.
+
+    A wait longer than any that we give was written by a clock far ahead of this one: it is over.
+    """
+    if event.next_attempt_at is None:
+        return None
+    left = event.next_attempt_at - at
+    return left if timedelta(0) < left <= RETRY_AFTER[-1] else None
+
+
 def settle(
     event: ProviderEvent,
     status: EventStatus,

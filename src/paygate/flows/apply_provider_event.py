@@ -34,6 +34,7 @@ class _PutOff(Exception):
 
 async def apply_provider_event(ctx: Context, message: ApplyProviderEvent) -> None:
     """Bring one received event to its end, or put it off."""
+    tried: int | None = None
     patience = Patience(
         "a payment kept changing while an event was applied",
         end=StorageError,
@@ -43,6 +44,9 @@ async def apply_provider_event(ctx: Context, message: ApplyProviderEvent) -> Non
         event = await ctx.read.provider_event(message.merchant, message.event)
         if event is None or event.status is not EventStatus.RECEIVED:
             return
+        if tried is not None and event.attempts != tried:
+            return  # a try at the same time has put it off: a second would only use up its tries
+        tried = event.attempts
         change = await _change(ctx, event)
         if isinstance(await ctx.door.commit(change), Committed):
             return
@@ -63,7 +67,7 @@ async def _change(ctx: Context, event: ProviderEvent) -> Change:
         if notice.answer is not None:
             return await _of_payment(ctx, event, notice, notice.answer)
     except _PutOff as reason:
-        return _put_off(ctx, event, str(reason))
+        return put_off(ctx, event, str(reason))
     return _end(ctx, event, EventStatus.IGNORED, "type_not_used")
 
 
@@ -215,7 +219,7 @@ def _end(
     return _change_of(ctx, done, commits)
 
 
-def _put_off(ctx: Context, event: ProviderEvent, reason: str) -> Change:
+def put_off(ctx: Context, event: ProviderEvent, reason: str) -> Change:
     """The event with its next try, or its end when there was the last one."""
     after, wait = provider_event.put_off(event, ctx.now(), error=reason)
     if wait is None:

@@ -22,6 +22,7 @@ from paygate.flows.context import Context
 from paygate.flows.purge_idempotency_keys import is_unfinished
 from paygate.flows.raise_alert import count_occurrence
 from paygate.flows.sweep import Sweep
+from paygate.flows.watch_jobs import STUCK_AFTER
 from paygate.jobs.messages import RaiseAlert
 from paygate.storage.change import Change, Committed
 from paygate.storage.pages import newest
@@ -120,6 +121,11 @@ async def _record_is_closed(ctx: Context, standing: Alert) -> bool:
     return not await ctx.read.opens(subject.object, standing.merchant, subject.id)
 
 
+async def _jobs_wait(ctx: Context, standing: Alert) -> bool:
+    waiting = await ctx.read.jobs_waiting(ctx.now() - STUCK_AFTER)
+    return standing.concern.subject.id in waiting
+
+
 async def _provider_refuses(ctx: Context, standing: Alert) -> bool:
     """Until a payment that was made after the last refusal has come through: a key that may look
     around may still not charge, so that nothing less is proof.
@@ -140,6 +146,7 @@ _STANDS: Final[Mapping[AlertType, Callable[[Context, Alert], Awaitable[bool]]]] 
         AlertType.WEBHOOK_DEAD_LETTER: _event_is_dead,
         AlertType.RECORD_UNREADABLE: _record_is_closed,
         AlertType.PROVIDER_MISCONFIGURED: _provider_refuses,
+        AlertType.JOB_STUCK: _jobs_wait,
     }
 )
 """Whether the cause of an alert still stands, for the types whose records say so."""

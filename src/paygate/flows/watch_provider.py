@@ -18,7 +18,7 @@ from paygate.domain.alert import AlertType, Concern
 from paygate.domain.audit import Subject
 from paygate.domain.outcome import Rejected, Unknown
 from paygate.domain.provider_account import ProviderAccount
-from paygate.flows.close_alert import close_alert
+from paygate.flows.close_alerts import close_alert
 from paygate.flows.context import Context
 from paygate.flows.raise_alert import raise_alert
 from paygate.storage.change import Change, Committed
@@ -94,13 +94,14 @@ async def watch_provider(ctx: Context, run_id: str, *, node: str) -> tuple[Warne
     standing = await look_at_provider(ctx, caller)
     account = _account_changed(ctx)
     if standing.account is None:
-        await close_alert(ctx, caller, account)
+        await close_alert(ctx, caller, account.type, account.subject)
     elif standing.account.code is WarningCode.ACCOUNT_CHANGED:
         await raise_alert(ctx, caller, account)
     if standing.clock is not None:
         await raise_alert(ctx, caller, _clock_skewed(node, standing.clock.message))
     elif standing.clock_known:
-        await close_alert(ctx, caller, _clock_skewed(node, ""))
+        skewed = _clock_skewed(node, "")
+        await close_alert(ctx, caller, skewed.type, skewed.subject, skewed.stage)
     return standing.warnings
 
 

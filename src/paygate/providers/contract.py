@@ -93,8 +93,9 @@ class ClockSkew(msgspec.Struct, frozen=True):
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """A provider event whose signature held.
+    """A provider event, as its delivery says it.
 
+    `created_at` is None when an event of a kind that tells us nothing does not say it.
     `answer` is what its object says of a payment, or None when the event is of another kind;
     `exact` is false when it must be fetched instead (rendered at another API version).
     `money_left_with` is the provider's customer on whose account money has come to lie that pays
@@ -103,7 +104,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 
     provider_reference: str
     type: str
-    created_at: datetime
+    created_at: datetime | None
     livemode: bool
     answer: Answer | None
     exact: bool
@@ -205,18 +206,18 @@ class Provider(Protocol):
             ProviderSilent: the list could not be read to its end, so absence proves nothing.
         """
 
-    def open_event(self, body: bytes, headers: Mapping[str, str], now: datetime) -> Notice:
-        """Verify a delivery, then read it. Header names are lower-case.
+    def verify_event(self, body: bytes, headers: Mapping[str, str], now: datetime) -> None:
+        """Prove that the provider signed a delivery, whatever it says. Header names are lower-case.
 
         Raises:
             SignatureError: missing, malformed, wrong or out of time.
         """
 
     def read_event(self, body: bytes) -> Notice:
-        """Read a delivery that was verified when it was received.
+        """Read a delivery that was verified; the same bytes are always read the same way.
 
         Raises:
-            ValueError: it is not an event of this provider's shape.
+            ValueError: it is not an event of this provider's shape, and nothing else is raised.
         """
 
     async def account(self, *, timeout_seconds: float) -> str | Rejected | Unknown:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import asyncpg
 import msgspec
@@ -58,6 +58,14 @@ class IntentFilters(msgspec.Struct, frozen=True, kw_only=True):
     customer: str | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+
+
+class WaitingEvent(NamedTuple):
+    """A provider event that was received and not applied; nothing of it is opened."""
+
+    updated_at: datetime
+    merchant: str
+    id: str
 
 
 class Reader:
@@ -125,6 +133,29 @@ class Reader:
     async def provider_event(self, merchant: str, event_id: str) -> ProviderEvent | None:
         """The provider event, or None."""
         return await self._one(ProviderEvent, "provider_event", merchant, event_id)
+
+    async def provider_event_by_provider_reference(
+        self, merchant: str, provider_reference: str
+    ) -> ProviderEvent | None:
+        """The event that was stored under the provider's id, or None."""
+        indexes = self._records.provider_reference_indexes(merchant, provider_reference)
+        row = await self._fetch("provider_event_by_provider_reference", merchant, indexes)
+        return None if row is None else self._open(ProviderEvent, row)
+
+    async def provider_events_waiting(
+        self, before: datetime, after: WaitingEvent | None, limit: int
+    ) -> list[WaitingEvent]:
+        """The next events that were received and not touched since before a time, the oldest first;
+        by name, so that one which cannot be opened does not hide the others.
+        """
+        last = after or WaitingEvent(_LONG_AGO, "", "")
+        rows = await self._search("provider_events_waiting", before, *last, limit)
+        return [WaitingEvent(row["updated_at"], row["merchant"], row["id"]) for row in rows]
+
+    async def jobs_waiting(self, before: datetime) -> Mapping[str, int]:
+        """How many jobs of each kind are in the queue since before a time."""
+        rows = await self._search("jobs_waiting", before)
+        return {row["entrypoint"]: row["waiting"] for row in rows}
 
     async def api_key(self, key_id: str) -> ApiKey | None:
         """The key with this id, whoever's it is, or None."""

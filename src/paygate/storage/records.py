@@ -165,6 +165,10 @@ class Records:
         """Under which values a payment of the provider's may stand, while the key is rotated."""
         return list(self.index.candidates("", "payment", provider_reference))
 
+    def provider_reference_indexes(self, merchant: str, reference: str) -> list[bytes]:
+        """The same for the provider's id of an event."""
+        return list(self.index.candidates(merchant, "provider_reference", reference))
+
     def rows(self, change: Change) -> list[tuple[Section, tuple[Any, ...]]]:
         """The rows of a change, sealed."""
         kinds = _KINDS

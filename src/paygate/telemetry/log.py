@@ -30,6 +30,7 @@ KEYS: Final = frozenset(
         "deleted",
         "exception",
         "expiring",
+        "failed",
         "frames",
         "intent",
         "intents",
@@ -45,6 +46,7 @@ KEYS: Final = frozenset(
         "undeclared",
         "unfinished",
         "unresolved",
+        "waiting",
     }
 )
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
-from paygate.flows.apply_provider_event import apply_provider_event
+from paygate.flows.apply_received_event import apply_received_event
 from paygate.flows.close_failed_payment import ASK_AGAIN_AFTER, close_failed_payment
 from paygate.flows.context import Context
 from paygate.flows.introduce_customer import update_provider_customer
@@ -22,7 +22,8 @@ def handlers(ctx: Context) -> Mapping[type[Message], Handler]:
     """A function for every kind of message."""
 
     async def apply(message: ApplyProviderEvent) -> None:
-        await apply_provider_event(ctx, message)
+        if wait := await apply_received_event(ctx, message):
+            raise RetryLater(wait)
 
     async def close(message: CloseFailedPayment) -> None:
         if not await close_failed_payment(ctx, message):

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from paygate.domain.access import Actor, Caller
+from paygate.flows.apply_waiting_events import apply_waiting_events
 from paygate.flows.close_alerts import close_alerts
 from paygate.flows.close_overdue_attempts import close_overdue_attempts
 from paygate.flows.context import Context
@@ -15,6 +16,7 @@ from paygate.flows.resolve_attempts import resolve_attempts
 from paygate.flows.sweep import Faults
 from paygate.flows.verify_ledger import verify_ledger
 from paygate.flows.watch_authorizations import watch_authorizations
+from paygate.flows.watch_jobs import watch_jobs
 from paygate.flows.watch_provider import WarningCode, watch_provider
 from paygate.storage.installation import DEFAULT_MERCHANT
 
@@ -55,6 +57,15 @@ async def _close_alerts(ctx: Context, run_id: str) -> Report:
     return (await close_alerts(ctx, run_id))._asdict()
 
 
+async def _apply_provider_events(ctx: Context, _: str) -> Report:
+    swept = await apply_waiting_events(ctx)
+    return {"waiting": swept.waiting, "failed": swept.failed}
+
+
+async def _watch_jobs(ctx: Context, run_id: str) -> Report:
+    return {"waiting": await watch_jobs(ctx, run_id)}
+
+
 async def _purge_idempotency_keys(ctx: Context, run_id: str) -> Report:
     purged = await purge_idempotency_keys(ctx, run_id)
     return {"deleted": purged.deleted, "unfinished": purged.unfinished}
@@ -73,6 +84,8 @@ RUNS: Final[Mapping[str, Run]] = MappingProxyType(
         "resolve-attempts": _resolve_attempts,
         "watch-provider": _watch_provider,
         "close-alerts": _close_alerts,
+        "apply-provider-events": _apply_provider_events,
+        "watch-jobs": _watch_jobs,
         "purge-idempotency-keys": _purge_idempotency_keys,
         "verify-ledger": _verify_ledger,
     }

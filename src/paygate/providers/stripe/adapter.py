@@ -250,7 +250,7 @@ class StripeProvider:
                 return
         raise ProviderSilent("the provider's list has no end")
 
-    def open_event(self, body: bytes, headers: Mapping[str, str], now: datetime) -> Notice:
+    def verify_event(self, body: bytes, headers: Mapping[str, str], now: datetime) -> None:
         events.verify(
             body,
             headers,
@@ -258,7 +258,6 @@ class StripeProvider:
             now=now,
             tolerance_seconds=self._settings.webhook_tolerance_seconds,
         )
-        return events.read(body)
 
     def read_event(self, body: bytes) -> Notice:
         return events.read(body)
