@@ -41,6 +41,8 @@ GOOD: list[tuple[str, str, Any]] = [
     ("rate_limit", "600/minute", Rate(600, 60)),
     ("rate_limit", "1000000/second", Rate(1_000_000, 1)),
     ("rate_limit", "off", None),
+    ("provider_rate", "80/second", Rate(80, 1)),
+    ("provider_rate", "600/minute", Rate(600, 60)),
     (
         "trusted_proxies",
         "10.0.0.0/8, 192.0.2.7, fd00::/8",
@@ -86,6 +88,7 @@ DEFAULTS: dict[str, Any] = {
     "kek": None,
     "limits_url": "memory://",
     "rate_limit": Rate(10_000, 1),
+    "provider_rate": None,
     "trusted_proxies": (),
     "allowed_origins": (),
     "numeric_references": False,
@@ -154,6 +157,7 @@ BAD: dict[str, list[str]] = {
         "memcached://hunter2",
         "VALKEY://hunter2",
     ],
+    "provider_rate": ["", "off", "80", "0/second", "-1/second", "80/hour", "1.5/second"],
     "rate_limit": [
         "",
         "100",

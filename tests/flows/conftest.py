@@ -14,6 +14,7 @@ from paygate.crypto.keyring import generate_keyring, load_keyring
 from paygate.crypto.kms import FileKms
 from paygate.crypto.seal import Sealer
 from paygate.flows.context import Context, Policy
+from paygate.flows.pace import Pace
 from paygate.storage.api_key_use import ApiKeyUse
 from paygate.storage.committer import Committer, Connection
 from paygate.storage.database import connector, open_pool
@@ -22,6 +23,7 @@ from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.merchants import Merchants
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
+from paygate.storage.sole_run import SoleRuns
 from tests.flows.world import INSTALLATION, Clock, ScriptedProvider, World
 
 
@@ -58,6 +60,8 @@ async def world(
             bank_transfer_ttl=timedelta(days=14),
             resend_window=timedelta(minutes=2),
         ),
+        pace=Pace(10_000),
+        sole_runs=SoleRuns(connector(database, name="paygate jobs")),
         installation=INSTALLATION,
         now=clock,
         random_bytes=random.Random(20261124).randbytes,

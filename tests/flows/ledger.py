@@ -34,13 +34,14 @@ from paygate.providers.contract import (
     Absent,
     CancelOrder,
     CaptureOrder,
+    ClockSkew,
     ConfirmOrder,
     CustomerMade,
     CustomerOrder,
     MoneyLeft,
     Notice,
 )
-from tests.flows.world import INSTALLATION, Clock
+from tests.flows.world import IN_STEP, INSTALLATION, Clock
 
 CARD: Final = Card("visa", "4242", 4, 2030)
 
@@ -171,6 +172,7 @@ class LedgerProvider:
     keys_kept = timedelta(hours=24)
 
     def __init__(self, clock: Clock) -> None:
+        self.skew: ClockSkew | None = IN_STEP
         self.clock = clock
         self.will = Will.APPROVE
         self.calls: list[ConfirmOrder] = []

@@ -35,6 +35,7 @@ from paygate.providers.contract import (
     Absent,
     CancelOrder,
     CaptureOrder,
+    ClockSkew,
     ConfirmOrder,
     CustomerMade,
     CustomerOrder,
@@ -52,6 +53,8 @@ from tests.storage.stored import TABLE_OF, select
 encode = msgspec.json.encode
 INSTALLATION = "in_test"
 THEIRS = "ref_1"
+IN_STEP = ClockSkew(ahead=timedelta(0), within=timedelta(seconds=1))
+"""The provider's clock is ours."""
 CARD = Card("visa", "4242", 4, 2030)
 APPROVED = Approved(captured=True, amount_received=1999, amount_capturable=0, payment_method=CARD)
 CARDLESS = Approved(captured=True, amount_received=1999, amount_capturable=0)
@@ -84,8 +87,10 @@ class ScriptedProvider:
     keys_kept = timedelta(hours=24)
 
     def __init__(self) -> None:
+        self.skew: ClockSkew | None = IN_STEP
         self.answers: list[Answer] = []
         self.objects: list[Answer | Absent] = []
+        """What is shown of payments that are asked for; of all others: nothing is told."""
         self.orders: list[ConfirmOrder] = []
         self.retrieved: list[str] = []
         self.during: Hook | None = None
@@ -146,7 +151,7 @@ class ScriptedProvider:
 
     async def retrieve(self, provider_reference: str, *, timeout_seconds: float) -> Answer | Absent:
         self.retrieved.append(provider_reference)
-        return self.objects.pop(0)
+        return self.objects.pop(0) if self.objects else Answer(Unknown("not told"))
 
     async def list_created(
         self, since: datetime, until: datetime, *, timeout_seconds: float

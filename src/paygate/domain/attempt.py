@@ -110,8 +110,14 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The idempotency key's claim that it was made under: only its retries may go on with it."""
     provider_reference: str | None = None
     detail: str | None = None
+    first_sent_as_of: datetime | None = None
+    """When it was first sent by the provider's clock; None when that was not known."""
     sent_again_at: datetime | None = None
     """When whoever made it last came back and sent it once more: the payment may be as young."""
+    sent_again_as_of: datetime | None = None
+    """The same by the provider's clock; None when that was not known."""
+    sent_between: bool = False
+    """It was sent between the first time and the last as well: the payment may be of any time."""
     missed_at: datetime | None = None
     """When the provider first said that it has no such payment, since it was last sent."""
 
@@ -146,12 +152,18 @@ def put_off(attempt: Attempt, at: datetime, close_at: datetime) -> Attempt:
     return _next(attempt, at, close_at=close_at)
 
 
-def sent_again(attempt: Attempt, at: datetime) -> Attempt:
+def sent_again(attempt: Attempt, at: datetime, as_of: datetime | None = None) -> Attempt:
     """An attempt in doubt that is about to be sent once more: what was missed before then proves
-    nothing any longer.
+    nothing any longer. `as_of` is the provider's time, if it is known.
     """
     attempt = move(attempt, _A.UNKNOWN, at, detail=attempt.detail)
-    return msgspec.structs.replace(attempt, sent_again_at=at, missed_at=None)
+    return msgspec.structs.replace(
+        attempt,
+        sent_again_at=at,
+        sent_again_as_of=as_of,
+        sent_between=attempt.sent_again_at is not None,
+        missed_at=None,
+    )
 
 
 def missed(attempt: Attempt, at: datetime) -> Attempt:

@@ -94,7 +94,7 @@ class Approved(msgspec.Struct, frozen=True, tag="approved"):
 
 
 class ActionRequired(msgspec.Struct, frozen=True, tag="action_required"):
-    """The payer must act; None when the provider works on after the payer's action."""
+    """The payer must act; None when it is nothing that we could show them."""
 
     next_action: NextAction | None
     payment_method: PaymentMethod | None = None
@@ -146,6 +146,8 @@ class Unknown(msgspec.Struct, frozen=True, tag="unknown"):
     """Timeout, reset, 5xx or garbage: it may have happened. The truth is fetched, not guessed."""
 
     message: str
+    idle: bool = False
+    """The provider has the payment's object, and shows that nothing has begun on it."""
 
 
 Outcome = Approved | ActionRequired | Pending | Declined | Rejected | Cancelled | NotSent | Unknown

@@ -9,6 +9,7 @@ from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.outcome import Answer, NotSent
 from paygate.domain.payment_intent import PaymentIntent, Trigger, advance
 from paygate.flows.context import Context, intent_subject
+from paygate.flows.provider_clock import by_the_provider
 from paygate.flows.settle_attempt import told
 from paygate.storage.change import Change, Committed
 
@@ -32,6 +33,7 @@ def new_attempt(ctx: Context, intent: PaymentIntent, operation: Operation, **mor
         state=AttemptState.STARTED,
         claim=ctx.claim,
         first_sent_at=now,
+        first_sent_as_of=by_the_provider(ctx, now),
         created_at=now,
         updated_at=now,
         **more,
@@ -84,7 +86,9 @@ async def send_again(
     """
     if not may_be_sent(ctx, attempt):
         return await go_on(ctx, caller, action, intent, attempt)
-    return await work_on(ctx, caller, action, intent, sent_again(attempt, ctx.now()))
+    now = ctx.now()
+    again = sent_again(attempt, now, by_the_provider(ctx, now))
+    return await work_on(ctx, caller, action, intent, again)
 
 
 async def work_on(

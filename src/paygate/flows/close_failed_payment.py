@@ -8,13 +8,17 @@ from datetime import timedelta
 from typing import Final
 
 from paygate.domain.access import Action, Actor, Caller
+from paygate.domain.alert import AlertType, Concern
+from paygate.domain.attempt import Attempt
 from paygate.domain.confirmation import mismatch
-from paygate.domain.outcome import Approved, Cancelled
-from paygate.domain.payment_intent import Status
+from paygate.domain.outcome import Answer, Approved, Cancelled
+from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.flows.ask_provider import alert_absent, close_at_provider
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.correct_payment_intent import alert_correction, corrected
+from paygate.flows.raise_alert import raise_alert
 from paygate.jobs.messages import CloseFailedPayment
-from paygate.providers.contract import CancelOrder
+from paygate.providers.contract import Absent
 from paygate.storage.change import Change, Committed
 
 ASK_AGAIN_AFTER: Final = timedelta(minutes=1)
@@ -29,24 +33,46 @@ async def close_failed_payment(ctx: Context, message: CloseFailedPayment) -> boo
     intent, attempt = found
     if intent.status is not Status.FAILED or intent.provider_reference is None:
         return True
-    # A refusal is remembered under its key, so each try has its own; a cancel takes no money.
-    key = f"{attempt.id}-close-{int(ctx.now().timestamp())}"
-    order = CancelOrder(key=key, provider_reference=intent.provider_reference)
-    answer = await ctx.provider.cancel(order, timeout_seconds=ctx.policy.provider_timeout_seconds)
     caller = Caller(Actor("job", name="close-failed-payment"), intent.merchant, attempt.id)
-    match answer.outcome:
-        case Cancelled():
+    answer = await close_at_provider(ctx, attempt, intent.provider_reference)
+    match answer:
+        case Absent():
+            await alert_absent(ctx, caller, intent, attempt)
+        case Answer(outcome=Cancelled()):
             return True
-        case Approved(captured=True):
-            if mismatch(intent, answer):
-                what = "money of another amount was taken, though it had failed: it stays as it is"
-                await alert_correction(ctx, caller, intent, what)
-                return True
-            await alert_correction(ctx, caller, intent, "money was taken, though it had failed")
-            after, creates = corrected(ctx, intent, answer, proof=intent.provider_reference)
-            audit = ctx.audit(caller, Action.ATTEMPT_RESOLVE, intent_subject(intent.id))
-            change = Change(audit, creates=creates, advances=(after,))
-            return isinstance(await ctx.door.commit(change), Committed)
-        case _:
-            # Not closed yet, or not known to be: whatever it is, it may take money still.
-            return ctx.now() > attempt.updated_at + GIVE_UP_AFTER
+        case Answer(outcome=Approved(captured=True)):
+            return await _settle(ctx, caller, intent, answer)
+    # Not closed yet, or not known to be: whatever it is, it may take money still.
+    if ctx.now() <= attempt.updated_at + GIVE_UP_AFTER:
+        return False
+    await _alert_open(ctx, caller, intent, attempt)
+    return True
+
+
+async def _settle(ctx: Context, caller: Caller, intent: PaymentIntent, answer: Answer) -> bool:
+    """Whether the money that was taken after all is written down, or a person's to decide."""
+    if mismatch(intent, answer):
+        what = "money of another amount was taken, though it had failed: it stays as it is"
+        await alert_correction(ctx, caller, intent, what)
+        return True
+    await alert_correction(ctx, caller, intent, "money was taken, though it had failed")
+    assert intent.provider_reference is not None, "the provider told of it"
+    after, creates = corrected(ctx, intent, answer, proof=intent.provider_reference)
+    audit = ctx.audit(caller, Action.ATTEMPT_RESOLVE, intent_subject(intent.id))
+    change = Change(audit, creates=creates, advances=(after,))
+    return isinstance(await ctx.door.commit(change), Committed)
+
+
+async def _alert_open(
+    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
+) -> None:
+    """What is given up is told: nobody would look for it."""
+    concern = Concern(
+        type=AlertType.ATTEMPT_UNRESOLVED,
+        subject=intent_subject(intent.id),
+        severity="critical",
+        message=f"a {attempt.operation} has failed, and the provider has not closed the payment",
+        what_to_do=f"Cancel {intent.provider_reference} at the provider: whoever has its secret may"
+        " pay it still, and money that is taken so is a correction.",
+    )
+    await raise_alert(ctx, caller, concern)

@@ -14,12 +14,14 @@ from paygate.crypto.credentials import CredentialHasher
 from paygate.domain.access import Action, Caller
 from paygate.domain.audit import AuditEntry, Result, Subject, entry
 from paygate.domain.ids import PREFIXES, RANDOM_BYTES, make_id
+from paygate.flows.pace import Pace
 from paygate.providers.contract import Provider
 from paygate.storage.api_key_use import ApiKeyUse
 from paygate.storage.change import Change, Verdict
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.merchants import Merchants
 from paygate.storage.reader import Reader
+from paygate.storage.sole_run import SoleRuns
 
 TRIES: Final = 8
 """How often a flow reads and decides again when a record moved on; more would mean a bug."""
@@ -67,6 +69,9 @@ class Context:
     index: BlindIndex
     callback_states: CallbackStates
     policy: Policy
+    pace: Pace
+    """Of this process's sweeps, all together."""
+    sole_runs: SoleRuns
     installation: str
     now: Callable[[], datetime]
     random_bytes: Callable[[int], bytes]

@@ -2,8 +2,10 @@
 up no other.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TypeVar
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 from paygate.domain.ledger import Transfer
 from paygate.domain.payment_intent import PaymentIntent
@@ -33,6 +35,45 @@ class Faults:
         """Raise the first: the run is reported as failed, and comes again by the clock."""
         if self._found:
             raise self._found[0]
+
+
+class Crew:
+    """Does so many pieces of work at once; as a context it ends when all are done.
+
+    A piece that hangs holds its own place and no other's. One that fails is set aside.
+    """
+
+    def __init__(self, at_once: int, faults: Faults) -> None:
+        self._free = asyncio.Semaphore(at_once)
+        self._group = asyncio.TaskGroup()
+        self._faults = faults
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        where: TracebackType | None,
+    ) -> bool:
+        # A fault of the block ends none of the work that it has begun.
+        aside = self._faults.__exit__(kind, fault, where)
+        await self._group.__aexit__(*((None,) * 3 if aside else (kind, fault, where)))
+        return aside
+
+    async def take(self, work: Coroutine[Any, Any, object]) -> None:
+        """Begin a piece of work as soon as there is a place."""
+        await self._free.acquire()
+        self._group.create_task(self._do(work))
+
+    async def _do(self, work: Coroutine[Any, Any, object]) -> None:
+        try:
+            with self._faults:
+                await work
+        finally:
+            self._free.release()
 
 
 async def every(read: Callable[[str, str, int], Awaitable[list[R]]], page: int) -> AsyncIterator[R]:

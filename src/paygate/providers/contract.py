@@ -106,6 +106,13 @@ class MoneyLeft(msgspec.Struct, frozen=True, kw_only=True):
     installation: str | None
 
 
+class ClockSkew(msgspec.Struct, frozen=True):
+    """How far the provider's clock is ahead of ours, give or take `within`."""
+
+    ahead: timedelta
+    within: timedelta
+
+
 class SignatureError(Exception):
     """The event is not proven to come from the provider. The reason never quotes it."""
 
@@ -117,6 +124,10 @@ class Provider(Protocol):
     livemode: bool
     keys_kept: timedelta
     """How long it knows an idempotency key again, at the least."""
+
+    @property
+    def skew(self) -> ClockSkew | None:
+        """The provider's clock against ours, by its answers; None without one in the last hour."""
 
     def representable(self, amount: int, currency: Currency) -> bool:
         """Whether the provider can charge exactly this amount of smallest units."""

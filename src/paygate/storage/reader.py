@@ -91,14 +91,14 @@ class Reader:
         )
 
     async def attempts_in_doubt(
-        self, before: datetime, after: Attempt | None, limit: int
+        self, before: datetime, after: Attempt | datetime | None, limit: int
     ) -> list[Attempt]:
         """Attempts first sent before a time that nobody knows the end of, the oldest first; those
-        that come after one.
+        that come after one, or after a time.
         """
         last = (
-            (_LONG_AGO, "", "")
-            if after is None
+            (after or _LONG_AGO, "", "")
+            if after is None or isinstance(after, datetime)
             else (after.first_sent_at, after.merchant, after.id)
         )
         rows = await self._search("attempts_in_doubt", before, *last, limit)
@@ -109,9 +109,14 @@ class Reader:
         rows = await self._search("attempts_never_sent", before, limit)
         return [self._open(Attempt, row) for row in rows]
 
-    async def attempts_to_close(self, at: datetime, limit: int) -> list[Attempt]:
-        """Open attempts whose time is over, the longest overdue first."""
-        rows = await self._search("attempts_to_close", at, limit)
+    async def attempts_to_close(
+        self, at: datetime, after: Attempt | None, limit: int
+    ) -> list[Attempt]:
+        """Open attempts whose time is over, the longest overdue first; those after one."""
+        last = (_LONG_AGO, "", "")
+        if after is not None:
+            last = (after.close_at or _LONG_AGO, after.merchant, after.id)
+        rows = await self._search("attempts_to_close", at, *last, limit)
         return [self._open(Attempt, row) for row in rows]
 
     async def provider_event(self, merchant: str, event_id: str) -> ProviderEvent | None:

@@ -23,6 +23,7 @@ KEYS: Final = frozenset(
         "action",
         "alert",
         "cancelled",
+        "at_work_already",
         "attempt",
         "code",
         "deleted",

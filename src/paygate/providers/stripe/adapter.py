@@ -20,6 +20,7 @@ from paygate.providers.contract import (
     Absent,
     CancelOrder,
     CaptureOrder,
+    ClockSkew,
     ConfirmOrder,
     CustomerMade,
     CustomerOrder,
@@ -79,6 +80,10 @@ class StripeProvider:
 
     def __repr__(self) -> str:
         return f"<StripeProvider livemode={self.livemode}>"
+
+    @property
+    def skew(self) -> ClockSkew | None:
+        return self._wire.skew
 
     def representable(self, amount: int, currency: Currency) -> bool:
         return money.representable(amount, currency)

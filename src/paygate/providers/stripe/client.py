@@ -10,8 +10,9 @@ import asyncio
 import logging
 import os
 import ssl
+import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from random import SystemRandom
@@ -22,6 +23,7 @@ import msgspec
 import stripe
 
 from paygate.crypto.secret import Secret
+from paygate.providers.contract import ClockSkew
 from paygate.providers.stripe import fields
 from paygate.providers.stripe.translate import API_VERSION
 
@@ -44,6 +46,9 @@ _MAX_CONNECTIONS: Final = 256
 """80 calls a second (`PAYGATE_PROVIDER_RATE`) at three seconds each."""
 _MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 """A full page of 100 payments with full metadata and their charges is under 8 MiB."""
+
+_SKEW_LASTS_SECONDS: Final = 3_600.0
+_HALF_SECOND: Final = timedelta(seconds=0.5)
 
 _CONFLICT, _TOO_MANY, _BAD_REQUEST, _SERVER_ERROR = 409, 429, 400, 500
 _FAILED_DEPENDENCY: Final = 424
@@ -151,6 +156,8 @@ class StripeWire:
         _hush_the_sdk()
         self._transport = _Transport()
         self._jitter = jitter
+        self._skew: ClockSkew | None = None
+        self._skew_at = 0.0
         self._client = stripe.StripeClient(
             api_key.reveal(),
             stripe_version=API_VERSION,
@@ -181,13 +188,28 @@ class StripeWire:
             if pause is None or loop.time() + pause + needed >= deadline:
                 return fact
             await asyncio.sleep(pause)
+            asked_at = datetime.now(UTC)
             fact = await self._try(method, path, params, idempotency_key, deadline)
+            self._compare_clocks(fact, asked_at)
             if isinstance(fact, Reply) or (isinstance(fact, Silent) and method == "post"):
                 return fact
         return fact
 
+    @property
+    def skew(self) -> ClockSkew | None:
+        """Stripe's clock against ours, by the newest `Date` of the last hour."""
+        known = self._skew
+        return known if known and time.monotonic() - self._skew_at < _SKEW_LASTS_SECONDS else None
+
     async def close(self) -> None:
         await self._transport.close_async()
+
+    def _compare_clocks(self, fact: Fact, asked_at: datetime) -> None:
+        if isinstance(fact, Reply) and fact.as_of is not None:
+            # It was written at some time between question and answer, and tells whole seconds.
+            took = datetime.now(UTC) - asked_at
+            ahead = fact.as_of + _HALF_SECOND - (asked_at + took / 2)
+            self._skew, self._skew_at = ClockSkew(ahead, took / 2 + _HALF_SECOND), time.monotonic()
 
     def _pause(self, fact: Fact, tries_made: int) -> float | None:
         """Seconds to wait before the next try; None when it is the caller who should wait."""
