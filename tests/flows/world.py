@@ -91,6 +91,8 @@ class ScriptedProvider:
         self.answers: list[Answer] = []
         self.objects: list[Answer | Absent] = []
         """What is shown of payments that are asked for; of all others: nothing is told."""
+        self.listing: Callable[[datetime, datetime], AsyncIterator[Answer]] | None = None
+        """What the list shows of a window; None: the objects, and an absent one is silence."""
         self.orders: list[ConfirmOrder] = []
         self.retrieved: list[str] = []
         self.during: Hook | None = None
@@ -156,6 +158,10 @@ class ScriptedProvider:
     async def list_created(
         self, since: datetime, until: datetime, *, timeout_seconds: float
     ) -> AsyncIterator[Answer]:
+        if self.listing is not None:
+            async for shown in self.listing(since, until):
+                yield shown
+            return
         for said in self.objects:
             if isinstance(said, Absent):
                 raise ProviderSilent
