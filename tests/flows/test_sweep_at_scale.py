@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from paygate.domain.attempt import Attempt, AttemptState
-from paygate.domain.outcome import Answer
+from paygate.domain.outcome import Answer, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.flows.context import Context
 from paygate.flows.look_up_attempts import PIECE, Sought, look_up, sought
@@ -161,6 +161,25 @@ async def test_the_young_are_sent_again_while_the_old_are_looked_for(
     assert len(paid) == 1
 
 
+async def test_a_run_begins_anywhere_and_leaves_nobody_out(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that ends early, for there are too many, begins with others than the one before."""
+    monkeypatch.setattr("paygate.flows.resolve_attempts.ASKED_AT_ONCE", 1)
+    monkeypatch.setattr("paygate.flows.resolve_attempts.PAGE", 2)
+    names = [f"ref_{number}" for number in range(5)]
+    for name in names:
+        await world.confirming(Unknown("500"), provider_reference=name)
+        world.clock.forward(HOUR)
+    firsts = set()
+    for _ in range(8):
+        world.provider.retrieved.clear()
+        assert await run(world) == (0, 5)
+        assert sorted(world.provider.retrieved) == names, "each once"
+        firsts.add(world.provider.retrieved[0])
+    assert len(firsts) > 2
+
+
 async def test_what_is_sent_again_while_it_is_given_up_is_not(world: World) -> None:
     """The second miss meets its own caller, who comes back just then."""
 
@@ -235,6 +254,17 @@ class Busy:
             yield said
 
 
+def beside(provider: Busy, per_second: int) -> Context:
+    """All that a look-up needs, without a database."""
+    parts = SimpleNamespace(
+        provider=provider,
+        installation=INSTALLATION,
+        pace=Pace(per_second),
+        policy=SimpleNamespace(provider_timeout_seconds=30.0),
+    )
+    return cast(Context, parts)
+
+
 @pytest.mark.parametrize("per_second", [20, 80])
 def test_ten_thousand_are_found_within_a_round(per_second: int) -> None:
     """After an outage of ten minutes, beside a busy account, at the pace of either mode."""
@@ -255,14 +285,9 @@ def test_ten_thousand_are_found_within_a_round(per_second: int) -> None:
         found.add(each.attempt)
 
     async def search() -> set[str]:
-        ctx = SimpleNamespace(
-            provider=provider,
-            installation=INSTALLATION,
-            pace=Pace(per_second),
-            policy=SimpleNamespace(provider_timeout_seconds=30.0),
-        )
         faults = Faults()
-        missed = await look_up(cast(Context, ctx), wanted, settle, faults)
+        ctx = beside(provider, per_second)
+        missed = await look_up(ctx, wanted, settle, faults, ROUND_SECONDS)
         faults.tell()
         return missed
 
@@ -273,6 +298,24 @@ def test_ten_thousand_are_found_within_a_round(per_second: int) -> None:
     # The windows' 22 minutes, once: 26,400 payments of others, ours, and a page more a piece.
     pieces = 22 * timedelta(minutes=1) // PIECE + 1
     assert provider.pages <= (26_400 + count) // PAGE + 2 * pieces
+
+
+def test_a_reading_that_takes_too_long_proves_nothing() -> None:
+    """The rest of the list is the next run's to read."""
+    attempt = make_attempt(make_intent())
+    wanted = [
+        sought(msgspec.structs.replace(attempt, first_sent_as_of=START), WINDOW, START),
+    ]
+    provider = Busy([], timedelta(milliseconds=10))
+
+    async def search() -> set[str]:
+        return await look_up(beside(provider, 80), wanted, nothing, Faults(), 5.0)
+
+    async def nothing(_: Sought, __: Answer) -> None:
+        raise AssertionError
+
+    missed, seconds = in_virtual_time(search())
+    assert (missed, seconds < 6) == (set(), True)
 
 
 @pytest.mark.parametrize("per_second", [20, 80, 10_000])

@@ -4,6 +4,7 @@ What was declined may be tried again at the provider by whoever has its secret; 
 money any more. Should it have taken some all the same, that is true, and the end is set right.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -16,6 +17,7 @@ from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.flows.ask_provider import alert_absent, close_at_provider
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.correct_payment_intent import alert_correction, corrected
+from paygate.flows.pace import UNHURRIED
 from paygate.flows.raise_alert import raise_alert
 from paygate.jobs.messages import CloseFailedPayment
 from paygate.providers.contract import Absent
@@ -34,6 +36,8 @@ async def close_failed_payment(ctx: Context, message: CloseFailedPayment) -> boo
     if intent.status is not Status.FAILED or intent.provider_reference is None:
         return True
     caller = Caller(Actor("job", name="close-failed-payment"), intent.merchant, attempt.id)
+    # A job that waited for its turn would keep a place of the queue's from an event.
+    ctx = replace(ctx, pace=UNHURRIED)
     answer = await close_at_provider(ctx, attempt, intent.provider_reference)
     match answer:
         case Absent():

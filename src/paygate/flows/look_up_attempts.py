@@ -5,6 +5,7 @@ piece by piece. It is told by the provider's time, and so is when an attempt was
 provider's search, which may not have a payment yet.
 """
 
+import asyncio
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import datetime, timedelta
@@ -107,11 +108,13 @@ def pieces(windows: Iterable[Window]) -> list[Window]:
     return cut
 
 
-async def look_up(ctx: Context, wanted: Sequence[Sought], found: Found, faults: Faults) -> set[str]:
+async def look_up(
+    ctx: Context, wanted: Sequence[Sought], found: Found, faults: Faults, until: float
+) -> set[str]:
     """The attempts that the provider certainly shows no payment of, just now. Whatever it does
-    show is given to `found`, while the list is read.
+    show is given to `found`, while the list is read: until a time of the event loop's clock.
     """
-    search = _Search(ctx, wanted, found)
+    search = _Search(ctx, wanted, found, until)
     settling, reading = Crew(_FOUND_AT_ONCE, faults), Crew(PIECES_AT_ONCE, faults)
     async with settling, reading:
         # The newest first: most are found in the last minutes.
@@ -123,9 +126,10 @@ async def look_up(ctx: Context, wanted: Sequence[Sought], found: Found, faults: 
 class _Search:
     """What is still wanted of each piece."""
 
-    def __init__(self, ctx: Context, wanted: Sequence[Sought], found: Found) -> None:
+    def __init__(self, ctx: Context, wanted: Sequence[Sought], found: Found, until: float) -> None:
         self._ctx = ctx
         self._found = found
+        self._time_is_up = until
         self.pieces = pieces(window for each in wanted for window in each.windows)
         self._since = [piece.since for piece in self.pieces]
         self._until = [piece.until for piece in self.pieces]
@@ -139,7 +143,7 @@ class _Search:
         """Read a piece to its end, or until nothing is wanted of it any longer."""
         since, until = self.pieces[number]
         timeout, count = self._ctx.policy.provider_timeout_seconds, 0
-        if not self._wanted[number]:
+        if not self._wanted[number] or self._is_late():
             return
         await self._ctx.pace.turn()
         try:
@@ -151,6 +155,8 @@ class _Search:
                 if not self._wanted[number] or count > PAYMENTS_MOST:
                     return
                 if count % _PAGE == 0:
+                    if self._is_late():
+                        return
                     await self._ctx.pace.turn()
         except ProviderSilent:
             return
@@ -171,6 +177,9 @@ class _Search:
             for name, each in self._open.items()
             if not any(n in self._unread for w in each.windows for n in self._across(w))
         }
+
+    def _is_late(self) -> bool:
+        return asyncio.get_running_loop().time() > self._time_is_up
 
     def _count(self, each: Sought, by: int) -> None:
         for number in {n for window in each.windows for n in self._across(window)}:

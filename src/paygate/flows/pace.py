@@ -1,6 +1,7 @@
 """How fast sweeps ask the provider: payers' calls find room under its rate limit."""
 
 import asyncio
+import math
 from typing import Final
 
 _UNHEEDED_SECONDS: Final = 0.01
@@ -21,3 +22,7 @@ class Pace:
         self._next = mine + self._between
         if mine - now > _UNHEEDED_SECONDS:
             await asyncio.sleep(mine - now)
+
+
+UNHURRIED: Final = Pace(math.inf)
+"""For what is one payment's own."""

@@ -45,7 +45,7 @@ PAGE: Final = 500
 FOREVER: Final = datetime.max.replace(tzinfo=UTC)
 """A sender's clock may be ahead of ours."""
 SOUGHT_MOST: Final = 20_000
-"""Looked for in one reading of the list: about ten megabytes of names and times."""
+"""Looked for in one reading of the list: some twenty megabytes of names and times."""
 YOUNG_AGAIN_SECONDS: Final = 15.0
 """A run that takes long meets every attempt all the same while it can be sent again: from 35
 seconds after its sending to two minutes."""
@@ -190,7 +190,7 @@ class _Run:
             await self._count(caller, _doubted(each), resolve_as_missed(self._ctx, caller, each))
 
         settled: set[str] = set()
-        missed = await look_up(self._ctx, wanted, found, self.faults)
+        missed = await look_up(self._ctx, wanted, found, self.faults, self._until)
         async with Crew(SENT_AT_ONCE, self.faults) as crew:
             for each in wanted:
                 if each.attempt in missed:
