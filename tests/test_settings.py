@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from paygate.settings import _SETTINGS, FILE, Rate, SettingsError, load, write
+from paygate.wiring import provider_rate
 
 GOOD: list[tuple[str, str, Any]] = [
     ("data", "/var/lib/paygate", Path("/var/lib/paygate")),
@@ -330,6 +331,12 @@ def test_production_refuses_what_is_for_development(name: str, text: str) -> Non
 def test_production_takes_a_live_key() -> None:
     values = {"PAYGATE_ENVIRONMENT": "production", "PAYGATE_STRIPE_API_KEY": "sk_live_1"}
     assert load(values).environment == "production"
+
+
+def test_sweeps_ask_as_fast_as_the_mode_of_the_key_allows() -> None:
+    assert [provider_rate(load({}), livemode=mode) for mode in (True, False)] == [80, 20]
+    slower = load({"PAYGATE_PROVIDER_RATE": "600/minute"})
+    assert provider_rate(slower, livemode=True) == 10
 
 
 def test_production_limits_more() -> None:

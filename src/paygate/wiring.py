@@ -94,7 +94,7 @@ async def open_context(
             index=index,
             callback_states=CallbackStates(keyring),
             policy=_policy(settings),
-            pace=Pace(_provider_rate(settings, livemode=installation.livemode)),
+            pace=Pace(provider_rate(settings, livemode=installation.livemode)),
             sole_runs=SoleRuns(connect(settings, name=f"{name} jobs")),
             installation=installation.id,
             now=clock,
@@ -148,7 +148,7 @@ def _policy(settings: Settings) -> Policy:
     )
 
 
-def _provider_rate(settings: Settings, *, livemode: bool) -> float:
+def provider_rate(settings: Settings, *, livemode: bool) -> float:
     """Calls a second: four fifths of what Stripe takes of an account in live mode, and in test
     mode (https://docs.stripe.com/rate-limits), unless it was set.
     """

@@ -97,6 +97,17 @@ async def test_a_node_whose_clock_is_off_fails_nothing_that_was_charged(
     assert await ledger(world) == [(1, 1999)]
 
 
+async def test_what_was_sent_again_by_a_wrong_clock_is_found(
+    world: World, dated: DatedProvider
+) -> None:
+    dated.skew = off(timedelta(minutes=10))
+    intent = await sent_twice(world, HOUR)
+    _, (attempt,) = await world.now(intent)
+    dated.made = [(world.clock() + dated.skew.ahead, theirs(attempt))]
+    await many_runs(world, 3)
+    assert await status(world, intent) is Status.SUCCEEDED
+
+
 @pytest.mark.parametrize("ahead", OFF)
 async def test_a_node_whose_clock_is_off_fails_nothing_at_all(
     world: World, dated: DatedProvider, ahead: timedelta

@@ -35,5 +35,5 @@ SELECT merchant, id, version, intent, number, operation, state, first_sent_at, u
        sealed
 FROM attempt
 WHERE state IN ('pending', 'action_required') AND close_at <= $1
-  AND close_at >= $2 AND (close_at, merchant, id) > ($2, $3, $4)
+  AND (close_at, merchant, id) > ($2, $3, $4)
 ORDER BY close_at, merchant, id LIMIT $5
