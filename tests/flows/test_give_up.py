@@ -3,15 +3,18 @@ can confirm it any longer; a saved error does not hide how a payment stands; an 
 gave us and does not know any more ends nothing.
 """
 
-from datetime import timedelta
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 
 import msgspec
 import pytest
 
+from paygate.domain.access import Action
 from paygate.domain.alert import Alert, AlertType
-from paygate.domain.attempt import OPEN, Attempt, AttemptState
+from paygate.domain.attempt import OPEN, Attempt, AttemptState, missed
 from paygate.domain.outcome import Answer, Cancelled, Outcome, Rejected, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.flows.begin_attempt import work_on
 from paygate.flows.close_overdue_attempts import close_overdue_attempts
 from paygate.providers.contract import Absent, ClockSkew
 from tests.flows.test_close_overdue_attempts import CHALLENGE
@@ -218,6 +221,31 @@ async def test_what_was_found_without_an_end_is_asked_for_by_its_id(world: World
     world.provider.objects = [theirs(attempt)]
     assert await run(world) == (1, 0)
     assert world.provider.retrieved == [THEIRS]
+
+
+async def test_an_id_that_becomes_known_while_the_list_is_read_is_asked_for(world: World) -> None:
+    """The list does not show the payment, and it has arrived all the same."""
+    intent, attempt = await lost(world)
+    caller = msgspec.structs.replace(world.caller, merchant=intent.merchant)
+
+    async def read(_: datetime, __: datetime) -> AsyncIterator[Answer]:
+        now, (open_,) = await world.now(intent)
+        if now.provider_reference is None:
+            known = missed(open_, world.clock())
+            action = Action.ATTEMPT_RESOLVE
+            await work_on(world.ctx, caller, action, now, known, provider_reference=THEIRS)
+        yield answer(APPROVED, attempt="at_other", installation=INSTALLATION)
+
+    world.provider.listing = read
+    for _ in range(3):
+        world.clock.forward(11 * MINUTE)
+        world.provider.objects = [Absent()]
+        assert await run(world) == (0, 1)
+        assert await status(world, intent) is Status.PROCESSING
+    world.clock.forward(11 * MINUTE)
+    world.provider.objects = [theirs(attempt)]
+    assert await run(world) == (1, 0)
+    assert world.provider.retrieved == [THEIRS] * 4
 
 
 async def in_doubt(world: World, operation: str) -> PaymentIntent:

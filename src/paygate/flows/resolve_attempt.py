@@ -84,6 +84,10 @@ async def resolve_as_missed(ctx: Context, caller: Caller, each: Sought) -> End:
     if isinstance(prepared, End):
         return prepared
     intent, attempt = prepared
+    if intent.provider_reference is not None:
+        # The id has become known meanwhile, and what bears one has arrived.
+        answer = await ask_provider(ctx, intent.provider_reference)
+        return await _settle(ctx, caller, intent, attempt, answer)
     if attempt.sent_again_at != each.sent_again_at or not is_in_step(ctx):
         return End.IN_DOUBT
     now = ctx.now()
