@@ -45,7 +45,7 @@ ENDS: list[tuple[Outcome, Status, AttemptState]] = [
         AttemptState.APPROVED,
     ),
     (ActionRequired(REDIRECT), Status.REQUIRES_ACTION, AttemptState.ACTION_REQUIRED),
-    (ActionRequired(None), Status.PROCESSING, AttemptState.ACTION_REQUIRED),
+    (ActionRequired(None), Status.REQUIRES_ACTION, AttemptState.ACTION_REQUIRED),
     (Pending(), Status.PROCESSING, AttemptState.PENDING),
     (Declined(ERROR), Status.FAILED, AttemptState.DECLINED),
     (Rejected("payment_method_rejected", "no such"), Status.FAILED, AttemptState.REJECTED),
@@ -77,7 +77,7 @@ def test_each_outcome_has_its_end(outcome: Outcome, status: Status, state: Attem
     assert moved.intent.provider_as_of == START
     working = status is Status.PROCESSING
     assert moved.intent.pending_operation == ("confirm" if working else None)
-    assert (moved.intent.next_action is not None) == (status is Status.REQUIRES_ACTION)
+    assert moved.intent.next_action == getattr(outcome, "next_action", None)
 
 
 @pytest.mark.parametrize("state", sorted(set(AttemptState) - OPEN))

@@ -15,6 +15,7 @@ from paygate.crypto.kms import FileKms
 from paygate.crypto.seal import Sealer
 from paygate.flows.after_restore import AfterRestore
 from paygate.flows.context import Context, Policy
+from paygate.flows.pace import Pace
 from paygate.storage.api_key_use import ApiKeyUse
 from paygate.storage.committer import Committer, Connection
 from paygate.storage.database import connector, open_pool
@@ -24,6 +25,7 @@ from paygate.storage.merchants import Merchants
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
 from paygate.storage.restores import Restores
+from paygate.storage.sole_run import SoleRuns
 from tests.flows.world import INSTALLATION, Clock, ScriptedProvider, World
 
 
@@ -63,6 +65,8 @@ async def world(
             bank_transfer_ttl=timedelta(days=14),
             resend_window=timedelta(minutes=2),
         ),
+        pace=Pace(10_000),
+        sole_runs=SoleRuns(connector(database, name="paygate jobs")),
         installation=INSTALLATION,
         now=clock,
         random_bytes=random.Random(20261124).randbytes,

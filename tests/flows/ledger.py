@@ -41,7 +41,7 @@ from paygate.providers.contract import (
     MoneyLeft,
     Notice,
 )
-from tests.flows.world import INSTALLATION, Clock
+from tests.flows.world import IN_STEP, INSTALLATION, Clock
 
 CARD: Final = Card("visa", "4242", 4, 2030)
 
@@ -172,16 +172,13 @@ class LedgerProvider:
     keys_kept = timedelta(hours=24)
 
     def __init__(self, clock: Clock) -> None:
+        self.skew: ClockSkew | None = IN_STEP
         self.clock = clock
         self.will = Will.APPROVE
         self.calls: list[ConfirmOrder] = []
         self.ledger: list[Payment] = []
         self.freezes: asyncio.Event | None = None
         """The next call waits for this, before the provider hears of it."""
-
-    @property
-    def skew(self) -> ClockSkew | None:
-        return ClockSkew(timedelta(0), timedelta(seconds=1))
 
     def representable(self, amount: int, currency: Currency) -> bool:
         return True

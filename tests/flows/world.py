@@ -56,6 +56,8 @@ from tests.storage.stored import TABLE_OF, select
 encode = msgspec.json.encode
 INSTALLATION = "in_test"
 THEIRS = "ref_1"
+IN_STEP = ClockSkew(ahead=timedelta(0), within=timedelta(seconds=1))
+"""The provider's clock is ours."""
 CARD = Card("visa", "4242", 4, 2030)
 APPROVED = Approved(captured=True, amount_received=1999, amount_capturable=0, payment_method=CARD)
 CARDLESS = Approved(captured=True, amount_received=1999, amount_capturable=0)
@@ -89,8 +91,12 @@ class ScriptedProvider:
     keys_kept = timedelta(hours=24)
 
     def __init__(self) -> None:
+        self.skew: ClockSkew | None = IN_STEP
         self.answers: list[Answer] = []
         self.objects: list[Answer | Absent] = []
+        """What is shown of payments that are asked for; of all others: nothing is told."""
+        self.listing: Callable[[datetime, datetime], AsyncIterator[Answer]] | None = None
+        """What the list shows of a window; None: the objects, and an absent one is silence."""
         self.orders: list[ConfirmOrder] = []
         self.named: dict[str, str] = {}
         """The ids of the payments that confirms made, by their keys."""
@@ -104,7 +110,6 @@ class ScriptedProvider:
         """What becomes of the next customers; of all others: they are made."""
         self.introducing: Callable[[], Awaitable[None]] | None = None
         """What happens in the middle of making one."""
-        self.skew: ClockSkew | None = ClockSkew(timedelta(0), timedelta(seconds=1))
         self.account_id: str | Rejected | Unknown = "acct_scripted"
         self.changed: list[tuple[str, CustomerOrder]] = []
         """The customers whose details were changed, by the provider's id."""
@@ -173,12 +178,16 @@ class ScriptedProvider:
 
     async def retrieve(self, provider_reference: str, *, timeout_seconds: float) -> Answer | Absent:
         self.retrieved.append(provider_reference)
-        found = self.objects.pop(0)
+        found = self.objects.pop(0) if self.objects else Answer(Unknown("not told"))
         return found if isinstance(found, Absent) else _of(found, provider_reference)
 
     async def list_created(
         self, since: datetime, until: datetime, *, timeout_seconds: float
     ) -> AsyncIterator[Answer]:
+        if self.listing is not None:
+            async for shown in self.listing(since, until):
+                yield shown
+            return
         for said in self.objects:
             if isinstance(said, Absent):
                 raise ProviderSilent

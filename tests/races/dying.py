@@ -34,6 +34,7 @@ from paygate.flows.context import Context, Policy
 from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
 from paygate.flows.idempotency import idempotently
 from paygate.flows.keyed_door import Flow, KeyedRequest
+from paygate.flows.pace import Pace
 from paygate.flows.receive_provider_event import receive_provider_event
 from paygate.jobs.messages import ApplyProviderEvent
 from paygate.storage.api_key_use import ApiKeyUse
@@ -46,6 +47,7 @@ from paygate.storage.merchants import Merchants
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
 from paygate.storage.restores import Restores
+from paygate.storage.sole_run import SoleRuns
 from tests.flows.world import INSTALLATION, REQUEST, encode, notice
 from tests.races.books import AMOUNT, CARD, FileProvider, Steps
 
@@ -115,6 +117,8 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
                 authentication_ttl=timedelta(0 if setting.flow == "overdue" else 1),
                 bank_transfer_ttl=timedelta(days=14),
             ),
+            pace=Pace(10_000),
+            sole_runs=SoleRuns(connector(setting.dsn, name="dying jobs")),
             installation=INSTALLATION,
             now=lambda: datetime.now(UTC),
             random_bytes=random.SystemRandom().randbytes,

@@ -35,6 +35,8 @@ from paygate.telemetry import log
 from paygate.wiring import open_service, prepare_database
 
 HOST: Final = "127.0.0.1"
+SANDBOX_RATE: Final = "10000/second"
+"""The simulator limits nobody."""
 READY_SECONDS: Final = 60.0
 POLL_SECONDS: Final = 0.05
 STATE: Final = "up.json"
@@ -172,6 +174,7 @@ class Up:
             values["database_url"] = postgres.dsn
         if self._sandbox_url is not None:
             values["stripe_api_base"] = self._sandbox_url
+            values["provider_rate"] = SANDBOX_RATE
             values["stripe_api_key"] = self._state.sandbox_secret_key
             values["stripe_webhook_secrets"] = self._state.webhook_secret
         settings_module.write(self._data / FILE, values)

@@ -114,12 +114,14 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The idempotency key's claim that it was made under: only its retries may go on with it."""
     provider_reference: str | None = None
     detail: str | None = None
+    first_sent_as_of: datetime | None = None
+    """When it was first sent by the provider's clock; None when that was not known."""
     sent_again_at: datetime | None = None
     """When it was last sent once more: the payment may be as young."""
-    first_sent_as_of: datetime | None = None
-    """`first_sent_at` by the provider's clock; None where that was not known."""
     sent_again_as_of: datetime | None = None
-    """`sent_again_at` by the provider's clock; None where that was not known."""
+    """`sent_again_at` by the provider's clock; None when that was not known."""
+    sent_between: bool = False
+    """It was sent between the first time and the last as well: the payment may be of any time."""
     missed_at: datetime | None = None
     """When the provider first said that it has no such payment, since it was last sent."""
 
@@ -168,9 +170,15 @@ def sent_again(attempt: Attempt, at: datetime, as_of: datetime | None) -> Attemp
     close_at = attempt.close_at
     if begins and close_at is not None:
         close_at = at + (close_at - attempt.created_at)
+    between = attempt.sent_again_at is not None
     attempt = move(attempt, _A.STARTED if begins else _A.UNKNOWN, at, detail=attempt.detail)
     return msgspec.structs.replace(
-        attempt, sent_again_at=at, sent_again_as_of=as_of, missed_at=None, close_at=close_at
+        attempt,
+        sent_again_at=at,
+        sent_again_as_of=as_of,
+        sent_between=between,
+        missed_at=None,
+        close_at=close_at,
     )
 
 

@@ -35,6 +35,9 @@ DONE: Final[dict[str, Any]] = {"pending_operation": None, "next_action": None}
 _ABANDONED: Final = PaymentError(
     "authentication_abandoned", "The payer did not finish the authentication in time."
 )
+_NEVER_BEGUN: Final = PaymentError(
+    "provider_unavailable", "The provider did not go on with the payment; nothing was charged."
+)
 
 
 class Stay(StrEnum):
@@ -166,7 +169,7 @@ def _effect(
     match outcome:
         case Approved():
             return _approved(intent, outcome)
-        case ActionRequired(next_action=None) | Pending():
+        case Pending():
             return Trigger.WORK_ON, {**working, **_paid_with(outcome)}
         case ActionRequired(next_action=action):
             shown = {"next_action": _shown(attempt, action), **_paid_with(outcome)}
@@ -207,7 +210,11 @@ def _approved(intent: PaymentIntent, outcome: Approved) -> tuple[Trigger, dict[s
 
 
 def _closed(attempt: Attempt, outcome: Cancelled) -> tuple[Trigger, dict[str, Any]]:
-    """A challenge that nobody answered has failed; everything else that was closed is cancelled."""
+    """A challenge that nobody answered has failed, and so has what was given up before it had
+    begun; everything else that was closed is cancelled.
+    """
+    if attempt.given_up and attempt.state in {AttemptState.STARTED, AttemptState.UNKNOWN}:
+        return Trigger.FAIL, {**DONE, "last_payment_error": _NEVER_BEGUN}
     if attempt.given_up and not isinstance(attempt.instrument, PushTransfer):
         return Trigger.FAIL, {**DONE, "last_payment_error": _ABANDONED}
     reason = attempt.reason if attempt.cancelling else outcome.reason

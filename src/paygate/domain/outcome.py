@@ -94,7 +94,7 @@ class Approved(msgspec.Struct, frozen=True, tag="approved"):
 
 
 class ActionRequired(msgspec.Struct, frozen=True, tag="action_required"):
-    """The payer must act; None when the provider works on after the payer's action."""
+    """The payer must act; None when it is nothing that we could show them."""
 
     next_action: NextAction | None
     payment_method: PaymentMethod | None = None

@@ -4,16 +4,22 @@ What was declined may be tried again at the provider by whoever has its secret; 
 money any more. Should it have taken some all the same, that is true, and the end is set right.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
 from paygate.domain.access import Action, Actor, Caller
-from paygate.domain.outcome import Approved, Cancelled
-from paygate.domain.payment_intent import Status
-from paygate.flows.context import Context
+from paygate.domain.alert import AlertType, Concern
+from paygate.domain.attempt import Attempt
+from paygate.domain.outcome import Answer, Approved, Cancelled
+from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.flows.ask_provider import alert_absent, close_at_provider
+from paygate.flows.context import Context, intent_subject
+from paygate.flows.pace import UNHURRIED
+from paygate.flows.raise_alert import raise_alert
 from paygate.flows.settle_attempt import settle_attempt
 from paygate.jobs.messages import CloseFailedPayment
-from paygate.providers.contract import CancelOrder
+from paygate.providers.contract import Absent
 
 ASK_AGAIN_AFTER: Final = timedelta(minutes=1)
 GIVE_UP_AFTER: Final = timedelta(days=3)
@@ -27,17 +33,35 @@ async def close_failed_payment(ctx: Context, message: CloseFailedPayment) -> boo
     intent, attempt = found
     if intent.status is not Status.FAILED or intent.provider_reference is None:
         return True
-    # A refusal is remembered under its key, so each try has its own; a cancel takes no money.
-    key = f"{attempt.id}-close-{int(ctx.now().timestamp())}"
-    order = CancelOrder(key=key, provider_reference=intent.provider_reference)
-    answer = await ctx.provider.cancel(order, timeout_seconds=ctx.policy.provider_timeout_seconds)
     caller = Caller(Actor("job", name="close-failed-payment"), intent.merchant, attempt.id)
-    match answer.outcome:
-        case Cancelled():
+    # A job that waited for its turn would keep a place of the queue's from an event.
+    ctx = replace(ctx, pace=UNHURRIED)
+    answer = await close_at_provider(ctx, attempt, intent.provider_reference)
+    match answer:
+        case Absent():
+            await alert_absent(ctx, caller, intent)
+        case Answer(outcome=Cancelled()):
             return True
-        case Approved(captured=True):
+        case Answer(outcome=Approved(captured=True)):
             await settle_attempt(ctx, caller, Action.ATTEMPT_RESOLVE, intent, attempt, answer)
             return True
-        case _:
-            # Not closed yet, or not known to be: whatever it is, it may take money still.
-            return ctx.now() > attempt.updated_at + GIVE_UP_AFTER
+    # Not closed yet, or not known to be: whatever it is, it may take money still.
+    if ctx.now() <= attempt.updated_at + GIVE_UP_AFTER:
+        return False
+    await _alert_open(ctx, caller, intent, attempt)
+    return True
+
+
+async def _alert_open(
+    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
+) -> None:
+    """What is given up is told: nobody would look for it."""
+    concern = Concern(
+        type=AlertType.ATTEMPT_UNRESOLVED,
+        subject=intent_subject(intent.id),
+        severity="critical",
+        message=f"a {attempt.operation} has failed, and the provider has not closed the payment",
+        what_to_do=f"Cancel {intent.provider_reference} at the provider: whoever has its secret may"
+        " pay it still, and money that is taken so is a correction.",
+    )
+    await raise_alert(ctx, caller, concern)

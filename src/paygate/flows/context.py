@@ -18,6 +18,7 @@ from paygate.domain.audit import AuditEntry, Result, Subject, entry
 from paygate.domain.ids import PREFIXES, RANDOM_BYTES, id_from, make_id
 from paygate.domain.payment_intent import PaymentIntent
 from paygate.flows.after_restore import AfterRestore
+from paygate.flows.pace import Pace
 from paygate.providers.contract import Provider
 from paygate.storage.api_key_use import ApiKeyUse
 from paygate.storage.change import Change, Overloaded, StorageError, Verdict
@@ -26,6 +27,7 @@ from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.merchants import Merchants
 from paygate.storage.reader import Reader
 from paygate.storage.restores import Restores
+from paygate.storage.sole_run import SoleRuns
 
 FIRST_PAUSE_SECONDS: Final = 0.01
 """Another's commit holds the row that this one wants: mostly for a millisecond or two."""
@@ -92,6 +94,9 @@ class Context:
     index: BlindIndex
     callback_states: CallbackStates
     policy: Policy
+    pace: Pace
+    """Of this process's sweeps, all together."""
+    sole_runs: SoleRuns
     installation: str
     now: Callable[[], datetime]
     random_bytes: Callable[[int], bytes]

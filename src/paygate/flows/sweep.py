@@ -2,8 +2,10 @@
 run up, or one record that cannot be read, holds up no other.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import TypeVar
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 import msgspec
 
@@ -58,10 +60,13 @@ class Sweep(Faults):
         return Caller(self._actor, merchant, self._run_id)
 
     async def stretches(
-        self, read: Callable[[Place | None, int], Awaitable[Stretch[R]]], size: int
+        self,
+        read: Callable[[Place | None, int], Awaitable[Stretch[R]]],
+        size: int,
+        start: Place | None = None,
     ) -> AsyncIterator[Sequence[R]]:
-        """What can be read, so many rows at a time; of the rest people are told."""
-        last: Place | None = None
+        """What can be read behind a place, so many rows at a time; of the rest people are told."""
+        last = start
         while True:
             stretch = await read(last, size)
             for fault in stretch.unread:
@@ -92,6 +97,45 @@ class Sweep(Faults):
                 others.append(fault)
         if others:
             raise others[0]
+
+
+class Crew:
+    """Does so many pieces of work at once; as a context it ends when all are done.
+
+    A piece that hangs holds its own place and no other's. One that fails is set aside.
+    """
+
+    def __init__(self, at_once: int, faults: Faults) -> None:
+        self._free = asyncio.Semaphore(at_once)
+        self._group = asyncio.TaskGroup()
+        self._faults = faults
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        where: TracebackType | None,
+    ) -> bool:
+        # A fault of the block ends none of the work that it has begun.
+        aside = self._faults.__exit__(kind, fault, where)
+        await self._group.__aexit__(*((None,) * 3 if aside else (kind, fault, where)))
+        return aside
+
+    async def take(self, work: Coroutine[Any, Any, object]) -> None:
+        """Begin a piece of work as soon as there is a place."""
+        await self._free.acquire()
+        self._group.create_task(self._do(work))
+
+    async def _do(self, work: Coroutine[Any, Any, object]) -> None:
+        try:
+            with self._faults:
+                await work
+        finally:
+            self._free.release()
 
 
 async def every(read: Callable[[str, str, int], Awaitable[list[S]]], page: int) -> AsyncIterator[S]:

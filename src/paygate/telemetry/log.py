@@ -25,6 +25,7 @@ KEYS: Final = frozenset(
         "cancelled",
         "closed",
         "counted",
+        "at_work_already",
         "attempt",
         "code",
         "deleted",

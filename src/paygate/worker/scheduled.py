@@ -92,7 +92,13 @@ RUNS: Final[Mapping[str, Run]] = MappingProxyType(
 )
 """A test holds these to `jobs.schedule.SCHEDULE`."""
 
+AT_WORK_ALREADY: Final = "at_work_already"
+"""In the report of a run that found another at work, and did nothing."""
+
 
 async def run_scheduled(ctx: Context, name: str) -> Report:
-    """Run a scheduled job once."""
-    return await RUNS[name](ctx, ctx.new_id("run"))
+    """Run a scheduled job once, unless another run of it is at work, here or on another node."""
+    async with ctx.sole_runs.alone(name) as alone:
+        if not alone:
+            return {AT_WORK_ALREADY: 1}
+        return await RUNS[name](ctx, ctx.new_id("run"))
