@@ -43,6 +43,8 @@ ALLOWED = {
     Action.CUSTOMER_INTRODUCE: set(),
     Action.PROVIDER_EVENT_RECEIVE: set(),
     Action.PROVIDER_EVENT_APPLY: set(),
+    Action.PROVIDER_ACCOUNT_PIN: set(),
+    Action.RESTORE_DECLARE: {Role.ADMIN},
 }
 """The contract's table, written out a second time on purpose. A publishable key reads and confirms
 its own intent alone: `authenticate_client` sees to that.

@@ -11,7 +11,8 @@ from paygate.flows.choose_instrument import CardMethod
 from paygate.flows.confirm_payment_intent import ConfirmPaymentIntent, confirm_payment_intent
 from paygate.flows.provider_clock import learn_the_time
 from paygate.flows.resolve_attempts import resolve_attempts
-from paygate.providers.stripe.adapter import StripeProvider, StripeSettings
+from paygate.providers.stripe.adapter import StripeProvider
+from paygate.providers.stripe.settings import StripeSettings
 from tests.flows.test_resolve_attempts import status
 from tests.flows.world import INSTALLATION, World
 from tests.sandbox.caller import SECRET_KEY, Caller
