@@ -167,17 +167,19 @@ async def test_what_a_fast_node_sees_in_flight_is_left_alone(
     assert (len(dated.orders), dated.reads) == (1, [])
 
 
+@pytest.mark.parametrize(("ahead", "sent"), [(timedelta(0), 2), (timedelta(minutes=10), 1)])
 async def test_a_clock_that_is_not_known_is_asked_for_first(
-    world: World, dated: DatedProvider
+    world: World, dated: DatedProvider, ahead: timedelta, sent: int
 ) -> None:
     """A process that has just started: an answer tells the time, and which those are that may be
     sent again.
     """
     await lost(world)
     world.clock.forward(MINUTE)
-    dated.skew, dated.tells = None, off(timedelta(minutes=10))
+    dated.skew, dated.tells = None, off(ahead)
+    dated.answers = [LOST]
     await run(world)
-    assert len(dated.orders) == 1
+    assert len(dated.orders) == sent
 
 
 async def test_nothing_is_sent_and_nothing_ends_by_a_clock_that_nobody_knows(

@@ -214,6 +214,31 @@ async def test_what_is_sent_again_while_it_is_given_up_is_not(world: World) -> N
     assert attempt.missed_at is None, "what was missed says nothing of this sending"
 
 
+async def test_a_reading_of_before_a_sending_is_no_miss_of_it(world: World) -> None:
+    """Its own caller comes back while the list is read."""
+
+    async def die(_: ConfirmOrder) -> None:
+        raise ConnectionAbortedError
+
+    world.provider.during = die
+    intent = await world.create()
+    with pytest.raises(ConnectionAbortedError):
+        await world.confirm_once(intent, "key")
+    world.provider.during = None
+
+    async def read(since: datetime, until: datetime) -> AsyncIterator[Answer]:
+        world.provider.answers.append(LOST)
+        await world.confirm_once(intent, "key")
+        yield answer(APPROVED, attempt="at_other", installation=INSTALLATION)
+
+    world.provider.listing = read
+    world.clock.forward(3 * MINUTE)
+    assert await run(world) == (0, 1)
+    _, (attempt,) = await world.now(intent)
+    assert len(world.provider.orders) == 2
+    assert (attempt.sent_again_at, attempt.missed_at) == (world.clock(), None)
+
+
 async def test_a_run_that_finds_another_at_work_asks_nobody(world: World) -> None:
     intent, _ = await lost(world)
     world.clock.forward(MINUTE)
