@@ -18,7 +18,7 @@ from paygate.flows.context import Context, Policy
 from paygate.providers.stripe.adapter import StripeProvider, StripeSettings, livemode_of
 from paygate.settings import Settings, SettingsError
 from paygate.storage.api_key_use import ApiKeyUse
-from paygate.storage.committer import Committer, Connect
+from paygate.storage.committer import Committer
 from paygate.storage.database import connector, open_pool
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
@@ -27,6 +27,7 @@ from paygate.storage.merchants import Merchants
 from paygate.storage.migrate import migrate
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
+from paygate.storage.session import Connect
 
 RANDOM_PAGE_BYTES: Final = 4096
 

@@ -109,7 +109,7 @@ async def finished(setting: Setting, case: Case) -> None:
         assert len(attempts) == case.attempts
         unfinished = "SELECT count(*) FROM idempotency_key WHERE state <> 'finished'"
         if setting.flow != "event":  # whose confirm never came again
-            assert await ctx.read._pool.fetchval(unfinished) == 0
+            assert [row["count"] for row in await ctx.read._pool.fetch(unfinished)] == [0]
 
 
 @pytest.mark.parametrize("name", CASES)

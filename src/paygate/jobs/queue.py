@@ -84,6 +84,10 @@ class Queue:
             dequeue_timeout=POLL_EVERY, batch_size=BATCH, max_concurrent_tasks=CONCURRENT
         )
 
+    async def beat(self) -> None:
+        """Hear from the database over the queue's connection, in its turn."""
+        await self._queue.connection.execute("SELECT")
+
     def stop(self) -> None:
         """Take no more jobs."""
         self._queue.shutdown.set()
