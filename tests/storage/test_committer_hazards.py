@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import asyncpg
@@ -227,20 +227,13 @@ async def test_a_weaker_default_does_not_weaken_an_acknowledgement(
     await committer.close()
 
 
-@pytest.fixture
-async def own_server(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
-    """A server that a test may break."""
-    server = EmbeddedPostgres.start(tmp_path / "postgres")
-    await migrate(connector(server.dsn, name="migrate"))
-    yield server
-    server.stop(immediate=True)
-
-
 async def test_a_cancelled_wait_for_the_standby_is_not_an_acknowledgement(
     own_server: EmbeddedPostgres, tmp_path: Path
 ) -> None:
     """PostgreSQL answers such a commit with success and a warning; a failover would undo it."""
     other = await asyncpg.connect(own_server.dsn)
+    # A default that would keep the warning from us.
+    await other.execute("ALTER DATABASE paygate SET client_min_messages = error")
     committer = Committer(connector(own_server.dsn, name="sync"), lanes=1)
     await committer.open()
     door = Door(make_records(tmp_path), committer, answer_within_seconds=60)
