@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from paygate.storage.change import Committed
+from paygate.storage.change import Committed, Unavailable
 from paygate.storage.committer import Committer, Connection
-from paygate.storage.database import connector, open_pool
+from paygate.storage.database import READ_CONNECTIONS, connector, open_pool
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.reader import Reader
@@ -168,4 +168,47 @@ async def test_waiters_hear_of_their_key_again(
                 await other.execute("SELECT pg_notify('paygate_idempotency_key', 'a key')")
                 await asyncio.sleep(0.05)
     await keys.close()
+    await pool.close()
+
+
+async def test_a_commit_that_is_merely_slow_is_left_alone(
+    proxy: Proxy, committer: Committer, records: Records, connect: Connect
+) -> None:
+    """The server is asked, says that it is at work, and keeps its time."""
+    other = await connect()
+    door = Door(records, committer, answer_within_seconds=60)
+    lanes = [lane._connection for lane in committer._lanes]
+    async with other.transaction():
+        await other.execute("LOCK TABLE payment_intent IN SHARE MODE")
+        asked = proxy.carried
+        waiting = asyncio.create_task(door.commit(create()))
+        while proxy.carried < asked + 2:  # each question has a connection of its own
+            assert not waiting.done()
+            await asyncio.sleep(0.01)
+    assert await waiting == Committed()
+    assert [lane._connection for lane in committer._lanes] == lanes, "nobody was hung up on"
+
+
+async def test_reads_of_a_locked_table_are_refused_and_do_not_pile_up(
+    proxy: Proxy, records: Records, connect: Connect
+) -> None:
+    """A migration holds the table: whoever reads hears so, and the server is not crowded."""
+    other = await connect()
+    pool = await open_pool(proxy.dsn, name="reads")
+    reader = Reader(pool, pool, records)
+    async with other.transaction():
+        await other.execute("LOCK TABLE payment_intent IN ACCESS EXCLUSIVE MODE")
+        reads = [asyncio.create_task(reader.payment_intent("shop", "pi_1")) for _ in range(500)]
+        async with asyncio.timeout(2 * BACK_WITHIN_SECONDS):
+            outcomes = await asyncio.gather(*reads, return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} == {Unavailable}
+        assert (
+            await other.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'reads'"
+                " AND state = 'active'"
+            )
+            <= READ_CONNECTIONS
+        )
+    assert await reader.payment_intent("shop", "pi_1") is None
+    assert pool._pool.get_size() > 0, "what the server ended left its connection whole"
     await pool.close()

@@ -81,13 +81,11 @@ class Statements:
         """
         self._seen |= kind
         jobs = frozenset(section for section in kind if section.mode is Mode.ENQUEUE)
-        prepared = self._general.get(jobs)
-        if prepared is None or not kind.issubset(prepared.sections):
+        if jobs not in self._general or not kind.issubset(self._general[jobs].sections):
             self._general.pop(jobs, None)
-            silent = frozenset(section for section in self._seen if section.mode is Mode.ENQUEUE)
-            wanted = (self._seen - silent) | jobs
-            prepared = self._general[jobs] = await _prepare(connection, wanted)
-        return prepared
+            plain = frozenset(section for section in self._seen if section.mode is not Mode.ENQUEUE)
+            self._general[jobs] = await _prepare(connection, plain | jobs)
+        return self._general[jobs]
 
 
 async def _prepare(connection: Connection, kind: Kind) -> Prepared:
