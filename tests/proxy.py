@@ -16,8 +16,7 @@ class Proxy:
 
     def __init__(self, dsn: str) -> None:
         parts = urlsplit(dsn)
-        query = parse_qs(parts.query)
-        self._socket = f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}"
+        self._socket = _socket(dsn)
         self._database = f"{parts.username}@127.0.0.1:{{port}}{parts.path}"
         self._flows: list[_Flow] = []
         self._unreachable = False
@@ -67,6 +66,10 @@ class Proxy:
         """New connections are carried again."""
         self._unreachable = False
 
+    def lead_to(self, dsn: str) -> None:
+        """New connections go to another server: the address has moved."""
+        self._socket = _socket(dsn)
+
     async def _carry(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         from_server, server = await asyncio.open_unix_connection(self._socket)
         flow = _Flow(client, server)
@@ -110,3 +113,8 @@ class _Flow:
             pass
         if not self._muted:  # an end, too, gets through or does not
             writer.close()
+
+
+def _socket(dsn: str) -> str:
+    query = parse_qs(urlsplit(dsn).query)
+    return f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}"

@@ -25,7 +25,7 @@ from tests.making import START, make_audit, make_intent, make_provider_event
 
 Connect = Callable[[], Awaitable[Connection]]
 
-BATCHES = 3000
+BATCHES = 2000
 MOST_STATEMENTS = OWN_STATEMENTS + 2
 MOST_BYTES = 32 * 1024 * 1024
 """Some two megabytes a statement; before they were bounded a day's mix took a gigabyte."""
