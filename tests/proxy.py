@@ -70,12 +70,24 @@ class Proxy:
         """New connections go to another server: the address has moved."""
         self._socket = _socket(dsn)
 
+    async def greet(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> bytes:
+        """A client's first packet, to be carried on."""
+        size = await reader.readexactly(4)
+        return size + await reader.readexactly(int.from_bytes(size, "big") - 4)
+
     async def _carry(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        try:
+            packet = await self.greet(reader, client)
+        except (OSError, asyncio.IncompleteReadError):
+            client.close()  # what was said to it, if anything, is sent first
+            return
         from_server, server = await asyncio.open_unix_connection(self._socket)
         flow = _Flow(client, server)
         self._flows.append(flow)
         if self._unreachable:
             flow.mute()
+        else:
+            server.write(packet)
         flow.start(reader, from_server)
 
 

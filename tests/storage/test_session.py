@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -20,8 +21,9 @@ from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.merchants import Merchants
 from paygate.storage.migrate import migrate
 from paygate.storage.records import Records
-from paygate.storage.session import tells_unreplicated
+from paygate.storage.session import hang_up, tells_unreplicated
 from tests.making import START, make_audit
+from tests.proxy import Proxy
 from tests.storage.hazards import SLEEP_IN_INSERT, create, until_sleeping
 
 Connect = Callable[[], Awaitable[Connection]]
@@ -55,6 +57,14 @@ OURS = {
 """Sockets of this machine have no TCP, so what is said of it cannot be read back here."""
 
 
+CLIENT_SIDE = {
+    "TCP_KEEPIDLE": 10,
+    "TCP_KEEPINTVL": 5,
+    "TCP_KEEPCNT": 3,
+    "TCP_USER_TIMEOUT": 10_000,
+}
+
+
 async def weaken(connection: Connection) -> None:
     """For the role here and for the database: the role's would come first."""
     for name, value in HOSTILE.items():
@@ -82,6 +92,51 @@ async def test_every_kind_of_connection_is_pinned(database: str, connect: Connec
         pool = await open_pool(database, name="reads", plan_each=plan_each)
         assert await shown(pool.fetch) == OURS | {"statement_timeout": limit}, "reads have one"
         await pool.close()
+
+
+async def test_both_ends_notice_a_silent_peer(database: str) -> None:
+    async with Proxy(database) as proxy:
+        connection = await connector(proxy.dsn, name="any")()
+        wire = connection._transport.get_extra_info("socket")  # type: ignore[attr-defined]
+        assert wire.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        for option, expected in CLIENT_SIDE.items():
+            if hasattr(socket, option):
+                found = wire.getsockopt(socket.IPPROTO_TCP, getattr(socket, option))
+                assert found == expected, option
+        await hang_up(connection)
+
+
+class OlderServer(Proxy):
+    """Refuses a parameter in the first packet, as a version does that does not know it."""
+
+    def __init__(self, dsn: str, unknown: bytes) -> None:
+        super().__init__(dsn)
+        self._unknown = unknown
+
+    async def greet(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> bytes:
+        packet = await super().greet(reader, client)
+        if self._unknown in packet:
+            said = b"SFATAL\0VFATAL\0C42704\0Munrecognized configuration parameter\0\0"
+            client.write(b"E" + (len(said) + 4).to_bytes(4, "big") + said)
+            raise ConnectionRefusedError
+        return packet
+
+
+async def test_a_server_that_does_not_know_a_setting_is_dialled_without_it(database: str) -> None:
+    for unknown, left in (
+        (b"transaction_timeout", {"client_connection_check_interval": "10000"}),
+        (b"client_connection_check_interval", {}),
+    ):
+        async with OlderServer(database, unknown) as older:
+            connection = await connector(older.dsn, name="any")()
+            found = await shown(connection.fetch)
+            assert (
+                found.items() >= {"synchronous_commit": "on", "lock_timeout": "0", **left}.items()
+            )
+            await hang_up(connection)
+        async with OlderServer(database, b"synchronous_commit") as strange:
+            with pytest.raises(asyncpg.UndefinedObjectError):
+                await connector(strange.dsn, name="any")()
 
 
 def test_only_one_place_dials() -> None:

@@ -62,12 +62,17 @@ PINNED_WHERE_KNOWN: Final[Mapping[str, str]] = {
 async def dial(dsn: str, *, name: str, **settings: str) -> Connection:
     """A connection that the server's own views show as `name`, pinned; `settings` are added."""
     pinned = {**PINNED, "application_name": name, **settings}
-    try:
-        connection = await _dial(dsn, {**pinned, **PINNED_WHERE_KNOWN})
-    except (asyncpg.UndefinedObjectError, asyncpg.InvalidParameterValueError):
-        connection = await _dial(dsn, pinned)
-    _keep_alive(connection)
-    return connection
+    known = dict(PINNED_WHERE_KNOWN)
+    while True:
+        try:
+            connection = await _dial(dsn, {**pinned, **known})
+        except (asyncpg.UndefinedObjectError, asyncpg.InvalidParameterValueError):
+            if not known:
+                raise
+            del known[next(iter(known))]  # the newest first
+            continue
+        _keep_alive(connection)
+        return connection
 
 
 async def hang_up(connection: Connection) -> None:

@@ -15,6 +15,7 @@ from paygate.storage.session import CONNECT_WITHIN_SECONDS, DRIVER_FAULTS, Conne
 
 ASK_AFTER_SECONDS: Final = 1.0
 """Replies take milliseconds; the server is asked about those that take longer than this."""
+ASK_AGAIN_SECONDS: Final = 0.5
 LOOK_EVERY_SECONDS: Final = 0.5
 BEAT_SECONDS: Final = 1.0
 """How often a connection that waits to be told something is tried."""
@@ -91,6 +92,10 @@ class _Wait:
 
     async def _doubt(self) -> None:
         try:
+            if await self._ask():
+                return
+            # The reply may have passed our question on its way: a second no is proof.
+            await asyncio.sleep(ASK_AGAIN_SECONDS)
             if not await self._ask():
                 self._connection.terminate()
         except (OSError, *DRIVER_FAULTS):
