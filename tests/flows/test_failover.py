@@ -28,6 +28,11 @@ from paygate.storage.migrate import migrate
 from tests.flows.world import World, encode
 from tests.proxy import Proxy
 
+TRIED_TO_END = """
+SELECT count(*) FROM pg_stat_activity
+WHERE query LIKE '%pg_terminate_backend%' AND pid <> pg_backend_pid()
+"""
+
 
 @dataclass
 class Pair:
@@ -125,10 +130,17 @@ async def test_nothing_is_acknowledged_that_no_standby_has(world: World, pair: P
     admin = await asyncpg.connect(pair.primary.dsn)
     await pair.lose_the_standby()
     asking = asyncio.create_task(create_once(world, "second"))
-    # What a driver's timeout does, an operator's hand, or a switch-over's: the commit is here now,
-    # to be read by everybody, and nowhere else.
     while not (cancelled := await waiting(admin)):
         await asyncio.sleep(0.02)
+    # The connection breaks meanwhile. Recovery leaves that backend in peace: ended, its commit would
+    # be here to be read by everybody, and nowhere else.
+    pair.network.cut()
+    while not await admin.fetchval(TRIED_TO_END):
+        await asyncio.sleep(0.02)
+    for _ in range(5):
+        assert await admin.fetchval("SELECT count(*) FROM payment_intent") == 1
+        assert await waiting(admin) == cancelled
+    # What a driver's timeout does, an operator's hand, or a switch-over's: now it is.
     for backend in cancelled:
         await admin.execute("SELECT pg_cancel_backend($1)", backend)
     while await admin.fetchval("SELECT count(*) FROM payment_intent") != 2:
