@@ -132,8 +132,8 @@ async def test_nothing_is_acknowledged_that_no_standby_has(world: World, pair: P
     asking = asyncio.create_task(create_once(world, "second"))
     while not (cancelled := await waiting(admin)):
         await asyncio.sleep(0.02)
-    # The connection breaks meanwhile. Recovery leaves that backend in peace: ended, its commit would
-    # be here to be read by everybody, and nowhere else.
+    # The connection breaks meanwhile. Recovery leaves that backend in peace: ended, its commit
+    # would be here to be read by everybody, and nowhere else.
     pair.network.cut()
     while not await admin.fetchval(TRIED_TO_END):
         await asyncio.sleep(0.02)
