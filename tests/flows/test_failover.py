@@ -49,6 +49,7 @@ class Pair:
 
     async def fail_over(self) -> None:
         """The primary is gone, and its address leads to what was the standby."""
+        self.network.mute()  # a host that is gone takes leave of nobody
         await asyncio.to_thread(self.primary.stop, immediate=True)
         self.standby = await asyncio.to_thread(EmbeddedPostgres.start, self.folder / "standby")
         promoting = await asyncpg.connect(self.standby.dsn)
@@ -58,7 +59,6 @@ class Pair:
         assert await promoting.fetchval("SELECT pg_promote()")
         await promoting.close()
         self.network.lead_to(self.standby.dsn)
-        self.network.mute()  # a host that is gone takes leave of nobody
 
 
 def copy(folder: Path) -> None:
