@@ -8,10 +8,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from paygate.storage.committer import Connection
 from paygate.storage.database import connector
 from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.migrate import migrate
+from paygate.storage.session import Connection
 
 _numbers = itertools.count()
 

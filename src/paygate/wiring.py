@@ -22,7 +22,7 @@ from paygate.providers.stripe.adapter import StripeProvider
 from paygate.providers.stripe.settings import StripeSettings, livemode_of
 from paygate.settings import Rate, Settings, SettingsError
 from paygate.storage.api_key_use import ApiKeyUse
-from paygate.storage.committer import Committer, Connect
+from paygate.storage.committer import Committer
 from paygate.storage.database import connector, open_pool
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
@@ -32,6 +32,7 @@ from paygate.storage.migrate import migrate
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
 from paygate.storage.restores import Restores, notice_restore
+from paygate.storage.session import Connect
 from paygate.storage.sole_run import SoleRuns
 from paygate.telemetry import log
 

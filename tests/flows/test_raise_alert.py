@@ -14,7 +14,7 @@ from paygate.flows.close_alerts import close_alerts
 from paygate.flows.raise_alert import count_occurrence, occurrence, raise_alert, to_raise
 from paygate.jobs.messages import RaiseAlert
 from paygate.storage.change import Change, Committed, Reason, Refused
-from paygate.storage.committer import Connection
+from paygate.storage.session import Connection
 from paygate.worker.main import work
 from tests.flows.world import World
 

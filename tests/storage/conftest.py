@@ -8,6 +8,8 @@ import pytest
 from paygate.storage.committer import Committer
 from paygate.storage.database import connector
 from paygate.storage.door import Door
+from paygate.storage.embedded import EmbeddedPostgres
+from paygate.storage.migrate import migrate
 from paygate.storage.records import Records
 from tests.making import make_records
 
@@ -28,3 +30,12 @@ async def committer(database: str) -> AsyncIterator[Committer]:
 @pytest.fixture
 def door(records: Records, committer: Committer) -> Door:
     return Door(records, committer)
+
+
+@pytest.fixture
+async def own_server(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
+    """A server that a test may break."""
+    server = EmbeddedPostgres.start(tmp_path / "postgres")
+    await migrate(connector(server.dsn, name="migrate"))
+    yield server
+    server.stop(immediate=True)

@@ -101,7 +101,7 @@ async def _fight(brief: Brief, folder: Path) -> AsyncIterator[list[Report]]:
             contender.stdin.close()
         for output, errors in await asyncio.gather(*(c.communicate() for c in contenders)):
             assert not errors, errors.decode()
-            reports.append(msgspec.json.decode(output, type=Report))
+            reports.append(msgspec.json.decode(output.splitlines()[-1], type=Report))
     finally:
         for contender in contenders:
             if contender.returncode is None:

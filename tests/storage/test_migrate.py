@@ -11,7 +11,6 @@ import asyncpg
 import pytest
 
 from paygate.storage import migrate as migrate_module
-from paygate.storage.committer import Connection
 from paygate.storage.database import connector
 from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.installation import DEFAULT_MERCHANT, install, read_installation
@@ -23,6 +22,7 @@ from paygate.storage.migrate import (
     migrate,
     migrations,
 )
+from paygate.storage.session import Connection
 
 ROOT = Path(__file__).parents[2]
 NAMES = [migration.name for migration in migrations()]

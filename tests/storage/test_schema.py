@@ -13,8 +13,8 @@ import pytest
 
 from paygate.domain.attempt import MOVES, OPEN, AttemptState
 from paygate.domain.payment_intent import CORRECTIONS, TRANSITIONS, Status
-from paygate.storage.committer import Connection
 from paygate.storage.embedded import EmbeddedPostgres
+from paygate.storage.session import Connection
 from tests.making import START
 
 VERSIONED = (

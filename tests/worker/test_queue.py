@@ -18,9 +18,9 @@ from paygate.jobs.messages import (
     entrypoint,
 )
 from paygate.jobs.schedule import ScheduledJob
-from paygate.storage.committer import Connection
 from paygate.storage.database import connector
 from paygate.storage.migrate import migrate
+from paygate.storage.session import Connection
 from tests.gateway import until
 from tests.worker.conftest import Nodes, hurry
 

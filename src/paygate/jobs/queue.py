@@ -119,6 +119,10 @@ class Queue:
             with suppress(asyncio.CancelledError):
                 await releasing
 
+    async def beat(self) -> None:
+        """Hear from the database over the queue's connection, in its turn."""
+        await self._queue.connection.execute("SELECT")
+
     def stop(self) -> None:
         """Take no more jobs."""
         self._queue.shutdown.set()

@@ -9,16 +9,18 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import Final, NamedTuple
 
 import asyncpg
 
 from paygate.domain.idempotency import IdempotencyKey
-from paygate.storage.committer import DRIVER_FAULTS, Connect, Connection
 from paygate.storage.database import Pool, answering
 from paygate.storage.reader import QUERIES
 from paygate.storage.records import Records
+from paygate.storage.session import DRIVER_FAULTS, Connect, Connection
 from paygate.storage.unreadable import UNREAD
+from paygate.storage.watch import Watch, at_work, keep_hearing
 from paygate.telemetry import log, timing
 
 CHANNEL: Final = "paygate_idempotency_key"
@@ -141,11 +143,10 @@ class IdempotencyKeys:
 
     async def _hear(self, connection: Connection) -> None:
         """Ring for what is told, until the connection is lost."""
-        lost = asyncio.Event()
-        connection.add_termination_listener(lambda _: lost.set())
-        await connection.add_listener(CHANNEL, self._ring)
+        with Watch().over(connection, partial(at_work, self._connect, connection)):
+            await connection.add_listener(CHANNEL, self._ring)
         self._ring_all()  # for what was told before we listened
-        await lost.wait()
+        await keep_hearing(self._connect, connection, partial(connection.execute, "SELECT"))
 
     def _ring(self, _: object, __: int, ___: str, key_id: object) -> None:
         for event in self._waiting.get(str(key_id), ()):

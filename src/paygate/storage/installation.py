@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from paygate.storage.committer import Connect, Connection
 from paygate.storage.migrate import MIGRATION_LOCK, MigrationError
 from paygate.storage.reader import QUERIES
+from paygate.storage.session import Connect, Connection
 
 DEFAULT_MERCHANT = "default"
 

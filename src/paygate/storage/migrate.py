@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import asyncpg
 
 from paygate.jobs import queue
-from paygate.storage.committer import Connect, Connection
+from paygate.storage.session import Connect, Connection
 
 MIGRATION_LOCK: Final = 0x7067_6D69_6772
 _NAME: Final = re.compile(r"(\d{4})_[a-z_]+\.sql")

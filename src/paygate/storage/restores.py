@@ -5,14 +5,13 @@ A copy of the data directory that was put back shows nothing: for that there is 
 """
 
 from datetime import datetime
-from typing import Any
 
 import asyncpg
 import msgspec
 
-from paygate.storage.committer import Connect
 from paygate.storage.database import Pool, answering
 from paygate.storage.reader import QUERIES
+from paygate.storage.session import Connect
 
 
 class Restore(msgspec.Struct, frozen=True):
@@ -41,8 +40,9 @@ class Restores:
             Unavailable: the database does not answer.
         """
         with answering():
-            async with self._pool.acquire() as connection, connection.transaction():
-                return await _write_down(connection, now, "declared")
+            row = await self._pool.fetchrow(QUERIES["add_restore"], now, "declared")
+        assert row is not None, "what is written down is told"
+        return Restore(row["taken_at"], now)
 
 
 async def notice_restore(connect: Connect, now: datetime) -> bool:
@@ -65,14 +65,7 @@ async def notice_restore(connect: Connect, now: datetime) -> bool:
             await connection.execute(QUERIES["remember_server"], *server)
             if before["timeline"] is None:
                 return False  # the first start that looks
-            await _write_down(connection, now, "timeline")
+            await connection.execute(QUERIES["add_restore"], now, "timeline")
             return True
     finally:
         await connection.close()
-
-
-async def _write_down(connection: Any, now: datetime, cause: str) -> Restore:
-    """`connection` is one of its own, or one that a pool lends."""
-    taken_at = await connection.fetchval(QUERIES["newest_memory"]) or now
-    await connection.execute(QUERIES["add_restore"], now, min(taken_at, now), cause)
-    return Restore(min(taken_at, now), now)

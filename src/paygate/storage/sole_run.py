@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from paygate.storage.committer import DRIVER_FAULTS, Connect, Connection
 from paygate.storage.database import answering
 from paygate.storage.reader import QUERIES
+from paygate.storage.session import DRIVER_FAULTS, Connect, Connection
 
 SIGN_OF_LIFE_SECONDS: Final = 10.0
 SILENT_SECONDS: Final = 40.0

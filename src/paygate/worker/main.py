@@ -8,7 +8,8 @@ from paygate.flows.context import Context
 from paygate.jobs.messages import Message
 from paygate.jobs.queue import Handler, Queue
 from paygate.jobs.schedule import SCHEDULE, ScheduledJob
-from paygate.storage.committer import Connect
+from paygate.storage.session import DRIVER_FAULTS, Connect, Connection
+from paygate.storage.watch import keep_hearing
 from paygate.telemetry import log
 from paygate.worker.handlers import handlers
 from paygate.worker.scheduled import run_scheduled
@@ -45,11 +46,15 @@ async def _run_queue(
     connection = await connect()
     try:
         queue = Queue(connection, handle, scheduled, _report)
-        stopping = asyncio.create_task(_stop_when(stop, queue))
+        watching = [
+            asyncio.create_task(_stop_when(stop, queue)),
+            asyncio.create_task(_stop_when_lost(connect, connection, queue)),
+        ]
         try:
             await queue.run()
         finally:
-            stopping.cancel()
+            for task in watching:
+                task.cancel()
     finally:
         connection.terminate()
 
@@ -57,6 +62,15 @@ async def _run_queue(
 async def _stop_when(stop: asyncio.Event, queue: Queue) -> None:
     await stop.wait()
     queue.stop()
+
+
+async def _stop_when_lost(connect: Connect, connection: Connection, queue: Queue) -> None:
+    """Without a connection the queue would wait for what nobody can tell it any more."""
+    try:
+        await keep_hearing(connect, connection, queue.beat)
+    except DRIVER_FAULTS as error:
+        log.logger().warning("queue_connection_lost", error=error)
+        queue.stop()
 
 
 def _report(job: str, error: BaseException) -> None:

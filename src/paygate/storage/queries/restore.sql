@@ -8,13 +8,12 @@ SELECT system_identifier, timeline FROM installation FOR UPDATE
 -- name: remember_server
 UPDATE installation SET system_identifier = $1, timeline = $2
 
--- name: newest_memory
-SELECT max(newest.at) AS at FROM merchant m CROSS JOIN LATERAL (
-    SELECT a.at FROM audit_entry a WHERE a.merchant = m.id ORDER BY a.id DESC LIMIT 1) newest
-
 -- name: add_restore
-INSERT INTO database_restore (noticed_at, taken_at, cause) VALUES ($1, $2, $3)
-ON CONFLICT DO NOTHING
+INSERT INTO database_restore (noticed_at, taken_at, cause)
+SELECT $1, least($1, max(newest.at)), $2
+FROM merchant m LEFT JOIN LATERAL (
+    SELECT a.at FROM audit_entry a WHERE a.merchant = m.id ORDER BY a.id DESC LIMIT 1) newest ON true
+RETURNING taken_at
 
 -- name: newest_restore
 SELECT noticed_at, taken_at FROM database_restore ORDER BY noticed_at DESC LIMIT 1
