@@ -27,6 +27,7 @@ from paygate.storage.merchants import Merchants
 from paygate.storage.migrate import migrate
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
+from paygate.storage.whole_ledger import WholeLedger
 
 RANDOM_PAGE_BYTES: Final = 4096
 
@@ -84,6 +85,7 @@ async def open_context(
         yield Context(
             door=Door(records, committer),
             read=Reader(pool, searches, records),
+            ledger=WholeLedger(connect(settings, name=f"{name} ledger"), records),
             keys=keys,
             merchants=Merchants(pool, records),
             key_use=key_use,

@@ -22,6 +22,7 @@ from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.merchants import Merchants
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
+from paygate.storage.whole_ledger import WholeLedger
 from tests.flows.world import INSTALLATION, Clock, ScriptedProvider, World
 
 
@@ -41,6 +42,7 @@ async def world(
     ctx = Context(
         door=Door(records, committer),
         read=Reader(pool, pool, records),
+        ledger=WholeLedger(connector(database, name="paygate ledger"), records),
         keys=keys,
         merchants=Merchants(pool, records),
         key_use=key_use,

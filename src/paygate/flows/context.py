@@ -20,6 +20,7 @@ from paygate.storage.change import Change, Verdict
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.merchants import Merchants
 from paygate.storage.reader import Reader
+from paygate.storage.whole_ledger import WholeLedger
 
 TRIES: Final = 8
 """How often a flow reads and decides again when a record moved on; more would mean a bug."""
@@ -59,6 +60,7 @@ class Context:
 
     door: CommitDoor
     read: Reader
+    ledger: WholeLedger
     keys: IdempotencyKeys
     merchants: Merchants
     key_use: ApiKeyUse

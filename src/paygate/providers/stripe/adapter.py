@@ -38,6 +38,7 @@ from paygate.providers.stripe import (
     translate,
 )
 from paygate.providers.stripe.client import Fact, NotBegun, Reply, Silent, StripeWire
+from paygate.providers.stripe.listing import Listing
 
 _MODES: Final = {"sk_test_": False, "rk_test_": False, "sk_live_": True, "rk_live_": True}
 
@@ -47,8 +48,6 @@ _NO_SUCH: Final = "the provider has no such payment"
 _OK, _NOT_FOUND = 200, 404
 _PAGE: Final = 100
 """Stripe's largest page."""
-_MAX_PAGES: Final = 10_000
-"""A million payments in one window; a list that goes on after that is a loop."""
 
 
 class StripeSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,9 +208,9 @@ class StripeProvider:
         (https://docs.stripe.com/search). The deadline is each page's.
         """
         window = {"gte": math.floor(since.timestamp()), "lte": math.ceil(until.timestamp())}
-        seen: set[str] = set()
+        listing = Listing()
         after: str | None = None
-        for _ in range(_MAX_PAGES):
+        while True:
             params: dict[str, Any] = {
                 "created": window,
                 "limit": _PAGE,
@@ -223,14 +222,10 @@ class StripeProvider:
             items, has_more = _page(fact)
             assert isinstance(fact, Reply)
             for item in items:
-                after = fields.identifier(item.get("id"))
-                if after is None or after in seen:
-                    raise ProviderSilent("the provider's list names a payment twice, or not at all")
-                seen.add(after)
+                after = listing.next(item)
                 yield translate.payment(item, livemode=self.livemode, as_of=fact.as_of)
             if not has_more:
                 return
-        raise ProviderSilent("the provider's list has no end")
 
     def open_event(self, body: bytes, headers: Mapping[str, str], now: datetime) -> Notice:
         events.verify(
