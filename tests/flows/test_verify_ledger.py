@@ -1,6 +1,7 @@
 """The ledger read as a whole: it agrees, and whatever was changed behind our back is named."""
 
 import asyncio
+import itertools
 from datetime import timedelta
 
 import msgspec
@@ -277,8 +278,8 @@ async def test_an_outage_in_the_middle(world: World, provider: ShownProvider) ->
             listed(world, reference, taken(1000) if day in (0, 5) else APPROVED)
             provider.made_at[reference] = world.clock()
         world.clock.forward(DAY.total_seconds())
-    out = (START + 2 * DAY, START + 4 * DAY)
-    provider.silent = lambda since, until: since < out[1] and out[0] < until
+    out = START + 3 * DAY
+    provider.silent = lambda since, until: since <= out <= until
     verified = await verify(world)
     assert said(verified) == [
         "the provider has no payment r1, and we have 1999",
@@ -288,9 +289,24 @@ async def test_an_outage_in_the_middle(world: World, provider: ShownProvider) ->
     (gap,) = verified.not_compared
     assert gap.since is not None
     assert gap.until is not None
-    assert gap.since <= out[0]
-    assert gap.until >= out[1]
+    assert out - DAY < gap.since <= out <= gap.until < out + DAY
     assert len(await world.all(Alert)) == 3
+
+
+async def test_windows_leave_nothing_out(world: World, provider: ShownProvider) -> None:
+    """They follow each other by the second, from before the first payment to now."""
+    await paid(world, "r1")
+    listed(world, "r1")
+    provider.made_at["r1"] = START
+    world.clock.forward(400 * DAY.total_seconds())
+    assert (await verify(world)).agrees
+    first, *others = provider.windows
+    assert first[0] < START
+    assert first[1] - first[0] <= timedelta(hours=1)
+    for (_, before), (since, _) in itertools.pairwise(provider.windows):
+        assert since == before + timedelta(seconds=1)
+    assert others[-1][1] > world.clock()
+    assert len(provider.windows) < 40, "an idle year is a few calls"
 
 
 async def test_what_broke_off_once_is_read_again(world: World, provider: ShownProvider) -> None:

@@ -19,7 +19,6 @@ import msgspec
 import uvloop
 
 from paygate.domain.access import Action, Actor, Caller
-from paygate.domain.attempt import Attempt
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.outcome import Answer, Unknown
 from paygate.domain.payment_intent import PaymentIntent
@@ -31,14 +30,15 @@ from paygate.providers.contract import ConfirmOrder, Provider
 from paygate.providers.stripe import orders, translate
 from paygate.sandbox.bulk import Bulk
 from paygate.settings import load
-from paygate.storage.change import Change, Overloaded, Verdict
+from paygate.storage.change import Change, Committed, Overloaded, Verdict
 from paygate.storage.reader import Reader
 from paygate.wiring import open_context
 
 AT_ONCE: Final = 256
 """Payments under way: what fills a batch of the committer."""
-SPREAD: Final = timedelta(days=30)
-"""Over how long payments were made, evenly; the last one just now."""
+SPREAD: Final = timedelta(hours=12)
+"""Over how long payments were made, evenly; the last one just now. Less than an intent may wait for
+its confirm, for the worker's sweeps go on meanwhile."""
 DOUBTFUL_SINCE: Final = timedelta(minutes=5)
 """How old those in doubt are: the sweep only looks them up, as after a long outage."""
 ANSWER_BYTES: Final = 1000
@@ -60,10 +60,9 @@ class Seeded(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class _Standing:
-    """The records of one payment as they were last committed."""
+    """An intent as it was last committed."""
 
     intent: PaymentIntent | None = None
-    attempt: Attempt | None = None
 
 
 class _Door:
@@ -79,11 +78,12 @@ class _Door:
             key = _key(self._ctx, change)
             change = msgspec.structs.replace(change, creates=(*change.creates, key))
         verdict = await self._door.commit(change)
+        if not isinstance(verdict, Committed):
+            self._standing.intent = None  # a sweep was quicker: read what it made of it
+            return verdict
         for record in (*change.creates, *change.advances):
             if isinstance(record, PaymentIntent):
                 self._standing.intent = record
-            elif isinstance(record, Attempt):
-                self._standing.attempt = record
         return verdict
 
 

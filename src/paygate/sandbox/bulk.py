@@ -26,6 +26,13 @@ _WAIT_SECONDS = 60
 """For others who write to the same store."""
 
 
+class _Unannounced(Books):
+    """A change that nobody is told of."""
+
+    def emit(self, kind: str, record: Record, previous: JsonObject | None = None) -> None:
+        """Leave the event out."""
+
+
 class Bulk:
     """Payments for the store in `directory`, written so many at a time and when it is left.
 
@@ -62,7 +69,7 @@ class Bulk:
 
     def pay(self, params: Mapping[str, Any], *, key: str, at: int) -> JsonObject:
         """The payment intent that a create with these parameters makes at a time."""
-        books = Books(self._simulator, at, Origin(None, key))
+        books = _Unannounced(self._simulator, at, Origin(None, key))
         intent = create(Call(dict(params), "", books))
         assert isinstance(intent, Record), "a bulk is of payments that succeed"
         self._waiting.append(books)
