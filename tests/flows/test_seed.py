@@ -1,5 +1,6 @@
 """Payments in bulk are payments: every record opens, and gateway and simulator agree on each."""
 
+import asyncio
 import gc
 import tracemalloc
 from collections import Counter
@@ -9,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from paygate.bench import books
 from paygate.bench.seed import Seeded, seed
 from paygate.crypto.secret import Secret
 from paygate.domain.attempt import Attempt, AttemptState
@@ -87,3 +89,12 @@ async def test_many_payments_in_the_memory_of_few(
     assert [verified.provider_payments for verified in found] == [RANGE + 10, 3 * RANGE + 30]
     more = 2 * RANGE + 20
     assert peaks[1] - peaks[0] < 200 * more, "less than the smallest record for each payment more"
+
+
+async def test_the_benchmark_makes_the_simulator_slow_and_quick_again(simulator: Sandbox) -> None:
+    ready = {"sandbox_url": simulator.simulator.base_url}
+    await asyncio.to_thread(books.order_slowness, ready)
+    (fault,) = simulator.simulator.faults.report()["faults"]
+    assert (fault["kind"], fault["seconds"]) == ("slow", books.SLOW_SECONDS)
+    await asyncio.to_thread(books.clear_faults, ready)
+    assert simulator.simulator.faults.report()["faults"] == []

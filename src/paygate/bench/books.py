@@ -67,7 +67,7 @@ async def resolved(ready: dict[str, Any], in_doubt: int = IN_DOUBT) -> Figure:
     data = Path(ready["data_dir"])
     await asyncio.to_thread(seed_in_processes, data, Seeded(0, in_doubt))
     connection = await connector(ready["database_url"], name="bench")()
-    await asyncio.to_thread(_order_fault, ready)
+    await asyncio.to_thread(order_slowness, ready)
     started = time.perf_counter()
     try:
         async with asyncio.timeout(2 * ROUND_SECONDS):
@@ -77,7 +77,7 @@ async def resolved(ready: dict[str, Any], in_doubt: int = IN_DOUBT) -> Figure:
         left = await connection.fetchval(LEFT)
         raise RuntimeError(f"{left} of {in_doubt} attempts are still in doubt") from None
     finally:
-        await asyncio.to_thread(_clear_faults, ready)
+        await asyncio.to_thread(clear_faults, ready)
         await connection.close()
     name = f"{in_doubt:,} attempts in doubt resolved"
     return figure(name, "s", [time.perf_counter() - started], goal=f"< {ROUND_SECONDS} s")
@@ -93,12 +93,14 @@ def _peak_bytes(pid: int) -> int:
     return int(found[1]) * KIB if found else 0
 
 
-def _order_fault(ready: dict[str, Any]) -> None:
+def order_slowness(ready: dict[str, Any]) -> None:
+    """Make every call to the simulator slow."""
     fault = {"on": "*", "kind": "slow", "probability": 1, "seconds": SLOW_SECONDS}
     _faults(ready, "POST", json.dumps(fault).encode())
 
 
-def _clear_faults(ready: dict[str, Any]) -> None:
+def clear_faults(ready: dict[str, Any]) -> None:
+    """Let the simulator work as ever."""
     _faults(ready, "DELETE", None)
 
 
