@@ -34,6 +34,7 @@ from paygate.storage.records import Records
 from paygate.storage.restores import Restores, notice_restore
 from paygate.storage.session import Connect
 from paygate.storage.sole_run import SoleRuns
+from paygate.storage.whole_ledger import WholeLedger
 from paygate.telemetry import log
 
 RANDOM_PAGE_BYTES: Final = 4096
@@ -121,6 +122,7 @@ async def open_context(
         yield Context(
             door=Door(records, committer),
             read=Reader(pool, searches, records),
+            ledger=WholeLedger(connect(settings, name=f"{name} ledger"), records),
             keys=keys,
             merchants=Merchants(pool, records),
             key_use=key_use,

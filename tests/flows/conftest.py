@@ -26,6 +26,7 @@ from paygate.storage.reader import Reader
 from paygate.storage.records import Records
 from paygate.storage.restores import Restores
 from paygate.storage.sole_run import SoleRuns
+from paygate.storage.whole_ledger import WholeLedger
 from tests.flows.world import INSTALLATION, Clock, ScriptedProvider, World
 
 
@@ -46,6 +47,7 @@ async def world(
     ctx = Context(
         door=Door(records, committer),
         read=Reader(pool, pool, records),
+        ledger=WholeLedger(connector(database, name="paygate ledger"), records),
         keys=keys,
         merchants=Merchants(pool, records),
         key_use=key_use,

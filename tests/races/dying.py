@@ -48,6 +48,7 @@ from paygate.storage.reader import Reader
 from paygate.storage.records import Records
 from paygate.storage.restores import Restores
 from paygate.storage.sole_run import SoleRuns
+from paygate.storage.whole_ledger import WholeLedger
 from tests.flows.world import INSTALLATION, REQUEST, encode, notice
 from tests.races.books import AMOUNT, CARD, FileProvider, Steps
 
@@ -98,6 +99,7 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
         yield Context(
             door=SteppedDoor(Door(records, committer), steps),
             read=Reader(pool, pool, records),
+            ledger=WholeLedger(connector(setting.dsn, name="dying ledger"), records),
             keys=keys,
             merchants=Merchants(pool, records),
             key_use=ApiKeyUse(pool),

@@ -3,7 +3,8 @@
 import os
 import pwd
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
@@ -87,6 +88,33 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[str | None]]) -> No
         # As text: a name with brackets in it is no markup.
         table.add_row(*(Text(cell or "-") for cell in row))
     console.print(table)
+
+
+@contextmanager
+def shown_progress() -> Iterator[Callable[[str, float, float | None], None]]:
+    """A bar for each stage of long work, on standard error, when that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _stage, _done, _total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[shown]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(stage: str, done: float, total: float | None) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total, shown="")
+            shown = f"{done:,.0f}" if total is None else f"{done / total:.0%}"
+            bars.update(tasks[stage], completed=done, total=total, shown=shown)
+
+        yield show
 
 
 def _user() -> str:

@@ -28,6 +28,7 @@ from paygate.storage.merchants import Merchants
 from paygate.storage.reader import Reader
 from paygate.storage.restores import Restores
 from paygate.storage.sole_run import SoleRuns
+from paygate.storage.whole_ledger import WholeLedger
 
 FIRST_PAUSE_SECONDS: Final = 0.01
 """Another's commit holds the row that this one wants: mostly for a millisecond or two."""
@@ -84,6 +85,7 @@ class Context:
 
     door: CommitDoor
     read: Reader
+    ledger: WholeLedger
     keys: IdempotencyKeys
     merchants: Merchants
     key_use: ApiKeyUse

@@ -74,7 +74,11 @@ async def _purge_idempotency_keys(ctx: Context, run_id: str) -> Report:
 async def _verify_ledger(ctx: Context, run_id: str) -> Report:
     caller = Caller(Actor("job", name="verify-ledger"), DEFAULT_MERCHANT, run_id)
     verified = await verify_ledger(ctx, caller)
-    return {"intents": verified.intents, "mismatches": len(verified.mismatches)}
+    return {
+        "intents": verified.intents,
+        "mismatches": len(verified.mismatches) + verified.more,
+        "not_compared": len(verified.not_compared),
+    }
 
 
 RUNS: Final[Mapping[str, Run]] = MappingProxyType(

@@ -36,6 +36,7 @@ from paygate.providers.stripe import (
     translate,
 )
 from paygate.providers.stripe.client import Fact, NotBegun, Reply, Silent, StripeWire
+from paygate.providers.stripe.listing import Listing
 from paygate.providers.stripe.settings import StripeSettings, check, livemode_of
 
 _PAYMENTS: Final = "/v1/payment_intents"
@@ -45,8 +46,6 @@ _NO_SUCH: Final = "the provider has no such payment"
 _OK, _NOT_FOUND = 200, 404
 _PAGE: Final = 100
 """Stripe's largest page."""
-_MAX_PAGES: Final = 10_000
-"""A million payments in one window; a list that goes on after that is a loop."""
 
 
 def _utc_now() -> datetime:
@@ -227,9 +226,9 @@ class StripeProvider:
         (https://docs.stripe.com/search). The deadline is each page's.
         """
         window = {"gte": math.floor(since.timestamp()), "lte": math.ceil(until.timestamp())}
-        seen: set[str] = set()
+        listing = Listing()
         after: str | None = None
-        for _ in range(_MAX_PAGES):
+        while True:
             params: dict[str, Any] = {
                 "created": window,
                 "limit": _PAGE,
@@ -241,14 +240,10 @@ class StripeProvider:
             items, has_more = _page(fact)
             assert isinstance(fact, Reply)
             for item in items:
-                after = fields.identifier(item.get("id"))
-                if after is None or after in seen:
-                    raise ProviderSilent("the provider's list names a payment twice, or not at all")
-                seen.add(after)
+                after = listing.next(item)
                 yield translate.payment(item, livemode=self.livemode, as_of=fact.as_of)
             if not has_more:
                 return
-        raise ProviderSilent("the provider's list has no end")
 
     def verify_event(self, body: bytes, headers: Mapping[str, str], now: datetime) -> None:
         events.verify(
