@@ -23,7 +23,7 @@ class ShownProvider(ScriptedProvider):
         """Whether the list of a window breaks off, after what it has told."""
         self.mute = False
         """Whether it does not tell of a payment by its id."""
-        self.listing: Callable[[], Awaitable[None]] | None = None
+        self.before_list: Callable[[], Awaitable[None]] | None = None
         """What happens just before a list is read, once."""
         self.telling: Callable[[], Awaitable[None]] | None = None
         """What happens after a payment was looked up and before its answer comes, once."""
@@ -51,9 +51,9 @@ class ShownProvider(ScriptedProvider):
         self, since: datetime, until: datetime, *, timeout_seconds: float
     ) -> AsyncIterator[Answer]:
         self.windows.append((since, until))
-        if self.listing is not None:
-            listing, self.listing = self.listing, None
-            await listing()
+        if self.before_list is not None:
+            before, self.before_list = self.before_list, None
+            await before()
         for said in reversed(self._shown()):
             assert said.provider_reference is not None
             if since <= self.made_at.get(said.provider_reference, self._now()) <= until:

@@ -18,7 +18,8 @@ from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ledger import Transfer
 from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.flows.verify_ledger import Verified, verify_ledger
-from paygate.providers.stripe.adapter import StripeProvider, StripeSettings
+from paygate.providers.stripe.adapter import StripeProvider
+from paygate.providers.stripe.settings import StripeSettings
 from paygate.sandbox.server import Sandbox, SandboxOptions
 from paygate.storage.whole_ledger import RANGE
 from tests.flows.world import INSTALLATION, World

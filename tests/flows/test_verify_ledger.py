@@ -248,7 +248,7 @@ async def test_a_payment_after_our_own_were_read(world: World, provider: ShownPr
         await paid(world, "r2")
         listed(world, "r2")
 
-    provider.listing = pay
+    provider.before_list = pay
     assert await verify(world) == Verified(0, 1, 1, ())
 
 

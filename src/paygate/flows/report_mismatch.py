@@ -24,6 +24,8 @@ class Findings:
         self._caller = caller
         self._told: set[Mismatch] = set()
         self.mismatches: list[Mismatch] = []
+        self.subjects: set[tuple[str, str]] = set()
+        """Whom an alert was raised for: merchant and intent."""
         self.more = 0
         """How many suspects were not looked into any more."""
 
@@ -44,6 +46,7 @@ class Findings:
         caller = Caller(self._caller.actor, merchant, self._caller.request_id)
         await raise_alert(self._ctx, caller, _concern(mismatch))
         self.mismatches.append(mismatch)
+        self.subjects.add((merchant, mismatch.intent))
 
 
 def _concern(mismatch: Mismatch) -> Concern:

@@ -10,8 +10,10 @@ from typing import Final, NamedTuple
 
 from paygate.domain import ledger
 from paygate.domain.access import Action, Caller
+from paygate.domain.alert import AlertType
 from paygate.domain.ledger import Balances, Mismatch
 from paygate.domain.money import Currency
+from paygate.flows.close_alerts import close_cleared
 from paygate.flows.compare_with_provider import (
     Comparison,
     NotCompared,
@@ -20,7 +22,7 @@ from paygate.flows.compare_with_provider import (
 )
 from paygate.flows.context import Context
 from paygate.flows.report_mismatch import Findings
-from paygate.flows.sweep import every
+from paygate.flows.sweep import Sweep, every
 from paygate.storage.change import Change
 from paygate.storage.whole_ledger import IntentBooks, LedgerSession
 
@@ -75,6 +77,7 @@ async def verify_ledger(
     which part was not.
     """
     await ctx.door.commit(Change(ctx.audit(caller, Action.LEDGER_READ)))
+    began = ctx.now()
     findings = Findings(ctx, caller)
     async with ctx.ledger.session() as books:
         own = _OwnBooks(ctx, books, findings)
@@ -86,6 +89,9 @@ async def verify_ledger(
             # Bounds are whole seconds, as the provider's times are.
             since, until = since.replace(microsecond=0) - CLOCKS, ctx.now() + CLOCKS
             payments, not_compared = await comparison.compare(since, until, CLOCKS)
+    if provider and not not_compared and not findings.more:
+        sweep = Sweep(ctx, "verify-ledger", caller.request_id)
+        await close_cleared(ctx, sweep, AlertType.LEDGER_MISMATCH, findings.subjects, began)
     return Verified(
         own.transfers,
         own.intents,

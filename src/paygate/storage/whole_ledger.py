@@ -17,14 +17,14 @@ from typing import Any, Final, NamedTuple, TypeVar
 import asyncpg
 import msgspec
 
-from paygate.crypto.seal import SealError
 from paygate.domain.attempt import Attempt
 from paygate.domain.ledger import Transfer
 from paygate.domain.payment_intent import PaymentIntent
 from paygate.storage.committer import Connect, Connection
 from paygate.storage.database import answering
 from paygate.storage.reader import QUERIES
-from paygate.storage.records import Records, Tampered
+from paygate.storage.records import Records
+from paygate.storage.unreadable import Unreadable
 
 RANGE: Final = 500
 """Intents of one snapshot: some fifty milliseconds, in which the event loop serves nobody else."""
@@ -205,7 +205,7 @@ class LedgerSession:
         """The record; None, and a note of it, when it was altered: the others are read on."""
         try:
             return self._records.open(kind, tuple(row))
-        except (SealError, Tampered):
+        except Unreadable:
             unreadable.append(row["id"])
             return None
 
