@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from paygate.domain.audit import Subject
+from paygate.domain.record import Recorded
 
 Severity = Literal["info", "warning", "critical"]
 
@@ -35,7 +36,7 @@ class AlertStatus(StrEnum):
     CLOSED = "closed"
 
 
-class Concern(msgspec.Struct, frozen=True, kw_only=True):
+class Concern(Recorded, frozen=True, kw_only=True):
     """What an alert says: the same concern, found again, is the same alert."""
 
     type: AlertType
@@ -52,7 +53,7 @@ class Concern(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.type}:{self.subject.id}:{self.stage or ''}"
 
 
-class Acknowledgement(msgspec.Struct, frozen=True):
+class Acknowledgement(Recorded, frozen=True):
     """Who saw it."""
 
     by: str
@@ -60,7 +61,7 @@ class Acknowledgement(msgspec.Struct, frozen=True):
     note: str | None = None
 
 
-class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Alert(Recorded, frozen=True, kw_only=True):
     """`count` says how often it was found between `created_at` and `last_at`."""
 
     id: str

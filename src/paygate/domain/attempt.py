@@ -24,6 +24,7 @@ from paygate.domain.outcome import (
     Unknown,
 )
 from paygate.domain.payment_method import Instrument
+from paygate.domain.record import Recorded
 
 
 class AttemptState(StrEnum):
@@ -73,7 +74,7 @@ MOVES: Final[Mapping[AttemptState, frozenset[AttemptState]]] = MappingProxyType(
 """Where an open attempt may go. A closed one stays: what surfaces later is a correction."""
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Attempt(Recorded, frozen=True, kw_only=True):
     """Sealed like everything here."""
 
     id: str

@@ -61,6 +61,7 @@ class ErrorCode(StrEnum):
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     OVERLOADED = "overloaded"
     OUTCOME_UNKNOWN = "outcome_unknown"
+    NODE_OUTDATED = "node_outdated"
     INTERNAL_ERROR = "internal_error"
 
 
@@ -185,6 +186,11 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
             ErrorType.INTERNAL,
             "The database did not answer in time; the write may still complete. Retry with the "
             "same Idempotency-Key.",
+        ),
+        ErrorCode.NODE_OUTDATED: _retriable(
+            ErrorType.INTERNAL,
+            "An upgrade is under way and this node runs the older version; nothing was done. "
+            "Retry: a node of the newer version will answer.",
         ),
         ErrorCode.INTERNAL_ERROR: _retriable(
             ErrorType.INTERNAL, "A fault of ours; the request id finds it in the log."

@@ -7,6 +7,8 @@ from typing import TypeVar
 
 from paygate.domain.ledger import Transfer
 from paygate.domain.payment_intent import PaymentIntent
+from paygate.storage.change import Outdated
+from paygate.telemetry import log
 
 R = TypeVar("R", PaymentIntent, Transfer)
 
@@ -26,6 +28,9 @@ class Faults:
     def __exit__(self, _: object, fault: BaseException | None, __: object) -> bool:
         if not isinstance(fault, Exception):
             return False  # none, or the run is to end at once
+        if isinstance(fault, Outdated):
+            log.logger().warning("left_to_newer_version", error=fault)
+            return True  # no fault: a node of that version has a sweep too
         self._found.append(fault)
         return True
 

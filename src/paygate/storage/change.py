@@ -81,5 +81,11 @@ class Unavailable(StorageError):
     """The database refuses or does not answer (read-only, no space, down): nothing was written."""
 
 
+class Outdated(StorageError):
+    """This version is older than what it met, a record or the schema: nothing was written. A node
+    of the newer version can do it.
+    """
+
+
 class Impossible(StorageError):
     """The schema refused this change alone: a bug of ours, or a hand in the database."""

@@ -65,15 +65,22 @@ class IdempotencyKeys:
             try:
                 with answering():
                     rows = await self._pool.fetch(QUERIES["idempotency_keys"], merchants, ids)
-                found = {(row["merchant"], row["id"]): self._open(row) for row in rows}
             except Exception as error:  # noqa: BLE001 -- each of them is told, whatever it is
                 for _, _, answer in wanted:
                     if not answer.done():
                         answer.set_exception(error)
                 continue
+            found = {(row["merchant"], row["id"]): row for row in rows}
             for merchant, key_id, answer in wanted:
                 if not answer.done():
-                    answer.set_result(found.get((merchant, key_id)))
+                    self._tell(answer, found.get((merchant, key_id)))
+
+    def _tell(self, answer: asyncio.Future[Found | None], row: asyncpg.Record | None) -> None:
+        """A key that does not open is the fault of whoever asked for that key alone."""
+        try:
+            answer.set_result(None if row is None else self._open(row))
+        except Exception as error:  # noqa: BLE001 -- told to whoever waits for it
+            answer.set_exception(error)
 
     def _open(self, row: asyncpg.Record) -> Found:
         *values, lease_left = row

@@ -18,10 +18,12 @@ from paygate.domain.ids import PREFIXES, RANDOM_BYTES, make_id
 from paygate.domain.ledger import Transfer
 from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import ProviderEvent
+from paygate.storage.change import Outdated
 from paygate.storage.database import Pool, answering
 from paygate.storage.pages import Cut, Page, beyond_all
 from paygate.storage.records import Records
 from paygate.storage.tables import PAYMENT_INTENT
+from paygate.telemetry import log
 
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BEYOND_INTENTS: Final = beyond_all("payment_intent")
@@ -59,8 +61,8 @@ class IntentFilters(msgspec.Struct, frozen=True, kw_only=True):
 class Reader:
     """Opens what it reads.
 
-    Raises `SealError` or `Tampered` when a row is not as we left it, `Unavailable` when the
-    database does not answer.
+    Raises `SealError` or `Tampered` when a row is not as we left it, `Outdated` when a newer
+    version wrote it, `Unavailable` when the database does not answer.
     """
 
     def __init__(self, pool: Pool, searches: Pool, records: Records) -> None:
@@ -102,17 +104,17 @@ class Reader:
             else (after.first_sent_at, after.merchant, after.id)
         )
         rows = await self._search("attempts_in_doubt", before, *last, limit)
-        return [self._open(Attempt, row) for row in rows]
+        return self._ours(Attempt, rows)
 
     async def attempts_never_sent(self, before: datetime, limit: int) -> list[Attempt]:
         """Confirms that were not sent, of intents that have been waiting since before a time."""
         rows = await self._search("attempts_never_sent", before, limit)
-        return [self._open(Attempt, row) for row in rows]
+        return self._ours(Attempt, rows)
 
     async def attempts_to_close(self, at: datetime, limit: int) -> list[Attempt]:
         """Open attempts whose time is over, the longest overdue first."""
         rows = await self._search("attempts_to_close", at, limit)
-        return [self._open(Attempt, row) for row in rows]
+        return self._ours(Attempt, rows)
 
     async def provider_event(self, merchant: str, event_id: str) -> ProviderEvent | None:
         """The provider event, or None."""
@@ -148,14 +150,14 @@ class Reader:
         """Intents of any merchant that are `created` since before a time, the oldest first."""
         bound = _first_id("payment_intent", before, later=1)
         rows = await self._search("payment_intents_overdue", bound, before, limit)
-        return [self._open(PaymentIntent, row) for row in rows]
+        return self._ours(PaymentIntent, rows)
 
     async def idempotency_keys_unfinished(
         self, before: datetime, limit: int
     ) -> list[IdempotencyKey]:
         """Keys made before a time whose request never came to its end, the oldest first."""
         rows = await self._search("idempotency_keys_unfinished", before, limit)
-        return [self._open(IdempotencyKey, row) for row in rows]
+        return self._ours(IdempotencyKey, rows)
 
     async def transfers_after(self, merchant: str, transfer_id: str, limit: int) -> list[Transfer]:
         """The next transfers of all merchants, in the order of merchant and id."""
@@ -174,7 +176,7 @@ class Reader:
     ) -> list[PaymentIntent]:
         """The next intents whose money is held, in the order of merchant and id."""
         rows = await self._search("payment_intents_held_after", merchant, intent_id, limit)
-        return [self._open(PaymentIntent, row) for row in rows]
+        return self._ours(PaymentIntent, rows)
 
     async def alert(self, merchant: str, alert_id: str) -> Alert | None:
         """The alert, or None."""
@@ -235,6 +237,16 @@ class Reader:
 
     def _open(self, record: type[R], row: asyncpg.Record) -> R:
         return self._records.open(record, tuple(row))
+
+    def _ours(self, record: type[R], rows: Sequence[asyncpg.Record]) -> list[R]:
+        """What a sweep may work on: records of a newer version are left to a node of that one."""
+        opened = []
+        for row in rows:
+            try:
+                opened.append(self._open(record, row))
+            except Outdated as error:
+                log.logger().warning("left_to_newer_version", error=error)
+        return opened
 
 
 def _first_id(kind: str, at: datetime, *, later: int = 0) -> str:

@@ -24,7 +24,7 @@ from paygate.domain.payment_intent import PaymentIntent
 from paygate.domain.provider_event import ProviderEvent
 from paygate.jobs import messages
 from paygate.storage import tables
-from paygate.storage.change import Change, Record
+from paygate.storage.change import Change, Outdated, Record
 from paygate.storage.statement import Mode, Section
 from paygate.storage.tables import Table
 
@@ -175,7 +175,8 @@ class Records:
 
         Raises:
             SealError: the bytes were not sealed for this place.
-            Tampered: the clear columns are not the record's own, or it is not readable at all.
+            Outdated: it was sealed for this place, in a shape that this version does not know.
+            Tampered: the clear columns are not the record's own.
         """
         kind = _KINDS[record]
         merchant, record_id = row[0], row[1]
@@ -184,7 +185,7 @@ class Records:
             value = kind.decode(plain)
         except msgspec.MsgspecError:  # its words would quote what it found
             name = f"{kind.table.name} {record_id}"
-            raise Tampered(f"{name}: not a record that this version can read") from None
+            raise Outdated(f"{name} was written by a newer version of paygate") from None
         if (merchant, record_id, *kind.clear(value, self.index)) != tuple(row[:-1]):
             raise Tampered(f"{kind.table.name} {record_id}: clear columns and record differ")
         assert isinstance(value, record)
