@@ -27,6 +27,7 @@ from paygate.storage.change import (
     Committed,
     Impossible,
     OutcomeUnknown,
+    Outdated,
     Overloaded,
     Reason,
     Refused,
@@ -60,6 +61,8 @@ RETRY_MOST_SECONDS: Final = 1.0
 SQLSTATE_RETRY: Final = ("40001", "40P01")
 SQLSTATE_UNAVAILABLE: Final = ("25006", "53", "54")
 """Read-only transaction, insufficient resources, limits exceeded."""
+SQLSTATE_OUTDATED: Final = "PGW01"
+"""What the schema raises against a writer that is too old (migration 0009)."""
 SQLSTATE_RAISED: Final = "23000"
 """What our own triggers raise; their messages hold table names and states alone."""
 SQLSTATE_LOST: Final = ("08", "57P")
@@ -223,7 +226,10 @@ class Lane:
     async def _settle_error(self, batch: list[Pending], error: Exception) -> None:
         """The batch was rolled back for certain: answer it, or find the one to blame."""
         state = error.sqlstate or "" if isinstance(error, asyncpg.PostgresError) else ""
-        if state.startswith(SQLSTATE_UNAVAILABLE):
+        if state == SQLSTATE_OUTDATED:
+            for pending in batch:
+                pending.fail(Outdated(_without_values(error)))
+        elif state.startswith(SQLSTATE_UNAVAILABLE):
             for pending in batch:
                 pending.fail(Unavailable(f"the database refuses writes ({state})"))
         elif len(batch) == 1 and state in SQLSTATE_RETRY:

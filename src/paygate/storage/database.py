@@ -9,6 +9,7 @@ import asyncpg
 
 from paygate.storage.change import Unavailable
 from paygate.storage.committer import DRIVER_FAULTS, Connect, Connection
+from paygate.storage.schema import ANNOUNCED
 from paygate.telemetry import timing
 
 READ_CONNECTIONS: Final = 4
@@ -36,7 +37,7 @@ async def open_pool(dsn: str, *, name: str, plan_each: bool = False) -> Pool:
         timeout=CONNECT_TIMEOUT_SECONDS,
         # Reads leave no state behind: the default reset would be a round trip for each of them.
         reset=_leave_as_it_is,
-        server_settings={"application_name": name, "jit": "off", **plans},
+        server_settings={"application_name": name, "jit": "off", **plans, **ANNOUNCED},
     )
 
 
@@ -52,7 +53,9 @@ def answering() -> Iterator[None]:
 
 async def _connect(dsn: str, name: str) -> Connection:
     return await asyncpg.connect(
-        dsn, timeout=CONNECT_TIMEOUT_SECONDS, server_settings={"application_name": name}
+        dsn,
+        timeout=CONNECT_TIMEOUT_SECONDS,
+        server_settings={"application_name": name, **ANNOUNCED},
     )
 
 

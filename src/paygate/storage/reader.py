@@ -22,6 +22,7 @@ from paygate.storage.change import Outdated
 from paygate.storage.database import Pool, answering
 from paygate.storage.pages import Cut, Page, beyond_all
 from paygate.storage.records import Records
+from paygate.storage.schema import WRITER, too_old
 from paygate.storage.tables import PAYMENT_INTENT
 from paygate.telemetry import log
 
@@ -204,8 +205,11 @@ class Reader:
         return {row["key"]: row["last_used_at"] for row in rows}
 
     async def ready(self) -> None:
-        """Raises when the database does not answer."""
-        await self._fetch("ready")
+        """Raises when the database does not answer, or takes no writes of this version."""
+        row = await self._fetch("ready")
+        assert row is not None, "a function answers"
+        if row[0] > WRITER:
+            raise Outdated(too_old(row[0]))
 
     async def _one(self, record: type[R], query: str, *arguments: str) -> R | None:
         row = await self._fetch(query, *arguments)
