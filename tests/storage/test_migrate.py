@@ -4,7 +4,7 @@ is named in one clear error.
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import asyncpg
@@ -12,7 +12,6 @@ import pytest
 
 from paygate.storage.committer import Connection
 from paygate.storage.database import connector
-from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.installation import DEFAULT_MERCHANT, install, read_installation
 from paygate.storage.migrate import MIGRATION_LOCK, migrate
 from paygate.storage.schema import (
@@ -21,7 +20,7 @@ from paygate.storage.schema import (
     MigrationError,
     migrations,
 )
-from tests.raw import raw
+from tests.raw import lowest
 
 ROOT = Path(__file__).parents[2]
 NAMES = [migration.name for migration in migrations()]
@@ -35,34 +34,8 @@ print(*asyncio.run(migrate(connector(sys.argv[1], name="starts"))), flush=True)
 """
 
 
-@pytest.fixture
-async def bare(postgres: EmbeddedPostgres) -> AsyncIterator[Connection]:
-    """A connection to a database that was never migrated."""
-    admin = await asyncpg.connect(postgres.dsn)
-    await admin.execute("CREATE DATABASE bare TEMPLATE template0")
-    connection = await raw(postgres.dsn, database="bare")
-    yield connection
-    await connection.close()
-    await admin.execute("DROP DATABASE bare WITH (FORCE)")
-    await admin.close()
-
-
-@pytest.fixture
-def dsn(postgres: EmbeddedPostgres, bare: Connection) -> str:
-    """Of that database."""
-    return postgres.dsn.replace("@/paygate?", "@/bare?")
-
-
 def keysets(_: str) -> Mapping[str, bytes]:
     return WRAPPED
-
-
-def lowest(writer: int) -> str:
-    """What a migration says that older code must not write beside."""
-    return (
-        "CREATE OR REPLACE FUNCTION lowest_writer() RETURNS integer LANGUAGE plpgsql STABLE"
-        f" AS $$ BEGIN RETURN {writer}; END $$"
-    )
 
 
 async def relations(connection: Connection) -> set[str]:

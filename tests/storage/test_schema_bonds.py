@@ -19,7 +19,7 @@ from paygate.storage.reader import Reader
 from paygate.storage.records import Records
 from paygate.storage.schema import ANNOUNCED, WRITER, WRITER_SETTING
 from tests.making import make_audit, make_intent
-from tests.storage.test_migrate import lowest
+from tests.raw import lowest
 from tests.storage.test_schema import insert, refuses, route, step, tables
 
 Connect = Callable[[], Awaitable[Connection]]

@@ -31,6 +31,8 @@ LOCK_WAIT: Final = timedelta(milliseconds=200)
 """For so long a commit may stand still behind a migration; a payer does not notice."""
 TRY_AGAIN_SECONDS: Final = 1.0
 """Between two tries commits have the database five sixths of the time."""
+ASK_AGAIN_SECONDS: Final = 0.05
+"""For the migrations' lock: cheap, and most often it is soon free."""
 PATIENCE: Final = timedelta(hours=1)
 """Longer than most reports and backups hold their locks. Beyond it a person decides."""
 LOOK_SECONDS: Final = 5.0
@@ -48,6 +50,7 @@ _SESSION: Final = (
 _INDEX: Final = re.compile(
     r"CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(\w+)\s+ON\s", re.IGNORECASE
 )
+_DROP: Final = re.compile(r"DROP\s+INDEX\s+CONCURRENTLY\s+IF\s+EXISTS\s", re.IGNORECASE)
 _IN_THE_WAY: Final = (
     "SELECT format('backend %s (%s), whose transaction is open for %s s', pid,"
     " coalesce(nullif(application_name, ''), 'without a name'),"
@@ -114,7 +117,7 @@ async def be_alone(connection: Connection, tell: Tell) -> None:
             holder = await connection.fetchval(_LOCK_HOLDER, MIGRATION_LOCK)
             tell(f"another process migrates this database (backend {holder}): waiting for its end")
             told = True
-        await asyncio.sleep(LOCK_WAIT.total_seconds())
+        await asyncio.sleep(ASK_AGAIN_SECONDS)
 
 
 async def _missing(
@@ -163,6 +166,9 @@ class _Run:
             await self.patiently(migration.name, lambda: self._whole(migration))
             return
         for statement in migration.statements:
+            resumable = _INDEX.match(statement) or _DROP.match(statement)
+            assert resumable, "outside a transaction stands only what can be resumed"
+        for statement in migration.statements:
             await self._alone(migration, statement)
         await self._write_down(migration)
 
@@ -201,6 +207,8 @@ class _Run:
             await self._connection.execute(_limit("SET LOCAL", LOCK_WAIT))
             try:
                 await self._connection.execute(migration.sql)
+            except asyncpg.LockNotAvailableError:
+                raise  # to the driver it is one of those below
             except asyncpg.ObjectNotInPrerequisiteStateError as error:
                 raise MigrationError(str(error)) from None  # a migration's own words
             await self._write_down(migration)
