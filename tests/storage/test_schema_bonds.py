@@ -113,6 +113,29 @@ async def test_an_attempt_has_an_intent(superuser: Connection) -> None:
     assert not await refuses(superuser, SECOND, "pi_1")
 
 
+REOPENS = """
+CREATE OR REPLACE FUNCTION check_attempt_state() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RETURN NEW; END $$
+"""
+"""As a schema has it that lets an attempt which was not sent be opened again."""
+
+
+@pytest.mark.parametrize("status", [Status.PROCESSING, Status.CANCELLED])
+async def test_an_attempt_is_opened_again_under_an_intent_that_is_under_way(
+    superuser: Connection, status: Status
+) -> None:
+    await superuser.execute(REOPENS)
+    await go(superuser, Status.PROCESSING)
+    await superuser.execute(MOVE.format("state = 'not_sent'"))
+    if status is not Status.PROCESSING:
+        await superuser.execute(step("processing", status))
+    again = await refuses(superuser, MOVE.format("state = 'unknown'"))
+    assert again is (status in FINAL)
+    assert await refuses(
+        superuser, MOVE.format("state = 'unknown', first_sent_at = first_sent_at + interval '1 s'")
+    )
+
+
 KEPT: dict[str, list[str]] = {
     "attempt": [
         "intent = 'pi_2'",

@@ -161,7 +161,6 @@ class _Run:
 
     async def apply(self, migration: Migration) -> None:
         """Apply a file and write down that it is applied."""
-        self._tell(f"{migration.name}: applying")
         if migration.transactional:
             await self.patiently(migration.name, lambda: self._whole(migration))
             return
