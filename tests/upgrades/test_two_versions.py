@@ -110,18 +110,26 @@ class Shopper:
         self._chance = random.Random(number)
         self._keys = (f"shopper {number}, call {n}" for n in itertools.count())
         self.bought = 0
+        self.gone = False
+        """Whether it has stopped, by itself or because something was wrong."""
 
     async def shop(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            manual = self._chance.random() < 0.3
-            wanted = {"amount": 1000 + self._chance.randrange(1000), "currency": "eur"}
-            if manual:
-                wanted["capture_method"] = "manual"
-            intent = (await self.ask("/payment-intents", wanted))["id"]
-            confirmed = await self.ask(f"/payment-intents/{intent}/confirm", CARD)
-            if manual and confirmed["status"] == "requires_capture":
-                await self.ask(f"/payment-intents/{intent}/capture", {})
-            self.bought += 1
+        try:
+            while not stop.is_set():
+                await self._buy()
+        finally:
+            self.gone = True
+
+    async def _buy(self) -> None:
+        manual = self._chance.random() < 0.3
+        wanted = {"amount": 1000 + self._chance.randrange(1000), "currency": "eur"}
+        if manual:
+            wanted["capture_method"] = "manual"
+        intent = (await self.ask("/payment-intents", wanted))["id"]
+        confirmed = await self.ask(f"/payment-intents/{intent}/confirm", CARD)
+        if manual and confirmed["status"] == "requires_capture":
+            await self.ask(f"/payment-intents/{intent}/capture", {})
+        self.bought += 1
 
     async def ask(self, path: str, body: Any) -> dict[str, Any]:
         """The answer to a call, and to its twin under the same key: one and the same."""
@@ -168,6 +176,7 @@ async def bought(group: list[Shopper], more: int) -> None:
     goal = sum(shopper.bought for shopper in group) + more
     async with asyncio.timeout(60):
         while sum(shopper.bought for shopper in group) < goal:
+            assert not any(shopper.gone for shopper in group), "what went wrong is said below"
             await asyncio.sleep(0.02)
 
 
