@@ -28,7 +28,7 @@ from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.installation import Installation, install, read_installation
 from paygate.storage.merchants import Merchants
-from paygate.storage.migrate import migrate
+from paygate.storage.migrate import Tell, migrate
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
 from paygate.storage.restores import Restores, notice_restore
@@ -53,10 +53,12 @@ def connect(settings: Settings, *, name: str) -> Connect:
     return connector(settings.require("database_url"), name=f"paygate {name}")
 
 
-async def prepare_database(settings: Settings) -> list[str]:
-    """Migrate, and make the installation if there is none. Returns the migrations applied."""
+async def prepare_database(settings: Settings, tell: Tell = lambda _: None) -> list[str]:
+    """Migrate, and make the installation if there is none. Returns the migrations applied; what it
+    does, and whom it waits for, is told.
+    """
     dial = connect(settings, name="migrate")
-    applied = await migrate(dial)
+    applied = await migrate(dial, tell=tell)
     kms = open_kms(settings.require("kek"))
     await install(
         dial,

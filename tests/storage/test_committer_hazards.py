@@ -8,7 +8,6 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from paygate.domain.payment_intent import Trigger, advance
 from paygate.storage.change import Change, Committed, OutcomeUnknown, Reason, Refused, Unavailable
 from paygate.storage.committer import Committer, Connection
 from paygate.storage.database import connector
@@ -17,7 +16,13 @@ from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.migrate import migrate
 from paygate.storage.records import Records
 from tests.claims import hold_claim
-from tests.making import START, make_audit, make_intent, make_provider_event, make_records
+from tests.making import (
+    make_audit,
+    make_confirmed,
+    make_intent,
+    make_provider_event,
+    make_records,
+)
 from tests.storage.hazards import SLEEP_IN_INSERT, create, until_sleeping
 
 Connect = Callable[[], Awaitable[Connection]]
@@ -106,7 +111,7 @@ async def test_a_locked_intent_reads_as_stale_and_does_not_stop_the_line(
 ) -> None:
     intent = make_intent()
     await door.commit(Change(make_audit(), creates=(intent,)))
-    move = Change(make_audit(), advances=(advance(intent, Trigger.CONFIRM, START),))
+    move = make_confirmed(intent)
     other = await connect()
     async with other.transaction():
         await other.fetch("SELECT 1 FROM payment_intent WHERE id = $1 FOR UPDATE", intent.id)
@@ -136,14 +141,7 @@ async def test_hot_intents_do_not_deadlock(
         won = 0
         for _ in range(15):
             order = rng.sample(intents, len(intents))
-            verdicts = await asyncio.gather(
-                *(
-                    door.commit(
-                        Change(make_audit(), advances=(advance(i, Trigger.CONFIRM, START),))
-                    )
-                    for i in order
-                )
-            )
+            verdicts = await asyncio.gather(*(door.commit(make_confirmed(i)) for i in order))
             won += verdicts.count(Committed())
         return won
 

@@ -52,6 +52,7 @@ from paygate.storage.migrate import migrate
 from paygate.storage.records import Records
 from tests.making import new_id
 from tests.storage.filled import KINDS, Planted, planted
+from tests.storage.loose import loosen
 from tests.storage.stored import TABLE_OF
 
 MARK: Final = "Zq7xKw93Vb52"
@@ -267,6 +268,9 @@ async def stolen(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stol
         await migrate(connect)
         records, wrapped = records_in(folder, "in_test")
         await install(connect, installation_id="in_test", livemode=True, keysets=lambda _: wrapped)
+        by_hand = await connect()
+        await loosen(by_hand)
+        await by_hand.close()
         committer = Committer(connect)
         await committer.open()
         await live(Door(records, committer))

@@ -28,6 +28,7 @@ from paygate.storage.session import Connection
 from paygate.storage.unreadable import Tampered
 from tests.making import make_attempt, make_audit, make_intent, make_records
 from tests.storage.filled import KINDS, filled, planted
+from tests.storage.loose import loosen
 from tests.storage.stored import TABLE_OF, select
 
 Connect = Callable[[], Awaitable[Connection]]
@@ -99,9 +100,10 @@ def test_every_field_comes_back(records: Records, record: Record) -> None:
 async def test_every_field_comes_back_from_the_database(
     door: Door, records: Records, connect: Connect, kind: type[Record]
 ) -> None:
-    record = planted(kind, MARK)
+    record, connection = planted(kind, MARK), await connect()
+    await loosen(connection)
     await commit(door, record)
-    assert records.open(kind, await stored_row(await connect(), record)) == record
+    assert records.open(kind, await stored_row(connection, record)) == record
 
 
 @every_kind
@@ -160,9 +162,9 @@ async def test_a_column_altered_alone_is_found(
     """By a hand that switched the triggers off. What is part of the place fails to open, the rest
     is held against the sealed record; and nothing half right ever comes back.
     """
-    record = planted(kind, MARK)
+    record, table, connection = planted(kind, MARK), TABLE_OF[kind], await connect()
+    await loosen(connection)
     await commit(door, record)
-    table, connection = TABLE_OF[kind], await connect()
     for name, sql_type in table.columns:
         changed = {
             "text": f"CASE {name} WHEN 'working' THEN 'finished' WHEN 'open' THEN 'acknowledged'"
@@ -203,6 +205,7 @@ async def test_the_reader_hands_out_nothing_altered(
     door: Door, records: Records, database: str, connect: Connect
 ) -> None:
     connection = await connect()
+    await loosen(connection)
     pool = await open_pool(database, name="reader")
     reader = Reader(pool, pool, records)
     intent, attempt = planted(PaymentIntent, MARK), planted(Attempt, MARK)

@@ -4,7 +4,7 @@ The flows' guards answer long before; this is for a bug of ours, or a hand in th
 """
 
 import itertools
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -12,8 +12,7 @@ import asyncpg
 import pytest
 
 from paygate.domain.attempt import MOVES, OPEN, AttemptState
-from paygate.domain.payment_intent import CORRECTIONS, TRANSITIONS, Status
-from paygate.storage.embedded import EmbeddedPostgres
+from paygate.domain.payment_intent import CORRECTIONS, FINAL, TRANSITIONS, Status
 from paygate.storage.session import Connection
 from tests.making import START
 
@@ -73,42 +72,73 @@ NEW: dict[str, dict[str, Any]] = {
 INTEGRITY = asyncpg.IntegrityConstraintViolationError
 
 
-@pytest.fixture(scope="module")
-async def name(postgres: EmbeddedPostgres, template: str) -> AsyncIterator[str]:
-    """One database for all tests here, since each of them rolls back."""
-    admin = await asyncpg.connect(postgres.dsn)
-    await admin.execute(f"CREATE DATABASE schema_alone TEMPLATE {template}")
-    yield "schema_alone"
-    await admin.execute("DROP DATABASE schema_alone WITH (FORCE)")
-    await admin.close()
-
-
-@pytest.fixture(params=["origin", "replica"])
-async def superuser(
-    request: pytest.FixtureRequest, postgres: EmbeddedPostgres, name: str
-) -> AsyncIterator[Connection]:
-    """In a transaction that is rolled back; each refusal within is rolled back by itself."""
-    connection = await asyncpg.connect(postgres.dsn, database=name)
-    assert await connection.fetchval("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
-    await connection.execute(f"SET session_replication_role = {request.param}")
-    everything = connection.transaction()
-    await everything.start()
-    yield connection
-    await everything.rollback()
-    await connection.close()
-
-
 async def insert(connection: Connection, table: str, **columns: Any) -> None:
-    """A new row, with some columns other than usual."""
+    """A new row, with some columns other than usual. An attempt comes to its place: an intent
+    that it is begun with, or that is under way.
+    """
     row = {"merchant": "m", "id": f"{table} 1", **NEW[table], "sealed": b"s"}
     if table in VERSIONED:
         row["version"] = 1
     row |= columns
-    values = ", ".join(f"${n}" for n in range(1, len(row) + 1))
+    goes_on_to = row["state"] if table == "attempt" else "started"
+    begins = ""
     async with connection.transaction():
+        if table == "attempt":
+            row["state"] = "started"
+            place = (row["merchant"], row["intent"])
+            await connection.execute(
+                "INSERT INTO payment_intent (merchant, id, version, status, created_at, updated_at,"
+                " sealed) VALUES ($1, $2, 1, 'created', now(), now(), 's') ON CONFLICT DO NOTHING",
+                *place,
+            )
+            begins = BEGINS.format(*place)
+        values = ", ".join(f"${n}" for n in range(1, len(row) + 1))
         await connection.execute(
-            f"INSERT INTO {table} ({', '.join(row)}) VALUES ({values})", *row.values()
+            f"{begins} INSERT INTO {table} ({', '.join(row)}) VALUES ({values})", *row.values()
         )
+        if goes_on_to != "started":
+            await connection.execute(
+                "UPDATE attempt SET version = version + 1, state = $1 WHERE id = $2",
+                goes_on_to,
+                row["id"],
+            )
+
+
+BEGINS = (
+    "WITH begun AS (UPDATE payment_intent SET version = version + 1, status = 'processing'"
+    " WHERE merchant = '{}' AND id = '{}' AND status = 'created')"
+)
+
+
+def step(before: str, after: str) -> str:
+    """The statement that brings the one intent from one status to the next, with all that belongs
+    to it: the attempt that it begins with, or that ends; the transfer where it succeeds.
+    """
+    money = int(after == "succeeded" != before)
+    parts = [
+        (
+            f"moved AS (UPDATE payment_intent SET version = version + 1, status = '{after}',"
+            f" money_seq = money_seq + {money} RETURNING id)"
+        )
+    ]
+    if before == "created" and after == "processing":
+        parts.append(
+            "tried AS (INSERT INTO attempt (merchant, id, version, intent, number, operation,"
+            " state, first_sent_at, updated_at, sealed)"
+            " VALUES ('m', 'at_1', 1, 'pi_1', 1, 'confirm', 'started', now(), now(), 's'))"
+        )
+    if after in FINAL:
+        parts.append(
+            "ended AS (UPDATE attempt SET version = version + 1, state = 'cancelled'"
+            " WHERE state = 'started')"
+        )
+    if money:
+        parts.append(
+            "paid AS (INSERT INTO ledger_transfer (merchant, id, intent, money_seq, posted_at,"
+            " sealed) SELECT merchant, 'lt_' || money_seq, id, money_seq + 1, now(), 's'"
+            " FROM payment_intent)"
+        )
+    return f"WITH {', '.join(parts)} SELECT id FROM moved"
 
 
 async def refuses(connection: Connection, statement: str, *arguments: object) -> bool:
@@ -135,10 +165,6 @@ def route(to: Status) -> list[Status]:
     return ways[to]
 
 
-async def advance(connection: Connection, table: str, column: str, value: str) -> None:
-    await connection.execute(f"UPDATE {table} SET version = version + 1, {column} = $1", value)
-
-
 async def test_intents_move_exactly_as_the_domain_says(superuser: Connection) -> None:
     """Every pair: what the table of domain/payment_intent.py has is accepted, nothing else is."""
     legal = {(before, after) for (before, _), after in TRANSITIONS.items()}
@@ -152,13 +178,12 @@ async def test_intents_move_exactly_as_the_domain_says(superuser: Connection) ->
         for after in CORRECTIONS.get(before, ()):
             fitting = {"intent_version": version, "from_status": before, "to_status": after}
             await insert(superuser, "correction", id=f"correction {after}", **fitting)
-        for status in route(before):
-            await advance(superuser, "payment_intent", "status", status)
-        update = "UPDATE payment_intent SET version = version + 1, status = $1"
+        for status, following in itertools.pairwise([Status.CREATED, *route(before)]):
+            await superuser.execute(step(status, following))
         for after in Status:
-            if not await refuses(superuser, update, after):
+            if not await refuses(superuser, step(before, after)):
                 accepted.add((before, after))
-        assert await refuses(superuser, update, "nonsense"), before
+        assert await refuses(superuser, step(before, "nonsense")), before
         await walk.rollback()
     assert accepted == legal
 
@@ -211,7 +236,7 @@ async def test_one_approved_confirm_of_an_intent(superuser: Connection) -> None:
     with pytest.raises(asyncpg.UniqueViolationError, match="attempt_approved"):
         await insert(superuser, "attempt", id="attempt 2", number=2, state="approved")
     await insert(superuser, "attempt", id="attempt 3", number=3, state="unknown")
-    approve = "UPDATE attempt SET version = 2, state = 'approved' WHERE id = 'attempt 3'"
+    approve = "UPDATE attempt SET version = 3, state = 'approved' WHERE id = 'attempt 3'"
     assert await refuses(superuser, approve)
     await insert(superuser, "attempt", id="attempt 4", intent="pi_2", state="approved")
 
@@ -228,7 +253,7 @@ async def test_versions_begin_at_one_and_grow_by_one(superuser: Connection, tabl
         with pytest.raises(INTEGRITY):
             await insert(superuser, table, version=version)
     await insert(superuser, table)
-    state = ", status = 'processing'" if table == "payment_intent" else ""
+    state = ", status = 'cancelled'" if table == "payment_intent" else ""
     update = f"UPDATE {table} SET version = $1{state}"
     for version in (-1, 0, 1, 3, 4, 2**31 - 1):
         assert await refuses(superuser, update, version), version
@@ -314,9 +339,9 @@ async def test_only_a_fitting_correction_lets_an_intent_go_back(
     superuser: Connection, wrong: dict[str, Any]
 ) -> None:
     await insert(superuser, "payment_intent", id="pi_1")
-    for status in ("processing", "failed"):
-        await advance(superuser, "payment_intent", "status", status)
-    back = "UPDATE payment_intent SET version = version + 1, status = 'succeeded'"
+    await superuser.execute(step("created", "processing"))
+    await superuser.execute(step("processing", "failed"))
+    back = step("failed", "succeeded")
     assert await refuses(superuser, back)
     fitting = {"intent_version": 4, "from_status": "failed", "to_status": "succeeded"}
     once = superuser.transaction()

@@ -17,7 +17,7 @@ from paygate.api.browser_pages import HEADERS, HTML, NOTHING_HERE
 from paygate.api.card_data import in_body, refuse_card_data, take_from_envelope
 from paygate.api.errors import STATUS, encode_error, headers_of, parse_body, refusal_of
 from paygate.api.exchange import BODY_LIMIT, Exchange
-from paygate.api.idempotency import REPLAYED, idempotency_key, scope, spell
+from paygate.api.idempotency import REPLAYED, idempotency_key, scope, spell, spell_in_full
 from paygate.api.limits import Limits
 from paygate.api.objects import encode
 from paygate.api.query import parse_query
@@ -171,7 +171,14 @@ async def answer(
     assert endpoint.action is not None, "what takes a key is behind an API key"
     answered = await idempotently(
         desk.ctx,
-        KeyedRequest(exchange.known_caller, endpoint.action, scope(exchange), key, spell(body)),
+        KeyedRequest(
+            exchange.known_caller,
+            endpoint.action,
+            scope(exchange),
+            key,
+            spell(body),
+            lambda: spell_in_full(body),
+        ),
         lambda ctx: endpoint.handle(dataclasses.replace(desk, ctx=ctx), exchange, body),
         render,
     )

@@ -20,7 +20,7 @@ from paygate.api.objects import (
 from paygate.domain.api_key import ApiKey
 from paygate.domain.errors import CATALOGUE, ErrorCode, ErrorType, Refusal
 from paygate.domain.payment_intent import PaymentIntent
-from paygate.storage.change import OutcomeUnknown, Overloaded, Unavailable
+from paygate.storage.change import OutcomeUnknown, Outdated, Overloaded, Unavailable
 from paygate.storage.unreadable import Unreadable
 
 DOCS: Final = "/docs#"
@@ -46,6 +46,9 @@ _STATUS_OF_CODE: Final = {
 STATUS: Final[Mapping[ErrorCode, int]] = {
     code: _STATUS_OF_CODE.get(code, _STATUS_OF_TYPE[CATALOGUE[code].type]) for code in ErrorCode
 }
+RETRY_AFTER_SECONDS: Final = 1
+"""For a 503 that names no time of its own."""
+
 _BUSY: Final = (ErrorCode.OVERLOADED, "too busy just now; nothing was done")
 _OF_STORAGE: Final[Mapping[type[Exception], tuple[ErrorCode, str]]] = {
     Overloaded: _BUSY,
@@ -54,9 +57,8 @@ _OF_STORAGE: Final[Mapping[type[Exception], tuple[ErrorCode, str]]] = {
         ErrorCode.OUTCOME_UNKNOWN,
         "the write is not confirmed yet; retry with the same Idempotency-Key",
     ),
+    Outdated: (ErrorCode.NODE_OUTDATED, "an upgrade is under way; nothing was done here: retry"),
 }
-RETRY_AFTER_SECONDS: Final = 1
-"""For a 503 that names no time of its own."""
 
 _AT: Final = re.compile(r" - at `\$\.?(?:\[\.\.\.\])?([^`]*)`")
 _FIELD: Final = re.compile(r"field `([^`]*)`")
@@ -87,7 +89,7 @@ def refusal_of(error: Exception) -> Refusal:
     match error:
         case Refusal():
             return error
-        case Overloaded() | Unavailable() | OutcomeUnknown():
+        case Overloaded() | Unavailable() | OutcomeUnknown() | Outdated():
             return Refusal(*_OF_STORAGE[type(error)])
         case Unreadable():
             return Refusal(

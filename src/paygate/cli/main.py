@@ -37,7 +37,7 @@ def run() -> None:
     from paygate.sandbox.store.database import DatabaseInUseError
     from paygate.storage.change import StorageError
     from paygate.storage.embedded import EmbeddedPostgresError
-    from paygate.storage.migrate import MigrationError
+    from paygate.storage.schema import MigrationError
 
     expected = (
         SettingsError,
@@ -171,7 +171,7 @@ def migrate(data: Data = None) -> None:
     from paygate.wiring import prepare_database
 
     async def go() -> None:
-        applied = await prepare_database(settings_of(data))
+        applied = await prepare_database(settings_of(data), typer.echo)
         typer.echo("\n".join(f"applied {name}" for name in applied) or "nothing to do")
 
     run_async(go())

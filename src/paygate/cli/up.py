@@ -5,6 +5,7 @@ simulator's keys - stays in the data directory, so that the next start is the sa
 """
 
 import asyncio
+import functools
 import json
 import os
 import secrets
@@ -102,7 +103,7 @@ class Up:
                     if self._wishes.sandbox:
                         await self._start_sandbox(api_url, certificates)
                     settings = self._write_settings(postgres, certificates, api_url)
-                    await prepare_database(settings)
+                    await prepare_database(settings, functools.partial(self._say, "database"))
                     await self._ensure_keys(settings)
                     environment = {"PAYGATE_DATA": str(self._data)}
                     for program in api_programs(sock, self._wishes.processes, environment):

@@ -7,6 +7,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from paygate.domain.record import Recorded
+
 
 class Role(StrEnum):
     """What an API key was made for."""
@@ -93,7 +95,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
 )
 
 
-class Actor(msgspec.Struct, frozen=True, omit_defaults=True):
+class Actor(Recorded, frozen=True):
     """Who acts, as the audit log names them."""
 
     type: Literal["api_key", "client", "provider", "job", "command"]

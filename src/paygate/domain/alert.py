@@ -11,6 +11,7 @@ from typing import Final, Literal
 import msgspec
 
 from paygate.domain.audit import Subject
+from paygate.domain.record import Recorded
 
 Severity = Literal["info", "warning", "critical"]
 
@@ -61,7 +62,7 @@ class AlertStatus(StrEnum):
     CLOSED = "closed"
 
 
-class Concern(msgspec.Struct, frozen=True, kw_only=True):
+class Concern(Recorded, frozen=True, kw_only=True):
     """What an alert says: the same concern, found again, is the same alert."""
 
     type: AlertType
@@ -83,7 +84,7 @@ def name_of(kind: AlertType, subject: Subject, stage: str | None) -> str:
     return f"{kind}:{subject.id}:{stage or ''}"
 
 
-class Occurrence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Occurrence(Recorded, frozen=True, kw_only=True):
     """A concern as it came up once, written in the commit of the fact that it tells of.
 
     `alert` is the alert that counts it: an occurrence is counted once, and then stays as it is.
@@ -97,7 +98,7 @@ class Occurrence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     alert: str | None = None
 
 
-class Acknowledgement(msgspec.Struct, frozen=True):
+class Acknowledgement(Recorded, frozen=True):
     """Who saw it."""
 
     by: str
@@ -105,7 +106,7 @@ class Acknowledgement(msgspec.Struct, frozen=True):
     note: str | None = None
 
 
-class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Alert(Recorded, frozen=True, kw_only=True):
     """`count` says how often it was found between `created_at` and `last_at`."""
 
     id: str

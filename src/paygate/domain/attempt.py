@@ -25,6 +25,7 @@ from paygate.domain.outcome import (
     Unknown,
 )
 from paygate.domain.payment_method import Instrument
+from paygate.domain.record import Recorded
 
 
 class AttemptState(StrEnum):
@@ -77,7 +78,7 @@ MOVES: Final[Mapping[AttemptState, frozenset[AttemptState]]] = MappingProxyType(
 """Where an attempt may go. What is closed otherwise stays: what surfaces later is a correction."""
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Attempt(Recorded, frozen=True, kw_only=True):
     """Sealed like everything here."""
 
     id: str

@@ -4,8 +4,10 @@ from datetime import datetime
 
 import msgspec
 
+from paygate.domain.record import Recorded
 
-class Customer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+
+class Customer(Recorded, frozen=True, kw_only=True):
     """What the merchant told us of a payer."""
 
     id: str

@@ -62,6 +62,7 @@ class ErrorCode(StrEnum):
     OVERLOADED = "overloaded"
     OUTCOME_UNKNOWN = "outcome_unknown"
     RECORD_UNREADABLE = "record_unreadable"
+    NODE_OUTDATED = "node_outdated"
     INTERNAL_ERROR = "internal_error"
 
 
@@ -191,6 +192,11 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
             ErrorType.INTERNAL,
             "A stored record that this needs is not as we left it, and is not guessed at. An alert "
             "tells the people who look after the gateway; nothing was done.",
+        ),
+        ErrorCode.NODE_OUTDATED: _retriable(
+            ErrorType.INTERNAL,
+            "An upgrade is under way and this node runs the older version; nothing was done. "
+            "Retry: a node of the newer version will answer.",
         ),
         ErrorCode.INTERNAL_ERROR: _retriable(
             ErrorType.INTERNAL, "A fault of ours; the request id finds it in the log."

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from paygate.domain.audit import Subject
+from paygate.domain.record import Recorded
 
 KEY_LENGTH: Final = 255
 
@@ -22,7 +23,7 @@ class KeyState(StrEnum):
     FINISHED = "finished"
 
 
-class IdempotencyKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class IdempotencyKey(Recorded, frozen=True, kw_only=True):
     """`id` is a keyed hash of scope and key, `fingerprint` one of the parameters.
 
     `claim` names the request that claimed it, `holder` the one that works on it now.

@@ -14,6 +14,7 @@ import msgspec
 from paygate.domain.money import Currency
 from paygate.domain.outcome import Approved, Outcome
 from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.record import Recorded
 
 
 class Account(StrEnum):
@@ -35,14 +36,14 @@ class Unbalanced(Exception):
     """The entries do not make a transfer."""
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(Recorded, frozen=True):
     """One side of a transfer."""
 
     account: Account
     amount: int
 
 
-class Transfer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Transfer(Recorded, frozen=True, kw_only=True):
     """Append-only, sealed. `money_seq` is its place among all that moved money on the intent."""
 
     id: str

@@ -11,8 +11,10 @@ from typing import Literal
 
 import msgspec
 
+from paygate.domain.record import Recorded
 
-class Card(msgspec.Struct, frozen=True, tag="card"):
+
+class Card(Recorded, frozen=True, tag="card"):
     """What may be shown of a card; never its number."""
 
     brand: str | None = None
@@ -21,7 +23,7 @@ class Card(msgspec.Struct, frozen=True, tag="card"):
     exp_year: int | None = None
 
 
-class BankTransfer(msgspec.Struct, frozen=True, tag="bank_transfer"):
+class BankTransfer(Recorded, frozen=True, tag="bank_transfer"):
     """What may be shown of a bank transfer; never an account number of the payer's."""
 
     flow: Literal["push", "debit"]
@@ -32,14 +34,14 @@ class BankTransfer(msgspec.Struct, frozen=True, tag="bank_transfer"):
 PaymentMethod = Card | BankTransfer
 
 
-class RedirectToUrl(msgspec.Struct, frozen=True, tag="redirect_to_url"):
+class RedirectToUrl(Recorded, frozen=True, tag="redirect_to_url"):
     """The payer must visit `url`; the provider sends them back to `return_url`."""
 
     url: str
     return_url: str | None = None
 
 
-class BankAccount(msgspec.Struct, frozen=True):
+class BankAccount(Recorded, frozen=True):
     """Where the payer sends money: the provider's account for them, in its scheme's own fields
     (`iban` and `bic`; `sort_code` and `account_number`; `routing_number` and `account_number`;
     `clabe`; ...).
@@ -51,7 +53,7 @@ class BankAccount(msgspec.Struct, frozen=True):
     numbers: Mapping[str, str]
 
 
-class TransferInstructions(msgspec.Struct, frozen=True, tag="display_bank_transfer_instructions"):
+class TransferInstructions(Recorded, frozen=True, tag="display_bank_transfer_instructions"):
     """The payer must send `amount_remaining` to one of the accounts, naming the reference."""
 
     amount_remaining: int
@@ -74,7 +76,7 @@ class Advice(StrEnum):
     TRY_AGAIN_LATER = "try_again_later"
 
 
-class PaymentError(msgspec.Struct, frozen=True):
+class PaymentError(Recorded, frozen=True):
     """Why a payment did not go through, in plain words for the merchant."""
 
     code: str

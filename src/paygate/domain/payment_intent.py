@@ -15,6 +15,7 @@ import msgspec
 
 from paygate.domain.money import Currency
 from paygate.domain.outcome import NextAction, PaymentError, PaymentMethod
+from paygate.domain.record import Recorded
 
 
 class Status(StrEnum):
@@ -107,7 +108,7 @@ class IllegalTransition(Exception):
         self.trigger = trigger
 
 
-class PaymentIntent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PaymentIntent(Recorded, frozen=True, kw_only=True):
     """Amounts are integers of the currency's smallest unit; times are aware and UTC."""
 
     id: str

@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-import msgspec
+from paygate.domain.record import Recorded
 
 
-class ProviderAccount(msgspec.Struct, frozen=True, kw_only=True):
+class ProviderAccount(Recorded, frozen=True, kw_only=True):
     """`id` is the provider's name. What is pinned stays: another account knows none of the
     payments that were made at this one.
     """

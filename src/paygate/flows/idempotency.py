@@ -43,10 +43,9 @@ async def idempotently(ctx: Context, request: KeyedRequest, flow: Flow, render: 
     merchant = request.caller.merchant
     name = length_prefixed(request.scope, request.key).decode()
     ids = [found.hex() for found in ctx.index.candidates(merchant, "idempotency_key", name)]
-    data = length_prefixed(merchant, request.scope) + request.parameters
-    fingerprints = ctx.index.fingerprints(data)
+    fingerprints = _fingerprints(ctx, request, request.parameters)
     end = asyncio.get_running_loop().time() + WAIT_SECONDS
-    key, _, earlier = await _standing(ctx, merchant, ids, fingerprints, end)
+    key, _, earlier = await _standing(ctx, request, ids, fingerprints, end)
     while True:
         if key is not None and key.body is not None:
             return await _replay(ctx, request, key.body)
@@ -60,7 +59,7 @@ async def idempotently(ctx: Context, request: KeyedRequest, flow: Flow, render: 
             if door.claimed and isinstance(cause, Refusal):
                 raise
             # Another may have claimed it meanwhile, and what refused may be its doing.
-            key, _, earlier = await _standing(ctx, merchant, ids, fingerprints, end)
+            key, _, earlier = await _standing(ctx, request, ids, fingerprints, end)
             if key is None and isinstance(cause, Refusal):
                 raise
             if key is None:
@@ -68,20 +67,33 @@ async def idempotently(ctx: Context, request: KeyedRequest, flow: Flow, render: 
                 await asyncio.sleep(CLAIMING_SECONDS)
 
 
+def _fingerprints(ctx: Context, request: KeyedRequest, parameters: bytes) -> tuple[bytes, ...]:
+    """What identifies the request with these parameters, under every key of the index."""
+    data = length_prefixed(request.caller.merchant, request.scope) + parameters
+    return ctx.index.fingerprints(data)
+
+
 async def _standing(
-    ctx: Context, merchant: str, ids: list[str], fingerprints: tuple[bytes, ...], end: float
+    ctx: Context, request: KeyedRequest, ids: list[str], fingerprints: tuple[bytes, ...], end: float
 ) -> Found:
     """The key once it is finished, or nobody works on its request; or that it is new."""
     while True:
-        found = await ctx.keys.find(merchant, ids)
+        found = await ctx.keys.find(request.caller.merchant, ids)
         key, lease_left, _ = found
         if key is None:
             return found
-        if key.fingerprint not in fingerprints:
+        if key.fingerprint not in fingerprints and not _of_earlier_version(ctx, request, key):
             raise _reused()
         if key.state is KeyState.FINISHED or lease_left <= 0:
             return found
         await _wait(ctx, key, min(lease_left, _left(end)))
+
+
+def _of_earlier_version(ctx: Context, request: KeyedRequest, key: IdempotencyKey) -> bool:
+    """Whether the key was made for the same parameters by the version before."""
+    if request.earlier is None:
+        return False
+    return key.fingerprint in _fingerprints(ctx, request, request.earlier())
 
 
 async def _wait(ctx: Context, key: IdempotencyKey, seconds: float) -> None:

@@ -48,6 +48,8 @@ class KeyedRequest(NamedTuple):
     key: str
     parameters: bytes
     """The parsed request in one spelling, whatever its white space and order were."""
+    earlier: Callable[[], bytes] | None = None
+    """The same in the spelling of the version before, whose keys may still be there."""
 
 
 class KeyTaken(Exception):

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar, cast
 import asyncpg
 
 from paygate.storage.change import Unavailable
+from paygate.storage.schema import ANNOUNCED
 from paygate.storage.session import (
     DRIVER_FAULTS,
     Connect,
@@ -34,7 +35,7 @@ GRACE_SECONDS: Final = 1.0
 
 def connector(dsn: str, *, name: str) -> Connect:
     """A function that connects; `name` is what the server's own views show."""
-    return functools.partial(dial, dsn, name=name)
+    return functools.partial(dial, dsn, name=name, **ANNOUNCED)
 
 
 class Pool:
@@ -108,7 +109,8 @@ async def open_pool(dsn: str, *, name: str, plan_each: bool = False) -> Pool:
     plans = {"plan_cache_mode": "force_custom_plan"} if plan_each else {"enable_seqscan": "off"}
     within = SEARCH_WITHIN_SECONDS if plan_each else READ_WITHIN_SECONDS
     limit = {"statement_timeout": f"{within:.0f}s"}
-    pool = Pool(functools.partial(dial, dsn, name=name, jit="off", **plans, **limit), within)
+    given = {**plans, **limit, **ANNOUNCED}
+    pool = Pool(functools.partial(dial, dsn, name=name, jit="off", **given), within)
     await pool.open()
     return pool
 

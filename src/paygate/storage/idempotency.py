@@ -75,13 +75,13 @@ class IdempotencyKeys:
             try:
                 with answering():
                     rows = await self._pool.fetch(QUERIES["idempotency_keys"], merchants, ids)
-                # In no order of ours: each row says what it was wanted as.
-                found = {(row["wanted_by"], row["wanted"]): row for row in rows}
             except Exception as error:  # noqa: BLE001 -- each of them is told, whatever it is
                 for _, _, answer in wanted:
                     if not answer.done():
                         answer.set_exception(error)
                 continue
+            # In no order of ours: each row says what it was wanted as.
+            found = {(row["wanted_by"], row["wanted"]): row for row in rows}
             for merchant, key_id, answer in wanted:
                 if not answer.done():
                     self._answer(answer, found[merchant, key_id])

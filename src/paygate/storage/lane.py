@@ -61,6 +61,8 @@ SQLSTATE_UNAVAILABLE: Final = (SQLSTATE_READ_ONLY, "53", "54", "55P03", "57014",
 """Read-only transaction, insufficient resources, limits exceeded, a lock that was not waited for,
 a statement that was cancelled, a fault of the disk.
 """
+SQLSTATE_OUTDATED: Final = "PGW01"
+"""What the schema raises against a writer that is too old (migration 0009)."""
 SQLSTATE_RAISED: Final = "23000"
 """What our own triggers raise; their messages hold table names and states alone."""
 SQLSTATE_LOST: Final = ("08", "57P")
@@ -159,7 +161,10 @@ class Lane:
     async def _settle_error(self, batch: list[Pending], error: Exception) -> None:
         """The batch was rolled back for certain: answer it, or find the one to blame."""
         state = error.sqlstate or "" if isinstance(error, asyncpg.PostgresError) else ""
-        if state.startswith(SQLSTATE_UNAVAILABLE):
+        if state == SQLSTATE_OUTDATED:
+            for pending in batch:
+                pending.fail(Outdated(_without_values(error)))
+        elif state.startswith(SQLSTATE_UNAVAILABLE):
             if state == SQLSTATE_READ_ONLY:
                 self.hang_up()  # a session keeps that default, and another server may be there now
             for pending in batch:

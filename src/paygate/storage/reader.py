@@ -19,9 +19,11 @@ from paygate.domain.ledger import Transfer
 from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent
+from paygate.storage.change import Outdated
 from paygate.storage.database import Pool, answering
 from paygate.storage.pages import Cut, Page, Place, Stretch, beyond_all
 from paygate.storage.records import Records
+from paygate.storage.schema import WRITER, too_old
 from paygate.storage.tables import PAYMENT_INTENT
 from paygate.storage.unreadable import UNREAD, Unread
 
@@ -292,8 +294,11 @@ class Reader:
         return await self._one(IdempotencyKey, "idempotency_key", merchant, key_id)
 
     async def ready(self) -> None:
-        """Raises when the database does not answer."""
-        await self._fetch("ready")
+        """Raises when the database does not answer, or takes no writes of this version."""
+        row = await self._fetch("ready")
+        assert row is not None, "a function answers"
+        if row[0] > WRITER:
+            raise Outdated(too_old(row[0]))
 
     async def _one(self, record: type[R], query: str, *arguments: str) -> R | None:
         row = await self._fetch(query, *arguments)
