@@ -22,7 +22,8 @@ from paygate.storage.committer import Connection
 from paygate.storage.database import connector, open_pool
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
-from paygate.storage.records import _KINDS, Records, Tampered
+from paygate.storage.records import _KINDS, Records
+from paygate.storage.unreadable import Tampered
 from tests.making import START, make_audit, make_intent
 from tests.storage.filled import Planted, filled, planted
 from tests.storage.newer import NEWS, made_newer, plain, sealed, structs_within

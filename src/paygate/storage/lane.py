@@ -25,6 +25,7 @@ import asyncpg
 from paygate.storage.change import (
     Committed,
     Impossible,
+    Outdated,
     Reason,
     Refused,
     StorageError,

@@ -8,10 +8,6 @@
 ALTER TABLE payment_intent
     ADD COLUMN provider_reference_index bytea,
     ADD COLUMN create_key               bytea;
-CREATE UNIQUE INDEX payment_intent_provider_reference ON payment_intent (provider_reference_index)
-    WHERE provider_reference_index IS NOT NULL;
-CREATE INDEX payment_intent_create_key ON payment_intent (merchant, create_key)
-    WHERE create_key IS NOT NULL;
 
 -- The table of domain/attempt.py: a retry of what was certainly not sent goes on with the same attempt,
 -- and so with the same key at the provider.

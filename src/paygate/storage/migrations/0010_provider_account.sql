@@ -15,3 +15,4 @@ CREATE TRIGGER no_truncate BEFORE TRUNCATE ON provider_account
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 ALTER TABLE provider_account ENABLE ALWAYS TRIGGER no_update;
 ALTER TABLE provider_account ENABLE ALWAYS TRIGGER no_truncate;
+CALL keep_older_writers_out('provider_account');
