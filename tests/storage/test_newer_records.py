@@ -16,7 +16,6 @@ from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ledger import Account, Entry, Transfer
 from paygate.domain.payment_intent import PaymentIntent, Trigger, advance
 from paygate.domain.record import Recorded
-from paygate.jobs import messages
 from paygate.storage.change import Change, Committed, Outdated, Record
 from paygate.storage.committer import Connection
 from paygate.storage.database import connector, open_pool
@@ -25,7 +24,7 @@ from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.records import _KINDS, Records
 from paygate.storage.unreadable import Tampered
 from tests.making import START, make_audit, make_intent
-from tests.storage.filled import Planted, filled, planted
+from tests.storage.filled import planted
 from tests.storage.newer import NEWS, made_newer, plain, sealed, structs_within
 
 MARK = "Zq7xKw93Vb52"
@@ -169,13 +168,3 @@ async def test_a_newer_key_holds_up_nobody_who_asks_for_another(
     assert second[0] == known
     await keys.close()
     await pool.close()
-
-
-@pytest.mark.parametrize("kind", messages.MESSAGES, ids=lambda kind: kind.__name__)
-def test_a_message_of_a_newer_version_is_read_without_what_is_new(
-    kind: type[messages.Message],
-) -> None:
-    """A message is a wish that ends when it is done: nobody writes it again, so nothing is lost."""
-    message = filled(kind, Planted(MARK))
-    payload = {**msgspec.json.decode(messages.encode(message)), **NEWS}
-    assert messages.decode(msgspec.json.encode(payload)) == message

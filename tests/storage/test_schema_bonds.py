@@ -220,7 +220,7 @@ async def test_a_writer_below_the_lowest_writes_nothing(
 async def test_a_stranger_reads_and_does_not_write(database: str) -> None:
     connection = await asyncpg.connect(database)
     assert await connection.fetch("SELECT * FROM merchant") == []
-    with pytest.raises(asyncpg.PostgresError, match="takes no writes of paygate before version 9"):
+    with pytest.raises(asyncpg.PostgresError, match="takes no writes of paygate before version"):
         await connection.execute("INSERT INTO merchant (id) VALUES ('x')")
     await connection.close()
 

@@ -137,7 +137,7 @@ async def test_a_general_statement_decides_as_an_own_one_does(
             if len(lane._statements._own) == OWN_STATEMENTS and lane._statements._general:
                 break  # full
             await lane._statements.for_batch(lane._connection, kind)
-    moved_on = advance(intent, Trigger.CONFIRM, START)
+    moved_on = advance(intent, Trigger.CANCEL, START)
     both = make_intent()
     new_event, claimed, another = (make_provider_event(f"evt_{n}") for n in (2, 1, 3))
     stale = Refused(Reason.STALE, "payment_intent")

@@ -10,6 +10,7 @@ import pytest
 from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.reader import QUERIES
 from paygate.storage.session import Connection
+from tests.raw import raw
 
 MERCHANTS, EACH, PAGE = 10, 1200, 50
 SWEEPS = {
@@ -26,7 +27,7 @@ async def many(postgres: EmbeddedPostgres, template: str) -> AsyncIterator[Conne
     """Intents of many merchants, half of them held, half of them created."""
     admin = await asyncpg.connect(postgres.dsn)
     await admin.execute(f"CREATE DATABASE sweep_pages TEMPLATE {template}")
-    connection = await asyncpg.connect(postgres.dsn, database="sweep_pages")
+    connection = await raw(postgres.dsn, database="sweep_pages")
     await connection.execute(
         "INSERT INTO merchant (id) SELECT 'm' || 100 + g FROM generate_series(1, $1::int) g",
         MERCHANTS,
