@@ -1,15 +1,17 @@
 """The database is put back to a backup, and the shop comes again: nobody is charged twice."""
 
-from datetime import timedelta
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
 import pytest
 
 from paygate.domain.access import Action
-from paygate.domain.attempt import Attempt
+from paygate.domain.alert import Alert, AlertType
+from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.outcome import Answer
+from paygate.domain.outcome import Answer, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.flows.after_restore import AfterRestore
 from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
@@ -17,12 +19,13 @@ from paygate.flows.declare_restore import declare_restore
 from paygate.flows.idempotency import idempotently
 from paygate.flows.keyed_door import KeyedRequest
 from paygate.flows.purge_idempotency_keys import purge_idempotency_keys
+from paygate.flows.resolve_attempts import resolve_attempts
 from paygate.providers.contract import Absent
 from paygate.storage.database import connector
 from paygate.storage.restores import notice_restore
 from tests.flows.world import APPROVED, INSTALLATION, THEIRS, World, answer, encode
 
-DAY = 86_400
+HOUR, DAY = 3600, 86_400
 TABLES: Final = (
     *("payment_intent", "attempt", "idempotency_key", "ledger_transfer", "event"),
     *("audit_entry", "provider_event", "pgqueuer"),
@@ -180,6 +183,59 @@ async def test_nothing_is_sent_while_the_provider_does_not_tell(world: World) ->
     world.provider.objects = [taken(attempt), taken(attempt)]
     assert b'"succeeded"' in (await world.confirm_once(intent, "pay")).body
     assert len(world.provider.orders) == 1
+
+
+async def test_a_create_that_is_made_anew_is_looked_for_too(world: World) -> None:
+    """Its intent is younger than the restore, and its payment is not."""
+    await back_up(world)
+    world.provider.answers.append(answer(APPROVED))
+    intent = await create_once(world, "order-1")
+    await world.confirm_once(intent, "pay")
+    (attempt,) = (await world.now(intent))[1]
+    await restore(world)
+    world.clock.forward(DAY)
+    await declare_restore(world.ctx, world.caller)
+    world.clock.forward(5 * DAY)
+    world.use(after_restore=AfterRestore(world.ctx.restores, world.provider, INSTALLATION))
+    world.provider.objects = [taken(attempt), taken(attempt)]
+    again = await create_once(world, "order-1")
+    assert (await world.confirm(again)).status is Status.SUCCEEDED
+    assert len(world.provider.orders) == 1
+
+
+KNOWN_KEY = Answer(Unknown("it was done before", known_key=True))
+
+
+async def test_a_key_that_the_provider_knows_is_looked_for_in_the_past(world: World) -> None:
+    """Nobody has declared a restore, and the payment was made a day and a half ago."""
+    intent, attempt = await forgotten(world)
+    world.provider.answers.append(KNOWN_KEY)
+    waiting = await world.confirm(intent)
+    assert (waiting.status, waiting.pending_operation) == (Status.PROCESSING, "confirm")
+    made = world.clock() - timedelta(hours=36)
+
+    async def read(since: datetime, until: datetime) -> AsyncIterator[Answer]:
+        if since <= made <= until:
+            yield taken(attempt)
+
+    world.provider.listing = read
+    world.clock.forward(60)
+    await resolve_attempts(world.ctx, "run")
+    assert (await world.now(intent))[0].status is Status.SUCCEEDED
+    assert len(world.provider.orders) == 2
+
+
+async def test_what_was_done_before_never_ends_as_never_arrived(world: World) -> None:
+    intent, _ = await forgotten(world)
+    world.provider.answers.append(KNOWN_KEY)
+    await world.confirm(intent)
+    for _ in range(4):
+        world.clock.forward(HOUR)
+        await resolve_attempts(world.ctx, "run")
+    after, (attempt,) = await world.now(intent)
+    assert (after.status, attempt.state) == (Status.PROCESSING, AttemptState.UNKNOWN)
+    assert [a.concern.type for a in await world.all(Alert)] == [AlertType.ATTEMPT_UNRESOLVED]
+    assert len(world.provider.orders) == 2, "and it is never sent again"
 
 
 async def test_the_window_is_what_was_forgotten(world: World) -> None:

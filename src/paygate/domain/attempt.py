@@ -123,6 +123,9 @@ class Attempt(Recorded, frozen=True, kw_only=True):
     """`sent_again_at` by the provider's clock; None when that was not known."""
     sent_between: bool = False
     """It was sent between the first time and the last as well: the payment may be of any time."""
+    sent_before: bool = False
+    """The provider knew its key with another request: it was sent before this database was put back
+    to a backup, at a time that nobody remembers."""
     missed_at: datetime | None = None
     """When the provider first said that it has no such payment, since it was last sent."""
 
@@ -181,6 +184,12 @@ def sent_again(attempt: Attempt, at: datetime, as_of: datetime | None) -> Attemp
         missed_at=None,
         close_at=close_at,
     )
+
+
+def forgotten(attempt: Attempt, at: datetime) -> Attempt:
+    """An attempt in doubt that the provider was sent at a time which nobody here remembers."""
+    attempt = move(attempt, _A.UNKNOWN, at, detail=attempt.detail)
+    return msgspec.structs.replace(attempt, sent_before=True, missed_at=None)
 
 
 def missed(attempt: Attempt, at: datetime) -> Attempt:

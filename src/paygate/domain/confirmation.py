@@ -6,7 +6,15 @@ from typing import Any, Final, assert_never
 
 import msgspec
 
-from paygate.domain.attempt import MOVES, Attempt, AttemptState, Operation, move, state_of
+from paygate.domain.attempt import (
+    MOVES,
+    Attempt,
+    AttemptState,
+    Operation,
+    forgotten,
+    move,
+    state_of,
+)
 from paygate.domain.outcome import (
     ActionRequired,
     Answer,
@@ -70,6 +78,10 @@ def confirmed(
 ) -> Moved | Stay:
     """Apply `answer` to an intent and its open confirm."""
     state = state_of(answer.outcome)
+    forgot = isinstance(answer.outcome, Unknown) and answer.outcome.known_key
+    if forgot and not attempt.sent_before and AttemptState.UNKNOWN in MOVES[attempt.state]:
+        working = {"pending_operation": attempt.operation.value}
+        return Moved(advance(intent, Trigger.WORK_ON, at, **working), forgotten(attempt, at))
     if attempt.state is not AttemptState.STARTED and speaks_of_its_call_alone(answer.outcome):
         return Stay.NOTHING_NEW
     trigger, changes = _effect(intent, attempt, answer.outcome)

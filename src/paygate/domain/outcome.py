@@ -152,6 +152,10 @@ class Unknown(msgspec.Struct, frozen=True, tag="unknown"):
     """The provider has the payment's object and shows that nothing has begun on it: no payment
     method, or one that was never confirmed, and no failure.
     """
+    known_key: bool = False
+    """The provider knows the idempotency key with another request: this was sent before, at a time
+    that we have forgotten.
+    """
 
 
 Outcome = Approved | ActionRequired | Pending | Declined | Rejected | Cancelled | NotSent | Unknown

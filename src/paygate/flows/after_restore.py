@@ -22,6 +22,11 @@ AROUND: Final = timedelta(minutes=5)
 a while before."""
 
 
+SHOPS_COME_AGAIN: Final = timedelta(days=7)
+"""For so long behind a restore a shop may repeat a create that was forgotten: longer than queues
+keep a request."""
+
+
 class AfterRestore:
     """What a process knows of the newest restore. The list of the provider's is read once."""
 
@@ -43,7 +48,7 @@ class AfterRestore:
                 on, and the next one who asks finds more of it done.
         """
         restore = await self._newest()
-        if restore is None or intent.created_at > restore.noticed_at:
+        if restore is None or not _may_be_forgotten(intent, restore):
             return None
         if self._reading is None or (self._reading.done() and self._reading.exception()):
             self._reading = asyncio.create_task(self._read(restore))
@@ -81,3 +86,14 @@ class AfterRestore:
             if ours and answer.attempt is not None and answer.provider_reference is not None:
                 found[answer.attempt] = answer.provider_reference
         return found
+
+
+def _may_be_forgotten(intent: PaymentIntent, restore: Restore) -> bool:
+    """Whether the intent was there before the restore, or may be made anew by the repeated create
+    of one that was: then it has the seed of that one.
+    """
+    if intent.created_at <= restore.noticed_at:
+        return True
+    return intent.create_key is not None and (
+        intent.created_at <= restore.noticed_at + SHOPS_COME_AGAIN
+    )

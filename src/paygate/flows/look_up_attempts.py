@@ -25,6 +25,9 @@ CLOCK_UNKNOWN: Final = timedelta(hours=26)
 """How far off the clock of a sender is taken to be that had heard of no time from the provider for
 an hour: further than the worst mistake of a time zone (14 hours), and half a day more. One that is
 further off holds no valid certificate of the provider's for long."""
+FORGOTTEN: Final = timedelta(hours=48)
+"""How long before its first sending that is remembered an attempt may have been sent whose key the
+provider knows already: twice the time that it promises to know a key."""
 PIECE: Final = timedelta(minutes=15)
 """What is read in one go. A page that fails costs its piece alone, and the next run reads that."""
 PIECES_AT_ONCE: Final = 8
@@ -77,6 +80,9 @@ def sought(attempt: Attempt, resend_window: timedelta, now: datetime) -> Sought:
             if again
             else Window(again_at - CLOCK_UNKNOWN, now + AROUND)
         )
+    if attempt.sent_before:
+        # The provider still knows the key, and so may know it for twice as long as it promises.
+        windows.append(Window((first or attempt.first_sent_at) - FORGOTTEN, now + AROUND))
     if attempt.sent_between:
         ends = [end for window in windows for end in window]
         windows = [Window(min(ends), max(ends))]

@@ -98,7 +98,7 @@ async def resolve_as_missed(ctx: Context, caller: Caller, each: Sought) -> End:
         # The id has become known meanwhile, and what bears one has arrived.
         answer = await ask_provider(ctx, intent.provider_reference)
         return await _settle(ctx, caller, intent, attempt, answer)
-    if attempt.sent_again_at != each.sent_again_at or not is_in_step(ctx):
+    if attempt.sent_before or attempt.sent_again_at != each.sent_again_at or not is_in_step(ctx):
         return End.IN_DOUBT
     now = ctx.now()
     if attempt.missed_at is None:
@@ -202,7 +202,8 @@ def payer_is_there(ctx: Context, attempt: Attempt) -> bool:
     """Whether a confirm may be sent again by nobody's hand, by a clock that all nodes share."""
     now = by_the_provider(ctx, ctx.now())
     until = sent_at(attempt) + ctx.policy.resend_window
-    return now is not None and now < until and may_be_sent(ctx, attempt)
+    there = now is not None and now < until
+    return there and not attempt.sent_before and may_be_sent(ctx, attempt)
 
 
 async def _settle(

@@ -145,7 +145,7 @@ def _outcome(status: int, error: Mapping[str, Any]) -> Outcome:
     if kind == "idempotency_error":
         # Re-sends are byte-equal, so the key was used before we forgot it, by a restore say. What
         # became of that first request is not known from this, and it is this same attempt.
-        return Unknown(_KNOWN_OTHERWISE)
+        return Unknown(_KNOWN_OTHERWISE, known_key=True)
     if status in {_UNAUTHENTICATED, _FORBIDDEN} and kind == _INVALID:
         return _configuration(_KEY_REFUSED, code)
     if status == _PAYMENT_FAILED:
