@@ -27,6 +27,7 @@ from paygate.flows.create_payment_intent import CreatePaymentIntent, create_paym
 from paygate.flows.idempotency import idempotently
 from paygate.flows.identify_customer import CustomerDetails
 from paygate.flows.keyed_door import KeyedRequest
+from paygate.storage.change import Change
 from tests.domain.test_confirmation import ENDS
 from tests.flows.test_holds import held, later, taken
 from tests.flows.world import REQUEST, World, answer, encode
@@ -172,3 +173,20 @@ async def outcome_of(world: World, flow: Flow, key: str | None) -> str:
         return shown[0]
     except Refusal as refusal:
         return str(refusal.code)
+
+
+async def test_what_is_committed_behind_the_answer_is_written_without_the_key(world: World) -> None:
+    """The answer is given, and the key is nobody's any more."""
+
+    async def flow(ctx: Context) -> str:
+        for concludes in ("the answer", None):
+            audit = ctx.audit(world.caller, Action.INTENT_READ)
+            await ctx.door.commit(Change(audit, concludes=concludes))
+        return "the answer"
+
+    request = KeyedRequest(world.caller, Action.INTENT_READ, "sk POST /x", "k", b"{}")
+    for replayed in (False, True):
+        answered = await idempotently(world.ctx, request, flow, encode)
+        assert (answered.body, answered.replayed) == (b'"the answer"', replayed)
+    read = [e for e in await world.audited() if e.details is None or "idempotency" not in e.details]
+    assert len(read) == 2

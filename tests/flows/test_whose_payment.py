@@ -146,8 +146,10 @@ async def test_an_event_from_tomorrow_orders_nothing(world: World) -> None:
 async def test_a_time_from_tomorrow_that_stands_written_deafens_nobody(world: World) -> None:
     intent, attempt = await world.confirming(Pending())
     world.clock.forward(86_400)
-    tomorrow = notice(attempt, Pending(), as_of=START + timedelta(days=1))
+    challenge = ActionRequired(RedirectToUrl("https://bank.example"))
+    tomorrow = notice(attempt, challenge, as_of=START + timedelta(days=1))
     await world.applied(tomorrow)
+    assert (await world.now(intent))[0].provider_as_of == START + timedelta(days=1)
     world.clock.forward(-86_400)
     world.provider.objects.append(answer(APPROVED, as_of=START + timedelta(seconds=9)))
     said = notice(attempt, APPROVED, reference="evt_2", as_of=START + timedelta(seconds=9))
