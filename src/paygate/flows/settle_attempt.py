@@ -97,10 +97,9 @@ def payment_missing(intent: PaymentIntent) -> Concern:
         type=AlertType.ATTEMPT_UNRESOLVED,
         subject=intent_subject(intent.id),
         severity="critical",
-        message="the provider says that it has no payment under the id that it gave us for this"
-        " payment intent, which stays as it is",
-        what_to_do=f"See whether the provider's key is of the account that has"
-        f" {intent.provider_reference}.",
+        message=f"the provider says that it has no payment {intent.provider_reference}, the id that"
+        " it gave us for this payment intent, which stays as it is",
+        what_to_do="See whether the provider's key is of the account that has this payment.",
     )
 
 
