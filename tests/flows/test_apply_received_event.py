@@ -69,7 +69,7 @@ async def test_an_event_that_always_raises_is_given_up_and_told(world: World) ->
         assert await apply_received_event(world.ctx, message(event)) is None
         now = await stored(world)
         assert (now.status, now.attempts) == (EventStatus.RECEIVED, tries)
-        assert now.last_error == "fault: SealError"
+        assert now.last_error == "fault: SealBroken"
         assert await world.all(Alert) == []
         world.clock.forward(RETRY_AFTER[tries - 1].total_seconds())
     await apply_received_event(world.ctx, message(event))
@@ -79,7 +79,7 @@ async def test_an_event_that_always_raises_is_given_up_and_told(world: World) ->
     (alert,) = await world.all(Alert)
     assert alert.concern.type is AlertType.WEBHOOK_DEAD_LETTER
     assert alert.concern.subject == Subject("provider_event", event.id)
-    assert alert.concern.message.endswith("fault: SealError")
+    assert alert.concern.message.endswith("fault: SealBroken")
     await apply_received_event(world.ctx, message(event))
     assert await stored(world) == now
 
@@ -133,14 +133,14 @@ async def test_a_fault_that_cannot_be_counted_is_tried_again(
     assert await stored(world) == event
 
 
-async def test_an_event_that_cannot_be_opened_is_told_once_and_waits(world: World) -> None:
+async def test_an_event_that_cannot_be_opened_is_one_alert_and_waits(world: World) -> None:
     await world.receive(notice(None, APPROVED, installation="another"))
     event = await stored(world)
     await spoil(world, "provider_event")
     for _ in range(3):
         assert await apply_received_event(world.ctx, message(event)) is None
     (alert,) = await world.all(Alert)
-    assert (alert.count, alert.concern.type) == (1, AlertType.RECORD_UNREADABLE)
+    assert (alert.count, alert.concern.type) == (3, AlertType.RECORD_UNREADABLE)
     assert alert.concern.subject == Subject("provider_event", event.id)
     await mend(world, "provider_event")
     await apply_received_event(world.ctx, message(event))

@@ -11,18 +11,32 @@ import pytest
 from paygate.domain.access import Action
 from paygate.domain.alert import Alert, AlertStatus, AlertType, Concern
 from paygate.domain.audit import Subject
-from paygate.domain.outcome import Approved, Cancelled, Rejected, Unknown
+from paygate.domain.outcome import (
+    ActionRequired,
+    Answer,
+    Approved,
+    Cancelled,
+    Declined,
+    PaymentError,
+    Pending,
+    RedirectToUrl,
+    Rejected,
+    Unknown,
+)
 from paygate.domain.payment_intent import Status
 from paygate.domain.provider_event import EventStatus
 from paygate.flows.acknowledge_alert import AcknowledgeAlert, acknowledge_alert
 from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
 from paygate.flows.close_alerts import close_alert, close_alerts, close_cleared
+from paygate.flows.close_failed_payment import GIVE_UP_AFTER, close_failed_payment
+from paygate.flows.close_overdue_attempts import close_overdue_attempts
 from paygate.flows.list_alerts import list_alerts
 from paygate.flows.purge_idempotency_keys import purge_idempotency_keys
 from paygate.flows.raise_alert import occurrence, raise_alert
 from paygate.flows.resolve_attempts import resolve_attempts
 from paygate.flows.sweep import Sweep
 from paygate.flows.watch_authorizations import watch_authorizations
+from paygate.jobs.messages import CloseFailedPayment
 from paygate.providers.contract import Absent
 from paygate.storage.change import Change
 from paygate.storage.pages import newest
@@ -31,6 +45,8 @@ from tests.flows.world import APPROVED, World, answer
 from tests.making import make_audit, make_provider_event
 
 HOUR = 3600
+CHALLENGE = ActionRequired(RedirectToUrl("https://bank.example/3ds"))
+LOST = Answer(Unknown("reset"))
 REFUSED = Rejected("provider_configuration", "401")
 Mend = Callable[[World], Awaitable[None]]
 
@@ -134,6 +150,49 @@ async def test_an_alert_closes_when_its_cause_is_gone_and_not_before(
     (entry,) = [e for e in await world.audited() if e.action is Action.ALERT_CLOSE]
     assert (entry.actor.name, entry.request_id) == ("close-alerts", "run_2")
     assert entry.subject == Subject("alert", alert.id)
+
+
+@pytest.mark.parametrize("waits", [CHALLENGE, Pending()])
+async def test_a_payment_that_is_missing_is_told_of_until_the_provider_has_it(
+    world: World, waits: ActionRequired | Pending
+) -> None:
+    """Its attempt is not in doubt: it waits, for a payment that another account does not know."""
+    await world.confirming(waits)
+    for times in (1, 2):
+        world.clock.forward(HOUR)
+        world.provider.answers = [LOST]
+        world.provider.objects = [Absent()]
+        await close_overdue_attempts(world.ctx, "run")
+        assert (await close_alerts(world.ctx, "run")).closed == 0
+        (alert,) = await world.all(Alert)
+        assert (alert.status, alert.count) == (AlertStatus.OPEN, times)
+    world.clock.forward(HOUR)
+    world.provider.answers = [LOST]
+    world.provider.objects = [answer(Cancelled(None), as_of=world.clock())]
+    await close_overdue_attempts(world.ctx, "run")
+    assert (await close_alerts(world.ctx, "run")).closed == 1
+
+
+@pytest.mark.parametrize("said", [Absent(), Answer(Unknown("500"))])
+async def test_what_has_failed_and_may_be_open_at_the_provider_is_a_persons_to_end(
+    world: World, said: Absent | Answer
+) -> None:
+    """Its attempt ended long ago, and says nothing of it."""
+    intent, attempt = await world.confirming(Declined(PaymentError("card_declined", "no")))
+    job = CloseFailedPayment(attempt.merchant, attempt.id)
+    for seconds in (60, GIVE_UP_AFTER.total_seconds()):
+        world.clock.forward(seconds)
+        world.provider.answers = [LOST]
+        world.provider.objects = [said]
+        await close_failed_payment(world.ctx, job)
+        assert (await close_alerts(world.ctx, "run")).closed == 0
+    told = {alert.concern.stage: alert.count for alert in await world.all(Alert)}
+    assert told == {"left_open": 1} | ({"missing": 2} if said == Absent() else {})
+    # It has taken money after all, and pays for the intent.
+    world.provider.answers = [answer(APPROVED, as_of=world.clock())]
+    await close_failed_payment(world.ctx, job)
+    assert (await world.now(intent))[0].status is Status.SUCCEEDED
+    assert (await close_alerts(world.ctx, "run")).closed == len(told)
 
 
 def test_the_docs_say_of_every_type_what_it_is_and_when_it_closes() -> None:

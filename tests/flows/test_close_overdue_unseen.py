@@ -2,6 +2,8 @@
 payment itself.
 """
 
+from datetime import timedelta
+
 import pytest
 
 from paygate.domain.alert import Alert, AlertType
@@ -40,7 +42,7 @@ async def test_an_action_that_nobody_can_be_shown_is_closed_in_time(
         None,
     )
     assert attempt.state is AttemptState.ACTION_REQUIRED
-    world.clock.forward(HOUR - 1)
+    world.clock.time = attempt.created_at + timedelta(seconds=HOUR - 1)
     assert (await run(world), world.provider.standing) == (0, [])
     world.clock.forward(1)
     world.provider.answers.append(at(HOUR, CLOSED))

@@ -157,7 +157,8 @@ async def test_a_payer_who_must_act_after_all_is_not_waited_for(world: World) ->
     await run(world)
     await world.applied(told(attempt, CHALLENGE, 200))
     assert await status(world, intent) is Status.REQUIRES_ACTION
-    world.provider.answers.append(answer(CLOSED, as_of=world.clock() + timedelta(minutes=2)))
+    world.clock.forward(1)
+    world.provider.answers.append(answer(CLOSED, as_of=world.clock()))
     assert await close_overdue_attempts(world.ctx, "run_2") == 1
     assert await status(world, intent) is Status.FAILED
 
@@ -279,6 +280,7 @@ async def test_a_payment_that_the_provider_gave_us_has_not_vanished(
         assert alert.concern.severity == "critical"
         assert THEIRS in alert.concern.message
     # The key is set right again.
+    world.clock.forward(MINUTE)
     world.provider.answers = [LOST]
     end = answer(CLOSED if operation == "cancel" else taken(), as_of=world.clock())
     world.provider.objects = [end]

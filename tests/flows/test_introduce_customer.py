@@ -274,7 +274,7 @@ async def test_no_refusal_of_a_payer_fails_what_may_have_been_sent(
     assert (waiting.status, attempt.state) == (Status.PROCESSING, AttemptState.UNKNOWN)
     assert waiting.pending_operation == "confirm"
     assert len(world.provider.orders) == 1
-    world.clock.forward(60 if by == "retry" else 30)
+    world.clock.forward(60 if by == "retry" else 40)
     world.provider.answers.append(at(90, funded()))
     assert await resolve_attempts(world.ctx, "run_2") == (1, 0)
     assert (await world.now(intent))[0].status is Status.REQUIRES_ACTION

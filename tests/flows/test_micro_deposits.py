@@ -51,7 +51,7 @@ async def test_the_payer_has_days_and_the_end_is_found(world: World) -> None:
 async def test_after_the_time_of_a_transfer_it_is_closed(world: World) -> None:
     intent = await proving(world)
     world.clock.forward(world.ctx.policy.bank_transfer_ttl.total_seconds())
-    world.provider.answers.append(at(15 * DAY, Cancelled("requested_by_customer")))
+    world.provider.answers.append(at(14 * DAY, Cancelled("requested_by_customer")))
     await close_overdue_attempts(world.ctx, "run_1")
     after, (attempt,) = await world.now(intent)
     assert (after.status, attempt.state) == (Status.FAILED, AttemptState.CANCELLED)

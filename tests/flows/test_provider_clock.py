@@ -84,7 +84,7 @@ async def test_a_node_whose_clock_is_off_fails_nothing_that_was_charged(
     dated.skew = off(ahead if which != "sweeper" else timedelta(0))
     intent, attempt = await lost(world)
     made = world.clock() + dated.skew.ahead
-    dated.made = [(made, theirs(attempt))]
+    dated.made = [(made, msgspec.structs.replace(theirs(attempt), as_of=made))]
     # The other node's clock: the world's is the one that the test runs by.
     if which == "sweeper":
         world.clock.time -= ahead

@@ -22,6 +22,7 @@ from paygate.flows.sweep import Faults
 from paygate.providers.contract import ConfirmOrder, ProviderSilent
 from paygate.storage.change import Change, Verdict
 from paygate.worker.scheduled import AT_WORK_ALREADY, run_scheduled
+from tests.flows.test_idempotency import NOT_SENT, refused
 from tests.flows.test_resolve_attempts import HOUR, LOST, MINUTE, lost, run, status, theirs
 from tests.flows.virtual_time import in_virtual_time
 from tests.flows.world import APPROVED, INSTALLATION, World, answer
@@ -114,6 +115,34 @@ async def test_one_that_hangs_holds_up_no_other(
         assert await run(world) == (7, 0)
 
 
+async def test_what_the_young_and_the_older_meet_counts_once(world: World) -> None:
+    """The older find it sent again a moment ago, by this same run."""
+    world.provider.answers.append(NOT_SENT)
+    await refused(world.confirm(await world.create()))
+    world.clock.forward(3 * MINUTE)
+    await lost(world)
+    world.clock.forward(MINUTE)
+    sent = asyncio.Event()
+
+    class AfterTheSending:
+        door = world.ctx.door
+
+        async def commit(self, change: Change) -> Verdict:
+            ends = [r for r in change.advances if isinstance(r, PaymentIntent)]
+            if any(intent.status is Status.FAILED for intent in ends):
+                await sent.wait()
+            return await self.door.commit(change)
+
+    async def send(_: ConfirmOrder) -> None:
+        sent.set()
+
+    world.use(door=AfterTheSending())
+    world.provider.during = send
+    world.provider.answers = [LOST]
+    async with asyncio.timeout(60):
+        assert await run(world) == (1, 1)
+
+
 async def test_a_page_that_hangs_holds_up_no_other(world: World) -> None:
     """The older payment's part of the list is read while the younger's does not come."""
     old, attempt = await lost(world)
@@ -167,7 +196,7 @@ async def test_a_run_begins_anywhere_and_leaves_nobody_out(
     """One that ends early, for there are too many, begins with others than the one before."""
     monkeypatch.setattr("paygate.flows.resolve_attempts.ASKED_AT_ONCE", 1)
     monkeypatch.setattr("paygate.flows.resolve_attempts.PAGE", 2)
-    names = [f"ref_{number}" for number in range(5)]
+    names = [f"doubted_{number}" for number in range(5)]
     for name in names:
         await world.confirming(Unknown("500"), provider_reference=name)
         world.clock.forward(HOUR)

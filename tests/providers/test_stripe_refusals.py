@@ -97,6 +97,16 @@ def test_a_key_known_with_other_parameters_is_said_to_be_looked_up() -> None:
     assert of_cancel(400, error) == of_capture(400, error)
 
 
+def test_another_accounts_key_refuses_no_capture() -> None:
+    """It knows no such payment, which says nothing of the one that is meant."""
+    for code in ("resource_missing", "resource_already_exists", None):
+        found = of_capture(404, {"error": {"type": INVALID, "code": code}})
+        assert isinstance(found, Unknown) is (code == "resource_missing")
+    refused_order = of_capture(400, {"error": {"type": INVALID, "code": "amount_too_large"}})
+    assert isinstance(refused_order, Rejected)
+    assert refused_order.reason == "order_refused"
+
+
 @pytest.mark.parametrize("body", [None, [], {}, {"error": "invalid_client"}, {"error": [1]}])
 def test_a_no_that_is_not_stripes_is_unknown(body: object) -> None:
     for status in (400, 401, 402, 403, 404):

@@ -84,7 +84,7 @@ def _is_over(ctx: Context, attempt: Attempt) -> bool:
     now = by_the_provider(ctx, ctx.now())
     if now is None or not is_in_step(ctx):
         return False
-    # The sweep repeats the first sending for the resend window; the last was its own caller's.
+    # The sweep may repeat the first sending for the resend window; the last is written down.
     sent = [(attempt.first_sent_as_of, attempt.first_sent_at, ctx.policy.resend_window)]
     if attempt.sent_again_at is not None:
         sent.append((attempt.sent_again_as_of, attempt.sent_again_at, timedelta(0)))

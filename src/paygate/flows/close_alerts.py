@@ -14,13 +14,15 @@ from typing import Final, NamedTuple
 from paygate.domain import alert
 from paygate.domain.access import Action, Caller
 from paygate.domain.alert import Alert, AlertType
-from paygate.domain.attempt import AttemptState
+from paygate.domain.attempt import OPEN, AttemptState
 from paygate.domain.audit import Subject
 from paygate.domain.payment_intent import Status
 from paygate.domain.provider_event import EventStatus
+from paygate.flows.close_failed_payment import LEFT_OPEN
 from paygate.flows.context import Context
 from paygate.flows.purge_idempotency_keys import is_unfinished
 from paygate.flows.raise_alert import count_occurrence
+from paygate.flows.settle_attempt import MISSING
 from paygate.flows.sweep import Sweep
 from paygate.flows.watch_jobs import STUCK_AFTER
 from paygate.jobs.messages import RaiseAlert
@@ -98,12 +100,16 @@ async def _hold_stands(ctx: Context, standing: Alert) -> bool:
     return intent is not None and intent.status is Status.REQUIRES_CAPTURE
 
 
-async def _attempt_is_in_doubt(ctx: Context, standing: Alert) -> bool:
+async def _attempt_is_unresolved(ctx: Context, standing: Alert) -> bool:
     intent = await ctx.read.payment_intent(standing.merchant, standing.concern.subject.id)
     if intent is None or intent.attempt is None:
         return False
     attempt = await ctx.read.attempt(intent.merchant, intent.attempt)
-    return attempt is not None and attempt.state in _IN_DOUBT
+    if attempt is None or attempt.state is AttemptState.CANCELLED:
+        return False
+    if standing.concern.stage in {MISSING, LEFT_OPEN} and intent.status is Status.FAILED:
+        return True  # whether the payment takes money still, only a person can see
+    return attempt.state in (OPEN if standing.concern.stage == MISSING else _IN_DOUBT)
 
 
 async def _key_is_unfinished(ctx: Context, standing: Alert) -> bool:
@@ -141,7 +147,7 @@ async def _provider_refuses(ctx: Context, standing: Alert) -> bool:
 _STANDS: Final[Mapping[AlertType, Callable[[Context, Alert], Awaitable[bool]]]] = MappingProxyType(
     {
         AlertType.AUTHORIZATION_EXPIRING: _hold_stands,
-        AlertType.ATTEMPT_UNRESOLVED: _attempt_is_in_doubt,
+        AlertType.ATTEMPT_UNRESOLVED: _attempt_is_unresolved,
         AlertType.IDEMPOTENCY_UNFINISHED: _key_is_unfinished,
         AlertType.WEBHOOK_DEAD_LETTER: _event_is_dead,
         AlertType.RECORD_UNREADABLE: _record_is_closed,

@@ -24,6 +24,8 @@ from paygate.providers.contract import Absent
 ASK_AGAIN_AFTER: Final = timedelta(minutes=1)
 GIVE_UP_AFTER: Final = timedelta(days=3)
 """As long as the provider itself tries to tell us things."""
+LEFT_OPEN: Final = "left_open"
+"""The stage of the alert for a payment that has failed and may be open at the provider."""
 
 
 async def close_failed_payment(ctx: Context, message: CloseFailedPayment) -> bool:
@@ -59,6 +61,7 @@ async def _alert_open(
     concern = Concern(
         type=AlertType.ATTEMPT_UNRESOLVED,
         subject=intent_subject(intent.id),
+        stage=LEFT_OPEN,
         severity="critical",
         message=f"a {attempt.operation} has failed, and the provider has not closed the payment",
         what_to_do=f"Cancel {intent.provider_reference} at the provider: whoever has its secret may"

@@ -26,7 +26,7 @@ from paygate.domain.ledger import (
 )
 from paygate.domain.outcome import Answer, Unknown
 from paygate.flows.begin_attempt import TO_ASK_AGAIN
-from paygate.flows.context import TRIES, Context
+from paygate.flows.context import Context, Patience
 from paygate.flows.report_mismatch import Findings
 from paygate.providers.contract import Absent, ProviderSilent
 from paygate.storage.installation import DEFAULT_MERCHANT
@@ -248,7 +248,8 @@ class Comparison:
         owners = await self._owners(suspect)
         if owners and _agrees_by_now(suspect, owners):
             return None
-        for _ in range(TRIES):
+        patience = Patience("a payment kept changing while it was compared")
+        while True:
             reference = suspect.reference or _reference(owners)
             if reference is None:
                 return None
@@ -256,7 +257,8 @@ class Comparison:
             before, owners = owners, await self._owners(suspect)
             if before == owners:
                 return _judge(reference, answer, owners, suspect.marks)
-        return None  # it is in somebody's hands, and the next run sees how it ended
+            if not await patience.lasts():
+                return None  # it is in somebody's hands, and the next run sees how it ended
 
     async def _owners(self, suspect: _Suspect) -> list[IntentBooks]:
         """The intents that the payment belongs to, as they stand now: those that record it, or the

@@ -146,14 +146,6 @@ class Context:
         )
 
 
-TRIES: Final = 8
-PAUSE_SECONDS: Final = 0.01
-
-
-async def pause() -> None:
-    await asyncio.sleep(PAUSE_SECONDS)
-
-
 class Patience:
     """How long a flow goes on reading and deciding again, when a record moves on under it."""
 
@@ -172,10 +164,16 @@ class Patience:
 
     async def pause(self) -> None:
         """Let another's commit end. Raises `end` when that has been waited for too long."""
-        if asyncio.get_running_loop().time() >= self._until:
+        if not await self.lasts():
             raise self._end(self._what)
+
+    async def lasts(self) -> bool:
+        """The same, for whoever can end otherwise: False when that has been waited for too long."""
+        if asyncio.get_running_loop().time() >= self._until:
+            return False
         await asyncio.sleep(self._pause)
         self._pause = min(2 * self._pause, LAST_PAUSE_SECONDS)
+        return True
 
 
 def intent_subject(intent_id: str) -> Subject:

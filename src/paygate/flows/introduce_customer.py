@@ -17,10 +17,10 @@ from paygate.domain.audit import Subject
 from paygate.domain.customer import Customer
 from paygate.domain.outcome import NotSent, Rejected, Unknown
 from paygate.domain.payment_intent import PaymentIntent
-from paygate.flows.context import TRIES, Context, pause
+from paygate.flows.context import Context, Patience
 from paygate.jobs.messages import UpdateProviderCustomer
 from paygate.providers.contract import Absent, CustomerMade, CustomerOrder, KeySpent
-from paygate.storage.change import Change
+from paygate.storage.change import Change, Committed
 
 KEYS: Final = 4
 """The provider remembers a fault of its own under a key for a day, so the next key is tried, in
@@ -39,7 +39,9 @@ async def introduce_customer(
     if intent.customer is None:
         order = CustomerOrder(key=intent.id, customer=intent.id, merchant=intent.merchant)
         return _reference(await _make(ctx, order, timeout_seconds))
-    for _ in range(TRIES):
+    changing = "the customer kept changing while it was made known to the provider"
+    patience = Patience(changing, seconds=timeout_seconds)
+    while True:
         customer = await ctx.read.customer(intent.merchant, intent.customer)
         assert customer is not None, "customers are never deleted"
         if customer.provider_reference is not None and not customer.provider_is_behind:
@@ -47,9 +49,9 @@ async def introduce_customer(
         told = await _tell(ctx, customer, timeout_seconds)
         if isinstance(told, NotSent | Rejected):
             return told
-        await _keep(ctx, caller, told)
-        await pause()
-    return NotSent("the customer kept changing while it was made known to the provider")
+        kept = await _keep(ctx, caller, told)
+        if not kept and not await patience.lasts():
+            return NotSent(changing)
 
 
 async def update_provider_customer(ctx: Context, message: UpdateProviderCustomer) -> bool:
@@ -59,19 +61,21 @@ async def update_provider_customer(ctx: Context, message: UpdateProviderCustomer
     caller = Caller(
         Actor("job", name="update-provider-customer"), message.merchant, message.customer
     )
-    for _ in range(TRIES):
+    timeout_seconds = ctx.policy.provider_timeout_seconds
+    patience = Patience("a customer kept changing while it was told", seconds=timeout_seconds)
+    while True:
         customer = await ctx.read.customer(message.merchant, message.customer)
         assert customer is not None, "customers are never deleted"
         if not customer.provider_is_behind:
             return True
-        told = await _tell(ctx, customer, ctx.policy.provider_timeout_seconds)
+        told = await _tell(ctx, customer, timeout_seconds)
         if isinstance(told, Rejected):
             return True  # the payer's next payment fails by it, and says so
         if isinstance(told, NotSent):
             return False
-        await _keep(ctx, caller, told)
-        await pause()
-    return False
+        kept = await _keep(ctx, caller, told)
+        if not kept and not await patience.lasts():
+            return False
 
 
 async def forget_customer(ctx: Context, caller: Caller, intent: PaymentIntent) -> None:
@@ -156,7 +160,7 @@ def _reference(
             assert_never(said)
 
 
-async def _keep(ctx: Context, caller: Caller, after: Customer) -> None:
-    """Write it down, unless another was first: then that one stands."""
+async def _keep(ctx: Context, caller: Caller, after: Customer) -> bool:
+    """Write it down; False when another was first: then that one stands."""
     audit = ctx.audit(caller, Action.CUSTOMER_INTRODUCE, Subject("customer", after.id))
-    await ctx.door.commit(Change(audit, advances=(after,)))
+    return isinstance(await ctx.door.commit(Change(audit, advances=(after,))), Committed)

@@ -10,7 +10,7 @@ from paygate.domain import alert
 from paygate.domain.access import Action, Actor, Caller
 from paygate.domain.alert import Alert, Concern, Occurrence
 from paygate.domain.audit import Subject
-from paygate.flows.context import TRIES, Context, pause
+from paygate.flows.context import Context, Patience
 from paygate.jobs.messages import Job, RaiseAlert
 from paygate.storage.change import Change, Committed, StorageError
 from paygate.storage.unreadable import Unreadable
@@ -35,11 +35,12 @@ def to_raise(*occurrences: Occurrence) -> tuple[Job, ...]:
 async def raise_alert(ctx: Context, caller: Caller, concern: Concern) -> None:
     """Raise the alert for the caller's merchant, or count the one that stands.
 
-    Others may raise the same one at this moment; a caller who loses that race too often leaves an
+    Others may raise the same one at this moment; a caller who loses that race too long leaves an
     occurrence, which nothing can refuse. An alert that stands and cannot be read is not counted:
     the sweep over alerts tells people of it.
     """
-    for _ in range(TRIES):
+    patience = Patience("an alert kept changing while it was raised")
+    while True:
         try:
             raised, change = await _counting(ctx, caller, concern, ctx.now())
         except Unreadable as error:
@@ -47,7 +48,8 @@ async def raise_alert(ctx: Context, caller: Caller, concern: Concern) -> None:
             return
         if await _done(ctx, raised, change):
             return
-        await pause()
+        if not await patience.lasts():
+            break
     left = occurrence(ctx, caller.merchant, concern)
     audit = ctx.audit(caller, Action.ALERT_RAISE, Subject("alert_occurrence", left.id))
     await ctx.door.commit(Change(audit, creates=(left,), jobs=to_raise(left)))
@@ -64,7 +66,8 @@ async def count_occurrence(ctx: Context, message: RaiseAlert) -> bool:
     Raises:
         StorageError: others kept changing the alert; the job comes again.
     """
-    for _ in range(TRIES):
+    patience = Patience("an alert kept changing while an occurrence was counted", end=StorageError)
+    while True:
         try:
             found = await ctx.read.occurrence(message.merchant, message.occurrence)
             if found is None or found.alert is not None:
@@ -76,8 +79,7 @@ async def count_occurrence(ctx: Context, message: RaiseAlert) -> bool:
             return False
         if await _done(ctx, raised, change):
             return True
-        await pause()
-    raise StorageError("an alert kept changing while an occurrence was counted")
+        await patience.pause()
 
 
 async def _counting(

@@ -76,7 +76,7 @@ async def resolve_attempts(ctx: Context, run_id: str) -> Resolved:
         older.cancel()
         await asyncio.gather(older, return_exceptions=True)
     await run.faults.end()
-    return Resolved(run.resolved, run.unresolved)
+    return run.done()
 
 
 class _Way(StrEnum):
@@ -97,8 +97,14 @@ class _Run:
         self._patience = timedelta(seconds=ctx.policy.provider_timeout_seconds) + MARGIN
         """So long a sender may still wait for its answer."""
         self._called: set[str] = set()
+        # By name: the young and the older may meet the same attempt, which counts by its end.
+        self._resolved: set[str] = set()
+        self._unresolved: set[str] = set()
         self.faults = Sweep(ctx, "resolve-attempts", run_id)
-        self.resolved = self.unresolved = 0
+
+    def done(self) -> Resolved:
+        """Each attempt once, by what became of it."""
+        return Resolved(len(self._resolved), len(self._unresolved - self._resolved))
 
     async def young(self) -> None:
         """Ask for those that can be sent again, each once in a run."""
@@ -116,7 +122,8 @@ class _Run:
             async for attempt in self._all_in_doubt():
                 match self._way(attempt):
                     case _Way.LATER:
-                        self.unresolved += not self._is_in_flight(attempt)
+                        if not self._is_in_flight(attempt):
+                            self._unresolved.add(attempt.id)
                     case _Way.BY_CALL:
                         await self._call(attempt, crew)
                     case _Way.BY_LIST:
@@ -209,8 +216,8 @@ class _Run:
         with self.faults:
             if resolving is not None:
                 end = await resolving
-        self.resolved += end is End.RESOLVED
-        self.unresolved += end is not End.RESOLVED
+        met = self._resolved if end is End.RESOLVED else self._unresolved
+        met.add(doubted.attempt)
         if end is End.IN_DOUBT:
             await alert_unresolved(self._ctx, caller, doubted)
 
@@ -220,15 +227,13 @@ class _Run:
         read = partial(self._ctx.read.attempts_never_sent, before)
         with self.faults:
             async for page in self.faults.stretches(read, PAGE):
-                self.resolved += sum(await asyncio.gather(*map(self._fail, page)))
+                await asyncio.gather(*map(self._fail, page))
 
-    async def _fail(self, attempt: Attempt) -> bool:
-        caller = self.faults.caller(attempt.merchant)
+    async def _fail(self, attempt: Attempt) -> None:
+        caller, action = self.faults.caller(attempt.merchant), Action.ATTEMPT_RESOLVE
         with self.faults:
-            return await fail_unsent(
-                self._ctx, caller, Action.ATTEMPT_RESOLVE, attempt, NEVER_ARRIVED
-            )
-        return False
+            if await fail_unsent(self._ctx, caller, action, attempt, NEVER_ARRIVED):
+                self._resolved.add(attempt.id)
 
 
 def _doubted(each: Sought) -> Doubted:

@@ -15,6 +15,8 @@ from paygate.flows.raise_alert import raise_alert
 from paygate.providers.contract import Absent
 from paygate.storage.change import Change, Committed, Impossible, OutcomeUnknown
 
+MISSING: Final = "missing"
+"""The stage of the alert for a payment that the provider says it has not."""
 REFERENCE_TAKEN: Final = "payment_intent_provider_reference"
 """The unique index that a payment of another intent's runs into."""
 
@@ -96,11 +98,11 @@ def payment_missing(intent: PaymentIntent) -> Concern:
     return Concern(
         type=AlertType.ATTEMPT_UNRESOLVED,
         subject=intent_subject(intent.id),
+        stage=MISSING,
         severity="critical",
-        message="the provider says that it has no payment under the id that it gave us for this"
-        " payment intent, which stays as it is",
-        what_to_do=f"See whether the provider's key is of the account that has"
-        f" {intent.provider_reference}.",
+        message=f"the provider says that it has no payment {intent.provider_reference}, the id that"
+        " it gave us for this payment intent, which stays as it is",
+        what_to_do="See whether the provider's key is of the account that has this payment.",
     )
 
 

@@ -15,7 +15,7 @@ from paygate.domain.payment_intent import PaymentIntent
 from paygate.flows.context import Context
 from paygate.flows.report_unreadable import report_unreadable
 from paygate.storage.pages import Place, Stretch
-from paygate.storage.unreadable import UNREAD
+from paygate.storage.unreadable import UNREAD, Unread
 
 R = TypeVar("R", bound=msgspec.Struct)
 S = TypeVar("S", PaymentIntent, Transfer)
@@ -54,6 +54,7 @@ class Sweep(Faults):
         self._ctx = ctx
         self._actor = Actor("job", name=job)
         self._run_id = run_id
+        self._told: set[str] = set()
 
     def caller(self, merchant: str) -> Caller:
         """The run, at work for a merchant."""
@@ -70,7 +71,7 @@ class Sweep(Faults):
         while True:
             stretch = await read(last, size)
             for fault in stretch.unread:
-                await report_unreadable(self._ctx, self.caller(""), fault)
+                await self._tell_of(fault)
             if stretch.records:
                 yield stretch.records
             if stretch.last is None:
@@ -92,11 +93,17 @@ class Sweep(Faults):
         others = []
         for fault in self._found:
             if isinstance(fault, UNREAD):
-                await report_unreadable(self._ctx, self.caller(""), fault)
+                await self._tell_of(fault)
             else:
                 others.append(fault)
         if others:
             raise others[0]
+
+    async def _tell_of(self, fault: Unread) -> None:
+        """Once a run, however many of its readings meet the record."""
+        if str(fault) not in self._told:
+            self._told.add(str(fault))
+            await report_unreadable(self._ctx, self.caller(""), fault)
 
 
 class Crew:

@@ -194,7 +194,10 @@ def of_capture(status: int, body: object) -> Rejected | Unknown:
         return Unknown(_KNOWN_OTHERWISE)
     if status in {_UNAUTHENTICATED, _FORBIDDEN} and kind == _INVALID:
         return _configuration(_KEY_REFUSED, code)
-    if status == _NOT_FOUND and code != "resource_missing" and kind == _INVALID:
+    if status == _NOT_FOUND and kind == _INVALID:
+        if code == "resource_missing":
+            # Another account's key knows no such payment, and says nothing of this one.
+            return Unknown("the provider says that it has no such payment")
         return _configuration("the provider does not know the address that we called", code)
     if kind in {_INVALID, "card_error"}:
         return Rejected("order_refused", _named("the provider refuses to capture this", code))
