@@ -25,7 +25,7 @@ from tests.flows.test_resolve_attempts import (
     status,
     theirs,
 )
-from tests.flows.world import IN_STEP, ScriptedProvider, World
+from tests.flows.world import APPROVED, IN_STEP, ScriptedProvider, World, answer
 from tests.making import START, make_attempt, make_intent
 
 SECOND = timedelta(seconds=1)
@@ -105,6 +105,21 @@ async def test_what_was_sent_again_by_a_wrong_clock_is_found(
     _, (attempt,) = await world.now(intent)
     dated.made = [(world.clock() + dated.skew.ahead, theirs(attempt))]
     await many_runs(world, 3)
+    assert await status(world, intent) is Status.SUCCEEDED
+
+
+async def test_what_a_fast_node_sent_again_is_sent_while_the_payer_is_there(
+    world: World, dated: DatedProvider
+) -> None:
+    """By the others' own clocks, its sending would be under way for an hour."""
+    dated.skew = off(timedelta(hours=-1))
+    intent = await sent_twice(world, MINUTE)
+    world.clock.time -= timedelta(hours=1)
+    dated.skew = IN_STEP
+    world.clock.forward(40)
+    world.provider.answers = [answer(APPROVED, as_of=world.clock())]
+    assert await run(world) == (1, 0)
+    assert len(world.provider.orders) == 3
     assert await status(world, intent) is Status.SUCCEEDED
 
 

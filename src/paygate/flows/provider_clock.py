@@ -32,6 +32,11 @@ def sent_at(attempt: Attempt) -> datetime:
     return attempt.first_sent_as_of or attempt.first_sent_at
 
 
+def sent_again_at(attempt: Attempt) -> datetime | None:
+    """The same of its last sending; None when it was sent once."""
+    return attempt.sent_again_as_of or attempt.sent_again_at
+
+
 def is_in_step(ctx: Context) -> bool:
     """Whether this node's clock is known to agree with the provider's, beyond the doubt in that."""
     skew = ctx.provider.skew

@@ -22,7 +22,7 @@ from paygate.domain.outcome import Answer
 from paygate.flows.ask_provider import MARGIN
 from paygate.flows.context import Context
 from paygate.flows.look_up_attempts import Sought, look_up, sought
-from paygate.flows.provider_clock import learn_the_time, provider_now, sent_at
+from paygate.flows.provider_clock import learn_the_time, provider_now, sent_again_at, sent_at
 from paygate.flows.resolve_attempt import (
     MISSES_APART,
     NEVER_ARRIVED,
@@ -160,8 +160,9 @@ class _Run:
 
     def _way(self, attempt: Attempt) -> _Way:
         """How to resolve an attempt, by what is known of it here."""
-        now, again, missed = self._ctx.now(), attempt.sent_again_at, attempt.missed_at
-        if self._is_in_flight(attempt) or (again is not None and now < again + self._patience):
+        now, again, missed = self._ctx.now(), sent_again_at(attempt), attempt.missed_at
+        repeated = again is not None and provider_now(self._ctx) < again + self._patience
+        if repeated or self._is_in_flight(attempt):
             return _Way.LATER
         confirms = attempt.operation is Operation.CONFIRM and not attempt.cancelling
         if not confirms or attempt.provider_reference or payer_is_there(self._ctx, attempt):
