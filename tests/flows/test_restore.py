@@ -1,7 +1,8 @@
 """The database is put back to a backup, and the shop comes again: nobody is charged twice."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -14,8 +15,10 @@ from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.outcome import Answer, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.flows.after_restore import AfterRestore
+from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
 from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
 from paygate.flows.declare_restore import declare_restore
+from paygate.flows.expire_payment_intents import expire_payment_intents
 from paygate.flows.idempotency import idempotently
 from paygate.flows.keyed_door import KeyedRequest
 from paygate.flows.purge_idempotency_keys import purge_idempotency_keys
@@ -173,16 +176,125 @@ async def test_an_intent_of_after_the_restore_is_not_looked_for(world: World) ->
 
 
 async def test_nothing_is_sent_while_the_provider_does_not_tell(world: World) -> None:
+    """It is in doubt, and is looked for in the forgotten time."""
     intent, attempt = await forgotten(world)
     await declare_restore(world.ctx, world.caller)
     world.provider.objects = [Absent()]
-    with pytest.raises(Refusal) as refused:
-        await world.confirm_once(intent, "pay")
-    assert refused.value.code is ErrorCode.PROVIDER_UNAVAILABLE
+    assert b'"processing"' in (await world.confirm_once(intent, "pay")).body
     assert len(world.provider.orders) == 1
+    world.clock.forward(180)
     world.provider.objects = [taken(attempt), taken(attempt)]
-    assert b'"succeeded"' in (await world.confirm_once(intent, "pay")).body
+    await resolve_attempts(world.ctx, "run")
+    assert (await world.now(intent))[0].status is Status.SUCCEEDED
     assert len(world.provider.orders) == 1
+
+
+async def test_all_who_confirm_first_look_first(world: World) -> None:
+    """At once, in a process that has not looked yet; and nobody sends while nobody can look."""
+    intents = [await world.create() for _ in range(3)]
+    await back_up(world)
+    for intent in intents:
+        world.provider.answers.append(answer(APPROVED))
+        await world.confirm(intent)
+    attempts = [(await world.now(intent))[1][0] for intent in intents]
+    await restore(world)
+    world.clock.forward(3 * DAY)
+    await declare_restore(world.ctx, world.caller)
+    named = world.provider.named
+
+    async def read(since: datetime, until: datetime) -> AsyncIterator[Answer]:
+        for attempt in attempts:
+            found = answer(APPROVED, attempt=attempt.id, installation=INSTALLATION)
+            yield msgspec.structs.replace(found, provider_reference=named[attempt.id])
+
+    world.provider.listing = read
+    world.provider.objects = [answer(APPROVED)] * 3
+    world.use(after_restore=AfterRestore(world.ctx.restores, world.provider, INSTALLATION))
+    done = await asyncio.gather(*map(world.confirm, intents))
+    assert {intent.status for intent in done} == {Status.SUCCEEDED}
+    assert len(world.provider.orders) == 3
+
+
+async def test_a_second_restore_does_not_hide_the_first(world: World) -> None:
+    intent, attempt = await forgotten(world)
+    for _ in range(2):
+        await declare_restore(world.ctx, world.caller)
+        await world.create()
+        world.clock.forward(DAY)
+    made = attempt.created_at
+
+    async def read(since: datetime, until: datetime) -> AsyncIterator[Answer]:
+        if since <= made <= until:
+            yield taken(attempt)
+
+    world.provider.listing = read
+    world.provider.objects = [taken(attempt)]
+    assert (await world.confirm(intent)).status is Status.SUCCEEDED
+    assert len(world.provider.orders) == 1
+
+
+async def test_an_older_versions_payment_is_known_by_its_intent(world: World) -> None:
+    """Its attempts had names that nobody can make again."""
+    intent, attempt = await forgotten(world)
+    await declare_restore(world.ctx, world.caller)
+    theirs = msgspec.structs.replace(taken(attempt), attempt="at_of_before", intent=intent.id)
+    world.provider.objects = [theirs, theirs]
+    assert (await world.confirm(intent)).status is Status.SUCCEEDED
+    assert len(world.provider.orders) == 1
+
+
+async def test_a_backup_that_was_in_doubt_is_looked_for_in_the_forgotten_time(
+    world: World,
+) -> None:
+    """Its own caller sent it again after the backup, and was charged."""
+    intent = await world.create()
+    world.provider.answers.append(Answer(Unknown("reset")))
+    await world.confirm(intent)
+    (attempt,) = (await world.now(intent))[1]
+    await back_up(world)
+    world.clock.forward(40 * 60)
+    charged = world.clock()
+    await world.create()  # the newest that the database remembers is of after the charge
+    await restore(world)
+    world.clock.forward(HOUR)
+    await declare_restore(world.ctx, world.caller)
+
+    async def read(since: datetime, until: datetime) -> AsyncIterator[Answer]:
+        if since <= charged <= until:
+            yield taken(attempt)
+
+    world.provider.listing = read
+    for _ in range(3):
+        world.clock.forward(700)
+        await resolve_attempts(world.ctx, "run")
+    assert (await world.now(intent))[0].status is Status.SUCCEEDED
+
+
+@pytest.mark.parametrize("how", ["cancel", "expire"])
+async def test_what_was_paid_is_not_cancelled_here(world: World, how: str) -> None:
+    intent, attempt = await forgotten(world)
+    await declare_restore(world.ctx, world.caller)
+    world.provider.objects = [taken(attempt)]
+    if how == "expire":
+        assert await expire_payment_intents(world.ctx, "run") == 0
+    else:
+        request = CancelPaymentIntent()
+        with pytest.raises(Refusal) as refused:
+            await cancel_payment_intent(world.ctx, world.caller, intent.id, request)
+        assert refused.value.code is ErrorCode.STATE_CONFLICT
+    assert (await world.now(intent))[0].status is Status.CREATED
+
+
+async def test_what_is_written_before_it_is_declared_counts_as_younger(world: World) -> None:
+    """The server was started for the restore, and the API ran since."""
+    await world.create()
+    remembered = (await world.audited())[-1].at
+    world.clock.time = datetime.now(UTC)
+    await world.create()
+    found = await declare_restore(world.ctx, world.caller)
+    assert found.taken_at == remembered
+    earlier = remembered - timedelta(hours=1)
+    assert (await declare_restore(world.ctx, world.caller, earlier)).taken_at == earlier
 
 
 async def test_a_create_that_is_made_anew_is_looked_for_too(world: World) -> None:
@@ -256,6 +368,5 @@ async def test_another_timeline_is_noticed_once(world: World, database: str) -> 
     await world.connection.execute("UPDATE installation SET timeline = '00000000'")
     assert await notice_restore(connect, world.clock())
     assert not await notice_restore(connect, world.clock())
-    found = await world.ctx.restores.newest()
-    assert found is not None
+    (found,) = await world.ctx.restores.all()
     assert found.noticed_at == world.clock()

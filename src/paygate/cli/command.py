@@ -5,6 +5,7 @@ import pwd
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
@@ -65,6 +66,19 @@ async def perform(
             entry = ctx.audit(caller, action, result=Result.REFUSED, details=details)
             await ctx.door.commit(Change(entry))
             raise
+
+
+def moment_of(text: str, option: str) -> datetime:
+    """The time that an option gives; one without a zone is UTC's.
+
+    Raises:
+        BadParameter: it is none.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter("a time such as 2026-11-24T12:00:00Z", param_hint=option) from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def print_json(value: Any) -> None:

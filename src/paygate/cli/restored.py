@@ -1,12 +1,14 @@
 """`paygate restored`: the database was put back to an earlier moment."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paygate.cli.command import AsJson, Data, perform, print_json, run_async
+from paygate.cli.command import AsJson, Data, moment_of, perform, print_json, run_async
 
 if TYPE_CHECKING:
+    from paygate.domain.access import Caller
+    from paygate.flows.context import Context
     from paygate.storage.restores import Restore
 
 NEXT = """\
@@ -20,13 +22,25 @@ Next, with the API and the worker running:
 """
 
 
-def restored(data: Data = None, as_json: AsJson = False) -> None:
+def restored(
+    taken_at: Annotated[
+        str | None,
+        typer.Option(metavar="ISO8601", help="When the backup was made, if the API ran since."),
+    ] = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
     """Tell the gateway that its database was restored. Run it before the API starts."""
     from paygate.domain.access import Action
     from paygate.flows.declare_restore import declare_restore
 
+    moment = None if taken_at is None else moment_of(taken_at, "--taken-at")
+
+    async def work(ctx: "Context", caller: "Caller") -> "Restore":
+        return await declare_restore(ctx, caller, moment)
+
     async def go() -> None:
-        restore: Restore = await perform(data, Action.RESTORE_DECLARE, declare_restore)
+        restore = await perform(data, Action.RESTORE_DECLARE, work)
         if as_json:
             print_json({"taken_at": restore.taken_at, "noticed_at": restore.noticed_at})
         else:

@@ -71,8 +71,8 @@ MOVES: Final[Mapping[AttemptState, frozenset[AttemptState]]] = MappingProxyType(
         _A.PENDING: _CLOSED | {_A.ACTION_REQUIRED, _A.PENDING},
         _A.ACTION_REQUIRED: _CLOSED | {_A.PENDING, _A.ACTION_REQUIRED},
         # A retry goes on with the same attempt, and so with the same key at the provider: who said
-        # that nothing was sent may have been a proxy that had sent it.
-        _A.NOT_SENT: frozenset({_A.STARTED}),
+        # that nothing was sent may have been a proxy that had sent it; and then its payment comes up.
+        _A.NOT_SENT: frozenset(_A) - {_A.NOT_SENT},
     }
 )
 """Where an attempt may go. What is closed otherwise stays: what surfaces later is a correction."""
@@ -123,6 +123,8 @@ class Attempt(Recorded, frozen=True, kw_only=True):
     """`sent_again_at` by the provider's clock; None when that was not known."""
     sent_between: bool = False
     """It was sent between the first time and the last as well: the payment may be of any time."""
+    answered: bool = False
+    """It was not sent because somebody who answered said so, and that may have been a proxy."""
     sent_before: bool = False
     """The provider knew its key with another request: it was sent before this database was put back
     to a backup, at a time that nobody remembers."""
@@ -173,7 +175,7 @@ def sent_again(attempt: Attempt, at: datetime, as_of: datetime | None) -> Attemp
     begins = attempt.state is _A.NOT_SENT
     close_at = attempt.close_at
     if begins and close_at is not None:
-        close_at = at + (close_at - attempt.created_at)
+        close_at = at + (close_at - attempt.last_sent_at)
     between = attempt.sent_again_at is not None
     attempt = move(attempt, _A.STARTED if begins else _A.UNKNOWN, at, detail=attempt.detail)
     return msgspec.structs.replace(

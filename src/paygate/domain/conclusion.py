@@ -8,8 +8,6 @@ under way the provider may still move a hold: it lapses, or is captured in its d
 from datetime import datetime
 from typing import Final
 
-import msgspec
-
 from paygate.domain.attempt import OPEN, Attempt, AttemptState, Operation
 from paygate.domain.confirmation import Moved, Stay, captured, confirmed, in_order, mismatch
 from paygate.domain.outcome import Answer, Approved, Cancelled, Declined
@@ -39,7 +37,8 @@ def conclude(
         return Stay.MISMATCH if mismatch(intent, answer) else Stay.MONEY_AFTER_THE_END
     if money and elsewhere:
         return Stay.MONEY_ELSEWHERE
-    if money and attempt.state is AttemptState.NOT_SENT and intent.provider_reference is None:
+    unsent = attempt.state is AttemptState.NOT_SENT and intent.provider_reference is None
+    if unsent and answer.provider_reference is not None:
         return _sent_after_all(intent, attempt, answer, at, fetched=fetched)
     if (
         intent.status is Status.REQUIRES_CAPTURE
@@ -58,17 +57,15 @@ def _is_another_payment(intent: PaymentIntent, answer: Answer) -> bool:
 def _sent_after_all(
     intent: PaymentIntent, attempt: Attempt, answer: Answer, at: datetime, *, fetched: bool
 ) -> Moved | Stay:
-    """Money of a try that was certainly not sent, we thought: the provider knows better. It pays
-    for the intent unless another try does, or will.
+    """A payment of a try that was certainly not sent, we thought: the provider knows better. It is
+    the intent's unless another try's is, or will be.
     """
     if intent.attempt != attempt.id or intent.status is not Status.PROCESSING:
-        return Stay.MONEY_ELSEWHERE
+        money = isinstance(answer.outcome, Approved)
+        return Stay.MONEY_ELSEWHERE if money else Stay.SETTLED
     if mismatch(intent, answer):
         return Stay.MISMATCH
-    in_doubt = msgspec.structs.replace(attempt, state=AttemptState.UNKNOWN)
-    moved = confirmed(intent, in_doubt, answer, at, fetched=fetched)
-    # The attempt is closed, and stays as it is.
-    return Moved(moved.intent, None) if isinstance(moved, Moved) else moved
+    return confirmed(intent, attempt, answer, at, fetched=fetched)
 
 
 def _by_itself(

@@ -104,6 +104,8 @@ def confirmed(
         provider_reference=answer.provider_reference,
         detail=detail(answer.outcome),
     )
+    if isinstance(answer.outcome, NotSent):
+        after = msgspec.structs.replace(after, answered=answer.outcome.answered)
     return in_order(intent, after, answer, at, trigger, changes, fetched=fetched)
 
 

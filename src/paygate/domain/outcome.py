@@ -142,6 +142,10 @@ class NotSent(msgspec.Struct, frozen=True, tag="not_sent"):
 
     message: str
     retry_after_seconds: int = 1
+    answered: bool = False
+    """Somebody said so, who may be a proxy that had sent it: nobody else need retry, and before it
+    counts as failed it is looked for.
+    """
 
 
 class Unknown(msgspec.Struct, frozen=True, tag="unknown"):
@@ -177,3 +181,5 @@ class Answer(msgspec.Struct, frozen=True):
     """Our attempt's id as the provider's metadata bears it."""
     installation: str | None = None
     merchant: str | None = None
+    intent: str | None = None
+    """Our intent's id as the provider's metadata bears it; it was another one before a restore."""

@@ -13,7 +13,7 @@ import msgspec
 from paygate.domain.access import Caller
 from paygate.domain.alert import AlertType, Concern
 from paygate.domain.attempt import Attempt
-from paygate.domain.conclusion import conclude
+from paygate.domain.conclusion import CORRECTABLE, conclude
 from paygate.domain.confirmation import AHEAD, Moved, Stay
 from paygate.domain.outcome import Answer, Approved, Cancelled, Unknown
 from paygate.domain.payment_intent import PaymentIntent
@@ -150,6 +150,12 @@ async def _given_back(ctx: Context, intent: PaymentIntent, answer: Answer) -> Ap
     given = await give_back(ctx, answer)
     if isinstance(given.outcome, Cancelled):
         return Applied(Verdict.HOLD_VOIDED, intent, answer)
+    if isinstance(given.outcome, Approved) and given.outcome.captured:
+        # Somebody has captured the hold meanwhile.
+        taken = msgspec.structs.replace(answer, outcome=given.outcome, as_of=given.as_of)
+        if intent.status in CORRECTABLE:
+            return await _after_the_end(ctx, intent, taken, proof=None)
+        return await _elsewhere(ctx, intent, taken)
     told = of_concern(ctx, intent.merchant, _hold_left(intent, answer))
     return Applied(Verdict.UNRESOLVED, intent, answer, told)
 

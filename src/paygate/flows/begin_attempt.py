@@ -11,12 +11,15 @@ from paygate.domain.outcome import Answer, NotSent, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Trigger, advance
 from paygate.flows.consequences import of_move
 from paygate.flows.context import Context, intent_subject
-from paygate.storage.change import Change, Committed
+from paygate.storage.change import Change, Committed, Impossible
+from paygate.storage.tables import REFERENCE_TAKEN
 
 KEYS_MARGIN: Final = timedelta(hours=1)
 """An attempt is not sent again in the last hour that the provider promises to know its key."""
 TO_ASK_AGAIN: Final = frozenset({AttemptState.STARTED, AttemptState.UNKNOWN})
 """States of an attempt whose request died before it had an answer."""
+ATTEMPT_TAKEN: Final = "attempt_pkey"
+"""What an attempt runs into that is there under another intent, of the same seed."""
 TOO_LATE: Final = Unknown("it was too late to send this: it is looked up instead")
 
 Prepared = tuple[PaymentIntent, Attempt]
@@ -64,7 +67,16 @@ async def begin(
     commits = of_move(ctx, before, Moved(intent, None), request_id=caller.request_id)
     audit = ctx.audit(caller, action, intent_subject(intent.id))
     change = Change(audit, (attempt, *commits.creates), commits.advances)
-    committed = isinstance(await ctx.door.commit(change), Committed)
+    try:
+        committed = isinstance(await ctx.door.commit(change), Committed)
+    except Impossible as error:
+        if error.constraint != ATTEMPT_TAKEN:
+            raise
+        raise Refusal(
+            ErrorCode.STATE_CONFLICT,
+            "this payment was begun under another payment intent that the same create made",
+            subject=before,
+        ) from None
     return (intent, attempt) if committed else None
 
 
@@ -110,10 +122,13 @@ async def work_on(
     """
     intent = advance(intent, Trigger.WORK_ON, ctx.now(), **changes)
     audit = ctx.audit(caller, action, intent_subject(intent.id))
-    committed = isinstance(
-        await ctx.door.commit(Change(audit, advances=(intent, attempt))), Committed
-    )
-    return (intent, attempt) if committed else None
+    try:
+        verdict = await ctx.door.commit(Change(audit, advances=(intent, attempt)))
+    except Impossible as error:
+        if error.constraint != REFERENCE_TAKEN:
+            raise
+        return None  # the payment is another intent's: settling the answer says so
+    return (intent, attempt) if isinstance(verdict, Committed) else None
 
 
 async def attempt_of_this_request(ctx: Context, intent: PaymentIntent) -> Attempt | None:
@@ -125,8 +140,13 @@ async def attempt_of_this_request(ctx: Context, intent: PaymentIntent) -> Attemp
 
 
 def may_be_sent(ctx: Context, attempt: Attempt) -> bool:
-    """Whether the provider still knows the attempt's key for certain."""
-    return ctx.now() < attempt.first_sent_at + ctx.provider.keys_kept - KEYS_MARGIN
+    """Whether the provider still knows the attempt's key for certain: by its own clock, where that
+    is known now and was known then.
+    """
+    now, first = ctx.provider_time(), attempt.first_sent_as_of
+    if now is None or first is None:
+        now, first = ctx.now(), attempt.first_sent_at
+    return now < first + ctx.provider.keys_kept - KEYS_MARGIN
 
 
 def stood_still(ctx: Context, attempt: Attempt) -> bool:

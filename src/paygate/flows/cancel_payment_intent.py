@@ -30,7 +30,7 @@ from paygate.flows.consequences import of_move
 from paygate.flows.context import Context, Patience, intent_subject
 from paygate.flows.read_payment_intent import find_payment_intent
 from paygate.flows.settle_attempt import settle_attempt
-from paygate.providers.contract import CancelOrder
+from paygate.providers.contract import CancelOrder, ProviderSilent
 from paygate.storage.change import Change, Committed
 from paygate.telemetry import timing
 
@@ -62,6 +62,7 @@ async def cancel_payment_intent(
         elif before is not None and before.state is not AttemptState.NOT_SENT:
             return intent
         elif await _nothing_was_sent(ctx, intent):
+            await check_not_forgotten(ctx, intent)
             after = await cancelled(ctx, caller, Action.INTENT_CANCEL, intent, request.reason)
             if after is not None:
                 return after
@@ -76,6 +77,29 @@ def _goes_on(intent: PaymentIntent, attempt: Attempt) -> bool:
     """Whether a request goes on with the attempt that its earlier try left behind."""
     held = intent.status is Status.REQUIRES_CAPTURE and intent.pending_operation is None
     return attempt.state in TO_ASK_AGAIN or (attempt.state is AttemptState.NOT_SENT and held)
+
+
+async def check_not_forgotten(ctx: Context, intent: PaymentIntent) -> None:
+    """Raises a refusal when the intent's payment was made before the database was restored, or when
+    the provider does not tell.
+    """
+    first = ctx.attempt_id(intent, Operation.CONFIRM, 1)
+    timeout = ctx.policy.provider_timeout_seconds
+    try:
+        found = await ctx.after_restore.payment_of(intent, first, timeout_seconds=timeout)
+    except ProviderSilent:
+        raise Refusal(
+            ErrorCode.PROVIDER_UNAVAILABLE,
+            "the database was restored, and the provider does not tell what it has forgotten",
+            subject=intent,
+        ) from None
+    if found is not None:
+        raise Refusal(
+            ErrorCode.STATE_CONFLICT,
+            "this payment was made before the database was restored: confirm it once more, which"
+            " charges nobody, and cancel or refund it then",
+            subject=intent,
+        )
 
 
 async def _nothing_was_sent(ctx: Context, intent: PaymentIntent) -> bool:

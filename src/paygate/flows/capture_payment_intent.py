@@ -49,9 +49,10 @@ async def capture_payment_intent(
     while True:
         intent = await find_payment_intent(ctx, caller.merchant, intent_id)
         before = await attempt_of_this_request(ctx, intent)
-        if before is None:
+        unsent = before is not None and before.state is AttemptState.NOT_SENT
+        if before is None or (unsent and not may_be_sent(ctx, before)):
             prepared = await _prepare(ctx, caller, intent, request)
-        elif before.state is AttemptState.NOT_SENT:
+        elif unsent:
             _check_hold(ctx, intent)
             prepared = await send_again(ctx, caller, Action.INTENT_CAPTURE, intent, before)
         elif before.state in TO_ASK_AGAIN:

@@ -14,7 +14,7 @@ from msgspec import Meta
 from paygate.domain.access import Action, Caller
 from paygate.domain.attempt import Attempt, AttemptState, Operation
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.outcome import Answer, NotSent, Rejected, Unknown
+from paygate.domain.outcome import Answer, Rejected, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Status, Trigger
 from paygate.domain.payment_method import CardToken, Instrument, PushTransfer
 from paygate.domain.return_url import MAX_LENGTH, check_return_url
@@ -188,6 +188,8 @@ async def send_confirm(
                 return Answer(made)
             payer = made
         order = confirm_order(intent, attempt, payer)
+        if stood_still(ctx, attempt):
+            return Answer(TOO_LATE)  # what was asked before took its time
         return await ctx.provider.confirm(order, timeout_seconds=timeout_seconds)
 
 
@@ -197,9 +199,9 @@ async def _sent_before_a_restore(
     """How the payment stands that this attempt made before the database was restored, if it did."""
     timeout = ctx.policy.provider_timeout_seconds
     try:
-        reference = await ctx.after_restore.payment_of(intent, attempt, timeout_seconds=timeout)
+        reference = await ctx.after_restore.payment_of(intent, attempt.id, timeout_seconds=timeout)
     except ProviderSilent as silence:
-        return Answer(NotSent(str(silence)))
+        return Answer(Unknown(str(silence)))
     if reference is None:
         return None
     found = await ctx.provider.retrieve(reference, timeout_seconds=timeout)

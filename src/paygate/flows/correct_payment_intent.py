@@ -51,10 +51,13 @@ def corrected(
 
 
 async def give_back(ctx: Context, answer: Answer) -> Answer:
-    """Release a hold under an intent that has ended."""
+    """Release a hold that no intent rests on. A refusal is remembered under its key, so each try
+    has its own; a cancel takes no money.
+    """
     assert answer.provider_reference is not None, "the provider told of it"
     order = CancelOrder(
-        key=f"{answer.provider_reference}-void", provider_reference=answer.provider_reference
+        key=f"{answer.provider_reference}-void-{int(ctx.now().timestamp())}",
+        provider_reference=answer.provider_reference,
     )
     return await ctx.provider.cancel(order, timeout_seconds=ctx.policy.provider_timeout_seconds)
 

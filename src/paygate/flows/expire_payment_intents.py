@@ -8,8 +8,9 @@ from functools import partial
 from typing import Final
 
 from paygate.domain.access import Action
+from paygate.domain.errors import Refusal
 from paygate.domain.payment_intent import PaymentIntent
-from paygate.flows.cancel_payment_intent import cancelled
+from paygate.flows.cancel_payment_intent import cancelled, check_not_forgotten
 from paygate.flows.close_overdue_attempts import EXPIRED
 from paygate.flows.context import Context
 from paygate.flows.sweep import Sweep
@@ -27,6 +28,10 @@ async def expire_payment_intents(ctx: Context, run_id: str) -> int:
     async def expire(intent: PaymentIntent) -> bool:
         caller = sweep.caller(intent.merchant)
         with sweep:
+            try:
+                await check_not_forgotten(ctx, intent)
+            except Refusal:
+                return False  # it is paid, or may be: `ledger verify` names it
             return await cancelled(ctx, caller, Action.INTENT_EXPIRE, intent, EXPIRED) is not None
         return False
 

@@ -21,6 +21,9 @@ from paygate.providers.contract import ProviderSilent
 AROUND: Final = timedelta(minutes=5)
 """The provider's clock at a sending is known to a second or two; a request may wait for half a
 minute on its way, and for longer in a queue."""
+ON_ITS_WAY: Final = timedelta(minutes=30)
+"""How long a proxy may hold a request that it delivers after all: twice the time in which two
+misses end an attempt, so that no payment of that time is missed."""
 CLOCK_UNKNOWN: Final = timedelta(hours=26)
 """How far off the clock of a sender is taken to be that had heard of no time from the provider for
 an hour: further than the worst mistake of a time zone (14 hours), and half a day more. One that is
@@ -62,24 +65,30 @@ class Sought(NamedTuple):
 Found = Callable[[Sought, Answer], Coroutine[Any, Any, None]]
 
 
-def sought(attempt: Attempt, resend_window: timedelta, now: datetime) -> Sought:
+def sought(
+    attempt: Attempt,
+    resend_window: timedelta,
+    now: datetime,
+    forgotten: Sequence[tuple[datetime, datetime]] = (),
+) -> Sought:
     """What is looked for, and where: around its first sending, which the sweep repeats for the
-    resend window, and around its last.
+    resend window, around its last, and in all time that a restore has made `forgotten`.
     """
     first = attempt.first_sent_as_of
     again, again_at = attempt.sent_again_as_of, attempt.sent_again_at
     # Where the sender's clock is not known, nothing else bounds it but that the attempt is here.
     windows = [
-        Window(first - AROUND, first + resend_window + AROUND)
+        Window(first - AROUND, first + resend_window + ON_ITS_WAY)
         if first
         else Window(attempt.first_sent_at - CLOCK_UNKNOWN, now + AROUND)
     ]
     if again_at is not None:
         windows.append(
-            Window(again - AROUND, again + AROUND)
+            Window(again - AROUND, again + ON_ITS_WAY)
             if again
             else Window(again_at - CLOCK_UNKNOWN, now + AROUND)
         )
+    windows += [Window(since, until) for since, until in forgotten]
     if attempt.sent_before:
         # The provider still knows the key, and so may know it for twice as long as it promises.
         windows.append(Window((first or attempt.first_sent_at) - FORGOTTEN, now + AROUND))

@@ -10,7 +10,7 @@ in the provider's list where it is not (`look_up_attempts`).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import partial
@@ -19,10 +19,17 @@ from typing import Final, NamedTuple
 from paygate.domain.access import Action, Caller
 from paygate.domain.attempt import Attempt, Operation
 from paygate.domain.outcome import Answer
+from paygate.flows.after_restore import windows_of
 from paygate.flows.ask_provider import MARGIN
 from paygate.flows.context import Context
 from paygate.flows.look_up_attempts import Sought, look_up, sought
-from paygate.flows.provider_clock import learn_the_time, provider_now, sent_again_at, sent_at
+from paygate.flows.provider_clock import (
+    is_in_step,
+    learn_the_time,
+    provider_now,
+    sent_again_at,
+    sent_at,
+)
 from paygate.flows.resolve_attempt import (
     MISSES_APART,
     NEVER_ARRIVED,
@@ -34,8 +41,9 @@ from paygate.flows.resolve_attempt import (
     resolve_as_missed,
     resolve_by_call,
 )
-from paygate.flows.settle_attempt import fail_unsent
+from paygate.flows.settle_attempt import fail_unsent, reread, settle_attempt
 from paygate.flows.sweep import Crew, Sweep
+from paygate.storage.restores import Restore
 
 SENT_AT_ONCE: Final = 100
 """While the provider hangs for 30 seconds a call, so many hang with it; what is in doubt then can
@@ -100,6 +108,7 @@ class _Run:
         # By name: the young and the older may meet the same attempt, which counts by its end.
         self._resolved: set[str] = set()
         self._unresolved: set[str] = set()
+        self._restored: Sequence[Restore] = ()
         self.faults = Sweep(ctx, "resolve-attempts", run_id)
 
     def done(self) -> Resolved:
@@ -116,6 +125,7 @@ class _Run:
 
     async def older(self) -> None:
         """Ask for all others: those that stay in doubt for days must not hide the younger."""
+        self._restored = await self._ctx.restores.all()
         await self._fail_unsent()
         wanted: list[Sought] = []
         async with Crew(ASKED_AT_ONCE, self.faults) as crew:
@@ -127,8 +137,7 @@ class _Run:
                     case _Way.BY_CALL:
                         await self._call(attempt, crew)
                     case _Way.BY_LIST:
-                        window, now = self._ctx.policy.resend_window, provider_now(self._ctx)
-                        wanted.append(sought(attempt, window, now))
+                        wanted.append(self._sought(attempt))
                 if len(wanted) == SOUGHT_MOST:
                     await self._look_up(wanted)
                     wanted = []
@@ -223,12 +232,40 @@ class _Run:
             await alert_unresolved(self._ctx, caller, doubted)
 
     async def _fail_unsent(self) -> None:
-        """Fail what was certainly not sent, and is tried again by nobody."""
+        """Fail what was not sent, and is tried again by nobody; once it was looked for, where it is
+        not certain.
+        """
         before = self._ctx.now() - self._ctx.policy.resend_window
         read = partial(self._ctx.read.attempts_never_sent, before)
+        doubtful: dict[str, Attempt] = {}
         with self.faults:
             async for page in self.faults.stretches(read, PAGE):
-                await asyncio.gather(*map(self._fail, page))
+                uncertain = [each for each in page if self._is_uncertain(each)]
+                doubtful |= {each.id: each for each in uncertain}
+                await asyncio.gather(*map(self._fail, set(page) - set(uncertain)))
+        if doubtful and is_in_step(self._ctx):
+            await self._look_for_unsent(doubtful)
+
+    def _is_uncertain(self, attempt: Attempt) -> bool:
+        """Whether what was not sent may have been: a proxy said so, or a backup does."""
+        return attempt.answered or bool(windows_of(self._restored, attempt))
+
+    async def _look_for_unsent(self, doubtful: Mapping[str, Attempt]) -> None:
+        async def found(each: Sought, answer: Answer) -> None:
+            caller = self.faults.caller(each.merchant)
+            with self.faults:
+                intent, attempt = await reread(self._ctx, doubtful[each.attempt])
+                action = Action.ATTEMPT_RESOLVE
+                await settle_attempt(self._ctx, caller, action, intent, attempt, answer)
+                self._resolved.add(each.attempt)
+
+        wanted = [self._sought(attempt) for attempt in doubtful.values()]
+        missed = await look_up(self._ctx, wanted, found, self.faults, self._until)
+        await asyncio.gather(*(self._fail(doubtful[name]) for name in missed))
+
+    def _sought(self, attempt: Attempt) -> Sought:
+        window, now = self._ctx.policy.resend_window, provider_now(self._ctx)
+        return sought(attempt, window, now, windows_of(self._restored, attempt))
 
     async def _fail(self, attempt: Attempt) -> None:
         caller, action = self.faults.caller(attempt.merchant), Action.ATTEMPT_RESOLVE

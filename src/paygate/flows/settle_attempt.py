@@ -4,7 +4,7 @@ from typing import Final
 
 from paygate.domain.access import Action, Caller
 from paygate.domain.alert import AlertType, Concern
-from paygate.domain.attempt import Attempt
+from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.confirmation import Moved
 from paygate.domain.outcome import Answer, NotSent, PaymentError, Rejected, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Status, Trigger, advance
@@ -14,11 +14,10 @@ from paygate.flows.context import SETTLING_SECONDS, Context, Patience, intent_su
 from paygate.flows.raise_alert import raise_alert
 from paygate.providers.contract import Absent
 from paygate.storage.change import Change, Committed, Impossible, OutcomeUnknown
+from paygate.storage.tables import REFERENCE_TAKEN
 
 MISSING: Final = "missing"
 """The stage of the alert for a payment that the provider says it has not."""
-REFERENCE_TAKEN: Final = "payment_intent_provider_reference"
-"""The unique index that a payment of another intent's runs into."""
 
 
 async def settle_attempt(
@@ -67,7 +66,8 @@ async def fail_unsent(
     """
     intent, attempt = await reread(ctx, attempt)
     assert isinstance(answer.outcome, Rejected), "it failed"
-    if intent.status is not Status.PROCESSING or intent.attempt != attempt.id:
+    waits = intent.status is Status.PROCESSING and intent.attempt == attempt.id
+    if not waits or attempt.state is not AttemptState.NOT_SENT:
         return False
     error = PaymentError(code=answer.outcome.reason, message=answer.outcome.message)
     changes = {"pending_operation": None, "last_payment_error": error}

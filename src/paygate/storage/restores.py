@@ -4,6 +4,7 @@ before, or on another timeline. A standby that took over looks the same, and is 
 A copy of the data directory that was put back shows nothing: for that there is `paygate restored`.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import asyncpg
@@ -27,20 +28,22 @@ class Restores:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def newest(self) -> Restore | None:
-        """The newest one, or None. Raises `Unavailable` when the database does not answer."""
+    async def all(self) -> Sequence[Restore]:
+        """All of them, the newest first. Raises `Unavailable` when the database does not answer."""
         with answering():
-            row = await self._pool.fetchrow(QUERIES["newest_restore"])
-        return None if row is None else Restore(row["taken_at"], row["noticed_at"])
+            rows = await self._pool.fetch(QUERIES["restores"])
+        return [Restore(row["taken_at"], row["noticed_at"]) for row in rows]
 
-    async def declare(self, now: datetime) -> Restore:
-        """Write down that the database was restored, to the newest moment that it remembers.
+    async def declare(self, now: datetime, taken_at: datetime | None) -> Restore:
+        """Write down that the database was restored. Where nobody says to which moment: to the
+        newest one that it remembers from before the server was started, if that was today; what was
+        written since then is of after the restore.
 
         Raises:
             Unavailable: the database does not answer.
         """
         with answering():
-            row = await self._pool.fetchrow(QUERIES["add_restore"], now, "declared")
+            row = await self._pool.fetchrow(QUERIES["declare_restore"], now, taken_at)
         assert row is not None, "what is written down is told"
         return Restore(row["taken_at"], now)
 

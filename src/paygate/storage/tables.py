@@ -28,6 +28,8 @@ _KEY: Final = (("merchant", "text"), ("id", "text"))
 _VERSIONED: Final = (*_KEY, ("version", "int4"))
 _SEALED: Final = (("sealed", "bytea"),)
 
+REFERENCE_TAKEN: Final = "payment_intent_provider_reference"
+"""The unique index that a payment of another intent's runs into."""
 PAYMENT_INTENT: Final = Table(
     "payment_intent",
     (

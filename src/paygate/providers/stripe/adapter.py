@@ -312,8 +312,8 @@ def _now() -> float:
 
 def _posted(fact: Fact) -> Reply | NotSent | Unknown:
     match fact:
-        case NotBegun(message, asked):
-            return NotSent(message, max(asked, 1))
+        case NotBegun(message, asked, answered):
+            return NotSent(message, max(asked, 1), answered)
         case Silent(message):
             return Unknown(message)
         case Reply():

@@ -76,6 +76,8 @@ class NotBegun(msgspec.Struct, frozen=True):
 
     message: str
     asked_to_wait_seconds: int = 0
+    answered: bool = False
+    """Somebody said so, Stripe or a proxy on the way."""
 
 
 class Silent(msgspec.Struct, frozen=True):
@@ -192,7 +194,7 @@ class StripeWire:
         begin makes certain.
         """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_seconds
+        deadline, began = loop.time() + timeout_seconds, _steady()
         fact: Fact = NotBegun("the deadline had passed before the call")
         latest = fact
         for number in range(_TRIES):
@@ -201,6 +203,9 @@ class StripeWire:
             if pause is None or loop.time() + pause + needed >= deadline:
                 return fact
             await asyncio.sleep(pause)
+            # The process may have stood still in the pause, or the whole machine.
+            if loop.time() >= deadline or _steady() - began >= timeout_seconds:
+                return fact
             latest = await self._try(method, path, params, idempotency_key, deadline)
             if not (isinstance(fact, Silent) and isinstance(latest, NotBegun)):
                 fact = latest
@@ -274,7 +279,7 @@ def _fact(status: int | None, body: object, headers: Mapping[str, str]) -> Fact:
     """What an HTTP answer is worth (https://docs.stripe.com/error-low-level)."""
     code = _error_code(body)
     if status == _TOO_MANY or (status == _BAD_REQUEST and code == "rate_limit"):
-        return NotBegun("the provider limits our rate", _retry_after(headers))
+        return NotBegun("the provider limits our rate", _retry_after(headers), answered=True)
     if status == _CONFLICT and code == "idempotency_key_in_use":
         busy = "the provider is at work on an earlier call of the same attempt"
         return Silent(busy, key_in_use=True)

@@ -66,6 +66,7 @@ def payment(body: object, *, livemode: bool, as_of: datetime | None) -> Answer:
         attempt=text(metadata, "paygate_attempt"),
         installation=text(metadata, "paygate_installation"),
         merchant=text(metadata, "paygate_merchant"),
+        intent=text(metadata, "paygate_intent"),
     )
 
 

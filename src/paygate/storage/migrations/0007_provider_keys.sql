@@ -9,12 +9,12 @@ ALTER TABLE payment_intent
     ADD COLUMN provider_reference_index bytea,
     ADD COLUMN create_key               bytea;
 
--- The table of domain/attempt.py: a retry of what was certainly not sent goes on with the same attempt,
--- and so with the same key at the provider.
+-- The table of domain/attempt.py: a retry of what was not sent goes on with the same attempt, and so with
+-- the same key at the provider; and who said so may have sent it.
 CREATE OR REPLACE FUNCTION check_attempt_state() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF OLD.state NOT IN ('started', 'unknown', 'pending', 'action_required')
-       AND NOT (OLD.state = 'not_sent' AND NEW.state = 'started') THEN
+       AND NOT (OLD.state = 'not_sent' AND NEW.state <> 'not_sent') THEN
         RAISE EXCEPTION 'an attempt that is % stays so', OLD.state
             USING ERRCODE = 'integrity_constraint_violation';
     END IF;
