@@ -16,7 +16,8 @@ from paygate.domain.outcome import Answer, Approved, Cancelled, NotSent, Rejecte
 from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
 from paygate.flows.capture_payment_intent import CapturePaymentIntent, capture_payment_intent
-from paygate.flows.confirm_payment_intent import confirm_payment_intent
+from paygate.flows.choose_instrument import BankTransferMethod
+from paygate.flows.confirm_payment_intent import ConfirmPaymentIntent, confirm_payment_intent
 from paygate.flows.context import CommitDoor
 from paygate.flows.settle_attempt import settle_attempt
 from paygate.storage.change import Change, Verdict
@@ -56,6 +57,20 @@ async def test_a_confirm_is_not_sent_late(world: World, seconds: float) -> None:
     assert (after.status, after.pending_operation) == (Status.PROCESSING, "confirm")
     (attempt,) = (await world.now(intent))[1]
     assert attempt.state is AttemptState.UNKNOWN
+
+
+async def test_a_transfer_is_not_sent_late_behind_its_payer(world: World) -> None:
+    """The payer was made known to the provider first, and that took hours."""
+
+    async def sleep() -> None:
+        world.clock.forward(6 * HOUR)
+
+    world.provider.introducing = sleep
+    intent = await world.create(payment_method_types=("bank_transfer",))
+    request = ConfirmPaymentIntent(payment_method=BankTransferMethod(flow="push", country="DE"))
+    after = await confirm_payment_intent(world.ctx, world.caller, intent.id, request)
+    assert world.provider.orders == []
+    assert (after.status, after.pending_operation) == (Status.PROCESSING, "confirm")
 
 
 async def test_a_confirm_that_is_in_time_is_sent(world: World) -> None:
@@ -134,6 +149,15 @@ async def test_a_hold_that_it_is_told_of_after_the_end_is_given_back(
     assert after.status is Status.FAILED
     assert len(world.provider.standing) == 1
     assert [a.concern.type for a in await world.all(Alert)] == alerts
+
+
+async def test_a_hold_that_was_captured_before_it_could_be_given_back_is_a_correction(
+    world: World,
+) -> None:
+    hold = Approved(captured=False, amount_received=0, amount_capturable=1999)
+    after = await ended_meanwhile(world, answer(hold), answer(APPROVED))
+    assert (after.status, after.amount_received) == (Status.SUCCEEDED, 1999)
+    assert [a.concern.type for a in await world.all(Alert)] == [AlertType.STATE_CORRECTION]
 
 
 async def test_what_was_not_sent_goes_on_with_its_own_key(world: World) -> None:

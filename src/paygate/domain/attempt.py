@@ -70,8 +70,8 @@ MOVES: Final[Mapping[AttemptState, frozenset[AttemptState]]] = MappingProxyType(
         _A.UNKNOWN: (OPEN | _CLOSED) - {_A.STARTED, _A.NOT_SENT},
         _A.PENDING: _CLOSED | {_A.ACTION_REQUIRED, _A.PENDING},
         _A.ACTION_REQUIRED: _CLOSED | {_A.PENDING, _A.ACTION_REQUIRED},
-        # A retry goes on with the same attempt, and so with the same key at the provider: who said
-        # that nothing was sent may have been a proxy that had sent it; and then its payment comes up.
+        # A retry goes on with the same attempt, and so with the same key at the provider. Who said
+        # that nothing was sent may have been a proxy that had sent it: then its payment comes up.
         _A.NOT_SENT: frozenset(_A) - {_A.NOT_SENT},
     }
 )

@@ -108,7 +108,7 @@ async def _nothing_was_sent(ctx: Context, intent: PaymentIntent) -> bool:
     if intent.status is not Status.PROCESSING or intent.attempt is None:
         return False
     last = await ctx.read.attempt(intent.merchant, intent.attempt)
-    return last is not None and last.state is AttemptState.NOT_SENT
+    return last is not None and last.state is AttemptState.NOT_SENT and not last.answered
 
 
 async def _prepare(

@@ -78,13 +78,13 @@ def sought(
     again, again_at = attempt.sent_again_as_of, attempt.sent_again_at
     # Where the sender's clock is not known, nothing else bounds it but that the attempt is here.
     windows = [
-        Window(first - AROUND, first + resend_window + ON_ITS_WAY)
+        Window(first - AROUND, min(first + resend_window + ON_ITS_WAY, now + AROUND))
         if first
         else Window(attempt.first_sent_at - CLOCK_UNKNOWN, now + AROUND)
     ]
     if again_at is not None:
         windows.append(
-            Window(again - AROUND, again + ON_ITS_WAY)
+            Window(again - AROUND, min(again + ON_ITS_WAY, now + AROUND))
             if again
             else Window(again_at - CLOCK_UNKNOWN, now + AROUND)
         )
