@@ -230,7 +230,7 @@ async def test_a_long_retry_after_is_the_callers_to_wait(
 ) -> None:
     server.otherwise = error(429, {"Retry-After": "30"}, type="invalid_request_error")
     found = await provider.confirm(order(), timeout_seconds=60)
-    assert found.outcome == NotSent("the provider limits our rate", 30)
+    assert found.outcome == NotSent("the provider limits our rate", 30, answered=True)
     assert len(server.requests) == 1
 
 
@@ -251,7 +251,7 @@ async def test_a_strange_retry_after_is_a_second(
 ) -> None:
     server.otherwise = error(429, {"Retry-After": text}, type="invalid_request_error")
     found = await provider.confirm(order(), timeout_seconds=2)
-    assert found.outcome == NotSent("the provider limits our rate", 1)
+    assert found.outcome == NotSent("the provider limits our rate", 1, answered=True)
 
 
 async def test_no_pause_outlasts_the_deadline(

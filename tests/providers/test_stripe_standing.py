@@ -177,7 +177,6 @@ async def test_a_cancel_that_is_no_cancel_is_doubted(
         (error(400, type=INVALID, code="amount_too_large"), "order_refused"),
         (error(400, type=INVALID, code="amount_too_small"), "order_refused"),
         (error(400, type=INVALID, param="amount_to_capture"), "order_refused"),
-        (error(404, type=INVALID, code="resource_missing", param="intent"), "order_refused"),
         (error(402, **decline(code="capture_failed")), "order_refused"),
         (error(402, **decline(payment_intent=held())), "order_refused"),
         (error(404, type=INVALID, message="Unrecognized request URL"), "provider_configuration"),

@@ -54,6 +54,7 @@ def test_an_answer_names_the_payment() -> None:
         attempt=METADATA["paygate_attempt"],
         installation=INSTALLATION,
         merchant="default",
+        intent=METADATA["paygate_intent"],
     )
 
 

@@ -164,7 +164,7 @@ class Provider(Protocol):
 
         `Approved` with what was taken, also when it was before; `Cancelled` when the hold is gone;
         `Pending` while it is taken; `Rejected` when it cannot be done as asked and this attempt
-        took nothing.
+        took nothing; `Unknown` also that there is no such payment.
         """
 
     async def cancel(self, order: CancelOrder, *, timeout_seconds: float) -> Answer:
