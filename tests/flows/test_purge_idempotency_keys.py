@@ -85,7 +85,7 @@ def _same(at: datetime) -> datetime:
 
 
 async def test_a_node_whose_clock_is_ahead_purges_nothing(world: World, database: str) -> None:
-    """Else a retry of an hour later would be a payment of its own. Ahead of the database is enough."""
+    """Else a retry of an hour later would be a payment of its own."""
     first = await create_once(world, "k")
     pool = await open_pool(database, name="ahead")
     try:
