@@ -140,7 +140,7 @@ async def test_an_event_that_cannot_be_opened_is_one_alert_and_waits(world: Worl
     for _ in range(3):
         assert await apply_received_event(world.ctx, message(event)) is None
     (alert,) = await world.all(Alert)
-    assert (alert.count, alert.concern.type) == (3, AlertType.RECORD_UNREADABLE)
+    assert (alert.count, alert.concern.type) == (1, AlertType.RECORD_UNREADABLE)
     assert alert.concern.subject == Subject("provider_event", event.id)
     await mend(world, "provider_event")
     await apply_received_event(world.ctx, message(event))

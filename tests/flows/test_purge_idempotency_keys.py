@@ -4,12 +4,18 @@ people are told of the others, unless their payments have ended without them.
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from paygate.domain.alert import Alert, AlertType
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.flows.purge_idempotency_keys import purge_idempotency_keys
 from paygate.flows.resolve_attempts import resolve_attempts
+from paygate.providers.contract import ClockSkew
+from paygate.storage.database import connector, open_pool
+from paygate.storage.idempotency import IdempotencyKeys
 from tests.flows.test_idempotency import NOT_SENT, create_once, refused
 from tests.flows.world import APPROVED, World, answer
 
@@ -72,3 +78,42 @@ async def test_after_the_purge_a_confirm_charges_nothing_again(world: World) -> 
     no = await refused(world.confirm_once(intent, "k"))
     assert no.code is ErrorCode.INTENT_ALREADY_CONFIRMED
     assert len(world.provider.orders) == 1
+
+
+def _same(at: datetime) -> datetime:
+    return at
+
+
+async def test_a_node_whose_clock_is_ahead_purges_nothing(world: World, database: str) -> None:
+    """Else a retry of an hour later would be a payment of its own."""
+    first = await create_once(world, "k")
+    pool = await open_pool(database, name="ahead")
+    try:
+        for ahead, deleted in ((timedelta(hours=25), 0), (timedelta(0), 1)):
+
+            def machine_time(ahead: timedelta = ahead) -> datetime:
+                return datetime.now(UTC) + ahead
+
+            dial = connector(database, name="keys")
+            keys = IdempotencyKeys(dial, pool, world.records, machine_time=machine_time)
+            started = world.clock.time + timedelta(hours=25)
+            node = replace(world.ctx, keys=keys, now=partial(_same, started))
+            assert await purge_idempotency_keys(node, "run") == (deleted, 0)
+            again = await create_once(world, "k")
+            assert again.replayed == (not deleted)
+            assert (again.body == first.body) == (not deleted)
+    finally:
+        await pool.close()
+
+
+async def test_a_clock_that_the_provider_contradicts_purges_nothing(world: World) -> None:
+    """The database may be of the same machine, and its clock as wrong."""
+    await create_once(world, "k")
+    world.clock.forward(24 * 3600 + 1)
+    for ahead, deleted in ((-90, 0), (90, 0), (0, 1)):
+        world.provider.skew = ClockSkew(timedelta(seconds=ahead), timedelta(seconds=1))
+        assert await purge_idempotency_keys(world.ctx, f"run {ahead}") == (deleted, 0)
+    await create_once(world, "while the provider is silent")
+    world.provider.skew = None
+    world.clock.forward(24 * 3600 + 1)
+    assert await purge_idempotency_keys(world.ctx, "run") == (1, 0)

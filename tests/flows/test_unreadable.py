@@ -30,6 +30,7 @@ from paygate.storage.pages import Cut, newest
 from paygate.storage.reader import IntentFilters
 from paygate.storage.unreadable import Unreadable
 from paygate.worker.scheduled import run_scheduled
+from tests.flows import spoilt
 from tests.flows.test_idempotency import NOT_SENT, refused
 from tests.flows.world import APPROVED, World, answer
 from tests.storage.stored import TABLE_OF
@@ -122,6 +123,10 @@ async def test_a_sweep_goes_on_beside_records_that_cannot_be_read(world: World, 
     assert await unreadable(world) == {record.id: 1 for record in broken}
     moved = {i for i, status in (await statuses(world)).items() if before[i] != status}
     assert moved == {getattr(good, "intent", good.id)}
+    written = len(await world.audited())
+    await run_scheduled(world.ctx, job)
+    assert len(await world.audited()) == written, "nothing new is known within the hour"
+    world.clock.forward(3600)
     await run_scheduled(world.ctx, job)
     assert await unreadable(world) == {record.id: 2 for record in broken}, "one alert for each"
 
@@ -245,3 +250,19 @@ async def test_a_record_of_a_later_version_is_no_matter_for_people(world: World)
     assert await expire_payment_intents(world.ctx, "run") == 1
     assert (await statuses(world))[ours.id] == Status.CANCELLED
     assert await world.all(Alert) == []
+
+
+async def test_whatever_is_sealed_is_asked_for_again(world: World) -> None:
+    """An alert may name a record of any table, and closes once that opens."""
+    for table in TABLE_OF.values():
+        assert await world.ctx.read.opens(table.name, "default", "none"), table.name
+    assert not await world.ctx.read.opens("of_a_later_version", "default", "none")
+    await world.confirming(APPROVED)
+    tables = {table.name for table in TABLE_OF.values()}
+    rows = {t: await world.connection.fetch(f"SELECT id, merchant FROM {t}") for t in tables}
+    for name, found in rows.items():
+        for row in found[:1]:
+            assert await world.ctx.read.opens(name, row["merchant"], row["id"])
+            await spoilt.spoil(world, name, row["id"])
+            assert not await world.ctx.read.opens(name, row["merchant"], row["id"])
+    assert {"payment_intent", "audit_entry", "event"} <= {t for t, found in rows.items() if found}

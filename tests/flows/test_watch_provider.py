@@ -10,6 +10,7 @@ from paygate.domain.access import Action
 from paygate.domain.alert import Alert, AlertStatus, AlertType
 from paygate.domain.outcome import Rejected, Unknown
 from paygate.domain.provider_account import ProviderAccount
+from paygate.flows.close_alerts import close_alerts
 from paygate.flows.watch_provider import (
     ProviderLook,
     Warned,
@@ -19,6 +20,7 @@ from paygate.flows.watch_provider import (
     watcher,
 )
 from paygate.providers.contract import ClockSkew
+from tests.flows.spoilt import mend, spoil
 from tests.flows.world import World
 
 MINE, OTHER = "acct_scripted", "acct_other"
@@ -162,3 +164,26 @@ async def test_readiness_asks_again_when_what_it_knows_is_old(world: World) -> N
     assert await codes() == [WarningCode.ACCOUNT_CHANGED, WarningCode.CLOCK_SKEW]
     world.clock.forward(-3_600)
     assert await codes() == [WarningCode.CLOCK_SKEW], "a clock that was set back asks at once"
+
+
+async def test_a_pin_that_cannot_be_read_stops_nobody_and_is_told(world: World) -> None:
+    """Whether the key is of that account nobody knows then, so nothing is said of it either."""
+    await watch(world)
+    await spoil(world, "provider_account")
+    world.provider.account_id = OTHER
+    for _ in range(2):
+        assert await watch(world) == [WarningCode.PIN_UNREADABLE]
+    standing = await look_at_provider(world.ctx, watcher("start"))
+    assert standing.account is not None
+    assert standing.account.code is WarningCode.PIN_UNREADABLE
+    told = (AlertStatus.OPEN, "scripted", 1)
+    assert await alerts(world, AlertType.RECORD_UNREADABLE) == [told]
+    assert await alerts(world, AlertType.PROVIDER_ACCOUNT_CHANGED) == []
+    await close_alerts(world.ctx, "run_2")
+    assert await alerts(world, AlertType.RECORD_UNREADABLE) == [told]
+    await mend(world, "provider_account")
+    await close_alerts(world.ctx, "run_3")
+    assert [s for s, _, _ in await alerts(world, AlertType.RECORD_UNREADABLE)] == [
+        AlertStatus.CLOSED
+    ]
+    assert await watch(world) == [WarningCode.ACCOUNT_CHANGED]

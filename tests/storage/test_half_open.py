@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from structlog.testing import capture_logs
 
-from paygate.storage.change import Committed, Unavailable
+from paygate.storage.change import Committed, OutcomeUnknown, Unavailable
 from paygate.storage.committer import Committer, Connection
 from paygate.storage.database import READ_CONNECTIONS, connector, open_pool
 from paygate.storage.door import Door
@@ -212,3 +213,51 @@ async def test_reads_of_a_locked_table_are_refused_and_do_not_pile_up(
     assert await reader.payment_intent("shop", "pi_1") is None
     assert pool._pool.get_size() > 0, "what the server ended left its connection whole"
     await pool.close()
+
+
+async def test_a_committer_closes_though_the_database_is_gone(
+    proxy: Proxy, records: Records
+) -> None:
+    """Whoever waits is told what is known: what was sent may be written, the rest is not."""
+    committer = Committer(
+        connector(proxy.dsn, name="lane"), lanes=1, batch_cap=1, close_within_seconds=0.2
+    )
+    await committer.open()
+    proxy.close_up()
+    door = Door(records, committer, answer_within_seconds=60)
+    waiting = [asyncio.create_task(door.commit(create())) for _ in range(3)]
+    async with asyncio.timeout(30):
+        while committer.waiting != 2:
+            await asyncio.sleep(0)
+        with capture_logs() as logs:
+            await committer.close()
+        told = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(each) for each in told] == [OutcomeUnknown, Unavailable, Unavailable]
+    assert [e["waiting"] for e in logs if e["event"] == "committer_gave_up"] == [3]
+
+
+async def test_a_lane_ends_its_dead_backend_though_its_role_takes_another_by_default(
+    database: str, records: Records, connect: Connect
+) -> None:
+    """Sessions are those of the role that logged in, and what they may do is the other's."""
+    admin = await connect()
+    await admin.execute(
+        "CREATE ROLE half_open_owner; CREATE ROLE half_open_app LOGIN IN ROLE half_open_owner;"
+        " ALTER ROLE half_open_app SET role = 'half_open_owner';"
+        " GRANT ALL ON ALL TABLES IN SCHEMA public TO half_open_owner;"
+        " GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO half_open_owner"
+    )
+    try:
+        async with Proxy(database.replace("//paygate@", "//half_open_app@")) as network:
+            committer = Committer(connector(network.dsn, name="lane"))
+            await committer.open()
+            door = Door(records, committer, answer_within_seconds=BACK_WITHIN_SECONDS)
+            assert await door.commit(create()) == Committed()
+            network.cut()
+            verdicts = await asyncio.gather(*(door.commit(create()) for _ in range(20)))
+            assert verdicts == [Committed()] * 20
+            await committer.close()
+    finally:
+        await admin.execute(
+            "DROP OWNED BY half_open_owner, half_open_app; DROP ROLE half_open_app, half_open_owner"
+        )

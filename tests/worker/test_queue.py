@@ -13,10 +13,12 @@ from paygate.jobs.messages import (
     ApplyProviderEvent,
     CloseFailedPayment,
     Message,
+    RaiseAlert,
     decode,
     encode,
     entrypoint,
 )
+from paygate.jobs.queue import Queue
 from paygate.jobs.schedule import ScheduledJob
 from paygate.storage.database import connector
 from paygate.storage.migrate import migrate
@@ -344,3 +346,49 @@ async def test_no_id_of_the_queue_is_narrow(connect: Connect) -> None:
         " AND data_type <> 'bigint'"
     )
     assert narrow == []
+
+
+async def test_a_flood_of_alerts_holds_up_no_event(connect: Connect) -> None:
+    """However long each of them takes to be counted, and however many came before."""
+    admin, counting = await connect(), 0
+    events: list[Message] = []
+    go = asyncio.Event()
+
+    async def count(_: RaiseAlert) -> None:
+        nonlocal counting
+        counting += 1
+        await go.wait()
+
+    async def apply(message: ApplyProviderEvent) -> None:
+        events.append(message)
+
+    await admin.executemany(
+        "INSERT INTO pgqueuer (priority, entrypoint, payload, status)"
+        " VALUES (0, 'raise_alert', $1, 'queued')",
+        [(encode(RaiseAlert("default", f"alo_{number}")),) for number in range(300)],
+    )
+    queue = Queue(
+        await connect(), {RaiseAlert: count, ApplyProviderEvent: apply}, {}, lambda *_: None
+    )
+    running = asyncio.create_task(queue.run())
+
+    async def some_are_counted() -> bool:
+        return counting > 0
+
+    await until(some_are_counted)
+    event = ApplyProviderEvent("default", "pev_1")
+    await enqueue(admin, event)
+
+    async def applied() -> bool:
+        return events == [event]
+
+    await until(applied)
+    first = counting
+    go.set()
+
+    async def others_are_counted() -> bool:
+        return counting > first
+
+    await until(others_are_counted)
+    queue.stop()
+    await asyncio.wait({running}, timeout=30)

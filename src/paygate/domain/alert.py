@@ -4,7 +4,7 @@ What is found in the commit of some fact is written down there as an `Occurrence
 its alert afterwards: the fact never waits for a row that others advance too.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -51,6 +51,12 @@ CONDITIONS: Final = frozenset(
 )
 """What lasts, and is found again by every run that looks. Found in the same words after somebody
 acknowledged the alert, a condition is the one that was seen; all else has happened once more.
+"""
+
+
+SAY_AGAIN_AFTER: Final = timedelta(hours=1)
+"""How often a condition that stands is counted, where what finds it looks every minute or at every
+request: each count is a version of the alert and an entry of the audit log.
 """
 
 
@@ -158,6 +164,12 @@ def found_again(alert: Alert, concern: Concern, at: datetime) -> Alert:
         updated_at=max(at, alert.updated_at),
         version=alert.version + 1,
     )
+
+
+def said_lately(alert: Alert, concern: Concern, at: datetime) -> bool:
+    """Whether the alert has said the same in the hour before; nothing new is known then."""
+    same = concern.message == alert.concern.message
+    return same and abs(at - alert.last_at) < SAY_AGAIN_AFTER
 
 
 def acknowledged(alert: Alert, by: str, at: datetime, note: str | None) -> Alert:

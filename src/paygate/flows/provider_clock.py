@@ -43,6 +43,11 @@ def is_in_step(ctx: Context) -> bool:
     return skew is not None and abs(skew.ahead) <= SKEW_MOST + skew.within
 
 
+def is_out_of_step(ctx: Context) -> bool:
+    """Whether this node's clock is known to disagree with the provider's."""
+    return ctx.provider.skew is not None and not is_in_step(ctx)
+
+
 async def learn_the_time(ctx: Context) -> None:
     """Have an answer of the provider's if there was none lately: each bears its time."""
     if ctx.provider.skew is not None:

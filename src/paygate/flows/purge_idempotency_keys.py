@@ -3,9 +3,13 @@
 A key that is not finished may stand for a charge that nobody knows of. Once the payment that its
 request was about has ended, it does not: what became of the payment was told to the merchant, and
 the key waits for its request in silence.
+
+A finished key keeps a retry from being charged again, so the age of one is never told by a clock
+that is wrong: a node whose own clock is known to be so leaves the purge to the others.
 """
 
 import asyncio
+from datetime import timedelta
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -15,15 +19,22 @@ from paygate.domain.audit import Subject
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.payment_intent import FINAL
 from paygate.flows.context import Context
+from paygate.flows.provider_clock import is_out_of_step
 from paygate.flows.raise_alert import raise_alert
 from paygate.flows.sweep import Sweep
 from paygate.storage.change import Change
 from paygate.storage.installation import DEFAULT_MERCHANT
+from paygate.telemetry import log
 
 BATCH: Final = 1000
 """Deleted in one statement: a few milliseconds, during which nobody waits for it."""
 AT_ONCE: Final = 50
 """Unfinished keys that are looked at together, so few that payments have the door to themselves."""
+
+
+AHEAD_MOST: Final = timedelta(minutes=1)
+"""How far this machine's clock may be ahead of the database's: next to nothing for a key's age, and
+more than a slow answer accounts for."""
 
 
 class Purged(NamedTuple):
@@ -35,9 +46,13 @@ class Purged(NamedTuple):
 
 async def purge_idempotency_keys(ctx: Context, run_id: str) -> Purged:
     """Delete the finished keys of more than `PAYGATE_IDEMPOTENCY_TTL` ago, and alert for every
-    other one of that age whose request may have left something undone.
+    other one of that age whose request may have left something undone. Nothing is done by a clock
+    that is known to be wrong.
     """
     before = ctx.now() - ctx.policy.idempotency_ttl
+    if (why := await _clock_fault(ctx)) is not None:
+        log.logger().warning("purge_put_off", request_id=run_id, reason=why)
+        return Purged(0, 0)
     sweep = Sweep(ctx, "purge-idempotency-keys", run_id)
     deleted = 0
     while batch := await ctx.keys.purge(before, BATCH):
@@ -59,6 +74,13 @@ async def purge_idempotency_keys(ctx: Context, run_id: str) -> Purged:
         unfinished += sum(await asyncio.gather(*map(look, keys)))
     await sweep.end()
     return Purged(deleted, unfinished)
+
+
+async def _clock_fault(ctx: Context) -> str | None:
+    """What is known to be wrong with this machine's clock. The time that a command plays is not."""
+    if await ctx.keys.clock_ahead() > AHEAD_MOST:
+        return "clock_ahead_of_the_database"
+    return "clock_out_of_step_with_the_provider" if is_out_of_step(ctx) else None
 
 
 async def is_unfinished(ctx: Context, key: IdempotencyKey) -> bool:

@@ -55,6 +55,18 @@ async def raise_alert(ctx: Context, caller: Caller, concern: Concern) -> None:
     await ctx.door.commit(Change(audit, creates=(left,), jobs=to_raise(left)))
 
 
+async def raise_seldom(ctx: Context, caller: Caller, concern: Concern) -> None:
+    """Raise the alert for a condition that every look finds again: in the same words once an hour.
+
+    Raises:
+        Unreadable: the alert that stands cannot be read.
+    """
+    assert concern.type in alert.CONDITIONS, "what happens is counted each time"
+    standing = await ctx.read.alert_standing(caller.merchant, concern.name)
+    if standing is None or not alert.said_lately(standing, concern, ctx.now()):
+        await raise_alert(ctx, caller, concern)
+
+
 async def count_occurrence(ctx: Context, message: RaiseAlert) -> bool:
     """Have an occurrence counted by its alert, once however often this is asked; whether it was
     now.

@@ -21,8 +21,10 @@ from paygate.domain.provider_account import ProviderAccount
 from paygate.flows.close_alerts import close_alert
 from paygate.flows.context import Context
 from paygate.flows.raise_alert import raise_alert
+from paygate.flows.report_unreadable import report_unreadable
 from paygate.storage.change import Change, Committed
 from paygate.storage.installation import DEFAULT_MERCHANT
+from paygate.storage.unreadable import UNREAD
 
 ASK_SECONDS: Final = 10.0
 LOOK_SECONDS: Final = 1.0
@@ -48,6 +50,7 @@ class WarningCode(StrEnum):
     UNREACHABLE = "provider_unreachable"
     ACCOUNT_UNREADABLE = "provider_account_unreadable"
     ACCOUNT_CHANGED = "provider_account_changed"
+    PIN_UNREADABLE = "provider_pin_unreadable"
     CLOCK_SKEW = "clock_skew"
 
 
@@ -141,7 +144,16 @@ async def _account(ctx: Context, caller: Caller, timeout_seconds: float) -> Warn
         case Rejected():
             return Warned(WarningCode.ACCOUNT_UNREADABLE, said.message)
         case str():
-            if await _pinned(ctx, caller, said) == said:
+            try:
+                pinned = await _pinned(ctx, caller, said)
+            except UNREAD as fault:
+                await report_unreadable(ctx, caller, fault)
+                return Warned(
+                    WarningCode.PIN_UNREADABLE,
+                    "the record of the provider's account cannot be read, so that nobody knows"
+                    " whether the key is of that one",
+                )
+            if pinned == said:
                 return None
             return Warned(
                 WarningCode.ACCOUNT_CHANGED,

@@ -21,13 +21,18 @@ from pgqueuer.domain.errors import RetryRequested
 from pgqueuer.domain.models import Job as QueuedJob
 from pgqueuer.domain.models import Schedule
 
-from paygate.jobs.messages import Message, decode, entrypoint
+from paygate.jobs.messages import Message, RaiseAlert, decode, entrypoint
 from paygate.jobs.schedule import ScheduledJob
 
 BATCH: Final = 50
 """Jobs fetched in one round trip; few enough that another worker gets its share."""
 CONCURRENT: Final = 200
 """Jobs in hand at once: each waits mostly for the database or the provider."""
+UNLIMITED: Final = 0
+AT_ONCE: Final[Mapping[type[Message], int]] = {RaiseAlert: 16}
+"""How many of a kind are in hand at once, on all nodes together; of others as many as there are.
+Alerts are counted one at a time, and a flood of them must not take the places of events.
+"""
 SELDOM: Final = timedelta(minutes=5)
 _DOUBLINGS: Final = 10
 POLL_EVERY: Final = timedelta(seconds=5)
@@ -102,7 +107,10 @@ class Queue:
             )
         for kind, handler in handlers.items():
             name = entrypoint(kind)
-            self._queue.entrypoint(name, on_failure="hold")(_runner(name, handler, report))
+            entry = self._queue.entrypoint(
+                name, on_failure="hold", concurrency_limit=AT_ONCE.get(kind, UNLIMITED)
+            )
+            entry(_runner(name, handler, report))
 
     async def run(self) -> None:
         """Work until `stop`; jobs in hand are finished first."""

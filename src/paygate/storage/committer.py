@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
 
-from paygate.storage.change import OutcomeUnknown, Overloaded, Verdict
+from paygate.storage.change import OutcomeUnknown, Overloaded, Unavailable, Verdict
 from paygate.storage.lane import Lane, Pending
 from paygate.storage.session import DRIVER_FAULTS, Connect, Connection
 from paygate.storage.statement import Section
@@ -23,6 +23,8 @@ QUEUE_LIMIT: Final = 4096
 """About a quarter of a second of work; more waiting would be longer than callers wait."""
 LANES: Final = 2
 """One writes while the other gathers; more of them split the batches and gain nothing."""
+CLOSE_WITHIN_SECONDS: Final = 10.0
+"""As long as callers wait for an answer, and shorter than a supervisor waits for an end."""
 
 
 class Committer:
@@ -35,15 +37,19 @@ class Committer:
         lanes: int = LANES,
         batch_cap: int = BATCH_CAP,
         queue_limit: int = QUEUE_LIMIT,
+        close_within_seconds: float = CLOSE_WITHIN_SECONDS,
     ) -> None:
         self._lanes = [Lane(connect) for _ in range(lanes)]
         self._batch_cap = batch_cap
         self._queue_limit = queue_limit
+        self._close_within_seconds = close_within_seconds
         self._queue: deque[Pending] = deque()
         self._some = asyncio.Event()
         self._free = lanes
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
+        self._cut_off = 0
+        """Changes that were sent and of which no answer came before the end."""
 
     async def open(self) -> None:
         """Connect every lane."""
@@ -52,12 +58,30 @@ class Committer:
         self._tasks = [asyncio.create_task(self._serve(lane)) for lane in self._lanes]
 
     async def close(self) -> None:
-        """Write what is queued, then stop. New changes are refused."""
+        """Write what is queued, then stop. New changes are refused.
+
+        A database that is away is not waited for without end: who waits for a change that was sent
+        is told that its outcome is unknown, and of one that was not, that nothing was written.
+        """
         self._closing = True
         self._some.set()
-        await asyncio.gather(*self._tasks)
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=self._close_within_seconds)
+            if late:
+                await self._give_up(late)
         for lane in self._lanes:
             await lane.close()
+
+    async def _give_up(self, late: set[asyncio.Task[None]]) -> None:
+        """End the lanes whose database does not answer, and tell whoever waits."""
+        given_up = len(self._queue)
+        while self._queue:
+            self._queue.popleft().fail(Unavailable("the gateway stopped before this was sent"))
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        given_up += self._cut_off
+        log.logger().error("committer_gave_up", waiting=given_up)
 
     @property
     def waiting(self) -> int:
@@ -90,6 +114,12 @@ class Committer:
                 self._free -= 1
                 try:
                     await lane.write(batch)
+                except asyncio.CancelledError:
+                    lane.hang_up()
+                    for pending in batch:
+                        self._cut_off += not pending.verdict.done()
+                        pending.fail(OutcomeUnknown("the gateway stopped before the answer came"))
+                    raise
                 except Exception as error:  # noqa: BLE001 -- a bug: still nobody waits for ever
                     log.logger().error("lane_failed", error=error)
                     lane.hang_up()

@@ -6,9 +6,9 @@ lost the connection that tells it wakes everyone: they look again.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -37,10 +37,23 @@ class Found(NamedTuple):
     earlier: int = 0
 
 
+def _machine_time() -> datetime:
+    return datetime.now(UTC)
+
+
 class IdempotencyKeys:
     """Look-ups that are made together, and one listening connection for all who wait here."""
 
-    def __init__(self, connect: Connect, pool: Pool, records: Records) -> None:
+    def __init__(
+        self,
+        connect: Connect,
+        pool: Pool,
+        records: Records,
+        *,
+        machine_time: Callable[[], datetime] = _machine_time,
+    ) -> None:
+        """`machine_time` is this machine's own clock, whatever time a command plays."""
+        self._machine_time = machine_time
         self._connect = connect
         self._pool = pool
         self._records = records
@@ -110,6 +123,18 @@ class IdempotencyKeys:
             self._waiting[key_id].discard(event)
             if not self._waiting[key_id]:
                 del self._waiting[key_id]
+
+    async def clock_ahead(self) -> timedelta:
+        """How far this machine's clock is ahead of the database's, and no less than that.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        with answering():
+            row = await self._pool.fetchrow(QUERIES["database_time"])
+        assert row is not None, "a clock answers"
+        theirs: datetime = row["now"]
+        return self._machine_time() - theirs
 
     async def purge(self, before: datetime, limit: int) -> int:
         """Delete up to `limit` finished keys made before a time; how many there were.

@@ -10,7 +10,8 @@ import msgspec
 from paygate.storage.migrate import be_alone
 from paygate.storage.reader import QUERIES
 from paygate.storage.schema import MigrationError, check_version
-from paygate.storage.session import Connect
+from paygate.storage.session import Connect, hang_up
+from paygate.storage.watch import watched
 
 DEFAULT_MERCHANT = "default"
 
@@ -38,18 +39,20 @@ async def install(
         MigrationError: the database belongs to the other mode.
     """
     connection = await connect()
+    waiting = watched(connect, connection)
     try:
-        await be_alone(connection, lambda _: None)
-        async with connection.transaction():
-            await check_version(connection)
-            if await connection.fetchrow(QUERIES["installation"]) is None:
-                await connection.execute(QUERIES["install"], installation_id, livemode)
-                await connection.execute(QUERIES["add_merchant"], DEFAULT_MERCHANT)
-                await connection.executemany(
-                    QUERIES["add_keyset"], list(keysets(installation_id).items())
-                )
+        await be_alone(connection, lambda _: None, waiting)
+        with waiting():
+            async with connection.transaction():
+                await check_version(connection)
+                if await connection.fetchrow(QUERIES["installation"]) is None:
+                    await connection.execute(QUERIES["install"], installation_id, livemode)
+                    await connection.execute(QUERIES["add_merchant"], DEFAULT_MERCHANT)
+                    await connection.executemany(
+                        QUERIES["add_keyset"], list(keysets(installation_id).items())
+                    )
     finally:
-        await connection.close()
+        await hang_up(connection)
     return await read_installation(connect, livemode=livemode)
 
 
@@ -62,11 +65,12 @@ async def read_installation(connect: Connect, *, livemode: bool) -> Installation
     """
     connection = await connect()
     try:
-        await check_version(connection)
-        row = await connection.fetchrow(QUERIES["installation"])
-        keysets = await connection.fetch(QUERIES["keysets"])
+        with watched(connect, connection)():
+            await check_version(connection)
+            row = await connection.fetchrow(QUERIES["installation"])
+            keysets = await connection.fetch(QUERIES["keysets"])
     finally:
-        await connection.close()
+        await hang_up(connection)
     if row is None:
         raise MigrationError("the database has no installation yet: run `paygate migrate`")
     if row["livemode"] != livemode:

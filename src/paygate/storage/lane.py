@@ -80,7 +80,7 @@ _IS_AT_WORK: Final = f"SELECT count(*) {_HOLDER} AND coalesce(a.state, '') NOT L
 # A commit that waits for its standby is left in peace: ended, it would be seen here and lost there.
 _END_HOLDER: Final = (
     f"SELECT pg_terminate_backend(a.pid) {_HOLDER} AND a.pid <> pg_backend_pid()"  # noqa: S608
-    " AND a.usename = current_user AND a.wait_event IS DISTINCT FROM 'SyncRep'"
+    " AND a.usename = session_user AND a.wait_event IS DISTINCT FROM 'SyncRep'"
 )
 _TAKE: Final = "SELECT pg_try_advisory_lock($1, $2)"
 
@@ -234,7 +234,10 @@ class Lane:
     async def _take_over(self, connection: Connection) -> None:
         """Take the lane's lock, once the backend that had it is gone."""
         while not await connection.fetchval(_TAKE, *self._lock):
+            # As whoever logged in: a role that is taken by default may not end that one's sessions.
+            await connection.execute("SET ROLE NONE")
             await connection.execute(_END_HOLDER, *self._lock)
+            await connection.execute("RESET ROLE")
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
     @property

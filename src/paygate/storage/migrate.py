@@ -10,6 +10,7 @@ an index, is built concurrently, in a file that begins with `-- outside a transa
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Final
 
@@ -24,7 +25,8 @@ from paygate.storage.schema import (
     migrations,
     too_old,
 )
-from paygate.storage.session import Connect, Connection
+from paygate.storage.session import Connect, Connection, hang_up
+from paygate.storage.watch import watched
 
 MIGRATION_LOCK: Final = 0x7067_6D69_6772
 LOCK_WAIT: Final = timedelta(milliseconds=200)
@@ -40,6 +42,8 @@ LOOK_SECONDS: Final = 5.0
 
 Tell = Callable[[str], None]
 """Where progress is told, a line at a time."""
+Waiting = Callable[[], AbstractContextManager[None]]
+"""What is put around each wait for the server."""
 
 _SESSION: Final = (
     # Whatever the role's or the database's defaults are.
@@ -85,36 +89,42 @@ async def migrate(
             in all of `patience` there was no moment when a migration's locks were free.
     """
     connection = await connect()
+    waiting = watched(connect, connection)
     try:
-        await connection.execute(_SESSION)
-        await be_alone(connection, tell)
-        await connection.execute(
-            "CREATE TABLE IF NOT EXISTS schema_migration (number integer PRIMARY KEY,"
-            " name text NOT NULL, checksum text NOT NULL,"
-            " applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
-        )
+        with waiting():
+            await connection.execute(_SESSION)
+        await be_alone(connection, tell, waiting)
         ours = migrations() if files is None else files
-        missing = await _missing(connection, ours, tell)
-        run = _Run(connection, connect, tell, patience)
+        with waiting():
+            await connection.execute(
+                "CREATE TABLE IF NOT EXISTS schema_migration (number integer PRIMARY KEY,"
+                " name text NOT NULL, checksum text NOT NULL,"
+                " applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
+            )
+            missing = await _missing(connection, ours, tell)
+        run = _Run(connection, connect, waiting, tell, patience)
         for migration in missing or ():
             await run.apply(migration)
         if missing is not None:
             await run.patiently("the queue's tables", run.upgrade_queue)
     finally:
-        await connection.close()
+        await hang_up(connection)
     return [migration.name for migration in missing or ()]
 
 
-async def be_alone(connection: Connection, tell: Tell) -> None:
+async def be_alone(connection: Connection, tell: Tell, waiting: Waiting) -> None:
     """Hold the migrations' lock until the connection is closed.
 
     It is asked for again and again, never waited for in a statement: the snapshot of that would
     keep an index of the other's from being completed, and the other from ending.
     """
     told = False
-    while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", MIGRATION_LOCK):
+    while True:
+        with waiting():
+            if await connection.fetchval("SELECT pg_try_advisory_lock($1)", MIGRATION_LOCK):
+                return
+            holder = None if told else await connection.fetchval(_LOCK_HOLDER, MIGRATION_LOCK)
         if not told:
-            holder = await connection.fetchval(_LOCK_HOLDER, MIGRATION_LOCK)
             tell(f"another process migrates this database (backend {holder}): waiting for its end")
             told = True
         await asyncio.sleep(ASK_AGAIN_SECONDS)
@@ -152,10 +162,16 @@ class _Run:
     """One process's work on the database, while it holds the lock."""
 
     def __init__(
-        self, connection: Connection, connect: Connect, tell: Tell, patience: timedelta
+        self,
+        connection: Connection,
+        connect: Connect,
+        waiting: Waiting,
+        tell: Tell,
+        patience: timedelta,
     ) -> None:
         self._connection = connection
         self._connect = connect
+        self._waiting = waiting
         self._tell = tell
         self._patience = patience
 
@@ -169,7 +185,8 @@ class _Run:
             assert resumable, "outside a transaction stands only what can be resumed"
         for statement in migration.statements:
             await self._alone(migration, statement)
-        await self._write_down(migration)
+        with self._waiting():
+            await self._write_down(migration)
 
     async def patiently(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
         """Do what needs locks that others may hold, as often as it takes.
@@ -180,9 +197,11 @@ class _Run:
         end = asyncio.get_running_loop().time() + self._patience.total_seconds()
         while True:
             try:
-                await work()
+                with self._waiting():
+                    await work()
             except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
-                blocker = await self._connection.fetchval(_IN_THE_WAY) or "a lock"
+                with self._waiting():
+                    blocker = await self._connection.fetchval(_IN_THE_WAY) or "a lock"
             else:
                 return
             if asyncio.get_running_loop().time() > end:
@@ -217,29 +236,38 @@ class _Run:
         when it fails is an index that is not valid: dropped, and made again.
         """
         if (made := _INDEX.match(statement)) is not None:
-            valid = await self._connection.fetchval(
-                "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)", made[1]
-            )
+            with self._waiting():
+                valid = await self._connection.fetchval(
+                    "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)", made[1]
+                )
             if valid:
                 return
             if valid is False:
                 self._tell(f"{migration.name}: {made[1]} was left unfinished, and is made again")
-                await self._connection.execute(f"DROP INDEX CONCURRENTLY {made[1]}")
+                with self._waiting():
+                    await self._connection.execute(f"DROP INDEX CONCURRENTLY {made[1]}")
         self._tell(f"{migration.name}: {statement.splitlines()[0]}")
         await self._watched(migration, statement)
 
     async def _watched(self, migration: Migration, statement: str) -> None:
         """Execute, and tell how far it has come. It takes no lock that a commit waits for."""
         pid = self._connection.get_server_pid()
-        work = asyncio.create_task(self._connection.execute(statement))
+        work = asyncio.create_task(self._patient(statement))
         watch = await self._connect()
         try:
             while not (await asyncio.wait([work], timeout=LOOK_SECONDS))[0]:
-                if (progress := await watch.fetchval(_PROGRESS, pid)) is not None:
+                with watched(self._connect, watch)():
+                    progress = await watch.fetchval(_PROGRESS, pid)
+                if progress is not None:
                     self._tell(f"{migration.name}: {progress}")
         finally:
-            await watch.close()
+            await hang_up(watch)
         await work
+
+    async def _patient(self, statement: str) -> None:
+        """However long the server is at work on it."""
+        with self._waiting():
+            await self._connection.execute(statement)
 
     async def _write_down(self, migration: Migration) -> None:
         await self._connection.execute(

@@ -1,7 +1,7 @@
 """What flows read: a typed function for every named block of `queries/`."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Final, NamedTuple, TypeVar
@@ -268,19 +268,19 @@ class Reader:
 
     async def opens(self, table: str, merchant: str, record_id: str) -> bool:
         """Whether a record that could not be read can be read now, or is not there any more."""
-        reads: Mapping[str, Callable[[], Awaitable[object]]] = {
-            "payment_intent": lambda: self.payment_intent(merchant, record_id),
-            "attempt": lambda: self.attempt(merchant, record_id),
-            "idempotency_key": lambda: self.idempotency_key(merchant, record_id),
-            "provider_event": lambda: self.provider_event(merchant, record_id),
-            "customer": lambda: self.customer(merchant, record_id),
-            "alert": lambda: self.alert(merchant, record_id),
-            "alert_occurrence": lambda: self.occurrence(merchant, record_id),
-            "api_key": lambda: self.api_key(record_id),
-            "ledger_transfer": lambda: self.transfer(merchant, record_id),
-        }
+        known = self._records.named(table)
+        if known is None:
+            return False
+        record, columns = known[0], ", ".join(known[1].names)
+        with answering():
+            row = await self._pool.fetchrow(
+                f"SELECT {columns} FROM {table} WHERE merchant = $1 AND id = $2",  # noqa: S608
+                merchant,
+                record_id,
+            )
         try:
-            await reads[table]()  # whatever is opened is read here, so there is no other table
+            if row is not None:
+                self._open(record, row)
         except UNREAD:
             return False
         return True

@@ -188,6 +188,10 @@ class Records:
         assert sum(s.mode is Mode.CLAIM for s in guards) <= 1, "two claims could be half held"
         return rows
 
+    def named(self, table: str) -> tuple[type[Record], Table] | None:
+        """The kind of record that a table holds; None when this version knows no such table."""
+        return next(((r, k.table) for r, k in _KINDS.items() if k.table.name == table), None)
+
     def open(self, record: type[R], row: Sequence[Any]) -> R:
         """The record in a row of all its table's columns, in their order.
 

@@ -12,7 +12,8 @@ import msgspec
 
 from paygate.storage.database import Pool, answering
 from paygate.storage.reader import QUERIES
-from paygate.storage.session import Connect
+from paygate.storage.session import Connect, Connection, hang_up
+from paygate.storage.watch import watched
 
 
 class Restore(msgspec.Struct, frozen=True):
@@ -56,19 +57,24 @@ async def notice_restore(connect: Connect, now: datetime) -> bool:
     """
     connection = await connect()
     try:
-        async with connection.transaction():
-            try:
-                async with connection.transaction():
-                    server = await connection.fetchrow(QUERIES["server"])
-            except asyncpg.PostgresError:
-                return False  # who may not ask is not told; a person may still declare it
-            before = await connection.fetchrow(QUERIES["server_before"])
-            if server is None or before is None or tuple(server) == tuple(before):
-                return False
-            await connection.execute(QUERIES["remember_server"], *server)
-            if before["timeline"] is None:
-                return False  # the first start that looks
-            await connection.execute(QUERIES["add_restore"], now, "timeline")
-            return True
+        with watched(connect, connection)():
+            return await _notice(connection, now)
     finally:
-        await connection.close()
+        await hang_up(connection)
+
+
+async def _notice(connection: Connection, now: datetime) -> bool:
+    async with connection.transaction():
+        try:
+            async with connection.transaction():
+                server = await connection.fetchrow(QUERIES["server"])
+        except asyncpg.PostgresError:
+            return False  # who may not ask is not told; a person may still declare it
+        before = await connection.fetchrow(QUERIES["server_before"])
+        if server is None or before is None or tuple(server) == tuple(before):
+            return False
+        await connection.execute(QUERIES["remember_server"], *server)
+        if before["timeline"] is None:
+            return False  # the first start that looks
+        await connection.execute(QUERIES["add_restore"], now, "timeline")
+        return True

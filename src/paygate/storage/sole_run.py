@@ -7,19 +7,22 @@ next one: the lock saves calls, and what a run does is guarded by the version of
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from typing import Final
 
 from paygate.storage.database import answering
 from paygate.storage.reader import QUERIES
 from paygate.storage.session import DRIVER_FAULTS, Connect, Connection
+from paygate.storage.watch import watched
 
 SIGN_OF_LIFE_SECONDS: Final = 10.0
 SILENT_SECONDS: Final = 40.0
 """Three signs were missed, and then some: a busy event loop is not a dead one."""
 
 RELEASE_SECONDS: Final = 5.0
+
+Waiting = Callable[[], AbstractContextManager[None]]
 
 
 class SoleRuns:
@@ -38,30 +41,38 @@ class SoleRuns:
         """
         with answering():
             connection = await self._connect()
+        waiting = watched(self._connect, connection)
         living: asyncio.Task[None] | None = None
         try:
-            with answering():
+            with answering(), waiting():
                 await connection.fetchval(QUERIES["end_when_silent"], self._silent_milliseconds)
                 alone = bool(await connection.fetchval(QUERIES["claim_job"], job))
             if alone:
-                living = asyncio.create_task(_live(connection))
+                living = asyncio.create_task(_live(connection, waiting))
             yield alone
         finally:
-            if living is not None:
-                living.cancel()
-                await asyncio.gather(living, return_exceptions=True)
-                await _release(connection)
-            connection.terminate()
+            try:
+                if living is not None:
+                    living.cancel()
+                    await asyncio.gather(living, return_exceptions=True)
+                    await _release(connection, waiting)
+            finally:
+                connection.terminate()
 
 
-async def _release(connection: Connection) -> None:
+async def _release(connection: Connection, waiting: Waiting) -> None:
     """Give the turn back at once; the end of a session is noticed a moment later."""
     with suppress(OSError, TimeoutError, *DRIVER_FAULTS):
-        await connection.execute(QUERIES["release_jobs"], timeout=RELEASE_SECONDS)
+        # The driver's own limit would not do: before it counts, it waits for the server to answer
+        # what was cut off.
+        async with asyncio.timeout(RELEASE_SECONDS):
+            with waiting():
+                await connection.execute(QUERIES["release_jobs"])
 
 
-async def _live(connection: Connection) -> None:
+async def _live(connection: Connection, waiting: Waiting) -> None:
     with suppress(OSError, *DRIVER_FAULTS):
         while True:
             await asyncio.sleep(SIGN_OF_LIFE_SECONDS)
-            await connection.execute("SELECT")
+            with waiting():
+                await connection.execute("SELECT")

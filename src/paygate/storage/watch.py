@@ -107,6 +107,11 @@ async def at_work(connect: Connect, connection: Connection) -> bool:
     return await ask_server(connect, _IS_AT_WORK, connection.get_server_pid())
 
 
+def watched(connect: Connect, connection: Connection) -> Callable[[], _Wait]:
+    """For whoever has a connection alone: what each of the waits on it is put into."""
+    return partial(Watch().over, connection, partial(at_work, connect, connection))
+
+
 async def keep_hearing(
     connect: Connect, connection: Connection, beat: Callable[[], Awaitable[object]]
 ) -> None:

@@ -9,8 +9,8 @@ same connection, as keyed hashes, for a provider's id is never in clear.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -25,6 +25,7 @@ from paygate.storage.database import answering
 from paygate.storage.reader import QUERIES
 from paygate.storage.records import Records
 from paygate.storage.unreadable import Unreadable
+from paygate.storage.watch import watched
 
 RANGE: Final = 500
 """Intents of one snapshot: some fifty milliseconds, in which the event loop serves nobody else."""
@@ -72,9 +73,16 @@ class LedgerSession:
     Raises `Unavailable` when the database does not answer.
     """
 
-    def __init__(self, connection: Connection, records: Records) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        records: Records,
+        waiting: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        """`waiting` is put around each wait for the server."""
         self._connection = connection
         self._records = records
+        self._waiting = waiting
         self._turn = asyncio.Lock()
         """A connection answers one question at a time, and suspects are looked at side by side."""
 
@@ -151,17 +159,22 @@ class LedgerSession:
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[None]:
         async with self._turn:
-            with answering():
-                yield
+            with answering(), self._waiting():
+                try:
+                    yield
+                except BaseException:
+                    # What was cut off may never be answered, so nothing more is asked over this.
+                    self._connection.terminate()
+                    raise
 
     @asynccontextmanager
     async def _snapshot(self) -> AsyncIterator[None]:
         """What is read inside is of one moment."""
-        async with (
-            self._asking(),
-            self._connection.transaction(isolation="repeatable_read", readonly=True),
-        ):
-            yield
+        async with self._asking():
+            snapshot = self._connection.transaction(isolation="repeatable_read", readonly=True)
+            await snapshot.start()
+            yield  # a fault in here ends the connection, and the snapshot with it
+            await snapshot.rollback()
 
     async def _rows(self, query: str, *bounds: str | None) -> list[asyncpg.Record]:
         return await self._connection.fetch(QUERIES[query], *bounds)
@@ -222,11 +235,12 @@ class WholeLedger:
         """A reading, whose connection and temporary tables end with it."""
         with answering():
             connection = await self._connect()
+        waiting = watched(self._connect, connection)
         try:
-            with answering():
+            with answering(), waiting():
                 await connection.execute(_SESSION)
                 await connection.execute(QUERIES["make_recorded"])
                 await connection.execute(QUERIES["make_listed"])
-            yield LedgerSession(connection, self._records)
+            yield LedgerSession(connection, self._records, waiting)
         finally:
             connection.terminate()

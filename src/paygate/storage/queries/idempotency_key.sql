@@ -10,6 +10,9 @@ LEFT JOIN LATERAL (
     SELECT * FROM idempotency_key k WHERE k.merchant = wanted.merchant AND k.id = wanted.id
     OFFSET 0) k ON true  -- one row at a time by the key, whatever the statistics are
 
+-- name: database_time
+SELECT clock_timestamp() AS now
+
 -- name: purge_idempotency_keys
 DELETE FROM idempotency_key k USING (
     SELECT merchant, id FROM idempotency_key
