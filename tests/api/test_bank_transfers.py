@@ -1,5 +1,6 @@
 """Bank transfers through the real parts: the payer's bank is the simulator's test helper."""
 
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -176,6 +177,16 @@ async def _received(gateway: Gateway, intent: dict[str, Any]) -> bool:
     return bool(now["next_action"]["bank_transfer"]["amount_received"])
 
 
+@pytest.fixture(scope="module")
+async def ahead(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    """A gateway whose provider's clock may be moved on: others would be told that theirs is off."""
+    gateway = Gateway.start(tmp_path_factory.mktemp("ahead"))
+    await gateway.open()
+    yield gateway
+    await gateway.close()
+    assert gateway.stop() == 0
+
+
 @pytest.mark.parametrize(
     ("token", "status", "code"),
     [
@@ -185,17 +196,17 @@ async def _received(gateway: Gateway, intent: dict[str, Any]) -> bool:
     ],
 )
 async def test_a_debit_is_answered_days_later(
-    gateway: Gateway, token: str, status: str, code: str | None
+    ahead: Gateway, token: str, status: str, code: str | None
 ) -> None:
-    intent = await create(gateway, "usd")
-    answer = await confirm(gateway, intent, DEBIT | {"token": token})
+    intent = await create(ahead, "usd")
+    answer = await confirm(ahead, intent, DEBIT | {"token": token})
     assert answer.status == 200, answer
     waiting = answer.json
     assert (waiting["status"], waiting["pending_operation"]) == ("processing", "confirm")
     assert waiting["payment_method"]["flow"] == "debit"
     assert len(waiting["payment_method"]["last4"]) == 4
-    await gateway.sandbox("POST", "/_sandbox/clock", {"advance_seconds": DAYS})
-    ended = await becomes(gateway, intent, status)
+    await ahead.sandbox("POST", "/_sandbox/clock", {"advance_seconds": DAYS})
+    ended = await becomes(ahead, intent, status)
     assert ended["amount_received"] == (1999 if status == "succeeded" else 0)
     if code is not None:
         error = ended["last_payment_error"]

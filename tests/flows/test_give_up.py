@@ -3,6 +3,7 @@ can confirm it any longer; a saved error does not hide how a payment stands; an 
 gave us and does not know any more ends nothing.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
@@ -229,12 +230,15 @@ async def test_an_id_that_becomes_known_while_the_list_is_read_is_asked_for(worl
     intent, attempt = await lost(world)
     caller = msgspec.structs.replace(world.caller, merchant=intent.merchant)
 
+    turn = asyncio.Lock()
+
     async def read(_: datetime, __: datetime) -> AsyncIterator[Answer]:
-        now, (open_,) = await world.now(intent)
-        if now.provider_reference is None:
-            known = missed(open_, world.clock())
-            action = Action.ATTEMPT_RESOLVE
-            await work_on(world.ctx, caller, action, now, known, provider_reference=THEIRS)
+        async with turn:  # pieces are read at once, and the world has one connection
+            now, (open_,) = await world.now(intent)
+            if now.provider_reference is None:
+                known = missed(open_, world.clock())
+                action = Action.ATTEMPT_RESOLVE
+                await work_on(world.ctx, caller, action, now, known, provider_reference=THEIRS)
         yield answer(APPROVED, attempt="at_other", installation=INSTALLATION)
 
     world.provider.listing = read
