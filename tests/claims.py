@@ -1,8 +1,11 @@
 """A claim as another process's open transaction holds it."""
 
-from paygate.storage.committer import Connection
+from paygate.domain.provider_event import ProviderEvent
+from paygate.storage.change import Change
 from paygate.storage.records import Records, provider_reference_index
+from paygate.storage.session import Connection
 from paygate.storage.statement import CLAIM_LOCK_SEED
+from tests.making import make_audit
 
 
 async def hold_claim(connection: Connection, records: Records, reference: str) -> None:
@@ -13,3 +16,13 @@ async def hold_claim(connection: Connection, records: Records, reference: str) -
         provider_reference_index(records.index, "default", reference),
         CLAIM_LOCK_SEED,
     )
+
+
+async def store_event(connection: Connection, records: Records, event: ProviderEvent) -> None:
+    """Store it as a commit does, in the transaction that `connection` has open."""
+    for section, row in records.rows(Change(make_audit(), creates=(event,))):
+        names = ", ".join(section.table.names)
+        places = ", ".join(f"${number + 1}" for number in range(len(row)))
+        await connection.execute(
+            f"INSERT INTO {section.table.name} ({names}) VALUES ({places})", *row
+        )

@@ -8,10 +8,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from paygate.storage.committer import Connection
 from paygate.storage.database import connector
 from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.migrate import migrate
+from paygate.storage.session import Connection
+from tests.raw import raw
 
 _numbers = itertools.count()
 
@@ -56,7 +57,7 @@ async def connect(database: str) -> AsyncIterator[Callable[[], Awaitable[Connect
     async with AsyncExitStack() as stack:
 
         async def open_one() -> Connection:
-            connection = await asyncpg.connect(database)
+            connection = await raw(database)
             stack.push_async_callback(connection.close)
             return connection
 

@@ -14,9 +14,17 @@ from paygate.domain.attempt import Attempt, AttemptState, Operation
 from paygate.domain.audit import AuditEntry
 from paygate.domain.ids import PREFIXES, make_id
 from paygate.domain.money import Currency
-from paygate.domain.payment_intent import CaptureMethod, PaymentIntent, PaymentMethodType, Status
+from paygate.domain.payment_intent import (
+    CaptureMethod,
+    PaymentIntent,
+    PaymentMethodType,
+    Status,
+    Trigger,
+    advance,
+)
 from paygate.domain.payment_method import CardToken
 from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.storage.change import Change
 from paygate.storage.records import Records
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -77,6 +85,12 @@ def make_attempt(intent: PaymentIntent, number: int = 1, token: str = "pm_card_v
         created_at=START,
         updated_at=START,
     )
+
+
+def make_confirmed(intent: PaymentIntent) -> Change:
+    """The change that confirms an intent: an attempt begins, and the intent goes one version on."""
+    after = advance(intent, Trigger.CONFIRM, START)
+    return Change(make_audit(intent.merchant), creates=(make_attempt(intent),), advances=(after,))
 
 
 def make_provider_event(reference: str, merchant: str = "default") -> ProviderEvent:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from paygate.settings import _SETTINGS, FILE, Rate, SettingsError, load, write
+from paygate.wiring import provider_rate
 
 GOOD: list[tuple[str, str, Any]] = [
     ("data", "/var/lib/paygate", Path("/var/lib/paygate")),
@@ -41,6 +42,8 @@ GOOD: list[tuple[str, str, Any]] = [
     ("rate_limit", "600/minute", Rate(600, 60)),
     ("rate_limit", "1000000/second", Rate(1_000_000, 1)),
     ("rate_limit", "off", None),
+    ("provider_rate", "80/second", Rate(80, 1)),
+    ("provider_rate", "600/minute", Rate(600, 60)),
     (
         "trusted_proxies",
         "10.0.0.0/8, 192.0.2.7, fd00::/8",
@@ -86,6 +89,7 @@ DEFAULTS: dict[str, Any] = {
     "kek": None,
     "limits_url": "memory://",
     "rate_limit": Rate(10_000, 1),
+    "provider_rate": None,
     "trusted_proxies": (),
     "allowed_origins": (),
     "numeric_references": False,
@@ -154,6 +158,7 @@ BAD: dict[str, list[str]] = {
         "memcached://hunter2",
         "VALKEY://hunter2",
     ],
+    "provider_rate": ["", "off", "80", "0/second", "-1/second", "80/hour", "1.5/second"],
     "rate_limit": [
         "",
         "100",
@@ -326,6 +331,12 @@ def test_production_refuses_what_is_for_development(name: str, text: str) -> Non
 def test_production_takes_a_live_key() -> None:
     values = {"PAYGATE_ENVIRONMENT": "production", "PAYGATE_STRIPE_API_KEY": "sk_live_1"}
     assert load(values).environment == "production"
+
+
+def test_sweeps_ask_as_fast_as_the_mode_of_the_key_allows() -> None:
+    assert [provider_rate(load({}), livemode=mode) for mode in (True, False)] == [80, 20]
+    slower = load({"PAYGATE_PROVIDER_RATE": "600/minute"})
+    assert provider_rate(slower, livemode=True) == 10
 
 
 def test_production_limits_more() -> None:

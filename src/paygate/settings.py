@@ -34,6 +34,7 @@ class Rate(NamedTuple):
 
 
 _RATE: Final = "a rate such as 100/second or 600/minute, of at most 1000000, or off"
+_PROVIDER_RATE: Final = "a rate such as 80/second or 600/minute, of at most 1000000"
 _RATE_UNITS: Final = {"second": 1, "minute": 60}
 _RATE_DIGITS: Final = 7
 _RATE_LIMIT: Final = 1_000_000
@@ -69,6 +70,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limits_url: str
     rate_limit: Rate | None
     """Of one API key; None: no limits at all."""
+    provider_rate: Rate | None = None
+    """How fast sweeps ask the provider; None: as fast as the mode of its key allows."""
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     public_url: str | None = None
     return_url_hosts: tuple[str, ...] = ()
@@ -149,12 +152,20 @@ def _duration(value: str) -> timedelta:
 def _rate(value: str) -> Rate | None:
     if value == "off":
         return None
+    return _some_rate(value, _RATE)
+
+
+def _some_rate(value: str, wanted: str) -> Rate:
     amount, _, unit = value.partition("/")
     if unit not in _RATE_UNITS or not amount.isascii() or not amount.isdecimal():
-        raise ValueError(_RATE)
+        raise ValueError(wanted)
     if len(amount) > _RATE_DIGITS or not 1 <= int(amount) <= _RATE_LIMIT:
-        raise ValueError(_RATE)
+        raise ValueError(wanted)
     return Rate(int(amount), _RATE_UNITS[unit])
+
+
+def _provider_rate(value: str) -> Rate:
+    return _some_rate(value, _PROVIDER_RATE)
 
 
 def _limits_url(value: str) -> str:
@@ -264,6 +275,7 @@ _SETTINGS: Final[Mapping[str, tuple[Callable[[str], Any], str | None]]] = {
     "kek": (_url("file"), None),
     "limits_url": (_limits_url, "memory://"),
     "rate_limit": (_rate, None),
+    "provider_rate": (_provider_rate, None),
     "trusted_proxies": (_networks, None),
     "public_url": (_public_url, None),
     "return_url_hosts": (_hosts, None),

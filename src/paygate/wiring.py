@@ -14,21 +14,32 @@ from paygate.crypto.kms import open_kms
 from paygate.crypto.seal import Sealer
 from paygate.crypto.secret import Secret
 from paygate.domain.ids import RANDOM_BYTES, make_id
+from paygate.flows.after_restore import AfterRestore
 from paygate.flows.context import Context, Policy
-from paygate.providers.stripe.adapter import StripeProvider, StripeSettings, livemode_of
-from paygate.settings import Settings, SettingsError
+from paygate.flows.pace import Pace
+from paygate.flows.watch_provider import WarningCode, look_at_provider, watcher
+from paygate.providers.stripe.adapter import StripeProvider
+from paygate.providers.stripe.settings import StripeSettings, livemode_of
+from paygate.settings import Rate, Settings, SettingsError
 from paygate.storage.api_key_use import ApiKeyUse
-from paygate.storage.committer import Committer, Connect
+from paygate.storage.committer import Committer
 from paygate.storage.database import connector, open_pool
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.installation import Installation, install, read_installation
 from paygate.storage.merchants import Merchants
-from paygate.storage.migrate import migrate
+from paygate.storage.migrate import Tell, migrate
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
+from paygate.storage.restores import Restores, notice_restore
+from paygate.storage.session import Connect
+from paygate.storage.sole_run import SoleRuns
+from paygate.storage.whole_ledger import WholeLedger
+from paygate.telemetry import log
 
 RANDOM_PAGE_BYTES: Final = 4096
+START_ASK_SECONDS: Final = 2.0
+"""For one try: a provider that is away holds up no start."""
 
 
 def now() -> datetime:
@@ -42,10 +53,12 @@ def connect(settings: Settings, *, name: str) -> Connect:
     return connector(settings.require("database_url"), name=f"paygate {name}")
 
 
-async def prepare_database(settings: Settings) -> list[str]:
-    """Migrate, and make the installation if there is none. Returns the migrations applied."""
+async def prepare_database(settings: Settings, tell: Tell = lambda _: None) -> list[str]:
+    """Migrate, and make the installation if there is none. Returns the migrations applied; what it
+    does, and whom it waits for, is told.
+    """
     dial = connect(settings, name="migrate")
-    applied = await migrate(dial)
+    applied = await migrate(dial, tell=tell)
     kms = open_kms(settings.require("kek"))
     await install(
         dial,
@@ -60,7 +73,32 @@ async def prepare_database(settings: Settings) -> list[str]:
 
 async def check(settings: Settings) -> None:
     """Raises what would stop every process of this installation, before any is started."""
-    await _unlock(settings, connect(settings, name="check"))
+    async with open_service(settings, name="check"):
+        pass
+
+
+@asynccontextmanager
+async def open_service(settings: Settings, *, name: str) -> AsyncIterator[Context]:
+    """The parts of a process that is to take or work on payments.
+
+    Raises:
+        SettingsError: the provider says that our key is of another account than the one that this
+            installation's payments are at. A provider that cannot be asked stops nothing.
+    """
+    if await notice_restore(connect(settings, name=name), now()):
+        log.logger().warning("restore_noticed")
+    async with open_context(settings, name=name) as ctx:
+        asked = await look_at_provider(
+            ctx, watcher(f"start {name}"), timeout_seconds=START_ASK_SECONDS
+        )
+        if asked.account is not None and asked.account.code is WarningCode.ACCOUNT_CHANGED:
+            raise SettingsError(
+                "PAYGATE_STRIPE_API_KEY is of another account than the one that this"
+                " installation's payments are at: set that one's key, or use another database"
+            )
+        for warned in asked.warnings:
+            log.logger().warning("provider_warning", reason=warned.code)
+        yield ctx
 
 
 @asynccontextmanager
@@ -80,23 +118,31 @@ async def open_context(
     keys = IdempotencyKeys(connect(settings, name=f"{name} keys"), pool, records)
     await committer.open()
     key_use = ApiKeyUse(pool)
+    restores = Restores(pool)
+    after_restore = AfterRestore(restores, provider, installation.id)
     try:
         yield Context(
             door=Door(records, committer),
             read=Reader(pool, searches, records),
+            ledger=WholeLedger(connect(settings, name=f"{name} ledger"), records),
             keys=keys,
             merchants=Merchants(pool, records),
             key_use=key_use,
             provider=provider,
+            restores=restores,
+            after_restore=after_restore,
             hasher=CredentialHasher(keyring),
             index=index,
             callback_states=CallbackStates(keyring),
             policy=_policy(settings),
+            pace=Pace(provider_rate(settings, livemode=installation.livemode)),
+            sole_runs=SoleRuns(connect(settings, name=f"{name} jobs")),
             installation=installation.id,
             now=clock,
             random_bytes=Randomness(),
         )
     finally:
+        await after_restore.close()
         await key_use.close()
         await committer.close()
         await keys.close()
@@ -144,6 +190,14 @@ def _policy(settings: Settings) -> Policy:
     )
 
 
+def provider_rate(settings: Settings, *, livemode: bool) -> float:
+    """Calls a second: four fifths of what Stripe takes of an account in live mode, and in test
+    mode (https://docs.stripe.com/rate-limits), unless it was set.
+    """
+    rate = settings.provider_rate or Rate(80 if livemode else 20, 1)
+    return rate.amount / rate.seconds
+
+
 def _provider(settings: Settings, installation: Installation) -> StripeProvider:
     try:
         return StripeProvider(
@@ -155,7 +209,8 @@ def _provider(settings: Settings, installation: Installation) -> StripeProvider:
                 ),
                 installation=installation.id,
                 webhook_tolerance_seconds=int(settings.webhook_tolerance.total_seconds()),
-            )
+            ),
+            clock=now,  # the machine's own, whatever time a command plays
         )
     except ValueError as error:
         raise SettingsError(str(error)) from None

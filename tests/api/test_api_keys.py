@@ -1,6 +1,7 @@
 """`/api-keys` on a real gateway: the objects, the keys' lives, and that no text of a key leaks."""
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -280,15 +281,22 @@ async def test_no_text_of_a_key_is_anywhere(shop: Shop) -> None:
         assert not [text[:200] for text in written if secret in text]
 
 
-def serve_beside(gateway: Gateway) -> Gateway:
-    """Start another API process on the same database, with an address of its own."""
+def serve_beside(gateway: Gateway, **environ: str) -> Gateway:
+    """Start another API process on the same database, with an address of its own, and settings
+    on top of the gateway's.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     data = gateway.ready["data_dir"]
     command = [sys.executable, "-m", "paygate.cli", "serve", "--data", data, "--processes", "1"]
     log = Path(data).with_name("second.log")
     with log.open("ab") as output:
-        process = subprocess.Popen([*command, "--port", str(port)], stdout=output, stderr=output)
+        process = subprocess.Popen(
+            [*command, "--port", str(port)],
+            stdout=output,
+            stderr=output,
+            env=os.environ | environ,
+        )
     return Gateway(process, gateway.ready | {"api_url": f"https://127.0.0.1:{port}"}, log)
 
 

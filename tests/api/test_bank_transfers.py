@@ -1,5 +1,6 @@
 """Bank transfers through the real parts: the payer's bank is the simulator's test helper."""
 
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -176,6 +177,16 @@ async def _received(gateway: Gateway, intent: dict[str, Any]) -> bool:
     return bool(now["next_action"]["bank_transfer"]["amount_received"])
 
 
+@pytest.fixture(scope="module")
+async def ahead(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    """A gateway whose provider's clock may be moved on: others would be told that theirs is off."""
+    gateway = Gateway.start(tmp_path_factory.mktemp("ahead"))
+    await gateway.open()
+    yield gateway
+    await gateway.close()
+    assert gateway.stop() == 0
+
+
 @pytest.mark.parametrize(
     ("token", "status", "code"),
     [
@@ -185,17 +196,17 @@ async def _received(gateway: Gateway, intent: dict[str, Any]) -> bool:
     ],
 )
 async def test_a_debit_is_answered_days_later(
-    gateway: Gateway, token: str, status: str, code: str | None
+    ahead: Gateway, token: str, status: str, code: str | None
 ) -> None:
-    intent = await create(gateway, "usd")
-    answer = await confirm(gateway, intent, DEBIT | {"token": token})
+    intent = await create(ahead, "usd")
+    answer = await confirm(ahead, intent, DEBIT | {"token": token})
     assert answer.status == 200, answer
     waiting = answer.json
     assert (waiting["status"], waiting["pending_operation"]) == ("processing", "confirm")
     assert waiting["payment_method"]["flow"] == "debit"
     assert len(waiting["payment_method"]["last4"]) == 4
-    await gateway.sandbox("POST", "/_sandbox/clock", {"advance_seconds": DAYS})
-    ended = await becomes(gateway, intent, status)
+    await ahead.sandbox("POST", "/_sandbox/clock", {"advance_seconds": DAYS})
+    ended = await becomes(ahead, intent, status)
     assert ended["amount_received"] == (1999 if status == "succeeded" else 0)
     if code is not None:
         error = ended["last_payment_error"]
@@ -297,6 +308,28 @@ async def test_only_a_card_needs_a_way_back(gateway: Gateway) -> None:
     assert answer.json["error"]["param"] == "return_url"
     answer = await confirm(gateway, intent, card, return_url="https://shop.example/done")
     assert answer.json["status"] == "succeeded"
+
+
+async def test_details_that_change_later_reach_the_provider(gateway: Gateway) -> None:
+    first = await pushed(gateway, customer={"name": "Ada", "email": "old@shop.example"})
+    theirs = await payer(gateway, first)
+
+    async def told() -> tuple[str, str]:
+        customer = await stripe(gateway, "GET", f"customers/{theirs}")
+        return customer["email"], customer["name"]
+
+    assert await told() == ("old@shop.example", "Ada")
+    details = {"id": first["customer"], "email": "new@shop.example"}
+    second = await pushed(gateway, customer=details)
+    assert await payer(gateway, second) == theirs
+    assert await told() == ("new@shop.example", "Ada")
+    # The worker tells it where no transfer follows.
+    await gateway.create(customer=details | {"name": "Ada L."})
+
+    async def arrived() -> bool:
+        return await told() == ("new@shop.example", "Ada L.")
+
+    await until(arrived)
 
 
 async def test_a_payer_who_was_deleted_at_the_provider_is_made_known_anew(gateway: Gateway) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from paygate.api.errors import STATUS, encode_error, headers_of, refusal_of
 from paygate.domain.errors import CATALOGUE, ErrorCode, ErrorType, Refusal
-from paygate.storage.change import Impossible, OutcomeUnknown, Overloaded, Unavailable
+from paygate.storage.change import Impossible, OutcomeUnknown, Outdated, Overloaded, Unavailable
 
 SECRET = "xxSECRETxx"
 
@@ -17,6 +17,7 @@ SECRET = "xxSECRETxx"
         (Overloaded(SECRET), ErrorCode.OVERLOADED, 503),
         (Unavailable(SECRET), ErrorCode.OVERLOADED, 503),
         (OutcomeUnknown(SECRET), ErrorCode.OUTCOME_UNKNOWN, 503),
+        (Outdated(SECRET), ErrorCode.NODE_OUTDATED, 503),
         (Impossible(SECRET), ErrorCode.INTERNAL_ERROR, 500),
         (RuntimeError(SECRET), ErrorCode.INTERNAL_ERROR, 500),
         (KeyError(SECRET), ErrorCode.INTERNAL_ERROR, 500),

@@ -296,8 +296,8 @@ async def declined(made: Limits, role: Role, address: str = "192.0.2.1") -> None
 async def test_a_payer_may_be_declined_ten_times_a_minute() -> None:
     made = limits()
     tries = (declined(made, Role.PUBLISHABLE) for _ in range(30))
-    results = await asyncio.gather(*tries, return_exceptions=True)
-    assert sum(isinstance(result, RateLimited) for result in results) == 20
+    results = [await asyncio.gather(one, return_exceptions=True) for one in tries]
+    assert sum(isinstance(result, RateLimited) for (result,) in results) == 20
     with pytest.raises(RateLimited):
         await declined(made, Role.PUBLISHABLE)
     await declined(made, Role.PUBLISHABLE, "192.0.2.2")
@@ -315,6 +315,74 @@ async def test_what_is_approved_costs_nothing() -> None:
         await declined(made, Role.OPERATOR)
     with pytest.raises(RateLimited):
         await declined(made, Role.OPERATOR)
+
+
+ABOUT = 15
+"""A minute that ends between two looks makes room for a few."""
+
+
+async def at_once(made: Limits, count: int, *, result: str | None, role: Role) -> int:
+    """How many of so many confirms at once are let through to a provider that takes its time; all
+    end with this result.
+    """
+    through = 0
+    answered = asyncio.Event()
+
+    async def confirm() -> None:
+        nonlocal through
+        tried = exchange()
+        tried.caller = caller(role)
+        async with made.card_tried(tried) as confirmed:
+            through += 1
+            await answered.wait()
+            if result is not None:
+                setattr(confirmed, result, True)
+
+    tasks = [asyncio.create_task(confirm()) for _ in range(count)]
+    await asyncio.sleep(0)  # each has begun, and waits
+    answered.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return through
+
+
+@pytest.mark.parametrize("result", ["good", None])
+async def test_a_slow_provider_refuses_no_honest_shop(result: str | None) -> None:
+    """Half a minute of confirms under way at full rate: approved, or not known in the end."""
+    made = limits()
+    for _ in range(3):
+        assert await at_once(made, 3000, result=result, role=Role.OPERATOR) == 3000
+
+
+async def test_many_stolen_cards_at_once_are_let_through_once() -> None:
+    """With a stolen key: a burst, and from then on no more than the cards in turn."""
+    limit = limits()
+    assert await at_once(limit, 400, result="bad", role=Role.OPERATOR) == 400
+    assert await at_once(limit, 4000, result="bad", role=Role.OPERATOR) in range(200, ABOUT + 204)
+    assert await at_once(limit, 4000, result="bad", role=Role.OPERATOR) <= ABOUT
+    assert await at_once(limits(), 9000, result="bad", role=Role.OPERATOR) == 3000
+
+
+async def test_one_network_tries_few_cards_at_once() -> None:
+    made = limits()
+    assert await at_once(made, 400, result="bad", role=Role.PUBLISHABLE) == 20
+    assert await at_once(made, 400, result="bad", role=Role.PUBLISHABLE) <= 1
+
+
+async def test_declines_among_many_approvals_leave_room_for_those_under_way() -> None:
+    """A shop whose cards are declined now and then, and whose provider is slow."""
+    made = limits()
+    assert await at_once(made, 2700, result="good", role=Role.OPERATOR) == 2700
+    assert await at_once(made, 300, result="bad", role=Role.OPERATOR) == 300
+    assert await at_once(made, 1500, result="good", role=Role.OPERATOR) == 1500
+    assert await at_once(made, 1600, result="good", role=Role.OPERATOR) < 1500 + 5 * ABOUT
+
+
+async def test_what_no_bank_answered_does_not_hide_declines() -> None:
+    """A thief between whose cards there are thousands of requests that are refused."""
+    made = limits()
+    await at_once(made, 400, result="bad", role=Role.OPERATOR)
+    await at_once(made, 204, result=None, role=Role.OPERATOR)
+    assert await at_once(made, 4000, result="bad", role=Role.OPERATOR) <= 204 + ABOUT
 
 
 async def test_who_comes_without_a_key_counts_for_their_network_alone() -> None:

@@ -24,6 +24,7 @@ OPTIONS = {
     "sandbox": ["--data", "--port", "--secret-key", "--publishable-key", "--ca-file"],
     "migrate": ["--data"],
     "bench": ["--json"],
+    "restored": ["--taken-at", "--data", "--json"],
 }
 READY = {
     "api_url",

@@ -37,6 +37,7 @@ from tests.making import START
 
 ENDS_AT = START + timedelta(days=14)
 SHOWN = TransferInstructions(1999, 0, "eur", "REF1", None, ())
+HIDDEN = ActionRequired(None)
 DEBIT = DirectDebit("pm_1", Mandate(START, "203.0.113.9", "Mozilla"))
 
 
@@ -108,9 +109,23 @@ def test_every_other_end_is_the_providers(
         assert after.last_payment_error == ERROR
 
 
+@pytest.mark.parametrize("state", [AttemptState.STARTED, AttemptState.UNKNOWN])
+@pytest.mark.parametrize("instrument", [CardToken("t"), PushTransfer()])
+def test_what_was_given_up_before_it_had_begun_was_never_taken_up(
+    state: AttemptState, instrument: Instrument
+) -> None:
+    intent, attempt = confirming()
+    attempt = msgspec.structs.replace(
+        attempt, instrument=instrument, state=state, cancelling=True, given_up=True
+    )
+    after = moved(intent, attempt, Cancelled("void"))
+    assert after.last_payment_error is not None
+    assert (after.status, after.last_payment_error.code) == (Status.FAILED, "provider_unavailable")
+
+
 @pytest.mark.parametrize("wish", ["merchant", "sweep"])
 @pytest.mark.parametrize(
-    "outcome", [Pending(), ActionRequired(None), ActionRequired(RedirectToUrl("https://b.example"))]
+    "outcome", [Pending(), HIDDEN, ActionRequired(RedirectToUrl("https://b.example"))]
 )
 def test_a_wish_is_pending_until_the_end(outcome: Outcome, wish: str) -> None:
     after = moved(*acting(CardToken("t"), wish=wish), outcome)
@@ -131,12 +146,11 @@ def test_what_speaks_of_its_call_alone_ends_nothing(outcome: Outcome, wish: str 
     assert conclude(*acting(PushTransfer(), wish=wish), Answer(outcome), START) is Stay.NOTHING_NEW
 
 
-@pytest.mark.parametrize(
-    ("outcome", "operation"), [(Pending(), "confirm"), (ActionRequired(None), "confirm")]
-)
+@pytest.mark.parametrize(("outcome", "operation"), [(Pending(), "confirm"), (HIDDEN, None)])
 def test_what_the_provider_works_on_is_a_confirm_under_way(
-    outcome: Outcome, operation: str
+    outcome: Outcome, operation: str | None
 ) -> None:
+    """An action that we cannot show is the payer's all the same."""
     after = moved(*acting(CardToken("t")), outcome)
     assert (after.pending_operation, after.next_action) == (operation, None)
 

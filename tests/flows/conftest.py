@@ -13,7 +13,9 @@ from paygate.crypto.credentials import CredentialHasher
 from paygate.crypto.keyring import generate_keyring, load_keyring
 from paygate.crypto.kms import FileKms
 from paygate.crypto.seal import Sealer
+from paygate.flows.after_restore import AfterRestore
 from paygate.flows.context import Context, Policy
+from paygate.flows.pace import Pace
 from paygate.storage.api_key_use import ApiKeyUse
 from paygate.storage.committer import Committer, Connection
 from paygate.storage.database import connector, open_pool
@@ -22,6 +24,9 @@ from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.merchants import Merchants
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
+from paygate.storage.restores import Restores
+from paygate.storage.sole_run import SoleRuns
+from paygate.storage.whole_ledger import WholeLedger
 from tests.flows.world import INSTALLATION, Clock, ScriptedProvider, World
 
 
@@ -38,13 +43,17 @@ async def world(
     keys = IdempotencyKeys(connector(database, name="paygate keys"), pool, records)
     key_use = ApiKeyUse(pool)
     provider, clock = ScriptedProvider(), Clock()
+    restores = Restores(pool)
     ctx = Context(
         door=Door(records, committer),
         read=Reader(pool, pool, records),
+        ledger=WholeLedger(connector(database, name="paygate ledger"), records),
         keys=keys,
         merchants=Merchants(pool, records),
         key_use=key_use,
         provider=provider,
+        restores=restores,
+        after_restore=AfterRestore(restores, provider, INSTALLATION),
         hasher=CredentialHasher(keyring),
         index=records.index,
         callback_states=CallbackStates(keyring),
@@ -58,6 +67,8 @@ async def world(
             bank_transfer_ttl=timedelta(days=14),
             resend_window=timedelta(minutes=2),
         ),
+        pace=Pace(10_000),
+        sole_runs=SoleRuns(connector(database, name="paygate jobs")),
         installation=INSTALLATION,
         now=clock,
         random_bytes=random.Random(20261124).randbytes,

@@ -34,13 +34,14 @@ from paygate.providers.contract import (
     Absent,
     CancelOrder,
     CaptureOrder,
+    ClockSkew,
     ConfirmOrder,
     CustomerMade,
     CustomerOrder,
     MoneyLeft,
     Notice,
 )
-from tests.flows.world import INSTALLATION, Clock
+from tests.flows.world import IN_STEP, INSTALLATION, Clock
 
 CARD: Final = Card("visa", "4242", 4, 2030)
 
@@ -171,6 +172,7 @@ class LedgerProvider:
     keys_kept = timedelta(hours=24)
 
     def __init__(self, clock: Clock) -> None:
+        self.skew: ClockSkew | None = IN_STEP
         self.clock = clock
         self.will = Will.APPROVE
         self.calls: list[ConfirmOrder] = []
@@ -237,6 +239,14 @@ class LedgerProvider:
             payment.facts.append((Cancelled("requested_by_customer"), self.clock()))
         return payment.told(as_of=self.clock())
 
+    async def account(self, *, timeout_seconds: float) -> str:
+        return "acct_ledger"
+
+    async def change_customer(
+        self, provider_reference: str, order: CustomerOrder, *, timeout_seconds: float
+    ) -> CustomerMade:
+        return CustomerMade(provider_reference)
+
     async def make_customer(
         self, order: CustomerOrder, *, timeout_seconds: float
     ) -> CustomerMade | NotSent | Rejected | Unknown:
@@ -254,8 +264,8 @@ class LedgerProvider:
         for payment in self.ledger:
             yield payment.told()
 
-    def open_event(self, body: bytes, headers: Mapping[str, str], now: datetime) -> Notice:
-        return self.read_event(body)
+    def verify_event(self, body: bytes, headers: Mapping[str, str], now: datetime) -> None:
+        return
 
     def read_event(self, body: bytes) -> Notice:
         return msgspec.json.decode(body, type=Notice)

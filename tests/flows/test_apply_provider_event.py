@@ -72,7 +72,7 @@ async def test_what_is_not_ours_is_ignored(
     world: World, change: dict[str, object], verdict: str
 ) -> None:
     intent, attempt = await world.confirming(Unknown("timeout"))
-    said = notice(attempt, APPROVED)
+    said = notice(attempt, APPROVED, provider_reference="ref_unknown")
     assert said.answer is not None
     if "installation" in change:
         changed = msgspec.structs.replace(said.answer, **change)
@@ -96,7 +96,7 @@ async def test_an_unknown_object_is_put_off_and_then_a_dead_letter(
         "another attempt": make_attempt(make_intent()),
         "another merchant": msgspec.structs.replace(attempt, merchant="other"),
     }[known]
-    await world.receive(notice(stranger, APPROVED))
+    await world.receive(notice(stranger, APPROVED, provider_reference="ref_unknown"))
     (event,) = await world.all(ProviderEvent)
     for tries, wait in enumerate((2, 4, 8, 16, 32), start=1):
         event = await world.apply(event)

@@ -31,6 +31,7 @@ ALLOWED = {
     Action.ALERT_LIST: set(Role) - {Role.PUBLISHABLE},
     Action.ALERT_ACKNOWLEDGE: {Role.ADMIN, Role.OPERATOR, Role.FINANCE},
     Action.ALERT_RAISE: set(),
+    Action.ALERT_CLOSE: set(),
     Action.IDEMPOTENCY_KEY_PURGE: set(),
     Action.API_KEY_CREATE: {Role.ADMIN},
     Action.API_KEY_LIST: {Role.ADMIN},
@@ -42,6 +43,8 @@ ALLOWED = {
     Action.CUSTOMER_INTRODUCE: set(),
     Action.PROVIDER_EVENT_RECEIVE: set(),
     Action.PROVIDER_EVENT_APPLY: set(),
+    Action.PROVIDER_ACCOUNT_PIN: set(),
+    Action.RESTORE_DECLARE: {Role.ADMIN},
 }
 """The contract's table, written out a second time on purpose. A publishable key reads and confirms
 its own intent alone: `authenticate_client` sees to that.

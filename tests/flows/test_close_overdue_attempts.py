@@ -349,17 +349,6 @@ async def test_a_challenge_that_the_provider_works_on_keeps_its_status(world: Wo
     assert world.provider.standing == []
 
 
-async def test_what_the_payer_was_not_asked_is_not_theirs_to_finish(world: World) -> None:
-    """The provider waits for something that nobody can be shown: it may take days."""
-    intent, _ = await world.confirming(ActionRequired(None))
-    world.clock.forward(HOUR)
-    world.provider.objects.append(at(HOUR, ActionRequired(None)))
-    assert await run(world) == 0
-    now, (attempt,) = await world.now(intent)
-    assert (now.status, attempt.cancelling) == (Status.PROCESSING, False)
-    assert world.provider.standing == []
-
-
 async def test_one_fault_does_not_stand_in_the_others_way(world: World) -> None:
     intents = [(await world.confirming(CHALLENGE))[0] for _ in range(3)]
 

@@ -13,7 +13,7 @@ from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.outcome import Answer, Cancelled, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Status
-from paygate.flows.close_overdue_attempts import BATCH, close_overdue_attempts
+from paygate.flows.close_overdue_attempts import AT_ONCE, close_overdue_attempts
 from paygate.flows.complete_authentication import complete_authentication
 from tests.flows.test_close_overdue_attempts import (
     CHALLENGE,
@@ -49,7 +49,7 @@ async def test_two_runs_at_once_have_one_effect(world: World, known: str) -> Non
 
 async def test_many_runs_at_once_close_each_attempt_once(world: World) -> None:
     """More than one batch, from three runs."""
-    count = 2 * BATCH + 5
+    count = 2 * AT_ONCE + 5
     for number in range(count):
         world.provider.answers.append(answer(CHALLENGE, provider_reference=f"ref_{number}"))
         await world.confirm(await world.create())
@@ -132,13 +132,15 @@ async def test_every_merchants_attempts_are_closed(world: World) -> None:
 
 async def test_one_that_cannot_be_closed_keeps_no_other_waiting(world: World) -> None:
     """The longest overdue come first, and are put off behind the others."""
-    for number in range(BATCH + 1):
+    for number in range(AT_ONCE + 1):
         reference = f"ref_{number}"
         world.provider.answers.append(answer(CHALLENGE, provider_reference=reference))
         await world.confirm(await world.create())
         world.clock.forward(1)
     world.clock.forward(HOUR)
-    world.provider.answers = [LOST] * BATCH + [answer(CLOSED, provider_reference=None, as_of=None)]
+    world.provider.answers = [LOST] * AT_ONCE + [
+        answer(CLOSED, provider_reference=None, as_of=None)
+    ]
     assert await run(world) == 1
     attempts = await world.all(Attempt)
     assert sum(a.state is AttemptState.CANCELLED for a in attempts) == 1

@@ -19,8 +19,8 @@ from paygate.flows.confirm_payment_intent import ConfirmPaymentIntent, confirm_p
 from paygate.flows.create_payment_intent import CreatePaymentIntent
 from paygate.flows.identify_customer import CustomerDetails
 from paygate.providers.contract import ConfirmOrder
-from paygate.storage.committer import Connection
 from paygate.storage.records import Records
+from paygate.storage.session import Connection
 from tests.domain.test_confirmation import ENDS
 from tests.flows.world import APPROVED, CARD, CARDLESS, REQUEST, THEIRS, World, answer, notice
 from tests.making import START

@@ -373,7 +373,7 @@ async def test_one_that_trips_the_watch_up_does_not_hold_up_the_others(
         asked.append(reference)
         if len(asked) == 1:
             raise RuntimeError("a bug")
-        return answer(Cancelled("expired"), as_of=world.clock())
+        return answer(Cancelled("expired"), as_of=world.clock(), provider_reference=reference)
 
     monkeypatch.setattr(world.provider, "retrieve", retrieve)
     with pytest.raises(RuntimeError):

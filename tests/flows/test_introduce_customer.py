@@ -15,8 +15,9 @@ from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.outcome import Answer, NotSent, Rejected, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.flows.identify_customer import CustomerDetails
+from paygate.flows.introduce_customer import KEYS
 from paygate.flows.resolve_attempts import resolve_attempts
-from paygate.providers.contract import ConfirmOrder, CustomerMade, CustomerOrder
+from paygate.providers.contract import ConfirmOrder, CustomerMade, CustomerOrder, KeySpent
 from tests.flows.transfers import (
     BY_PUSH,
     DEBIT,
@@ -31,6 +32,7 @@ from tests.flows.transfers import (
 from tests.flows.world import Introduced, World, answer
 
 ADA = CustomerDetails(email="ada@shop.example", name="Ada")
+SPENT = KeySpent("500")
 LOST = Answer(Unknown("reset"))
 SILENT = [Unknown("timeout"), NotSent("refused", retry_after_seconds=7)]
 REFUSING = [Rejected("customer_refused", "no"), Rejected("provider_configuration", "401")]
@@ -187,14 +189,14 @@ async def test_a_silent_provider_means_that_nothing_was_sent(
     with pytest.raises(Refusal) as refused:
         await world.confirm_once(intent, "another", request=PUSH)
     assert refused.value.code is ErrorCode.INTENT_ALREADY_CONFIRMED
-    # The same key goes on with it: the same payer, a second attempt, one payment.
+    # The same key goes on with it: the same payer, the same attempt, one payment.
     world.provider.answers.append(answer(funded()))
     answered = await world.confirm_once(intent, "k", request=PUSH)
     assert (answered.replayed, b'"requires_action"' in answered.body) == (False, True)
-    after, attempts = await world.now(intent)
+    after, (attempt,) = await world.now(intent)
     assert (after.status, after.payment_method) == (Status.REQUIRES_ACTION, BY_PUSH)
-    assert [a.state for a in attempts] == [AttemptState.NOT_SENT, AttemptState.ACTION_REQUIRED]
-    assert [o.attempt for o in world.provider.orders] == [attempts[1].id]
+    assert attempt.state is AttemptState.ACTION_REQUIRED
+    assert [o.attempt for o in world.provider.orders] == [attempt.id]
     assert len({(o.key, o.customer) for o in world.provider.introduced}) == 1
 
 
@@ -272,7 +274,7 @@ async def test_no_refusal_of_a_payer_fails_what_may_have_been_sent(
     assert (waiting.status, attempt.state) == (Status.PROCESSING, AttemptState.UNKNOWN)
     assert waiting.pending_operation == "confirm"
     assert len(world.provider.orders) == 1
-    world.clock.forward(60 if by == "retry" else 30)
+    world.clock.forward(60 if by == "retry" else 40)
     world.provider.answers.append(at(90, funded()))
     assert await resolve_attempts(world.ctx, "run_2") == (1, 0)
     assert (await world.now(intent))[0].status is Status.REQUIRES_ACTION
@@ -301,18 +303,27 @@ async def test_another_merchants_customer_is_another(world: World) -> None:
 
 
 @pytest.mark.parametrize("customer", [ADA, None])
-async def test_a_fault_that_the_provider_remembers_is_got_round(
+async def test_a_key_that_is_spent_is_got_round_the_same_way_each_time(
     world: World, customer: CustomerDetails | None
 ) -> None:
-    """Its own 500 it gives again under the key, for a day: the fourth try has another key."""
-    intent = await to_transfer(world, customer=customer)
-    world.provider.customers = [Unknown("500")] * 3
-    for _ in range(3):
-        with pytest.raises(Refusal):
-            await world.confirm_once(intent, "pay", request=PUSH)
-    world.provider.answers.append(answer(funded()))
-    await world.confirm_once(intent, "pay", request=PUSH)
-    first, second, third, fourth = (order.key for order in world.provider.introduced)
-    assert first == second == third
-    assert fourth == f"{first}-4"
-    assert len(payers(world)) == 1
+    """The provider gives its own 500 again under a key, for a day; a re-send finds the payer of
+    the first sending behind the same key.
+    """
+    world.provider.customers = [SPENT, SPENT, CustomerMade("cus_3")] * 2
+    world.provider.answers.append(LOST)
+    await confirm_by(world, await to_transfer(world, customer=customer))
+    first, second, third = (order.key for order in world.provider.introduced)
+    assert (second, third) == (f"{first}-2", f"{first}-3")
+    world.clock.forward(60)
+    world.provider.answers.append(at(60, funded()))
+    assert await resolve_attempts(world.ctx, "run_1") == (1, 0)
+    assert payers(world) == ["cus_3", "cus_3"]
+
+
+async def test_no_more_than_a_few_keys_are_tried(world: World) -> None:
+    intent = await to_transfer(world, customer=ADA)
+    world.provider.customers = [SPENT] * 10
+    with pytest.raises(Refusal) as refused:
+        await world.confirm_once(intent, "pay", request=PUSH)
+    assert refused.value.code is ErrorCode.PROVIDER_UNAVAILABLE
+    assert len(world.provider.introduced) == KEYS

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from paygate.domain.access import Action, Actor, Caller, Role
+from paygate.domain.alert import Alert
 from paygate.domain.attempt import Attempt
 from paygate.domain.audit import AuditEntry
 from paygate.domain.events import Event
@@ -29,29 +30,34 @@ from paygate.flows.context import Context
 from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
 from paygate.flows.idempotency import Answered, idempotently
 from paygate.flows.keyed_door import KeyedRequest
+from paygate.flows.raise_alert import count_occurrence
 from paygate.flows.receive_provider_event import receive_provider_event
-from paygate.jobs.messages import ApplyProviderEvent
+from paygate.jobs.messages import ApplyProviderEvent, RaiseAlert, decode
 from paygate.providers.contract import (
     Absent,
     CancelOrder,
     CaptureOrder,
+    ClockSkew,
     ConfirmOrder,
     CustomerMade,
     CustomerOrder,
+    KeySpent,
     MoneyLeft,
     Notice,
     ProviderSilent,
     SignatureError,
 )
 from paygate.storage.change import Record
-from paygate.storage.committer import Connection
 from paygate.storage.records import Records
+from paygate.storage.session import Connection
 from tests.making import START
 from tests.storage.stored import TABLE_OF, select
 
 encode = msgspec.json.encode
 INSTALLATION = "in_test"
 THEIRS = "ref_1"
+IN_STEP = ClockSkew(ahead=timedelta(0), within=timedelta(seconds=1))
+"""The provider's clock is ours."""
 CARD = Card("visa", "4242", 4, 2030)
 APPROVED = Approved(captured=True, amount_received=1999, amount_capturable=0, payment_method=CARD)
 CARDLESS = Approved(captured=True, amount_received=1999, amount_capturable=0)
@@ -60,7 +66,8 @@ REQUEST = ConfirmPaymentIntent(
 )
 
 Hook = Callable[[ConfirmOrder], Awaitable[None]]
-Introduced = CustomerMade | NotSent | Rejected | Unknown
+Introduced = CustomerMade | KeySpent | NotSent | Rejected | Unknown
+Changed = Introduced | Absent
 
 
 class Clock:
@@ -84,9 +91,15 @@ class ScriptedProvider:
     keys_kept = timedelta(hours=24)
 
     def __init__(self) -> None:
+        self.skew: ClockSkew | None = IN_STEP
         self.answers: list[Answer] = []
         self.objects: list[Answer | Absent] = []
+        """What is shown of payments that are asked for; of all others: nothing is told."""
+        self.listing: Callable[[datetime, datetime], AsyncIterator[Answer]] | None = None
+        """What the list shows of a window; None: the objects, and an absent one is silence."""
         self.orders: list[ConfirmOrder] = []
+        self.named: dict[str, str] = {}
+        """The ids of the payments that confirms made, by their keys."""
         self.retrieved: list[str] = []
         self.during: Hook | None = None
         self.standing: list[CaptureOrder | CancelOrder] = []
@@ -97,6 +110,11 @@ class ScriptedProvider:
         """What becomes of the next customers; of all others: they are made."""
         self.introducing: Callable[[], Awaitable[None]] | None = None
         """What happens in the middle of making one."""
+        self.account_id: str | Rejected | Unknown = "acct_scripted"
+        self.changed: list[tuple[str, CustomerOrder]] = []
+        """The customers whose details were changed, by the provider's id."""
+        self.changes: list[Changed] = []
+        """What becomes of the next changes; all others are made."""
         self.left: list[MoneyLeft | Absent | Unknown] = []
         self.left_with: list[str] = []
 
@@ -119,7 +137,10 @@ class ScriptedProvider:
         self.orders.append(order)
         if self.during is not None:
             await self.during(order)
-        return self.answers.pop(0)
+        # The first payment is THEIRS; each other has an id of its own.
+        number = len(self.named) + 1
+        named = self.named.setdefault(order.attempt, THEIRS if number == 1 else f"theirs_{number}")
+        return _of(self.answers.pop(0), named)
 
     async def capture(self, order: CaptureOrder, *, timeout_seconds: float) -> Answer:
         return await self._ordered(order)
@@ -135,7 +156,7 @@ class ScriptedProvider:
         self.standing.append(order)
         if self.amid is not None:
             await self.amid()
-        return self.answers.pop(0)
+        return _of(self.answers.pop(0), order.provider_reference)
 
     async def make_customer(self, order: CustomerOrder, *, timeout_seconds: float) -> Introduced:
         self.introduced.append(order)
@@ -144,22 +165,37 @@ class ScriptedProvider:
             await self.introducing()
         return made
 
+    async def change_customer(
+        self, provider_reference: str, order: CustomerOrder, *, timeout_seconds: float
+    ) -> Changed:
+        self.changed.append((provider_reference, order))
+        if self.introducing is not None:
+            await self.introducing()
+        return self.changes.pop(0) if self.changes else CustomerMade(provider_reference)
+
+    async def account(self, *, timeout_seconds: float) -> str | Rejected | Unknown:
+        return self.account_id
+
     async def retrieve(self, provider_reference: str, *, timeout_seconds: float) -> Answer | Absent:
         self.retrieved.append(provider_reference)
-        return self.objects.pop(0)
+        found = self.objects.pop(0) if self.objects else Answer(Unknown("not told"))
+        return found if isinstance(found, Absent) else _of(found, provider_reference)
 
     async def list_created(
         self, since: datetime, until: datetime, *, timeout_seconds: float
     ) -> AsyncIterator[Answer]:
+        if self.listing is not None:
+            async for shown in self.listing(since, until):
+                yield shown
+            return
         for said in self.objects:
             if isinstance(said, Absent):
                 raise ProviderSilent
             yield said
 
-    def open_event(self, body: bytes, headers: Mapping[str, str], now: datetime) -> Notice:
+    def verify_event(self, body: bytes, headers: Mapping[str, str], now: datetime) -> None:
         if headers.get("signature") != "good":
             raise SignatureError("the signature is wrong")
-        return self.read_event(body)
 
     def read_event(self, body: bytes) -> Notice:
         try:
@@ -236,13 +272,30 @@ class World:
         return after
 
     async def applied(self, notice: Notice) -> ProviderEvent:
-        """What became of an event that was received and tried once."""
+        """What became of an event that was received, at its own time, and tried once."""
+        if notice.answer is not None and notice.answer.as_of is not None:
+            self.clock.time = max(self.clock.time, notice.answer.as_of)
         await self.receive(notice)
         received = [e for e in await self.all(ProviderEvent) if e.status is EventStatus.RECEIVED]
         return await self.apply(received[-1])
 
+    async def count_occurrences(self) -> None:
+        """Do the jobs that raise alerts, as a worker would."""
+        rows = await self.connection.fetch(
+            "SELECT id, payload FROM pgqueuer WHERE entrypoint = 'raise_alert' ORDER BY id"
+        )
+        for row in rows:
+            message = decode(row["payload"])
+            assert isinstance(message, RaiseAlert)
+            await count_occurrence(self.ctx, message)
+            await self.connection.execute("DELETE FROM pgqueuer WHERE id = $1", row["id"])
+
     async def all(self, kind: type[Any]) -> list[Any]:
-        """Every record of a kind, opened, in the order in which they were made."""
+        """Every record of a kind, opened, in the order in which they were made; alerts as they are
+        once a worker has nothing left to raise.
+        """
+        if kind is Alert:
+            await self.count_occurrences()
         table = TABLE_OF[kind]
         rows = await self.connection.fetch(f"{select(table)} ORDER BY xmin::text::bigint, id")
         return [self.records.open(kind, tuple(row)) for row in rows]
@@ -275,6 +328,13 @@ class World:
 
     async def audited(self) -> list[AuditEntry]:
         return await self.all(AuditEntry)
+
+
+def _of(said: Answer, reference: str) -> Answer:
+    """What was queued without a payment's own id, for the payment that was asked about."""
+    if said.provider_reference != THEIRS:
+        return said
+    return msgspec.structs.replace(said, provider_reference=reference)
 
 
 def answer(outcome: Outcome, **more: Any) -> Answer:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from paygate.flows.context import Context
 from paygate.settings import load
 from paygate.wiring import open_context
-from paygate.worker.scheduled import run_scheduled
+from paygate.worker.scheduled import AT_WORK_ALREADY, run_scheduled
 from tests.api.shops import Shop
 from tests.gateway import Answer, until
 from tests.payments.judge import judge, shops_charges
@@ -52,7 +53,12 @@ async def look_after(shop: Shop, *seconds: int) -> None:
             return datetime.now(UTC) + timedelta(seconds=ahead)
 
         async with open_context(settings, name="test", clock=then) as ctx:
-            await run_scheduled(ctx, "resolve-attempts")
+
+            async def run(ctx: Context = ctx) -> bool:
+                # The gateway's own run may be at work just now.
+                return AT_WORK_ALREADY not in await run_scheduled(ctx, "resolve-attempts")
+
+            await until(run)
 
 
 async def ended(shop: Shop, intent: str, status: str) -> dict[str, Any]:
@@ -114,6 +120,22 @@ async def test_f03_an_error_after_the_charge(shop: Shop, told_by: str, capture_m
     await ended(shop, intent, PAID[capture_method])
     assert len(await provider_payments(shop)) == 1
     assert await shops_charges(shop) == [before]
+    await judge(shop)
+
+
+@pytest.mark.parametrize("act", ["capture", "cancel"])
+async def test_f03_an_error_after_an_order_was_carried_out(shop: Shop, act: str) -> None:
+    """Its key gets the saved error for a day; the payment itself tells at the first sweep."""
+    intent = await create(shop, capture_method="manual")
+    await confirm(shop, intent)
+    faults = (fault(act, "error_after", count=1), LOST_EVENTS)
+    await order(shop, faults)
+    first = (await persist(shop, f"/payment-intents/{intent}/{act}", {}, act)).json
+    assert shown(first) == ("requires_capture", act)
+    await all_fired(shop, faults)
+    await look_after(shop, 60)
+    end = "succeeded" if act == "capture" else "cancelled"
+    assert shown(await read(shop, intent)) == (end, None)
     await judge(shop)
 
 

@@ -69,6 +69,10 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     """How much money they took, in the provider's units."""
     customers: Callable[[str], Awaitable[int]]
     """How many customers the provider has for one of ours."""
+    details: Callable[[str], Awaitable[tuple[str | None, str | None]]]
+    """Email and name of a customer, by the provider's id, in the provider's books."""
+    delete_customer: Callable[[str], Awaitable[None]]
+    """Somebody deletes a customer at the provider, by its id."""
     account: Callable[[Account, Currency], Awaitable[str]]
     """A token for a bank account that can be debited in a currency, or cannot."""
     banks_answer: Callable[[], Awaitable[None]]
@@ -190,7 +194,7 @@ class ProviderConformance:
     async def test_an_order_sent_at_once_is_one_payment(self, subject: Subject) -> None:
         order = make_order(subject)
         answers = await asyncio.gather(*(confirm(subject, order) for _ in range(8)))
-        assert {type(answer.outcome) for answer in answers} <= {Approved, NotSent}
+        assert {type(answer.outcome) for answer in answers} <= {Approved, Unknown}
         references = {a.provider_reference for a in answers if isinstance(a.outcome, Approved)}
         assert len(references) == 1
         assert await subject.charged(order.attempt) == 1
@@ -269,6 +273,18 @@ class ProviderConformance:
                 answer, as_of=None
             )
 
+    async def test_the_account_is_named_and_stays_the_same(self, subject: Subject) -> None:
+        first = await subject.provider.account(timeout_seconds=PATIENCE)
+        assert isinstance(first, str)
+        assert first
+        assert await subject.provider.account(timeout_seconds=PATIENCE) == first
+
+    async def test_every_answer_tells_of_the_providers_clock(self, subject: Subject) -> None:
+        await subject.provider.account(timeout_seconds=PATIENCE)
+        skew = subject.provider.skew
+        assert skew is not None
+        assert abs(skew.ahead) - skew.within < timedelta(seconds=5)
+
     async def test_what_the_provider_never_had_is_absent(self, subject: Subject) -> None:
         found = await subject.provider.retrieve(subject.absent_reference, timeout_seconds=PATIENCE)
         assert found == Absent()
@@ -315,7 +331,7 @@ class ProviderConformance:
         assert answer.provider_reference is not None
         now = datetime.now(UTC)
         for body, headers in await subject.delivered(answer.provider_reference):
-            subject.provider.open_event(body, headers, now)
+            subject.provider.verify_event(body, headers, now)
             for touched, sent, at in (
                 (body + b" ", headers, now),
                 (body.replace(b"1999", b"1998"), headers, now),
@@ -326,14 +342,14 @@ class ProviderConformance:
                 if touched == body and sent == headers and at == now:
                     continue
                 with pytest.raises(SignatureError):
-                    subject.provider.open_event(touched, sent, at)
+                    subject.provider.verify_event(touched, sent, at)
 
     async def _notices(self, subject: Subject, reference: str) -> list[Notice]:
         now = datetime.now(UTC)
         deliveries = await subject.delivered(reference)
-        opened = [subject.provider.open_event(body, headers, now) for body, headers in deliveries]
-        assert opened == [subject.provider.read_event(body) for body, _ in deliveries]
-        return opened
+        for body, headers in deliveries:
+            subject.provider.verify_event(body, headers, now)
+        return [subject.provider.read_event(body) for body, _ in deliveries]
 
     async def test_a_key_that_is_refused_rejects_orders_and_proves_nothing_else(
         self, subject: Subject
@@ -345,6 +361,7 @@ class ProviderConformance:
         found = await provider.retrieve(subject.absent_reference, timeout_seconds=PATIENCE)
         assert isinstance(found, Answer)
         assert isinstance(found.outcome, Unknown)
+        assert isinstance(await provider.account(timeout_seconds=PATIENCE), Rejected)
         now = datetime.now(UTC)
         with pytest.raises(ProviderSilent):
             [a async for a in provider.list_created(now, now, timeout_seconds=PATIENCE)]

@@ -11,7 +11,8 @@ from paygate.domain.money import Currency
 from paygate.domain.payment_intent import CaptureMethod
 from paygate.domain.payment_method import CardToken
 from paygate.providers.contract import ConfirmOrder
-from paygate.providers.stripe.adapter import StripeProvider, StripeSettings
+from paygate.providers.stripe.adapter import StripeProvider
+from paygate.providers.stripe.settings import StripeSettings
 from tests.providers.stripe_objects import INSTALLATION, METADATA
 from tests.providers.stripe_server import Request, StripeServer
 from tests.stripe_oracle import oracle

@@ -13,6 +13,7 @@ from paygate.providers.contract import (
     CaptureOrder,
     CustomerMade,
     CustomerOrder,
+    KeySpent,
 )
 from paygate.providers.stripe.adapter import StripeProvider
 from tests.providers.stripe_objects import cancelled, payment
@@ -30,6 +31,7 @@ INVALID: Final = "invalid_request_error"
 STATE: Final = "payment_intent_unexpected_state"
 
 Kind = Literal["capture", "cancel", "customer"]
+Called = Outcome | CustomerMade | KeySpent
 KINDS: Final = pytest.mark.parametrize("kind", ["capture", "cancel", "customer"])
 
 
@@ -45,7 +47,7 @@ GOOD: Final[dict[Kind, Behaviour]] = {
 }
 
 
-async def call(provider: StripeProvider, kind: Kind, seconds: float = 5) -> Outcome | CustomerMade:
+async def call(provider: StripeProvider, kind: Kind, seconds: float = 5) -> Called:
     match kind:
         case "capture":
             return (await provider.capture(CAPTURE, timeout_seconds=seconds)).outcome

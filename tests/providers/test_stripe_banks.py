@@ -16,6 +16,7 @@ from paygate.domain.outcome import (
     Outcome,
     PaymentError,
     Pending,
+    RedirectToUrl,
     Rejected,
     TransferInstructions,
     Unknown,
@@ -46,6 +47,15 @@ PUSHED: Final = BankTransfer("push", "DE")
 IBAN: Final = BankAccount(
     "iban", "Shop", "DE", {"iban": "DE00123456789012345678", "bic": "CITIIE2X"}
 )
+VERIFICATION: Final = "https://payments.stripe.com/microdeposit/x"
+DEPOSITS: Final = {
+    "type": "verify_with_microdeposits",
+    "verify_with_microdeposits": {
+        "arrival_date": 1_795_000_000,
+        "hosted_verification_url": VERIFICATION,
+        "microdeposit_type": "amounts",
+    },
+}
 HOSTED: Final = "https://payments.stripe.com/bank_transfers/x"
 
 
@@ -209,6 +219,27 @@ US: Final = {"type": "us_bank_account", "us_bank_account": {"last4": "6789", "ba
         ),
         (
             debited(status="requires_action", next_action={"type": "verify_with_microdeposits"}),
+            ActionRequired(None, DEBITED),
+        ),
+        (
+            debited(status="requires_action", latest_charge=None, next_action=DEPOSITS),
+            ActionRequired(RedirectToUrl(VERIFICATION), BankTransfer("debit")),
+        ),
+        (
+            debited(
+                status="requires_action",
+                next_action=DEPOSITS | {"verify_with_microdeposits": {"arrival_date": 1}},
+            ),
+            ActionRequired(None, DEBITED),
+        ),
+        (
+            debited(
+                status="requires_action",
+                next_action={
+                    "type": "verify_with_microdeposits",
+                    "verify_with_microdeposits": {"hosted_verification_url": "javascript:alert(1)"},
+                },
+            ),
             ActionRequired(None, DEBITED),
         ),
         (

@@ -135,6 +135,13 @@ class Simulator:
         marks = [each["metadata"].get("paygate_customer") for each in found["data"]]
         return marks.count(customer)
 
+    async def details(self, reference: str) -> tuple[str | None, str | None]:
+        found = await self._stripe("GET", f"/v1/customers/{reference}")
+        return found["email"], found["name"]
+
+    async def delete_customer(self, reference: str) -> None:
+        await self._stripe("DELETE", f"/v1/customers/{reference}")
+
     async def account(self, account: Account, currency: Currency) -> str:
         if account == "unusable":
             return "pm_no_such_account"
@@ -224,6 +231,8 @@ def _subject(control: Simulator, provider: StripeProvider, unauthorised: StripeP
         charged=control.charged,
         taken=control.taken,
         customers=control.customers,
+        details=control.details,
+        delete_customer=control.delete_customer,
         account=control.account,
         banks_answer=control.banks_answer,
         transfer=control.transfer,

@@ -199,6 +199,68 @@ def test_an_event_that_cannot_be_read_is_not_exact(body: object) -> None:
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [
+        {"type": "payment_intent.money_teleported", "created": CREATED},
+        {"type": "v2.core.account[configuration.merchant].capability_status_updated"},
+        {"type": "Payment Intent!"},
+        {"type": "charge.updated", "created": "2026-11-28T15:13:32Z"},
+        {"type": "charge.updated", "created": None},
+        {"type": "v1.payment_intent.succeeded", "object": "v2.core.event", "created": "2026-11-28"},
+        {"type": "payment_intent.succeeded", "object": "v2.core.event", "created": "2026-11-28"},
+        {"type": "charge.updated", "data": None},
+        {"type": "charge.updated", "data": {"object": {"description": "a\x00b"}}},
+    ],
+)
+def test_an_event_that_we_do_not_use_is_read_however_odd(changes: dict[str, Any]) -> None:
+    notice = read(event(None, **changes))
+    assert (notice.provider_reference, notice.type) == ("evt_1", changes["type"])
+    assert notice.answer is None or isinstance(notice.answer.outcome, Unknown)
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        rb"\ud83d",
+        rb"\uDE00 and \ude00\ud83d",
+        rb"\ud83d\u0041",
+        rb"\ud83d\ud83d\ude00",
+        rb"\\\ud83d",
+    ],
+)
+def test_half_a_character_costs_nothing_else(described: bytes) -> None:
+    body = BODY.replace(b'"object": "payment_intent"', b'"x": "' + described + b'"', 1)
+    assert body != BODY
+    odd = body.replace(b'"x"', b'"object": "payment_intent", "x"')
+    assert read(odd) == read(BODY)
+
+
+def test_a_whole_character_beside_a_half_stays_whole() -> None:
+    kind = rb'"\ud83d\ude00 \\ud83d \u00e9 \ud83d"'
+    odd = BODY.replace(b'"payment_intent.succeeded"', kind)
+    assert read(odd).type == "\U0001f600 \\ud83d \xe9 \ufffd"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"\xef\xbb\xbf" + BODY,
+        BODY.replace(b'"pending_webhooks": 1', b'"pending_webhooks": 1e400'),
+        BODY.replace(b'"pending_webhooks": 1', b'"pending_webhooks": -1e400'),
+    ],
+)
+def test_a_mark_or_a_number_that_nobody_reads_costs_nothing_else(odd: bytes) -> None:
+    assert odd != BODY
+    assert read(odd) == read(BODY)
+
+
+def test_an_amount_beyond_floats_is_no_amount() -> None:
+    answer = read(BODY.replace(b"1999", b"1e400")).answer
+    assert answer is not None
+    assert isinstance(answer.outcome, Unknown)
+
+
+@pytest.mark.parametrize(
     "body",
     [
         b"",
@@ -216,8 +278,14 @@ def test_an_event_that_cannot_be_read_is_not_exact(body: object) -> None:
         event(payment(), livemode=None),
         event(payment(), livemode="false"),
         event(payment(), type=None),
-        event(payment(), type="Payment Intent!"),
-        event(payment(), object="v2.core.event"),
+        event(payment(), type=""),
+        event(payment(), type="x" * 256),
+        event(payment(), object="v3.core.event"),
+        event(payment(), type="cash_balance.funds_available", created="now"),
+        b"\xff\xfe" + event(payment()).decode().encode("utf-16-le"),
+        event(payment()).replace(b"1999", b"1" * 5_000),
+        event(payment()).replace(b'"evt_1"', b'"evt_1'),
+        event(payment()).replace(b'"evt_1"', b'"evt_1\\ud8"'),
     ],
 )
 def test_what_is_no_event_is_refused(body: bytes) -> None:

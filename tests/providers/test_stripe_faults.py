@@ -11,12 +11,12 @@ from typing import Any, Final
 import pytest
 
 from paygate.crypto.secret import Secret
-from paygate.domain.outcome import Answer, Approved, NotSent, Rejected, Unknown
+from paygate.domain.outcome import Answer, Approved, NotSent, Outcome, Rejected, Unknown
 from paygate.providers.contract import ProviderSilent
 from paygate.providers.stripe import client
 from paygate.providers.stripe.adapter import StripeProvider
 from tests.providers.conftest import order, settings
-from tests.providers.stripe_objects import payment
+from tests.providers.stripe_objects import decline, payment
 from tests.providers.stripe_server import (
     Behaviour,
     StripeServer,
@@ -32,6 +32,9 @@ from tests.providers.stripe_server import (
 
 SOON: Final = 0.5
 """Seconds that a test waits for what will not come."""
+INVALID: Final = "invalid_request_error"
+NOBODYS: Final = {"Request-Id": ""}
+PROXYS: Final = {"Request-Id": "9f1c2d7e-0000-4000-8000-5f6b3c1d2e4f"}
 HTML: Final = {"Content-Type": "text/html"}
 LIST: Final = {"object": "list", "data": [], "has_more": False, "url": "/v1/payment_intents"}
 WINDOW: Final = (datetime(2026, 11, 24, tzinfo=UTC), datetime(2026, 11, 25, tzinfo=UTC))
@@ -55,6 +58,22 @@ AMBIGUOUS: Final[dict[str, Behaviour]] = {
     "409 of another kind": error(409, type="invalid_request_error", code="lock_timeout"),
     "401 in HTML": answer(b"<html>Sign in to the proxy</html>", 401, HTML),
     "403 in HTML": answer(b"<html>Blocked</html>", 403, HTML),
+    "401 in a proxy's own JSON": error(401, code=401, message="sign in"),
+    "401 like stripe's, without a request id": error(401, NOBODYS, type=INVALID),
+    "401 like stripe's, with a request id of a proxy's": error(401, PROXYS, type=INVALID),
+    "402 like stripe's, without a request id": error(402, NOBODYS, **decline()),
+    "403 in a proxy's own JSON": answer({"error": {"code": 403, "status": "FORBIDDEN"}}, 403),
+    "404 like stripe's, without a request id": error(
+        404, NOBODYS, type=INVALID, code="resource_missing"
+    ),
+    "404 of somebody with an id like stripe's": error(
+        404, type="not_found", code="resource_missing"
+    ),
+    "407 in a proxy's own JSON": error(407, message="proxy authentication required"),
+    "400 of a firewall": error(400, type="bad_request", code="payload_rejected"),
+    "400 like stripe's, without a request id": error(
+        400, NOBODYS, type=INVALID, code="payment_method_unexpected_state"
+    ),
     "400 without an error": answer({}, 400),
     "400 whose error is a list": answer({"error": ["x"]}, 400),
     "402 whose error is a string": answer({"error": "invalid_client"}, 402),
@@ -172,14 +191,30 @@ async def test_what_did_not_begin_is_tried_again_with_the_same_bytes(
     assert len({request.headers["idempotency-key"] for request in server.requests}) == 1
 
 
-@pytest.mark.parametrize("certain", [RATE_LIMIT, IN_USE])
+@pytest.mark.parametrize(("refusal", "expected"), [(RATE_LIMIT, NotSent), (IN_USE, Unknown)])
 async def test_the_tries_are_bounded(
-    certain: Behaviour, server: StripeServer, provider: StripeProvider
+    refusal: Behaviour, expected: type[Outcome], server: StripeServer, provider: StripeProvider
 ) -> None:
-    server.otherwise = certain
+    server.otherwise = refusal
     found = await provider.confirm(order(), timeout_seconds=30)
-    assert isinstance(found.outcome, NotSent)
+    assert isinstance(found.outcome, expected)
     assert len(server.requests) == 4
+
+
+async def test_no_later_refusal_makes_a_key_in_use_certain(
+    server: StripeServer, provider: StripeProvider
+) -> None:
+    """The earlier call under the key may charge, whoever limits our rate in the meantime."""
+    server.script.append(IN_USE)
+    server.otherwise = RATE_LIMIT
+    found = await provider.confirm(order(), timeout_seconds=30)
+    assert isinstance(found.outcome, Unknown)
+    assert len(server.requests) == 4
+    server.script.append(IN_USE)
+    server.otherwise = error(429, {"Retry-After": "30"}, type=INVALID)
+    found = await provider.confirm(order(), timeout_seconds=60)
+    assert isinstance(found.outcome, Unknown)
+    assert len(server.requests) == 4 + 2, "who is told to wait waits"
 
 
 async def test_silence_after_a_certain_no_is_silence(
@@ -195,7 +230,7 @@ async def test_a_long_retry_after_is_the_callers_to_wait(
 ) -> None:
     server.otherwise = error(429, {"Retry-After": "30"}, type="invalid_request_error")
     found = await provider.confirm(order(), timeout_seconds=60)
-    assert found.outcome == NotSent("the provider limits our rate", 30)
+    assert found.outcome == NotSent("the provider limits our rate", 30, answered=True)
     assert len(server.requests) == 1
 
 
@@ -216,7 +251,7 @@ async def test_a_strange_retry_after_is_a_second(
 ) -> None:
     server.otherwise = error(429, {"Retry-After": text}, type="invalid_request_error")
     found = await provider.confirm(order(), timeout_seconds=2)
-    assert found.outcome == NotSent("the provider limits our rate", 1)
+    assert found.outcome == NotSent("the provider limits our rate", 1, answered=True)
 
 
 async def test_no_pause_outlasts_the_deadline(

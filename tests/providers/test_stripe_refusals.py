@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paygate.domain.outcome import Declined, Outcome, Rejected, Unknown
-from paygate.providers.stripe.refusals import refusal
+from paygate.providers.stripe.refusals import of_cancel, of_capture, refusal
 from tests.providers.stripe_objects import decline, held, payment, refused
 from tests.providers.test_stripe_translate import JSON_ISH
 
@@ -89,10 +89,22 @@ def test_unknown(status: int, error: dict[str, Any]) -> None:
     assert isinstance(outcome(status, **error), Unknown)
 
 
-def test_a_key_sent_with_other_parameters_is_said_to_be_our_fault() -> None:
-    found = outcome(400, type="idempotency_error")
-    assert isinstance(found, Unknown)
-    assert "a fault of ours" in found.message
+def test_a_key_known_with_other_parameters_is_said_to_be_looked_up() -> None:
+    error = {"error": {"type": "idempotency_error"}}
+    for found in (outcome(400, type="idempotency_error"), of_capture(400, error)):
+        assert isinstance(found, Unknown)
+        assert "is to be looked up" in found.message
+    assert of_cancel(400, error) == of_capture(400, error)
+
+
+def test_another_accounts_key_refuses_no_capture() -> None:
+    """It knows no such payment, which says nothing of the one that is meant."""
+    for code in ("resource_missing", "resource_already_exists", None):
+        found = of_capture(404, {"error": {"type": INVALID, "code": code}})
+        assert isinstance(found, Unknown) is (code == "resource_missing")
+    refused_order = of_capture(400, {"error": {"type": INVALID, "code": "amount_too_large"}})
+    assert isinstance(refused_order, Rejected)
+    assert refused_order.reason == "order_refused"
 
 
 @pytest.mark.parametrize("body", [None, [], {}, {"error": "invalid_client"}, {"error": [1]}])

@@ -54,6 +54,7 @@ def test_an_answer_names_the_payment() -> None:
         attempt=METADATA["paygate_attempt"],
         installation=INSTALLATION,
         merchant="default",
+        intent=METADATA["paygate_intent"],
     )
 
 
@@ -142,10 +143,22 @@ def test_a_decline_says_why() -> None:
         payment(status="requires_payment_method"),
         payment(status="requires_confirmation"),
         refused(last_payment_error="card_declined"),
+        refused(last_payment_error="card_declined", latest_charge=None),
     ],
 )
 def test_what_is_not_understood_is_unknown(body: object) -> None:
-    assert isinstance(outcome(body), Unknown)
+    found = outcome(body)
+    assert isinstance(found, Unknown)
+    assert not found.idle
+
+
+@pytest.mark.parametrize("status", ["requires_payment_method", "requires_confirmation"])
+def test_a_payment_that_nobody_has_begun_is_idle(status: str) -> None:
+    untouched = {"amount_received": 0, "latest_charge": None}
+    found = outcome(payment(status=status, **untouched))
+    assert isinstance(found, Unknown)
+    assert found.idle
+    assert isinstance(outcome(refused(status=status, latest_charge=None)), Declined)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from paygate.domain.access import Action, Actor, Caller, Role
 from paygate.domain.attempt import Attempt
 from paygate.domain.outcome import Approved
 from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.flows.after_restore import AfterRestore
 from paygate.flows.apply_provider_event import apply_provider_event
 from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
 from paygate.flows.capture_payment_intent import CapturePaymentIntent, capture_payment_intent
@@ -33,6 +34,7 @@ from paygate.flows.context import Context, Policy
 from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
 from paygate.flows.idempotency import idempotently
 from paygate.flows.keyed_door import Flow, KeyedRequest
+from paygate.flows.pace import Pace
 from paygate.flows.receive_provider_event import receive_provider_event
 from paygate.jobs.messages import ApplyProviderEvent
 from paygate.storage.api_key_use import ApiKeyUse
@@ -44,6 +46,9 @@ from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.merchants import Merchants
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
+from paygate.storage.restores import Restores
+from paygate.storage.sole_run import SoleRuns
+from paygate.storage.whole_ledger import WholeLedger
 from tests.flows.world import INSTALLATION, REQUEST, encode, notice
 from tests.races.books import AMOUNT, CARD, FileProvider, Steps
 
@@ -88,14 +93,19 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
     await committer.open()
     pool = await open_pool(setting.dsn, name="dying")
     keys = IdempotencyKeys(connector(setting.dsn, name="dying keys"), pool, records)
+    provider = FileProvider(folder, steps, first=setting.first)
+    restores = Restores(pool)
     try:
         yield Context(
             door=SteppedDoor(Door(records, committer), steps),
             read=Reader(pool, pool, records),
+            ledger=WholeLedger(connector(setting.dsn, name="dying ledger"), records),
             keys=keys,
             merchants=Merchants(pool, records),
             key_use=ApiKeyUse(pool),
-            provider=FileProvider(folder, steps, first=setting.first),
+            provider=provider,
+            restores=restores,
+            after_restore=AfterRestore(restores, provider, INSTALLATION),
             hasher=CredentialHasher(keyring),
             index=index,
             callback_states=CallbackStates(keyring),
@@ -109,6 +119,8 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
                 authentication_ttl=timedelta(0 if setting.flow == "overdue" else 1),
                 bank_transfer_ttl=timedelta(days=14),
             ),
+            pace=Pace(10_000),
+            sole_runs=SoleRuns(connector(setting.dsn, name="dying jobs")),
             installation=INSTALLATION,
             now=lambda: datetime.now(UTC),
             random_bytes=random.SystemRandom().randbytes,

@@ -14,7 +14,7 @@ from paygate.domain.attempt import OPEN
 from paygate.domain.payment_intent import CaptureMethod, PaymentMethodType, Status
 from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
 from paygate.flows.identify_customer import CustomerDetails
-from paygate.storage.committer import Connection
+from paygate.storage.session import Connection
 from tests.flows.world import INSTALLATION
 from tests.races.books import AMOUNT, Books, Steps
 from tests.races.dying import CALLER, Setting, act, attempts_of, die, opened
@@ -109,7 +109,7 @@ async def finished(setting: Setting, case: Case) -> None:
         assert len(attempts) == case.attempts
         unfinished = "SELECT count(*) FROM idempotency_key WHERE state <> 'finished'"
         if setting.flow != "event":  # whose confirm never came again
-            assert await ctx.read._pool.fetchval(unfinished) == 0
+            assert [row["count"] for row in await ctx.read._pool.fetch(unfinished)] == [0]
 
 
 @pytest.mark.parametrize("name", CASES)

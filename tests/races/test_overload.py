@@ -13,7 +13,7 @@ from paygate.domain.payment_intent import FINAL, Status
 from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
 from paygate.flows.expire_payment_intents import expire_payment_intents
 from paygate.storage.change import StorageError
-from paygate.storage.committer import Connection
+from paygate.storage.session import Connection
 from tests.api.test_bad_input import counts
 from tests.flows.world import APPROVED, World, answer
 from tests.gateway import Answer, Gateway, until

@@ -66,6 +66,7 @@ async def test_nothing_acknowledged_is_lost(
 ) -> None:
     stripe = Caller(await process.start(), session)
     await subscribe(stripe, receiver.url, "payment_intent.succeeded")
+    account = (await stripe.call("GET", "/v1/account")).body["id"]
     acknowledged: dict[str, bytes] = {}
 
     async def pay(worker: int) -> None:
@@ -82,6 +83,7 @@ async def test_nothing_acknowledged_is_lost(
     assert all(isinstance(error, aiohttp.ClientError) for error in broken)
 
     stripe.url = await process.start()
+    assert (await stripe.call("GET", "/v1/account")).body["id"] == account
     for key, raw in acknowledged.items():
         again = await stripe.call("POST", INTENTS, card_payment(), key=key)
         assert again.raw == raw

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 import msgspec
 from msgspec import inspect
 
-from paygate.domain.alert import Alert, AlertStatus, AlertType, Concern
+from paygate.domain.alert import Alert, AlertStatus, AlertType, Concern, Occurrence
 from paygate.domain.api_key import ApiKey
 from paygate.domain.attempt import Attempt, AttemptState, Operation
 from paygate.domain.audit import AuditEntry, Subject
@@ -19,6 +19,7 @@ from paygate.domain.customer import Customer
 from paygate.domain.events import Event
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.storage.change import Record
 from tests.making import START, new_id
@@ -30,8 +31,10 @@ KINDS: Final[tuple[type[Record], ...]] = (
     ProviderEvent,
     ApiKey,
     Alert,
+    Occurrence,
     Customer,
     Correction,
+    ProviderAccount,
     Event,
     AuditEntry,
 )
@@ -44,6 +47,7 @@ CONCERN: Final = Concern(
 )
 CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
     PaymentIntent: {
+        "create_key": bytes(16),
         "version": 1,
         "status": Status.CREATED,
         "customer": new_id("customer"),
@@ -66,6 +70,7 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
         "status": AlertStatus.OPEN,
         "concern": CONCERN,
     },
+    Occurrence: {"version": 1, "alert": None},
     Customer: {"version": 1},
     Correction: {
         "intent_version": 2,
@@ -85,6 +90,7 @@ ID_OF: Final = {
     ProviderEvent: "provider_event",
     ApiKey: "api_key",
     Alert: "alert",
+    Occurrence: "alert_occurrence",
     Customer: "customer",
     Correction: "correction",
     AuditEntry: "audit_entry",

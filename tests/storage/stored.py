@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from paygate.domain.alert import Alert
+from paygate.domain.alert import Alert, Occurrence
 from paygate.domain.api_key import ApiKey
 from paygate.domain.attempt import Attempt
 from paygate.domain.audit import AuditEntry
@@ -15,12 +15,13 @@ from paygate.domain.events import Event
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ledger import Transfer
 from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent
 from paygate.jobs import messages
 from paygate.storage import tables
 from paygate.storage.change import Record
-from paygate.storage.committer import Connection
 from paygate.storage.records import Records
+from paygate.storage.session import Connection
 from paygate.storage.tables import Table
 
 TABLE_OF: Final[dict[type[Record], Table]] = {
@@ -28,9 +29,11 @@ TABLE_OF: Final[dict[type[Record], Table]] = {
     Attempt: tables.ATTEMPT,
     IdempotencyKey: tables.IDEMPOTENCY_KEY,
     Alert: tables.ALERT,
+    Occurrence: tables.ALERT_OCCURRENCE,
     Customer: tables.CUSTOMER,
     Transfer: tables.LEDGER_TRANSFER,
     Correction: tables.CORRECTION,
+    ProviderAccount: tables.PROVIDER_ACCOUNT,
     ProviderEvent: tables.PROVIDER_EVENT,
     ApiKey: tables.API_KEY,
     Event: tables.EVENT,

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from paygate.storage.api_key_use import ApiKeyUse
-from paygate.storage.committer import Connection
 from paygate.storage.database import Pool, open_pool
+from paygate.storage.session import Connection
 from tests.gateway import until
 from tests.making import START
 

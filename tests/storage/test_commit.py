@@ -14,7 +14,14 @@ from paygate.storage.committer import Committer
 from paygate.storage.database import connector
 from paygate.storage.door import Door
 from paygate.storage.records import Records
-from tests.making import START, make_attempt, make_audit, make_intent, make_provider_event
+from tests.making import (
+    START,
+    make_attempt,
+    make_audit,
+    make_confirmed,
+    make_intent,
+    make_provider_event,
+)
 from tests.storage.plans import World
 
 
@@ -55,7 +62,7 @@ async def test_everything_of_a_change_is_written(door: Door, database: str) -> N
 async def test_a_refused_change_writes_nothing(door: Door, database: str) -> None:
     intent = make_intent()
     await door.commit(Change(make_audit(), creates=(intent,)))
-    after = advance(intent, Trigger.CONFIRM, START)
+    after = advance(intent, Trigger.CANCEL, START)
     assert await door.commit(Change(make_audit(), advances=(after,))) == Committed()
     again = await door.commit(
         Change(
@@ -97,7 +104,7 @@ async def test_twins_of_a_key_in_one_batch_have_one_winner(door: Door, database:
 async def test_twins_in_one_batch_have_one_winner(door: Door, database: str) -> None:
     intent = make_intent()
     await door.commit(Change(make_audit(), creates=(intent,)))
-    after = advance(intent, Trigger.CONFIRM, START)
+    after = advance(intent, Trigger.CANCEL, START)
     verdicts = await asyncio.gather(
         *(door.commit(Change(make_audit(), advances=(after,))) for _ in range(50)),
         *(
@@ -148,7 +155,7 @@ async def test_a_poison_change_harms_only_itself(door: Door, database: str) -> N
 async def test_one_open_attempt_of_an_intent(door: Door) -> None:
     intent = make_intent()
     await door.commit(Change(make_audit(), creates=(intent,)))
-    await door.commit(Change(make_audit(), creates=(make_attempt(intent, 1),)))
+    await door.commit(make_confirmed(intent))
     with pytest.raises(Impossible, match="attempt_open"):
         await door.commit(Change(make_audit(), creates=(make_attempt(intent, 2),)))
 

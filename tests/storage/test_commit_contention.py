@@ -27,6 +27,7 @@ from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.migrate import migrate
 from tests.storage.contender import INSTALLATION, Brief, Report, records_of
 from tests.storage.judge import judge
+from tests.storage.loose import loosen
 from tests.storage.plans import COMMITTED, Outcome, World
 from tests.storage.stored import stored
 
@@ -66,6 +67,9 @@ async def _begin(brief: Brief) -> None:
     for change in brief.world.start():
         assert await door.commit(change) == Committed()
     await committer.close()
+    by_hand = await connector(brief.dsn, name="judge")()
+    await loosen(by_hand)
+    await by_hand.close()
 
 
 @asynccontextmanager
@@ -101,7 +105,7 @@ async def _fight(brief: Brief, folder: Path) -> AsyncIterator[list[Report]]:
             contender.stdin.close()
         for output, errors in await asyncio.gather(*(c.communicate() for c in contenders)):
             assert not errors, errors.decode()
-            reports.append(msgspec.json.decode(output, type=Report))
+            reports.append(msgspec.json.decode(output.splitlines()[-1], type=Report))
     finally:
         for contender in contenders:
             if contender.returncode is None:

@@ -22,6 +22,7 @@ from paygate.storage.records import Records
 from tests.claims import hold_claim
 from tests.making import make_audit, make_intent, make_provider_event
 from tests.storage.judge import judge
+from tests.storage.loose import loosen
 from tests.storage.plans import COMMITTED, Model, Outcome, Plan, World, ask
 from tests.storage.stored import stored
 
@@ -41,6 +42,12 @@ WAIT_IN_COMMIT = f"""{WAIT}
 CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON payment_intent
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait_for_the_test();
 """
+
+
+@pytest.fixture(autouse=True)
+async def _loose(connect: Connect) -> None:
+    """The plans' attempts are under no intent."""
+    await loosen(await connect())
 
 
 @st.composite

@@ -2,13 +2,12 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import asyncpg
 import pytest
 
-from paygate.domain.payment_intent import Trigger, advance
 from paygate.storage.change import Change, Committed, OutcomeUnknown, Reason, Refused, Unavailable
 from paygate.storage.committer import Committer, Connection
 from paygate.storage.database import connector
@@ -17,38 +16,32 @@ from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.migrate import migrate
 from paygate.storage.records import Records
 from tests.claims import hold_claim
-from tests.making import START, make_audit, make_intent, make_provider_event, make_records
+from tests.making import (
+    make_audit,
+    make_confirmed,
+    make_intent,
+    make_provider_event,
+    make_records,
+)
+from tests.storage.hazards import SLEEP_IN_INSERT, create, until_sleeping
 
 Connect = Callable[[], Awaitable[Connection]]
 
-SLEEP_IN_INSERT = """
-CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN PERFORM pg_sleep({seconds}); RETURN NEW; END $$;
-CREATE TRIGGER slow BEFORE INSERT ON payment_intent FOR EACH ROW EXECUTE FUNCTION slow();
-"""
 NOTE_DURABILITY_IN_INSERT = """
 CREATE TABLE noted (synchronous_commit text);
 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN INSERT INTO noted VALUES (current_setting('synchronous_commit')); RETURN NEW; END $$;
 CREATE TRIGGER note BEFORE INSERT ON payment_intent FOR EACH ROW EXECUTE FUNCTION note();
 """
+READ_ONLY = """
+SET default_transaction_read_only = off;
+DO $$ BEGIN EXECUTE format('ALTER DATABASE %I {setting}', current_database()); END $$
+"""
 WEAKEN_DURABILITY = """
 DO $$ BEGIN
     EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database());
 END $$
 """
-
-
-def create() -> Change:
-    return Change(make_audit(), creates=(make_intent(),))
-
-
-async def until_sleeping(connection: Connection) -> None:
-    """Wait until some backend is inside the slow trigger."""
-    while not await connection.fetchval(
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
-    ):
-        await asyncio.sleep(0.01)
 
 
 async def test_a_ghost_commit_is_found_and_not_written_twice(
@@ -118,7 +111,7 @@ async def test_a_locked_intent_reads_as_stale_and_does_not_stop_the_line(
 ) -> None:
     intent = make_intent()
     await door.commit(Change(make_audit(), creates=(intent,)))
-    move = Change(make_audit(), advances=(advance(intent, Trigger.CONFIRM, START),))
+    move = make_confirmed(intent)
     other = await connect()
     async with other.transaction():
         await other.fetch("SELECT 1 FROM payment_intent WHERE id = $1 FOR UPDATE", intent.id)
@@ -148,14 +141,7 @@ async def test_hot_intents_do_not_deadlock(
         won = 0
         for _ in range(15):
             order = rng.sample(intents, len(intents))
-            verdicts = await asyncio.gather(
-                *(
-                    door.commit(
-                        Change(make_audit(), advances=(advance(i, Trigger.CONFIRM, START),))
-                    )
-                    for i in order
-                )
-            )
+            verdicts = await asyncio.gather(*(door.commit(make_confirmed(i)) for i in order))
             won += verdicts.count(Committed())
         return won
 
@@ -198,19 +184,22 @@ async def test_no_answer_in_time_is_unknown_and_the_commit_goes_on(
 
 
 async def test_a_database_that_refuses_writes_fails_closed_and_recovers(
-    records: Records, database: str
+    records: Records, database: str, connect: Connect
 ) -> None:
+    """Whoever stops the writes (a host whose disk fills up, a switch-over) is obeyed, and need not
+    know of our connections when it lets them go on: a session keeps the default it began with.
+    """
+    other = await connect()
     committer = Committer(connector(database, name="read only"), lanes=1)
     await committer.open()
     door = Door(records, committer)
-    connection = committer._lanes[0]._connection
-    assert connection is not None
-    await connection.execute("SET default_transaction_read_only = on")
+    await other.execute(READ_ONLY.format(setting="SET default_transaction_read_only = on"))
+    committer._lanes[0].hang_up()
     for result in await asyncio.gather(
         *(door.commit(create()) for _ in "abc"), return_exceptions=True
     ):
         assert isinstance(result, Unavailable)
-    await connection.execute("SET default_transaction_read_only = off")
+    await other.execute(READ_ONLY.format(setting="RESET default_transaction_read_only"))
     assert await door.commit(create()) == Committed()
     await committer.close()
 
@@ -236,20 +225,13 @@ async def test_a_weaker_default_does_not_weaken_an_acknowledgement(
     await committer.close()
 
 
-@pytest.fixture
-async def own_server(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
-    """A server that a test may break."""
-    server = EmbeddedPostgres.start(tmp_path / "postgres")
-    await migrate(connector(server.dsn, name="migrate"))
-    yield server
-    server.stop(immediate=True)
-
-
 async def test_a_cancelled_wait_for_the_standby_is_not_an_acknowledgement(
     own_server: EmbeddedPostgres, tmp_path: Path
 ) -> None:
     """PostgreSQL answers such a commit with success and a warning; a failover would undo it."""
     other = await asyncpg.connect(own_server.dsn)
+    # A default that would keep the warning from us.
+    await other.execute("ALTER DATABASE paygate SET client_min_messages = error")
     committer = Committer(connector(own_server.dsn, name="sync"), lanes=1)
     await committer.open()
     door = Door(make_records(tmp_path), committer, answer_within_seconds=60)

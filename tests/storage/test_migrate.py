@@ -4,25 +4,23 @@ is named in one clear error.
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import asyncpg
 import pytest
 
-from paygate.storage import migrate as migrate_module
-from paygate.storage.committer import Connection
 from paygate.storage.database import connector
-from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.installation import DEFAULT_MERCHANT, install, read_installation
-from paygate.storage.migrate import (
-    MIGRATION_LOCK,
+from paygate.storage.migrate import MIGRATION_LOCK, migrate
+from paygate.storage.schema import (
+    WRITER,
     Migration,
     MigrationError,
-    _apply,
-    migrate,
     migrations,
 )
+from paygate.storage.session import Connection
+from tests.raw import lowest
 
 ROOT = Path(__file__).parents[2]
 NAMES = [migration.name for migration in migrations()]
@@ -34,24 +32,6 @@ from paygate.storage.database import connector
 from paygate.storage.migrate import migrate
 print(*asyncio.run(migrate(connector(sys.argv[1], name="starts"))), flush=True)
 """
-
-
-@pytest.fixture
-async def bare(postgres: EmbeddedPostgres) -> AsyncIterator[Connection]:
-    """A connection to a database that was never migrated."""
-    admin = await asyncpg.connect(postgres.dsn)
-    await admin.execute("CREATE DATABASE bare TEMPLATE template0")
-    connection = await asyncpg.connect(postgres.dsn, database="bare")
-    yield connection
-    await connection.close()
-    await admin.execute("DROP DATABASE bare WITH (FORCE)")
-    await admin.close()
-
-
-@pytest.fixture
-def dsn(postgres: EmbeddedPostgres, bare: Connection) -> str:
-    """Of that database."""
-    return postgres.dsn.replace("@/paygate?", "@/bare?")
 
 
 def keysets(_: str) -> Mapping[str, bytes]:
@@ -92,7 +72,7 @@ async def test_processes_that_start_together_wait_for_each_other(
         )
         for _ in "abc"
     ]
-    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'starts'"
     async with asyncio.timeout(60):
         while await bare.fetchval(waiting) < len(nodes):
             pass
@@ -117,21 +97,18 @@ async def test_a_database_of_a_newer_version(dsn: str, bare: Connection) -> None
     connect = connector(dsn, name="migrate")
     await migrate(connect)
     await bare.execute("INSERT INTO schema_migration VALUES (9998, '9998_more.sql', 'x')")
+    await bare.execute(lowest(WRITER + 1))
     with pytest.raises(MigrationError, match=r"migration 9998, .* run the newer version"):
         await migrate(connect)
 
 
-async def test_a_database_of_a_pre_release(
-    dsn: str, bare: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_database_of_a_pre_release(dsn: str, bare: Connection) -> None:
     """Its intents lack what lists search by, so it is refused as it is, and left as it was."""
-    monkeypatch.setattr(migrate_module, "migrations", lambda: migrations()[:1])
     connect = connector(dsn, name="old")
-    await migrate(connect)
+    await migrate(connect, files=migrations()[:1])
     await bare.execute(
         "INSERT INTO payment_intent VALUES ('m', 'pi_1', 1, 'created', now(), now(), 's')"
     )
-    monkeypatch.undo()
     with pytest.raises(MigrationError, match="pre-release of paygate: start with a new one"):
         await migrate(connect)
     assert await bare.fetchval("SELECT max(number) FROM schema_migration") == 1
@@ -159,9 +136,9 @@ async def test_a_later_migration_that_fails_leaves_the_earlier(dsn: str, bare: C
     before = await relations(bare)
     wrong = Migration(9998, "9998_wrong.sql", "CREATE TABLE half (x int); SELECT 1 / 0;")
     with pytest.raises(asyncpg.DivisionByZeroError):
-        await _apply(bare, wrong)
+        await migrate(connect, files=[*migrations(), wrong])
     assert await relations(bare) == before
-    assert await bare.fetchval("SELECT max(number) FROM schema_migration") == len(NAMES)
+    assert await bare.fetchval("SELECT max(number) FROM schema_migration") == WRITER
     assert await migrate(connect) == []
 
 

@@ -20,7 +20,7 @@ from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.keyring import generate_keyring, load_keyring
 from paygate.crypto.kms import FileKms
 from paygate.crypto.seal import Sealer
-from paygate.domain.alert import Alert
+from paygate.domain.alert import Alert, Occurrence
 from paygate.domain.api_key import ApiKey
 from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.audit import AuditEntry
@@ -30,6 +30,7 @@ from paygate.domain.events import Event
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.ledger import Account, Entry, Transfer
 from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.jobs.messages import ApplyProviderEvent, Job
 from paygate.storage.change import (
@@ -49,7 +50,9 @@ from paygate.storage.embedded_cluster import place
 from paygate.storage.installation import install
 from paygate.storage.migrate import migrate
 from paygate.storage.records import Records
+from tests.making import new_id
 from tests.storage.filled import KINDS, Planted, planted
+from tests.storage.loose import loosen
 from tests.storage.stored import TABLE_OF
 
 MARK: Final = "Zq7xKw93Vb52"
@@ -61,11 +64,12 @@ EYES_NUMBERS: Final = (61827459, 57392841, 48261953)
 CLEAR: Final = {
     "payment_intent": {
         *("merchant", "id", "version", "status", "created_at", "updated_at"),
-        *("reference_index", "customer", "money_seq"),
+        *("reference_index", "customer", "money_seq", "provider_reference_index", "create_key"),
     },
     "customer": {"merchant", "id", "version", "created_at", "updated_at"},
     "ledger_transfer": {"merchant", "id", "intent", "money_seq", "posted_at"},
     "alert": {"merchant", "id", "version", "status", "stands_as", "created_at", "updated_at"},
+    "alert_occurrence": {"merchant", "id", "version", "at"},
     "correction": {"merchant", "id", "intent", "intent_version", "from_status", "to_status", "at"},
     "attempt": {
         *("merchant", "id", "version", "intent", "number", "operation", "state"),
@@ -83,16 +87,18 @@ CLEAR: Final = {
         *("created_at", "updated_at"),
     },
     "api_key_use": {"key", "last_used_at"},
+    "provider_account": {"merchant", "id", "created_at"},
     "event": {"merchant", "id", "object_id", "created_at"},
     "audit_entry": {"merchant", "id", "at"},
-    "installation": {"one", "id", "livemode", "created_at"},
+    "installation": {"one", "id", "livemode", "created_at", "system_identifier", "timeline"},
+    "database_restore": {"noticed_at", "taken_at", "cause"},
     "merchant": {"id", "created_at"},
     "keyset": {"purpose", "wrapped", "created_at"},
     "schema_migration": {"number", "name", "checksum", "applied_at"},
 }
 """All that may be in clear: ids, states, times, versions, and keyed hashes (`reference_index`,
-`secret_hash`, a key's id; a `holder` is a request's id). The queue's tables hold a job's name
-and ids."""
+`secret_hash`, `create_key`, a key's id; a `holder` is a request's id). The queue's tables hold a
+job's name and ids."""
 
 
 class Needle(NamedTuple):
@@ -167,10 +173,11 @@ ADVANCED: Final[dict[type[Record], dict[str, object]]] = {
     ApiKey: {},
     Customer: {},
     Alert: {},
+    Occurrence: {"alert": new_id("alert")},
 }
 
 
-CLAIMED_ALONE: Final = (AuditEntry, ProviderEvent, Alert)
+CLAIMED_ALONE: Final = (AuditEntry, ProviderEvent, ProviderAccount, Alert)
 """A change claims one thing at most."""
 
 
@@ -186,6 +193,7 @@ async def live(door: Door) -> None:
         Change(planted(AuditEntry, MARK), creates=tuple(first)),
         Change(planted(AuditEntry, MARK), creates=(event,), jobs=(job,)),
         Change(planted(AuditEntry, MARK), creates=(alert,)),
+        Change(planted(AuditEntry, MARK), creates=(planted(ProviderAccount, MARK),)),
     ]
     for change in creates:
         assert await door.commit(change) == Committed()
@@ -225,7 +233,8 @@ async def live(door: Door) -> None:
 async def plant_in_clear(connection: Connection) -> None:
     """What the search must find, each spelling as bytes and, where it is text, as text."""
     await connection.execute("CREATE TABLE scratch (bytes bytea, text text, number bigint)")
-    for needle in EYES_NEEDLES:
+    # Twice: a page's end in the write-ahead log may cut one of them in two.
+    for needle in (*EYES_NEEDLES, *EYES_NEEDLES):
         await connection.execute("INSERT INTO scratch (bytes) VALUES ($1)", needle.written)
         if needle.written.isalnum():
             text = needle.written.decode()
@@ -261,6 +270,9 @@ async def stolen(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stol
         await migrate(connect)
         records, wrapped = records_in(folder, "in_test")
         await install(connect, installation_id="in_test", livemode=True, keysets=lambda _: wrapped)
+        by_hand = await connect()
+        await loosen(by_hand)
+        await by_hand.close()
         committer = Committer(connect)
         await committer.open()
         await live(Door(records, committer))

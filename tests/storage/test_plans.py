@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from paygate.storage.committer import SESSION, Connection
+from paygate.storage.lane import PLANS
 from paygate.storage.reader import QUERIES
+from paygate.storage.session import Connection
 from paygate.storage.statement import Mode, Section, build
 from tests.storage.stored import TABLE_OF
 
@@ -49,7 +50,7 @@ def statements() -> list[Sequence[Section]]:
 @pytest.mark.parametrize("sections", statements(), ids=lambda s: "-".join(x.table.name for x in s))
 async def test_a_commit_reads_by_keys_alone(connect: Connect, sections: Sequence[Section]) -> None:
     connection = await connect()
-    await connection.execute(SESSION)
+    await connection.execute(PLANS)
     parameters = 2 + sum(1 + len(section.table.columns) for section in sections)
     assert scans(await plan(connection, build(sections), parameters)) == []
 
@@ -60,6 +61,15 @@ async def test_keys_are_found_one_by_one(connect: Connect) -> None:
     text = await plan(connection, QUERIES["idempotency_keys"], 2)
     assert scans(text) == []
     assert "Nested Loop" in text
+
+
+async def test_waiting_events_are_found_among_those_alone(connect: Connect) -> None:
+    connection = await connect()
+    await connection.execute("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off")
+    text = await plan(connection, QUERIES["provider_events_waiting"], 5)
+    assert scans(text) == []
+    assert "provider_event_waiting" in text
+    assert "Sort" not in text
 
 
 async def test_this_test_sees_a_scan(connect: Connect) -> None:

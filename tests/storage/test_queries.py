@@ -13,7 +13,7 @@ from typing import NamedTuple
 import asyncpg
 import pytest
 
-from paygate.storage import reader
+from paygate.storage import reader, whole_ledger
 from paygate.storage.reader import QUERIES
 from tests.storage.stored import TABLE_OF
 
@@ -22,6 +22,15 @@ BESIDE = {"idempotency_keys": [("lease_left", "float8")]}
 """What a block tells beside its records."""
 OF_THE_SCHEMA = {"idempotency_key": {("leased_until", "timestamptz")}}
 """Columns that the schema alone writes."""
+OF_A_RANGE = {
+    "ledger_transfers_between": "Transfer",
+    "ledger_transfers_of": "Transfer",
+    "ledger_attempts_between": "Attempt",
+    "ledger_attempts_of": "Attempt",
+}
+"""Blocks whose rows are opened elsewhere than where they are fetched."""
+SCRATCH = ("make_recorded", "make_listed")
+"""Blocks that make the temporary tables that others read."""
 RECORD_NAMES = {kind.__name__: kind for kind in TABLE_OF}
 
 
@@ -33,10 +42,11 @@ class Read(NamedTuple):
 
 
 def reads() -> Iterator[Read]:
-    """What each method of the reader fetches and opens: `_one(PaymentIntent, "a_block", ...)`, or
+    """What each method of the readers fetches and opens: `_one(PaymentIntent, "a_block", ...)`, or
     `_fetch("a_block", ...)` and `open(PaymentIntent, ...)`.
     """
-    for method in ast.walk(ast.parse(inspect.getsource(reader))):
+    sources = (inspect.getsource(module) for module in (reader, whole_ledger))
+    for method in (node for source in sources for node in ast.walk(ast.parse(source))):
         if isinstance(method, ast.AsyncFunctionDef):
             arguments = [
                 argument
@@ -46,7 +56,8 @@ def reads() -> Iterator[Read]:
             ]
             blocks = [a.value for a in arguments if isinstance(a, ast.Constant)]
             records = [a.id for a in arguments if isinstance(a, ast.Name) and a.id in RECORD_NAMES]
-            yield from (Read(str(block), records) for block in blocks if block in QUERIES)
+            for block in (str(block) for block in blocks if block in QUERIES):
+                yield Read(block, [OF_A_RANGE[block]] if block in OF_A_RANGE else records)
 
 
 def looked_up() -> set[str]:
@@ -63,6 +74,8 @@ def looked_up() -> set[str]:
 @pytest.mark.parametrize("name", sorted(QUERIES))
 async def test_a_block_prepares(database: str, name: str) -> None:
     connection = await asyncpg.connect(database)
+    for scratch in SCRATCH:
+        await connection.execute(QUERIES[scratch])
     statement = await connection.prepare(QUERIES[name])
     assert statement.get_query() == QUERIES[name]
     await connection.close()

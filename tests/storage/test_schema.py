@@ -4,7 +4,7 @@ The flows' guards answer long before; this is for a bug of ours, or a hand in th
 """
 
 import itertools
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -12,9 +12,8 @@ import asyncpg
 import pytest
 
 from paygate.domain.attempt import MOVES, OPEN, AttemptState
-from paygate.domain.payment_intent import CORRECTIONS, TRANSITIONS, Status
-from paygate.storage.committer import Connection
-from paygate.storage.embedded import EmbeddedPostgres
+from paygate.domain.payment_intent import CORRECTIONS, FINAL, TRANSITIONS, Status
+from paygate.storage.session import Connection
 from tests.making import START
 
 VERSIONED = (
@@ -25,10 +24,11 @@ VERSIONED = (
     "api_key",
     "customer",
     "alert",
+    "alert_occurrence",
 )
-APPEND_ONLY = ("event", "audit_entry", "correction")
+APPEND_ONLY = ("event", "audit_entry", "correction", "provider_account")
 RECORDS = (*VERSIONED, *APPEND_ONLY)
-NEVER_DELETED = ("payment_intent", "attempt", "customer", "alert", *APPEND_ONLY)
+NEVER_DELETED = ("payment_intent", "attempt", "customer", "alert", "alert_occurrence", *APPEND_ONLY)
 
 NEW: dict[str, dict[str, Any]] = {
     "payment_intent": {"status": "created", "created_at": START, "updated_at": START},
@@ -47,6 +47,7 @@ NEW: dict[str, dict[str, Any]] = {
         "updated_at": START,
     },
     "alert": {"status": "open", "stands_as": "a", "created_at": START, "updated_at": START},
+    "alert_occurrence": {"at": START},
     "customer": {"created_at": START, "updated_at": START},
     "correction": {
         "intent": "pi_1",
@@ -62,6 +63,7 @@ NEW: dict[str, dict[str, Any]] = {
         "updated_at": START,
     },
     "api_key": {"secret_hash": b"h", "created_at": START, "updated_at": START},
+    "provider_account": {"created_at": START},
     "event": {"object_id": "pi_1", "created_at": START},
     "audit_entry": {"at": START},
 }
@@ -70,42 +72,73 @@ NEW: dict[str, dict[str, Any]] = {
 INTEGRITY = asyncpg.IntegrityConstraintViolationError
 
 
-@pytest.fixture(scope="module")
-async def name(postgres: EmbeddedPostgres, template: str) -> AsyncIterator[str]:
-    """One database for all tests here, since each of them rolls back."""
-    admin = await asyncpg.connect(postgres.dsn)
-    await admin.execute(f"CREATE DATABASE schema_alone TEMPLATE {template}")
-    yield "schema_alone"
-    await admin.execute("DROP DATABASE schema_alone WITH (FORCE)")
-    await admin.close()
-
-
-@pytest.fixture(params=["origin", "replica"])
-async def superuser(
-    request: pytest.FixtureRequest, postgres: EmbeddedPostgres, name: str
-) -> AsyncIterator[Connection]:
-    """In a transaction that is rolled back; each refusal within is rolled back by itself."""
-    connection = await asyncpg.connect(postgres.dsn, database=name)
-    assert await connection.fetchval("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
-    await connection.execute(f"SET session_replication_role = {request.param}")
-    everything = connection.transaction()
-    await everything.start()
-    yield connection
-    await everything.rollback()
-    await connection.close()
-
-
 async def insert(connection: Connection, table: str, **columns: Any) -> None:
-    """A new row, with some columns other than usual."""
+    """A new row, with some columns other than usual. An attempt comes to its place: an intent
+    that it is begun with, or that is under way.
+    """
     row = {"merchant": "m", "id": f"{table} 1", **NEW[table], "sealed": b"s"}
     if table in VERSIONED:
         row["version"] = 1
     row |= columns
-    values = ", ".join(f"${n}" for n in range(1, len(row) + 1))
+    goes_on_to = row["state"] if table == "attempt" else "started"
+    begins = ""
     async with connection.transaction():
+        if table == "attempt":
+            row["state"] = "started"
+            place = (row["merchant"], row["intent"])
+            await connection.execute(
+                "INSERT INTO payment_intent (merchant, id, version, status, created_at, updated_at,"
+                " sealed) VALUES ($1, $2, 1, 'created', now(), now(), 's') ON CONFLICT DO NOTHING",
+                *place,
+            )
+            begins = BEGINS.format(*place)
+        values = ", ".join(f"${n}" for n in range(1, len(row) + 1))
         await connection.execute(
-            f"INSERT INTO {table} ({', '.join(row)}) VALUES ({values})", *row.values()
+            f"{begins} INSERT INTO {table} ({', '.join(row)}) VALUES ({values})", *row.values()
         )
+        if goes_on_to != "started":
+            await connection.execute(
+                "UPDATE attempt SET version = version + 1, state = $1 WHERE id = $2",
+                goes_on_to,
+                row["id"],
+            )
+
+
+BEGINS = (
+    "WITH begun AS (UPDATE payment_intent SET version = version + 1, status = 'processing'"
+    " WHERE merchant = '{}' AND id = '{}' AND status = 'created')"
+)
+
+
+def step(before: str, after: str) -> str:
+    """The statement that brings the one intent from one status to the next, with all that belongs
+    to it: the attempt that it begins with, or that ends; the transfer where it succeeds.
+    """
+    money = int(after == "succeeded" != before)
+    parts = [
+        (
+            f"moved AS (UPDATE payment_intent SET version = version + 1, status = '{after}',"
+            f" money_seq = money_seq + {money} RETURNING id)"
+        )
+    ]
+    if before == "created" and after == "processing":
+        parts.append(
+            "tried AS (INSERT INTO attempt (merchant, id, version, intent, number, operation,"
+            " state, first_sent_at, updated_at, sealed)"
+            " VALUES ('m', 'at_1', 1, 'pi_1', 1, 'confirm', 'started', now(), now(), 's'))"
+        )
+    if after in FINAL:
+        parts.append(
+            "ended AS (UPDATE attempt SET version = version + 1, state = 'cancelled'"
+            " WHERE state = 'started')"
+        )
+    if money:
+        parts.append(
+            "paid AS (INSERT INTO ledger_transfer (merchant, id, intent, money_seq, posted_at,"
+            " sealed) SELECT merchant, 'lt_' || money_seq, id, money_seq + 1, now(), 's'"
+            " FROM payment_intent)"
+        )
+    return f"WITH {', '.join(parts)} SELECT id FROM moved"
 
 
 async def refuses(connection: Connection, statement: str, *arguments: object) -> bool:
@@ -132,10 +165,6 @@ def route(to: Status) -> list[Status]:
     return ways[to]
 
 
-async def advance(connection: Connection, table: str, column: str, value: str) -> None:
-    await connection.execute(f"UPDATE {table} SET version = version + 1, {column} = $1", value)
-
-
 async def test_intents_move_exactly_as_the_domain_says(superuser: Connection) -> None:
     """Every pair: what the table of domain/payment_intent.py has is accepted, nothing else is."""
     legal = {(before, after) for (before, _), after in TRANSITIONS.items()}
@@ -149,13 +178,12 @@ async def test_intents_move_exactly_as_the_domain_says(superuser: Connection) ->
         for after in CORRECTIONS.get(before, ()):
             fitting = {"intent_version": version, "from_status": before, "to_status": after}
             await insert(superuser, "correction", id=f"correction {after}", **fitting)
-        for status in route(before):
-            await advance(superuser, "payment_intent", "status", status)
-        update = "UPDATE payment_intent SET version = version + 1, status = $1"
+        for status, following in itertools.pairwise([Status.CREATED, *route(before)]):
+            await superuser.execute(step(status, following))
         for after in Status:
-            if not await refuses(superuser, update, after):
+            if not await refuses(superuser, step(before, after)):
                 accepted.add((before, after))
-        assert await refuses(superuser, update, "nonsense"), before
+        assert await refuses(superuser, step(before, "nonsense")), before
         await walk.rollback()
     assert accepted == legal
 
@@ -170,7 +198,8 @@ async def test_an_intent_begins_as_created(superuser: Connection) -> None:
 
 async def test_attempts_move_while_they_are_open_and_never_after(superuser: Connection) -> None:
     """Every pair. The schema holds what matters, that a closed attempt stays; among open states
-    the domain's table is narrower, and all of it must be accepted.
+    the domain's table is narrower, and all of it must be accepted. What was not sent is begun
+    anew, or was sent after all, and never stays in between.
     """
     accepted = set()
     for before in AttemptState:
@@ -184,7 +213,9 @@ async def test_attempts_move_while_they_are_open_and_never_after(superuser: Conn
         await walk.rollback()
     moves = {(before, after) for before, afters in MOVES.items() for after in afters}
     assert moves <= accepted
-    assert accepted <= set(itertools.product(OPEN, AttemptState))
+    not_sent = {move for move in moves if move[0] is AttemptState.NOT_SENT}
+    assert {move for move in accepted if move[0] is AttemptState.NOT_SENT} == not_sent
+    assert accepted <= set(itertools.product(OPEN, AttemptState)) | not_sent
 
 
 async def test_the_open_states_of_the_index_are_the_domains(superuser: Connection) -> None:
@@ -207,7 +238,7 @@ async def test_one_approved_confirm_of_an_intent(superuser: Connection) -> None:
     with pytest.raises(asyncpg.UniqueViolationError, match="attempt_approved"):
         await insert(superuser, "attempt", id="attempt 2", number=2, state="approved")
     await insert(superuser, "attempt", id="attempt 3", number=3, state="unknown")
-    approve = "UPDATE attempt SET version = 2, state = 'approved' WHERE id = 'attempt 3'"
+    approve = "UPDATE attempt SET version = 3, state = 'approved' WHERE id = 'attempt 3'"
     assert await refuses(superuser, approve)
     await insert(superuser, "attempt", id="attempt 4", intent="pi_2", state="approved")
 
@@ -224,7 +255,7 @@ async def test_versions_begin_at_one_and_grow_by_one(superuser: Connection, tabl
         with pytest.raises(INTEGRITY):
             await insert(superuser, table, version=version)
     await insert(superuser, table)
-    state = ", status = 'processing'" if table == "payment_intent" else ""
+    state = ", status = 'cancelled'" if table == "payment_intent" else ""
     update = f"UPDATE {table} SET version = $1{state}"
     for version in (-1, 0, 1, 3, 4, 2**31 - 1):
         assert await refuses(superuser, update, version), version
@@ -288,6 +319,14 @@ async def test_a_finished_key_stays_and_an_unfinished_one_is_not_purged(
     assert not await refuses(superuser, "DELETE FROM idempotency_key")
 
 
+async def test_an_occurrence_is_counted_once_and_keeps_its_time(superuser: Connection) -> None:
+    await insert(superuser, "alert_occurrence")
+    counted = "UPDATE alert_occurrence SET version = version + 1"
+    assert await refuses(superuser, f"{counted}, at = at + interval '1 second'")
+    await superuser.execute(counted)
+    assert await refuses(superuser, counted)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -302,9 +341,9 @@ async def test_only_a_fitting_correction_lets_an_intent_go_back(
     superuser: Connection, wrong: dict[str, Any]
 ) -> None:
     await insert(superuser, "payment_intent", id="pi_1")
-    for status in ("processing", "failed"):
-        await advance(superuser, "payment_intent", "status", status)
-    back = "UPDATE payment_intent SET version = version + 1, status = 'succeeded'"
+    await superuser.execute(step("created", "processing"))
+    await superuser.execute(step("processing", "failed"))
+    back = step("failed", "succeeded")
     assert await refuses(superuser, back)
     fitting = {"intent_version": 4, "from_status": "failed", "to_status": "succeeded"}
     once = superuser.transaction()

@@ -20,6 +20,7 @@ from paygate.api.routes import ENDPOINTS
 from paygate.api.shortcut import Shortcut
 from paygate.flows.authenticate import Authenticator
 from paygate.flows.context import Context
+from paygate.flows.watch_provider import ProviderLook
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -61,7 +62,7 @@ class Api:
     @asynccontextmanager
     async def _lifespan(self, _: Litestar) -> AsyncIterator[None]:
         async with self._open_context() as ctx:
-            self._desk = Desk(ctx, Authenticator(ctx), self._limits)
+            self._desk = Desk(ctx, Authenticator(ctx), self._limits, ProviderLook(ctx))
             # What was loaded stays for good: the collector need not walk it again and again.
             gc.collect()
             gc.freeze()

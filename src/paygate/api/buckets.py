@@ -29,13 +29,24 @@ NETWORK_BITS: Final = 64
 """One IPv6 subscriber has a /64 at least, and could use every address in it."""
 
 
+HONEST_DECLINES: Final = 0.2
+"""No honest shop has more of its cards declined: a fifth of a key's confirms under way is expected
+to be. So a minute's declines leave room for half a minute of confirms at full rate, and no provider
+is waited for longer."""
+STRANGERS_DECLINES: Final = 0.5
+"""Behind one client network there are a few payers, or one thief with a list of cards."""
+
+
 class Bucket(NamedTuple):
-    """About `quota` in any `seconds`; `share` of them in one process that counts alone."""
+    """About `quota` in any `seconds`; `share` of them in one process that counts alone. `likely` is
+    the part of what is under way that is expected to go badly, as long as nothing worse is known.
+    """
 
     name: str
     quota: int
     seconds: int
     share: int
+    likely: float = 1.0
 
 
 class Buckets(NamedTuple):
@@ -51,8 +62,8 @@ class Buckets(NamedTuple):
 def make_buckets(rate: Rate, *, production: bool, processes: int) -> Buckets:
     """The limits for this rate a key. In development the strict ones let a test suite through."""
 
-    def bucket(name: str, quota: int, seconds: int) -> Bucket:
-        return Bucket(name, quota, seconds, share=max(1, quota // processes))
+    def bucket(name: str, quota: int, seconds: int, likely: float = 1.0) -> Bucket:
+        return Bucket(name, quota, seconds, max(1, quota // processes), likely)
 
     burst, window = BURST * rate.amount, BURST * rate.seconds
     declines = max(1, rate.amount * MINUTE // (rate.seconds * DECLINES_PART))
@@ -60,8 +71,10 @@ def make_buckets(rate: Rate, *, production: bool, processes: int) -> Buckets:
         key=bucket("key", burst, window),
         address=bucket("address", burst * KEYS_OF_AN_ADDRESS, window),
         failures=bucket("failed-authentication", 20 if production else 600, MINUTE),
-        key_declines=bucket("declines", declines, MINUTE),
-        client_declines=bucket("client-declines", 10 if production else 600, MINUTE),
+        key_declines=bucket("declines", declines, MINUTE, HONEST_DECLINES),
+        client_declines=bucket(
+            "client-declines", 10 if production else 600, MINUTE, STRANGERS_DECLINES
+        ),
     )
 
 
@@ -107,8 +120,12 @@ class Windows:
 
     def left(self, subject: str) -> int:
         """How many more there is room for."""
+        return max(0, self._limit - self.count(subject))
+
+    def count(self, subject: str) -> int:
+        """How many there were in the last `seconds`."""
         _, before, now, rest = self._look(subject)
-        return max(0, self._limit - int(before * rest) - now)
+        return int(before * rest) + now
 
     def wait_seconds(self, subject: str) -> float:
         """How long until there is room for one."""

@@ -20,10 +20,16 @@ def watch_declines(handle: Handler) -> Handler:
     async def watched(desk: Desk, exchange: Exchange, body: Any) -> Any:
         async with desk.limits.card_tried(exchange) as tried:
             answer = await handle(desk, exchange, body)
-            tried.bad = is_decline(answer)
+            tried.bad, tried.good = is_decline(answer), is_approval(answer)
         return answer
 
     return watched
+
+
+def is_approval(answer: Any) -> bool:
+    """Whether a confirm ended because a bank said yes."""
+    paid = (Status.SUCCEEDED, Status.REQUIRES_CAPTURE)
+    return isinstance(answer, PaymentIntent) and answer.status in paid
 
 
 def is_decline(answer: Any) -> bool:

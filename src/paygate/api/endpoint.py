@@ -17,22 +17,27 @@ from paygate.api.browser_pages import HEADERS, HTML, NOTHING_HERE
 from paygate.api.card_data import in_body, refuse_card_data, take_from_envelope
 from paygate.api.errors import STATUS, encode_error, headers_of, parse_body, refusal_of
 from paygate.api.exchange import BODY_LIMIT, Exchange
-from paygate.api.idempotency import REPLAYED, idempotency_key, scope, spell
+from paygate.api.idempotency import REPLAYED, idempotency_key, scope, spell, spell_in_full
 from paygate.api.limits import Limits
 from paygate.api.objects import encode
 from paygate.api.query import parse_query
-from paygate.domain.access import Action, Caller
+from paygate.domain.access import Action, Actor, Caller
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.authenticate import Authenticator, authorize
 from paygate.flows.authenticate_client import authenticate_client
 from paygate.flows.context import Context
 from paygate.flows.idempotency import idempotently
 from paygate.flows.keyed_door import KeyedRequest
+from paygate.flows.report_unreadable import report_unreadable
+from paygate.flows.watch_provider import ProviderLook
 from paygate.storage.change import OutcomeUnknown, StorageError
+from paygate.storage.unreadable import Unreadable
 from paygate.telemetry import log
 
 JSON: Final = "application/json"
 ACTOR_LENGTH: Final = 100
+OURS: Final = frozenset({ErrorCode.INTERNAL_ERROR, ErrorCode.RECORD_UNREADABLE})
+"""Nobody who asked can mend it, so that the log must say more than the answer does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class Desk:
     ctx: Context
     authenticator: Authenticator
     limits: Limits
+    provider_look: ProviderLook
 
 
 Handler = Callable[[Desk, Exchange, Any], Awaitable[Any]]
@@ -107,6 +113,10 @@ async def respond(
         # The server stops and waits no longer. What was begun goes on, so the answer is not "no".
         exchange.action = None
         return _refused(endpoint, exchange, OutcomeUnknown("the server is stopping"))
+    except Unreadable as fault:
+        nobody = Caller(Actor("job", name="api"), fault.merchant, exchange.request_id)
+        await report_unreadable(desk.ctx, exchange.caller or nobody, fault)
+        return _refused(endpoint, exchange, fault)
     except Exception as error:  # noqa: BLE001 -- what is not known becomes internal_error
         return _refused(endpoint, exchange, error)
 
@@ -121,7 +131,7 @@ def _refused(endpoint: Endpoint, exchange: Exchange, error: Exception) -> Reply:
 def refuse(exchange: Exchange, error: Exception) -> Reply:
     """The reply to a request that failed with `error`; the edge audits it."""
     exchange.refusal = refusal = refusal_of(error)
-    if refusal.code is ErrorCode.INTERNAL_ERROR or isinstance(error, StorageError):
+    if refusal.code in OURS or isinstance(error, StorageError):
         log.logger().error("request_failed", request_id=exchange.request_id, error=error)
     body = encode_error(refusal, exchange.request_id, client_side=exchange.client_side)
     return Reply(STATUS[refusal.code], body, headers_of(refusal))
@@ -161,7 +171,14 @@ async def answer(
     assert endpoint.action is not None, "what takes a key is behind an API key"
     answered = await idempotently(
         desk.ctx,
-        KeyedRequest(exchange.known_caller, endpoint.action, scope(exchange), key, spell(body)),
+        KeyedRequest(
+            exchange.known_caller,
+            endpoint.action,
+            scope(exchange),
+            key,
+            spell(body),
+            lambda: spell_in_full(body),
+        ),
         lambda ctx: endpoint.handle(dataclasses.replace(desk, ctx=ctx), exchange, body),
         render,
     )

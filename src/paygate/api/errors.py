@@ -20,7 +20,8 @@ from paygate.api.objects import (
 from paygate.domain.api_key import ApiKey
 from paygate.domain.errors import CATALOGUE, ErrorCode, ErrorType, Refusal
 from paygate.domain.payment_intent import PaymentIntent
-from paygate.storage.change import OutcomeUnknown, Overloaded, Unavailable
+from paygate.storage.change import OutcomeUnknown, Outdated, Overloaded, Unavailable
+from paygate.storage.unreadable import Unreadable
 
 DOCS: Final = "/docs#"
 
@@ -39,6 +40,7 @@ _STATUS_OF_CODE: Final = {
     ErrorCode.METHOD_NOT_ALLOWED: 405,
     ErrorCode.BODY_TOO_LARGE: 413,
     ErrorCode.CONTENT_TYPE_UNSUPPORTED: 415,
+    ErrorCode.RECORD_UNREADABLE: 500,
     ErrorCode.INTERNAL_ERROR: 500,
 }
 STATUS: Final[Mapping[ErrorCode, int]] = {
@@ -46,6 +48,17 @@ STATUS: Final[Mapping[ErrorCode, int]] = {
 }
 RETRY_AFTER_SECONDS: Final = 1
 """For a 503 that names no time of its own."""
+
+_BUSY: Final = (ErrorCode.OVERLOADED, "too busy just now; nothing was done")
+_OF_STORAGE: Final[Mapping[type[Exception], tuple[ErrorCode, str]]] = {
+    Overloaded: _BUSY,
+    Unavailable: _BUSY,
+    OutcomeUnknown: (
+        ErrorCode.OUTCOME_UNKNOWN,
+        "the write is not confirmed yet; retry with the same Idempotency-Key",
+    ),
+    Outdated: (ErrorCode.NODE_OUTDATED, "an upgrade is under way; nothing was done here: retry"),
+}
 
 _AT: Final = re.compile(r" - at `\$\.?(?:\[\.\.\.\])?([^`]*)`")
 _FIELD: Final = re.compile(r"field `([^`]*)`")
@@ -76,12 +89,11 @@ def refusal_of(error: Exception) -> Refusal:
     match error:
         case Refusal():
             return error
-        case Overloaded() | Unavailable():
-            return Refusal(ErrorCode.OVERLOADED, "too busy just now; nothing was done")
-        case OutcomeUnknown():
+        case Overloaded() | Unavailable() | OutcomeUnknown() | Outdated():
+            return Refusal(*_OF_STORAGE[type(error)])
+        case Unreadable():
             return Refusal(
-                ErrorCode.OUTCOME_UNKNOWN,
-                "the write is not confirmed yet; retry with the same Idempotency-Key",
+                ErrorCode.RECORD_UNREADABLE, "a stored record cannot be read; people are told"
             )
         case MethodNotAllowedException():
             return Refusal(ErrorCode.METHOD_NOT_ALLOWED, "this path does not take this method")

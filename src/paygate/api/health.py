@@ -8,6 +8,7 @@ import msgspec
 from paygate.api.endpoint import Desk, Endpoint
 from paygate.api.exchange import Exchange
 from paygate.domain.errors import ErrorCode, Refusal
+from paygate.flows.watch_provider import WarningCode
 
 READY_WITHIN_SECONDS: Final = 2.0
 """A load balancer's probe gives up soon after."""
@@ -19,20 +20,36 @@ class Health(msgspec.Struct, frozen=True):
     status: str = "ok"
 
 
+class ReadinessWarning(msgspec.Struct, frozen=True):
+    """What does not keep the process from its work, and what somebody should look at."""
+
+    code: WarningCode
+    message: str
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """`warnings` is empty when all is well; none of them makes a process unready."""
+
+    warnings: tuple[ReadinessWarning, ...]
+    status: str = "ok"
+
+
 async def _healthz(_: Desk, __: Exchange, ___: Any) -> Health:
     return Health()
 
 
-async def _readyz(desk: Desk, _: Exchange, __: Any) -> Health:
+async def _readyz(desk: Desk, _: Exchange, __: Any) -> Readiness:
     try:
         async with asyncio.timeout(READY_WITHIN_SECONDS):
-            await desk.ctx.read.ready()
+            warnings, _answered = await asyncio.gather(
+                desk.provider_look.warnings(), desk.ctx.read.ready()
+            )
     except Exception:  # noqa: BLE001 -- whatever keeps the database from answering
         raise Refusal(ErrorCode.OVERLOADED, "the database does not answer") from None
-    return Health()
+    return Readiness(tuple(ReadinessWarning(each.code, each.message) for each in warnings))
 
 
 ENDPOINTS = (
     Endpoint(method="GET", path="/healthz", summary="Liveness.", answer=Health, handle=_healthz),
-    Endpoint(method="GET", path="/readyz", summary="Readiness.", answer=Health, handle=_readyz),
+    Endpoint(method="GET", path="/readyz", summary="Readiness.", answer=Readiness, handle=_readyz),
 )

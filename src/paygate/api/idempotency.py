@@ -4,6 +4,7 @@
 """
 
 import unicodedata
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -41,8 +42,50 @@ def scope(exchange: Exchange) -> str:
 
 
 def spell(body: Any) -> bytes:
-    """A parsed request in one spelling: defaults filled in, keys in order, text in NFC."""
-    plain = _ENCODER.encode(body)
-    if plain.isascii():
+    """A parsed request in one spelling: defaults left out, keys in order, text in NFC.
+
+    A version that adds a parameter, with a default, spells what was sent before as the version
+    before it did: a retry across the upgrade is the same request.
+    """
+    return _composed(_ENCODER.encode(_without_defaults(body)))
+
+
+def spell_in_full(body: Any) -> bytes:
+    """As the pre-releases spelled it, with every default. Keys of theirs live for a day beside
+    the first release, which is the last to know this.
+    """
+    return _composed(_ENCODER.encode(body))
+
+
+def _composed(text: bytes) -> bytes:
+    return text if text.isascii() else unicodedata.normalize("NFC", text.decode()).encode()
+
+
+def _without_defaults(value: Any) -> Any:
+    """Plain values of a struct. By equality: what is sent as its default is as good as left out."""
+    if isinstance(value, msgspec.Struct):
+        tag, defaults = _shape(type(value))
+        plain = dict(tag)
+        for name, default in defaults:
+            if (given := getattr(value, name)) != default:
+                plain[name] = _without_defaults(given)
         return plain
-    return unicodedata.normalize("NFC", plain.decode()).encode()
+    if isinstance(value, tuple | list):
+        return [_without_defaults(item) for item in value]
+    return value
+
+
+@cache
+def _shape(kind: type[msgspec.Struct]) -> tuple[dict[str, Any], tuple[tuple[str, Any], ...]]:
+    """The tag of a struct, and its fields with the default of each; NODEFAULT equals nothing."""
+    config = kind.__struct_config__
+    tag = {} if config.tag_field is None else {config.tag_field: config.tag}
+    return tag, tuple(
+        (
+            field.name,
+            field.default
+            if field.default_factory is msgspec.NODEFAULT
+            else field.default_factory(),
+        )
+        for field in msgspec.structs.fields(kind)
+    )

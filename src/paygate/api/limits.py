@@ -5,6 +5,7 @@ answer they let pass. Strict ones stand between a thief and a key or a card: the
 counts for itself, so that they are never absent.
 """
 
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,6 +22,8 @@ from paygate.settings import Settings
 PROVEN_SECONDS: Final = 600.0
 """A key proven this lately is no guess: it passes where guesses are refused, so that a
 merchant's forgotten server with an old key does not shut out the others behind its address."""
+KNOWN_AFTER: Final = 10
+"""So many tries weigh as much as what is expected of a subject that nothing is known of."""
 PROVEN_KEYS: Final = 10_000
 """Beyond it the memory starts anew, and the keys prove themselves again."""
 
@@ -118,12 +121,15 @@ class Limits:
 
 
 class Try:
-    """Something that a strict limit watches; whoever does it says how it went."""
+    """Something that a strict limit watches; whoever does it says how it went. It may have been
+    neither: what was refused, or is not known yet, tells nothing of the next.
+    """
 
-    __slots__ = ("bad",)
+    __slots__ = ("bad", "good")
 
     def __init__(self) -> None:
         self.bad = False
+        self.good = False
 
 
 class _Ordinary:
@@ -147,14 +153,17 @@ class _Ordinary:
 class _Strict:
     """Only what goes badly counts. Counted here while the shared store is away.
 
-    What is under way counts as if it had gone badly: many at once pass no more than the same
-    ones in turn.
+    Of what is under way, as large a part counts as can be expected to go badly. Where that is all,
+    many at once pass no more than the same ones in turn. Where it is less, slow tries that go well
+    refuse nobody, and many at once pass as many times over - once, for then more is known.
     """
 
     def __init__(self, bucket: Bucket, store: LimitsStore | None) -> None:
         self._bucket = bucket
         self._store = store
         self._windows = Windows(bucket.share, bucket.seconds)
+        self._bad = Windows(sys.maxsize, bucket.seconds)
+        self._good = Windows(sys.maxsize, bucket.seconds)
         self._under_way: dict[str, Counter[object]] = {}
 
     @asynccontextmanager
@@ -169,12 +178,15 @@ class _Strict:
         tried = Try()
         try:
             left, wait_seconds = await self._room(subject)
-            if len(under_way) > left:
+            if len(under_way) * self._expected(subject) > left:
                 raise RateLimited(self._bucket, wait_seconds)
             yield tried
         finally:
             try:
+                if tried.good:
+                    self._good.hit(subject)
                 if tried.bad:
+                    self._bad.hit(subject)
                     await self._hit(subject)
             finally:
                 under_way[what] -= 1
@@ -182,6 +194,14 @@ class _Strict:
                     del under_way[what]
                 if not under_way:
                     del self._under_way[subject]
+
+    def _expected(self, subject: str) -> float:
+        """The part of a subject's tries that goes badly: as seen here lately, never less than
+        likely.
+        """
+        likely, bad = self._bucket.likely, self._bad.count(subject)
+        seen = bad + self._good.count(subject)
+        return max(likely, (bad + likely * KNOWN_AFTER) / (seen + KNOWN_AFTER))
 
     async def _room(self, subject: str) -> tuple[int, float]:
         room = await self._store.room(self._bucket, subject) if self._store else None

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from paygate.bench import commit_door
+from paygate.bench import books, commit_door
 from paygate.bench.payments import PaymentsBench
 from paygate.bench.processes import Gateway
 from paygate.bench.report import Figure, show
@@ -27,6 +27,8 @@ async def run(*, as_json: bool, full: bool) -> None:
         gateway = Gateway(folder)
         try:
             figures += await PaymentsBench(gateway, folder, REPEATS, _progress, full=full).measure()
+            if full:
+                figures += await books.measure(gateway, folder, _progress)
         finally:
             gateway.stop()
     if as_json:

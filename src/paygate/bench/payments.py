@@ -16,6 +16,7 @@ from paygate.bench import commit_door, pgbench
 from paygate.bench.load import Client, Response, flood, pace
 from paygate.bench.processes import Gateway
 from paygate.bench.report import Figure, figure, percentile
+from paygate.bench.seed import Seeded, seed_in_processes
 from paygate.settings import load
 from paygate.storage.database import connector
 from paygate.storage.records import Records
@@ -31,33 +32,6 @@ SETTLED_WITHIN_SECONDS: Final = 60
 """One event a card payment (`ENABLED_EVENTS`); if one is lost, the figure would be none."""
 MANY_STORED: Final = 100_000
 MOST_STORED: Final = 1_000_000
-
-FILL: Final = """
-WITH missing AS (
-    SELECT lpad(n::text, 26, '0') AS body FROM generate_series(
-        1, greatest($1 - (SELECT count(*) FROM payment_intent), 0)) AS n
-), intents AS (
-    INSERT INTO payment_intent
-        (merchant, id, version, status, created_at, updated_at, reference_index, sealed)
-    SELECT 'bench', 'pi_' || body, 1, 'created', now(), now(), decode(md5(body), 'hex'),
-        (SELECT sealed FROM payment_intent LIMIT 1)
-    FROM missing ON CONFLICT DO NOTHING
-), keys AS (
-    INSERT INTO idempotency_key
-        (merchant, id, version, state, holder, created_at, updated_at, sealed)
-    SELECT 'bench', md5('key' || body), 1, 'finished', 'req_' || body, now(), now(),
-        (SELECT sealed FROM idempotency_key LIMIT 1)
-    FROM missing ON CONFLICT DO NOTHING
-), events AS (
-    INSERT INTO event (merchant, id, object_id, created_at, sealed)
-    SELECT 'bench', 'evt_' || body, 'pi_' || body, now(), (SELECT sealed FROM event LIMIT 1)
-    FROM missing ON CONFLICT DO NOTHING
-)
-INSERT INTO audit_entry (merchant, id, at, sealed)
-SELECT 'bench', 'au_' || body, now(), (SELECT sealed FROM audit_entry LIMIT 1)
-FROM missing ON CONFLICT DO NOTHING
-"""
-"""Rows of real size; what they hold does not matter here, and their seals open nowhere."""
 
 Progress = Callable[[str], None]
 
@@ -221,7 +195,7 @@ class PaymentsBench:
             yield self._client.request("POST", "/webhooks", body, header)
 
     async def _stored(self) -> list[Figure]:
-        """Creates when many intents are stored already, beside those when few were."""
+        """Creates when many payments are stored already, beside those when few intents were."""
         figures = []
         for stored in (MANY_STORED, MOST_STORED) if self._full else (MANY_STORED,):
             await self._fill(stored)
@@ -232,8 +206,10 @@ class PaymentsBench:
         return figures
 
     async def _fill(self, target: int) -> None:
-        """Store intents, with their events and audit entries, until there are `target`."""
-        await self._connection.execute(FILL, target)
+        """Store payments, here and in the simulator, until there are `target` intents."""
+        count = await self._connection.fetchval("SELECT count(*) FROM payment_intent")
+        data = Path(self._ready["data_dir"])
+        await asyncio.to_thread(seed_in_processes, data, Seeded(max(target - count, 0)))
         await self._connection.execute("ANALYZE")
 
     async def _settled_events(self) -> int:

@@ -3,7 +3,9 @@
 import os
 import pwd
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
@@ -66,6 +68,19 @@ async def perform(
             raise
 
 
+def moment_of(text: str, option: str) -> datetime:
+    """The time that an option gives; one without a zone is UTC's.
+
+    Raises:
+        BadParameter: it is none.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter("a time such as 2026-11-24T12:00:00Z", param_hint=option) from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
 def print_json(value: Any) -> None:
     """An object as the API would send it, on one line."""
     from paygate.api.objects import encode
@@ -87,6 +102,33 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[str | None]]) -> No
         # As text: a name with brackets in it is no markup.
         table.add_row(*(Text(cell or "-") for cell in row))
     console.print(table)
+
+
+@contextmanager
+def shown_progress() -> Iterator[Callable[[str, float, float | None], None]]:
+    """A bar for each stage of long work, on standard error, when that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _stage, _done, _total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[shown]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(stage: str, done: float, total: float | None) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total, shown="")
+            shown = f"{done:,.0f}" if total is None else f"{done / total:.0%}"
+            bars.update(tasks[stage], completed=done, total=total, shown=shown)
+
+        yield show
 
 
 def _user() -> str:

@@ -1,12 +1,20 @@
 """`paygate jobs`: the scheduled jobs, run by hand."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paygate.cli.command import AsJson, Data, print_json, print_table, run_async, settings_of
+from paygate.cli.command import (
+    AsJson,
+    Data,
+    moment_of,
+    print_json,
+    print_table,
+    run_async,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     from paygate.settings import Settings
@@ -60,10 +68,4 @@ def run(
 def _moment(settings: "Settings", text: str) -> datetime:
     if settings.environment != "development":
         raise typer.BadParameter("another time is for development only", param_hint="--now")
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(
-            "a time such as 2026-11-24T12:00:00Z", param_hint="--now"
-        ) from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return moment_of(text, "--now")

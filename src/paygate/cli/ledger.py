@@ -4,7 +4,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paygate.cli.command import AsJson, Data, perform, print_json, print_table, run_async
+from paygate.cli.command import (
+    AsJson,
+    Data,
+    perform,
+    print_json,
+    print_table,
+    run_async,
+    shown_progress,
+)
 
 if TYPE_CHECKING:
     from paygate.domain.access import Caller
@@ -23,7 +31,8 @@ def balance(data: Data = None, as_json: AsJson = False) -> None:
     from paygate.flows.verify_ledger import read_balances
 
     async def work(ctx: "Context", caller: "Caller") -> "Balances":
-        return await read_balances(ctx, caller)
+        with shown_progress() as progress:
+            return await read_balances(ctx, caller, progress=progress)
 
     async def go() -> None:
         found = sorted((await perform(data, Action.LEDGER_READ, work)).items())
@@ -53,22 +62,33 @@ def verify(
     from paygate.flows.verify_ledger import verify_ledger
 
     async def work(ctx: "Context", caller: "Caller") -> "Verified":
-        return await verify_ledger(ctx, caller, provider=provider)
+        with shown_progress() as progress:
+            return await verify_ledger(ctx, caller, provider=provider, progress=progress)
 
     async def go() -> None:
         found = await perform(data, Action.LEDGER_READ, work)
         if as_json:
             print_json(found._asdict())
         else:
-            print_table(
-                ("intent", "what disagrees"), [(m.intent, m.what) for m in found.mismatches]
-            )
-            typer.echo(
-                f"{found.transfers} transfers, {found.intents} payment intents,"
-                f" {found.provider_payments} payments at the provider:"
-                f" {len(found.mismatches) or 'nothing'} disagrees"
-            )
-        if found.mismatches:
+            _print(found)
+        if not found.agrees:
             raise typer.Exit(1)
 
     run_async(go())
+
+
+def _print(found: "Verified") -> None:
+    print_table(("intent", "what disagrees"), [(m.intent, m.what) for m in found.mismatches])
+    if found.more:
+        typer.echo(f"and {found.more} more that differ, which were not looked into one by one")
+    for part in found.not_compared:
+        span = f" from {part.since} to {part.until}" if part.since else ""
+        payments = f": {part.payments} payments" if part.payments else ""
+        typer.echo(f"not compared{span}{payments}: {part.why}")
+    disagree = len(found.mismatches) + found.more
+    typer.echo(
+        f"{found.transfers} transfers, {found.intents} payment intents,"
+        f" {found.provider_payments} payments at the provider:"
+        f" {disagree or 'nothing'} disagrees"
+        + (", as far as it was compared" if found.not_compared else "")
+    )

@@ -9,6 +9,7 @@ import typer
 from paygate import __version__
 from paygate.cli import api_keys, jobs, ledger, merchants
 from paygate.cli.command import Data, run_async, settings_of
+from paygate.cli.restored import restored
 from paygate.settings import SettingsError
 
 app = typer.Typer(
@@ -23,6 +24,8 @@ app.add_typer(api_keys.app, name="api-keys")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(ledger.app, name="ledger")
 
+app.command()(restored)
+
 Lifeline = Annotated[bool, typer.Option("--lifeline", hidden=True)]
 
 
@@ -34,7 +37,7 @@ def run() -> None:
     from paygate.sandbox.store.database import DatabaseInUseError
     from paygate.storage.change import StorageError
     from paygate.storage.embedded import EmbeddedPostgresError
-    from paygate.storage.migrate import MigrationError
+    from paygate.storage.schema import MigrationError
 
     expected = (
         SettingsError,
@@ -168,7 +171,7 @@ def migrate(data: Data = None) -> None:
     from paygate.wiring import prepare_database
 
     async def go() -> None:
-        applied = await prepare_database(settings_of(data))
+        applied = await prepare_database(settings_of(data), typer.echo)
         typer.echo("\n".join(f"applied {name}" for name in applied) or "nothing to do")
 
     run_async(go())

@@ -5,6 +5,7 @@ simulator's keys - stays in the data directory, so that the next start is the sa
 """
 
 import asyncio
+import functools
 import json
 import os
 import secrets
@@ -32,9 +33,11 @@ from paygate.settings import FILE, Settings, load
 from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.telemetry import log
-from paygate.wiring import open_context, prepare_database
+from paygate.wiring import open_service, prepare_database
 
 HOST: Final = "127.0.0.1"
+SANDBOX_RATE: Final = "10000/second"
+"""The simulator limits nobody."""
 READY_SECONDS: Final = 60.0
 POLL_SECONDS: Final = 0.05
 STATE: Final = "up.json"
@@ -100,7 +103,7 @@ class Up:
                     if self._wishes.sandbox:
                         await self._start_sandbox(api_url, certificates)
                     settings = self._write_settings(postgres, certificates, api_url)
-                    await prepare_database(settings)
+                    await prepare_database(settings, functools.partial(self._say, "database"))
                     await self._ensure_keys(settings)
                     environment = {"PAYGATE_DATA": str(self._data)}
                     for program in api_programs(sock, self._wishes.processes, environment):
@@ -172,13 +175,14 @@ class Up:
             values["database_url"] = postgres.dsn
         if self._sandbox_url is not None:
             values["stripe_api_base"] = self._sandbox_url
+            values["provider_rate"] = SANDBOX_RATE
             values["stripe_api_key"] = self._state.sandbox_secret_key
             values["stripe_webhook_secrets"] = self._state.webhook_secret
         settings_module.write(self._data / FILE, values)
         return load(os.environ, data=self._data)
 
     async def _ensure_keys(self, settings: Settings) -> None:
-        async with open_context(settings, name="up") as ctx:
+        async with open_service(settings, name="up") as ctx:
             state = self._state
             state.secret_key = await _ensure_key(ctx, state.secret_key, Role.ADMIN)
             state.publishable_key = await _ensure_key(ctx, state.publishable_key, Role.PUBLISHABLE)

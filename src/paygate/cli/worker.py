@@ -5,7 +5,7 @@ import signal
 
 from paygate.settings import Settings
 from paygate.telemetry import log
-from paygate.wiring import connect, open_context
+from paygate.wiring import connect, open_service
 from paygate.worker.main import work
 
 
@@ -16,5 +16,5 @@ async def run_worker(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with open_context(settings, name="worker") as ctx:
+    async with open_service(settings, name="worker") as ctx:
         await work(ctx, connect(settings, name="worker queue"), stop)

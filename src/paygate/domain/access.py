@@ -7,6 +7,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from paygate.domain.record import Recorded
+
 
 class Role(StrEnum):
     """What an API key was made for."""
@@ -35,6 +37,7 @@ class Action(StrEnum):
     AUTHORIZATION_WATCH = "authorization.watch"
     CUSTOMER_READ = "customer.read"
     LEDGER_READ = "ledger.read"
+    RESTORE_DECLARE = "restore.declare"
     API_KEY_CREATE = "api_key.create"
     API_KEY_LIST = "api_key.list"
     API_KEY_ROTATE = "api_key.rotate"
@@ -44,6 +47,8 @@ class Action(StrEnum):
     ALERT_LIST = "alert.list"
     ALERT_ACKNOWLEDGE = "alert.acknowledge"
     ALERT_RAISE = "alert.raise"
+    ALERT_CLOSE = "alert.close"
+    PROVIDER_ACCOUNT_PIN = "provider_account.pin"
     IDEMPOTENCY_KEY_PURGE = "idempotency_key.purge"
     PROVIDER_EVENT_RECEIVE = "provider_event.receive"
     PROVIDER_EVENT_APPLY = "provider_event.apply"
@@ -65,6 +70,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.INTENT_CANCEL: _SELLERS,
         Action.CUSTOMER_READ: _READERS,
         Action.LEDGER_READ: _READERS - {Role.SUPPORT},
+        Action.RESTORE_DECLARE: _ADMINS,
         Action.API_KEY_CREATE: _ADMINS,
         Action.API_KEY_LIST: _ADMINS,
         Action.API_KEY_ROTATE: _ADMINS,
@@ -80,6 +86,8 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.ATTEMPT_RESOLVE: frozenset(),
         Action.AUTHORIZATION_WATCH: frozenset(),
         Action.ALERT_RAISE: frozenset(),
+        Action.ALERT_CLOSE: frozenset(),
+        Action.PROVIDER_ACCOUNT_PIN: frozenset(),
         Action.IDEMPOTENCY_KEY_PURGE: frozenset(),
         Action.PROVIDER_EVENT_RECEIVE: frozenset(),
         Action.PROVIDER_EVENT_APPLY: frozenset(),
@@ -87,7 +95,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
 )
 
 
-class Actor(msgspec.Struct, frozen=True, omit_defaults=True):
+class Actor(Recorded, frozen=True):
     """Who acts, as the audit log names them."""
 
     type: Literal["api_key", "client", "provider", "job", "command"]

@@ -1,12 +1,17 @@
-"""An alert: something that a person must look at, said once however often it is found."""
+"""An alert: something that a person must look at, said once however often it is found.
 
-from datetime import datetime
+What is found in the commit of some fact is written down there as an `Occurrence`, and counted by
+its alert afterwards: the fact never waits for a row that others advance too.
+"""
+
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from paygate.domain.audit import Subject
+from paygate.domain.record import Recorded
 
 Severity = Literal["info", "warning", "critical"]
 
@@ -23,8 +28,36 @@ class AlertType(StrEnum):
     TRANSFER_PARTLY_FUNDED = "transfer_partly_funded"
     PROVIDER_MISCONFIGURED = "provider_misconfigured"
     ORPHAN_CHARGE = "orphan_charge"
+    RECONCILIATION_DRIFT = "reconciliation_drift"
     WEBHOOK_DEAD_LETTER = "webhook_dead_letter"
     CARD_DATA_REFUSED = "card_data_refused"
+    RECORD_UNREADABLE = "record_unreadable"
+    JOB_STUCK = "job_stuck"
+    CLOCK_SKEW = "clock_skew"
+    PROVIDER_ACCOUNT_CHANGED = "provider_account_changed"
+
+
+CONDITIONS: Final = frozenset(
+    {
+        AlertType.IDEMPOTENCY_UNFINISHED,
+        AlertType.AUTHORIZATION_EXPIRING,
+        AlertType.ATTEMPT_UNRESOLVED,
+        AlertType.LEDGER_MISMATCH,
+        AlertType.RECORD_UNREADABLE,
+        AlertType.CLOCK_SKEW,
+        AlertType.PROVIDER_ACCOUNT_CHANGED,
+        AlertType.JOB_STUCK,
+    }
+)
+"""What lasts, and is found again by every run that looks. Found in the same words after somebody
+acknowledged the alert, a condition is the one that was seen; all else has happened once more.
+"""
+
+
+SAY_AGAIN_AFTER: Final = timedelta(hours=1)
+"""How often a condition that stands is counted, where what finds it looks every minute or at every
+request: each count is a version of the alert and an entry of the audit log.
+"""
 
 
 class AlertStatus(StrEnum):
@@ -35,7 +68,7 @@ class AlertStatus(StrEnum):
     CLOSED = "closed"
 
 
-class Concern(msgspec.Struct, frozen=True, kw_only=True):
+class Concern(Recorded, frozen=True, kw_only=True):
     """What an alert says: the same concern, found again, is the same alert."""
 
     type: AlertType
@@ -49,10 +82,29 @@ class Concern(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """One alert stands under it at a time: type, subject and stage."""
-        return f"{self.type}:{self.subject.id}:{self.stage or ''}"
+        return name_of(self.type, self.subject, self.stage)
 
 
-class Acknowledgement(msgspec.Struct, frozen=True):
+def name_of(kind: AlertType, subject: Subject, stage: str | None) -> str:
+    """What one alert at a time stands under."""
+    return f"{kind}:{subject.id}:{stage or ''}"
+
+
+class Occurrence(Recorded, frozen=True, kw_only=True):
+    """A concern as it came up once, written in the commit of the fact that it tells of.
+
+    `alert` is the alert that counts it: an occurrence is counted once, and then stays as it is.
+    """
+
+    id: str
+    merchant: str
+    concern: Concern
+    at: datetime
+    version: int = 1
+    alert: str | None = None
+
+
+class Acknowledgement(Recorded, frozen=True):
     """Who saw it."""
 
     by: str
@@ -60,7 +112,7 @@ class Acknowledgement(msgspec.Struct, frozen=True):
     note: str | None = None
 
 
-class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Alert(Recorded, frozen=True, kw_only=True):
     """`count` says how often it was found between `created_at` and `last_at`."""
 
     id: str
@@ -98,15 +150,26 @@ def raised(
 
 
 def found_again(alert: Alert, concern: Concern, at: datetime) -> Alert:
-    """The alert, one version on, in the newest words."""
+    """The alert, one version on, in the newest words; open again when this is news to whoever
+    acknowledged it.
+    """
+    seen = concern.type in CONDITIONS and concern.message == alert.concern.message
     return msgspec.structs.replace(
         alert,
         concern=concern,
+        status=alert.status if seen else AlertStatus.OPEN,
+        acknowledged=alert.acknowledged if seen else None,
         count=alert.count + 1,
         last_at=max(at, alert.last_at),
         updated_at=max(at, alert.updated_at),
         version=alert.version + 1,
     )
+
+
+def said_lately(alert: Alert, concern: Concern, at: datetime) -> bool:
+    """Whether the alert has said the same in the hour before; nothing new is known then."""
+    same = concern.message == alert.concern.message
+    return same and abs(at - alert.last_at) < SAY_AGAIN_AFTER
 
 
 def acknowledged(alert: Alert, by: str, at: datetime, note: str | None) -> Alert:
@@ -118,3 +181,19 @@ def acknowledged(alert: Alert, by: str, at: datetime, note: str | None) -> Alert
         updated_at=max(at, alert.updated_at),
         version=alert.version + 1,
     )
+
+
+def closed(alert: Alert, at: datetime) -> Alert:
+    """The alert once its cause is gone; what comes up from then on is another alert."""
+    return msgspec.structs.replace(
+        alert,
+        status=AlertStatus.CLOSED,
+        updated_at=max(at, alert.updated_at),
+        version=alert.version + 1,
+    )
+
+
+def counted(occurrence: Occurrence, by: Alert) -> Occurrence:
+    """The occurrence once an alert has counted it."""
+    assert occurrence.alert is None, "an occurrence is counted once"
+    return msgspec.structs.replace(occurrence, alert=by.id, version=occurrence.version + 1)

@@ -3,12 +3,11 @@
 from datetime import datetime
 from typing import Literal
 
-import msgspec
-
 from paygate.domain.access import Role
+from paygate.domain.record import Recorded
 
 
-class ApiKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ApiKey(Recorded, frozen=True, kw_only=True):
     """`side` tells a server's key (`sk`) from a browser's (`pk`)."""
 
     id: str

@@ -1,4 +1,5 @@
-"""One try at the provider. Its id is the provider's idempotency key, for ever.
+"""One try at the provider. Its id is the provider's idempotency key, for ever: a keyed hash of what
+it does (`Context.attempt_id`), so that the same try has the same id after a restore.
 
 The row is written before the call, so that a crash leaves a question that the sweep can
 ask, and never a charge that nobody knows of. `unknown` is a state of its own.
@@ -24,6 +25,7 @@ from paygate.domain.outcome import (
     Unknown,
 )
 from paygate.domain.payment_method import Instrument
+from paygate.domain.record import Recorded
 
 
 class AttemptState(StrEnum):
@@ -68,12 +70,15 @@ MOVES: Final[Mapping[AttemptState, frozenset[AttemptState]]] = MappingProxyType(
         _A.UNKNOWN: (OPEN | _CLOSED) - {_A.STARTED, _A.NOT_SENT},
         _A.PENDING: _CLOSED | {_A.ACTION_REQUIRED, _A.PENDING},
         _A.ACTION_REQUIRED: _CLOSED | {_A.PENDING, _A.ACTION_REQUIRED},
+        # A retry goes on with the same attempt, and so with the same key at the provider. Who said
+        # that nothing was sent may have been a proxy that had sent it: then its payment comes up.
+        _A.NOT_SENT: frozenset(_A) - {_A.NOT_SENT},
     }
 )
-"""Where an open attempt may go. A closed one stays: what surfaces later is a correction."""
+"""Where an attempt may go. What is closed otherwise stays: what surfaces later is a correction."""
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Attempt(Recorded, frozen=True, kw_only=True):
     """Sealed like everything here."""
 
     id: str
@@ -110,10 +115,26 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The idempotency key's claim that it was made under: only its retries may go on with it."""
     provider_reference: str | None = None
     detail: str | None = None
+    first_sent_as_of: datetime | None = None
+    """When it was first sent by the provider's clock; None when that was not known."""
     sent_again_at: datetime | None = None
-    """When whoever made it last came back and sent it once more: the payment may be as young."""
+    """When it was last sent once more: the payment may be as young."""
+    sent_again_as_of: datetime | None = None
+    """`sent_again_at` by the provider's clock; None when that was not known."""
+    sent_between: bool = False
+    """It was sent between the first time and the last as well: the payment may be of any time."""
+    answered: bool = False
+    """It was not sent because somebody who answered said so, and that may have been a proxy."""
+    sent_before: bool = False
+    """The provider knew its key with another request: it was sent before this database was put back
+    to a backup, at a time that nobody remembers."""
     missed_at: datetime | None = None
     """When the provider first said that it has no such payment, since it was last sent."""
+
+    @property
+    def last_sent_at(self) -> datetime:
+        """When it was written down that it is sent, the last time."""
+        return self.sent_again_at or self.first_sent_at
 
 
 class IllegalMove(Exception):
@@ -146,12 +167,31 @@ def put_off(attempt: Attempt, at: datetime, close_at: datetime) -> Attempt:
     return _next(attempt, at, close_at=close_at)
 
 
-def sent_again(attempt: Attempt, at: datetime) -> Attempt:
-    """An attempt in doubt that is about to be sent once more: what was missed before then proves
-    nothing any longer.
+def sent_again(attempt: Attempt, at: datetime, as_of: datetime | None) -> Attempt:
+    """An attempt that is about to be sent once more, at `as_of` by the provider's clock: what was
+    missed before then proves nothing any longer. One that was not sent begins anew, and so does the
+    time that its payer is waited for.
     """
+    begins = attempt.state is _A.NOT_SENT
+    close_at = attempt.close_at
+    if begins and close_at is not None:
+        close_at = at + (close_at - attempt.last_sent_at)
+    between = attempt.sent_again_at is not None
+    attempt = move(attempt, _A.STARTED if begins else _A.UNKNOWN, at, detail=attempt.detail)
+    return msgspec.structs.replace(
+        attempt,
+        sent_again_at=at,
+        sent_again_as_of=as_of,
+        sent_between=between,
+        missed_at=None,
+        close_at=close_at,
+    )
+
+
+def forgotten(attempt: Attempt, at: datetime) -> Attempt:
+    """An attempt in doubt that the provider was sent at a time which nobody here remembers."""
     attempt = move(attempt, _A.UNKNOWN, at, detail=attempt.detail)
-    return msgspec.structs.replace(attempt, sent_again_at=at, missed_at=None)
+    return msgspec.structs.replace(attempt, sent_before=True, missed_at=None)
 
 
 def missed(attempt: Attempt, at: datetime) -> Attempt:

@@ -11,6 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from paygate.domain.access import Action, Actor, Caller
+from paygate.domain.record import Recorded
 
 
 class Result(StrEnum):
@@ -21,14 +22,14 @@ class Result(StrEnum):
     FAILED = "failed"
 
 
-class Subject(msgspec.Struct, frozen=True):
+class Subject(Recorded, frozen=True):
     """The object that was touched."""
 
     object: str
     id: str
 
 
-class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class AuditEntry(Recorded, frozen=True, kw_only=True):
     """Who did what to which object, when, from where, and what became of it."""
 
     id: str

@@ -6,7 +6,15 @@ from typing import Any, Final, assert_never
 
 import msgspec
 
-from paygate.domain.attempt import MOVES, Attempt, AttemptState, Operation, move, state_of
+from paygate.domain.attempt import (
+    MOVES,
+    Attempt,
+    AttemptState,
+    Operation,
+    forgotten,
+    move,
+    state_of,
+)
 from paygate.domain.outcome import (
     ActionRequired,
     Answer,
@@ -28,10 +36,15 @@ from paygate.domain.payment_method import PushTransfer
 
 HOLD_LASTS: Final = timedelta(days=7)
 """When the provider names no end of a hold: the card networks' usual time for a payer's own."""
+AHEAD: Final = timedelta(minutes=1)
+"""How far a time of the provider's may be ahead of our clock and still order facts."""
 DONE: Final[dict[str, Any]] = {"pending_operation": None, "next_action": None}
 """What the end of an operation sets."""
 _ABANDONED: Final = PaymentError(
     "authentication_abandoned", "The payer did not finish the authentication in time."
+)
+_NEVER_BEGUN: Final = PaymentError(
+    "provider_unavailable", "The provider did not go on with the payment; nothing was charged."
 )
 
 
@@ -50,7 +63,7 @@ class Stay(StrEnum):
     MONEY_AFTER_THE_END = "money_after_the_end"
     """Money was taken or held for an intent that had failed or was cancelled."""
     MONEY_ELSEWHERE = "money_elsewhere"
-    """Money was taken or held by a try that was taken for not sent, and another one counts."""
+    """Money was taken or held at the provider by another payment than the one that counts."""
 
 
 class Moved(msgspec.Struct, frozen=True):
@@ -65,6 +78,10 @@ def confirmed(
 ) -> Moved | Stay:
     """Apply `answer` to an intent and its open confirm."""
     state = state_of(answer.outcome)
+    forgot = isinstance(answer.outcome, Unknown) and answer.outcome.known_key
+    if forgot and not attempt.sent_before and AttemptState.UNKNOWN in MOVES[attempt.state]:
+        working = {"pending_operation": attempt.operation.value}
+        return Moved(advance(intent, Trigger.WORK_ON, at, **working), forgotten(attempt, at))
     if attempt.state is not AttemptState.STARTED and speaks_of_its_call_alone(answer.outcome):
         return Stay.NOTHING_NEW
     trigger, changes = _effect(intent, attempt, answer.outcome)
@@ -87,6 +104,8 @@ def confirmed(
         provider_reference=answer.provider_reference,
         detail=detail(answer.outcome),
     )
+    if isinstance(answer.outcome, NotSent):
+        after = msgspec.structs.replace(after, answered=answer.outcome.answered)
     return in_order(intent, after, answer, at, trigger, changes, fetched=fetched)
 
 
@@ -102,9 +121,11 @@ def in_order(
 ) -> Moved | Stay:
     """The move, unless a newer fact was applied before."""
     if answer.as_of is not None and intent.provider_as_of is not None:
-        if answer.as_of < intent.provider_as_of:
+        # A time from the future orders nothing, though it was written down.
+        believed = intent.provider_as_of <= at + AHEAD
+        if believed and answer.as_of < intent.provider_as_of:
             return Stay.STALE
-        if answer.as_of == intent.provider_as_of and not fetched:
+        if not fetched and (not believed or answer.as_of == intent.provider_as_of):
             return Stay.TIE
     after = advance(
         intent,
@@ -162,7 +183,7 @@ def _effect(
     match outcome:
         case Approved():
             return _approved(intent, outcome)
-        case ActionRequired(next_action=None) | Pending():
+        case Pending():
             return Trigger.WORK_ON, {**working, **_paid_with(outcome)}
         case ActionRequired(next_action=action):
             shown = {"next_action": _shown(attempt, action), **_paid_with(outcome)}
@@ -203,7 +224,11 @@ def _approved(intent: PaymentIntent, outcome: Approved) -> tuple[Trigger, dict[s
 
 
 def _closed(attempt: Attempt, outcome: Cancelled) -> tuple[Trigger, dict[str, Any]]:
-    """A challenge that nobody answered has failed; everything else that was closed is cancelled."""
+    """A challenge that nobody answered has failed, and so has what was given up before it had
+    begun; everything else that was closed is cancelled.
+    """
+    if attempt.given_up and attempt.state in {AttemptState.STARTED, AttemptState.UNKNOWN}:
+        return Trigger.FAIL, {**DONE, "last_payment_error": _NEVER_BEGUN}
     if attempt.given_up and not isinstance(attempt.instrument, PushTransfer):
         return Trigger.FAIL, {**DONE, "last_payment_error": _ABANDONED}
     reason = attempt.reason if attempt.cancelling else outcome.reason

@@ -6,12 +6,11 @@ settled. The database lets an intent leave a final status only together with thi
 
 from datetime import datetime
 
-import msgspec
-
 from paygate.domain.payment_intent import CORRECTIONS, PaymentIntent, Status
+from paygate.domain.record import Recorded
 
 
-class Correction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Correction(Recorded, frozen=True, kw_only=True):
     """Append-only. `intent_version` is the intent's after it, `proof` what the provider said."""
 
     id: str

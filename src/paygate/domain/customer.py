@@ -4,8 +4,10 @@ from datetime import datetime
 
 import msgspec
 
+from paygate.domain.record import Recorded
 
-class Customer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+
+class Customer(Recorded, frozen=True, kw_only=True):
     """What the merchant told us of a payer."""
 
     id: str
@@ -16,6 +18,52 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: int = 1
     email: str | None = None
     name: str | None = None
+    details_version: int = 1
+    """Grows whenever the email or the name changes."""
     provider_reference: str | None = None
     """The provider's customer for this one, as long as the provider takes it."""
+    introduced_version: int | None = None
+    """The details that the provider was last told. None: nobody wrote that down."""
     erased_at: datetime | None = None
+
+    @property
+    def provider_is_behind(self) -> bool:
+        """Whether the provider knows the customer by other details, or may."""
+        known = self.provider_reference is not None
+        return known and self.introduced_version != self.details_version
+
+
+def with_details(
+    customer: Customer, at: datetime, *, email: str | None, name: str | None
+) -> Customer:
+    """The customer, one version on, with what is given; what is left out stays."""
+    return msgspec.structs.replace(
+        customer,
+        email=email or customer.email,
+        name=name or customer.name,
+        details_version=customer.details_version + 1,
+        version=customer.version + 1,
+        updated_at=max(at, customer.updated_at),
+    )
+
+
+def introduced(customer: Customer, provider_reference: str, at: datetime) -> Customer:
+    """The customer once the provider was told these details."""
+    return msgspec.structs.replace(
+        customer,
+        provider_reference=provider_reference,
+        introduced_version=customer.details_version,
+        version=customer.version + 1,
+        updated_at=max(at, customer.updated_at),
+    )
+
+
+def forgotten(customer: Customer, at: datetime) -> Customer:
+    """The customer whom the provider does not know any more."""
+    return msgspec.structs.replace(
+        customer,
+        provider_reference=None,
+        introduced_version=None,
+        version=customer.version + 1,
+        updated_at=max(at, customer.updated_at),
+    )

@@ -61,6 +61,8 @@ class ErrorCode(StrEnum):
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     OVERLOADED = "overloaded"
     OUTCOME_UNKNOWN = "outcome_unknown"
+    RECORD_UNREADABLE = "record_unreadable"
+    NODE_OUTDATED = "node_outdated"
     INTERNAL_ERROR = "internal_error"
 
 
@@ -185,6 +187,16 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
             ErrorType.INTERNAL,
             "The database did not answer in time; the write may still complete. Retry with the "
             "same Idempotency-Key.",
+        ),
+        ErrorCode.RECORD_UNREADABLE: _final(
+            ErrorType.INTERNAL,
+            "A stored record that this needs is not as we left it, and is not guessed at. An alert "
+            "tells the people who look after the gateway; nothing was done.",
+        ),
+        ErrorCode.NODE_OUTDATED: _retriable(
+            ErrorType.INTERNAL,
+            "An upgrade is under way and this node runs the older version; nothing was done. "
+            "Retry: a node of the newer version will answer.",
         ),
         ErrorCode.INTERNAL_ERROR: _retriable(
             ErrorType.INTERNAL, "A fault of ours; the request id finds it in the log."

@@ -2,13 +2,12 @@
 
 from datetime import datetime
 
-import msgspec
-
 from paygate.domain.outcome import TransferInstructions
 from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.record import Recorded
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(Recorded, frozen=True, kw_only=True):
     """Append-only. `data` is the object at `object_version`; the wire shape is made at the edge."""
 
     id: str

@@ -10,6 +10,9 @@ from typing import Final
 
 import msgspec
 
+from paygate.domain.audit import Subject
+from paygate.domain.record import Recorded
+
 KEY_LENGTH: Final = 255
 
 
@@ -20,11 +23,12 @@ class KeyState(StrEnum):
     FINISHED = "finished"
 
 
-class IdempotencyKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class IdempotencyKey(Recorded, frozen=True, kw_only=True):
     """`id` is a keyed hash of scope and key, `fingerprint` one of the parameters.
 
     `claim` names the request that claimed it, `holder` the one that works on it now.
-    `lease` is how long the holder may be silent; None when nobody works on the request.
+    `lease` is how long the holder may be silent; None when nobody works on the request. `about` is
+    the object that its last commit was about.
     """
 
     id: str
@@ -37,6 +41,7 @@ class IdempotencyKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     updated_at: datetime
     version: int = 1
     lease: timedelta | None = None
+    about: Subject | None = None
     body: bytes | None = None
 
 

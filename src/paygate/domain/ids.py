@@ -23,6 +23,7 @@ PREFIXES: Final = {
     "refund": "re_",
     "correction": "co_",
     "alert": "al_",
+    "alert_occurrence": "ao_",
     "ledger_transfer": "lt_",
     "run": "run_",
 }
@@ -42,6 +43,12 @@ def make_id(prefix: str, milliseconds: int, random: bytes) -> str:
         raise ValueError(f"an id takes {RANDOM_BYTES} random bytes")
     number = (milliseconds << 80) | int.from_bytes(random)
     return prefix + "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])
+
+
+def id_from(prefix: str, body: bytes) -> str:
+    """The id whose body is these 16 bytes, for what must be named alike whenever it is made."""
+    milliseconds = int.from_bytes(body[:-RANDOM_BYTES])
+    return make_id(prefix, milliseconds, body[-RANDOM_BYTES:])
 
 
 def is_id(prefix: str, text: str) -> bool:

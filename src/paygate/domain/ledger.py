@@ -4,15 +4,17 @@ A positive amount debits an account, a negative one credits it, and the entries 
 sum to zero: one that does not balance cannot be made. Amounts are in the smallest unit.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from datetime import datetime
 from enum import StrEnum
+from typing import Final, NamedTuple
 
 import msgspec
 
 from paygate.domain.money import Currency
-from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.outcome import Approved, Outcome
+from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.record import Recorded
 
 
 class Account(StrEnum):
@@ -34,14 +36,14 @@ class Unbalanced(Exception):
     """The entries do not make a transfer."""
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(Recorded, frozen=True):
     """One side of a transfer."""
 
     account: Account
     amount: int
 
 
-class Transfer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Transfer(Recorded, frozen=True, kw_only=True):
     """Append-only, sealed. `money_seq` is its place among all that moved money on the intent."""
 
     id: str
@@ -91,13 +93,11 @@ Balances = Mapping[tuple[str, Currency, Account], int]
 """By merchant, currency and account."""
 
 
-def balances(transfers: Iterable[Transfer]) -> Balances:
-    """What every account holds after these transfers."""
-    totals: dict[tuple[str, Currency, Account], int] = defaultdict(int)
-    for transfer in transfers:
-        for entry in transfer.entries:
-            totals[transfer.merchant, transfer.currency, entry.account] += entry.amount
-    return dict(totals)
+def post(totals: MutableMapping[tuple[str, Currency, Account], int], transfer: Transfer) -> None:
+    """Add a transfer to what every account holds."""
+    for entry in transfer.entries:
+        account = (transfer.merchant, transfer.currency, entry.account)
+        totals[account] = totals.get(account, 0) + entry.amount
 
 
 class Mismatch(msgspec.Struct, frozen=True):
@@ -118,3 +118,58 @@ def check_intent(intent: PaymentIntent, transfers: Iterable[Transfer]) -> list[M
     if sum(t.moved(Account.PROVIDER) for t in ordered) != intent.amount_received:
         found.append(Mismatch(intent.id, "its captures do not sum to what it received"))
     return found
+
+
+class Money(NamedTuple):
+    """What a provider has of one payment, in the smallest unit: taken for good, or held."""
+
+    taken: int = 0
+    held: int = 0
+
+
+NO_MONEY: Final = Money()
+_BACKED: Final = frozenset(Status) - {Status.CREATED, Status.FAILED, Status.CANCELLED}
+"""Statuses that stand on the payment at the provider, once one is recorded."""
+
+
+def money_at_provider(outcome: Outcome) -> Money:
+    """What the provider says that it has of a payment."""
+    if not isinstance(outcome, Approved):
+        return NO_MONEY
+    return Money(outcome.amount_received, 0 if outcome.captured else outcome.amount_capturable)
+
+
+def money_recorded(intent: PaymentIntent, reference: str) -> Money:
+    """What an intent says that the provider has of one of its payments: one of them pays for it."""
+    if intent.provider_reference != reference:
+        return NO_MONEY
+    held = intent.amount_capturable if intent.status is Status.REQUIRES_CAPTURE else 0
+    return Money(intent.amount_received, held)
+
+
+def needs_payment(intent: PaymentIntent) -> bool:
+    """Whether the provider must have the payment that the intent records."""
+    return intent.amount_received > 0 or intent.status in _BACKED
+
+
+def check_payment(intent: PaymentIntent, reference: str, theirs: Money | None) -> Mismatch | None:
+    """Hold an intent against one payment at the provider; `theirs` is None when it has none."""
+    ours = money_recorded(intent, reference)
+    if theirs is None:
+        if intent.provider_reference != reference or not needs_payment(intent):
+            return None
+        said = f"the provider has no payment {reference}, and we have {_words(ours)}"
+        return Mismatch(intent.id, said)
+    if theirs == ours:
+        return None
+    if theirs.taken and ours == NO_MONEY and intent.amount_received:
+        said = f"the provider took {theirs.taken} once more, as {reference}"
+        return Mismatch(intent.id, f"{said}: {intent.provider_reference} has paid for it")
+    if theirs.taken != ours.taken:
+        said = f"the provider took {theirs.taken}, and we have {ours.taken}"
+        return Mismatch(intent.id, said)
+    return Mismatch(intent.id, f"the provider holds {theirs.held}, and we have {ours.held} held")
+
+
+def _words(money: Money) -> str:
+    return f"{money.held} held" if money.held else str(money.taken)

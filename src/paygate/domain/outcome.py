@@ -11,8 +11,10 @@ from typing import Literal
 
 import msgspec
 
+from paygate.domain.record import Recorded
 
-class Card(msgspec.Struct, frozen=True, tag="card"):
+
+class Card(Recorded, frozen=True, tag="card"):
     """What may be shown of a card; never its number."""
 
     brand: str | None = None
@@ -21,7 +23,7 @@ class Card(msgspec.Struct, frozen=True, tag="card"):
     exp_year: int | None = None
 
 
-class BankTransfer(msgspec.Struct, frozen=True, tag="bank_transfer"):
+class BankTransfer(Recorded, frozen=True, tag="bank_transfer"):
     """What may be shown of a bank transfer; never an account number of the payer's."""
 
     flow: Literal["push", "debit"]
@@ -32,14 +34,14 @@ class BankTransfer(msgspec.Struct, frozen=True, tag="bank_transfer"):
 PaymentMethod = Card | BankTransfer
 
 
-class RedirectToUrl(msgspec.Struct, frozen=True, tag="redirect_to_url"):
+class RedirectToUrl(Recorded, frozen=True, tag="redirect_to_url"):
     """The payer must visit `url`; the provider sends them back to `return_url`."""
 
     url: str
     return_url: str | None = None
 
 
-class BankAccount(msgspec.Struct, frozen=True):
+class BankAccount(Recorded, frozen=True):
     """Where the payer sends money: the provider's account for them, in its scheme's own fields
     (`iban` and `bic`; `sort_code` and `account_number`; `routing_number` and `account_number`;
     `clabe`; ...).
@@ -51,7 +53,7 @@ class BankAccount(msgspec.Struct, frozen=True):
     numbers: Mapping[str, str]
 
 
-class TransferInstructions(msgspec.Struct, frozen=True, tag="display_bank_transfer_instructions"):
+class TransferInstructions(Recorded, frozen=True, tag="display_bank_transfer_instructions"):
     """The payer must send `amount_remaining` to one of the accounts, naming the reference."""
 
     amount_remaining: int
@@ -74,7 +76,7 @@ class Advice(StrEnum):
     TRY_AGAIN_LATER = "try_again_later"
 
 
-class PaymentError(msgspec.Struct, frozen=True):
+class PaymentError(Recorded, frozen=True):
     """Why a payment did not go through, in plain words for the merchant."""
 
     code: str
@@ -94,7 +96,7 @@ class Approved(msgspec.Struct, frozen=True, tag="approved"):
 
 
 class ActionRequired(msgspec.Struct, frozen=True, tag="action_required"):
-    """The payer must act; None when the provider works on after the payer's action."""
+    """The payer must act; None when it is nothing that we could show them."""
 
     next_action: NextAction | None
     payment_method: PaymentMethod | None = None
@@ -136,16 +138,28 @@ class Cancelled(msgspec.Struct, frozen=True, tag="cancelled"):
 
 
 class NotSent(msgspec.Struct, frozen=True, tag="not_sent"):
-    """Certainly nothing began there: refused connection, rate limit, key in use."""
+    """Certainly nothing began there: refused connection, rate limit."""
 
     message: str
     retry_after_seconds: int = 1
+    answered: bool = False
+    """Somebody said so, who may be a proxy that had sent it: nobody else need retry, and before it
+    counts as failed it is looked for.
+    """
 
 
 class Unknown(msgspec.Struct, frozen=True, tag="unknown"):
     """Timeout, reset, 5xx or garbage: it may have happened. The truth is fetched, not guessed."""
 
     message: str
+    idle: bool = False
+    """The provider has the payment's object and shows that nothing has begun on it: no payment
+    method, or one that was never confirmed, and no failure.
+    """
+    known_key: bool = False
+    """The provider knows the idempotency key with another request: this was sent before, at a time
+    that we have forgotten.
+    """
 
 
 Outcome = Approved | ActionRequired | Pending | Declined | Rejected | Cancelled | NotSent | Unknown
@@ -167,3 +181,5 @@ class Answer(msgspec.Struct, frozen=True):
     """Our attempt's id as the provider's metadata bears it."""
     installation: str | None = None
     merchant: str | None = None
+    intent: str | None = None
+    """Our intent's id as the provider's metadata bears it; it was another one before a restore."""

@@ -15,6 +15,7 @@ import msgspec
 
 from paygate.domain.money import Currency
 from paygate.domain.outcome import NextAction, PaymentError, PaymentMethod
+from paygate.domain.record import Recorded
 
 
 class Status(StrEnum):
@@ -107,7 +108,7 @@ class IllegalTransition(Exception):
         self.trigger = trigger
 
 
-class PaymentIntent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PaymentIntent(Recorded, frozen=True, kw_only=True):
     """Amounts are integers of the currency's smallest unit; times are aware and UTC."""
 
     id: str
@@ -136,6 +137,11 @@ class PaymentIntent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     attempt: str | None = None
     """The attempt that is, or was last, under way."""
     attempts: int = 0
+    seed: bytes = b""
+    """What its attempts' ids are made from: of create's Idempotency-Key, else random. A create that
+    is repeated after a restore has the same one, so that the provider sees the same keys."""
+    create_key: bytes | None = None
+    """A keyed hash of create's Idempotency-Key."""
     provider_reference: str | None = None
     provider_as_of: datetime | None = None
     """The provider's time of the newest fact applied; older facts move nothing."""

@@ -5,16 +5,16 @@ No number of a card or a bank account has a place here.
 
 from datetime import datetime
 
-import msgspec
+from paygate.domain.record import Recorded
 
 
-class CardToken(msgspec.Struct, frozen=True, tag="card"):
+class CardToken(Recorded, frozen=True, tag="card"):
     """A card behind the provider's token."""
 
     token: str
 
 
-class PushTransfer(msgspec.Struct, frozen=True, tag="push"):
+class PushTransfer(Recorded, frozen=True, tag="push"):
     """The payer will send money to an account that the provider opens for them.
 
     The rail follows from the currency; `country` says where the account shall be, for eur alone.
@@ -23,7 +23,7 @@ class PushTransfer(msgspec.Struct, frozen=True, tag="push"):
     country: str | None = None
 
 
-class Mandate(msgspec.Struct, frozen=True):
+class Mandate(Recorded, frozen=True):
     """How the payer agreed to be debited: when, from where, with what."""
 
     accepted_at: datetime
@@ -31,7 +31,7 @@ class Mandate(msgspec.Struct, frozen=True):
     user_agent: str
 
 
-class DirectDebit(msgspec.Struct, frozen=True, tag="debit"):
+class DirectDebit(Recorded, frozen=True, tag="debit"):
     """A bank account behind the provider's token, which the payer lets us debit."""
 
     token: str

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from paygate.domain.audit import Subject
+from paygate.domain.record import Recorded
 
 
 class EventStatus(StrEnum):
@@ -27,7 +28,7 @@ RETRY_AFTER: Final = tuple(timedelta(seconds=s) for s in (2, 4, 8, 16, 32))
 """A fault that may pass is tried again so often, 62 s in all; then it waits for a replay."""
 
 
-class ProviderEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ProviderEvent(Recorded, frozen=True, kw_only=True):
     """`body` is the provider's bytes, unparsed, so that nothing we did not understand is lost."""
 
     id: str
@@ -45,6 +46,17 @@ class ProviderEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     attempts: int = 0
     next_attempt_at: datetime | None = None
     last_error: str | None = None
+
+
+def waits(event: ProviderEvent, at: datetime) -> timedelta | None:
+    """How long until the event's next try, or None when one is due.
+
+    A wait longer than any that we give was written by a clock far ahead of this one: it is over.
+    """
+    if event.next_attempt_at is None:
+        return None
+    left = event.next_attempt_at - at
+    return left if timedelta(0) < left <= RETRY_AFTER[-1] else None
 
 
 def settle(

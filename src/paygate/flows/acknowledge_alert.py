@@ -11,8 +11,8 @@ from paygate.domain.alert import Alert, AlertStatus
 from paygate.domain.audit import Subject
 from paygate.domain.errors import ErrorCode, Refusal, missing
 from paygate.domain.ids import PREFIXES, is_id
-from paygate.flows.context import TRIES, Context, pause
-from paygate.storage.change import Change, Committed, Overloaded
+from paygate.flows.context import Context, Patience
+from paygate.storage.change import Change, Committed
 
 
 class AcknowledgeAlert(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,7 +29,8 @@ async def acknowledge_alert(
     Raises:
         Refusal: not found, or `state_conflict` when it is not open.
     """
-    for _ in range(TRIES):
+    patience = Patience("an alert kept changing while it was acknowledged")
+    while True:
         standing = None
         if is_id(PREFIXES["alert"], alert_id):
             standing = await ctx.read.alert(caller.merchant, alert_id)
@@ -43,5 +44,4 @@ async def acknowledge_alert(
         change = Change(audit, advances=(after,), concludes=after)
         if isinstance(await ctx.door.commit(change), Committed):
             return after
-        await pause()
-    raise Overloaded("an alert kept changing while it was acknowledged")
+        await patience.pause()

@@ -10,35 +10,22 @@ from typing import Final
 
 from paygate.domain import provider_event
 from paygate.domain.access import Action, Actor, Caller
-from paygate.domain.alert import AlertType, Concern
+from paygate.domain.alert import AlertType, Concern, Occurrence
 from paygate.domain.attempt import OPEN, Attempt, Operation
 from paygate.domain.audit import Subject
-from paygate.domain.confirmation import Moved, Stay
 from paygate.domain.ids import PREFIXES, is_id
-from paygate.domain.outcome import Answer, Approved, Cancelled, Unknown
+from paygate.domain.outcome import Answer, Approved, Unknown
 from paygate.domain.payment_intent import PaymentIntent
 from paygate.domain.provider_event import EventStatus, ProviderEvent
-from paygate.flows.context import TRIES, Context, intent_subject, pause
-from paygate.flows.correct_payment_intent import alert_correction, corrected, give_back
-from paygate.flows.raise_alert import raise_alert
-from paygate.flows.settle_attempt import (
-    UNUSED_MONEY,
-    advanced,
-    alert_of_money_left,
-    to_do_next,
-    told,
-    weigh,
-)
+from paygate.flows.apply_answer import Verdict, apply_answer
+from paygate.flows.consequences import NOTHING, UNUSED_MONEY, Consequences, of_concern
+from paygate.flows.context import SETTLING_SECONDS, Context, Patience, intent_subject
 from paygate.jobs.messages import ApplyProviderEvent, Job
 from paygate.providers.contract import Absent, Notice
-from paygate.storage.change import Appended, Change, Committed, StorageError, Versioned
+from paygate.storage.change import Change, Committed, StorageError
 
-_STAYS: Final = {
-    Stay.SETTLED: (EventStatus.PROCESSED, "already_settled"),
-    Stay.NOTHING_NEW: (EventStatus.PROCESSED, "nothing_new"),
-    Stay.STALE: (EventStatus.STALE, "older_than_applied"),
-    Stay.MISMATCH: (EventStatus.DEAD_LETTER, "amount_or_currency_mismatch"),
-}
+_ENDS: Final = {Verdict.STALE: EventStatus.STALE, Verdict.MISMATCH: EventStatus.DEAD_LETTER}
+"""How an event ends whose answer had such a verdict; with all others it is processed."""
 
 
 class _PutOff(Exception):
@@ -47,16 +34,23 @@ class _PutOff(Exception):
 
 async def apply_provider_event(ctx: Context, message: ApplyProviderEvent) -> None:
     """Bring one received event to its end, or put it off."""
-    for _ in range(TRIES):
+    tried: int | None = None
+    patience = Patience(
+        "a payment kept changing while an event was applied",
+        end=StorageError,
+        seconds=SETTLING_SECONDS,
+    )
+    while True:
         event = await ctx.read.provider_event(message.merchant, message.event)
         if event is None or event.status is not EventStatus.RECEIVED:
             return
+        if tried is not None and event.attempts != tried:
+            return  # a try at the same time has put it off: a second would only use up its tries
+        tried = event.attempts
         change = await _change(ctx, event)
-        await _alert_dead_letter(ctx, change)
         if isinstance(await ctx.door.commit(change), Committed):
             return
-        await pause()
-    raise StorageError("a payment kept changing while an event was applied")
+        await patience.pause()
 
 
 async def _change(ctx: Context, event: ProviderEvent) -> Change:
@@ -73,25 +67,25 @@ async def _change(ctx: Context, event: ProviderEvent) -> Change:
         if notice.answer is not None:
             return await _of_payment(ctx, event, notice, notice.answer)
     except _PutOff as reason:
-        return _put_off(ctx, event, str(reason))
+        return put_off(ctx, event, str(reason))
     return _end(ctx, event, EventStatus.IGNORED, "type_not_used")
 
 
 async def _of_payment(ctx: Context, event: ProviderEvent, notice: Notice, answer: Answer) -> Change:
-    if answer.installation != ctx.installation:
+    found = await _subject(ctx, answer)
+    if found is None:
         return _end(ctx, event, EventStatus.IGNORED, "foreign")
-    intent, attempt = await _subject(ctx, answer)
-    moved, answer = await _weigh(ctx, notice, intent, attempt, answer)
-    if moved is Stay.MONEY_AFTER_THE_END:
-        return await _after_the_end(ctx, event, intent, answer)
-    if moved is Stay.MONEY_ELSEWHERE:
-        return await _elsewhere(ctx, event, intent, answer)
-    if isinstance(moved, Stay):
-        status, verdict = _STAYS[moved]
-        return _end(ctx, event, status, verdict, intent_subject(intent.id))
+    intent, attempt = found
+    if not notice.exact or _tells_too_little(attempt, answer):
+        answer = await _fetched(ctx, answer)
     caller = Caller(_actor(ctx), intent.merchant, request_id=event.id)
-    await alert_of_money_left(ctx, caller, intent, moved, answer)
-    return _applied(ctx, event, intent, moved)
+    proof = event.provider_reference
+    applied = await apply_answer(ctx, caller, intent, attempt, answer, proof=proof)
+    if applied.verdict is Verdict.UNRESOLVED or isinstance(applied.answer.outcome, Unknown):
+        raise _PutOff(Verdict.UNRESOLVED)
+    status = _ENDS.get(applied.verdict, EventStatus.PROCESSED)
+    subject = intent_subject(intent.id)
+    return _end(ctx, event, status, applied.verdict, subject, applied.commits)
 
 
 async def _money_left(ctx: Context, event: ProviderEvent, customer_reference: str) -> Change:
@@ -110,9 +104,8 @@ async def _money_left(ctx: Context, event: ProviderEvent, customer_reference: st
         raise _PutOff("object_unknown")
     if not left.amounts:
         return _end(ctx, event, EventStatus.PROCESSED, "nothing_new")
-    caller = Caller(_actor(ctx), left.merchant, request_id=event.id)
-    await raise_alert(ctx, caller, _excess(payer, left.amounts))
-    return _end(ctx, event, EventStatus.PROCESSED, "money_left")
+    told = of_concern(ctx, left.merchant, _excess(payer, left.amounts))
+    return _end(ctx, event, EventStatus.PROCESSED, "money_left", commits=told)
 
 
 def _payer(ours: str | None) -> Subject | None:
@@ -140,39 +133,61 @@ def _excess(payer: Subject, amounts: Mapping[str, int]) -> Concern:
     )
 
 
-async def _subject(ctx: Context, answer: Answer) -> tuple[PaymentIntent, Attempt]:
-    """The attempt that the event's object bears in its metadata, and its intent."""
-    if answer.merchant is None or answer.attempt is None:
+async def _subject(ctx: Context, answer: Answer) -> tuple[PaymentIntent, Attempt] | None:
+    """Whose payment the event's object is: an intent and its attempt, or None when it is not ours.
+
+    A payment whose id we recorded is ours, whatever its metadata bear: people can edit them.
+
+    Raises:
+        _PutOff: it bears our mark, and is not known yet.
+    """
+    ours = answer.installation == ctx.installation
+    found = None
+    if ours and answer.merchant is not None and answer.attempt is not None:
+        found = await ctx.read.attempt_with_intent(answer.merchant, answer.attempt)
+    if found is None or found[0].provider_reference != answer.provider_reference:
+        found = await _recorded(ctx, answer) or found
+    if found is None and ours:
         raise _PutOff("object_unknown")
-    found = await ctx.read.attempt_with_intent(answer.merchant, answer.attempt)
     if found is None:
-        raise _PutOff("object_unknown")
+        return None
     intent, attempt = found
     same = answer.provider_reference == intent.provider_reference
     if attempt.state not in OPEN and same and intent.attempt not in {None, attempt.id}:
         # A capture or a cancel of what this attempt was approved for.
-        current = await ctx.read.attempt(intent.merchant, str(intent.attempt))
-        assert current is not None, "payments are never deleted"
-        return intent, current
+        return intent, await _attempt(ctx, intent)
     return intent, attempt
 
 
-async def _weigh(
-    ctx: Context, notice: Notice, intent: PaymentIntent, attempt: Attempt, answer: Answer
-) -> tuple[Moved | Stay, Answer]:
-    if not notice.exact or _tells_too_little(attempt, answer):
-        if answer.provider_reference is None:
-            raise _PutOff("object_unknown")
-        fetched = await ctx.provider.retrieve(
-            answer.provider_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
-        )
-        if isinstance(fetched, Absent) or isinstance(fetched.outcome, Unknown):
-            raise _PutOff("provider_unreachable")
-        answer = fetched
-    moved, answer = await weigh(ctx, intent, attempt, answer)
-    if moved is Stay.TIE or isinstance(answer.outcome, Unknown):
-        raise _PutOff("provider_unreachable")
-    return moved, answer
+async def _recorded(ctx: Context, answer: Answer) -> tuple[PaymentIntent, Attempt] | None:
+    """The intent that rests on the object, and its latest attempt, by the provider's own id."""
+    if answer.provider_reference is None:
+        return None
+    intent = await ctx.read.payment_intent_by_provider_reference(answer.provider_reference)
+    return None if intent is None else (intent, await _attempt(ctx, intent))
+
+
+async def _attempt(ctx: Context, intent: PaymentIntent) -> Attempt:
+    assert intent.attempt is not None, "what rests on a payment was confirmed"
+    attempt = await ctx.read.attempt(intent.merchant, intent.attempt)
+    assert attempt is not None, "payments are never deleted"
+    return attempt
+
+
+async def _fetched(ctx: Context, answer: Answer) -> Answer:
+    """How the event's object stands now.
+
+    Raises:
+        _PutOff: the provider does not tell.
+    """
+    if answer.provider_reference is None:
+        raise _PutOff("object_unknown")
+    fetched = await ctx.provider.retrieve(
+        answer.provider_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
+    )
+    if isinstance(fetched, Absent):
+        raise _PutOff(Verdict.UNRESOLVED)
+    return fetched
 
 
 def _tells_too_little(attempt: Attempt, answer: Answer) -> bool:
@@ -186,121 +201,48 @@ def _tells_too_little(attempt: Attempt, answer: Answer) -> bool:
     )
 
 
-def _applied(ctx: Context, event: ProviderEvent, intent: PaymentIntent, moved: Moved) -> Change:
-    return _end(
-        ctx,
-        event,
-        EventStatus.PROCESSED,
-        "applied",
-        intent_subject(intent.id),
-        creates=told(ctx, None, intent, moved.intent),
-        advances=advanced(moved),
-        jobs=to_do_next(intent, moved),
-    )
-
-
-async def _after_the_end(
-    ctx: Context, event: ProviderEvent, intent: PaymentIntent, answer: Answer
-) -> Change:
-    """Money under an intent that had ended without: a correction, or a hold to give back."""
-    caller = Caller(_actor(ctx), intent.merchant, request_id=event.id)
-    assert isinstance(answer.outcome, Approved), "only money is found after the end"
-    if not answer.outcome.captured:
-        return await _given_back(ctx, event, intent, answer)
-    await alert_correction(ctx, caller, intent, f"money was taken, though it had {intent.status}")
-    after, creates = corrected(ctx, intent, answer, proof=event.provider_reference)
-    return _end(
-        ctx,
-        event,
-        EventStatus.PROCESSED,
-        "corrected",
-        intent_subject(intent.id),
-        creates=creates,
-        advances=(after,),
-    )
-
-
-async def _elsewhere(
-    ctx: Context, event: ProviderEvent, intent: PaymentIntent, answer: Answer
-) -> Change:
-    """Money of another try than the one that counts: a hold is given back, the rest is told."""
-    assert isinstance(answer.outcome, Approved), "only money is found elsewhere"
-    if not answer.outcome.captured:
-        return await _given_back(ctx, event, intent, answer)
-    concern = Concern(
-        type=AlertType.ORPHAN_CHARGE,
-        subject=intent_subject(intent.id),
-        severity="critical",
-        message="the payer was charged twice: the provider had taken a try that it did not answer",
-        what_to_do=f"Refund {answer.provider_reference} at the provider; the payment intent itself"
-        " rests on another charge.",
-    )
-    caller = Caller(_actor(ctx), intent.merchant, request_id=event.id)
-    await raise_alert(ctx, caller, concern)
-    return _end(ctx, event, EventStatus.PROCESSED, "orphan_charge", intent_subject(intent.id))
-
-
-async def _given_back(
-    ctx: Context, event: ProviderEvent, intent: PaymentIntent, answer: Answer
-) -> Change:
-    given = await give_back(ctx, answer)
-    if not isinstance(given.outcome, Cancelled):
-        return _put_off(ctx, event, "provider_unreachable")
-    return _end(ctx, event, EventStatus.PROCESSED, "hold_voided", intent_subject(intent.id))
-
-
-async def _alert_dead_letter(ctx: Context, change: Change) -> None:
-    """What a change gives up is told before: nobody would look for it."""
-    for event in change.advances:
-        if isinstance(event, ProviderEvent) and event.status is EventStatus.DEAD_LETTER:
-            concern = Concern(
-                type=AlertType.WEBHOOK_DEAD_LETTER,
-                subject=Subject("provider_event", event.id),
-                severity="critical",
-                message=f"an event could not be applied: {event.last_error or event.verdict}",
-                what_to_do="Look the event up at the provider, and the payment that it is about.",
-            )
-            await raise_alert(ctx, _caller(ctx, event), concern)
-
-
 def _end(
     ctx: Context,
     event: ProviderEvent,
     status: EventStatus,
     verdict: str,
     subject: Subject | None = None,
-    *,
-    creates: tuple[Appended, ...] = (),
-    advances: tuple[Versioned, ...] = (),
-    jobs: tuple[Job, ...] = (),
+    commits: Consequences = NOTHING,
 ) -> Change:
-    """The event's end, and what it made true."""
+    """The event's end, and what it made true. Nobody would look for what is given up: unless the
+    payment itself has an alert, the event has.
+    """
     done = provider_event.settle(event, status, ctx.now(), verdict=verdict, subject=subject)
-    return _change_of(ctx, event, creates=creates, advances=(done, *advances), jobs=jobs)
+    told = any(isinstance(each, Occurrence) for each in commits.creates)
+    if status is EventStatus.DEAD_LETTER and not told:
+        commits = commits.also(of_concern(ctx, event.merchant, _given_up(done)))
+    return _change_of(ctx, done, commits)
 
 
-def _put_off(ctx: Context, event: ProviderEvent, reason: str) -> Change:
+def put_off(ctx: Context, event: ProviderEvent, reason: str) -> Change:
+    """The event with its next try, or its end when there was the last one."""
     after, wait = provider_event.put_off(event, ctx.now(), error=reason)
+    if wait is None:
+        return _change_of(ctx, after, of_concern(ctx, event.merchant, _given_up(after)))
     message = ApplyProviderEvent(event.merchant, event.id)
-    jobs = () if wait is None else (Job(message, wait),)
-    return _change_of(ctx, event, advances=(after,), jobs=jobs)
+    return _change_of(ctx, after, Consequences(jobs=(Job(message, wait),)))
 
 
-def _change_of(
-    ctx: Context,
-    event: ProviderEvent,
-    *,
-    creates: tuple[Appended, ...] = (),
-    advances: tuple[Versioned, ...],
-    jobs: tuple[Job, ...] = (),
-) -> Change:
-    subject = Subject("provider_event", event.id)
-    audit = ctx.audit(_caller(ctx, event), Action.PROVIDER_EVENT_APPLY, subject)
-    return Change(audit, creates=creates, advances=advances, jobs=jobs)
+def _given_up(event: ProviderEvent) -> Concern:
+    return Concern(
+        type=AlertType.WEBHOOK_DEAD_LETTER,
+        subject=Subject("provider_event", event.id),
+        severity="critical",
+        message=f"an event could not be applied: {event.last_error or event.verdict}",
+        what_to_do="Look the event up at the provider, and the payment that it is about.",
+    )
 
 
-def _caller(ctx: Context, event: ProviderEvent) -> Caller:
-    return Caller(_actor(ctx), event.merchant, request_id=event.id)
+def _change_of(ctx: Context, after: ProviderEvent, commits: Consequences) -> Change:
+    subject = Subject("provider_event", after.id)
+    caller = Caller(_actor(ctx), after.merchant, request_id=after.id)
+    audit = ctx.audit(caller, Action.PROVIDER_EVENT_APPLY, subject)
+    return Change(audit, *Consequences(advances=(after,)).also(commits))
 
 
 def _actor(ctx: Context) -> Actor:

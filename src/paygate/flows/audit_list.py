@@ -4,12 +4,23 @@ from collections.abc import Iterable
 
 from paygate.domain.access import Action, Caller
 from paygate.flows.context import Context
+from paygate.flows.report_unreadable import report_unreadable
 from paygate.storage.change import Change
+from paygate.storage.unreadable import Unread
 
 
 async def audit_list(
-    ctx: Context, caller: Caller, action: Action, query: str, ids: Iterable[str]
+    ctx: Context,
+    caller: Caller,
+    action: Action,
+    query: str,
+    ids: Iterable[str],
+    unread: Iterable[Unread] = (),
 ) -> None:
-    """Durable before the list is shown. `query` is the query string as it came, once it parsed."""
+    """Durable before the list is shown. `query` is the query string as it came, once it parsed. Of
+    what the list leaves out because it cannot be read, people are told.
+    """
     details = {"query": query, "ids": ",".join(ids)}
     await ctx.door.commit(Change(ctx.audit(caller, action, details=details)))
+    for fault in unread:
+        await report_unreadable(ctx, caller, fault)

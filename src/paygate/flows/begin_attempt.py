@@ -5,33 +5,39 @@ from typing import Any, Final
 
 from paygate.domain.access import Action, Caller
 from paygate.domain.attempt import Attempt, AttemptState, Operation, move, sent_again
+from paygate.domain.confirmation import Moved
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.outcome import Answer, NotSent
+from paygate.domain.outcome import Answer, NotSent, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Trigger, advance
+from paygate.flows.consequences import of_move
 from paygate.flows.context import Context, intent_subject
-from paygate.flows.settle_attempt import told
-from paygate.storage.change import Change, Committed
+from paygate.storage.change import Change, Committed, Impossible
+from paygate.storage.tables import REFERENCE_TAKEN
 
 KEYS_MARGIN: Final = timedelta(hours=1)
 """An attempt is not sent again in the last hour that the provider promises to know its key."""
 TO_ASK_AGAIN: Final = frozenset({AttemptState.STARTED, AttemptState.UNKNOWN})
 """States of an attempt whose request died before it had an answer."""
+ATTEMPT_TAKEN: Final = "attempt_pkey"
+"""What an attempt runs into that is there under another intent, of the same seed."""
+TOO_LATE: Final = Unknown("it was too late to send this: it is looked up instead")
 
 Prepared = tuple[PaymentIntent, Attempt]
 
 
 def new_attempt(ctx: Context, intent: PaymentIntent, operation: Operation, **more: Any) -> Attempt:
     """The next try on an intent, as a value."""
-    now = ctx.now()
+    now, number = ctx.now(), intent.attempts + 1
     return Attempt(
-        id=ctx.new_id("attempt", now),
+        id=ctx.attempt_id(intent, operation, number),
         merchant=intent.merchant,
         intent=intent.id,
-        number=intent.attempts + 1,
+        number=number,
         operation=operation,
         state=AttemptState.STARTED,
         claim=ctx.claim,
         first_sent_at=now,
+        first_sent_as_of=ctx.provider_time(),
         created_at=now,
         updated_at=now,
         **more,
@@ -46,9 +52,8 @@ async def begin(
     attempt: Attempt,
     trigger: Trigger,
 ) -> Prepared | None:
-    """Both durable, one version on: from here on the sweep will ask, whatever happens.
-
-    None when the intent has moved on.
+    """Commit the attempt and the advanced intent together. After this the sweep resolves the
+    attempt even if we crash. None when the intent has moved on.
     """
     before = intent
     intent = advance(
@@ -59,17 +64,29 @@ async def begin(
         attempts=attempt.number,
         pending_operation=attempt.operation.value,
     )
-    creates = (attempt, *told(ctx, caller.request_id, before, intent))
+    commits = of_move(ctx, before, Moved(intent, None), request_id=caller.request_id)
     audit = ctx.audit(caller, action, intent_subject(intent.id))
-    change = Change(audit, creates=creates, advances=(intent,))
-    committed = isinstance(await ctx.door.commit(change), Committed)
+    change = Change(audit, (attempt, *commits.creates), commits.advances)
+    try:
+        committed = isinstance(await ctx.door.commit(change), Committed)
+    except Impossible as error:
+        if error.constraint != ATTEMPT_TAKEN:
+            raise
+        raise Refusal(
+            ErrorCode.STATE_CONFLICT,
+            "this payment was begun under another payment intent that the same create made",
+            subject=before,
+        ) from None
     return (intent, attempt) if committed else None
 
 
-async def go_on(
+async def doubt(
     ctx: Context, caller: Caller, action: Action, intent: PaymentIntent, attempt: Attempt
 ) -> Prepared | None:
-    """Both as they must be before the attempt is sent once more: its first sending is in doubt."""
+    """Both records, with the attempt in doubt: whoever sent it may have died before the answer.
+
+    None when the intent has moved on.
+    """
     if attempt.state is AttemptState.UNKNOWN:
         return intent, attempt
     attempt = move(attempt, AttemptState.UNKNOWN, ctx.now(), detail="the request was cut off")
@@ -79,12 +96,16 @@ async def go_on(
 async def send_again(
     ctx: Context, caller: Caller, action: Action, intent: PaymentIntent, attempt: Attempt
 ) -> Prepared | None:
-    """The same for a confirm that its own caller sends once more, which may be much later: written
-    down before it is sent, so that a look-up knows from when on the payment may be there.
+    """Both records, with the sending written down before the attempt is sent once more: a look-up
+    must know from when on the payment may be there, and a sender that stood still what is stale.
+
+    None when the intent has moved on.
     """
-    if not may_be_sent(ctx, attempt):
-        return await go_on(ctx, caller, action, intent, attempt)
-    return await work_on(ctx, caller, action, intent, sent_again(attempt, ctx.now()))
+    if not may_be_sent(ctx, attempt) and attempt.state in TO_ASK_AGAIN:
+        return await doubt(ctx, caller, action, intent, attempt)
+    again = sent_again(attempt, ctx.now(), ctx.provider_time())
+    pending = {"pending_operation": attempt.operation.value}
+    return await work_on(ctx, caller, action, intent, again, **pending)
 
 
 async def work_on(
@@ -101,10 +122,13 @@ async def work_on(
     """
     intent = advance(intent, Trigger.WORK_ON, ctx.now(), **changes)
     audit = ctx.audit(caller, action, intent_subject(intent.id))
-    committed = isinstance(
-        await ctx.door.commit(Change(audit, advances=(intent, attempt))), Committed
-    )
-    return (intent, attempt) if committed else None
+    try:
+        verdict = await ctx.door.commit(Change(audit, advances=(intent, attempt)))
+    except Impossible as error:
+        if error.constraint != REFERENCE_TAKEN:
+            raise
+        return None  # the payment is another intent's: settling the answer says so
+    return (intent, attempt) if isinstance(verdict, Committed) else None
 
 
 async def attempt_of_this_request(ctx: Context, intent: PaymentIntent) -> Attempt | None:
@@ -116,8 +140,21 @@ async def attempt_of_this_request(ctx: Context, intent: PaymentIntent) -> Attemp
 
 
 def may_be_sent(ctx: Context, attempt: Attempt) -> bool:
-    """Whether the provider still knows the attempt's key for certain."""
-    return ctx.now() < attempt.first_sent_at + ctx.provider.keys_kept - KEYS_MARGIN
+    """Whether the provider still knows the attempt's key for certain: by its own clock, where that
+    is known now and was known then.
+    """
+    now, first = ctx.provider_time(), attempt.first_sent_as_of
+    if now is None or first is None:
+        now, first = ctx.now(), attempt.first_sent_at
+    return now < first + ctx.provider.keys_kept - KEYS_MARGIN
+
+
+def stood_still(ctx: Context, attempt: Attempt) -> bool:
+    """Whether the attempt was written down as sent so long ago that its sender must have stood
+    still since: others may have ended it, so nothing is sent.
+    """
+    waited = ctx.now() - attempt.last_sent_at
+    return abs(waited) > timedelta(seconds=ctx.policy.provider_timeout_seconds)
 
 
 def refuse_if_not_sent(intent: PaymentIntent, answer: Answer, *, waits: bool) -> None:

@@ -9,25 +9,29 @@ from msgspec import Meta
 
 from paygate.domain.access import Action, Caller
 from paygate.domain.attempt import Attempt, AttemptState, Operation, to_be_closed
+from paygate.domain.confirmation import Moved
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.outcome import Answer
 from paygate.domain.payment_intent import FINAL, PaymentIntent, Status, Trigger, advance
 from paygate.flows.begin_attempt import (
     TO_ASK_AGAIN,
+    TOO_LATE,
     Prepared,
     attempt_of_this_request,
     begin,
-    go_on,
     new_attempt,
     refuse_if_not_sent,
+    send_again,
+    stood_still,
     work_on,
 )
 from paygate.flows.capture_payment_intent import check_nothing_pending
-from paygate.flows.context import TRIES, Context, intent_subject, pause
+from paygate.flows.consequences import of_move
+from paygate.flows.context import Context, Patience, intent_subject
 from paygate.flows.read_payment_intent import find_payment_intent
-from paygate.flows.settle_attempt import settle_attempt, told
-from paygate.providers.contract import CancelOrder
-from paygate.storage.change import Change, Committed, Overloaded
+from paygate.flows.settle_attempt import settle_attempt
+from paygate.providers.contract import CancelOrder, ProviderSilent
+from paygate.storage.change import Change, Committed
 from paygate.telemetry import timing
 
 
@@ -46,26 +50,56 @@ async def cancel_payment_intent(
         Refusal: not found, `state_conflict` at its end, `operation_pending` while its confirm is
             under way or unknown, or `provider_unavailable` when certainly nothing was sent.
     """
-    for _ in range(TRIES):
+    patience = Patience("an intent kept changing while it was cancelled")
+    while True:
         intent = await find_payment_intent(ctx, caller.merchant, intent_id)
         before = await attempt_of_this_request(ctx, intent)
-        if before is not None and before.state in TO_ASK_AGAIN and not before.cancelling:
-            prepared = await go_on(ctx, caller, Action.INTENT_CANCEL, intent, before)
-        elif before is not None and before.cancelling:
+        prepared: Prepared | None = None
+        if before is not None and before.cancelling:
             prepared = intent, before
+        elif before is not None and _goes_on(intent, before):
+            prepared = await send_again(ctx, caller, Action.INTENT_CANCEL, intent, before)
         elif before is not None and before.state is not AttemptState.NOT_SENT:
             return intent
         elif await _nothing_was_sent(ctx, intent):
+            await check_not_forgotten(ctx, intent)
             after = await cancelled(ctx, caller, Action.INTENT_CANCEL, intent, request.reason)
             if after is not None:
                 return after
-            prepared = None
         else:
             prepared = await _prepare(ctx, caller, intent, request)
         if prepared is not None:
             return await _ask(ctx, caller, *prepared)
-        await pause()
-    raise Overloaded("an intent kept changing while it was cancelled")
+        await patience.pause()
+
+
+def _goes_on(intent: PaymentIntent, attempt: Attempt) -> bool:
+    """Whether a request goes on with the attempt that its earlier try left behind."""
+    held = intent.status is Status.REQUIRES_CAPTURE and intent.pending_operation is None
+    return attempt.state in TO_ASK_AGAIN or (attempt.state is AttemptState.NOT_SENT and held)
+
+
+async def check_not_forgotten(ctx: Context, intent: PaymentIntent) -> None:
+    """Raises a refusal when the intent's payment was made before the database was restored, or when
+    the provider does not tell.
+    """
+    first = ctx.attempt_id(intent, Operation.CONFIRM, 1)
+    timeout = ctx.policy.provider_timeout_seconds
+    try:
+        found = await ctx.after_restore.payment_of(intent, first, timeout_seconds=timeout)
+    except ProviderSilent:
+        raise Refusal(
+            ErrorCode.PROVIDER_UNAVAILABLE,
+            "the database was restored, and the provider does not tell what it has forgotten",
+            subject=intent,
+        ) from None
+    if found is not None:
+        raise Refusal(
+            ErrorCode.STATE_CONFLICT,
+            "this payment was made before the database was restored: confirm it once more, which"
+            " charges nobody, and cancel or refund it then",
+            subject=intent,
+        )
 
 
 async def _nothing_was_sent(ctx: Context, intent: PaymentIntent) -> bool:
@@ -74,7 +108,7 @@ async def _nothing_was_sent(ctx: Context, intent: PaymentIntent) -> bool:
     if intent.status is not Status.PROCESSING or intent.attempt is None:
         return False
     last = await ctx.read.attempt(intent.merchant, intent.attempt)
-    return last is not None and last.state is AttemptState.NOT_SENT
+    return last is not None and last.state is AttemptState.NOT_SENT and not last.answered
 
 
 async def _prepare(
@@ -118,6 +152,10 @@ async def _ask(
 async def send_cancel(ctx: Context, intent: PaymentIntent, attempt: Attempt) -> Answer:
     """Ask the provider to close the payment. It may be asked as often as it takes."""
     assert intent.provider_reference is not None, "what is under way is known to the provider"
+    # A wish to close a confirm stands until the provider has said yes; a cancel of a hold may have
+    # been given up meanwhile.
+    if not attempt.cancelling and stood_still(ctx, attempt):
+        return Answer(TOO_LATE)
     # A refusal is remembered under its key; the sweep asks anew, since a payment may have moved.
     key = f"{attempt.id}-cancel-{attempt.version}" if attempt.cancelling else f"{attempt.id}-cancel"
     order = CancelOrder(key=key, provider_reference=intent.provider_reference)
@@ -132,7 +170,7 @@ async def cancelled(
     after = advance(
         intent, Trigger.CANCEL, ctx.now(), cancellation_reason=reason, pending_operation=None
     )
-    creates = told(ctx, caller.request_id, intent, after)
+    commits = of_move(ctx, intent, Moved(after, None), request_id=caller.request_id)
     audit = ctx.audit(caller, action, intent_subject(intent.id))
-    change = Change(audit, creates=creates, advances=(after,), concludes=after)
+    change = Change(audit, *commits, concludes=after)
     return after if isinstance(await ctx.door.commit(change), Committed) else None

@@ -9,23 +9,24 @@ import msgspec
 from paygate.domain.access import Action, Caller
 from paygate.domain.attempt import Attempt, AttemptState, Operation
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.outcome import Answer, Unknown
+from paygate.domain.outcome import Answer
 from paygate.domain.payment_intent import PaymentIntent, Status, Trigger
 from paygate.flows.begin_attempt import (
     TO_ASK_AGAIN,
+    TOO_LATE,
     Prepared,
     attempt_of_this_request,
     begin,
-    go_on,
     may_be_sent,
     new_attempt,
     refuse_if_not_sent,
+    send_again,
+    stood_still,
 )
-from paygate.flows.context import TRIES, Context, pause
+from paygate.flows.context import Context, Patience
 from paygate.flows.read_payment_intent import find_payment_intent
 from paygate.flows.settle_attempt import settle_attempt
 from paygate.providers.contract import CaptureOrder
-from paygate.storage.change import Overloaded
 from paygate.telemetry import timing
 
 
@@ -44,24 +45,27 @@ async def capture_payment_intent(
         Refusal: not found, not held, `authorization_expired`, `operation_pending`, an amount out
             of range, or `provider_unavailable` when certainly nothing was sent.
     """
-    for _ in range(TRIES):
+    patience = Patience("an intent kept changing while it was captured")
+    while True:
         intent = await find_payment_intent(ctx, caller.merchant, intent_id)
         before = await attempt_of_this_request(ctx, intent)
-        if before is None or before.state is AttemptState.NOT_SENT:
+        unsent = before is not None and before.state is AttemptState.NOT_SENT
+        if before is None or (unsent and not may_be_sent(ctx, before)):
             prepared = await _prepare(ctx, caller, intent, request)
+        elif unsent:
+            _check_hold(ctx, intent)
+            prepared = await send_again(ctx, caller, Action.INTENT_CAPTURE, intent, before)
         elif before.state in TO_ASK_AGAIN:
-            prepared = await go_on(ctx, caller, Action.INTENT_CAPTURE, intent, before)
+            prepared = await send_again(ctx, caller, Action.INTENT_CAPTURE, intent, before)
         else:
             return intent
         if prepared is not None:
             return await _ask(ctx, caller, *prepared)
-        await pause()
-    raise Overloaded("an intent kept changing while it was captured")
+        await patience.pause()
 
 
-async def _prepare(
-    ctx: Context, caller: Caller, intent: PaymentIntent, request: CapturePaymentIntent
-) -> Prepared | None:
+def _check_hold(ctx: Context, intent: PaymentIntent) -> None:
+    """Raises a refusal when the intent's money cannot be captured now."""
     check_nothing_pending(intent)
     if intent.status is not Status.REQUIRES_CAPTURE:
         raise Refusal(
@@ -77,6 +81,12 @@ async def _prepare(
             "the hold has lapsed: the payer must pay again",
             subject=intent,
         )
+
+
+async def _prepare(
+    ctx: Context, caller: Caller, intent: PaymentIntent, request: CapturePaymentIntent
+) -> Prepared | None:
+    _check_hold(ctx, intent)
     amount = intent.amount_capturable if request.amount is None else request.amount
     if not 1 <= amount <= intent.amount_capturable:
         raise Refusal(
@@ -107,8 +117,8 @@ async def send_capture(ctx: Context, intent: PaymentIntent, attempt: Attempt) ->
     """Ask the provider, for this attempt: from its rows alone, so that a re-send is equal."""
     assert attempt.amount is not None, "a capture has an amount"
     assert intent.provider_reference is not None, "what is held is known to the provider"
-    if not may_be_sent(ctx, attempt):
-        return Answer(Unknown("too late to send it again"))
+    if stood_still(ctx, attempt) or not may_be_sent(ctx, attempt):
+        return Answer(TOO_LATE)
     order = CaptureOrder(
         attempt=attempt.id,
         provider_reference=intent.provider_reference,

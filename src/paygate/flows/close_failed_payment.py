@@ -4,22 +4,28 @@ What was declined may be tried again at the provider by whoever has its secret; 
 money any more. Should it have taken some all the same, that is true, and the end is set right.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
 from paygate.domain.access import Action, Actor, Caller
-from paygate.domain.confirmation import mismatch
-from paygate.domain.outcome import Approved, Cancelled
-from paygate.domain.payment_intent import Status
+from paygate.domain.alert import AlertType, Concern
+from paygate.domain.attempt import Attempt
+from paygate.domain.outcome import Answer, Approved, Cancelled
+from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.flows.ask_provider import alert_absent, close_at_provider
 from paygate.flows.context import Context, intent_subject
-from paygate.flows.correct_payment_intent import alert_correction, corrected
+from paygate.flows.pace import UNHURRIED
+from paygate.flows.raise_alert import raise_alert
+from paygate.flows.settle_attempt import settle_attempt
 from paygate.jobs.messages import CloseFailedPayment
-from paygate.providers.contract import CancelOrder
-from paygate.storage.change import Change, Committed
+from paygate.providers.contract import Absent
 
 ASK_AGAIN_AFTER: Final = timedelta(minutes=1)
 GIVE_UP_AFTER: Final = timedelta(days=3)
 """As long as the provider itself tries to tell us things."""
+LEFT_OPEN: Final = "left_open"
+"""The stage of the alert for a payment that has failed and may be open at the provider."""
 
 
 async def close_failed_payment(ctx: Context, message: CloseFailedPayment) -> bool:
@@ -29,24 +35,36 @@ async def close_failed_payment(ctx: Context, message: CloseFailedPayment) -> boo
     intent, attempt = found
     if intent.status is not Status.FAILED or intent.provider_reference is None:
         return True
-    # A refusal is remembered under its key, so each try has its own; a cancel takes no money.
-    key = f"{attempt.id}-close-{int(ctx.now().timestamp())}"
-    order = CancelOrder(key=key, provider_reference=intent.provider_reference)
-    answer = await ctx.provider.cancel(order, timeout_seconds=ctx.policy.provider_timeout_seconds)
     caller = Caller(Actor("job", name="close-failed-payment"), intent.merchant, attempt.id)
-    match answer.outcome:
-        case Cancelled():
+    # A job that waited for its turn would keep a place of the queue's from an event.
+    ctx = replace(ctx, pace=UNHURRIED)
+    answer = await close_at_provider(ctx, attempt, intent.provider_reference)
+    match answer:
+        case Absent():
+            await alert_absent(ctx, caller, intent)
+        case Answer(outcome=Cancelled()):
             return True
-        case Approved(captured=True):
-            if mismatch(intent, answer):
-                what = "money of another amount was taken, though it had failed: it stays as it is"
-                await alert_correction(ctx, caller, intent, what)
-                return True
-            await alert_correction(ctx, caller, intent, "money was taken, though it had failed")
-            after, creates = corrected(ctx, intent, answer, proof=intent.provider_reference)
-            audit = ctx.audit(caller, Action.ATTEMPT_RESOLVE, intent_subject(intent.id))
-            change = Change(audit, creates=creates, advances=(after,))
-            return isinstance(await ctx.door.commit(change), Committed)
-        case _:
-            # Not closed yet, or not known to be: whatever it is, it may take money still.
-            return ctx.now() > attempt.updated_at + GIVE_UP_AFTER
+        case Answer(outcome=Approved(captured=True)):
+            await settle_attempt(ctx, caller, Action.ATTEMPT_RESOLVE, intent, attempt, answer)
+            return True
+    # Not closed yet, or not known to be: whatever it is, it may take money still.
+    if ctx.now() <= attempt.updated_at + GIVE_UP_AFTER:
+        return False
+    await _alert_open(ctx, caller, intent, attempt)
+    return True
+
+
+async def _alert_open(
+    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
+) -> None:
+    """What is given up is told: nobody would look for it."""
+    concern = Concern(
+        type=AlertType.ATTEMPT_UNRESOLVED,
+        subject=intent_subject(intent.id),
+        stage=LEFT_OPEN,
+        severity="critical",
+        message=f"a {attempt.operation} has failed, and the provider has not closed the payment",
+        what_to_do=f"Cancel {intent.provider_reference} at the provider: whoever has its secret may"
+        " pay it still, and money that is taken so is a correction.",
+    )
+    await raise_alert(ctx, caller, concern)

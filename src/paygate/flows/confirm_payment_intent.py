@@ -20,6 +20,7 @@ from paygate.domain.payment_method import CardToken, Instrument, PushTransfer
 from paygate.domain.return_url import MAX_LENGTH, check_return_url
 from paygate.flows.begin_attempt import (
     TO_ASK_AGAIN,
+    TOO_LATE,
     Prepared,
     attempt_of_this_request,
     begin,
@@ -27,15 +28,15 @@ from paygate.flows.begin_attempt import (
     new_attempt,
     refuse_if_not_sent,
     send_again,
+    stood_still,
 )
 from paygate.flows.choose_instrument import Method, choose_instrument
 from paygate.flows.complete_authentication import callback_url
-from paygate.flows.context import TRIES, Context, pause
+from paygate.flows.context import Context, Patience
 from paygate.flows.introduce_customer import forget_customer, introduce_customer
 from paygate.flows.read_payment_intent import find_payment_intent
 from paygate.flows.settle_attempt import settle_attempt
-from paygate.providers.contract import ConfirmOrder
-from paygate.storage.change import Overloaded
+from paygate.providers.contract import Absent, ConfirmOrder, ProviderSilent
 from paygate.telemetry import timing
 
 
@@ -62,31 +63,37 @@ async def confirm_payment_intent(
         Refusal: not found, already confirmed, contradicting parameters, or
             `provider_unavailable` when certainly nothing was sent.
     """
-    for _ in range(TRIES):
+    patience = Patience("an intent kept changing while it was confirmed")
+    while True:
         intent = await find_payment_intent(ctx, caller.merchant, intent_id)
         instrument = _check(ctx, intent, request)
         before = await _earlier_try(ctx, intent)
-        not_sent = before is not None and before.state is AttemptState.NOT_SENT
-        if before is None or (not_sent and intent.status is Status.PROCESSING):
+        if before is None:
             prepared = await _prepare(ctx, caller, intent, request, instrument)
-        elif before.state in TO_ASK_AGAIN:
+        elif _goes_on(intent, before):
             prepared = await send_again(ctx, caller, Action.INTENT_CONFIRM, intent, before)
         else:
             return intent
         if prepared is not None:
             return await _ask(ctx, caller, *prepared)
-        await pause()
-    raise Overloaded("an intent kept changing while it was confirmed")
+        await patience.pause()
+
+
+def _goes_on(intent: PaymentIntent, attempt: Attempt) -> bool:
+    """Whether a request goes on with the attempt that its earlier try left behind."""
+    not_sent = attempt.state is AttemptState.NOT_SENT and intent.status is Status.PROCESSING
+    return not_sent or attempt.state in TO_ASK_AGAIN
 
 
 async def _ask(
     ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
 ) -> PaymentIntent:
     answer = await send_confirm(ctx, caller, intent, attempt)
+    if isinstance(answer.outcome, Rejected) and answer.outcome.reason == "customer_refused":
+        # Before the answer is: a crash in between must not leave every later payment to fail so.
+        await forget_customer(ctx, caller, intent)
     intent = await settle_attempt(ctx, caller, Action.INTENT_CONFIRM, intent, attempt, answer)
     refuse_if_not_sent(intent, answer, waits=intent.status is Status.PROCESSING)
-    if isinstance(answer.outcome, Rejected) and answer.outcome.reason == "customer_refused":
-        await forget_customer(ctx, caller, intent)
     return intent
 
 
@@ -153,8 +160,7 @@ async def _prepare(
         callback_url=callback_url(ctx, attempt),
         close_at=_patience(ctx, attempt.created_at, instrument),
     )
-    trigger = Trigger.CONFIRM if intent.status is Status.CREATED else Trigger.WORK_ON
-    return await begin(ctx, caller, Action.INTENT_CONFIRM, intent, attempt, trigger)
+    return await begin(ctx, caller, Action.INTENT_CONFIRM, intent, attempt, Trigger.CONFIRM)
 
 
 def _patience(ctx: Context, at: datetime, instrument: Instrument) -> datetime:
@@ -167,21 +173,39 @@ async def send_confirm(
     ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
 ) -> Answer:
     """Ask the provider, for this attempt: once per attempt, however often it is asked."""
-    if not may_be_sent(ctx, attempt):
-        return Answer(Unknown("too late to send it again"))
+    if stood_still(ctx, attempt) or not may_be_sent(ctx, attempt):
+        return Answer(TOO_LATE)
     timeout_seconds = ctx.policy.provider_timeout_seconds
     payer: str | None = None
     with timing.spent(timing.Part.PROVIDER):
+        found = await _sent_before_a_restore(ctx, intent, attempt)
+        if found is not None:
+            return found
         if isinstance(attempt.instrument, PushTransfer):
             timeout_seconds /= 2  # two calls, in the time of one
-            made = await introduce_customer(
-                ctx, caller, intent, attempt, timeout_seconds=timeout_seconds
-            )
+            made = await introduce_customer(ctx, caller, intent, timeout_seconds=timeout_seconds)
             if not isinstance(made, str):
                 return Answer(made)
             payer = made
         order = confirm_order(intent, attempt, payer)
+        if stood_still(ctx, attempt):
+            return Answer(TOO_LATE)  # what was asked before took its time
         return await ctx.provider.confirm(order, timeout_seconds=timeout_seconds)
+
+
+async def _sent_before_a_restore(
+    ctx: Context, intent: PaymentIntent, attempt: Attempt
+) -> Answer | None:
+    """How the payment stands that this attempt made before the database was restored, if it did."""
+    timeout = ctx.policy.provider_timeout_seconds
+    try:
+        reference = await ctx.after_restore.payment_of(intent, attempt.id, timeout_seconds=timeout)
+    except ProviderSilent as silence:
+        return Answer(Unknown(str(silence)))
+    if reference is None:
+        return None
+    found = await ctx.provider.retrieve(reference, timeout_seconds=timeout)
+    return Answer(Unknown("the provider has lost it")) if isinstance(found, Absent) else found
 
 
 def confirm_order(intent: PaymentIntent, attempt: Attempt, payer: str | None) -> ConfirmOrder:

@@ -4,26 +4,41 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
 from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.callback_states import CallbackStates
 from paygate.crypto.credentials import CredentialHasher
+from paygate.crypto.encoding import length_prefixed
 from paygate.domain.access import Action, Caller
+from paygate.domain.attempt import Operation
 from paygate.domain.audit import AuditEntry, Result, Subject, entry
-from paygate.domain.ids import PREFIXES, RANDOM_BYTES, make_id
+from paygate.domain.ids import PREFIXES, RANDOM_BYTES, id_from, make_id
+from paygate.domain.payment_intent import PaymentIntent
+from paygate.flows.after_restore import AfterRestore
+from paygate.flows.pace import Pace
 from paygate.providers.contract import Provider
 from paygate.storage.api_key_use import ApiKeyUse
-from paygate.storage.change import Change, Verdict
+from paygate.storage.change import Change, Overloaded, StorageError, Verdict
+from paygate.storage.door import ANSWER_WITHIN_SECONDS
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.merchants import Merchants
 from paygate.storage.reader import Reader
+from paygate.storage.restores import Restores
+from paygate.storage.sole_run import SoleRuns
+from paygate.storage.whole_ledger import WholeLedger
 
-TRIES: Final = 8
-"""How often a flow reads and decides again when a record moved on; more would mean a bug."""
-PAUSE_SECONDS: Final = 0.01
+FIRST_PAUSE_SECONDS: Final = 0.01
+"""Another's commit holds the row that this one wants: mostly for a millisecond or two."""
+LAST_PAUSE_SECONDS: Final = 0.25
+PATIENCE_SECONDS: Final = 1.0
+"""How long a flow reads and decides again while a record moves on under it, when a caller can be
+told to come again."""
+SETTLING_SECONDS: Final = ANSWER_WITHIN_SECONDS
+"""The same when the provider has answered: as long as a commit may take, for so long may the commit
+that this one lost against have taken."""
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -46,6 +61,17 @@ class Policy(msgspec.Struct, frozen=True):
     """None: every host."""
 
 
+class RequestKey(NamedTuple):
+    """The idempotency key of a request, and how many payment intents were created under it before.
+
+    `oldest_id` is its id under the oldest hash key of several, while that is rotated.
+    """
+
+    id: str
+    oldest_id: str
+    earlier: int
+
+
 class CommitDoor(Protocol):
     """How a flow writes: the door itself, or as a request under an idempotency key sees it."""
 
@@ -59,24 +85,45 @@ class Context:
 
     door: CommitDoor
     read: Reader
+    ledger: WholeLedger
     keys: IdempotencyKeys
     merchants: Merchants
     key_use: ApiKeyUse
     provider: Provider
+    restores: Restores
+    after_restore: AfterRestore
     hasher: CredentialHasher
     index: BlindIndex
     callback_states: CallbackStates
     policy: Policy
+    pace: Pace
+    """Of this process's sweeps, all together."""
+    sole_runs: SoleRuns
     installation: str
     now: Callable[[], datetime]
     random_bytes: Callable[[int], bytes]
     claim: str | None = None
     """What a request and its retries have in common, when they run under an idempotency key."""
+    request_key: RequestKey | None = None
+    """The idempotency key itself, when a request runs under one."""
 
     def new_id(self, kind: str, at: datetime | None = None) -> str:
         """A fresh id for an object of this kind, made at `at` or now."""
         milliseconds = int((at or self.now()).timestamp() * 1000)
         return make_id(PREFIXES[kind], milliseconds, self.random_bytes(RANDOM_BYTES))
+
+    def attempt_id(self, intent: PaymentIntent, operation: Operation, number: int) -> str:
+        """The id of an intent's attempt: a keyed hash of the installation, and of what it does. The
+        same try has the same id, and so the same key at the provider, whenever it is made.
+        """
+        seed = intent.seed or intent.id.encode()
+        name = length_prefixed("attempt", intent.merchant, seed.hex(), operation, str(number))
+        return id_from(PREFIXES["attempt"], self.index.fingerprints(name)[-1])
+
+    def provider_time(self) -> datetime | None:
+        """What the provider's clock shows now; None while that is not known."""
+        skew = self.provider.skew
+        return None if skew is None else self.now() + skew.ahead
 
     def audit(
         self,
@@ -99,9 +146,34 @@ class Context:
         )
 
 
-async def pause() -> None:
-    """Let another's commit end: it holds a row that this one wants, for a millisecond or two."""
-    await asyncio.sleep(PAUSE_SECONDS)
+class Patience:
+    """How long a flow goes on reading and deciding again, when a record moves on under it."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        end: type[StorageError] = Overloaded,
+        seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        """`what` says in a sentence what kept changing, `end` what is raised about that."""
+        self._what = what
+        self._end = end
+        self._until = asyncio.get_running_loop().time() + seconds
+        self._pause = FIRST_PAUSE_SECONDS
+
+    async def pause(self) -> None:
+        """Let another's commit end. Raises `end` when that has been waited for too long."""
+        if not await self.lasts():
+            raise self._end(self._what)
+
+    async def lasts(self) -> bool:
+        """The same, for whoever can end otherwise: False when that has been waited for too long."""
+        if asyncio.get_running_loop().time() >= self._until:
+            return False
+        await asyncio.sleep(self._pause)
+        self._pause = min(2 * self._pause, LAST_PAUSE_SECONDS)
+        return True
 
 
 def intent_subject(intent_id: str) -> Subject:

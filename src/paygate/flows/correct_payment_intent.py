@@ -7,14 +7,12 @@ ledger. A hold is given back. Captured money is never sent back by itself.
 from typing import Final
 
 from paygate.domain import events, ledger
-from paygate.domain.access import Caller
 from paygate.domain.alert import AlertType, Concern
 from paygate.domain.confirmation import captured
 from paygate.domain.correction import correction_of
 from paygate.domain.outcome import Answer, Approved
 from paygate.domain.payment_intent import PaymentIntent, Status, correct
 from paygate.flows.context import Context, intent_subject
-from paygate.flows.raise_alert import raise_alert
 from paygate.providers.contract import CancelOrder
 from paygate.storage.change import Appended
 
@@ -53,21 +51,23 @@ def corrected(
 
 
 async def give_back(ctx: Context, answer: Answer) -> Answer:
-    """Release a hold under an intent that has ended."""
+    """Release a hold that no intent rests on. A refusal is remembered under its key, so each try
+    has its own; a cancel takes no money.
+    """
     assert answer.provider_reference is not None, "the provider told of it"
     order = CancelOrder(
-        key=f"{answer.provider_reference}-void", provider_reference=answer.provider_reference
+        key=f"{answer.provider_reference}-void-{int(ctx.now().timestamp())}",
+        provider_reference=answer.provider_reference,
     )
     return await ctx.provider.cancel(order, timeout_seconds=ctx.policy.provider_timeout_seconds)
 
 
-async def alert_correction(ctx: Context, caller: Caller, intent: PaymentIntent, what: str) -> None:
-    """Tell a person: it should not happen, and it did."""
-    concern = Concern(
+def correction_concern(intent: PaymentIntent) -> Concern:
+    """What a person must hear of a correction: it should not happen, and it did."""
+    return Concern(
         type=AlertType.STATE_CORRECTION,
         subject=intent_subject(intent.id),
         severity="critical",
-        message=what,
+        message=f"money was taken, though it had {intent.status}",
         what_to_do="Decide with the payer whether the order is still wanted; refund it if not.",
     )
-    await raise_alert(ctx, caller, concern)

@@ -1,19 +1,20 @@
 """Create a payment intent: nothing is sent anywhere, one commit."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
 from paygate.crypto.client_secrets import new_client_secret
+from paygate.crypto.encoding import length_prefixed
 from paygate.domain import events
 from paygate.domain.access import Action, Caller
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.money import check_amount, parse_currency
 from paygate.domain.payment_intent import CaptureMethod, PaymentIntent, PaymentMethodType, Status
-from paygate.flows.context import TRIES, Context, intent_subject, pause
+from paygate.flows.context import Context, Patience, intent_subject
 from paygate.flows.identify_customer import CustomerDetails, identify_customer
-from paygate.storage.change import Change, Committed, Overloaded
+from paygate.storage.change import Change, Committed
 
 Text = Annotated[str, Meta(min_length=1, max_length=500)]
 Reference = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -25,6 +26,7 @@ StatementDescriptor = Annotated[
 MetadataKey = Annotated[str, Meta(min_length=1, max_length=40)]
 MetadataValue = Annotated[str, Meta(max_length=500)]
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Meta(max_length=50)]
+SEED_BYTES: Final = 16
 _FORBIDDEN_IN_DESCRIPTOR = frozenset("<>\\'\"*")
 
 
@@ -61,7 +63,8 @@ async def create_payment_intent(
         Refusal: a parameter is out of range, the provider cannot charge this amount, or there is
             no such customer.
     """
-    for _ in range(TRIES):
+    patience = Patience("a customer kept changing while a payment intent was created")
+    while True:
         intent = _new_intent(ctx, caller, request)
         customer = await identify_customer(ctx, caller, request.customer)
         created = _with_secret(ctx, intent, request.session_id, customer.id)
@@ -75,12 +78,12 @@ async def create_payment_intent(
             ctx.audit(caller, Action.INTENT_CREATE, intent_subject(intent.id)),
             creates=(created.intent, event, *customer.creates),
             advances=customer.advances,
+            jobs=customer.jobs,
             concludes=created,
         )
         if isinstance(await ctx.door.commit(change), Committed):
             return created
-        await pause()
-    raise Overloaded("a customer kept changing while a payment intent was created")
+        await patience.pause()
 
 
 def _with_secret(
@@ -137,6 +140,19 @@ def _new_intent(ctx: Context, caller: Caller, request: CreatePaymentIntent) -> P
         description=request.description,
         statement_descriptor=request.statement_descriptor,
         metadata=request.metadata,
+        seed=_seed(ctx, caller),
+        create_key=None if ctx.request_key is None else bytes.fromhex(ctx.request_key.id),
         created_at=now,
         updated_at=now,
     )
+
+
+def _seed(ctx: Context, caller: Caller) -> bytes:
+    """A keyed hash of the request's Idempotency-Key, another one each time that the key is used
+    anew after its time to live; random without a key.
+    """
+    if ctx.request_key is None:
+        return ctx.random_bytes(SEED_BYTES)
+    _, key, earlier = ctx.request_key
+    name = length_prefixed("intent_seed", caller.merchant, key, str(earlier))
+    return ctx.index.fingerprints(name)[-1]

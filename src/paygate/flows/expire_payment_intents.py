@@ -4,12 +4,16 @@ Any number of nodes may run it at once: each intent is cancelled by the version 
 """
 
 import asyncio
+from functools import partial
 from typing import Final
 
-from paygate.domain.access import Action, Actor, Caller
-from paygate.flows.cancel_payment_intent import cancelled
+from paygate.domain.access import Action
+from paygate.domain.errors import Refusal
+from paygate.domain.payment_intent import PaymentIntent
+from paygate.flows.cancel_payment_intent import cancelled, check_not_forgotten
 from paygate.flows.close_overdue_attempts import EXPIRED
 from paygate.flows.context import Context
+from paygate.flows.sweep import Sweep
 
 BATCH: Final = 200
 """Cancelled together, in one or two commits; few enough to leave the door to payments."""
@@ -19,21 +23,20 @@ async def expire_payment_intents(ctx: Context, run_id: str) -> int:
     """Cancel every intent that is overdue; how many this run did itself."""
     before = ctx.now() - ctx.policy.intent_ttl
     total = 0
-    while overdue := await ctx.read.payment_intents_overdue(before, BATCH):
-        done = await asyncio.gather(
-            *(
-                cancelled(
-                    ctx,
-                    Caller(Actor("job", name="expire-intents"), intent.merchant, run_id),
-                    Action.INTENT_EXPIRE,
-                    intent,
-                    EXPIRED,
-                )
-                for intent in overdue
-            )
-        )
-        ours = sum(intent is not None for intent in done)
-        total += ours
-        if not ours:
-            break  # another run has them in hand
+    sweep = Sweep(ctx, "expire-intents", run_id)
+
+    async def expire(intent: PaymentIntent) -> bool:
+        caller = sweep.caller(intent.merchant)
+        with sweep:
+            try:
+                await check_not_forgotten(ctx, intent)
+            except Refusal:
+                return False  # it is paid, or may be: `ledger verify` names it
+            return await cancelled(ctx, caller, Action.INTENT_EXPIRE, intent, EXPIRED) is not None
+        return False
+
+    read = partial(ctx.read.payment_intents_overdue, before)
+    async for overdue in sweep.stretches(read, BATCH):
+        total += sum(await asyncio.gather(*map(expire, overdue)))
+    await sweep.end()
     return total

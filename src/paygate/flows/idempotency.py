@@ -11,9 +11,10 @@ from typing import Final, NamedTuple
 from paygate.crypto.encoding import length_prefixed
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.idempotency import IdempotencyKey, KeyState
-from paygate.flows.context import Context
+from paygate.flows.context import Context, RequestKey
 from paygate.flows.keyed_door import Flow, KeyedDoor, KeyedRequest, KeyTaken, Render
 from paygate.storage.change import Change
+from paygate.storage.idempotency import Found
 from paygate.telemetry import timing
 
 WAIT_SECONDS: Final = 10.0
@@ -42,14 +43,14 @@ async def idempotently(ctx: Context, request: KeyedRequest, flow: Flow, render: 
     merchant = request.caller.merchant
     name = length_prefixed(request.scope, request.key).decode()
     ids = [found.hex() for found in ctx.index.candidates(merchant, "idempotency_key", name)]
-    data = length_prefixed(merchant, request.scope) + request.parameters
-    fingerprints = ctx.index.fingerprints(data)
+    fingerprints = _fingerprints(ctx, request, request.parameters)
     end = asyncio.get_running_loop().time() + WAIT_SECONDS
-    key = await _standing(ctx, merchant, ids, fingerprints, end)
+    key, _, earlier = await _standing(ctx, request, ids, fingerprints, end)
     while True:
         if key is not None and key.body is not None:
             return await _replay(ctx, request, key.body)
-        door = KeyedDoor(ctx, request, render, key or _new(ctx, request, ids[0], fingerprints[0]))
+        held = key or _new(ctx, request, ids[0], fingerprints[0])
+        door = KeyedDoor(ctx, request, render, held, RequestKey(ids[0], ids[-1], earlier))
         try:
             if key is not None:
                 await door.take_over()
@@ -58,7 +59,7 @@ async def idempotently(ctx: Context, request: KeyedRequest, flow: Flow, render: 
             if door.claimed and isinstance(cause, Refusal):
                 raise
             # Another may have claimed it meanwhile, and what refused may be its doing.
-            key = await _standing(ctx, merchant, ids, fingerprints, end)
+            key, _, earlier = await _standing(ctx, request, ids, fingerprints, end)
             if key is None and isinstance(cause, Refusal):
                 raise
             if key is None:
@@ -66,20 +67,33 @@ async def idempotently(ctx: Context, request: KeyedRequest, flow: Flow, render: 
                 await asyncio.sleep(CLAIMING_SECONDS)
 
 
+def _fingerprints(ctx: Context, request: KeyedRequest, parameters: bytes) -> tuple[bytes, ...]:
+    """What identifies the request with these parameters, under every key of the index."""
+    data = length_prefixed(request.caller.merchant, request.scope) + parameters
+    return ctx.index.fingerprints(data)
+
+
 async def _standing(
-    ctx: Context, merchant: str, ids: list[str], fingerprints: tuple[bytes, ...], end: float
-) -> IdempotencyKey | None:
-    """The key once it is finished, or nobody works on its request; None when it is new."""
+    ctx: Context, request: KeyedRequest, ids: list[str], fingerprints: tuple[bytes, ...], end: float
+) -> Found:
+    """The key once it is finished, or nobody works on its request; or that it is new."""
     while True:
-        found = await ctx.keys.find(merchant, ids)
-        if found is None:
-            return None
-        key, lease_left = found
-        if key.fingerprint not in fingerprints:
+        found = await ctx.keys.find(request.caller.merchant, ids)
+        key, lease_left, _ = found
+        if key is None:
+            return found
+        if key.fingerprint not in fingerprints and not _of_earlier_version(ctx, request, key):
             raise _reused()
         if key.state is KeyState.FINISHED or lease_left <= 0:
-            return key
+            return found
         await _wait(ctx, key, min(lease_left, _left(end)))
+
+
+def _of_earlier_version(ctx: Context, request: KeyedRequest, key: IdempotencyKey) -> bool:
+    """Whether the key was made for the same parameters by the version before."""
+    if request.earlier is None:
+        return False
+    return key.fingerprint in _fingerprints(ctx, request, request.earlier())
 
 
 async def _wait(ctx: Context, key: IdempotencyKey, seconds: float) -> None:
@@ -87,8 +101,8 @@ async def _wait(ctx: Context, key: IdempotencyKey, seconds: float) -> None:
     with timing.spent(timing.Part.LOCK):
         async with ctx.keys.waiting(key.id) as rung:
             # What was told before we listened is seen by looking once more.
-            found = await ctx.keys.find(key.merchant, (key.id,))
-            if found is not None and found[0].version == key.version:
+            found = (await ctx.keys.find(key.merchant, (key.id,))).key
+            if found is not None and found.version == key.version:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(min(seconds, LOOK_AGAIN_SECONDS)):
                         await rung.wait()

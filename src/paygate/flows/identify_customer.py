@@ -6,10 +6,11 @@ import msgspec
 from msgspec import Meta
 
 from paygate.domain.access import Caller
-from paygate.domain.customer import Customer
+from paygate.domain.customer import Customer, with_details
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.context import Context
 from paygate.flows.read_customer import find_customer
+from paygate.jobs.messages import Job, UpdateProviderCustomer
 
 
 class CustomerDetails(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,6 +27,7 @@ class Identified(msgspec.Struct, frozen=True):
     id: str | None = None
     creates: tuple[Customer, ...] = ()
     advances: tuple[Customer, ...] = ()
+    jobs: tuple[Job, ...] = ()
 
 
 async def identify_customer(
@@ -57,13 +59,8 @@ async def identify_customer(
         )
         return Identified(new.id, creates=(new,))
     known = await find_customer(ctx, caller.merchant, details.id, param="customer.id")
-    after = msgspec.structs.replace(
-        known,
-        email=details.email or known.email,
-        name=details.name or known.name,
-        version=known.version + 1,
-        updated_at=max(now, known.updated_at),
-    )
+    after = with_details(known, now, email=details.email, name=details.name)
     if (after.email, after.name) == (known.email, known.name):
         return Identified(known.id)
-    return Identified(known.id, advances=(after,))
+    behind = (Job(UpdateProviderCustomer(after.merchant, after.id)),)
+    return Identified(known.id, advances=(after,), jobs=behind if after.provider_is_behind else ())

@@ -17,7 +17,7 @@ from paygate.domain import idempotency
 from paygate.domain.access import Action, Caller
 from paygate.domain.audit import AuditEntry
 from paygate.domain.idempotency import IdempotencyKey, KeyState
-from paygate.flows.context import Context
+from paygate.flows.context import Context, RequestKey
 from paygate.storage.change import (
     Change,
     OutcomeUnknown,
@@ -48,6 +48,8 @@ class KeyedRequest(NamedTuple):
     key: str
     parameters: bytes
     """The parsed request in one spelling, whatever its white space and order were."""
+    earlier: Callable[[], bytes] | None = None
+    """The same in the spelling of the version before, whose keys may still be there."""
 
 
 class KeyTaken(Exception):
@@ -58,9 +60,14 @@ class KeyedDoor:
     """Holds the key's newest version, as far as this request knows."""
 
     def __init__(
-        self, ctx: Context, request: KeyedRequest, render: Render, key: IdempotencyKey
+        self,
+        ctx: Context,
+        request: KeyedRequest,
+        render: Render,
+        key: IdempotencyKey,
+        request_key: RequestKey,
     ) -> None:
-        self._ctx = ctx
+        self._ctx = replace(ctx, request_key=request_key)
         self._request = request
         self._render = render
         self._key = key
@@ -103,16 +110,19 @@ class KeyedDoor:
         return self._key.body
 
     async def commit(self, change: Change) -> Verdict:
-        """Commit with the key in the same statement.
+        """Commit with the key in the same statement; behind the request's last commit without it,
+        for then the answer is given, and the key is nobody's any more.
 
         Raises:
             KeyTaken: another request has it.
         """
         async with self._turn:
+            if self._key.state is KeyState.FINISHED:
+                return await self._ctx.door.commit(change)
             return await self._commit(change)
 
     async def _commit(self, change: Change) -> Verdict:
-        key = self._next(change.concludes)
+        key = self._next(change)
         if self.claimed:
             keyed = msgspec.structs.replace(change, advances=(*change.advances, key))
         else:
@@ -126,9 +136,10 @@ class KeyedDoor:
                 self._renewing = asyncio.create_task(self._renew())
         return verdict
 
-    def _next(self, concludes: Any) -> IdempotencyKey:
+    def _next(self, change: Change) -> IdempotencyKey:
         """The key as this commit leaves it."""
-        key, now = self._key, self._ctx.now()
+        now, concludes = self._ctx.now(), change.concludes
+        key = msgspec.structs.replace(self._key, about=change.audit.subject or self._key.about)
         body = None if concludes is None else self._render(concludes)
         if not self.claimed:
             return key if body is None else idempotency.answered_at_once(key, body)
@@ -144,7 +155,7 @@ class KeyedDoor:
         found = await self._ctx.keys.find(self._key.merchant, (self._key.id,))
         known = self._key.version if self.claimed else 0
         if refused.table == IDEMPOTENCY_KEY.name or (
-            found is not None and found[0].version > known
+            found.key is not None and found.key.version > known
         ):
             if self.claimed:
                 log.logger().warning("fenced_out", request_id=self._request.caller.request_id)

@@ -12,5 +12,6 @@ async def list_alerts(
 ) -> Page[Alert]:
     """The page as it stands. `query` is for the audit log."""
     page = await ctx.read.alerts(caller.merchant, cut, status)
-    await audit_list(ctx, caller, Action.ALERT_LIST, query, [alert.id for alert in page.items])
+    ids = [alert.id for alert in page.items]
+    await audit_list(ctx, caller, Action.ALERT_LIST, query, ids, page.unread)
     return page

@@ -14,5 +14,5 @@ async def list_payment_intents(
     """The page as it stands. `query` is for the audit log."""
     page = await ctx.read.payment_intents(caller.merchant, cut, filters)
     ids = [intent.id for intent in page.items]
-    await audit_list(ctx, caller, Action.INTENT_LIST, query, ids)
+    await audit_list(ctx, caller, Action.INTENT_LIST, query, ids, page.unread)
     return page

@@ -1,35 +1,125 @@
-"""Raise an alert, or count the one that stands: one per type, subject and stage."""
+"""Raise an alert: one stands per type, subject and stage, and counts how often it was found.
+
+Whoever commits a fact that a person must see puts an `occurrence` into that same commit, with its
+job. `raise_alert` is for what has no commit of its own.
+"""
+
+from datetime import datetime
 
 from paygate.domain import alert
-from paygate.domain.access import Action, Caller
-from paygate.domain.alert import Alert, Concern
+from paygate.domain.access import Action, Actor, Caller
+from paygate.domain.alert import Alert, Concern, Occurrence
 from paygate.domain.audit import Subject
-from paygate.flows.context import TRIES, Context, pause
-from paygate.storage.change import Change, Committed, Overloaded
+from paygate.flows.context import Context, Patience
+from paygate.jobs.messages import Job, RaiseAlert
+from paygate.storage.change import Change, Committed, StorageError
+from paygate.storage.unreadable import Unreadable
 from paygate.telemetry import log
 
 
-async def raise_alert(ctx: Context, caller: Caller, concern: Concern) -> Alert:
-    """The alert as it now stands, for the caller's merchant."""
-    for _ in range(TRIES):
-        standing = await ctx.read.alert_standing(caller.merchant, concern.name)
-        now = ctx.now()
-        if standing is None:
-            raised = alert.raised(
-                concern,
-                alert_id=ctx.new_id("alert", now),
-                merchant=caller.merchant,
-                livemode=ctx.provider.livemode,
-                at=now,
-            )
-        else:
-            raised = alert.found_again(standing, concern, now)
-        audit = ctx.audit(caller, Action.ALERT_RAISE, Subject("alert", raised.id))
-        new = standing is None
-        change = Change(audit, creates=(raised,) if new else (), advances=() if new else (raised,))
-        if isinstance(await ctx.door.commit(change), Committed):
-            if new:
-                log.logger().warning("alert_raised", alert=raised.id, reason=concern.type)
-            return raised
-        await pause()
-    raise Overloaded("an alert kept changing while it was raised")
+def occurrence(ctx: Context, merchant: str, concern: Concern) -> Occurrence:
+    """What came up now, for the `creates` of the commit that it tells of; `to_raise` is for its
+    jobs.
+    """
+    now = ctx.now()
+    return Occurrence(
+        id=ctx.new_id("alert_occurrence", now), merchant=merchant, concern=concern, at=now
+    )
+
+
+def to_raise(*occurrences: Occurrence) -> tuple[Job, ...]:
+    """The jobs that have occurrences counted by their alerts."""
+    return tuple(Job(RaiseAlert(each.merchant, each.id)) for each in occurrences)
+
+
+async def raise_alert(ctx: Context, caller: Caller, concern: Concern) -> None:
+    """Raise the alert for the caller's merchant, or count the one that stands.
+
+    Others may raise the same one at this moment; a caller who loses that race too long leaves an
+    occurrence, which nothing can refuse. An alert that stands and cannot be read is not counted:
+    the sweep over alerts tells people of it.
+    """
+    patience = Patience("an alert kept changing while it was raised")
+    while True:
+        try:
+            raised, change = await _counting(ctx, caller, concern, ctx.now())
+        except Unreadable as error:
+            log.logger().error("alert_not_raised", request_id=caller.request_id, error=error)
+            return
+        if await _done(ctx, raised, change):
+            return
+        if not await patience.lasts():
+            break
+    left = occurrence(ctx, caller.merchant, concern)
+    audit = ctx.audit(caller, Action.ALERT_RAISE, Subject("alert_occurrence", left.id))
+    await ctx.door.commit(Change(audit, creates=(left,), jobs=to_raise(left)))
+
+
+async def raise_seldom(ctx: Context, caller: Caller, concern: Concern) -> None:
+    """Raise the alert for a condition that every look finds again: in the same words once an hour.
+
+    Raises:
+        Unreadable: the alert that stands cannot be read.
+    """
+    assert concern.type in alert.CONDITIONS, "what happens is counted each time"
+    standing = await ctx.read.alert_standing(caller.merchant, concern.name)
+    if standing is None or not alert.said_lately(standing, concern, ctx.now()):
+        await raise_alert(ctx, caller, concern)
+
+
+async def count_occurrence(ctx: Context, message: RaiseAlert) -> bool:
+    """Have an occurrence counted by its alert, once however often this is asked; whether it was
+    now.
+
+    One commit advances both, so that of two workers, or of a worker and its own repeated job, one
+    finds the occurrence counted. What cannot be read waits for the sweep over alerts, which tells
+    people of it.
+
+    Raises:
+        StorageError: others kept changing the alert; the job comes again.
+    """
+    patience = Patience("an alert kept changing while an occurrence was counted", end=StorageError)
+    while True:
+        try:
+            found = await ctx.read.occurrence(message.merchant, message.occurrence)
+            if found is None or found.alert is not None:
+                return False
+            caller = Caller(Actor("job", name="raise-alert"), found.merchant, request_id=found.id)
+            raised, change = await _counting(ctx, caller, found.concern, found.at, found)
+        except Unreadable as error:
+            log.logger().error("alert_not_raised", request_id=message.occurrence, error=error)
+            return False
+        if await _done(ctx, raised, change):
+            return True
+        await patience.pause()
+
+
+async def _counting(
+    ctx: Context, caller: Caller, concern: Concern, at: datetime, found: Occurrence | None = None
+) -> tuple[Alert, Change]:
+    """The alert that counts what came up, and the change that makes it so."""
+    standing = await ctx.read.alert_standing(caller.merchant, concern.name)
+    if standing is None:
+        raised = alert.raised(
+            concern,
+            alert_id=ctx.new_id("alert", at),
+            merchant=caller.merchant,
+            livemode=ctx.provider.livemode,
+            at=at,
+        )
+    else:
+        raised = alert.found_again(standing, concern, at)
+    done = () if found is None else (alert.counted(found, raised),)
+    audit = ctx.audit(caller, Action.ALERT_RAISE, Subject("alert", raised.id))
+    if standing is None:
+        return raised, Change(audit, creates=(raised,), advances=done)
+    return raised, Change(audit, advances=(raised, *done))
+
+
+async def _done(ctx: Context, raised: Alert, change: Change) -> bool:
+    """Whether the change could be made true; a new alert is logged."""
+    if not isinstance(await ctx.door.commit(change), Committed):
+        return False
+    if change.creates:
+        log.logger().warning("alert_raised", alert=raised.id, reason=raised.concern.type)
+    return True

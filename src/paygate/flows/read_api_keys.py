@@ -22,7 +22,7 @@ async def list_api_keys(
     page = await ctx.read.api_keys(caller.merchant, cut)
     ids = [key.id for key in page.items]
     uses = await ctx.read.api_key_uses(ids)
-    await audit_list(ctx, caller, Action.API_KEY_LIST, query, ids)
+    await audit_list(ctx, caller, Action.API_KEY_LIST, query, ids, page.unread)
     return page, uses
 
 

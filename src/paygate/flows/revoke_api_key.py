@@ -7,10 +7,9 @@ import msgspec
 
 from paygate.domain.access import Action, Caller
 from paygate.domain.api_key import ApiKey
-from paygate.flows.context import TRIES, Context, pause
+from paygate.flows.context import Context, Patience
 from paygate.flows.create_api_key import key_subject
 from paygate.flows.read_api_keys import find_api_key
-from paygate.flows.rotate_api_key import changing
 from paygate.storage.change import Change, Committed
 
 
@@ -27,7 +26,8 @@ async def revoke_api_key(ctx: Context, caller: Caller, key_id: str) -> Revoked:
     Raises:
         Refusal: `resource_missing`.
     """
-    for _ in range(TRIES):
+    patience = Patience("an API key kept changing")
+    while True:
         key = await find_api_key(ctx, caller.merchant, key_id)
         last_used_at = (await ctx.read.api_key_uses([key.id])).get(key.id)
         audit = ctx.audit(caller, Action.API_KEY_REVOKE, key_subject(key.id))
@@ -43,5 +43,4 @@ async def revoke_api_key(ctx: Context, caller: Caller, key_id: str) -> Revoked:
         change = Change(audit, advances=(revoked,), concludes=ended)
         if isinstance(await ctx.door.commit(change), Committed):
             return ended
-        await pause()
-    raise changing()
+        await patience.pause()

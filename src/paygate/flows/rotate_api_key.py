@@ -8,7 +8,7 @@ import msgspec
 from paygate.domain.access import Action, Caller
 from paygate.domain.durations import parse_duration
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.flows.context import TRIES, Context, pause
+from paygate.flows.context import Context, Patience
 from paygate.flows.create_api_key import NewApiKey, key_subject, make_api_key
 from paygate.flows.read_api_keys import find_api_key
 from paygate.storage.change import Change, Committed
@@ -35,7 +35,8 @@ async def rotate_api_key(
             key that opens nothing any more.
     """
     overlap = _overlap(request.overlap)
-    for _ in range(TRIES):
+    patience = Patience("an API key kept changing")
+    while True:
         old = await find_api_key(ctx, caller.merchant, key_id)
         now = ctx.now()
         if not old.valid_at(now):
@@ -59,15 +60,7 @@ async def rotate_api_key(
         change = Change(audit, creates=(made.key,), advances=(ended,), concludes=made)
         if isinstance(await ctx.door.commit(change), Committed):
             return made
-        await pause()
-    raise changing()
-
-
-def changing() -> Refusal:
-    """The key was changed by others each time that we looked."""
-    return Refusal(
-        ErrorCode.OVERLOADED, "the API key is being changed just now", retry_after_seconds=1
-    )
+        await patience.pause()
 
 
 def _overlap(text: str) -> timedelta:

@@ -1,14 +1,24 @@
-"""What the sweeps have in common: they read page by page, and one payment that trips a run up holds
-up no other.
+"""What the sweeps have in common: they read stretch by stretch, and one payment that trips a
+run up, or one record that cannot be read, holds up no other.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TypeVar
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
+import msgspec
+
+from paygate.domain.access import Actor, Caller
 from paygate.domain.ledger import Transfer
 from paygate.domain.payment_intent import PaymentIntent
+from paygate.flows.context import Context
+from paygate.flows.report_unreadable import report_unreadable
+from paygate.storage.pages import Place, Stretch
+from paygate.storage.unreadable import UNREAD, Unread
 
-R = TypeVar("R", PaymentIntent, Transfer)
+R = TypeVar("R", bound=msgspec.Struct)
+S = TypeVar("S", PaymentIntent, Transfer)
 
 
 class Faults:
@@ -35,8 +45,110 @@ class Faults:
             raise self._found[0]
 
 
-async def every(read: Callable[[str, str, int], Awaitable[list[R]]], page: int) -> AsyncIterator[R]:
-    """The records of all merchants, read so many at a time: those after a merchant and an id."""
+class Sweep(Faults):
+    """One run of a sweep: what it reads, and what goes wrong on the way."""
+
+    def __init__(self, ctx: Context, job: str, run_id: str) -> None:
+        """`job` and `run_id` name the run in the audit log."""
+        super().__init__()
+        self._ctx = ctx
+        self._actor = Actor("job", name=job)
+        self._run_id = run_id
+        self._told: set[str] = set()
+
+    def caller(self, merchant: str) -> Caller:
+        """The run, at work for a merchant."""
+        return Caller(self._actor, merchant, self._run_id)
+
+    async def stretches(
+        self,
+        read: Callable[[Place | None, int], Awaitable[Stretch[R]]],
+        size: int,
+        start: Place | None = None,
+    ) -> AsyncIterator[Sequence[R]]:
+        """What can be read behind a place, so many rows at a time; of the rest people are told."""
+        last = start
+        while True:
+            stretch = await read(last, size)
+            for fault in stretch.unread:
+                await self._tell_of(fault)
+            if stretch.records:
+                yield stretch.records
+            if stretch.last is None:
+                return
+            last = stretch.last
+
+    async def every(
+        self, read: Callable[[Place | None, int], Awaitable[Stretch[R]]], size: int
+    ) -> AsyncIterator[R]:
+        """The same, record by record."""
+        async for records in self.stretches(read, size):
+            for record in records:
+                yield record
+
+    async def end(self) -> None:
+        """Tell people of records that could not be read on the way, and raise the first of all
+        other faults: the run is reported as failed, and comes again by the clock.
+        """
+        others = []
+        for fault in self._found:
+            if isinstance(fault, UNREAD):
+                await self._tell_of(fault)
+            else:
+                others.append(fault)
+        if others:
+            raise others[0]
+
+    async def _tell_of(self, fault: Unread) -> None:
+        """Once a run, however many of its readings meet the record."""
+        if str(fault) not in self._told:
+            self._told.add(str(fault))
+            await report_unreadable(self._ctx, self.caller(""), fault)
+
+
+class Crew:
+    """Does so many pieces of work at once; as a context it ends when all are done.
+
+    A piece that hangs holds its own place and no other's. One that fails is set aside.
+    """
+
+    def __init__(self, at_once: int, faults: Faults) -> None:
+        self._free = asyncio.Semaphore(at_once)
+        self._group = asyncio.TaskGroup()
+        self._faults = faults
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        where: TracebackType | None,
+    ) -> bool:
+        # A fault of the block ends none of the work that it has begun.
+        aside = self._faults.__exit__(kind, fault, where)
+        await self._group.__aexit__(*((None,) * 3 if aside else (kind, fault, where)))
+        return aside
+
+    async def take(self, work: Coroutine[Any, Any, object]) -> None:
+        """Begin a piece of work as soon as there is a place."""
+        await self._free.acquire()
+        self._group.create_task(self._do(work))
+
+    async def _do(self, work: Coroutine[Any, Any, object]) -> None:
+        try:
+            with self._faults:
+                await work
+        finally:
+            self._free.release()
+
+
+async def every(read: Callable[[str, str, int], Awaitable[list[S]]], page: int) -> AsyncIterator[S]:
+    """The records of all merchants, read so many at a time: those after a merchant and an id. For
+    sums, which are wrong where one is left out: a record that cannot be read ends it.
+    """
     merchant = after = ""
     while records := await read(merchant, after, page):
         for record in records:

@@ -1,23 +1,30 @@
 """Read the whole ledger: what every account holds, and whether it agrees with each payment intent
 and with the provider's own list of payments.
 
-A row put back from an old backup does open; that its sum no longer fits is found here.
+A row put back from an old backup does open; that its sum no longer fits is found here. Payments go
+on meanwhile, so what seems wrong is read again before anybody is told of it.
 """
 
-from collections import defaultdict
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from paygate.domain import ledger
 from paygate.domain.access import Action, Caller
-from paygate.domain.alert import AlertType, Concern
-from paygate.domain.ledger import Balances, Mismatch, Transfer
-from paygate.domain.outcome import Approved
-from paygate.domain.payment_intent import PaymentIntent
-from paygate.flows.context import Context, intent_subject
-from paygate.flows.raise_alert import raise_alert
-from paygate.flows.sweep import every
+from paygate.domain.alert import AlertType
+from paygate.domain.ledger import Balances, Mismatch
+from paygate.domain.money import Currency
+from paygate.flows.close_alerts import close_cleared
+from paygate.flows.compare_with_provider import (
+    Comparison,
+    NotCompared,
+    Progress,
+    recorded_payments,
+)
+from paygate.flows.context import Context
+from paygate.flows.report_mismatch import Findings
+from paygate.flows.sweep import Sweep, every
 from paygate.storage.change import Change
+from paygate.storage.whole_ledger import IntentBooks, LedgerSession
 
 PAGE: Final = 1000
 CLOCKS: Final = timedelta(minutes=5)
@@ -25,86 +32,118 @@ CLOCKS: Final = timedelta(minutes=5)
 
 
 class Verified(NamedTuple):
-    """What was read, and what does not agree."""
+    """What was read, and what does not agree. `more` counts suspects beyond those that a run looks
+    into; `not_compared` says of which part nothing is known.
+    """
 
     transfers: int
     intents: int
     provider_payments: int
     mismatches: tuple[Mismatch, ...]
+    more: int = 0
+    not_compared: tuple[NotCompared, ...] = ()
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all was compared, and nothing differs."""
+        return not (self.mismatches or self.more or self.not_compared)
 
 
-async def read_balances(ctx: Context, caller: Caller) -> Balances:
-    """What every account of every merchant holds."""
-    await ctx.door.commit(Change(ctx.audit(caller, Action.LEDGER_READ)))
-    return ledger.balances([transfer async for transfer in every(ctx.read.transfers_after, PAGE)])
+def _unheard(_stage: str, _done: float, _total: float | None) -> None:
+    return None
 
 
-async def verify_ledger(ctx: Context, caller: Caller, *, provider: bool = True) -> Verified:
-    """Hold everything against everything, and raise an alert for each intent that disagrees.
-
-    Raises:
-        ProviderSilent: the provider's list could not be read to its end.
+async def read_balances(ctx: Context, caller: Caller, *, progress: Progress = _unheard) -> Balances:
+    """What every account of every merchant holds. Transfers that are posted meanwhile may be in it
+    or not, each of them whole.
     """
     await ctx.door.commit(Change(ctx.audit(caller, Action.LEDGER_READ)))
-    by_intent: dict[tuple[str, str], list[Transfer]] = defaultdict(list)
-    count = 0
+    totals: dict[tuple[str, Currency, ledger.Account], int] = {}
+    read = 0
     async for transfer in every(ctx.read.transfers_after, PAGE):
-        by_intent[transfer.merchant, transfer.intent].append(transfer)
-        count += 1
-    found: list[tuple[str, Mismatch]] = []
-    received: dict[str, PaymentIntent] = {}
-    first = last = None
-    intents = 0
-    async for intent in every(ctx.read.payment_intents_after, PAGE):
-        intents += 1
-        transfers = by_intent.pop((intent.merchant, intent.id), [])
-        found += [(intent.merchant, m) for m in ledger.check_intent(intent, transfers)]
-        if intent.provider_reference is not None:
-            received[intent.provider_reference] = intent
-        first, last = first or intent.created_at, max(last or ctx.now(), intent.updated_at)
-    found += [(m, Mismatch(i, "its transfers have no payment intent")) for m, i in by_intent]
-    payments = 0
-    if provider and first is not None and last is not None:
-        payments, differing = await _hold_against_provider(ctx, received, first, last)
-        found += differing
-    for merchant, mismatch in found:
-        await _alert(ctx, Caller(caller.actor, merchant, caller.request_id), mismatch)
-    return Verified(count, intents, payments, tuple(mismatch for _, mismatch in found))
+        ledger.post(totals, transfer)
+        read += 1
+        if read % PAGE == 0:
+            progress("transfers", read, None)
+    return totals
 
 
-async def _hold_against_provider(
-    ctx: Context, intents: dict[str, PaymentIntent], first: datetime, last: datetime
-) -> tuple[int, list[tuple[str, Mismatch]]]:
-    """Our payments in the provider's list, by what it took for each."""
-    found: list[tuple[str, Mismatch]] = []
-    payments = 0
-    timeout = ctx.policy.provider_timeout_seconds
-    async for answer in ctx.provider.list_created(
-        first - CLOCKS, last + CLOCKS, timeout_seconds=timeout
-    ):
-        if answer.installation != ctx.installation:
-            continue
-        payments += 1
-        reference = answer.provider_reference or ""
-        taken = answer.outcome.amount_received if isinstance(answer.outcome, Approved) else 0
-        intent = intents.get(reference)
-        if intent is None and taken:
-            merchant = answer.merchant or "default"
-            what = f"the provider took {taken} for a payment that we do not know: {reference}"
-            found.append((merchant, Mismatch(answer.attempt or reference, what)))
-        elif intent is not None and taken != intent.amount_received:
-            what = f"the provider took {taken}, and we have {intent.amount_received}"
-            found.append((intent.merchant, Mismatch(intent.id, what)))
-    return payments, found
+async def verify_ledger(
+    ctx: Context, caller: Caller, *, provider: bool = True, progress: Progress = _unheard
+) -> Verified:
+    """Hold everything against everything, and raise an alert for each intent that disagrees.
 
-
-async def _alert(ctx: Context, caller: Caller, mismatch: Mismatch) -> None:
-    concern = Concern(
-        type=AlertType.LEDGER_MISMATCH,
-        subject=intent_subject(mismatch.intent),
-        severity="critical",
-        message=mismatch.what,
-        what_to_do="Compare the payment's audit log with the provider's dashboard. If a backup was"
-        " restored, look at what happened since it was made.",
+    An outage of the provider ends nothing: what was found stays found, and `not_compared` says
+    which part was not.
+    """
+    await ctx.door.commit(Change(ctx.audit(caller, Action.LEDGER_READ)))
+    began = ctx.now()
+    findings = Findings(ctx, caller)
+    async with ctx.ledger.session() as books:
+        own = _OwnBooks(ctx, books, findings)
+        await own.read(progress, remember=provider)
+        payments, not_compared = 0, list[NotCompared]()
+        since = _earliest(own.first, await books.installed_at())
+        if provider and since is not None:
+            comparison = Comparison(ctx, books, findings, progress)
+            # Bounds are whole seconds, as the provider's times are.
+            since, until = since.replace(microsecond=0) - CLOCKS, ctx.now() + CLOCKS
+            payments, not_compared = await comparison.compare(since, until, CLOCKS)
+    if provider and not not_compared and not findings.more:
+        sweep = Sweep(ctx, "verify-ledger", caller.request_id)
+        await close_cleared(ctx, sweep, AlertType.LEDGER_MISMATCH, findings.subjects, began)
+    return Verified(
+        own.transfers,
+        own.intents,
+        payments,
+        tuple(findings.mismatches),
+        findings.more,
+        tuple(not_compared),
     )
-    await raise_alert(ctx, caller, concern)
+
+
+class _OwnBooks:
+    """Our own records, each intent held against its transfers."""
+
+    def __init__(self, ctx: Context, books: LedgerSession, findings: Findings) -> None:
+        self._ctx = ctx
+        self._books = books
+        self._findings = findings
+        self.intents = 0
+        self.transfers = 0
+        self.first: datetime | None = None
+
+    async def read(self, progress: Progress, *, remember: bool) -> None:
+        """Read them all; `remember` which payments of the provider's they record."""
+        async for found in self._books.ranges():
+            for one in found:
+                self.transfers += len(one.transfers)
+                if one.intent is not None:
+                    self.intents += 1
+                    self.first = _earliest(self.first, one.intent.created_at)
+                if _check(one) and not self._findings.full(1):
+                    await self._look_again(one)
+            if remember:
+                await self._books.note_recorded(
+                    recorded for one in found for recorded in recorded_payments(self._ctx, one)
+                )
+            progress("payment intents", self.intents, None)
+
+    async def _look_again(self, suspect: IntentBooks) -> None:
+        for mismatch in _check(await self._books.of(suspect.merchant, suspect.id)):
+            await self._findings.report(suspect.merchant, mismatch)
+
+
+def _check(books: IntentBooks) -> list[Mismatch]:
+    """What is wrong with an intent's own books."""
+    if books.unreadable:
+        unreadable = ", ".join(books.unreadable)
+        return [Mismatch(books.id, f"altered, or not to be opened: {unreadable}")]
+    if books.intent is not None:
+        return ledger.check_intent(books.intent, books.transfers)
+    whose = "transfers" if books.transfers else "attempts"
+    return [Mismatch(books.id, f"its {whose} have no payment intent")]
+
+
+def _earliest(one: datetime | None, other: datetime | None) -> datetime | None:
+    return min(filter(None, (one, other)), default=None)

@@ -3,13 +3,13 @@
 from datetime import timedelta
 from typing import Final, NamedTuple
 
-from paygate.domain.access import Action, Actor, Caller
+from paygate.domain.access import Action, Caller
 from paygate.domain.alert import AlertType, Concern
 from paygate.domain.payment_intent import PaymentIntent
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.raise_alert import raise_alert
 from paygate.flows.settle_attempt import ask_how_it_stands
-from paygate.flows.sweep import Faults, every
+from paygate.flows.sweep import Sweep
 
 PAGE: Final = 500
 NOTICE: Final = timedelta(hours=24)
@@ -25,18 +25,18 @@ class Watched(NamedTuple):
 async def watch_authorizations(ctx: Context, run_id: str) -> Watched:
     """Look at every hold there is."""
     expiring = lapsed = 0
-    faults = Faults()
-    async for intent in every(ctx.read.payment_intents_held_after, PAGE):
-        end = intent.authorization_expires_at
-        assert end is not None, "a hold has an end"
-        caller = Caller(Actor("job", name="watch-authorizations"), intent.merchant, run_id)
-        with faults:
+    sweep = Sweep(ctx, "watch-authorizations", run_id)
+    async for intent in sweep.every(ctx.read.payment_intents_held, PAGE):
+        caller = sweep.caller(intent.merchant)
+        with sweep:
+            end = intent.authorization_expires_at
+            assert end is not None, "a hold has an end"
             if ctx.now() >= end:
                 lapsed += await _follow(ctx, caller, intent)
             elif ctx.now() >= end - NOTICE:
                 expiring += 1
                 await raise_alert(ctx, caller, _concern(intent))
-    faults.tell()
+    await sweep.end()
     return Watched(expiring, lapsed)
 
 

@@ -1,4 +1,8 @@
-"""Every job there is, as a closed union. A message holds ids alone: the queue is not sealed."""
+"""Every job there is, as a closed union. A message holds ids alone: the queue is not sealed.
+
+A message with a field that this version does not know was written by a later one and may mean
+something else: it is not read, and waits in the queue for a version that knows the field.
+"""
 
 from datetime import timedelta
 from typing import Final
@@ -6,23 +10,48 @@ from typing import Final
 import msgspec
 
 
-class ApplyProviderEvent(msgspec.Struct, frozen=True, tag="apply_provider_event"):
+class ApplyProviderEvent(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="apply_provider_event"
+):
     """A provider event was received and waits to be applied."""
 
     merchant: str
     event: str
 
 
-class CloseFailedPayment(msgspec.Struct, frozen=True, tag="close_failed_payment"):
+class CloseFailedPayment(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="close_failed_payment"
+):
     """A confirm has failed for good, and the provider's object for it may be open still."""
 
     merchant: str
     attempt: str
 
 
-Message = ApplyProviderEvent | CloseFailedPayment
+class RaiseAlert(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="raise_alert"):
+    """Something came up that a person must see, and waits to be counted by its alert."""
 
-MESSAGES: Final[tuple[type[Message], ...]] = (ApplyProviderEvent, CloseFailedPayment)
+    merchant: str
+    occurrence: str
+
+
+class UpdateProviderCustomer(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="update_provider_customer"
+):
+    """The details of a customer have changed whom the provider knows."""
+
+    merchant: str
+    customer: str
+
+
+Message = ApplyProviderEvent | CloseFailedPayment | RaiseAlert | UpdateProviderCustomer
+
+MESSAGES: Final[tuple[type[Message], ...]] = (
+    ApplyProviderEvent,
+    CloseFailedPayment,
+    RaiseAlert,
+    UpdateProviderCustomer,
+)
 
 
 class Job(msgspec.Struct, frozen=True):

@@ -28,6 +28,26 @@ SCHEDULE: Final = (
         "Find out what became of attempts whose outcome is not known.",
     ),
     ScheduledJob(
+        "watch-provider",
+        "* * * * *",
+        "Ask the provider whose account our key is of, and hold its clock against ours.",
+    ),
+    ScheduledJob(
+        "close-alerts",
+        "*/5 * * * *",
+        "Close alerts whose cause is gone; count what came up and whose job was lost.",
+    ),
+    ScheduledJob(
+        "apply-provider-events",
+        "* * * * *",
+        "Apply provider events that were received and that no job came to apply.",
+    ),
+    ScheduledJob(
+        "watch-jobs",
+        "*/15 * * * *",
+        "Alert for jobs that have been in the queue for an hour.",
+    ),
+    ScheduledJob(
         "purge-idempotency-keys",
         "17 * * * *",
         "Delete finished keys past PAYGATE_IDEMPOTENCY_TTL; alert for those never finished.",

@@ -73,13 +73,29 @@ class CustomerMade(msgspec.Struct, frozen=True):
     provider_reference: str
 
 
+class KeySpent(msgspec.Struct, frozen=True):
+    """The idempotency key is good for nothing more: the provider remembers a fault of its own
+    under it, or another order.
+    """
+
+    message: str
+
+
 class Absent(msgspec.Struct, frozen=True):
-    """The provider says that it has no such payment. One miss proves nothing."""
+    """The provider says that it has no such payment or customer. One miss proves nothing."""
+
+
+class ClockSkew(msgspec.Struct, frozen=True):
+    """How far the provider's clock is `ahead` of ours, give or take `within`."""
+
+    ahead: timedelta
+    within: timedelta
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """A provider event whose signature held.
+    """A provider event, as its delivery says it.
 
+    `created_at` is None when an event of a kind that tells us nothing does not say it.
     `answer` is what its object says of a payment, or None when the event is of another kind;
     `exact` is false when it must be fetched instead (rendered at another API version).
     `money_left_with` is the provider's customer on whose account money has come to lie that pays
@@ -88,7 +104,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 
     provider_reference: str
     type: str
-    created_at: datetime
+    created_at: datetime | None
     livemode: bool
     answer: Answer | None
     exact: bool
@@ -118,6 +134,12 @@ class Provider(Protocol):
     keys_kept: timedelta
     """How long it knows an idempotency key again, at the least."""
 
+    @property
+    def skew(self) -> ClockSkew | None:
+        """The provider's clock against ours as of now, by its answers of the last hour; None when
+        they do not tell.
+        """
+
     def representable(self, amount: int, currency: Currency) -> bool:
         """Whether the provider can charge exactly this amount of smallest units."""
 
@@ -142,7 +164,7 @@ class Provider(Protocol):
 
         `Approved` with what was taken, also when it was before; `Cancelled` when the hold is gone;
         `Pending` while it is taken; `Rejected` when it cannot be done as asked and this attempt
-        took nothing.
+        took nothing; `Unknown` also that there is no such payment.
         """
 
     async def cancel(self, order: CancelOrder, *, timeout_seconds: float) -> Answer:
@@ -154,9 +176,17 @@ class Provider(Protocol):
 
     async def make_customer(
         self, order: CustomerOrder, *, timeout_seconds: float
-    ) -> CustomerMade | NotSent | Rejected | Unknown:
+    ) -> CustomerMade | KeySpent | NotSent | Rejected | Unknown:
         """The provider's customer for one of ours, the same however often it is called while the
-        provider keeps the key (`keys_kept`). A second call with another email or name is `Unknown`.
+        provider keeps the key (`keys_kept`). A second call with another email or name is
+        `KeySpent`.
+        """
+
+    async def change_customer(
+        self, provider_reference: str, order: CustomerOrder, *, timeout_seconds: float
+    ) -> CustomerMade | KeySpent | Absent | NotSent | Rejected | Unknown:
+        """Bring the provider's customer to the email and name of the order, under its key; what
+        the order leaves out stays. `Absent` when the provider has no such customer any more.
         """
 
     async def money_left(
@@ -176,18 +206,23 @@ class Provider(Protocol):
             ProviderSilent: the list could not be read to its end, so absence proves nothing.
         """
 
-    def open_event(self, body: bytes, headers: Mapping[str, str], now: datetime) -> Notice:
-        """Verify a delivery, then read it. Header names are lower-case.
+    def verify_event(self, body: bytes, headers: Mapping[str, str], now: datetime) -> None:
+        """Prove that the provider signed a delivery, whatever it says. Header names are lower-case.
 
         Raises:
             SignatureError: missing, malformed, wrong or out of time.
         """
 
     def read_event(self, body: bytes) -> Notice:
-        """Read a delivery that was verified when it was received.
+        """Read a delivery that was verified; the same bytes are always read the same way.
 
         Raises:
-            ValueError: it is not an event of this provider's shape.
+            ValueError: it is not an event of this provider's shape, and nothing else is raised.
+        """
+
+    async def account(self, *, timeout_seconds: float) -> str | Rejected | Unknown:
+        """The provider's id of the account that our key is of. `Rejected`: the key is refused, or
+        must not read that.
         """
 
     async def close(self) -> None:

@@ -4,6 +4,7 @@ What a change writes is gathered here and reaches the store only when the change
 halfway leaves no trace. It must never know HTTP, nor what a payment is.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -94,6 +95,11 @@ class Books:
             pending_webhooks=len(endpoints),
         )
         self._events.append((row, endpoints))
+
+    def inserted(self) -> Iterator[tuple[Record, Filing]]:
+        """The objects that this change makes, for who writes them elsewhere."""
+        for object_id, filing in self._new.items():
+            yield self._saved[object_id], filing
 
     def write(self) -> set[str]:
         """Put everything into the open transaction; answers the endpoints that are owed events."""

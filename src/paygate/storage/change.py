@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from paygate.domain.alert import Alert
+from paygate.domain.alert import Alert, Occurrence
 from paygate.domain.api_key import ApiKey
 from paygate.domain.attempt import Attempt
 from paygate.domain.audit import AuditEntry
@@ -15,11 +15,21 @@ from paygate.domain.events import Event
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ledger import Transfer
 from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent
 from paygate.jobs.messages import Job
 
-Versioned = PaymentIntent | Attempt | IdempotencyKey | ProviderEvent | ApiKey | Customer | Alert
-Appended = Event | Correction | Transfer
+Versioned = (
+    PaymentIntent
+    | Attempt
+    | IdempotencyKey
+    | ProviderEvent
+    | ApiKey
+    | Customer
+    | Alert
+    | Occurrence
+)
+Appended = Event | Correction | Transfer | ProviderAccount
 Record = Versioned | Appended | AuditEntry
 
 
@@ -29,7 +39,8 @@ class Change(msgspec.Struct, frozen=True):
     `audit` is always there, and its id is the change's. A record in `advances` must stand one
     version below in the database. Creating an idempotency key, a provider event or an alert is
     a claim: an equal one that exists refuses the change. At most one claim a change, and at most
-    one record of a table in each of `creates` and `advances`. `concludes` is not written: it is the
+    one record of a table in `advances`; what can refuse nothing - jobs, and records that are
+    created without a claim - may be several. `concludes` is not written: it is the
     answer to the request, when this is its last commit, for a door under an idempotency key.
     """
 
@@ -81,5 +92,16 @@ class Unavailable(StorageError):
     """The database refuses or does not answer (read-only, no space, down): nothing was written."""
 
 
+class Outdated(StorageError):
+    """This version is older than what it met, a record or the schema: nothing was written. A node
+    of the newer version can do it.
+    """
+
+
 class Impossible(StorageError):
     """The schema refused this change alone: a bug of ours, or a hand in the database."""
+
+    def __init__(self, what: str, constraint: str | None = None) -> None:
+        """`constraint` is the name of what refused it, where that has one."""
+        super().__init__(what)
+        self.constraint = constraint

@@ -6,42 +6,64 @@ lost the connection that tells it wakes everyone: they look again.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
-from typing import Final
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Final, NamedTuple
 
 import asyncpg
 
 from paygate.domain.idempotency import IdempotencyKey
-from paygate.storage.committer import DRIVER_FAULTS, Connect, Connection
 from paygate.storage.database import Pool, answering
 from paygate.storage.reader import QUERIES
 from paygate.storage.records import Records
+from paygate.storage.session import DRIVER_FAULTS, Connect, Connection
+from paygate.storage.unreadable import UNREAD
+from paygate.storage.watch import Watch, at_work, keep_hearing
 from paygate.telemetry import log, timing
 
 CHANNEL: Final = "paygate_idempotency_key"
 REDIAL_SECONDS: Final = 1.0
 
 
-Found = tuple[IdempotencyKey, float]
-"""A key, and for how many seconds its lease still runs."""
+class Found(NamedTuple):
+    """A key, and for how many seconds its lease still runs. None: there is none of that name, and
+    `earlier` payment intents were created under one that there was.
+    """
+
+    key: IdempotencyKey | None
+    lease_left: float = 0.0
+    earlier: int = 0
+
+
+def _machine_time() -> datetime:
+    return datetime.now(UTC)
 
 
 class IdempotencyKeys:
     """Look-ups that are made together, and one listening connection for all who wait here."""
 
-    def __init__(self, connect: Connect, pool: Pool, records: Records) -> None:
+    def __init__(
+        self,
+        connect: Connect,
+        pool: Pool,
+        records: Records,
+        *,
+        machine_time: Callable[[], datetime] = _machine_time,
+    ) -> None:
+        """`machine_time` is this machine's own clock, whatever time a command plays."""
+        self._machine_time = machine_time
         self._connect = connect
         self._pool = pool
         self._records = records
-        self._wanted: list[tuple[str, str, asyncio.Future[Found | None]]] = []
+        self._wanted: list[tuple[str, str, asyncio.Future[Found]]] = []
         self._looking: asyncio.Task[None] | None = None
         self._waiting: dict[str, set[asyncio.Event]] = {}
         self._listening: asyncio.Task[None] | None = None
 
-    async def find(self, merchant: str, ids: Sequence[str]) -> Found | None:
-        """The key under any of these ids.
+    async def find(self, merchant: str, ids: Sequence[str]) -> Found:
+        """The key under any of these ids, if there is one.
 
         Every request asks, so those that come while a query is under way share the next one.
 
@@ -55,7 +77,8 @@ class IdempotencyKeys:
             self._looking = asyncio.create_task(self._look())
         with timing.spent(timing.Part.DATABASE):
             found = await asyncio.gather(*answers)
-        return next((f for f in found if f is not None), None)
+        known = next((each for each in found if each.key is not None), None)
+        return known or Found(None, earlier=sum(each.earlier for each in found))
 
     async def _look(self) -> None:
         while self._wanted:
@@ -65,19 +88,27 @@ class IdempotencyKeys:
             try:
                 with answering():
                     rows = await self._pool.fetch(QUERIES["idempotency_keys"], merchants, ids)
-                found = {(row["merchant"], row["id"]): self._open(row) for row in rows}
             except Exception as error:  # noqa: BLE001 -- each of them is told, whatever it is
                 for _, _, answer in wanted:
                     if not answer.done():
                         answer.set_exception(error)
                 continue
+            # In no order of ours: each row says what it was wanted as.
+            found = {(row["wanted_by"], row["wanted"]): row for row in rows}
             for merchant, key_id, answer in wanted:
                 if not answer.done():
-                    answer.set_result(found.get((merchant, key_id)))
+                    self._answer(answer, found[merchant, key_id])
 
-    def _open(self, row: asyncpg.Record) -> Found:
-        *values, lease_left = row
-        return self._records.open(IdempotencyKey, values), lease_left or 0.0
+    def _answer(self, answer: asyncio.Future[Found], row: asyncpg.Record) -> None:
+        """Each row by itself: one that cannot be read is told to those alone who ask for it."""
+        *values, lease_left, _, _, earlier = row
+        if earlier is not None:
+            answer.set_result(Found(None, earlier=earlier))
+            return
+        try:
+            answer.set_result(Found(self._records.open(IdempotencyKey, values), lease_left or 0.0))
+        except UNREAD as fault:
+            answer.set_exception(fault)
 
     @asynccontextmanager
     async def waiting(self, key_id: str) -> AsyncIterator[asyncio.Event]:
@@ -92,6 +123,18 @@ class IdempotencyKeys:
             self._waiting[key_id].discard(event)
             if not self._waiting[key_id]:
                 del self._waiting[key_id]
+
+    async def clock_ahead(self) -> timedelta:
+        """How far this machine's clock is ahead of the database's, and no less than that.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        with answering():
+            row = await self._pool.fetchrow(QUERIES["database_time"])
+        assert row is not None, "a clock answers"
+        theirs: datetime = row["now"]
+        return self._machine_time() - theirs
 
     async def purge(self, before: datetime, limit: int) -> int:
         """Delete up to `limit` finished keys made before a time; how many there were.
@@ -125,11 +168,10 @@ class IdempotencyKeys:
 
     async def _hear(self, connection: Connection) -> None:
         """Ring for what is told, until the connection is lost."""
-        lost = asyncio.Event()
-        connection.add_termination_listener(lambda _: lost.set())
-        await connection.add_listener(CHANNEL, self._ring)
+        with Watch().over(connection, partial(at_work, self._connect, connection)):
+            await connection.add_listener(CHANNEL, self._ring)
         self._ring_all()  # for what was told before we listened
-        await lost.wait()
+        await keep_hearing(self._connect, connection, partial(connection.execute, "SELECT"))
 
     def _ring(self, _: object, __: int, ___: str, key_id: object) -> None:
         for event in self._waiting.get(str(key_id), ()):

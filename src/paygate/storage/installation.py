@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from paygate.storage.committer import Connect, Connection
-from paygate.storage.migrate import MIGRATION_LOCK, MigrationError
+from paygate.storage.migrate import be_alone
 from paygate.storage.reader import QUERIES
+from paygate.storage.schema import MigrationError, check_version
+from paygate.storage.session import Connect, hang_up
+from paygate.storage.watch import watched
 
 DEFAULT_MERCHANT = "default"
 
@@ -37,18 +39,20 @@ async def install(
         MigrationError: the database belongs to the other mode.
     """
     connection = await connect()
+    waiting = watched(connect, connection)
     try:
-        async with connection.transaction():
-            await connection.fetchval("SELECT pg_advisory_xact_lock($1)", MIGRATION_LOCK)
-            await _check_migrated(connection)
-            if await connection.fetchrow(QUERIES["installation"]) is None:
-                await connection.execute(QUERIES["install"], installation_id, livemode)
-                await connection.execute(QUERIES["add_merchant"], DEFAULT_MERCHANT)
-                await connection.executemany(
-                    QUERIES["add_keyset"], list(keysets(installation_id).items())
-                )
+        await be_alone(connection, lambda _: None, waiting)
+        with waiting():
+            async with connection.transaction():
+                await check_version(connection)
+                if await connection.fetchrow(QUERIES["installation"]) is None:
+                    await connection.execute(QUERIES["install"], installation_id, livemode)
+                    await connection.execute(QUERIES["add_merchant"], DEFAULT_MERCHANT)
+                    await connection.executemany(
+                        QUERIES["add_keyset"], list(keysets(installation_id).items())
+                    )
     finally:
-        await connection.close()
+        await hang_up(connection)
     return await read_installation(connect, livemode=livemode)
 
 
@@ -56,15 +60,17 @@ async def read_installation(connect: Connect, *, livemode: bool) -> Installation
     """The installation in this database.
 
     Raises:
-        MigrationError: it was never migrated, or it belongs to the other mode.
+        MigrationError: it was not migrated for this version, is beyond it, or belongs to the other
+            mode.
     """
     connection = await connect()
     try:
-        await _check_migrated(connection)
-        row = await connection.fetchrow(QUERIES["installation"])
-        keysets = await connection.fetch(QUERIES["keysets"])
+        with watched(connect, connection)():
+            await check_version(connection)
+            row = await connection.fetchrow(QUERIES["installation"])
+            keysets = await connection.fetch(QUERIES["keysets"])
     finally:
-        await connection.close()
+        await hang_up(connection)
     if row is None:
         raise MigrationError("the database has no installation yet: run `paygate migrate`")
     if row["livemode"] != livemode:
@@ -74,8 +80,3 @@ async def read_installation(connect: Connect, *, livemode: bool) -> Installation
             f" {mode[livemode]} key: use another database for the other mode"
         )
     return Installation(row["id"], row["livemode"], {k["purpose"]: k["wrapped"] for k in keysets})
-
-
-async def _check_migrated(connection: Connection) -> None:
-    if await connection.fetchval("SELECT to_regclass('installation') IS NULL"):
-        raise MigrationError("the database has no tables yet: run `paygate migrate`")

@@ -8,11 +8,11 @@ import asyncpg
 
 from paygate.domain.audit import AuditEntry
 from paygate.domain.merchant import Merchant
-from paygate.storage.change import Change, OutcomeUnknown
-from paygate.storage.committer import DRIVER_FAULTS
+from paygate.storage.change import Change, OutcomeUnknown, Unavailable
 from paygate.storage.database import Pool, answering
 from paygate.storage.reader import QUERIES
 from paygate.storage.records import Records
+from paygate.storage.session import Connection, tells_unreplicated
 
 
 class Merchants:
@@ -41,14 +41,30 @@ class Merchants:
             OutcomeUnknown: the database was lost meanwhile: look whether it is there.
         """
         ((_, entry),) = self._records.rows(Change(audit))
-        with answering():
-            connection = await self._pool.acquire()
+        sent = unreplicated = False
+
+        def hear(_: object, message: object) -> None:
+            nonlocal unreplicated
+            unreplicated = unreplicated or tells_unreplicated(message)
+
+        async def create(connection: Connection) -> asyncpg.Record | None:
+            nonlocal sent
+            sent = True
+            connection.add_log_listener(hear)
+            try:
+                return await connection.fetchrow(QUERIES["create_merchant"], merchant_id, *entry)
+            finally:
+                connection.remove_log_listener(hear)
+
         try:
-            row = await connection.fetchrow(QUERIES["create_merchant"], merchant_id, *entry)
-        except (OSError, *DRIVER_FAULTS) as error:
+            with answering():
+                row = await self._pool.run(create)
+        except Unavailable as error:
+            if not sent:
+                raise
             raise OutcomeUnknown("the database did not answer: see whether it is there") from error
-        finally:
-            await self._pool.release(connection)
+        if unreplicated:
+            raise OutcomeUnknown("the standby did not confirm: see whether it is there")
         return None if row is None else _merchant(row)
 
 

@@ -1,15 +1,16 @@
-"""A page of a list: which part of it is wanted, and what was found.
+"""A page of a list, or of what a sweep goes through: which part is wanted, and what was found.
 
 Lists are newest first, and an id sorts as its record was made. So a page is a range of the
 primary key beside one id, and its cost does not grow with the list. The query always has that
 bound: an optional one would cost a generic plan its index.
 """
 
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
 from paygate.domain.ids import BODY_LENGTH, PREFIXES
+from paygate.storage.unreadable import Unread
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -26,10 +27,28 @@ class Cut(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, Generic[R], frozen=True):
-    """Newest first. `has_more` tells of those further on in the direction of the cut."""
+    """Newest first. `has_more` tells of those further on in the direction of the cut, and `unread`
+    of rows that the page would show if they could be read.
+    """
 
     items: tuple[R, ...]
     has_more: bool
+    unread: tuple[Unread, ...] = ()
+
+
+Place = tuple[Any, ...]
+"""Where a row stands in the order of a sweep, by its columns in clear: a row that cannot be read
+has one too, so it neither hides those behind it nor is met twice."""
+
+
+class Stretch(msgspec.Struct, Generic[R], frozen=True):
+    """What a sweep reads at once: the records, why other rows were not read, and the place of the
+    last row; None when nothing comes after it.
+    """
+
+    records: tuple[R, ...]
+    unread: tuple[Unread, ...]
+    last: Place | None
 
 
 def newest(kind: str, limit: int) -> Cut:

@@ -4,14 +4,14 @@ One entry of `_KINDS` says everything about a record: its table, and its columns
 a function of the value. Writing and opening use the same function, so the two cannot differ.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from paygate.crypto.blind_index import BlindIndex
-from paygate.crypto.seal import SealedPlace, Sealer
-from paygate.domain.alert import Alert
+from paygate.crypto.seal import SealedPlace, Sealer, SealError
+from paygate.domain.alert import Alert, Occurrence
 from paygate.domain.api_key import ApiKey
 from paygate.domain.attempt import Attempt
 from paygate.domain.audit import AuditEntry
@@ -21,12 +21,14 @@ from paygate.domain.events import Event
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ledger import Transfer
 from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent
 from paygate.jobs import messages
 from paygate.storage import tables
-from paygate.storage.change import Change, Record
+from paygate.storage.change import Change, Outdated, Record
 from paygate.storage.statement import Mode, Section
 from paygate.storage.tables import Table
+from paygate.storage.unreadable import UNREAD, SealBroken, Tampered, Unread
 
 R = TypeVar("R", bound=msgspec.Struct)
 Clear = Callable[[Any, BlindIndex], tuple[Any, ...]]
@@ -36,10 +38,6 @@ JOB_TABLE: Final = Table(
 )
 _ENQUEUE: Final = Section(JOB_TABLE, Mode.ENQUEUE)
 _APPEND_ONLY_VERSION: Final = 1
-
-
-class Tampered(Exception):
-    """A row is not as this version would have left it."""
 
 
 class _Kind:
@@ -64,6 +62,13 @@ def provider_reference_index(index: BlindIndex, merchant: str, reference: str) -
     return index.of(merchant, "provider_reference", reference)
 
 
+def payment_index(index: BlindIndex, provider_reference: str) -> bytes:
+    """How an intent is looked up by the provider's id of its payment: whoever asks by that does not
+    know the merchant.
+    """
+    return index.of("", "payment", provider_reference)
+
+
 _KINDS: Final[dict[type, _Kind]] = {
     PaymentIntent: _Kind(
         PaymentIntent,
@@ -76,6 +81,8 @@ _KINDS: Final[dict[type, _Kind]] = {
             None if r.reference is None else reference_index(index, r.merchant, r.reference),
             r.customer,
             r.money_seq,
+            None if r.provider_reference is None else payment_index(index, r.provider_reference),
+            r.create_key,
         ),
     ),
     Attempt: _Kind(
@@ -125,6 +132,7 @@ _KINDS: Final[dict[type, _Kind]] = {
         tables.ALERT,
         lambda r, _: (r.version, r.status, r.stands_as, r.created_at, r.updated_at),
     ),
+    Occurrence: _Kind(Occurrence, tables.ALERT_OCCURRENCE, lambda r, _: (r.version, r.at)),
     Customer: _Kind(
         Customer, tables.CUSTOMER, lambda r, _: (r.version, r.created_at, r.updated_at)
     ),
@@ -136,6 +144,7 @@ _KINDS: Final[dict[type, _Kind]] = {
     Transfer: _Kind(
         Transfer, tables.LEDGER_TRANSFER, lambda r, _: (r.intent, r.money_seq, r.posted_at)
     ),
+    ProviderAccount: _Kind(ProviderAccount, tables.PROVIDER_ACCOUNT, lambda r, _: (r.created_at,)),
     Event: _Kind(Event, tables.EVENT, lambda r, _: (r.data.id, r.created_at)),
     AuditEntry: _Kind(AuditEntry, tables.AUDIT_ENTRY, lambda r, _: (r.at,)),
 }
@@ -152,6 +161,14 @@ class Records:
         """Under which values a merchant's reference may stand, while the index key is rotated."""
         return list(self.index.candidates(merchant, "reference", reference))
 
+    def payment_indexes(self, provider_reference: str) -> list[bytes]:
+        """Under which values a payment of the provider's may stand, while the key is rotated."""
+        return list(self.index.candidates("", "payment", provider_reference))
+
+    def provider_reference_indexes(self, merchant: str, reference: str) -> list[bytes]:
+        """The same for the provider's id of an event."""
+        return list(self.index.candidates(merchant, "provider_reference", reference))
+
     def rows(self, change: Change) -> list[tuple[Section, tuple[Any, ...]]]:
         """The rows of a change, sealed."""
         kinds = _KINDS
@@ -165,34 +182,67 @@ class Records:
         for job in change.jobs:
             name = messages.entrypoint(type(job.message))
             rows.append((_ENQUEUE, (name, messages.encode(job.message), job.delay)))
-        sections = [section for section, _ in rows]
-        assert len(set(sections)) == len(sections), "one record of a table each way in a change"
-        assert sum(s.mode is Mode.CLAIM for s in sections) <= 1, "two claims could be half held"
+        guards = [section for section, _ in rows if section.guards]
+        # The statement asks whether a change holds a guard, not how many of its rows do.
+        assert len(set(guards)) == len(guards), "two guards of a table could be half held"
+        assert sum(s.mode is Mode.CLAIM for s in guards) <= 1, "two claims could be half held"
         return rows
+
+    def named(self, table: str) -> tuple[type[Record], Table] | None:
+        """The kind of record that a table holds; None when this version knows no such table."""
+        return next(((r, k.table) for r, k in _KINDS.items() if k.table.name == table), None)
 
     def open(self, record: type[R], row: Sequence[Any]) -> R:
         """The record in a row of all its table's columns, in their order.
 
         Raises:
-            SealError: the bytes were not sealed for this place.
-            Tampered: the clear columns are not the record's own, or it is not readable at all.
+            SealBroken: the bytes were not sealed for this place.
+            Outdated: it was sealed for this place, in a shape that this version does not know.
+            Tampered: the clear columns are not the record's own.
         """
         kind = _KINDS[record]
         merchant, record_id = row[0], row[1]
-        plain = self._sealer.open(_place(kind, row), row[-1])
+        name = (kind.table.name, merchant, record_id)
         try:
-            value = kind.decode(plain)
+            value = kind.decode(self._sealer.open(_place(kind, row), row[-1]))
+        except SealError as error:
+            raise SealBroken(*name, str(error)) from None
         except msgspec.MsgspecError:  # its words would quote what it found
-            name = f"{kind.table.name} {record_id}"
-            raise Tampered(f"{name}: not a record that this version can read") from None
-        if (merchant, record_id, *kind.clear(value, self.index)) != tuple(row[:-1]):
-            raise Tampered(f"{kind.table.name} {record_id}: clear columns and record differ")
+            table = kind.table.name
+            raise Outdated(
+                f"{table} {record_id} was written by a newer version of paygate"
+            ) from None
+        clear = (merchant, record_id, *kind.clear(value, self.index))
+        if clear != tuple(row[:-1]) and clear != _filled(kind.table, row, clear):
+            raise Tampered(*name, "clear columns and record differ")
         assert isinstance(value, record)
         return value
+
+    def open_each(
+        self, record: type[R], rows: Iterable[Sequence[Any]]
+    ) -> tuple[list[R], list[Unread]]:
+        """The records in rows, and why others of them were not read: none stops the rest."""
+        opened: list[R] = []
+        unread: list[Unread] = []
+        for row in rows:
+            try:
+                opened.append(self.open(record, tuple(row)))
+            except UNREAD as fault:
+                unread.append(fault)
+        return opened, unread
 
     def _row(self, kind: _Kind, record: Record) -> tuple[Any, ...]:
         clear = (record.merchant, record.id, *kind.clear(record, self.index))
         return (*clear, self._sealer.seal(_place(kind, clear), kind.encode(record)))
+
+
+def _filled(table: Table, row: Sequence[Any], clear: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The columns in clear of a row, with those that it was written without."""
+    names = table.names[:-1]
+    return tuple(
+        ours if theirs is None and name in table.added_later else theirs
+        for name, theirs, ours in zip(names, row, clear, strict=False)
+    )
 
 
 def _place(kind: _Kind, row: Sequence[Any]) -> SealedPlace:

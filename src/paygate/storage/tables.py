@@ -15,6 +15,8 @@ class Table:
     columns: tuple[tuple[str, str], ...]
     claimed_by: tuple[str, ...] = ()
     """The unique columns whose conflict refuses a creation, instead of being a fault."""
+    added_later: frozenset[str] = frozenset()
+    """Columns that are null in rows of before, until they next advance."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -26,6 +28,8 @@ _KEY: Final = (("merchant", "text"), ("id", "text"))
 _VERSIONED: Final = (*_KEY, ("version", "int4"))
 _SEALED: Final = (("sealed", "bytea"),)
 
+REFERENCE_TAKEN: Final = "payment_intent_provider_reference"
+"""The unique index that a payment of another intent's runs into."""
 PAYMENT_INTENT: Final = Table(
     "payment_intent",
     (
@@ -36,8 +40,11 @@ PAYMENT_INTENT: Final = Table(
         ("reference_index", "bytea"),
         ("customer", "text"),
         ("money_seq", "int4"),
+        ("provider_reference_index", "bytea"),
+        ("create_key", "bytea"),
         *_SEALED,
     ),
+    added_later=frozenset({"provider_reference_index"}),
 )
 ATTEMPT: Final = Table(
     "attempt",
@@ -122,6 +129,12 @@ ALERT: Final = Table(
         *_SEALED,
     ),
     claimed_by=("merchant", "stands_as"),
+)
+ALERT_OCCURRENCE: Final = Table("alert_occurrence", (*_VERSIONED, ("at", "timestamptz"), *_SEALED))
+PROVIDER_ACCOUNT: Final = Table(
+    "provider_account",
+    (*_KEY, ("created_at", "timestamptz"), *_SEALED),
+    claimed_by=("merchant", "id"),
 )
 LEDGER_TRANSFER: Final = Table(
     "ledger_transfer",

@@ -23,11 +23,15 @@ KEYS: Final = frozenset(
         "action",
         "alert",
         "cancelled",
+        "closed",
+        "counted",
+        "at_work_already",
         "attempt",
         "code",
         "deleted",
         "exception",
         "expiring",
+        "failed",
         "frames",
         "intent",
         "intents",
@@ -43,6 +47,7 @@ KEYS: Final = frozenset(
         "undeclared",
         "unfinished",
         "unresolved",
+        "waiting",
     }
 )
 

@@ -4,68 +4,154 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from paygate.flows.apply_provider_event import apply_provider_event
-from paygate.flows.close_failed_payment import ASK_AGAIN_AFTER, close_failed_payment
 from paygate.flows.context import Context
-from paygate.jobs.messages import ApplyProviderEvent, CloseFailedPayment, Message
-from paygate.jobs.queue import Handler, Queue, RetryLater
+from paygate.jobs.messages import Message
+from paygate.jobs.queue import Handler, Queue
 from paygate.jobs.schedule import SCHEDULE, ScheduledJob
-from paygate.storage.committer import Connect
+from paygate.storage.session import Connect, Connection
+from paygate.storage.watch import keep_hearing
 from paygate.telemetry import log
+from paygate.worker.handlers import handlers
 from paygate.worker.scheduled import run_scheduled
 
 RECONNECT_SECONDS: Final = 1.0
 """How long to wait for a database that went away before the queue is opened again."""
+FINISH_SECONDS: Final = 5.0
+"""What scheduled runs are given to end by themselves when the worker is to stop; a supervisor kills
+after fifteen."""
+
+Run = Callable[[], Awaitable[None]]
 
 
 async def work(ctx: Context, connect: Connect, stop: asyncio.Event) -> None:
     """Run jobs until `stop` is set. An outage of the database is waited out."""
 
-    async def apply(message: ApplyProviderEvent) -> None:
-        await apply_provider_event(ctx, message)
-
-    async def close(message: CloseFailedPayment) -> None:
-        if not await close_failed_payment(ctx, message):
-            raise RetryLater(ASK_AGAIN_AFTER)
-
-    def occurrence(name: str) -> Callable[[], Awaitable[None]]:
+    def occurrence(name: str) -> Run:
         async def occur() -> None:
             report = await run_scheduled(ctx, name)
             log.logger().info("job_ran", job=name, **report)
 
         return occur
 
-    handlers: dict[type[Message], Handler] = {ApplyProviderEvent: apply, CloseFailedPayment: close}
     scheduled = {job: occurrence(job.name) for job in SCHEDULE}
+    await run_queues(connect, handlers(ctx), scheduled, stop)
+
+
+async def run_queues(
+    connect: Connect,
+    handle: Mapping[type[Message], Handler],
+    scheduled: Mapping[ScheduledJob, Run],
+    stop: asyncio.Event,
+    *,
+    finish_seconds: float = FINISH_SECONDS,
+) -> None:
+    """Have a queue at work until `stop` is set.
+
+    One whose connection is lost finishes what it has in hand beside the next, which begins at once:
+    a run of an hour makes nobody wait. What is done twice by that is guarded by the version of each
+    record, and by `SoleRuns`.
+    """
+    runs = _Runs()
+    cuttable = {job: runs.cuttable(job.name, run) for job, run in scheduled.items()}
+    at_work: set[asyncio.Task[None]] = set()
     while not stop.is_set():
-        try:
-            await _run_queue(connect, handlers, scheduled, stop)
-        except Exception as error:  # noqa: BLE001 -- whatever it was, jobs must go on
-            log.logger().error("queue_lost", error=error)
+        lost = asyncio.Event()
+        queue = asyncio.create_task(_run_queue(connect, handle, cuttable, stop, lost))
+        at_work.add(queue)
+        queue.add_done_callback(at_work.discard)
+        losing = asyncio.create_task(lost.wait())
+        await asyncio.wait({queue, losing}, return_when=asyncio.FIRST_COMPLETED)
+        losing.cancel()
+        if not lost.is_set() and not stop.is_set():
             await asyncio.sleep(RECONNECT_SECONDS)
+    if at_work:
+        await asyncio.wait(at_work, timeout=finish_seconds)
+    runs.cut_off()
+    if at_work:
+        await asyncio.wait(at_work)
+
+
+class _Runs:
+    """The scheduled runs in hand. They may be cut off, for each is repeated by the clock."""
+
+    def __init__(self) -> None:
+        self._in_hand: set[asyncio.Task[None]] = set()
+        self._over = False
+
+    def cuttable(self, name: str, run: Run) -> Run:
+        """The run, which ends in peace when it is cut off."""
+
+        async def begin() -> None:
+            await run()
+
+        async def occur() -> None:
+            if self._over:
+                return
+            task = asyncio.create_task(begin())
+            self._in_hand.add(task)
+            try:
+                await asyncio.wait({task})
+            finally:
+                self._in_hand.discard(task)
+                task.cancel()  # whoever waited for it was cancelled
+            if task.cancelled():
+                log.logger().warning("job_cut_off", job=name)
+                return
+            task.result()
+
+        return occur
+
+    def cut_off(self) -> None:
+        """End those in hand, and begin no more."""
+        self._over = True
+        for task in self._in_hand:
+            task.cancel()
 
 
 async def _run_queue(
     connect: Connect,
-    handlers: Mapping[type[Message], Handler],
-    scheduled: Mapping[ScheduledJob, Callable[[], Awaitable[None]]],
+    handle: Mapping[type[Message], Handler],
+    scheduled: Mapping[ScheduledJob, Run],
     stop: asyncio.Event,
+    lost: asyncio.Event,
 ) -> None:
-    connection = await connect()
+    """Work over one connection until `stop`, or until that is lost, which sets `lost`. Whatever
+    else ends it is logged.
+    """
     try:
-        queue = Queue(connection, handlers, scheduled, _report)
-        stopping = asyncio.create_task(_stop_when(stop, queue))
+        connection = await connect()
         try:
-            await queue.run()
+            queue = Queue(connection, handle, scheduled, _report)
+            watching = [
+                asyncio.create_task(_stop_when(stop, queue)),
+                asyncio.create_task(_stop_when_lost(connect, connection, queue, lost)),
+            ]
+            try:
+                await queue.run()
+            finally:
+                for task in watching:
+                    task.cancel()
         finally:
-            stopping.cancel()
-    finally:
-        connection.terminate()
+            connection.terminate()
+    except Exception as error:  # noqa: BLE001 -- whatever it was, jobs must go on
+        log.logger().error("queue_lost", error=error)
 
 
 async def _stop_when(stop: asyncio.Event, queue: Queue) -> None:
     await stop.wait()
     queue.stop()
+
+
+async def _stop_when_lost(
+    connect: Connect, connection: Connection, queue: Queue, lost: asyncio.Event
+) -> None:
+    """Without a connection the queue would wait for what nobody can tell it any more."""
+    try:
+        await keep_hearing(connect, connection, queue.beat)
+    except Exception as error:  # noqa: BLE001 -- a queue that cannot speak is lost, whatever it was
+        log.logger().warning("queue_connection_lost", error=error)
+        queue.stop()
+        lost.set()
 
 
 def _report(job: str, error: BaseException) -> None:

@@ -1,17 +1,23 @@
 """What each scheduled job does, by its name; the worker and `paygate jobs run` call the same."""
 
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
 from paygate.domain.access import Actor, Caller
+from paygate.flows.apply_waiting_events import apply_waiting_events
+from paygate.flows.close_alerts import close_alerts
 from paygate.flows.close_overdue_attempts import close_overdue_attempts
 from paygate.flows.context import Context
 from paygate.flows.expire_payment_intents import expire_payment_intents
 from paygate.flows.purge_idempotency_keys import purge_idempotency_keys
 from paygate.flows.resolve_attempts import resolve_attempts
+from paygate.flows.sweep import Faults
 from paygate.flows.verify_ledger import verify_ledger
 from paygate.flows.watch_authorizations import watch_authorizations
+from paygate.flows.watch_jobs import watch_jobs
+from paygate.flows.watch_provider import WarningCode, watch_provider
 from paygate.storage.installation import DEFAULT_MERCHANT
 
 Report = Mapping[str, int]
@@ -21,8 +27,14 @@ Run = Callable[[Context, str], Awaitable[Report]]
 
 
 async def _expire_intents(ctx: Context, run_id: str) -> Report:
-    cancelled = await expire_payment_intents(ctx, run_id)
-    return {"cancelled": cancelled, "closed": await close_overdue_attempts(ctx, run_id)}
+    cancelled = closed = 0
+    faults = Faults()  # each half runs, whatever became of the other
+    with faults:
+        cancelled = await expire_payment_intents(ctx, run_id)
+    with faults:
+        closed = await close_overdue_attempts(ctx, run_id)
+    faults.tell()
+    return {"cancelled": cancelled, "closed": closed}
 
 
 async def _watch_authorizations(ctx: Context, run_id: str) -> Report:
@@ -35,6 +47,25 @@ async def _resolve_attempts(ctx: Context, run_id: str) -> Report:
     return {"resolved": resolved.resolved, "unresolved": resolved.unresolved}
 
 
+async def _watch_provider(ctx: Context, run_id: str) -> Report:
+    warnings = await watch_provider(ctx, run_id, node=socket.gethostname())
+    found = {warned.code for warned in warnings}
+    return {str(code): int(code in found) for code in WarningCode}
+
+
+async def _close_alerts(ctx: Context, run_id: str) -> Report:
+    return (await close_alerts(ctx, run_id))._asdict()
+
+
+async def _apply_provider_events(ctx: Context, _: str) -> Report:
+    swept = await apply_waiting_events(ctx)
+    return {"waiting": swept.waiting, "failed": swept.failed}
+
+
+async def _watch_jobs(ctx: Context, run_id: str) -> Report:
+    return {"waiting": await watch_jobs(ctx, run_id)}
+
+
 async def _purge_idempotency_keys(ctx: Context, run_id: str) -> Report:
     purged = await purge_idempotency_keys(ctx, run_id)
     return {"deleted": purged.deleted, "unfinished": purged.unfinished}
@@ -43,7 +74,11 @@ async def _purge_idempotency_keys(ctx: Context, run_id: str) -> Report:
 async def _verify_ledger(ctx: Context, run_id: str) -> Report:
     caller = Caller(Actor("job", name="verify-ledger"), DEFAULT_MERCHANT, run_id)
     verified = await verify_ledger(ctx, caller)
-    return {"intents": verified.intents, "mismatches": len(verified.mismatches)}
+    return {
+        "intents": verified.intents,
+        "mismatches": len(verified.mismatches) + verified.more,
+        "not_compared": len(verified.not_compared),
+    }
 
 
 RUNS: Final[Mapping[str, Run]] = MappingProxyType(
@@ -51,13 +86,23 @@ RUNS: Final[Mapping[str, Run]] = MappingProxyType(
         "expire-intents": _expire_intents,
         "watch-authorizations": _watch_authorizations,
         "resolve-attempts": _resolve_attempts,
+        "watch-provider": _watch_provider,
+        "close-alerts": _close_alerts,
+        "apply-provider-events": _apply_provider_events,
+        "watch-jobs": _watch_jobs,
         "purge-idempotency-keys": _purge_idempotency_keys,
         "verify-ledger": _verify_ledger,
     }
 )
 """A test holds these to `jobs.schedule.SCHEDULE`."""
 
+AT_WORK_ALREADY: Final = "at_work_already"
+"""In the report of a run that found another at work, and did nothing."""
+
 
 async def run_scheduled(ctx: Context, name: str) -> Report:
-    """Run a scheduled job once."""
-    return await RUNS[name](ctx, ctx.new_id("run"))
+    """Run a scheduled job once, unless another run of it is at work, here or on another node."""
+    async with ctx.sole_runs.alone(name) as alone:
+        if not alone:
+            return {AT_WORK_ALREADY: 1}
+        return await RUNS[name](ctx, ctx.new_id("run"))

@@ -6,23 +6,21 @@ is to be believed.
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Mapping
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, assert_never
-from urllib.parse import urlsplit
 
-import msgspec
-
-from paygate.crypto.secret import Secret
 from paygate.domain.money import Currency
 from paygate.domain.outcome import Answer, NotSent, Rejected, Unknown
 from paygate.providers.contract import (
     Absent,
     CancelOrder,
     CaptureOrder,
+    ClockSkew,
     ConfirmOrder,
     CustomerMade,
     CustomerOrder,
+    KeySpent,
     MoneyLeft,
     Notice,
     ProviderSilent,
@@ -38,47 +36,43 @@ from paygate.providers.stripe import (
     translate,
 )
 from paygate.providers.stripe.client import Fact, NotBegun, Reply, Silent, StripeWire
-
-_MODES: Final = {"sk_test_": False, "rk_test_": False, "sk_live_": True, "rk_live_": True}
+from paygate.providers.stripe.listing import Listing
+from paygate.providers.stripe.settings import StripeSettings, check, livemode_of
 
 _PAYMENTS: Final = "/v1/payment_intents"
 _CUSTOMERS: Final = "/v1/customers"
+_ACCOUNT: Final = "/v1/account"
 _NO_SUCH: Final = "the provider has no such payment"
 _OK, _NOT_FOUND = 200, 404
 _PAGE: Final = 100
 """Stripe's largest page."""
-_MAX_PAGES: Final = 10_000
-"""A million payments in one window; a list that goes on after that is a loop."""
 
 
-class StripeSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """One Stripe account, in the mode of its key.
-
-    `installation` marks our payments at Stripe. Several webhook secrets may hold at once,
-    because a rolled one stays valid for up to a day.
-    """
-
-    api_base: str
-    api_key: Secret
-    webhook_secrets: tuple[Secret, ...]
-    installation: str
-    webhook_tolerance_seconds: int = 300
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 class StripeProvider:
-    """A Stripe account (`Provider`)."""
+    """A Stripe account (`Provider`). `clock` is the one that the provider's is held against."""
 
     name = "stripe"
     keys_kept = timedelta(hours=24)  # docs.stripe.com/api/idempotent_requests
 
-    def __init__(self, settings: StripeSettings) -> None:
+    def __init__(
+        self, settings: StripeSettings, *, clock: Callable[[], datetime] = _utc_now
+    ) -> None:
         self.livemode = livemode_of(settings.api_key)
-        _check(settings, livemode=self.livemode)
+        check(settings, livemode=self.livemode)
         self._settings = settings
         self._wire = StripeWire(settings.api_base.rstrip("/"), settings.api_key)
+        self._clock = clock
 
     def __repr__(self) -> str:
         return f"<StripeProvider livemode={self.livemode}>"
+
+    @property
+    def skew(self) -> ClockSkew | None:
+        return self._wire.skew(self._clock())
 
     def representable(self, amount: int, currency: Currency) -> bool:
         return money.representable(amount, currency)
@@ -151,14 +145,37 @@ class StripeProvider:
 
     async def make_customer(
         self, order: CustomerOrder, *, timeout_seconds: float
-    ) -> CustomerMade | NotSent | Rejected | Unknown:
+    ) -> CustomerMade | KeySpent | NotSent | Rejected | Unknown:
+        made = await self._customer(_CUSTOMERS, order, timeout_seconds)
+        return (
+            Unknown("the provider misses what it should make") if isinstance(made, Absent) else made
+        )
+
+    async def change_customer(
+        self, provider_reference: str, order: CustomerOrder, *, timeout_seconds: float
+    ) -> CustomerMade | KeySpent | Absent | NotSent | Rejected | Unknown:
+        if fields.identifier(provider_reference) is None:
+            return Absent()
+        path = f"{_CUSTOMERS}/{provider_reference}"
+        changed = await self._customer(path, order, timeout_seconds)
+        if isinstance(changed, CustomerMade) and changed.provider_reference != provider_reference:
+            return Unknown("the provider answered with another customer")
+        return changed
+
+    async def _customer(
+        self, path: str, order: CustomerOrder, timeout_seconds: float
+    ) -> CustomerMade | KeySpent | Absent | NotSent | Rejected | Unknown:
         installation = self._settings.installation
-        reply = await self._post(
-            _CUSTOMERS,
+        fact = await self._wire.call(
+            "post",
+            path,
             orders.customer(order, installation),
             idempotency_key=order.key,
             timeout_seconds=timeout_seconds,
         )
+        if isinstance(fact, Silent) and fact.remembered:
+            return KeySpent(fact.message)
+        reply = _posted(fact)
         if not isinstance(reply, Reply):
             return reply
         if reply.status == _OK:
@@ -209,9 +226,9 @@ class StripeProvider:
         (https://docs.stripe.com/search). The deadline is each page's.
         """
         window = {"gte": math.floor(since.timestamp()), "lte": math.ceil(until.timestamp())}
-        seen: set[str] = set()
+        listing = Listing()
         after: str | None = None
-        for _ in range(_MAX_PAGES):
+        while True:
             params: dict[str, Any] = {
                 "created": window,
                 "limit": _PAGE,
@@ -223,16 +240,12 @@ class StripeProvider:
             items, has_more = _page(fact)
             assert isinstance(fact, Reply)
             for item in items:
-                after = fields.identifier(item.get("id"))
-                if after is None or after in seen:
-                    raise ProviderSilent("the provider's list names a payment twice, or not at all")
-                seen.add(after)
+                after = listing.next(item)
                 yield translate.payment(item, livemode=self.livemode, as_of=fact.as_of)
             if not has_more:
                 return
-        raise ProviderSilent("the provider's list has no end")
 
-    def open_event(self, body: bytes, headers: Mapping[str, str], now: datetime) -> Notice:
+    def verify_event(self, body: bytes, headers: Mapping[str, str], now: datetime) -> None:
         events.verify(
             body,
             headers,
@@ -240,10 +253,20 @@ class StripeProvider:
             now=now,
             tolerance_seconds=self._settings.webhook_tolerance_seconds,
         )
-        return events.read(body)
 
     def read_event(self, body: bytes) -> Notice:
         return events.read(body)
+
+    async def account(self, *, timeout_seconds: float) -> str | Rejected | Unknown:
+        fact = await self._wire.call("get", _ACCOUNT, {}, timeout_seconds=timeout_seconds)
+        if not isinstance(fact, Reply):
+            return Unknown(fact.message)
+        if fact.status != _OK:
+            return refusals.of_account(fact.status, fact.body)
+        account = fields.identifier(fact.body.get("id"))
+        if fact.body.get("object") != "account" or account is None:
+            return Unknown("the answer is not an account")
+        return account
 
     async def close(self) -> None:
         await self._wire.close()
@@ -259,15 +282,7 @@ class StripeProvider:
         fact = await self._wire.call(
             "post", path, params, idempotency_key=idempotency_key, timeout_seconds=timeout_seconds
         )
-        match fact:
-            case NotBegun(message, asked):
-                return NotSent(message, max(asked, 1))
-            case Silent(message):
-                return Unknown(message)
-            case Reply():
-                return fact
-            case _:
-                assert_never(fact)
+        return _posted(fact)
 
     def _payment(self, reply: Reply) -> Answer:
         return translate.payment(reply.body, livemode=self.livemode, as_of=reply.as_of)
@@ -295,6 +310,18 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
+def _posted(fact: Fact) -> Reply | NotSent | Unknown:
+    match fact:
+        case NotBegun(message, asked, answered):
+            return NotSent(message, max(asked, 1), answered)
+        case Silent(message):
+            return Unknown(message)
+        case Reply():
+            return fact
+        case _:
+            assert_never(fact)
+
+
 def _is_missing(body: Mapping[str, Any]) -> bool:
     return fields.mapping(body, "error").get("code") == "resource_missing"
 
@@ -315,26 +342,3 @@ def _page(fact: Fact) -> tuple[list[Mapping[str, Any]], bool]:
     if not all(isinstance(item, Mapping) for item in items):
         raise ProviderSilent("the provider's list could not be read")
     return items, has_more
-
-
-def livemode_of(api_key: Secret) -> bool:
-    """The mode that a key is for. Raises ValueError for what is no secret key of Stripe's."""
-    for prefix, livemode in _MODES.items():
-        if api_key.reveal().startswith(prefix):
-            return livemode
-    raise ValueError("the stripe API key must start with sk_test_, rk_test_, sk_live_ or rk_live_")
-
-
-def _check(settings: StripeSettings, *, livemode: bool) -> None:
-    """Raises ValueError, naming the setting and never its value."""
-    if not settings.webhook_secrets or not all(s.reveal() for s in settings.webhook_secrets):
-        raise ValueError("the stripe webhook secrets must be at least one, and none empty")
-    if not settings.installation:
-        raise ValueError("the installation must have a name")
-    if settings.webhook_tolerance_seconds < 1:
-        raise ValueError("the webhook tolerance must be at least a second")
-    base = urlsplit(settings.api_base)
-    if base.scheme not in {"http", "https"} or not base.hostname:
-        raise ValueError("the stripe API base must be a URL such as https://api.stripe.com")
-    if livemode and base.scheme != "https":
-        raise ValueError("a live stripe key goes over https only")

@@ -9,7 +9,9 @@ This file must never know what a payment is.
 import asyncio
 import logging
 import os
+import re
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -22,6 +24,8 @@ import msgspec
 import stripe
 
 from paygate.crypto.secret import Secret
+from paygate.providers.clock_skew import ProviderClock
+from paygate.providers.contract import ClockSkew
 from paygate.providers.stripe import fields
 from paygate.providers.stripe.translate import API_VERSION
 
@@ -36,6 +40,8 @@ _WORTHWHILE_SECONDS: Final = 2.0
 or two; a try cut short would turn the certain no that we have into an unknown."""
 
 _RANDOM: Final = SystemRandom()
+_STEADY: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Linux's monotonic clock stands still while the machine sleeps; macOS's does not."""
 
 _CONNECT_SECONDS: Final = 10.0
 """For a place in the pool, DNS, TCP and TLS. Shorter than the usual deadline, so that a dead
@@ -47,6 +53,12 @@ _MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 
 _CONFLICT, _TOO_MANY, _BAD_REQUEST, _SERVER_ERROR = 409, 429, 400, 500
 _FAILED_DEPENDENCY: Final = 424
+
+_REQUEST_ID: Final = re.compile(r"req_[A-Za-z0-9_]{1,64}")
+_ERROR_TYPES: Final = frozenset(
+    {"api_error", "card_error", "idempotency_error", "invalid_request_error"}
+)
+"""All that there are (https://docs.stripe.com/api/errors)."""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -64,12 +76,18 @@ class NotBegun(msgspec.Struct, frozen=True):
 
     message: str
     asked_to_wait_seconds: int = 0
+    answered: bool = False
+    """Somebody said so, Stripe or a proxy on the way."""
 
 
 class Silent(msgspec.Struct, frozen=True):
     """It may have happened."""
 
     message: str
+    key_in_use: bool = False
+    """Stripe is at work on an earlier call under the same key: to ask again is harmless."""
+    remembered: bool = False
+    """It is what Stripe answered under the key before, and will for as long as it knows the key."""
 
 
 Fact = Reply | NotBegun | Silent
@@ -150,6 +168,7 @@ class StripeWire:
     ) -> None:
         _hush_the_sdk()
         self._transport = _Transport()
+        self._stripes_clock = ProviderClock()
         self._jitter = jitter
         self._client = stripe.StripeClient(
             api_key.reveal(),
@@ -170,21 +189,35 @@ class StripeWire:
     ) -> Fact:
         """One call, tried again while that is certain to be harmless and the deadline allows.
 
-        A POST is tried again only when it certainly did not begin; a GET also after silence.
+        A POST is tried again only when it certainly did not begin, or when Stripe is at work on
+        its key; a GET also after silence. What one try left in doubt, no later one that did not
+        begin makes certain.
         """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_seconds
+        deadline, began = loop.time() + timeout_seconds, _steady()
         fact: Fact = NotBegun("the deadline had passed before the call")
+        latest = fact
         for number in range(_TRIES):
-            pause = self._pause(fact, number)
+            pause = self._pause(latest, number)
             needed = _WORTHWHILE_SECONDS if number else 0.0
             if pause is None or loop.time() + pause + needed >= deadline:
                 return fact
             await asyncio.sleep(pause)
-            fact = await self._try(method, path, params, idempotency_key, deadline)
-            if isinstance(fact, Reply) or (isinstance(fact, Silent) and method == "post"):
+            # The process may have stood still in the pause, or the whole machine.
+            if loop.time() >= deadline or _steady() - began >= timeout_seconds:
+                return fact
+            latest = await self._try(method, path, params, idempotency_key, deadline)
+            if not (isinstance(fact, Silent) and isinstance(latest, NotBegun)):
+                fact = latest
+            if isinstance(fact, Reply) or (
+                isinstance(fact, Silent) and method == "post" and not fact.key_in_use
+            ):
                 return fact
         return fact
+
+    def skew(self, now: datetime) -> ClockSkew | None:
+        """Stripe's clock against the one that shows `now`."""
+        return self._stripes_clock.skew(now, _steady())
 
     async def close(self) -> None:
         await self._transport.close_async()
@@ -207,6 +240,7 @@ class StripeWire:
         idempotency_key: str | None,
         deadline: float,
     ) -> Fact:
+        sent = _steady()
         try:
             async with asyncio.timeout_at(deadline):
                 response = await self._client.raw_request_async(
@@ -217,7 +251,7 @@ class StripeWire:
                 return NotBegun("no connection to the provider in time")
             return Silent("the provider did not answer before the deadline")
         except stripe.StripeError as error:
-            return _fact(error.http_status, error.json_body, error.headers or {})
+            return self._heard(error.http_status, error.json_body, error.headers or {}, sent)
         except aiohttp.ClientConnectorError:
             return NotBegun("the provider cannot be reached")
         except _NotStripes as error:
@@ -227,28 +261,57 @@ class StripeWire:
             return Silent("the connection to the provider broke")
         except Exception:  # noqa: BLE001 -- the SDK trips over hostile shapes in many ways
             return Silent("the provider's answer could not be read")
-        return _fact(response.code, response.data, response.headers)
+        return self._heard(response.code, response.data, response.headers, sent)
+
+    def _heard(
+        self, status: int | None, body: object, headers: Mapping[str, str], sent: float
+    ) -> Fact:
+        """The fact that an answer is; its date tells of Stripe's clock, if the answer is Stripe's
+        and fresh.
+        """
+        fact = _fact(status, body, headers)
+        if isinstance(fact, Reply) and fact.as_of is not None and "Age" not in headers:
+            self._stripes_clock.dated(fact.as_of, sent=sent, received=_steady())
+        return fact
 
 
 def _fact(status: int | None, body: object, headers: Mapping[str, str]) -> Fact:
     """What an HTTP answer is worth (https://docs.stripe.com/error-low-level)."""
     code = _error_code(body)
     if status == _TOO_MANY or (status == _BAD_REQUEST and code == "rate_limit"):
-        return NotBegun("the provider limits our rate", _retry_after(headers))
+        return NotBegun("the provider limits our rate", _retry_after(headers), answered=True)
     if status == _CONFLICT and code == "idempotency_key_in_use":
-        return NotBegun("the provider is at work on an earlier call of the same attempt")
+        busy = "the provider is at work on an earlier call of the same attempt"
+        return Silent(busy, key_in_use=True)
     if status is None or not isinstance(body, dict):
         return Silent("the provider's answer could not be read")
+    replayed = headers.get("Idempotent-Replayed") == "true"
     if status >= _SERVER_ERROR or status in {_CONFLICT, _FAILED_DEPENDENCY}:
-        return Silent(f"the provider answered HTTP {status}")
+        return Silent(f"the provider answered HTTP {status}", remembered=replayed)
     if 300 <= status < _BAD_REQUEST:  # noqa: PLR2004 -- the redirects of HTTP
         return Silent("the provider answered with a redirect")
-    replayed = headers.get("Idempotent-Replayed") == "true"
+    if status >= _BAD_REQUEST and not _is_stripes_refusal(body, headers):
+        return Silent(f"somebody on the way to the provider answered HTTP {status}")
     return Reply(status, body, _as_of(headers.get("Date")), replayed)
+
+
+def _is_stripes_refusal(body: dict[str, Any], headers: Mapping[str, str]) -> bool:
+    """Whether Stripe itself refuses: proxies say 401, 403 and 407 too, some of them in JSON.
+
+    Stripe gives every answer an id (https://docs.stripe.com/api/request_ids) and every error one
+    of its types. A refusal without them ends nothing.
+    """
+    stripes = _REQUEST_ID.fullmatch(headers.get("Request-Id", "")) is not None
+    return stripes and fields.mapping(body, "error").get("type") in _ERROR_TYPES
 
 
 def _error_code(body: object) -> str | None:
     return fields.code(fields.mapping(body, "error").get("code"))
+
+
+def _steady() -> float:
+    """Seconds on a clock that nobody sets, and that goes on while the machine sleeps."""
+    return time.clock_gettime(_STEADY)
 
 
 def _retry_after(headers: Mapping[str, str]) -> int:

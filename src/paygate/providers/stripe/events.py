@@ -8,11 +8,12 @@ https://docs.stripe.com/webhooks#verify-manually. Nothing here may quote a heade
 """
 
 import hmac
+import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -28,8 +29,18 @@ _MAX_HEADER_CHARACTERS: Final = 4_096
 _MAX_SIGNATURES: Final = 16
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")
 _SIGNATURE: Final = re.compile(r"[0-9a-f]{64}")
-_TYPE: Final = re.compile(r"[a-z0-9_.]{1,255}")
+_MAX_TYPE_CHARACTERS: Final = 255
+_ESCAPES: Final = re.compile(
+    r"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    r"|\\[^u]|\\u(?![dD][89a-fA-F]))"
+    r"|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+)
+"""Whole characters, which stand in the group, and halves of one, which do not."""
 
+_WITH_ITS_OBJECT: Final = "event"
+_THIN: Final = "v2.core.event"
+"""An event that only names what it is about; none of those tells of a payment."""
+_OF_PAYMENTS: Final = "payment_intent."
 _MONEY_LEFT: Final = "cash_balance.funds_available"
 """Sent when something is left after transfers were matched with the payments that wait for them."""
 
@@ -77,27 +88,27 @@ def verify(
 
 
 def read(body: bytes) -> Notice:
-    """Read an event whose signature held.
+    """Read an event whose signature held, thin ones and those of unheard-of types too.
 
     Raises:
         ValueError: it is not an event as Stripe shapes them.
     """
-    try:
-        event = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise ValueError("the event is not JSON") from None
-    if not isinstance(event, dict) or event.get("object") != "event":
+    event = _decoded(body)
+    if not isinstance(event, dict) or event.get("object") not in (_WITH_ITS_OBJECT, _THIN):
         raise ValueError("the body is not an event")
     reference = fields.identifier(event.get("id"))
     created_at = fields.moment(event.get("created"))
     kind, livemode = event.get("type"), event.get("livemode")
-    if reference is None or created_at is None or not isinstance(livemode, bool):
-        raise ValueError("the event lacks its id, time or mode")
-    if not isinstance(kind, str) or not _TYPE.fullmatch(kind):
+    if reference is None or not isinstance(livemode, bool):
+        raise ValueError("the event lacks its id or mode")
+    if not isinstance(kind, str) or not 0 < len(kind) <= _MAX_TYPE_CHARACTERS:
         raise ValueError("the event has no usable type")
-    data = event.get("data")
-    answer = _answer(kind, data, livemode=livemode, created_at=created_at)
-    left_with = fields.mapping(data, "object").get("customer") if kind == _MONEY_LEFT else None
+    answer, left_with, data = None, None, event.get("data")
+    if event["object"] == _WITH_ITS_OBJECT and kind.startswith((_MONEY_LEFT, _OF_PAYMENTS)):
+        if created_at is None:
+            raise ValueError("an event that we apply lacks its time")
+        answer = _answer(kind, data, livemode=livemode, created_at=created_at)
+        left_with = fields.mapping(data, "object").get("customer") if kind == _MONEY_LEFT else None
     return Notice(
         provider_reference=reference,
         type=kind,
@@ -110,6 +121,23 @@ def read(body: bytes) -> Notice:
     )
 
 
+def _decoded(body: bytes) -> Any:
+    """The delivery's JSON, read with patience where a strict reader would refuse all for a part.
+
+    A byte order mark, half of a surrogate pair in somebody's name and a number beyond floats are
+    no reason to be deaf to the payment that stands beside them.
+    """
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        text = body.decode("utf-8-sig")
+        return json.loads(_ESCAPES.sub(lambda found: found[1] or r"\ufffd", text))
+    except (ValueError, RecursionError):
+        raise ValueError("the event is not JSON") from None
+
+
 def _answer(kind: str, data: object, *, livemode: bool, created_at: datetime) -> Answer | None:
     """What the event says of a payment.
 
@@ -117,7 +145,7 @@ def _answer(kind: str, data: object, *, livemode: bool, created_at: datetime) ->
     `payment_intent.created` shows the payment before its confirm was tried, so it says nothing
     either; taken for an answer it would cost a look-up for each payment.
     """
-    if not kind.startswith("payment_intent.") or kind == "payment_intent.created":
+    if not kind.startswith(_OF_PAYMENTS) or kind == "payment_intent.created":
         return None
     rendered = data.get("object") if isinstance(data, dict) else None
     return translate.payment(rendered, livemode=livemode, as_of=created_at)

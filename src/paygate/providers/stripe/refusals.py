@@ -21,6 +21,7 @@ from paygate.domain.outcome import (
     Rejected,
     Unknown,
 )
+from paygate.providers.contract import Absent, KeySpent
 from paygate.providers.stripe import fields, translate
 from paygate.providers.stripe.declines import payment_error
 
@@ -29,6 +30,9 @@ _UNAUTHENTICATED, _PAYMENT_FAILED, _FORBIDDEN, _NOT_FOUND = 401, 402, 403, 404
 
 _KEY_REFUSED: Final = "the provider refuses our API key or what it may do"
 _INVALID: Final = "invalid_request_error"
+_KNOWN_OTHERWISE: Final = (
+    "the provider knows this key with other parameters: it was done before, and is to be looked up"
+)
 
 _STATE_CODES: Final = frozenset(
     {
@@ -139,10 +143,10 @@ def _agreed(made: object, answer: Answer, refused: Outcome) -> Outcome:
 def _outcome(status: int, error: Mapping[str, Any]) -> Outcome:
     kind, code = error.get("type"), fields.code(error.get("code"))
     if kind == "idempotency_error":
-        # Keys are attempt ids and a re-send is byte-equal, so this is a fault of ours; what the
-        # first request under this key did is not known from it.
-        return Unknown("a fault of ours: the attempt's key was sent with other parameters before")
-    if status in {_UNAUTHENTICATED, _FORBIDDEN}:
+        # Re-sends are byte-equal, so the key was used before we forgot it, by a restore say. What
+        # became of that first request is not known from this, and it is this same attempt.
+        return Unknown(_KNOWN_OTHERWISE, known_key=True)
+    if status in {_UNAUTHENTICATED, _FORBIDDEN} and kind == _INVALID:
         return _configuration(_KEY_REFUSED, code)
     if status == _PAYMENT_FAILED:
         if kind == "card_error":
@@ -186,9 +190,14 @@ def of_capture(status: int, body: object) -> Rejected | Unknown:
     """A refusal of a capture that is not about the payment's state: nothing was taken by it."""
     error = fields.mapping(body, "error")
     kind, code = fields.code(error.get("type")), fields.code(error.get("code"))
-    if status in {_UNAUTHENTICATED, _FORBIDDEN} and error:
+    if kind == "idempotency_error":
+        return Unknown(_KNOWN_OTHERWISE)
+    if status in {_UNAUTHENTICATED, _FORBIDDEN} and kind == _INVALID:
         return _configuration(_KEY_REFUSED, code)
-    if status == _NOT_FOUND and code != "resource_missing" and kind == _INVALID:
+    if status == _NOT_FOUND and kind == _INVALID:
+        if code == "resource_missing":
+            # Another account's key knows no such payment, and says nothing of this one.
+            return Unknown("the provider says that it has no such payment")
         return _configuration("the provider does not know the address that we called", code)
     if kind in {_INVALID, "card_error"}:
         return Rejected("order_refused", _named("the provider refuses to capture this", code))
@@ -198,23 +207,40 @@ def of_capture(status: int, body: object) -> Rejected | Unknown:
 def of_cancel(status: int, body: object) -> Rejected | Unknown:
     """A refusal of a cancel that is not about the payment's state: how it stands is not said."""
     error = fields.mapping(body, "error")
-    code = fields.code(error.get("code"))
-    if status in {_UNAUTHENTICATED, _FORBIDDEN} and error:
+    kind, code = fields.code(error.get("type")), fields.code(error.get("code"))
+    if kind == "idempotency_error":
+        return Unknown(_KNOWN_OTHERWISE)
+    if status in {_UNAUTHENTICATED, _FORBIDDEN} and kind == _INVALID:
         return _configuration(_KEY_REFUSED, code)
     return Unknown(_named("the provider refuses to cancel", code))
 
 
-def of_customer(status: int, body: object) -> Rejected | Unknown:
-    """A refusal of a customer."""
+def of_customer(status: int, body: object) -> Rejected | KeySpent | Absent | Unknown:
+    """A refusal of a customer, or of a change of one."""
     error = fields.mapping(body, "error")
     kind, code, param = (fields.code(error.get(key)) for key in ("type", "code", "param"))
-    if status in {_UNAUTHENTICATED, _FORBIDDEN} and error:
+    if kind == "idempotency_error":
+        return KeySpent("the provider knows this key with other details")
+    if status in {_UNAUTHENTICATED, _FORBIDDEN} and kind == _INVALID:
         return _configuration(_KEY_REFUSED, code)
     if kind != _INVALID:
         return Unknown("the provider refused in a way that is not understood")
+    if code == "resource_missing" and param in {"id", "customer"}:
+        return Absent()
     if code == "email_invalid" or param in {"email", "name"}:
         return Rejected("customer_refused", "the provider does not take the customer's details")
     return _configuration("the provider does not take our request as it stands", code)
+
+
+def of_account(status: int, body: object) -> Rejected | Unknown:
+    """A refusal to say whose account it is: a restricted key may not read that."""
+    error = fields.mapping(body, "error")
+    kind, code = fields.code(error.get("type")), fields.code(error.get("code"))
+    if kind == _INVALID and status == _UNAUTHENTICATED:
+        return _configuration(_KEY_REFUSED, code)
+    if kind == _INVALID and status == _FORBIDDEN:
+        return _configuration("the provider does not let our API key read its account", code)
+    return Unknown("the provider refused in a way that is not understood")
 
 
 def _names_payment_method(error: Mapping[str, Any], code: str | None) -> bool:

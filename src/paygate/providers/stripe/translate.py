@@ -16,6 +16,7 @@ from paygate.domain.outcome import (
     ActionRequired,
     Answer,
     Approved,
+    BankTransfer,
     Cancelled,
     Declined,
     Outcome,
@@ -65,6 +66,7 @@ def payment(body: object, *, livemode: bool, as_of: datetime | None) -> Answer:
         attempt=text(metadata, "paygate_attempt"),
         installation=text(metadata, "paygate_installation"),
         merchant=text(metadata, "paygate_merchant"),
+        intent=text(metadata, "paygate_intent"),
     )
 
 
@@ -78,15 +80,21 @@ def _outcome(body: Mapping[str, Any], money: _Money) -> Outcome:
             return _action(body, money)
         case "processing":
             return Pending(payment_method(body))
-        case "requires_payment_method":
-            error = body.get("last_payment_error")
-            if isinstance(error, Mapping):
-                return Declined(payment_error(error))
-            return Unknown("the payment waits for a payment method and names no failure")
+        case "requires_payment_method" | "requires_confirmation" as status:
+            return _waiting(body, status)
         case "canceled":
             return Cancelled(code(body.get("cancellation_reason")))
         case status:
             return Unknown(f"the payment's status is {code(status) or 'missing'}")
+
+
+def _waiting(body: Mapping[str, Any], status: str) -> Declined | Unknown:
+    """A payment on which nothing goes on: it failed, or nobody has begun it."""
+    error = body.get("last_payment_error")
+    if isinstance(error, Mapping):
+        return Declined(payment_error(error))
+    idle = error is None and body.get("latest_charge") is None
+    return Unknown(f"the payment's status is {status}, and it names no failure", idle=idle)
 
 
 def _captured(body: Mapping[str, Any], money: _Money) -> Outcome:
@@ -126,7 +134,7 @@ def _money(body: Mapping[str, Any]) -> _Money | None:
 
 
 def _action(body: Mapping[str, Any], money: _Money) -> Outcome:
-    """What the payer must do: visit a page, or send money.
+    """What the payer must do: visit a page, type in what small deposits came to, or send money.
 
     We always give a `return_url`, so that a card's challenge is a redirect and never the opaque
     `use_stripe_sdk` (https://docs.stripe.com/payments/3d-secure/authentication-flow). What else
@@ -138,6 +146,12 @@ def _action(body: Mapping[str, Any], money: _Money) -> Outcome:
         if told is None:
             return Unknown("the instructions for the transfer make no sense")
         return ActionRequired(told, payment_method(body))
+    deposits = mapping(action, "verify_with_microdeposits")
+    verification = link(deposits, "hosted_verification_url")
+    if action.get("type") == "verify_with_microdeposits" and verification is not None:
+        # No charge and no account to show before the payer has proven that it is theirs.
+        debited = payment_method(body) or BankTransfer("debit")
+        return ActionRequired(RedirectToUrl(verification), debited)
     redirect = mapping(action, "redirect_to_url")
     url = link(redirect, "url")
     page = None if url is None else RedirectToUrl(url, text(redirect, "return_url"))

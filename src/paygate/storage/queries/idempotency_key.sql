@@ -1,10 +1,17 @@
 -- name: idempotency_keys
 SELECT k.merchant, k.id, k.version, k.state, k.holder, k.lease, k.created_at, k.updated_at, k.sealed,
-       GREATEST(extract(epoch FROM k.leased_until - clock_timestamp()), 0)::float8 AS lease_left
+       GREATEST(extract(epoch FROM k.leased_until - clock_timestamp()), 0)::float8 AS lease_left,
+       wanted.merchant AS wanted_by, wanted.id AS wanted,
+       CASE WHEN k.id IS NULL THEN (
+           SELECT count(*) FROM payment_intent p
+           WHERE p.merchant = wanted.merchant AND p.create_key = decode(wanted.id, 'hex')) END AS earlier
 FROM unnest($1::text[], $2::text[]) AS wanted (merchant, id)
-CROSS JOIN LATERAL (
+LEFT JOIN LATERAL (
     SELECT * FROM idempotency_key k WHERE k.merchant = wanted.merchant AND k.id = wanted.id
-    OFFSET 0) k  -- one row at a time by the key, whatever the statistics are
+    OFFSET 0) k ON true  -- one row at a time by the key, whatever the statistics are
+
+-- name: database_time
+SELECT clock_timestamp() AS now
 
 -- name: purge_idempotency_keys
 DELETE FROM idempotency_key k USING (
@@ -16,4 +23,10 @@ RETURNING k.id
 
 -- name: idempotency_keys_unfinished
 SELECT merchant, id, version, state, holder, lease, created_at, updated_at, sealed
-FROM idempotency_key WHERE state = 'working' AND created_at < $1 ORDER BY created_at LIMIT $2
+FROM idempotency_key
+WHERE state = 'working' AND created_at < $5 AND (created_at, merchant, id) > ($1, $2, $3)
+ORDER BY created_at, merchant, id LIMIT $4
+
+-- name: idempotency_key
+SELECT merchant, id, version, state, holder, lease, created_at, updated_at, sealed
+FROM idempotency_key WHERE merchant = $1 AND id = $2

@@ -14,4 +14,4 @@ INSERT INTO keyset (purpose, wrapped) VALUES ($1, $2) ON CONFLICT DO NOTHING
 INSERT INTO merchant (id) VALUES ($1) ON CONFLICT DO NOTHING
 
 -- name: ready
-SELECT 1
+SELECT lowest_writer()

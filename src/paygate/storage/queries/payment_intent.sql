@@ -1,11 +1,16 @@
 -- name: payment_intent
 SELECT merchant, id, version, status, created_at, updated_at, reference_index, customer, money_seq,
-       sealed
+       provider_reference_index, create_key, sealed
 FROM payment_intent WHERE merchant = $1 AND id = $2
+
+-- name: payment_intent_by_provider_reference
+SELECT merchant, id, version, status, created_at, updated_at, reference_index, customer, money_seq,
+       provider_reference_index, create_key, sealed
+FROM payment_intent WHERE provider_reference_index = ANY ($1)
 
 -- name: payment_intents_older
 SELECT merchant, id, version, status, created_at, updated_at, reference_index, customer, money_seq,
-       sealed
+       provider_reference_index, create_key, sealed
 FROM payment_intent
 WHERE merchant = $1 AND id < $2 AND id >= $4 AND id < $5
   AND ($6::text IS NULL OR status = $6)
@@ -17,7 +22,7 @@ ORDER BY id DESC LIMIT $3
 
 -- name: payment_intents_newer
 SELECT merchant, id, version, status, created_at, updated_at, reference_index, customer, money_seq,
-       sealed
+       provider_reference_index, create_key, sealed
 FROM payment_intent
 WHERE merchant = $1 AND id > $2 AND id >= $4 AND id < $5
   AND ($6::text IS NULL OR status = $6)
@@ -28,25 +33,35 @@ WHERE merchant = $1 AND id > $2 AND id >= $4 AND id < $5
 ORDER BY id LIMIT $3
 
 -- name: payment_intents_overdue
-SELECT i.merchant, i.id, i.version, i.status, i.created_at, i.updated_at, i.reference_index,
-       i.customer, i.money_seq, i.sealed
-FROM merchant m CROSS JOIN LATERAL (
+SELECT merchant, id, version, status, created_at, updated_at, reference_index, customer, money_seq,
+       provider_reference_index, create_key, sealed
+FROM ((  -- the merchant where the last page ended, and those after it: two bounds at once on an id
+         -- that is not known to the planner would be taken for next to nothing, and all be sorted
     SELECT * FROM payment_intent p
-    WHERE p.merchant = m.id AND p.status = 'created' AND p.id < $1 AND p.created_at < $2
-    ORDER BY p.id LIMIT $3) i
-LIMIT $3
+    WHERE p.merchant = $1 AND p.status = 'created' AND p.id > $2 AND p.id < $4
+      AND p.created_at < $5
+    ORDER BY p.id LIMIT $3
+) UNION ALL (
+    SELECT i.* FROM merchant m CROSS JOIN LATERAL (
+        SELECT * FROM payment_intent p
+        WHERE p.merchant = m.id AND p.status = 'created' AND p.id < $4 AND p.created_at < $5
+        ORDER BY p.id LIMIT $3) i
+    WHERE m.id > $1 ORDER BY m.id, i.id LIMIT $3
+)) i
+ORDER BY merchant, id LIMIT $3
 
 -- name: payment_intents_after
 SELECT merchant, id, version, status, created_at, updated_at, reference_index, customer, money_seq,
-       sealed
+       provider_reference_index, create_key, sealed
 FROM payment_intent WHERE (merchant, id) > ($1, $2) ORDER BY merchant, id LIMIT $3
 
--- name: payment_intents_held_after
+-- name: payment_intents_held
 SELECT i.merchant, i.id, i.version, i.status, i.created_at, i.updated_at, i.reference_index,
-       i.customer, i.money_seq, i.sealed
+       i.customer, i.money_seq, i.provider_reference_index, i.create_key, i.sealed
 FROM merchant m CROSS JOIN LATERAL (
     SELECT * FROM payment_intent p
     WHERE p.merchant = m.id AND p.status = 'requires_capture'
-      AND (p.merchant, p.id) > ($1, $2)
+      AND p.id > CASE WHEN m.id = $1 THEN $2 ELSE '' END
     ORDER BY p.id LIMIT $3) i
-ORDER BY i.merchant, i.id LIMIT $3
+WHERE m.id >= $1
+ORDER BY m.id, i.id LIMIT $3

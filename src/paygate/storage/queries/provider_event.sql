@@ -1,3 +1,13 @@
 -- name: provider_event
 SELECT merchant, id, version, status, reference_index, received_at, updated_at, sealed
 FROM provider_event WHERE merchant = $1 AND id = $2
+
+-- name: provider_event_by_provider_reference
+SELECT merchant, id, version, status, reference_index, received_at, updated_at, sealed
+FROM provider_event WHERE merchant = $1 AND reference_index = ANY ($2)
+
+-- name: provider_events_waiting
+SELECT merchant, id, updated_at
+FROM provider_event
+WHERE status = 'received' AND updated_at < $1 AND (updated_at, merchant, id) > ($2, $3, $4)
+ORDER BY updated_at, merchant, id LIMIT $5

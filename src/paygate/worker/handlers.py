@@ -1,0 +1,48 @@
+"""What the worker does with each message."""
+
+import asyncio
+from collections.abc import Mapping
+
+from paygate.flows.apply_received_event import apply_received_event
+from paygate.flows.close_failed_payment import ASK_AGAIN_AFTER, close_failed_payment
+from paygate.flows.context import Context
+from paygate.flows.introduce_customer import update_provider_customer
+from paygate.flows.raise_alert import count_occurrence
+from paygate.jobs.messages import (
+    ApplyProviderEvent,
+    CloseFailedPayment,
+    Message,
+    RaiseAlert,
+    UpdateProviderCustomer,
+)
+from paygate.jobs.queue import Handler, RetryLater
+
+
+def handlers(ctx: Context) -> Mapping[type[Message], Handler]:
+    """A function for every kind of message."""
+
+    async def apply(message: ApplyProviderEvent) -> None:
+        if wait := await apply_received_event(ctx, message):
+            raise RetryLater(wait)
+
+    async def close(message: CloseFailedPayment) -> None:
+        if not await close_failed_payment(ctx, message):
+            raise RetryLater(ASK_AGAIN_AFTER)
+
+    counting = asyncio.Lock()
+
+    async def count(message: RaiseAlert) -> None:
+        # One at a time: those of one alert would only be in each other's way.
+        async with counting:
+            await count_occurrence(ctx, message)
+
+    async def update(message: UpdateProviderCustomer) -> None:
+        if not await update_provider_customer(ctx, message):
+            raise RetryLater(ASK_AGAIN_AFTER)
+
+    return {
+        ApplyProviderEvent: apply,
+        CloseFailedPayment: close,
+        RaiseAlert: count,
+        UpdateProviderCustomer: update,
+    }

@@ -1,0 +1,89 @@
+"""One run of a job at a time, whoever stands still or goes away."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from paygate.storage.change import Unavailable
+from paygate.storage.database import connector
+from paygate.storage.session import Connection
+from paygate.storage.sole_run import SoleRuns
+
+
+@pytest.fixture
+def runs(database: str) -> SoleRuns:
+    return SoleRuns(connector(database, name="one"))
+
+
+async def test_one_run_at_a_time(database: str, runs: SoleRuns) -> None:
+    other = SoleRuns(connector(database, name="other"))
+    for _ in range(2):
+        async with runs.alone("sweep") as first, other.alone("sweep") as second:
+            assert (first, second) == (True, False)
+            async with other.alone("another job") as third:
+                assert third
+
+
+async def test_a_run_that_fails_gives_its_turn_back(runs: SoleRuns) -> None:
+    with pytest.raises(RuntimeError):
+        async with runs.alone("sweep"):
+            raise RuntimeError
+    async with runs.alone("sweep") as alone:
+        assert alone
+
+
+async def test_a_node_that_stands_still_keeps_no_turn(database: str, runs: SoleRuns) -> None:
+    """It gives no sign of life, and the server ends its session; its run may go on."""
+    still = SoleRuns(connector(database, name="still"), silent_seconds=0.2)
+    async with still.alone("sweep") as first:
+        assert first
+        async with asyncio.timeout(30):
+            while True:
+                async with runs.alone("sweep") as second:
+                    if second:
+                        break
+                await asyncio.sleep(0.02)
+
+
+async def test_a_node_that_is_cut_off_keeps_no_turn(
+    runs: SoleRuns, connect: Callable[[], Awaitable[Connection]]
+) -> None:
+    watching = await connect()
+    async with runs.alone("sweep") as first:
+        assert first
+        await watching.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'one'"
+        )
+        async with asyncio.timeout(30):
+            while True:
+                async with runs.alone("sweep") as second:
+                    if second:
+                        break
+                await asyncio.sleep(0.02)
+
+
+async def test_a_run_gives_signs_of_life(
+    runs: SoleRuns,
+    connect: Callable[[], Awaitable[Connection]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("paygate.storage.sole_run.SIGN_OF_LIFE_SECONDS", 0.01)
+    watching = await connect()
+    async with runs.alone("sweep"):
+        seen: set[str] = set()
+        async with asyncio.timeout(30):
+            while len(seen) < 3:
+                seen.add(
+                    await watching.fetchval(
+                        "SELECT state_change::text FROM pg_stat_activity"
+                        " WHERE application_name = 'one'"
+                    )
+                )
+
+
+async def test_a_database_that_is_away_is_said_so(database: str) -> None:
+    away = SoleRuns(connector(database.replace("/test_", "/never_"), name="away"))
+    with pytest.raises(Unavailable):
+        async with away.alone("sweep"):
+            raise AssertionError

@@ -1,0 +1,97 @@
+"""The worker as it runs: what is in the queue and in the database comes to its end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from paygate.domain.alert import Alert, AlertType
+from paygate.domain.outcome import Unknown
+from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.flows.watch_jobs import watch_jobs
+from paygate.storage.database import connector
+from paygate.worker.main import work
+from paygate.worker.scheduled import run_scheduled
+from tests.flows.spoilt import mend, spoil
+from tests.flows.world import APPROVED, World, notice
+from tests.gateway import until
+from tests.worker.conftest import hurry
+
+
+@asynccontextmanager
+async def working(world: World, database: str) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    task = asyncio.create_task(work(world.ctx, connector(database, name="worker"), stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.wait_for(task, 60)
+
+
+async def event(world: World) -> ProviderEvent:
+    found: ProviderEvent
+    (found,) = await world.all(ProviderEvent)
+    return found
+
+
+async def test_a_fault_is_counted_and_the_event_put_off_and_applied(
+    world: World, database: str
+) -> None:
+    _, attempt = await world.confirming(Unknown("lost"))
+    await world.receive(notice(attempt, APPROVED))
+    await spoil(world, "payment_intent")
+    async with working(world, database):
+
+        async def counted() -> bool:
+            return (await event(world)).attempts == 1
+
+        await until(counted)
+        await mend(world, "payment_intent")
+        # The worker's clock stands: the event's time has not come, so its job is put back.
+        put_back = "SELECT count(*) FROM pgqueuer WHERE attempts > 0"
+
+        async def left_alone() -> bool:
+            await hurry(world.connection)
+            return bool(await world.connection.fetchval(put_back))
+
+        await until(left_alone)
+        assert (await event(world)).attempts == 1
+        world.clock.forward(2)
+
+        async def applied() -> bool:
+            await hurry(world.connection)
+            return (await event(world)).status is EventStatus.PROCESSED
+
+        await until(applied)
+    assert await world.all(Alert) == []
+
+
+async def test_the_minutes_job_applies_what_has_no_job(world: World) -> None:
+    await world.receive(notice(None, APPROVED, installation="another"))
+    await world.connection.execute("DELETE FROM pgqueuer")
+    world.clock.forward(180)
+    report = await run_scheduled(world.ctx, "apply-provider-events")
+    assert (report, (await event(world)).status) == (
+        {"waiting": 1, "failed": 0},
+        EventStatus.IGNORED,
+    )
+
+
+async def test_somebody_is_told_of_jobs_that_nobody_gets_done(world: World) -> None:
+    """One alert for each kind, of all that has been there for an hour by the database's clock."""
+    insert = (
+        "INSERT INTO pgqueuer (priority, entrypoint, payload, status, created)"
+        " VALUES (0, $1, '{}', 'queued', $2::timestamptz - $3::float * interval '1 minute')"
+    )
+    for kind, minutes in (("later", 61), ("later", 90), ("close_failed_payment", 59)):
+        await world.connection.execute(insert, kind, world.clock(), minutes)
+    assert await run_scheduled(world.ctx, "watch-jobs") == {"waiting": 2}
+    (alert,) = await world.all(Alert)
+    assert (alert.concern.type, alert.concern.subject.id) == (AlertType.JOB_STUCK, "later")
+    assert "2 of later" in alert.concern.message
+    world.clock.forward(120)
+    assert await watch_jobs(world.ctx, "run_1") == 3
+    assert {(a.concern.subject.id, a.count) for a in await world.all(Alert)} == {
+        ("later", 2),
+        ("close_failed_payment", 1),
+    }
