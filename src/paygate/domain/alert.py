@@ -6,7 +6,7 @@ its alert afterwards: the fact never waits for a row that others advance too.
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -154,15 +154,14 @@ def found_again(alert: Alert, concern: Concern, at: datetime) -> Alert:
     acknowledged it.
     """
     seen = concern.type in CONDITIONS and concern.message == alert.concern.message
-    return msgspec.structs.replace(
+    return _next(
         alert,
+        at,
         concern=concern,
         status=alert.status if seen else AlertStatus.OPEN,
         acknowledged=alert.acknowledged if seen else None,
         count=alert.count + 1,
         last_at=max(at, alert.last_at),
-        updated_at=max(at, alert.updated_at),
-        version=alert.version + 1,
     )
 
 
@@ -174,22 +173,25 @@ def said_lately(alert: Alert, concern: Concern, at: datetime) -> bool:
 
 def acknowledged(alert: Alert, by: str, at: datetime, note: str | None) -> Alert:
     """The alert once somebody has seen it; it stands until what it tells of is over."""
-    return msgspec.structs.replace(
+    return _next(
         alert,
+        at,
         status=AlertStatus.ACKNOWLEDGED,
         acknowledged=Acknowledgement(by, at, note),
-        updated_at=max(at, alert.updated_at),
-        version=alert.version + 1,
     )
 
 
 def closed(alert: Alert, at: datetime) -> Alert:
     """The alert once its cause is gone; what comes up from then on is another alert."""
+    return _next(alert, at, status=AlertStatus.CLOSED)
+
+
+def _next(alert: Alert, at: datetime, **changes: Any) -> Alert:
     return msgspec.structs.replace(
         alert,
-        status=AlertStatus.CLOSED,
         updated_at=max(at, alert.updated_at),
         version=alert.version + 1,
+        **changes,
     )
 
 

@@ -1,6 +1,7 @@
 """A customer: the one record that holds facts about a person. Others hold its id."""
 
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -37,33 +38,34 @@ def with_details(
     customer: Customer, at: datetime, *, email: str | None, name: str | None
 ) -> Customer:
     """The customer, one version on, with what is given; what is left out stays."""
-    return msgspec.structs.replace(
+    return _next(
         customer,
+        at,
         email=email or customer.email,
         name=name or customer.name,
         details_version=customer.details_version + 1,
-        version=customer.version + 1,
-        updated_at=max(at, customer.updated_at),
     )
 
 
 def introduced(customer: Customer, provider_reference: str, at: datetime) -> Customer:
     """The customer once the provider was told these details."""
-    return msgspec.structs.replace(
+    return _next(
         customer,
+        at,
         provider_reference=provider_reference,
         introduced_version=customer.details_version,
-        version=customer.version + 1,
-        updated_at=max(at, customer.updated_at),
     )
 
 
 def forgotten(customer: Customer, at: datetime) -> Customer:
     """The customer whom the provider does not know any more."""
+    return _next(customer, at, provider_reference=None, introduced_version=None)
+
+
+def _next(customer: Customer, at: datetime, **changes: Any) -> Customer:
     return msgspec.structs.replace(
         customer,
-        provider_reference=None,
-        introduced_version=None,
-        version=customer.version + 1,
         updated_at=max(at, customer.updated_at),
+        version=customer.version + 1,
+        **changes,
     )

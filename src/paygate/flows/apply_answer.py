@@ -95,9 +95,7 @@ async def _weigh(
     """What the answer does; where its time does not tell, the provider is asked how it stands now,
     and that decides.
     """
-    dated = _is_dated(ctx, answer)
-    if not dated:
-        answer = msgspec.structs.replace(answer, as_of=None)
+    answer, dated = _dated(ctx, answer)
     stay = conclude(intent, attempt, answer, ctx.now())
     if stay is not Stay.TIE and (dated or not isinstance(stay, Moved)):
         return stay, answer
@@ -109,15 +107,18 @@ async def _weigh(
         )
     if isinstance(fetched, Absent) or isinstance(fetched.outcome, Unknown):
         return Stay.TIE, answer
-    if not _is_dated(ctx, fetched):
-        fetched = msgspec.structs.replace(fetched, as_of=None)
+    fetched, _ = _dated(ctx, fetched)
     return conclude(intent, attempt, fetched, ctx.now(), fetched=True), fetched
 
 
-def _is_dated(ctx: Context, answer: Answer) -> bool:
-    """Whether the answer's time can order it: one from the future cannot."""
+def _dated(ctx: Context, answer: Answer) -> tuple[Answer, bool]:
+    """The answer without a time that cannot order it, and whether it kept its own: one from the
+    future orders nothing.
+    """
     now = ctx.now()
-    return answer.as_of is None or answer.as_of <= max(now, ctx.provider_time() or now) + AHEAD
+    if answer.as_of is None or answer.as_of <= max(now, ctx.provider_time() or now) + AHEAD:
+        return answer, True
+    return msgspec.structs.replace(answer, as_of=None), False
 
 
 async def _after_the_end(
