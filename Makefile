@@ -4,6 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
+# Tests and demo start dozens of processes: each module is compiled once, not by each of them.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help install demo test check bench bench-full lock clean
 
 help:
@@ -31,7 +34,7 @@ demo: $(VENV)/.runtime
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/.dev
-	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+	@$(BIN)/pytest -n 4 --dist loadfile
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff check .

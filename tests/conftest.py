@@ -1,6 +1,8 @@
 """Fixtures that every floor shares: a real PostgreSQL, and databases cut from one template."""
 
 import itertools
+import os
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,9 +14,21 @@ from paygate.storage.database import connector
 from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.migrate import migrate
 from paygate.storage.session import Connection
+from tests.gateway import Gateway
 from tests.raw import raw
 
 _numbers = itertools.count()
+_MEMORY = Path("/dev/shm")
+_ROOM = 8 * 2**30
+
+
+def pytest_configure() -> None:
+    """Hundreds of databases are made and dropped: in memory, where there is room, that is cheap.
+
+    Every server keeps its settings, fsync among them; only the disk beneath is a fast one.
+    """
+    if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +57,7 @@ async def database(postgres: EmbeddedPostgres, template: str) -> AsyncIterator[s
     """The DSN of a fresh migrated database."""
     name = f"test_{next(_numbers)}"
     admin = await asyncpg.connect(postgres.dsn)
-    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     try:
         yield _named(postgres.dsn, name)
     finally:
@@ -62,6 +76,22 @@ async def connect(database: str) -> AsyncIterator[Callable[[], Awaitable[Connect
             return connection
 
         yield open_one
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway as real processes, with the settings of a first start, that the run shares."""
+    gateway = Gateway.start(tmp_path_factory.mktemp("gateway"))
+    yield gateway
+    assert gateway.stop() == 0
+
+
+@pytest.fixture(scope="session")
+async def gateway(running: Gateway) -> AsyncIterator[Gateway]:
+    """The same, with a client's connections open."""
+    await running.open()
+    yield running
+    await running.close()
 
 
 def _named(dsn: str, database: str) -> str:

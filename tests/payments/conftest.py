@@ -1,15 +1,14 @@
-"""The gateway as tests/api has it, and one that waits for its provider for two seconds only."""
+"""A gateway that waits for its provider for two seconds only."""
 
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.api.conftest import gateway, running
 from tests.api.shops import Shop, open_shop
 from tests.flows.conftest import world
 from tests.gateway import Gateway
 
-__all__ = ["gateway", "running", "world"]
+__all__ = ["world"]
 
 
 @pytest.fixture(scope="package")

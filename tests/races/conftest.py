@@ -1,6 +1,5 @@
-"""The gateway and the flows' world, as their own folders have them."""
+"""The flows' world, as its own folder has it."""
 
-from tests.api.conftest import gateway, running
 from tests.flows.conftest import world
 
-__all__ = ["gateway", "running", "world"]
+__all__ = ["world"]

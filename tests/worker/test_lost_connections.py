@@ -132,4 +132,5 @@ async def test_a_run_over_dead_connections_ends(
                 return bool(faults)
 
             await until(failed)
-    assert [type(fault) for fault in faults] == [Unavailable]
+    # The run hears of its dead connection, or falls with the queue, which heard of its own first.
+    assert [type(fault) for fault in faults] in ([Unavailable], [asyncio.CancelledError])
