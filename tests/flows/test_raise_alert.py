@@ -109,6 +109,7 @@ async def test_an_occurrence_counted_before_does_not_open_an_alert_anew(world: W
 async def test_a_condition_that_was_seen_stays_seen_while_it_lasts(world: World) -> None:
     await raise_alert(world.ctx, world.caller, LASTS)
     await acknowledge(world)
+    world.clock.forward(3600)
     await raise_alert(world.ctx, world.caller, LASTS)
     (alert,) = await world.all(Alert)
     assert (alert.status, alert.count) == (AlertStatus.ACKNOWLEDGED, 2)
@@ -117,6 +118,22 @@ async def test_a_condition_that_was_seen_stays_seen_while_it_lasts(world: World)
     await raise_alert(world.ctx, world.caller, worse)
     (alert,) = await world.all(Alert)
     assert (alert.status, alert.acknowledged) == (AlertStatus.OPEN, None)
+
+
+async def test_a_condition_is_counted_once_an_hour_and_what_happens_each_time(world: World) -> None:
+    worse = msgspec.structs.replace(LASTS, message="it is another thing now")
+    for concern, count in ((LASTS, 1), (LASTS, 1), (worse, 2), (worse, 2)):
+        await raise_alert(world.ctx, world.caller, concern)
+        (alert,) = await world.all(Alert)
+        assert (alert.concern.message, alert.count) == (concern.message, count)
+    world.clock.forward(3600)
+    await raise_alert(world.ctx, world.caller, worse)
+    (alert,) = await world.all(Alert)
+    assert (alert.count, alert.last_at) == (3, world.clock())
+    for _ in range(2):
+        await raise_alert(world.ctx, world.caller, HAPPENED)
+    found = {alert.concern.type: alert for alert in await world.all(Alert)}
+    assert found[HAPPENED.type].count == 2
 
 
 async def test_two_workers_count_what_a_hundred_facts_left(

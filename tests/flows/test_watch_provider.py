@@ -73,7 +73,7 @@ async def test_another_account_is_an_alert_until_ours_is_back(world: World) -> N
     world.provider.account_id = OTHER
     for _ in range(2):
         assert await watch(world) == [WarningCode.ACCOUNT_CHANGED]
-    open_ = (AlertStatus.OPEN, "scripted", 2)
+    open_ = (AlertStatus.OPEN, "scripted", 1)
     assert await alerts(world, AlertType.PROVIDER_ACCOUNT_CHANGED) == [open_]
     assert await pinned(world) == [MINE]
     # Neither silence nor a refusal proves that it is ours again.
@@ -83,7 +83,7 @@ async def test_another_account_is_an_alert_until_ours_is_back(world: World) -> N
         assert await alerts(world, AlertType.PROVIDER_ACCOUNT_CHANGED) == [open_]
     world.provider.account_id = MINE
     assert await watch(world) == []
-    closed = (AlertStatus.CLOSED, "scripted", 2)
+    closed = (AlertStatus.CLOSED, "scripted", 1)
     assert await alerts(world, AlertType.PROVIDER_ACCOUNT_CHANGED) == [closed]
     world.provider.account_id = OTHER
     await watch(world)
@@ -124,7 +124,7 @@ async def test_a_clock_that_is_proven_wrong_is_told_in_coarse_words(
 
 async def test_a_skewed_clock_is_an_alert_of_its_node_until_it_is_right(world: World) -> None:
     wrong, right = ClockSkew(600 * SECOND, SECOND), ClockSkew(0 * SECOND, SECOND)
-    open_, closed = ((status, "node-1", 2) for status in (AlertStatus.OPEN, AlertStatus.CLOSED))
+    open_, closed = ((status, "node-1", 1) for status in (AlertStatus.OPEN, AlertStatus.CLOSED))
     world.provider.skew = wrong
     for _ in range(2):
         assert await watch(world) == [WarningCode.CLOCK_SKEW]

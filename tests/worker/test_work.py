@@ -92,6 +92,6 @@ async def test_somebody_is_told_of_jobs_that_nobody_gets_done(world: World) -> N
     world.clock.forward(120)
     assert await watch_jobs(world.ctx, "run_1") == 3
     assert {(a.concern.subject.id, a.count) for a in await world.all(Alert)} == {
-        ("later", 2),
+        ("later", 1),
         ("close_failed_payment", 1),
     }

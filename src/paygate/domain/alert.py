@@ -55,8 +55,8 @@ acknowledged the alert, a condition is the one that was seen; all else has happe
 
 
 SAY_AGAIN_AFTER: Final = timedelta(hours=1)
-"""How often a condition that stands is counted, where what finds it looks every minute or at every
-request: each count is a version of the alert and an entry of the audit log.
+"""How often a condition that stands is counted, though what finds it may look every minute or at
+every request: each count is a version of the alert and an entry of the audit log.
 """
 
 
@@ -153,7 +153,7 @@ def found_again(alert: Alert, concern: Concern, at: datetime) -> Alert:
     """The alert, one version on, in the newest words; open again when this is news to whoever
     acknowledged it.
     """
-    seen = concern.type in CONDITIONS and concern.message == alert.concern.message
+    seen = _same_condition(alert, concern)
     return _next(
         alert,
         at,
@@ -166,9 +166,12 @@ def found_again(alert: Alert, concern: Concern, at: datetime) -> Alert:
 
 
 def said_lately(alert: Alert, concern: Concern, at: datetime) -> bool:
-    """Whether the alert has said the same in the hour before; nothing new is known then."""
-    same = concern.message == alert.concern.message
-    return same and abs(at - alert.last_at) < SAY_AGAIN_AFTER
+    """Whether the alert has told of the same condition in the hour before, in the same words."""
+    return _same_condition(alert, concern) and abs(at - alert.last_at) < SAY_AGAIN_AFTER
+
+
+def _same_condition(alert: Alert, concern: Concern) -> bool:
+    return concern.type in CONDITIONS and concern.message == alert.concern.message
 
 
 def acknowledged(alert: Alert, by: str, at: datetime, note: str | None) -> Alert:

@@ -33,7 +33,8 @@ def to_raise(*occurrences: Occurrence) -> tuple[Job, ...]:
 
 
 async def raise_alert(ctx: Context, caller: Caller, concern: Concern) -> None:
-    """Raise the alert for the caller's merchant, or count the one that stands.
+    """Raise the alert for the caller's merchant, or count the one that stands: what happens each
+    time, a condition that every look finds again once an hour.
 
     Others may raise the same one at this moment; a caller who loses that race too long leaves an
     occurrence, which nothing can refuse. An alert that stands and cannot be read is not counted:
@@ -42,7 +43,11 @@ async def raise_alert(ctx: Context, caller: Caller, concern: Concern) -> None:
     patience = Patience("an alert kept changing while it was raised")
     while True:
         try:
-            raised, change = await _counting(ctx, caller, concern, ctx.now())
+            now = ctx.now()
+            standing = await ctx.read.alert_standing(caller.merchant, concern.name)
+            if standing is not None and alert.said_lately(standing, concern, now):
+                return
+            raised, change = _counting(ctx, caller, standing, concern, now)
         except Unreadable as error:
             log.logger().error("alert_not_raised", request_id=caller.request_id, error=error)
             return
@@ -53,18 +58,6 @@ async def raise_alert(ctx: Context, caller: Caller, concern: Concern) -> None:
     left = occurrence(ctx, caller.merchant, concern)
     audit = ctx.audit(caller, Action.ALERT_RAISE, Subject("alert_occurrence", left.id))
     await ctx.door.commit(Change(audit, creates=(left,), jobs=to_raise(left)))
-
-
-async def raise_seldom(ctx: Context, caller: Caller, concern: Concern) -> None:
-    """Raise the alert for a condition that every look finds again: in the same words once an hour.
-
-    Raises:
-        Unreadable: the alert that stands cannot be read.
-    """
-    assert concern.type in alert.CONDITIONS, "what happens is counted each time"
-    standing = await ctx.read.alert_standing(caller.merchant, concern.name)
-    if standing is None or not alert.said_lately(standing, concern, ctx.now()):
-        await raise_alert(ctx, caller, concern)
 
 
 async def count_occurrence(ctx: Context, message: RaiseAlert) -> bool:
@@ -85,7 +78,8 @@ async def count_occurrence(ctx: Context, message: RaiseAlert) -> bool:
             if found is None or found.alert is not None:
                 return False
             caller = Caller(Actor("job", name="raise-alert"), found.merchant, request_id=found.id)
-            raised, change = await _counting(ctx, caller, found.concern, found.at, found)
+            standing = await ctx.read.alert_standing(found.merchant, found.concern.name)
+            raised, change = _counting(ctx, caller, standing, found.concern, found.at, found)
         except Unreadable as error:
             log.logger().error("alert_not_raised", request_id=message.occurrence, error=error)
             return False
@@ -94,11 +88,15 @@ async def count_occurrence(ctx: Context, message: RaiseAlert) -> bool:
         await patience.pause()
 
 
-async def _counting(
-    ctx: Context, caller: Caller, concern: Concern, at: datetime, found: Occurrence | None = None
+def _counting(
+    ctx: Context,
+    caller: Caller,
+    standing: Alert | None,
+    concern: Concern,
+    at: datetime,
+    found: Occurrence | None = None,
 ) -> tuple[Alert, Change]:
     """The alert that counts what came up, and the change that makes it so."""
-    standing = await ctx.read.alert_standing(caller.merchant, concern.name)
     if standing is None:
         raised = alert.raised(
             concern,

@@ -1,13 +1,10 @@
-"""Report a record that cannot be read: one alert for each, and nobody is stopped by it.
-
-Every sweep and every request that meets the record reports it, so it is counted once an hour.
-"""
+"""Report a record that cannot be read: one alert for each, and nobody is stopped by it."""
 
 from paygate.domain.access import Caller
 from paygate.domain.alert import AlertType, Concern
 from paygate.domain.audit import Subject
 from paygate.flows.context import Context
-from paygate.flows.raise_alert import raise_seldom
+from paygate.flows.raise_alert import raise_alert
 from paygate.storage.change import Outdated, StorageError
 from paygate.storage.unreadable import Unread, Unreadable
 from paygate.telemetry import log
@@ -24,8 +21,8 @@ async def report_unreadable(ctx: Context, caller: Caller, fault: Unread) -> None
         return
     whose = Caller(caller.actor, fault.merchant, caller.request_id, caller.address)
     try:
-        await raise_seldom(ctx, whose, _concern(fault))
-    except (StorageError, Unreadable) as error:
+        await raise_alert(ctx, whose, _concern(fault))
+    except StorageError as error:
         log.logger().error("alert_not_raised", request_id=caller.request_id, error=error)
 
 
