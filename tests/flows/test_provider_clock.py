@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from paygate.domain.alert import Alert
-from paygate.domain.attempt import Attempt, sent_again
+from paygate.domain.attempt import Attempt, AttemptState, sent_again
 from paygate.domain.outcome import Answer, Unknown
 from paygate.domain.payment_intent import Status
 from paygate.flows.look_up_attempts import (
@@ -22,7 +22,7 @@ from paygate.flows.look_up_attempts import (
     sought,
 )
 from paygate.providers.contract import ClockSkew, ProviderSilent
-from tests.flows.test_holds import ledger
+from tests.flows.test_holds import HELD, capture, held, ledger
 from tests.flows.test_resolve_attempts import (
     HOUR,
     LOST,
@@ -264,6 +264,22 @@ async def test_a_list_that_was_not_read_to_its_end_proves_nothing(
     late = [each.since > START + timedelta(minutes=30) for each in provider.reads]
     assert min(late.count(True), late.count(False)) >= 3, "both, in each run"
     assert await status(world, intent) is Status.PROCESSING
+
+
+async def test_a_capture_is_forgotten_by_the_providers_clock_alone(world: World) -> None:
+    """A node two hours fast would give a hold back whose capture may still arrive."""
+    intent = await held(world)
+    world.provider.answers.append(LOST)
+    await capture(world, intent)
+    fast = off(timedelta(hours=-2))
+    for skew, hours in ((fast, 25), (None, 25), (fast, 26)):
+        world.provider.skew = skew
+        world.clock.time = START + timedelta(hours=hours)
+        world.provider.objects.append(answer(HELD, as_of=START + timedelta(hours=23)))
+        await run(world)
+        forgotten = hours == 26
+        attempt = (await world.now(intent))[1][-1]
+        assert (attempt.state is AttemptState.REJECTED) is forgotten
 
 
 def sending(*at: timedelta, known: bool = True) -> Attempt:

@@ -188,9 +188,11 @@ async def _ask_for_capture(
 
 def _forgotten(ctx: Context, attempt: Attempt, standing: Answer | Absent) -> Answer | Absent:
     """A hold that stands when the provider has forgotten the capture's key was not captured by it
-    and never will be: its merchant may capture or cancel it again.
+    and never will be: its merchant may capture or cancel it again. Nothing is taken for forgotten
+    while the provider's time is not known.
     """
-    forgotten = ctx.now() >= attempt.first_sent_at + ctx.provider.keys_kept
+    now, first = ctx.provider_time(), attempt.first_sent_as_of or attempt.first_sent_at
+    forgotten = now is not None and now >= first + ctx.provider.keys_kept
     match standing:
         case Answer(outcome=Approved(captured=False)) if forgotten:
             return msgspec.structs.replace(standing, outcome=NEVER_ARRIVED.outcome)
