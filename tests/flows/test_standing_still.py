@@ -129,8 +129,13 @@ async def ended_meanwhile(world: World, *said: Answer) -> PaymentIntent:
     return await world.confirm(intent)
 
 
-async def test_money_that_it_is_told_of_after_the_end_is_a_correction(world: World) -> None:
-    after = await ended_meanwhile(world, answer(APPROVED))
+@pytest.mark.parametrize("ahead", [0, 3600])
+async def test_money_that_it_is_told_of_after_the_end_is_a_correction(
+    world: World, ahead: int
+) -> None:
+    """Though the answer's time orders nothing, and the provider does not say more."""
+    as_of = world.clock() + timedelta(seconds=ahead)
+    after = await ended_meanwhile(world, answer(APPROVED, as_of=as_of))
     assert (after.status, after.amount_received) == (Status.SUCCEEDED, 1999)
     assert len(await world.all(Transfer)) == 1
     assert [a.concern.type for a in await world.all(Alert)] == [AlertType.STATE_CORRECTION]

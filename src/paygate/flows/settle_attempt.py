@@ -38,7 +38,12 @@ async def settle_attempt(
     while True:
         applied = await apply_answer(ctx, caller, intent, attempt, answer)
         if applied.commits == NOTHING:
-            return intent
+            # No commit proves that the records were the newest: others may have ended them.
+            newest = await reread(ctx, attempt)
+            if newest == (intent, attempt):
+                return intent
+            intent, attempt = newest
+            continue
         change = Change(
             ctx.audit(caller, action, intent_subject(intent.id)),
             *applied.commits,
