@@ -23,7 +23,7 @@ OPTIONS = {
     "worker": ["--data"],
     "sandbox": ["--data", "--port", "--secret-key", "--publishable-key", "--ca-file"],
     "migrate": ["--data"],
-    "bench": ["--json"],
+    "bench": ["--json", "--full", "--quick", "--rounds", "--against"],
     "restored": ["--taken-at", "--data", "--json"],
 }
 READY = {

@@ -4,7 +4,8 @@ import asyncio
 import itertools
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,6 @@ from typing import Final
 import msgspec
 
 from paygate.bench import pgbench
-from paygate.bench.report import Figure, figure
 from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.keyring import generate_keyring, load_keyring
 from paygate.crypto.kms import FileKms
@@ -32,7 +32,6 @@ from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.migrate import migrate
 from paygate.storage.records import Records
 
-CHANGES: Final = 20_000
 CALLERS: Final = 32
 ANSWER_BYTES: Final = 1000
 """About what a create answers."""
@@ -92,9 +91,37 @@ def create_under_a_key() -> Change:
     return msgspec.structs.replace(change, creates=(intent, event, key))
 
 
-async def measure(folder: Path, repeats: int) -> list[Figure]:
-    """Changes a second through the door, in turn with pgbench on the same server."""
-    server = await asyncio.to_thread(EmbeddedPostgres.start, folder / "door")
+class CommitDoor:
+    """A commit door in this process on a server of its own, where pgbench is measured too."""
+
+    def __init__(self, dsn: str, folder: Path, records: Records, door: Door) -> None:
+        self._dsn = dsn
+        self._folder = folder
+        self._records = records
+        self._door = door
+
+    async def drive(self, count: int) -> float:
+        """Changes a second that the door commits."""
+        source = itertools.islice(changes(), count)
+
+        async def caller() -> None:
+            for change in source:
+                assert isinstance(await self._door.commit(change), Committed)
+
+        started = time.perf_counter()
+        await asyncio.gather(*(caller() for _ in range(CALLERS)))
+        return count / (time.perf_counter() - started)
+
+    async def pgbench(self, change: Change, seconds: int) -> float:
+        """Transactions a second of pgbench that write the rows of such a change."""
+        rows = self._records.rows(change)
+        return await asyncio.to_thread(pgbench.run, self._dsn, rows, self._folder, seconds)
+
+
+@asynccontextmanager
+async def open_door(folder: Path) -> AsyncIterator[CommitDoor]:
+    """A commit door on a new server in this folder, which is there."""
+    server = await asyncio.to_thread(EmbeddedPostgres.start, folder / "postgres")
     try:
         dial = connector(server.dsn, name="paygate bench")
         await migrate(dial)
@@ -103,26 +130,9 @@ async def measure(folder: Path, repeats: int) -> list[Figure]:
         records = Records(Sealer(keyring), BlindIndex(keyring))
         committer = Committer(dial)
         await committer.open()
-        door = Door(records, committer)
-        await _drive(door, CHANGES // 10)
-        values, limits = [], []
-        for _ in range(repeats):
-            values.append(await _drive(door, CHANGES))
-            rows = records.rows(next(changes()))
-            limits.append(await asyncio.to_thread(pgbench.run, server.dsn, rows, folder))
-        await committer.close()
+        try:
+            yield CommitDoor(server.dsn, folder, records, Door(records, committer))
+        finally:
+            await committer.close()
     finally:
         await asyncio.to_thread(server.stop)
-    return [figure("commit door, 32 callers", "creates/s", values, limits=limits, goal=">= 1.3 x")]
-
-
-async def _drive(door: Door, count: int) -> float:
-    source = itertools.islice(changes(), count)
-
-    async def caller() -> None:
-        for change in source:
-            assert isinstance(await door.commit(change), Committed)
-
-    started = time.perf_counter()
-    await asyncio.gather(*(caller() for _ in range(CALLERS)))
-    return count / (time.perf_counter() - started)

@@ -1,5 +1,5 @@
-"""The gateway end to end: TLS, API key, seals, audit, two API processes, the simulator, the
-worker, and this load generator, all on the same machine.
+"""The gateway end to end: TLS, API key, seals, audit, the API processes, the simulator, the worker,
+and this load generator, all on the same machine. Each method is one round of some rows.
 """
 
 import asyncio
@@ -7,67 +7,205 @@ import hashlib
 import hmac
 import itertools
 import json
+import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
-from paygate.bench import commit_door, pgbench
+from paygate.bench import BenchError, commit_door
+from paygate.bench.counters import FLUSHED_SECONDS, Counters, connected, counters
 from paygate.bench.load import Client, Response, flood, pace
-from paygate.bench.processes import Gateway
-from paygate.bench.report import Figure, figure, percentile
+from paygate.bench.processes import KIB, Cpu, Gateway, private_bytes
+from paygate.bench.report import percentile
+from paygate.bench.rows import Sample
 from paygate.bench.seed import Seeded, seed_in_processes
-from paygate.settings import load
 from paygate.storage.database import connector
-from paygate.storage.records import Records
-from paygate.wiring import open_records
 
-CONNECTIONS: Final = 32
-CREATES: Final = 6_000
-PAYMENTS: Final = 600
-EVENTS: Final = 1_500
-PACED_PER_SECOND: Final = 200
-PACED: Final = 800
+CREATES_PER_SECOND: Final = 200
+CONFIRMS_PER_SECOND: Final = 50
 SETTLED_WITHIN_SECONDS: Final = 60
 """One event a card payment (`ENABLED_EVENTS`); if one is lost, the figure would be none."""
-MANY_STORED: Final = 100_000
-MOST_STORED: Final = 1_000_000
-
-Progress = Callable[[str], None]
 
 
-class PaymentsBench:
-    """The rows that need the whole gateway."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """How much each round does."""
 
-    def __init__(
-        self, gateway: Gateway, folder: Path, repeats: int, progress: Progress, *, full: bool
-    ) -> None:
-        self._full = full
-        self._ready = gateway.ready
+    rounds: int = 3
+    connections: int = 32
+    changes: int = 20_000
+    pgbench_seconds: int = 3
+    creates: int = 6_000
+    paced_creates: int = 800
+    paced_confirms: int = 200
+    payments: int = 600
+    events: int = 1_500
+    idle_seconds: float = 10.0
+    flushed_seconds: float = FLUSHED_SECONDS
+
+
+QUICK: Final = Sizes(
+    rounds=1,
+    changes=4_000,
+    pgbench_seconds=1,
+    creates=1_000,
+    paced_creates=200,
+    paced_confirms=50,
+    payments=200,
+    events=400,
+    idle_seconds=5.0,
+)
+"""To try whether all works; the figures wander."""
+
+
+class Load:
+    """One gateway under load."""
+
+    def __init__(self, gateway: Gateway, sizes: Sizes) -> None:
+        ready = self.ready = gateway.ready
         self._gateway = gateway
-        self._folder = folder
-        self._repeats = repeats
-        self._progress = progress
-        self._client = Client(
-            self._ready["api_url"], self._ready["secret_key"], self._ready["ca_file"]
-        )
+        self._sizes = sizes
+        self._client = Client(ready["api_url"], ready["secret_key"], ready["ca_file"])
+        self._run = secrets.token_hex(4)
         self._numbers = itertools.count()
-        self._few_stored: list[float] = []
-        self._records: Records | None = None
+        self._busy_until = 0.0
+        self._idle_transactions = 0.0
+        """A second, as last measured."""
 
-    async def measure(self) -> list[Figure]:
-        """Every row, one after the other."""
-        self._connection = await connector(self._ready["database_url"], name="bench")()
-        await self._client.open(CONNECTIONS)
-        try:
-            figures = []
-            for row in (self._create, self._overhead, self._payment, self._webhooks, self._stored):
-                self._progress(row.__name__.strip("_"))
-                figures += await row()
-            return figures
-        finally:
-            self._client.close()
-            await self._connection.close()
+    async def __aenter__(self) -> Self:
+        """Connects, and warms the gateway up."""
+        self._connection = await connector(self.ready["database_url"], name="bench")()
+        # A parallel worker would be one more process of ours among those that are measured.
+        await self._connection.execute("SET max_parallel_workers_per_gather = 0")
+        self._own = (await self._connection.fetchval("SELECT pg_backend_pid()"),)
+        await self._client.open(self._sizes.connections)
+        await self._flood(self._creates(self._sizes.creates // 6), _expect(201))
+        await self._pay(self._sizes.payments // 6)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._client.close()
+        await self._connection.close()
+
+    async def create(self) -> Sample:
+        """Creates, and their replays."""
+        count, before = self._sizes.creates, self._cpu()
+        first = next(self._numbers) + 1
+        created, seconds = await self._flood(self._creates(count), _expect(201))
+        cpu = self._cpu_each("create", before, created)
+        again = map(self._create_of, range(first, first + count))
+        replayed, again_seconds = await self._flood(again, _expect(200))
+        create, replay = created / seconds, replayed / again_seconds
+        return {"create": create, **cpu, "replay": replay, "replay/ratio": replay / create}
+
+    async def paced(self) -> Sample:
+        """At a fixed rate: a create's whole latency, a confirm's without the provider's part."""
+        sizes, settled = self._sizes, await self._settled_events()
+        intents: list[str] = []
+        created = await pace(
+            self._client, self._creates(sizes.paced_creates), CREATES_PER_SECOND, _collect(intents)
+        )
+        confirms = self._confirms(intents[: sizes.paced_confirms])
+        confirmed = await pace(self._client, confirms, CONFIRMS_PER_SECOND, _expect(200))
+        await self._until_settled(settled + len(confirmed))
+        latencies = {
+            "create": [answer.seconds * 1e3 for answer in created],
+            "confirm": [answer.seconds * 1e3 - answer.timing("provider") for answer in confirmed],
+        }
+        return {
+            f"{what}/p{percent}": percentile(values, percent / 100)
+            for what, values in latencies.items()
+            for percent in (50, 99)
+        }
+
+    async def idle(self) -> Sample:
+        """What nobody asked for."""
+        await self._until_counted()
+        before, cpu, started = await self._counters(), self._cpu(), time.perf_counter()
+        await asyncio.sleep(self._sizes.idle_seconds)
+        seconds = time.perf_counter() - started
+        gateway, database = self._cpu().since(cpu)
+        after = await self._counters()
+        self._idle_transactions = (after.transactions - before.transactions) / seconds
+        return {
+            "idle/gateway": gateway / seconds * 1e3,
+            "idle/database": database / seconds * 1e3,
+            "idle/transactions": self._idle_transactions,
+        }
+
+    async def payment(self) -> Sample:
+        """Create, confirm, and the provider's event received and applied."""
+        count = self._sizes.payments
+        await self._until_counted()
+        counted, before = await self._counters(), self._cpu()
+        started = time.perf_counter()
+        await self._pay(count)
+        seconds = time.perf_counter() - started
+        cpu = self._cpu_each("payment", before, count)
+        ended = time.perf_counter()
+        await self._until_counted()
+        after = await self._counters()
+        waiting = self._idle_transactions * (time.perf_counter() - ended)
+        return {
+            "payment": count / seconds,
+            **cpu,
+            "payment/transactions": (after.transactions - counted.transactions - waiting) / count,
+            "payment/wal": (after.wal_bytes - counted.wal_bytes) / KIB / count,
+            "payment/fsyncs": (after.fsyncs - counted.fsyncs) / count,
+        }
+
+    async def webhooks(self) -> Sample:
+        """Events of payments that are not ours, received and done with."""
+        settled, before = await self._settled_events(), self._cpu()
+        started = time.perf_counter()
+        count, seconds = await self._flood(self._events(self._sizes.events), _expect(200))
+        await self._until_settled(settled + count)
+        applied = count / (time.perf_counter() - started)
+        cpu = self._cpu_each("applied", before, count)
+        return {"accepted": count / seconds, "applied": applied, **cpu}
+
+    async def connections(self) -> Sample:
+        """The database's connections, as the load has left them."""
+        pids = await connected(self._connection)
+        return {
+            "connections": len(pids),
+            "connections/memory": private_bytes(pids) / KIB / KIB,
+        }
+
+    async def stored(self) -> float:
+        """Creates a second, with what is stored."""
+        created, seconds = await self._flood(self._creates(self._sizes.creates), _expect(201))
+        return created / seconds
+
+    async def fill(self, target: int, progress: Callable[[str], None]) -> None:
+        """Store payments, here and in the simulator, until there are `target` intents."""
+        count = await self._intents()
+        data = Path(self.ready["data_dir"])
+        seeding = asyncio.create_task(
+            asyncio.to_thread(seed_in_processes, data, Seeded(max(target - count, 0)))
+        )
+        while not (await asyncio.wait([seeding], timeout=10))[0]:
+            progress(f"{await self._intents():,} of {target:,} stored")
+        await seeding
+        await self._connection.execute("ANALYZE")
+
+    async def _pay(self, count: int) -> None:
+        """So many complete payments."""
+        settled = await self._settled_events()
+        intents: list[str] = []
+        await self._flood(self._creates(count), _collect(intents))
+        await self._flood(self._confirms(intents), _expect(200))
+        await self._until_settled(settled + count)
+
+    async def _flood(
+        self, requests: Iterator[bytes], check: Callable[[Response], None]
+    ) -> tuple[int, float]:
+        """Send all, as fast as they are answered: how many, and seconds."""
+        sent = await flood(self._client, requests, check)
+        self._busy_until = time.perf_counter()
+        return sent
 
     def _creates(self, count: int) -> Iterator[bytes]:
         """Each under an idempotency key of its own."""
@@ -75,10 +213,10 @@ class PaymentsBench:
 
     def _create_of(self, number: int) -> bytes:
         body = {"amount": 1999, "currency": "eur", "reference": f"order-{number}"}
-        key = f"Idempotency-Key: create-{number}\r\n"
+        key = f"Idempotency-Key: create-{self._run}-{number}\r\n"
         return self._client.request("POST", "/payment-intents", body, key)
 
-    def _confirms(self, intents: list[str]) -> Iterator[bytes]:
+    def _confirms(self, intents: Sequence[str]) -> Iterator[bytes]:
         body = {
             "payment_method": {"type": "card", "token": "pm_card_visa"},
             "return_url": "https://shop.example/done",
@@ -87,147 +225,74 @@ class PaymentsBench:
             path, key = f"/payment-intents/{intent}/confirm", f"Idempotency-Key: {intent}\r\n"
             yield self._client.request("POST", path, body, key)
 
-    async def _create(self) -> list[Figure]:
-        """Creates, their replays and pgbench in turn, from a thousand stored intents on."""
-        await flood(self._client, self._creates(CREATES // 6), _expect(201))
-        creates, replays, limits = [], [], []
-        for _ in range(self._repeats):
-            first = next(self._numbers) + 1
-            creates.append(await self._created_per_second(CREATES))
-            again = map(self._create_of, range(first, first + CREATES))
-            done, seconds = await flood(self._client, again, _expect(200))
-            replays.append(done / seconds)
-            limits.append(await self._pgbench())
-        self._few_stored = creates
-        return [
-            figure("create, end to end", "creates/s", creates, limits=limits, goal=">= 0.5 x"),
-            figure("replay of a create", "replays/s", replays, limits=creates, goal=">= 1 x"),
-        ]
-
-    async def _created_per_second(self, count: int) -> float:
-        done, seconds = await flood(self._client, self._creates(count), _expect(201))
-        return done / seconds
-
-    async def _pgbench(self) -> float:
-        """The rows that a create writes: intent, event, audit entry, idempotency key."""
-        if self._records is None:
-            self._records = await open_records(load({}, data=Path(self._ready["data_dir"])))
-        rows = self._records.rows(commit_door.create_under_a_key())
-        return await asyncio.to_thread(pgbench.run, self._ready["database_url"], rows, self._folder)
-
-    async def _overhead(self) -> list[Figure]:
-        """At a fixed rate: a create's whole latency, a confirm's without the provider's part."""
-        created, confirmed = [], []
-        for _ in range(self._repeats):
-            settled = await self._settled_events()
-            intents: list[str] = []
-            answers = await pace(
-                self._client,
-                self._creates(PACED),
-                PACED_PER_SECOND,
-                _collect(intents),
-            )
-            created.append([answer.seconds * 1e3 for answer in answers])
-            answers = await pace(
-                self._client,
-                self._confirms(intents[: PACED // 4]),
-                PACED_PER_SECOND / 4,
-                _expect(200),
-            )
-            confirmed.append([a.seconds * 1e3 - a.timing("provider") for a in answers])
-            await self._until_settled(settled + len(answers))
-        return [
-            figure(
-                f"{what} overhead {name} at {rate}/s",
-                "ms",
-                [percentile(v, share) for v in runs],
-                goal=goal,
-            )
-            for what, rate, runs in (
-                ("create", PACED_PER_SECOND, created),
-                ("confirm", PACED_PER_SECOND // 4, confirmed),
-            )
-            for name, share, goal in (("p50", 0.5, "< 5 ms"), ("p99", 0.99, None))
-        ]
-
-    async def _payment(self) -> list[Figure]:
-        """Create, confirm, and the provider's event received and applied."""
-        rates, gateway_cpu, database_cpu = [], [], []
-        for _ in range(self._repeats):
-            settled = await self._settled_events()
-            before = self._gateway.cpu_seconds()
-            started = time.perf_counter()
-            intents: list[str] = []
-            await flood(self._client, self._creates(PAYMENTS), _collect(intents))
-            await flood(self._client, self._confirms(intents), _expect(200))
-            await self._until_settled(settled + PAYMENTS)
-            rates.append(PAYMENTS / (time.perf_counter() - started))
-            after = self._gateway.cpu_seconds()
-            gateway_cpu.append((after[0] - before[0]) / PAYMENTS * 1e3)
-            database_cpu.append((after[1] - before[1]) / PAYMENTS * 1e3)
-        return [
-            figure("complete payment", "payments/s", rates),
-            figure("CPU a payment, gateway", "ms", gateway_cpu),
-            figure("CPU a payment, database", "ms", database_cpu),
-        ]
-
-    async def _webhooks(self) -> list[Figure]:
-        accepted, applied = [], []
-        for _ in range(self._repeats):
-            settled = await self._settled_events()
-            started = time.perf_counter()
-            count, seconds = await flood(self._client, self._events(EVENTS), _expect(200))
-            accepted.append(count / seconds)
-            await self._until_settled(settled + count)
-            applied.append(count / (time.perf_counter() - started))
-        return [
-            figure("webhook accepted", "events/s", accepted),
-            figure("webhook accepted and applied", "events/s", applied),
-        ]
-
     def _events(self, count: int) -> Iterator[bytes]:
-        secret = self._ready["webhook_secret"].encode()
+        secret = self.ready["webhook_secret"].encode()
         for number in itertools.islice(self._numbers, count):
             now = int(time.time())
-            body = json.dumps(_event(number, now)).encode()
+            body = json.dumps(_event(f"{self._run}_{number}", now)).encode()
             signature = hmac.new(secret, f"{now}.".encode() + body, hashlib.sha256).hexdigest()
             header = f"Stripe-Signature: t={now},v1={signature}\r\n"
             yield self._client.request("POST", "/webhooks", body, header)
 
-    async def _stored(self) -> list[Figure]:
-        """Creates when many payments are stored already, beside those when few intents were."""
-        figures = []
-        for stored in (MANY_STORED, MOST_STORED) if self._full else (MANY_STORED,):
-            await self._fill(stored)
-            values = [await self._created_per_second(CREATES) for _ in range(self._repeats)]
-            name = f"create, {stored:,} intents stored"
-            limits = self._few_stored
-            figures.append(figure(name, "creates/s", values, limits=limits, goal=">= 0.8 x"))
-        return figures
+    def _cpu(self) -> Cpu:
+        return self._gateway.cpu(but=self._own)
 
-    async def _fill(self, target: int) -> None:
-        """Store payments, here and in the simulator, until there are `target` intents."""
-        count = await self._connection.fetchval("SELECT count(*) FROM payment_intent")
-        data = Path(self._ready["data_dir"])
-        await asyncio.to_thread(seed_in_processes, data, Seeded(max(target - count, 0)))
-        await self._connection.execute("ANALYZE")
+    def _cpu_each(self, row: str, before: Cpu, count: int) -> Sample:
+        """The CPU rows beneath a row that counted so many."""
+        gateway, database = (seconds / count * 1e3 for seconds in self._cpu().since(before))
+        return {
+            f"{row}/gateway": gateway,
+            f"{row}/database": database,
+            f"{row}/cpu": gateway + database,
+        }
+
+    async def _counters(self) -> Counters:
+        return await counters(self._connection)
+
+    async def _until_counted(self) -> None:
+        """Until PostgreSQL's processes have reported what they did for us."""
+        counted = self._busy_until + self._sizes.flushed_seconds
+        await asyncio.sleep(max(counted - time.perf_counter(), 0))
+
+    async def _intents(self) -> int:
+        return int(await self._connection.fetchval("SELECT count(*) FROM payment_intent"))
 
     async def _settled_events(self) -> int:
         """How many of the provider's events have been received and applied, or ignored."""
-        count = await self._connection.fetchval(
-            "SELECT count(*) FROM provider_event WHERE status <> 'received'"
+        return int(
+            await self._connection.fetchval(
+                "SELECT count(*) FROM provider_event WHERE status <> 'received'"
+            )
         )
-        assert isinstance(count, int)
-        return count
 
     async def _until_settled(self, count: int) -> None:
-        """Until so many events are: also those that the simulator has yet to deliver."""
-        async with asyncio.timeout(SETTLED_WITHIN_SECONDS):
-            while await self._settled_events() < count:  # noqa: ASYNC110 -- others apply them
+        """Until so many events are: also those that the simulator has yet to deliver. In one
+        transaction: the database counts those.
+        """
+        end = time.perf_counter() + SETTLED_WITHIN_SECONDS
+        async with self._connection.transaction():
+            while (settled := await self._settled_events()) < count:
+                if time.perf_counter() > end:
+                    raise BenchError(f"{count - settled} of the provider's events were not applied")
                 await asyncio.sleep(0.02)
+        self._busy_until = time.perf_counter()
 
 
-def _event(number: int, now: int) -> dict[str, Any]:
+async def door_round(door: commit_door.CommitDoor, sizes: Sizes) -> Sample:
+    """The commit door alone, and pgbench beside it."""
+    rate = await door.drive(sizes.changes)
+    limit = await door.pgbench(next(commit_door.changes()), sizes.pgbench_seconds)
+    return {"door": rate, "door/limit": limit, "door/ratio": rate / limit}
+
+
+async def create_round(load: Load, door: commit_door.CommitDoor, sizes: Sizes) -> Sample:
+    """Creates end to end, and pgbench beside them: intent, event, audit entry, idempotency key."""
+    sample = await load.create()
+    limit = await door.pgbench(commit_door.create_under_a_key(), sizes.pgbench_seconds)
+    return {**sample, "create/limit": limit, "create/ratio": sample["create"] / limit}
+
+
+def _event(number: str, now: int) -> dict[str, Any]:
     return {
         "id": f"evt_bench_{number}",
         "object": "event",
@@ -244,7 +309,7 @@ def _event(number: int, now: int) -> dict[str, Any]:
 def _expect(status: int) -> Callable[[Response], None]:
     def check(response: Response) -> None:
         if response.status != status:
-            raise RuntimeError(f"the gateway answered {response.status}: {response.body[:300]!r}")
+            raise BenchError(f"the gateway answered {response.status}: {response.body[:300]!r}")
 
     return check
 

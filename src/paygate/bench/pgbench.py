@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from paygate.bench import BenchError
 from paygate.storage.embedded import binaries
 from paygate.storage.schema import ANNOUNCED
 from paygate.storage.statement import Section
 
 CLIENTS: Final = 32
-SECONDS: Final = 3
 
 Rows = Sequence[tuple[Section, tuple[Any, ...]]]
 
@@ -31,8 +31,12 @@ def script(rows: Rows) -> str:
     return "\n".join(["BEGIN;", *statements, "END;"])
 
 
-def run(dsn: str, rows: Rows, folder: Path) -> float:
-    """Transactions a second."""
+def run(dsn: str, rows: Rows, folder: Path, seconds: int) -> float:
+    """Transactions a second, of so many seconds.
+
+    Raises:
+        BenchError: pgbench failed.
+    """
     path = folder / "pgbench.sql"
     path.write_text(script(rows), encoding="utf-8")
     command: list[str | Path] = [
@@ -41,7 +45,7 @@ def run(dsn: str, rows: Rows, folder: Path) -> float:
         "--protocol=prepared",
         "--jobs=2",
     ]
-    command += [f"--client={CLIENTS}", f"--time={SECONDS}", f"--file={path}", dsn]
+    command += [f"--client={CLIENTS}", f"--time={seconds}", f"--file={path}", dsn]
     # As every connection of ours: the schema refuses writers that do not say who they are.
     announced = " ".join(f"-c {name}={value}" for name, value in ANNOUNCED.items())
     environment = os.environ | {"PGOPTIONS": announced}
@@ -50,7 +54,7 @@ def run(dsn: str, rows: Rows, folder: Path) -> float:
     )
     found = re.search(r"^tps = ([\d.]+)", done.stdout, re.MULTILINE)
     if done.returncode or found is None:
-        raise RuntimeError(f"pgbench failed: {done.stderr.strip()[-300:]}")
+        raise BenchError(f"pgbench failed: {done.stderr.strip()[-300:]}")
     return float(found[1])
 
 
