@@ -18,7 +18,7 @@ class Gateway:
     def __init__(self, folder: Path) -> None:
         self._log = (folder / "up.log").open("wb")
         ready = folder / "ready.json"
-        command = [sys.executable, "-m", "paygate.cli", "up", "--data", str(folder / "data")]
+        command = [sys.executable, "-P", "-m", "paygate.cli", "up", "--data", str(folder / "data")]
         command += ["--port", "0", "--sandbox-port", "0", "--ready-file", str(ready)]
         self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log)  # noqa: S603 -- our own
         end = time.monotonic() + START_SECONDS
