@@ -308,7 +308,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="paygate-demo-") as folder:
         data = Path(folder)
         print("starting paygate: database, provider simulator, API over TLS, worker ...")
-        command = [sys.executable, "-m", "paygate.cli", "up", "--data", str(data / "data")]
+        command = [sys.executable, "-P", "-m", "paygate.cli", "up", "--data", str(data / "data")]
         command += ["--port", "0", "--sandbox-port", "0", "--ready-file", str(data / "ready.json")]
         with (data / "log").open("w") as log:
             gateway = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: S603 -- our own

@@ -17,6 +17,7 @@ import msgspec
 
 from paygate.domain.durations import DURATION, parse_duration
 from paygate.domain.return_url import LOOPBACK, is_host_pattern, parse_web_url
+from paygate.private import write_private
 
 PREFIX: Final = "PAYGATE_"
 FILE: Final = "paygate.toml"
@@ -322,9 +323,7 @@ def write(path: Path, values: Mapping[str, str]) -> None:
     """Write a `paygate.toml` that `load` reads, for this user alone."""
     # A JSON string is a TOML basic string.
     lines = [f"{name} = {msgspec.json.encode(value).decode()}\n" for name, value in values.items()]
-    path.touch(mode=0o600)
-    path.chmod(0o600)
-    path.write_text("".join(lines), encoding="utf-8")
+    write_private(path, "".join(lines))
 
 
 def _read(path: Path) -> dict[str, str]:

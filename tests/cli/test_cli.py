@@ -228,6 +228,7 @@ async def test_up_survives_its_own_death(tmp_path: Path) -> None:
         status = await asyncio.to_thread(second.stop)
     assert status == 0
     assert [pid for pid in stopped if not ended(pid)] == []
+    assert not (folder / "ready.json").exists()
     with pytest.raises(OSError):
         await asyncpg.connect(second.ready["database_url"])
     assert "Traceback" not in second.log.read_text()

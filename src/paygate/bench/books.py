@@ -31,7 +31,7 @@ def verified(ready: dict[str, Any], folder: Path) -> Sample:
     Raises:
         BenchError: the books do not agree, so there is nothing to measure.
     """
-    command = [sys.executable, "-m", "paygate.cli", "ledger", "verify", "--json"]
+    command = [sys.executable, "-P", "-m", "paygate.cli", "ledger", "verify", "--json"]
     command += ["--data", ready["data_dir"]]
     report, peak = folder / "verified.json", 0
     started = time.perf_counter()

@@ -1,13 +1,25 @@
-"""A certificate authority of one's own, for development: made once, trusted by `--cacert`."""
+"""A certificate authority of one's own, for development: made once, trusted by `--cacert`.
 
+The authority's key is never written: it signs one certificate and is forgotten.
+"""
+
+import ssl
+import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 import trustme
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+
+from paygate.private import OTHERS, write_private
+from paygate.telemetry import log
 
 VALID = timedelta(days=365)
-"""Clients refuse server certificates that live longer than 398 days."""
+CLOCKS_DIFFER = timedelta(days=1)
+"""Valid since yesterday, for a client whose clock is behind. Clients refuse server certificates
+that live longer than 398 days: trustme's own begin in the year 2000."""
 RENEW_BEFORE = timedelta(days=30)
 
 
@@ -20,24 +32,43 @@ class Certificates(NamedTuple):
 
 
 def ensure_certificates(folder: Path, host: str) -> Certificates:
-    """The certificates in `folder`; made now if there are none, or they end within a month."""
+    """The certificates in `folder`; made anew when they cannot serve, and the log says why."""
     made = Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key")
-    if all(path.exists() for path in made) and _fresh(made.certificate):
+    names = list(dict.fromkeys((host, "localhost", "127.0.0.1", "::1")))
+    now = datetime.now(UTC)
+    fault = _fault(made, names, now)
+    if fault is None:
         return made
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     authority = trustme.CA(organization_name="paygate development")
-    server = authority.issue_cert(
-        host, "localhost", "127.0.0.1", "::1", not_after=datetime.now(UTC) + VALID
-    )
-    made.key.touch(mode=0o600)
-    server.private_key_pem.write_to_path(made.key)
-    made.certificate.unlink(missing_ok=True)
-    for blob in server.cert_chain_pems:
-        blob.write_to_path(made.certificate, append=True)
-    authority.cert_pem.write_to_path(made.ca)
+    server = authority.issue_cert(*names, not_before=now - CLOCKS_DIFFER, not_after=now + VALID)
+    write_private(made.key, server.private_key_pem.bytes().decode())
+    chain = b"".join(blob.bytes() for blob in server.cert_chain_pems)
+    write_private(made.certificate, chain.decode())
+    write_private(made.ca, authority.cert_pem.bytes().decode())
+    made.ca.chmod(0o644)
+    log.logger().info("certificate_made", reason=fault, until=(now + VALID).isoformat())
     return made
 
 
-def _fresh(certificate: Path) -> bool:
-    written = datetime.fromtimestamp(certificate.stat().st_mtime, UTC)
-    return datetime.now(UTC) < written + VALID - RENEW_BEFORE
+def _fault(made: Certificates, names: list[str], now: datetime) -> str | None:
+    """Why the certificates cannot serve, or None."""
+    if not all(path.exists() for path in made):
+        return "there is none"
+    if stat.S_IMODE(made.key.stat().st_mode) & OTHERS:
+        return "other users could read its key"
+    try:
+        certificate = x509.load_pem_x509_certificate(made.certificate.read_bytes())
+        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(made.ca.read_bytes()))
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(made.certificate, made.key)
+        alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except (ValueError, TypeError, InvalidSignature, ssl.SSLError, x509.ExtensionNotFound):
+        return "its files do not belong together"
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if end - begin > VALID + CLOCKS_DIFFER:
+        return "it is valid for longer than clients accept"
+    if not begin <= now < end - RENEW_BEFORE:
+        return "it ends soon, or the clock was changed"
+    if {str(name.value) for name in alternatives.value} != set(names):
+        return "it names other hosts"
+    return None

@@ -11,6 +11,7 @@ from paygate.bench import BenchError
 from paygate.bench.rows import explained
 from paygate.cli import api_keys, jobs, ledger, merchants
 from paygate.cli.command import Data, run_async, settings_of
+from paygate.cli.processes import PUBLISHABLE_KEY, SECRET_KEY
 from paygate.cli.restored import restored
 from paygate.settings import SettingsError
 
@@ -133,8 +134,10 @@ def sandbox(
         "sandbox"
     ),
     port: Annotated[int, typer.Option(help="The port; 0: any free one.")] = 8444,
-    secret_key: Annotated[str, typer.Option(help="The API key it takes.")] = "sk_test_sandbox",  # noqa: S107 -- of a simulator
-    publishable_key: Annotated[str, typer.Option()] = "pk_test_sandbox",
+    secret_key: Annotated[
+        str, typer.Option(help="The API key it takes.", envvar=SECRET_KEY)
+    ] = "sk_test_sandbox",  # noqa: S107 -- of a simulator
+    publishable_key: Annotated[str, typer.Option(envvar=PUBLISHABLE_KEY)] = "pk_test_sandbox",
     ca_file: Annotated[
         Path | None, typer.Option(help="Trusted when webhooks are delivered.")
     ] = None,

@@ -1,6 +1,7 @@
 """Keeps child processes running: started, restarted when they die, stopped together."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -11,21 +12,52 @@ from typing import Final
 from paygate.telemetry import log
 
 RESTART_SECONDS: Final = 0.2
+"""Before the first restart; twice as long after each further quick death."""
 QUICK_DEATH_SECONDS: Final = 2.0
 QUICK_DEATHS: Final = 5
 """So many deaths in a row, each this soon after the start, and the child cannot work."""
 STOP_SECONDS: Final = 15.0
 """Longer than the API drains and the worker finishes its jobs; then they are killed."""
 
+SECRET_KEY: Final = "SANDBOX_SECRET_KEY"  # noqa: S105 -- a name
+PUBLISHABLE_KEY: Final = "SANDBOX_PUBLISHABLE_KEY"
+"""Variables with the simulator's keys: arguments are shown to every user by `ps`."""
+
+KEPT: Final = frozenset(
+    (
+        # Who we are, where programs, homes and temporary files are, the language and the time.
+        *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TEMP", "TMP", "LANG", "LANGUAGE", "TZ"),
+        # Whose certificates are trusted, and the way out.
+        *("SSL_CERT_FILE", "SSL_CERT_DIR"),
+        *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+        *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    )
+)
+KEPT_PREFIXES: Final = ("LC_",)
+SETTINGS_PREFIXES: Final = ("PAYGATE_", "PG")
+"""Ours, and libpq's, which the driver reads too; both can be secrets."""
+
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A `paygate` command to keep running."""
+    """A `paygate` command to keep running; `settings`: whether it is shown ours."""
 
     name: str
     arguments: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     pass_fds: Sequence[int] = ()
+    settings: bool = True
+
+    def command(self) -> list[str]:
+        """The command line. Nothing is imported from the working directory (`-P`)."""
+        interpreter = os.path.abspath(sys.executable)  # noqa: PTH100 -- a venv's link is kept
+        return [interpreter, "-P", "-m", "paygate.cli", *self.arguments, "--lifeline"]
+
+    def variables(self, inherited: Mapping[str, str]) -> dict[str, str]:
+        """The environment: of the inherited one what is listed, so that no variable loads code."""
+        prefixes = KEPT_PREFIXES + (SETTINGS_PREFIXES if self.settings else ())
+        kept = {k: v for k, v in inherited.items() if k in KEPT or k.startswith(prefixes)}
+        return kept | dict(self.environment)
 
 
 class Supervisor:
@@ -70,13 +102,9 @@ class Supervisor:
         while not self._stopping.is_set():
             started = loop.time()
             child = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "paygate.cli",
-                *program.arguments,
-                "--lifeline",
+                *program.command(),
                 stdin=asyncio.subprocess.PIPE,
-                env=os.environ | program.environment,
+                env=program.variables(os.environ),
                 pass_fds=program.pass_fds,
                 # Ctrl-C is the parent's to pass on, in order.
                 start_new_session=True,
@@ -90,7 +118,12 @@ class Supervisor:
             log.logger().warning("process_died", process=program.name, status=child.returncode)
             if deaths >= QUICK_DEATHS:
                 raise ChildProcessError(f"the {program.name} process keeps dying; its log says why")
-            await asyncio.sleep(RESTART_SECONDS)
+            await self._pause(RESTART_SECONDS * 2 ** max(deaths - 1, 0))
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
     async def _until_over(self, child: asyncio.subprocess.Process) -> None:
         over = asyncio.create_task(child.wait())

@@ -10,10 +10,9 @@ import json
 import os
 import secrets
 import ssl
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 import msgspec
@@ -21,13 +20,14 @@ from rich.console import Console
 
 from paygate import settings as settings_module
 from paygate.cli.certificates import Certificates, ensure_certificates
-from paygate.cli.processes import Program, Supervisor
+from paygate.cli.processes import PUBLISHABLE_KEY, SECRET_KEY, Program, Supervisor
 from paygate.cli.serve import api_programs, listen
 from paygate.crypto.api_keys import parse_api_key
 from paygate.crypto.kms import FileKms
 from paygate.domain.access import Actor, Caller, Role
 from paygate.flows.context import Context
 from paygate.flows.create_api_key import CreateApiKey, create_api_key
+from paygate.private import close_file, close_folder, remove_planted, write_private
 from paygate.providers.stripe.events import ENABLED_EVENTS
 from paygate.settings import FILE, Settings, load
 from paygate.storage.embedded import EmbeddedPostgres
@@ -69,14 +69,25 @@ class Wishes:
 async def run_up(wishes: Wishes) -> None:
     """Start everything, say where it is, and keep it running."""
     log.configure()
-    data = load_data(wishes.data)
-    await Up(wishes, data).run()
+    ready_file = wishes.ready_file
+    if ready_file is not None:
+        # An earlier run's, or a stranger's: nobody may take it for ours.
+        remove_planted(ready_file)
+    up = Up(wishes, load_data(wishes.data))
+    try:
+        await up.run()
+    finally:
+        if ready_file is not None and up.is_told:
+            ready_file.unlink(missing_ok=True)
 
 
 def load_data(data: Path | None) -> Path:
-    """The data directory, absolute and there."""
+    """The data directory, absolute, there, and closed to other users, as its keys are."""
     folder = (data or Path(os.environ.get("PAYGATE_DATA", "data"))).expanduser().resolve()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if close_folder(folder, STATE):
+        log.logger().warning("data_directory_closed", folder=str(folder), mode="0700")
+    for name in (STATE, FILE):
+        close_file(folder / name)
     return folder
 
 
@@ -90,6 +101,7 @@ class Up:
         self._console = Console(highlight=False)
         self._state = self._read_state()
         self._sandbox_url: str | None = None
+        self.is_told = False
 
     async def run(self) -> None:
         """From the database to the ready file; then wait for the end."""
@@ -135,10 +147,12 @@ class Up:
             port = sock.getsockname()[1]  # a free one; the simulator takes it a moment later
         self._sandbox_url = f"http://{HOST}:{port}"
         arguments = ["sandbox", "--data", str(self._data / "sandbox"), "--port", str(port)]
-        arguments += ["--secret-key", state.sandbox_secret_key]
-        arguments += ["--publishable-key", state.sandbox_publishable_key]
         arguments += ["--ca-file", str(certificates.ca)]
-        self._supervisor.keep(Program("sandbox", arguments))
+        keys = {
+            SECRET_KEY: state.sandbox_secret_key,
+            PUBLISHABLE_KEY: state.sandbox_publishable_key,
+        }
+        self._supervisor.keep(Program("sandbox", arguments, keys, settings=False))
         await self._wait_for(f"{self._sandbox_url}/_sandbox/faults", certificates.ca)
         await self._register_webhook(f"{api_url}/webhooks")
         self._write_state()
@@ -220,7 +234,8 @@ class Up:
             "data_dir": str(self._data),
         }
         if self._wishes.ready_file is not None:
-            _write_private(self._wishes.ready_file, ready)
+            write_private(self._wishes.ready_file, json.dumps(ready, indent=2) + "\n")
+            self.is_told = True
         self._say("api", f"{api_url}  (docs at {api_url}/docs)")
         self._say("trust", f"curl --cacert {certificates.ca}")
         self._say("key", f"the admin's is in {self._data / STATE}")
@@ -241,7 +256,8 @@ class Up:
             ) from None
 
     def _write_state(self) -> None:
-        _write_private(self._data / STATE, msgspec.to_builtins(self._state))
+        text = json.dumps(msgspec.to_builtins(self._state), indent=2) + "\n"
+        write_private(self._data / STATE, text)
 
 
 async def _ensure_key(ctx: Context, known: str, role: Role) -> str:
@@ -255,11 +271,3 @@ async def _ensure_key(ctx: Context, known: str, role: Role) -> str:
     request = CreateApiKey(role=role, name=f"paygate up ({role})")
     _, secret = await create_api_key(ctx, caller, request)
     return secret.reveal()
-
-
-def _write_private(path: Path, content: Mapping[str, Any]) -> None:
-    """Whole or not at all, for its owner alone."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.touch(mode=0o600)
-    draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    draft.replace(path)
