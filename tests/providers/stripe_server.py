@@ -6,6 +6,7 @@ It answers by a script, one behaviour for each request, and keeps what it was se
 import asyncio
 import json
 import socket
+import ssl
 import struct
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
@@ -97,6 +98,16 @@ def end_within(body: Any) -> Behaviour:
     return behave
 
 
+def end_idle(body: Any) -> Behaviour:
+    """A whole answer; then the connection ends, without a word of it in the answer."""
+
+    async def behave(request: Request, writer: asyncio.StreamWriter) -> None:
+        await answer(body)(request, writer)
+        writer.write_eof()
+
+    return behave
+
+
 def _half(body: Any) -> Behaviour:
     payload = json.dumps(body).encode()
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(payload)}"
@@ -106,7 +117,8 @@ def _half(body: Any) -> Behaviour:
 class StripeServer:
     """`script` is used up request by request, then `otherwise` answers."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.requests: list[Request] = []
         self.script: deque[Behaviour] = deque()
         self.otherwise: Behaviour = error(500, type="api_error")
@@ -115,7 +127,7 @@ class StripeServer:
         self._connections: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
         host, port = self._server.sockets[0].getsockname()
         self.url = f"http://{host}:{port}"
 
@@ -127,6 +139,14 @@ class StripeServer:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
         await self._server.wait_closed()
+
+    @property
+    def connections_made(self) -> int:
+        return len(self._connections)
+
+    @property
+    def connections_open(self) -> int:
+        return sum(not task.done() for task in self._connections)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._serve(reader, writer))

@@ -115,7 +115,7 @@ def test_an_instrument_in_stripes_words(
 def test_a_debit_bears_its_mandate(currency: str, kind: str) -> None:
     acceptance = {
         "type": "online",
-        "accepted_at": int(ACCEPTED.timestamp()),
+        "accepted_at": ACCEPTED,
         "online": {"ip_address": "203.0.113.7", "user_agent": "Browser/1 (ü)"},
     }
     assert parameters(DEBIT, Currency(currency)) == {

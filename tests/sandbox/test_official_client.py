@@ -8,6 +8,8 @@ import stripe as official
 from paygate.sandbox.server import Sandbox
 from tests.sandbox.caller import SECRET_KEY, card_payment
 
+official.enable_telemetry = False  # it would leave an id in the home directory
+
 
 @pytest.fixture
 async def http() -> AsyncIterator[official.AIOHTTPClient]:

@@ -1,4 +1,5 @@
-"""Stripe behind the port. The wire is `client`; `adapter` is the port; the rest is pure.
+"""Stripe behind the port. The wire is `client`, over `transport`; `adapter` is the port; the rest
+is pure.
 
-No type, id format or exception of Stripe or its SDK leaves this folder.
+No type, id format or exception of Stripe's leaves this folder.
 """

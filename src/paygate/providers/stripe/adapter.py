@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, assert_never
 
+from paygate.domain.confirmation import speaks_of_its_call_alone
 from paygate.domain.money import Currency
 from paygate.domain.outcome import Answer, NotSent, Rejected, Unknown
 from paygate.providers.contract import (
@@ -102,7 +103,8 @@ class StripeProvider:
         if reply.replayed and answer.provider_reference is not None:
             # It shows the payment as it was when the key was first used, with the time of now.
             answer = await self._fetched(answer.provider_reference, deadline)
-        return answers.to_confirm(order, self._settings.installation, answer)
+        answer = answers.to_confirm(order, self._settings.installation, answer)
+        return _of_all_tries(reply, answer)
 
     async def capture(self, order: CaptureOrder, *, timeout_seconds: float) -> Answer:
         reference = order.provider_reference
@@ -122,7 +124,8 @@ class StripeProvider:
         if refusals.state_stands_in_the_way(reply.body):
             standing = await self._standing(reference, reply, deadline)
             return answers.to_capture(order, standing)
-        return Answer(refusals.of_capture(reply.status, reply.body), as_of=reply.as_of)
+        refused = refusals.of_capture(reply.status, reply.body)
+        return _of_all_tries(reply, Answer(refused, as_of=reply.as_of))
 
     async def cancel(self, order: CancelOrder, *, timeout_seconds: float) -> Answer:
         reference = order.provider_reference
@@ -141,7 +144,8 @@ class StripeProvider:
             return answers.to_cancel(reference, self._payment(reply))
         if refusals.state_stands_in_the_way(reply.body):
             return await self._standing(reference, reply, deadline)
-        return Answer(refusals.of_cancel(reply.status, reply.body), as_of=reply.as_of)
+        refused = refusals.of_cancel(reply.status, reply.body)
+        return _of_all_tries(reply, Answer(refused, as_of=reply.as_of))
 
     async def make_customer(
         self, order: CustomerOrder, *, timeout_seconds: float
@@ -308,6 +312,17 @@ class StripeProvider:
 def _now() -> float:
     """The event loop's clock, which deadlines are set by."""
     return asyncio.get_running_loop().time()
+
+
+def _of_all_tries(reply: Reply, answer: Answer) -> Answer:
+    """The answer, unless it refuses the last try alone while an earlier one is in doubt."""
+    refused = isinstance(answer.outcome, Rejected)
+    if reply.after_silence and refused and speaks_of_its_call_alone(answer.outcome):
+        return Answer(
+            Unknown("the provider was at work on an earlier call of the same attempt"),
+            as_of=answer.as_of,
+        )
+    return answer
 
 
 def _posted(fact: Fact) -> Reply | NotSent | Unknown:

@@ -1,26 +1,24 @@
 """Stripe's events: is the delivery Stripe's, and what does it say; pure.
 
-Stripe's own check (`stripe.WebhookSignature`) is not used: it refuses old timestamps but takes
-future ones, so that a delivery signed ahead of time could be replayed when it suits; it reads
-the clock itself; it takes one secret, while a rolled one overlaps for a day; it decodes the body
-first; and its exceptions carry header and body. The scheme is
+The check in Stripe's own client (`stripe.WebhookSignature`) would not do: it refuses old
+timestamps but takes future ones, so that a delivery signed ahead of time could be replayed when
+it suits; it reads the clock itself; it takes one secret, while a rolled one overlaps for a day; it
+decodes the body first; and its exceptions carry header and body. The scheme is
 https://docs.stripe.com/webhooks#verify-manually. Nothing here may quote a header, body or secret.
 """
 
 import hmac
-import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from paygate.crypto.secret import Secret
 from paygate.domain.outcome import Answer, Unknown
 from paygate.providers.contract import Notice, SignatureError
 from paygate.providers.stripe import fields, translate
+from paygate.providers.stripe.decoding import decoded
 
 HEADER: Final = "stripe-signature"
 
@@ -30,13 +28,6 @@ _MAX_SIGNATURES: Final = 16
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")
 _SIGNATURE: Final = re.compile(r"[0-9a-f]{64}")
 _MAX_TYPE_CHARACTERS: Final = 255
-_ESCAPES: Final = re.compile(
-    r"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-    r"|\\[^u]|\\u(?![dD][89a-fA-F]))"
-    r"|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
-)
-"""Whole characters, which stand in the group, and halves of one, which do not."""
-
 _WITH_ITS_OBJECT: Final = "event"
 _THIN: Final = "v2.core.event"
 """An event that only names what it is about; none of those tells of a payment."""
@@ -93,7 +84,10 @@ def read(body: bytes) -> Notice:
     Raises:
         ValueError: it is not an event as Stripe shapes them.
     """
-    event = _decoded(body)
+    try:
+        event = decoded(body)
+    except ValueError:
+        raise ValueError("the event is not JSON") from None
     if not isinstance(event, dict) or event.get("object") not in (_WITH_ITS_OBJECT, _THIN):
         raise ValueError("the body is not an event")
     reference = fields.identifier(event.get("id"))
@@ -119,23 +113,6 @@ def read(body: bytes) -> Notice:
         and not (answer is not None and isinstance(answer.outcome, Unknown)),
         money_left_with=fields.identifier(left_with),
     )
-
-
-def _decoded(body: bytes) -> Any:
-    """The delivery's JSON, read with patience where a strict reader would refuse all for a part.
-
-    A byte order mark, half of a surrogate pair in somebody's name and a number beyond floats are
-    no reason to be deaf to the payment that stands beside them.
-    """
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass
-    try:
-        text = body.decode("utf-8-sig")
-        return json.loads(_ESCAPES.sub(lambda found: found[1] or r"\ufffd", text))
-    except (ValueError, RecursionError):
-        raise ValueError("the event is not JSON") from None
 
 
 def _answer(kind: str, data: object, *, livemode: bool, created_at: datetime) -> Answer | None:

@@ -91,7 +91,7 @@ def _transfer(rail: Rail, country: str | None) -> dict[str, Any]:
 def _acceptance(mandate: Mandate) -> dict[str, Any]:
     return {
         "type": "online",
-        "accepted_at": int(mandate.accepted_at.timestamp()),
+        "accepted_at": mandate.accepted_at,
         "online": {"ip_address": mandate.ip_address, "user_agent": mandate.user_agent},
     }
 
