@@ -309,3 +309,18 @@ def test_a_reference_of_digits_alone_may_pass_where_the_merchant_says_so() -> No
     for query in (f"references={number}", f"reference=n{number}", f"reference=1&status={number}"):
         asked.query = query
         assert take_from_envelope(asked, numeric_references=True) is not None
+
+
+def test_a_fields_name_tells_a_bank_reference_from_a_card() -> None:
+    """It does so in a body and in a query, and a long name or a deep body changes nothing."""
+    number = NUMBERS[0]
+    asked = Exchange("req_1", {}, None, Timing())
+    for name, found in (("kid", False), ("card_kid", True), ("note", True), ("n" * 9_000, True)):
+        body = json.dumps({"metadata": {name: number}}).encode()
+        assert (in_body(body, numeric_references=False) is not None) is found
+        asked.query = f"{name}={number}"
+        assert (take_from_envelope(asked, numeric_references=False) is not None) is found
+    deep = b'{"a":' * 10_000 + f'"{number}"'.encode() + b"}" * 10_000
+    spotted = in_body(deep, numeric_references=False)
+    assert spotted is not None
+    assert spotted.param is None

@@ -93,8 +93,9 @@ def _in_query(query: str, *, numeric_references: bool) -> Spotted | None:
         name, _, value = (unquote_plus(part) for part in pair.partition("="))
         if (kind := find(name)) is not None:
             return Spotted(kind, None)
-        if (kind := find(value)) is not None:
-            return Spotted(kind, name[:_NAME_LENGTH])
+        name = name[:_NAME_LENGTH]
+        if (kind := find(value, name)) is not None:
+            return Spotted(kind, name)
     kind = find("&".join(pairs))
     return None if kind is None else Spotted(kind, None)
 
@@ -111,8 +112,8 @@ def in_body(raw: bytes, *, numeric_references: bool) -> Spotted | None:
     for path, text in _texts(value):
         if numeric_references and path == _REFERENCE and text.isascii() and text.isdecimal():
             continue
-        if (kind := find(text)) is not None:
-            shown = None if find(path) else path[:_NAME_LENGTH] or None
+        if (kind := find(text, path)) is not None:
+            shown = None if find(path) else path or None
             return Spotted(kind, shown)
     return None
 
@@ -141,4 +142,7 @@ def _texts(value: Any) -> Iterator[tuple[str, str]]:
             case dict():
                 yield from ((path, name) for name in value)
                 pairs = reversed(value.items())
-                waiting += [(f"{path}.{name}" if path else name, item) for name, item in pairs]
+                waiting += [
+                    (f"{path}.{name}"[:_NAME_LENGTH] if path else name[:_NAME_LENGTH], item)
+                    for name, item in pairs
+                ]
