@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import pytest
 
-from paygate.api.browser_pages import HTML, NOTHING_HERE
+from paygate.api.browser_pages import NOTHING_HERE
 from paygate.domain.access import Action
 from paygate.domain.attempt import Attempt
 from paygate.domain.audit import Result
@@ -72,7 +72,7 @@ def is_private(answer: Answer) -> None:
 
 def is_plain_refusal(answer: Answer) -> None:
     assert (answer.status, answer.body) == (400, NOTHING_HERE)
-    assert answer.headers["Content-Type"] == f"{HTML}; charset=utf-8"
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     assert "Location" not in answer.headers
     is_private(answer)

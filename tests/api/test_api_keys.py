@@ -213,7 +213,7 @@ async def test_revoking_twice_answers_the_same(shop: Shop) -> None:
 async def test_another_merchants_keys_are_not_there(shop: Shop, gateway: Gateway) -> None:
     other = await open_shop(gateway)
     made = await shop.made()
-    for key_id in (made["id"], "key_" + "0" * 26, "key_x", "%00"):
+    for key_id in (made["id"], "key_" + "0" * 26, "key_x", "%7a"):
         for verb in ("rotate", "revoke"):
             answer = await other.call("POST", f"/api-keys/{key_id}/{verb}")
             is_error(answer, 404, "resource_missing", "id")

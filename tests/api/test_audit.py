@@ -75,12 +75,15 @@ async def test_a_decline_is_audited_as_what_it_is(gateway: Gateway, records: Rec
     await leaves(gateway, records, answer, Action.INTENT_CONFIRM, intent["id"], times=2)
 
 
-async def test_the_person_behind_the_key_is_named(gateway: Gateway, records: Records) -> None:
+@pytest.mark.parametrize("name", ["ada@shop.example", "Łukasz Żółć", "山田　太郎"])
+async def test_the_person_behind_the_key_is_named(
+    gateway: Gateway, records: Records, name: str
+) -> None:
     intent = await gateway.create()
     path = f"/payment-intents/{intent['id']}"
-    answer = await gateway.call("GET", path, headers={"Paygate-Actor": "ada@shop.example"})
+    answer = await gateway.call("GET", path, headers={"Paygate-Actor": name})
     (entry,) = await entries(gateway, records, answer.headers["Request-Id"])
-    assert entry.actor.name == "ada@shop.example"
+    assert entry.actor.name == name
     assert entry.actor.id == admin(gateway).id
 
 
@@ -90,7 +93,9 @@ async def test_refusals_of_a_valid_key(gateway: Gateway, records: Records) -> No
     await gateway.confirm(intent)
     good, bad = {"amount": 1, "currency": "eur"}, {"amount": 0, "currency": "eur"}
     create, read, confirm = Action.INTENT_CREATE, Action.INTENT_READ, Action.INTENT_CONFIRM
-    publishable, unknown = gateway.ready["publishable_key"], "pi_" + "0" * 26
+    # A publishable key's refusals are counted, so this one is nobody else's.
+    made = await gateway.call("POST", "/api-keys", {"role": "publishable"})
+    publishable, unknown = made.json["key"], "pi_" + "0" * 26
     path = f"/payment-intents/{intent}"
     for answer, status, action, subject in (
         (await gateway.call("POST", "/payment-intents", good, key=publishable), 403, create, None),

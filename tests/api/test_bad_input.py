@@ -108,6 +108,20 @@ BODIES: list[tuple[str, Any, int, str, str | None]] = [
         "parameter_invalid",
         "statement_descriptor",
     ),
+    (
+        "a session that a header trims",
+        {**GOOD, "session_id": " 0123456789abcdef"},
+        400,
+        "parameter_invalid",
+        "session_id",
+    ),
+    (
+        "a session that no header carries",
+        {**GOOD, "session_id": "0123456789abcde\u0142"},
+        400,
+        "parameter_invalid",
+        "session_id",
+    ),
     ("oversized", {**GOOD, "description": "x" * 70_000}, 413, "body_too_large", None),
 ]
 
@@ -240,7 +254,7 @@ async def test_a_publishable_key_may_not_create(gateway: Gateway) -> None:
     is_error(answer, 403, "role_not_allowed")
 
 
-@pytest.mark.parametrize("intent", ["pi_" + "0" * 26, "pi_x", "x", "pi_%00", "pi_" + "0" * 500])
+@pytest.mark.parametrize("intent", ["pi_" + "0" * 26, "pi_x", "x", "pi_%7a", "pi_" + "0" * 500])
 async def test_an_unknown_id_is_not_found(gateway: Gateway, intent: str) -> None:
     is_error(await gateway.call("GET", f"/payment-intents/{intent}"), 404, "resource_missing", "id")
     answer = await gateway.confirm(intent)
@@ -250,7 +264,9 @@ async def test_an_unknown_id_is_not_found(gateway: Gateway, intent: str) -> None
 async def test_unknown_paths_and_methods(gateway: Gateway) -> None:
     for path in ("/nothing-here", "/payment-intents/..%2f..", "/"):
         is_error(await gateway.call("GET", path), 404, "route_unknown")
-    is_error(await gateway.call("DELETE", "/payment-intents"), 405, "method_not_allowed")
+    answer = await gateway.call("DELETE", "/payment-intents")
+    is_error(answer, 405, "method_not_allowed")
+    assert answer.headers["Allow"] == "GET, HEAD, OPTIONS, POST"
 
 
 @pytest.mark.parametrize("name", ["", "x" * 101, "a\tb"])

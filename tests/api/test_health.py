@@ -16,6 +16,10 @@ async def test_all_is_well(gateway: Gateway) -> None:
     assert (ready.status, ready.json) == (200, {"status": "ok", "warnings": []})
     alive = await gateway.call("GET", "/healthz", key=None)
     assert (alive.status, alive.json) == (200, {"status": "ok"})
+    for path, answer in (("/readyz", ready), ("/healthz", alive)):
+        head = await gateway.call("HEAD", path, key=None)
+        assert (head.status, head.body) == (200, b"")
+        assert head.headers["Content-Length"] == answer.headers["Content-Length"]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ The model is small: it knows what was committed, what clients were told, and the
 
 import asyncio
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -84,7 +84,7 @@ class Life(Model):
         self.intents: list[str] = []
         self.asks: list[Ask] = []
         self.numbers = itertools.count()
-        self.ctx = replace(world.ctx, provider=self.provider)
+        self.ctx = msgspec.structs.replace(world.ctx, provider=self.provider)
 
     # -- what there is ---------------------------------------------------------------------
 
@@ -174,7 +174,9 @@ class Life(Model):
         policy = self.ctx.policy
         if frozen or death is not None:
             policy = msgspec.structs.replace(policy, lock_ttl=timedelta(milliseconds=1))
-        ctx = replace(self.ctx, door=WatchedDoor(self.ctx.door, self.log, death), policy=policy)
+        ctx = msgspec.structs.replace(
+            self.ctx, door=WatchedDoor(self.ctx.door, self.log, death), policy=policy
+        )
         body: Any = msgspec.structs.replace(ask.body, **other)
         if not other:
             ask.requests.add(request_id)
@@ -263,7 +265,7 @@ class Life(Model):
     async def deliver(self, payment: Payment, fact: int, *, exact: bool) -> None:
         attempt = self.log.records[Attempt, payment.order.attempt]
         latest = not exact or fact == len(payment.facts) - 1
-        ctx = replace(self.ctx, door=WatchedDoor(self.ctx.door, self.log))
+        ctx = msgspec.structs.replace(self.ctx, door=WatchedDoor(self.ctx.door, self.log))
         known = len(self.log.received)
         before = self.payment_records()
         caller = msgspec.structs.replace(self.world.caller, request_id="req_event")
@@ -288,7 +290,7 @@ class Life(Model):
         return {p: r for p, r in self.log.records.items() if p[0] is not IdempotencyKey}
 
     async def expire(self) -> None:
-        ctx = replace(self.ctx, door=WatchedDoor(self.ctx.door, self.log))
+        ctx = msgspec.structs.replace(self.ctx, door=WatchedDoor(self.ctx.door, self.log))
         await expire_payment_intents(ctx, "run_1")
         await close_overdue_attempts(ctx, "run_1")
 
@@ -307,7 +309,7 @@ class Life(Model):
             assert not unanswered or after.given_up, "nobody wanted it closed but us"
 
     async def purge(self) -> None:
-        ctx = replace(self.ctx, door=WatchedDoor(self.ctx.door, self.log))
+        ctx = msgspec.structs.replace(self.ctx, door=WatchedDoor(self.ctx.door, self.log))
         await purge_idempotency_keys(ctx, "run_1")
         limit = self.world.clock() - KEPT
         for key in self.log.all(IdempotencyKey):

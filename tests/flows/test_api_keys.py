@@ -44,7 +44,7 @@ async def opens(world: World, text: Secret) -> bool:
     """Whether a key that nobody remembers opens anything."""
     try:
         await Authenticator(world.ctx).caller(
-            f"Bearer {text.reveal()}", on_behalf_of=None, request_id="req_1", address=None
+            f"Bearer {text.reveal()}", request_id="req_1", address=None
         )
     except Refusal:
         return False

@@ -53,9 +53,7 @@ its own intent alone: `authenticate_client` sees to that.
 
 async def opened(world: World, text: str, keys: Authenticator | None = None) -> Caller:
     keys = keys or Authenticator(world.ctx)
-    return await keys.caller(
-        f"Bearer {text}", request_id="req_1", address="127.0.0.1", on_behalf_of="Ada"
-    )
+    return await keys.caller(f"Bearer {text}", request_id="req_1", address="127.0.0.1")
 
 
 async def is_refused(world: World, text: str) -> None:
@@ -95,9 +93,7 @@ async def test_a_key_opens_as_what_it_was_made(world: World, role: Role) -> None
     key, text = await made(world, role)
     assert text.startswith("pgw_test_pk_" if role is Role.PUBLISHABLE else "pgw_test_sk_")
     caller = await opened(world, text)
-    assert caller == Caller(
-        Actor("api_key", id=key.id, role=role, name="Ada"), "default", "req_1", "127.0.0.1"
-    )
+    assert caller == Caller(Actor("api_key", id=key.id, role=role), "default", "req_1", "127.0.0.1")
     assert text not in repr(await world.all(ApiKey))
 
 
@@ -188,15 +184,11 @@ async def test_what_is_no_key_of_ours_opens_nothing(world: World) -> None:
 async def test_only_the_bearer_scheme_is_taken(world: World, scheme: str) -> None:
     _, text = await made(world)
     with pytest.raises(Refusal) as refused:
-        await Authenticator(world.ctx).caller(
-            f"{scheme} {text}", request_id="req_1", address=None, on_behalf_of=None
-        )
+        await Authenticator(world.ctx).caller(f"{scheme} {text}", request_id="req_1", address=None)
     assert refused.value.code is ErrorCode.API_KEY_INVALID
 
 
 async def test_no_header_is_told_apart(world: World) -> None:
     with pytest.raises(Refusal) as refused:
-        await Authenticator(world.ctx).caller(
-            None, request_id="req_1", address=None, on_behalf_of=None
-        )
+        await Authenticator(world.ctx).caller(None, request_id="req_1", address=None)
     assert refused.value.code is ErrorCode.API_KEY_MISSING

@@ -4,9 +4,10 @@ people are told of the others, unless their payments have ended without them.
 
 import asyncio
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+
+import msgspec
 
 from paygate.domain.alert import Alert, AlertType
 from paygate.domain.errors import ErrorCode, Refusal
@@ -98,7 +99,7 @@ async def test_a_node_whose_clock_is_ahead_purges_nothing(world: World, database
             dial = connector(database, name="keys")
             keys = IdempotencyKeys(dial, pool, world.records, machine_time=machine_time)
             started = world.clock.time + timedelta(hours=25)
-            node = replace(world.ctx, keys=keys, now=partial(_same, started))
+            node = msgspec.structs.replace(world.ctx, keys=keys, now=partial(_same, started))
             assert await purge_idempotency_keys(node, "run") == (deleted, 0)
             again = await create_once(world, "k")
             assert again.replayed == (not deleted)

@@ -4,6 +4,8 @@ and both come to their end.
 
 from dataclasses import replace
 
+import msgspec
+
 from paygate.domain.ledger import Transfer
 from paygate.domain.outcome import Pending
 from paygate.domain.payment_intent import PaymentIntent, Status
@@ -41,7 +43,7 @@ async def test_an_answer_is_settled_though_others_hold_its_intent(world: World) 
 
     world.provider.during = contend
     world.provider.answers.append(answer(APPROVED))
-    after = await replace(world, ctx=replace(world.ctx, door=door)).confirm(intent)
+    after = await replace(world, ctx=msgspec.structs.replace(world.ctx, door=door)).confirm(intent)
     assert (after.status, door.left) == (Status.SUCCEEDED, 0)
     assert len(await world.all(Transfer)) == 1
 
@@ -52,6 +54,6 @@ async def test_an_event_is_applied_though_others_hold_its_intent(world: World) -
     (event,) = await world.all(ProviderEvent)
     door = Contended(world.ctx.door)
     door.left = COLLISIONS
-    applied = await replace(world, ctx=replace(world.ctx, door=door)).apply(event)
+    applied = await replace(world, ctx=msgspec.structs.replace(world.ctx, door=door)).apply(event)
     assert (applied.status, door.left) == (EventStatus.PROCESSED, 0)
     assert (await world.now(intent))[0].status is Status.SUCCEEDED

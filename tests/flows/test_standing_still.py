@@ -5,6 +5,7 @@ commit and the call. Others end its payment meanwhile; it must not begin a charg
 from dataclasses import replace
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from paygate.domain.access import Action
@@ -45,7 +46,7 @@ class Frozen:
 
 def freeze(world: World, seconds: float) -> World:
     """The world whose next flow stands still behind its first commit."""
-    return replace(world, ctx=replace(world.ctx, door=Frozen(world, seconds)))
+    return replace(world, ctx=msgspec.structs.replace(world.ctx, door=Frozen(world, seconds)))
 
 
 @pytest.mark.parametrize("seconds", [31, 6 * HOUR, -600])

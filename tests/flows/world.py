@@ -4,7 +4,7 @@ Everything the flows are given is here and seeded, so a test reads like the stor
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -234,7 +234,7 @@ class World:
 
     def use(self, **changes: Any) -> None:
         """Change parts of the context for what comes."""
-        self.ctx = replace(self.ctx, **changes)
+        self.ctx = msgspec.structs.replace(self.ctx, **changes)
 
     async def confirm_once(
         self, intent: PaymentIntent, key: str, *, request: ConfirmPaymentIntent = REQUEST

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+
+import msgspec
 
 from paygate.domain.outcome import Answer
 from paygate.jobs.messages import CloseFailedPayment, Message
@@ -110,7 +111,9 @@ async def test_a_run_over_dead_connections_ends(
 
     async with Proxy(database) as proxy:
         dial = connector(proxy.dsn, name="queue")
-        ctx = replace(world.ctx, ledger=WholeLedger(dial, world.records), sole_runs=SoleRuns(dial))
+        ctx = msgspec.structs.replace(
+            world.ctx, ledger=WholeLedger(dial, world.records), sole_runs=SoleRuns(dial)
+        )
         world.provider.listing = listing
 
         async def run() -> None:

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-HTML: Final = "text/html"
-"""The framework adds the character set."""
+HTML: Final = "text/html; charset=utf-8"
 
 HEADERS: Final[Mapping[str, str]] = MappingProxyType(
     {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"}

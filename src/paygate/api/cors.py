@@ -6,7 +6,7 @@ what the page may do is in the publishable key and the client secret that it sen
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -30,14 +30,6 @@ class Cors:
     def __init__(self, origins: Iterable[str]) -> None:
         self._origins = frozenset(origins)
 
-    def is_preflight(self, method: str, path: str, headers: Mapping[str, str]) -> bool:
-        """Whether an allowed origin asks what it may send to a route of the client side."""
-        return (
-            method == "OPTIONS"
-            and headers.get("origin") in self._origins
-            and _is_shared(headers.get(_ASKED, ""), path)
-        )
-
     def headers(self, method: str, path: str, headers: Mapping[str, str]) -> Headers:
         """What the answer to a request says of this, whatever else it says."""
         if not self._origins:
@@ -59,14 +51,6 @@ class Cors:
             (b"access-control-allow-headers", _TAKEN.encode()),
             (b"access-control-max-age", str(PREFLIGHT_SECONDS).encode()),
         )
-
-
-def preflight_answer() -> tuple[Any, Any]:
-    """The ASGI messages of an answer that is all in its headers."""
-    return (
-        {"type": "http.response.start", "status": 204, "headers": []},
-        {"type": "http.response.body", "body": b""},
-    )
 
 
 def _is_shared(method: str, path: str) -> bool:

@@ -1,12 +1,18 @@
-"""`/openapi.json` and `/docs`: a page without scripts, made from the same document."""
+"""`/openapi.json` and `/docs`: a page without scripts, made from the same document.
+
+Both are made once: whoever asks has no key, and is not counted.
+"""
 
 import html
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
 import msgspec
-from litestar import MediaType, Response, get
 
+from paygate.api.browser_pages import HTML
+from paygate.api.endpoint import Desk, Endpoint, Reply
 from paygate.api.errors import STATUS
+from paygate.api.exchange import Exchange
 from paygate.api.openapi import document
 from paygate.api.routes import ENDPOINTS
 from paygate.domain.access import MATRIX, Role
@@ -14,23 +20,36 @@ from paygate.domain.errors import CATALOGUE
 
 Row = tuple[object, ...]
 
-_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
+_HEADERS: Final = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
 
 
-@get("/openapi.json", sync_to_thread=False, include_in_schema=False)
-def openapi_json() -> Response[bytes]:
+@cache
+def openapi_json() -> Reply:
     """The document for machines."""
-    return Response(msgspec.json.encode(document()), media_type="application/json")
+    return Reply(200, msgspec.json.encode(document()))
 
 
-@get("/docs", sync_to_thread=False, include_in_schema=False)
-def docs_page() -> Response[bytes]:
+@cache
+def docs_page() -> Reply:
     """The document for people."""
-    return Response(
-        page().encode(),
-        media_type=MediaType.HTML,
-        headers={"Content-Security-Policy": _POLICY},
-    )
+    return Reply(200, page().encode(), _HEADERS, HTML)
+
+
+async def _openapi_json(_: Desk, __: Exchange, ___: Any) -> Reply:
+    return openapi_json()
+
+
+async def _docs_page(_: Desk, __: Exchange, ___: Any) -> Reply:
+    return docs_page()
+
+
+DOCUMENTS: Final = (
+    Endpoint(
+        method="GET", path="/openapi.json", summary="This API for machines.", handle=_openapi_json
+    ),
+    Endpoint(method="GET", path="/docs", summary="This API for people.", handle=_docs_page),
+)
+"""Served beside the endpoints that they describe."""
 
 
 def page() -> str:

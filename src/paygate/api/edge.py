@@ -1,45 +1,58 @@
-"""The outermost layer: a request gets an id, a clock and an exchange; its answer their headers.
+"""The way of every request, from top to bottom: it arrives, is routed, admitted, read, answered,
+and its answer is dressed and sent.
 
-A refusal leaves its audit entry before it is sent, if the database answers. Those of callers who
-proved nothing are written once per network and minute, and those of a key that asks too often once
-per key and minute, so that a flood of them cannot fill the log.
+Nothing is done for a stranger before their network's limit, nothing for a key before its own: card
+data is looked for in what the server has bounded, once it is known who sent it.
 """
 
 import asyncio
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
-from litestar.types import ASGIApp, Message, Receive, Send
+import msgspec
 
+from paygate.api import actors
 from paygate.api.addresses import TrustedProxies
-from paygate.api.buckets import network_of
-from paygate.api.cors import Cors, preflight_answer
-from paygate.api.endpoint import Desk
-from paygate.api.exchange import KEY, Exchange
-from paygate.api.shortcut import Shortcut
-from paygate.domain.access import Actor, Caller
-from paygate.domain.audit import AuditEntry, Result, Subject
+from paygate.api.bodies import Bodies, parse
+from paygate.api.browser_pages import HEADERS, HTML, NOTHING_HERE
+from paygate.api.card_data import in_body, refuse_card_data, take_from_envelope
+from paygate.api.control_characters import refuse_in_envelope
+from paygate.api.cors import Cors
+from paygate.api.endpoint import Desk, Endpoint, Reply
+from paygate.api.errors import STATUS, encode_error, headers_of, refusal_of
+from paygate.api.exchange import Exchange
+from paygate.api.idempotency import REPLAYED, idempotency_key, scope_of, spell, spell_in_full
+from paygate.api.objects import encode
+from paygate.api.query import parse_query
+from paygate.api.refusals import RefusalLog
+from paygate.api.router import Route, Router
+from paygate.domain.access import Action, Actor, Caller
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.ids import PREFIXES, is_id, make_id
-from paygate.flows.receive_provider_event import ACCOUNT
-from paygate.storage.change import Change, StorageError
+from paygate.domain.ids import RANDOM_BYTES, make_id
+from paygate.flows.authenticate import authorize
+from paygate.flows.authenticate_client import authenticate_client
+from paygate.flows.idempotency import idempotently
+from paygate.flows.keyed_door import KeyedRequest
+from paygate.flows.report_unreadable import report_unreadable
+from paygate.storage.change import OutcomeUnknown, StorageError
+from paygate.storage.unreadable import Unreadable
 from paygate.telemetry import log, timing
 
-NAMES: Final = 10_000
-"""Remembered per minute; beyond it the memory starts anew and some are audited twice."""
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
 
-_SINGLE: Final = frozenset(
-    {
-        "authorization",
-        "content-type",
-        "idempotency-key",
-        "paygate-actor",
-        "paygate-client-secret",
-        "paygate-session",
-    }
+OURS: Final = frozenset({ErrorCode.INTERNAL_ERROR, ErrorCode.RECORD_UNREADABLE})
+"""Nobody who asked can mend it, so that the log must say more than the answer does."""
+NO_CONTENT: Final = 204
+
+_SINGLE: Final = (
+    "authorization",
+    "content-type",
+    "idempotency-key",
+    actors.HEADER,
+    "paygate-client-secret",
+    "paygate-session",
 )
-
 _FIXED: Final = (
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
@@ -50,119 +63,209 @@ _FIXED: Final = (
 
 
 class Edge:
-    """Wraps the application."""
+    """All HTTP requests of one process."""
 
     def __init__(
         self,
-        app: ASGIApp,
-        shortcut: Shortcut,
-        desk: Callable[[], Desk],
+        desk: Desk,
+        endpoints: Iterable[Endpoint],
         trusted_proxies: TrustedProxies,
         cors: Cors,
     ) -> None:
-        self._app = app
-        self._shortcut = shortcut
         self._desk = desk
+        self._router = Router(endpoints)
         self._trusted_proxies = trusted_proxies
         self._cors = cors
-        self._refused: dict[tuple[str, int], int] = {}
-        self._writing: set[asyncio.Task[None]] = set()
+        self.bodies = Bodies()
+        self.refusals = RefusalLog(desk.ctx)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        """Serve one ASGI connection; the scope gets our key, so it is not only ASGI's."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        clock = timing.begin()
-        headers = _headers(scope)
-        exchange = Exchange(
-            self._new_request_id(), headers, self._trusted_proxies.client_address(scope), clock
-        )
-        exchange.method, exchange.target = scope["method"], scope["path"]
-        if len(headers) != len(scope["headers"]):
-            exchange.repeated = _repeated(scope)
-        exchange.query = scope["query_string"].decode("latin-1")
-        scope[KEY] = exchange
-        shared = self._cors.headers(scope["method"], scope["path"], headers)
-
-        async def send_dressed(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                if exchange.refusal is not None:
-                    await self._audit(exchange, exchange.refusal)
-                message["headers"] = [
-                    *message["headers"],
-                    *_FIXED,
-                    *shared,
-                    (b"request-id", exchange.request_id.encode()),
-                    (b"server-timing", clock.header().encode()),
-                ]
-            await send(message)
-
-        if self._cors.is_preflight(scope["method"], scope["path"], headers):
-            for message in preflight_answer():
-                await send_dressed(message)
-            return
-        endpoint = self._shortcut.match(scope["method"], scope["path"], exchange)
-        if endpoint is None:
-            await self._app(scope, receive, send_dressed)
-        else:
-            await self._shortcut.serve(endpoint, exchange, receive, send_dressed)
-
-    def _new_request_id(self) -> str:
-        ctx = self._desk().ctx
-        return make_id("req_", int(ctx.now().timestamp() * 1000), ctx.random_bytes(10))
-
-    async def _audit(self, exchange: Exchange, refusal: Refusal) -> None:
-        """Write the refusal down. One that cannot be written is refused all the same."""
-        ctx, caller = self._desk().ctx, exchange.caller
-        if exchange.action is None:
-            return  # no route, so no access was asked for
-        details = {"code": str(refusal.code)}
-        if caller is None:
-            if self._count(network_of(exchange.address)) > 1:
-                return
-            caller = Caller(Actor("client"), ACCOUNT, exchange.request_id, exchange.address)
-        elif refusal.code is ErrorCode.RATE_LIMITED and self._count(str(caller.actor.id)) > 1:
-            return
-        entry = ctx.audit(
-            caller, exchange.action, _subject(exchange), result=Result.REFUSED, details=details
-        )
-        writing = self._write(entry, exchange.request_id)
-        if refusal.code is not ErrorCode.OUTCOME_UNKNOWN:
-            await writing
-            return
-        # The database has kept the caller waiting already: the entry is written when it is back.
-        task = asyncio.create_task(writing)
-        self._writing.add(task)
-        task.add_done_callback(self._writing.discard)
-
-    async def _write(self, entry: AuditEntry, request_id: str) -> None:
+        """Serve one ASGI request."""
+        exchange = self._arrived(scope)
         try:
-            await self._desk().ctx.door.commit(Change(entry))
-        except StorageError as error:
-            log.logger().error("refusal_not_audited", request_id=request_id, error=error)
+            reply = await self._reply(scope, exchange, receive)
+            if exchange.refusal is not None:
+                await self.refusals.write(exchange, exchange.refusal)
+            headers = self._headers(scope, exchange, reply)
+            await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+            body = b"" if scope["method"] == "HEAD" else reply.body
+            await send({"type": "http.response.body", "body": body})
+        finally:
+            self.bodies.release(exchange)
 
-    def _count(self, name: str) -> int:
-        """How many such refusals this network or key has had in this minute."""
-        key = (name, int(time.monotonic() // 60))
-        if len(self._refused) >= NAMES:
-            self._refused.clear()
-        self._refused[key] = self._refused.get(key, 0) + 1
-        return self._refused[key]
+    def _arrived(self, scope: Any) -> Exchange:
+        clock, ctx = timing.begin(), self._desk.ctx
+        lines = scope["headers"]
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in lines}
+        exchange = Exchange(
+            make_id("req_", int(ctx.now().timestamp() * 1000), ctx.random_bytes(RANDOM_BYTES)),
+            headers,
+            self._trusted_proxies.client_address(scope),
+            clock,
+        )
+        if len(headers) != len(lines):
+            names = [name.decode("latin-1") for name, _ in lines]
+            exchange.repeated = next((name for name in _SINGLE if names.count(name) > 1), None)
+        exchange.target, exchange.query = scope["path"], scope["query_string"].decode("latin-1")
+        return exchange
+
+    async def _reply(self, scope: Any, exchange: Exchange, receive: Receive) -> Reply:
+        method: str = scope["method"]
+        found = self._router.find(scope["raw_path"].decode("latin-1"))
+        if found is None:
+            return refuse(exchange, Refusal(ErrorCode.ROUTE_UNKNOWN, "no such path"))
+        route, exchange.path = found
+        endpoint = route.endpoints.get(method)
+        if endpoint is None:
+            return _without_endpoint(method, route, exchange)
+        try:
+            return await self._answer(endpoint, exchange, receive)
+        except asyncio.CancelledError:
+            # The server stops and waits no longer. What was begun goes on, so this is not "no".
+            exchange.action = None
+            return _refused(endpoint, exchange, OutcomeUnknown("the server is stopping"))
+        except Unreadable as fault:
+            nobody = Caller(Actor("job", name="api"), fault.merchant, exchange.request_id)
+            await report_unreadable(self._desk.ctx, exchange.caller or nobody, fault)
+            return _refused(endpoint, exchange, fault)
+        except Exception as error:  # noqa: BLE001 -- what is not known becomes internal_error
+            return _refused(endpoint, exchange, error)
+
+    async def _answer(self, endpoint: Endpoint, exchange: Exchange, receive: Receive) -> Reply:
+        """The reply to a request that is not refused.
+
+        The order is the order of what a stranger may learn: first who they are, then whether they
+        may, then whether what they sent makes sense.
+
+        Raises:
+            Refusal: why not.
+        """
+        exchange.action = endpoint.action
+        if endpoint.action is not None and not endpoint.raw:
+            await self._admit(endpoint.action, exchange)
+        refuse_in_envelope(exchange)
+        body: Any = None
+        if endpoint.raw:
+            body = await self.bodies.read(exchange, receive, endpoint.body_limit)
+        elif endpoint.body is not None:
+            content = await self.bodies.read(exchange, receive, endpoint.body_limit)
+            await self._refuse_card_data(exchange, content)
+            body = parse(endpoint.body, exchange, content)
+        elif endpoint.query is not None:
+            body = parse_query(endpoint.query, exchange.query)
+        key = idempotency_key(exchange) if endpoint.takes_key else None
+        if key is not None:
+            return await self._answer_once(endpoint, exchange, body, key)
+        value = await endpoint.handle(self._desk, exchange, body)
+        if isinstance(value, Reply):
+            return value
+        return Reply(endpoint.status, encode(endpoint.show(exchange, value)))
+
+    async def _admit(self, action: Action, exchange: Exchange) -> None:
+        """Who calls, and whether they may."""
+        desk = self._desk
+        caller = await desk.limits.authenticated(exchange, lambda: _look_up(desk, exchange))
+        spotted = take_from_envelope(
+            exchange, numeric_references=desk.ctx.policy.numeric_references
+        )
+        headers = exchange.headers
+        if (said := headers.get(actors.HEADER)) is not None:
+            actor = msgspec.structs.replace(caller.actor, name=actors.actor_name(said))
+            exchange.caller = caller = msgspec.structs.replace(caller, actor=actor)
+        authorize(caller, action)
+        if exchange.client_side:
+            await authenticate_client(
+                desk.ctx,
+                caller,
+                exchange.path["id"],
+                client_secret=headers.get("paygate-client-secret"),
+                session_id=headers.get("paygate-session"),
+            )
+        if spotted is not None:
+            await refuse_card_data(desk.ctx, exchange, spotted)
+        if said is not None and caller.actor.name is None:
+            raise actors.no_name()
+
+    async def _refuse_card_data(self, exchange: Exchange, content: bytes) -> None:
+        ctx = self._desk.ctx
+        spotted = in_body(content, numeric_references=ctx.policy.numeric_references)
+        if spotted is not None:
+            await refuse_card_data(ctx, exchange, spotted)
+
+    async def _answer_once(
+        self, endpoint: Endpoint, exchange: Exchange, body: Any, key: str
+    ) -> Reply:
+        """The reply under an `Idempotency-Key`: the first one's again, if there was one."""
+        assert endpoint.action is not None, "what takes a key is behind an API key"
+        answered = await idempotently(
+            self._desk.ctx,
+            KeyedRequest(
+                exchange.known_caller,
+                endpoint.action,
+                scope_of(endpoint, exchange),
+                key,
+                spell(body),
+                lambda: spell_in_full(body),
+            ),
+            lambda ctx: endpoint.handle(self._desk._replace(ctx=ctx), exchange, body),
+            lambda value: encode(endpoint.show(exchange, value)),
+        )
+        if answered.replayed:
+            return Reply(200, answered.body, REPLAYED)
+        return Reply(endpoint.status, answered.body)
+
+    def _headers(self, scope: Any, exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
+        headers = [
+            *_FIXED,
+            *self._cors.headers(scope["method"], scope["path"], exchange.headers),
+            (b"request-id", exchange.request_id.encode()),
+        ]
+        if reply.status != NO_CONTENT:
+            headers.append((b"content-type", reply.media_type.encode()))
+            headers.append((b"content-length", b"%d" % len(reply.body)))
+        for name, value in reply.headers.items():
+            headers.append((name.lower().encode(), value.encode()))
+        if exchange.refusal is None:
+            # How long a refusal took could tell whether there is what was asked for.
+            headers.append((b"server-timing", exchange.timing.header().encode()))
+        return headers
 
 
-def _subject(exchange: Exchange) -> Subject | None:
-    """What was asked for, there or not; text that is no id of ours is not written down."""
-    kind = str(exchange.action).partition(".")[0]
-    name = exchange.path.get("id", "")
-    return Subject(kind, name) if is_id(PREFIXES[kind], name) else None
+def _without_endpoint(method: str, route: Route, exchange: Exchange) -> Reply:
+    """What a path says to a method that has no endpoint. A preflight's answer is in its headers."""
+    allow = {"Allow": route.allow}
+    if method == "OPTIONS":
+        return Reply(NO_CONTENT, b"", allow)
+    refusal = Refusal(ErrorCode.METHOD_NOT_ALLOWED, "this path does not take this method")
+    return refuse(exchange, refusal)._replace(headers=allow)
 
 
-def _headers(scope: Any) -> Mapping[str, str]:
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+def _refused(endpoint: Endpoint, exchange: Exchange, error: Exception) -> Reply:
+    reply = refuse(exchange, error)
+    if not endpoint.browser:
+        return reply
+    return Reply(reply.status, NOTHING_HERE, {**reply.headers, **HEADERS}, HTML)
 
 
-def _repeated(scope: Any) -> str | None:
-    """A header that came more than once, though two of its values would contradict each other."""
-    names = [name.decode("latin-1") for name, _ in scope["headers"]]
-    return next((name for name in sorted(_SINGLE) if names.count(name) > 1), None)
+def refuse(exchange: Exchange, error: Exception) -> Reply:
+    """The reply to a request that failed with `error`."""
+    exchange.refusal = refusal = refusal_of(error)
+    if refusal.code in OURS or isinstance(error, StorageError):
+        log.logger().error("request_failed", request_id=exchange.request_id, error=error)
+    body = encode_error(refusal, exchange.request_id, client_side=exchange.client_side)
+    return Reply(STATUS[refusal.code], body, headers_of(refusal))
+
+
+async def _look_up(desk: Desk, exchange: Exchange) -> Caller:
+    """Whose key it is; of two keys, or two names, neither counts."""
+    if exchange.repeated is not None:
+        raise Refusal(
+            ErrorCode.PARAMETER_INVALID,
+            f"the header {exchange.repeated} must be sent once",
+            param=exchange.repeated,
+        )
+    return await desk.authenticator.caller(
+        exchange.headers.get("authorization"),
+        request_id=exchange.request_id,
+        address=exchange.address,
+    )

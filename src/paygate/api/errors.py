@@ -5,11 +5,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
-from litestar.exceptions import (
-    HTTPException,
-    MethodNotAllowedException,
-    NotFoundException,
-)
 
 from paygate.api.buckets import RateLimited
 from paygate.api.objects import (
@@ -95,14 +90,6 @@ def refusal_of(error: Exception) -> Refusal:
             return Refusal(
                 ErrorCode.RECORD_UNREADABLE, "a stored record cannot be read; people are told"
             )
-        case MethodNotAllowedException():
-            return Refusal(ErrorCode.METHOD_NOT_ALLOWED, "this path does not take this method")
-        case NotFoundException():
-            return Refusal(ErrorCode.ROUTE_UNKNOWN, "no such path")
-        case HTTPException(status_code=413):
-            return Refusal(ErrorCode.BODY_TOO_LARGE, "the body is larger than this call takes")
-        case HTTPException(status_code=status) if status < 500:  # noqa: PLR2004 -- a client's fault
-            return Refusal(ErrorCode.PARAMETER_INVALID, "the request is not well-formed")
         case _:
             return Refusal(ErrorCode.INTERNAL_ERROR, "an unexpected fault; it was logged")
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from paygate.api.endpoint import Endpoint
 from paygate.api.exchange import Exchange
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.idempotency import KEY_LENGTH
@@ -35,10 +36,10 @@ def idempotency_key(exchange: Exchange) -> str | None:
     return key
 
 
-def scope(exchange: Exchange) -> str:
+def scope_of(endpoint: Endpoint, exchange: Exchange) -> str:
     """Where a key is one of a kind: side, method and path, of one merchant."""
     side = "pk" if exchange.client_side else "sk"
-    return f"{side} {exchange.method} {exchange.target}"
+    return f"{side} {endpoint.method} {endpoint.path.format_map(exchange.path)}"
 
 
 def spell(body: Any) -> bytes:

@@ -12,6 +12,7 @@ import msgspec
 from paygate.domain.access import Role
 from paygate.domain.api_key import ApiKey
 from paygate.domain.customer import Customer
+from paygate.domain.errors import ErrorCode
 from paygate.domain.outcome import (
     BankAccount,
     BankTransfer,
@@ -181,7 +182,6 @@ def created_payment_intent_object(
 
 def public_payment_intent_object(intent: PaymentIntent) -> PublicPaymentIntentObject:
     """The intent as its payer's browser sees it."""
-    error = intent.last_payment_error
     return PublicPaymentIntentObject(
         id=intent.id,
         livemode=intent.livemode,
@@ -190,7 +190,7 @@ def public_payment_intent_object(intent: PaymentIntent) -> PublicPaymentIntentOb
         status=intent.status,
         payment_method_types=intent.payment_method_types,
         next_action=_next_action(intent.next_action),
-        last_payment_error=None if error is None else PublicErrorObject(error.code, error.message),
+        last_payment_error=_public_error(intent.last_payment_error),
         created_at=time_text(intent.created_at),
     )
 
@@ -297,6 +297,17 @@ def _error(error: PaymentError | None) -> PaymentErrorObject | None:
     if error is None:
         return None
     return PaymentErrorObject(error.code, error.decline_code, error.message, error.advice)
+
+
+def _public_error(error: PaymentError | None) -> PublicErrorObject | None:
+    """What is wrong with our own key or account at the provider is no payer's business."""
+    if error is None:
+        return None
+    if error.code == "provider_configuration":
+        return PublicErrorObject(
+            ErrorCode.PROVIDER_UNAVAILABLE, "The payment cannot be made here just now."
+        )
+    return PublicErrorObject(error.code, error.message)
 
 
 def _next_action(action: NextAction | None) -> NextActionObject | None:

@@ -6,7 +6,8 @@ from typing import Any, Final
 import msgspec
 
 from paygate import __version__
-from paygate.api.endpoint import JSON, Endpoint, requires
+from paygate.api.bodies import requires
+from paygate.api.endpoint import JSON, Endpoint
 from paygate.api.errors import STATUS, ErrorAnswer
 from paygate.api.routes import ENDPOINTS
 from paygate.domain.access import MATRIX

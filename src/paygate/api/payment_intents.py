@@ -112,7 +112,6 @@ ENDPOINTS = (
         status=201,
         handle=_create,
         show=_show_created,
-        hot=True,
     ),
     Endpoint(
         method="GET",
@@ -132,7 +131,6 @@ ENDPOINTS = (
         public_answer=PublicPaymentIntentObject,
         handle=_read,
         show=_show,
-        hot=True,
     ),
     Endpoint(
         method="POST",
@@ -145,7 +143,6 @@ ENDPOINTS = (
         public_answer=PublicPaymentIntentObject,
         handle=watch_declines(_confirm),
         show=_show,
-        hot=True,
     ),
     Endpoint(
         method="POST",

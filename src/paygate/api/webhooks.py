@@ -37,7 +37,6 @@ def _endpoint(path: str) -> Endpoint:
         body_limit=EVENT_LIMIT,
         answer=Received,
         handle=_receive,
-        hot=True,
     )
 
 

@@ -10,7 +10,7 @@ import itertools
 import multiprocessing
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, cast
@@ -136,7 +136,7 @@ class _Payer:
     def __init__(self, ctx: Context, bulk: Bulk, merchant: str) -> None:
         self._standing = _Standing()
         self._bank = _Bank(ctx.provider, bulk, ctx.installation)
-        self._ctx = replace(
+        self._ctx = msgspec.structs.replace(
             ctx,
             door=_Door(ctx.door, self._standing, ctx),
             read=_Reader(ctx.read, self._standing),

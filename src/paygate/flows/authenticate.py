@@ -27,11 +27,10 @@ class Authenticator:
         self,
         authorization: str | None,
         *,
-        on_behalf_of: str | None,
         request_id: str,
         address: str | None,
     ) -> Caller:
-        """The caller that an `Authorization` header proves; `on_behalf_of` is their own word.
+        """The caller that an `Authorization` header proves.
 
         Raises:
             Refusal: `api_key_missing`, or `api_key_invalid` for every other fault alike.
@@ -51,7 +50,7 @@ class Authenticator:
         if key is None or not genuine or scheme.lower() != "bearer" or not self._opens(key, parsed):
             raise _invalid()
         self._ctx.key_use.note(key.id, self._ctx.now())
-        actor = Actor("api_key", id=key.id, role=key.role, name=on_behalf_of)
+        actor = Actor("api_key", id=key.id, role=key.role)
         return Caller(actor, key.merchant, request_id, address)
 
     async def _find(self, key_id: str) -> ApiKey | None:

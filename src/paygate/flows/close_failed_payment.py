@@ -4,9 +4,10 @@ What was declined may be tried again at the provider by whoever has its secret; 
 money any more. Should it have taken some all the same, that is true, and the end is set right.
 """
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Final
+
+import msgspec
 
 from paygate.domain.access import Action, Actor, Caller
 from paygate.domain.alert import AlertType, Concern
@@ -37,7 +38,7 @@ async def close_failed_payment(ctx: Context, message: CloseFailedPayment) -> boo
         return True
     caller = Caller(Actor("job", name="close-failed-payment"), intent.merchant, attempt.id)
     # A job that waited for its turn would keep a place of the queue's from an event.
-    ctx = replace(ctx, pace=UNHURRIED)
+    ctx = msgspec.structs.replace(ctx, pace=UNHURRIED)
     answer = await close_at_provider(ctx, attempt, intent.provider_reference)
     match answer:
         case Absent():

@@ -5,7 +5,6 @@ signed. How it ended the provider says itself, never the browser. Whatever is al
 stays: a second visit, or a late one, is shown the way and changes nothing.
 """
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -89,7 +88,7 @@ async def _settled(ctx: Context, caller: Caller, intent: PaymentIntent, attempt:
         intent, attempt = await reread(ctx, attempt)  # an event may have told meanwhile
         return Status.PROCESSING if attempt.state in OPEN else intent.status
     policy = msgspec.structs.replace(ctx.policy, provider_timeout_seconds=TIE_SECONDS)
-    hurried = replace(ctx, policy=policy)
+    hurried = msgspec.structs.replace(ctx, policy=policy)
     action = Action.INTENT_AUTHENTICATE
     return (await settle_attempt(hurried, caller, action, intent, attempt, answer)).status
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple, Protocol
 
@@ -79,8 +78,7 @@ class CommitDoor(Protocol):
         """Make the change true, wholly and durably, or learn why not."""
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """Everything a flow may touch. Clock and randomness are injected, so worlds can be replayed."""
 
     door: CommitDoor

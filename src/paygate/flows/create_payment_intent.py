@@ -23,6 +23,8 @@ Reference = Annotated[str, Meta(min_length=1, max_length=200)]
 StatementDescriptor = Annotated[
     str, Meta(min_length=5, max_length=22, pattern=r"^(?=.*[A-Za-z])[ -~]*$(?!\n)")
 ]
+# It comes back in a header, which carries printable ASCII and trims the spaces around.
+SessionId = Annotated[str, Meta(min_length=16, max_length=200, pattern=r"^[!-~][ -~]*[!-~]$(?!\n)")]
 MetadataKey = Annotated[str, Meta(min_length=1, max_length=40)]
 MetadataValue = Annotated[str, Meta(max_length=500)]
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Meta(max_length=50)]
@@ -44,7 +46,7 @@ class CreatePaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     statement_descriptor: StatementDescriptor | None = None
     metadata: Metadata = msgspec.field(default_factory=dict)
     customer: CustomerDetails | None = None
-    session_id: Annotated[str, Meta(min_length=16, max_length=200)] | None = None
+    session_id: SessionId | None = None
 
 
 class Created(msgspec.Struct, frozen=True):

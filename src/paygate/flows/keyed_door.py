@@ -8,7 +8,6 @@ for, and a worker whose lease was taken over can write nothing more.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -67,10 +66,11 @@ class KeyedDoor:
         key: IdempotencyKey,
         request_key: RequestKey,
     ) -> None:
-        self._ctx = replace(ctx, request_key=request_key)
+        self._ctx = ctx
         self._request = request
         self._render = render
         self._key = key
+        self._request_key = request_key
         self.claimed = False
         """Whether the key stands in the database with this request as its holder."""
         self._turn = asyncio.Lock()
@@ -92,7 +92,11 @@ class KeyedDoor:
     async def run(self, flow: Flow) -> bytes:
         """Run the flow against this door, under the lease; returns the body that is now kept."""
         try:
-            value = await flow(replace(self._ctx, door=self, claim=self._key.claim))
+            value = await flow(
+                msgspec.structs.replace(
+                    self._ctx, door=self, claim=self._key.claim, request_key=self._request_key
+                )
+            )
             if self._key.body is None:
                 # It came to its answer without a last commit: another brought the truth.
                 await self.commit(Change(self._audit("concluded"), concludes=value))
