@@ -15,6 +15,7 @@ from paygate.crypto.seal import Sealer
 from paygate.crypto.secret import Secret
 from paygate.domain.ids import RANDOM_BYTES, make_id
 from paygate.flows.after_restore import AfterRestore
+from paygate.flows.answers_under_way import AnswersUnderWay
 from paygate.flows.context import Context, Policy
 from paygate.flows.pace import Pace
 from paygate.flows.watch_provider import WarningCode, look_at_provider, watcher
@@ -136,6 +137,7 @@ async def open_context(
             callback_states=CallbackStates(keyring),
             policy=_policy(settings),
             pace=Pace(provider_rate(settings, livemode=installation.livemode)),
+            answers=AnswersUnderWay(),
             sole_runs=SoleRuns(connect(settings, name=f"{name} jobs")),
             installation=installation.id,
             now=clock,

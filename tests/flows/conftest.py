@@ -14,6 +14,7 @@ from paygate.crypto.keyring import generate_keyring, load_keyring
 from paygate.crypto.kms import FileKms
 from paygate.crypto.seal import Sealer
 from paygate.flows.after_restore import AfterRestore
+from paygate.flows.answers_under_way import AnswersUnderWay
 from paygate.flows.context import Context, Policy
 from paygate.flows.pace import Pace
 from paygate.storage.api_key_use import ApiKeyUse
@@ -27,7 +28,7 @@ from paygate.storage.records import Records
 from paygate.storage.restores import Restores
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.whole_ledger import WholeLedger
-from tests.flows.world import INSTALLATION, Clock, ScriptedProvider, World
+from tests.flows.world import INSTALLATION, WAITS_SECONDS, Clock, ScriptedProvider, World
 
 
 @pytest.fixture
@@ -68,6 +69,7 @@ async def world(
             resend_window=timedelta(minutes=2),
         ),
         pace=Pace(10_000),
+        answers=AnswersUnderWay(waits_seconds=WAITS_SECONDS),
         sole_runs=SoleRuns(connector(database, name="paygate jobs")),
         installation=INSTALLATION,
         now=clock,

@@ -284,7 +284,8 @@ class Life(Model):
         assert self.payment_records() == before, "an event is applied once"
 
     async def apply(self, ctx: Context, event: ProviderEvent) -> None:
-        await apply_provider_event(ctx, ApplyProviderEvent(event.merchant, event.id))
+        while wait := await apply_provider_event(ctx, ApplyProviderEvent(event.merchant, event.id)):
+            self.world.clock.forward(wait.total_seconds())  # as its job comes back
 
     def payment_records(self) -> dict[tuple[type, str], Any]:
         return {p: r for p, r in self.log.records.items() if p[0] is not IdempotencyKey}

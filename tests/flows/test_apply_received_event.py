@@ -134,7 +134,7 @@ async def test_a_fault_that_cannot_be_counted_is_tried_again(
 
 
 async def test_an_event_that_cannot_be_opened_is_one_alert_and_waits(world: World) -> None:
-    await world.receive(notice(None, APPROVED, installation="another"))
+    await world.stored_only(notice(None, APPROVED, installation="another"))
     event = await stored(world)
     await spoil(world, "provider_event")
     for _ in range(3):

@@ -16,7 +16,7 @@ LONG = WAITED.total_seconds() + 1
 async def received(world: World, *references: str) -> None:
     """Foreign events, which any try brings to their end."""
     said = [notice(None, APPROVED, reference=r, installation="another") for r in references]
-    await asyncio.gather(*(world.receive(each) for each in said))
+    await asyncio.gather(*(world.stored_only(each) for each in said))
 
 
 async def waiting(world: World) -> int:

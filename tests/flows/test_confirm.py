@@ -124,8 +124,7 @@ async def test_an_event_that_comes_before_the_answer_settles_once(
 
     async def deliver(order: ConfirmOrder) -> None:
         (attempt,) = await world.all(Attempt)
-        world.provider.objects.append(answer(APPROVED))
-        event = await world.applied(notice(attempt, CARDLESS))
+        event = await world.applied(notice(attempt, APPROVED))
         assert (event.status, event.verdict) == (EventStatus.PROCESSED, "applied")
 
     world.provider.during = deliver

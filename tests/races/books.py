@@ -67,6 +67,7 @@ class Books:
             " (attempt TEXT PRIMARY KEY, intent TEXT, state TEXT, pushed INT)"
         )
         self._file.execute("CREATE TABLE IF NOT EXISTS customer (key TEXT PRIMARY KEY, ours TEXT)")
+        self._file.execute("CREATE TABLE IF NOT EXISTS acknowledged (event TEXT)")
         self._file.commit()
 
     def write(self, statement: str, *values: Any) -> None:
@@ -77,6 +78,10 @@ class Books:
         """The states of an intent's payments."""
         query = "SELECT state FROM payment WHERE intent = ?"
         return [state for (state,) in self._file.execute(query, (intent,))]
+
+    def acknowledged(self) -> list[str]:
+        """The events whose delivery was answered."""
+        return [event for (event,) in self._file.execute("SELECT event FROM acknowledged")]
 
     def customers(self, ours: str) -> int:
         """How many customers there are for one of ours."""
@@ -103,6 +108,8 @@ class FileProvider(ScriptedProvider):
         """What a confirm is at first: `captured`, `declined` or `waiting`."""
 
     async def confirm(self, order: ConfirmOrder, *, timeout_seconds: float) -> Answer:
+        if self.during is not None:
+            await self.during(order)
         held = order.capture_method is CaptureMethod.MANUAL
         pushed = isinstance(order.instrument, PushTransfer)
         assert bool(order.customer) is pushed, "a transfer goes to a customer's account"

@@ -23,6 +23,7 @@ from paygate.domain.attempt import Attempt
 from paygate.domain.outcome import Approved
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.after_restore import AfterRestore
+from paygate.flows.answers_under_way import AnswersUnderWay
 from paygate.flows.apply_provider_event import apply_provider_event
 from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
 from paygate.flows.capture_payment_intent import CapturePaymentIntent, capture_payment_intent
@@ -37,6 +38,7 @@ from paygate.flows.keyed_door import Flow, KeyedRequest
 from paygate.flows.pace import Pace
 from paygate.flows.receive_provider_event import receive_provider_event
 from paygate.jobs.messages import ApplyProviderEvent
+from paygate.providers.contract import ConfirmOrder
 from paygate.storage.api_key_use import ApiKeyUse
 from paygate.storage.change import Change, Verdict
 from paygate.storage.committer import Committer
@@ -49,7 +51,7 @@ from paygate.storage.records import Records
 from paygate.storage.restores import Restores
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.whole_ledger import WholeLedger
-from tests.flows.world import INSTALLATION, REQUEST, encode, notice
+from tests.flows.world import INSTALLATION, REQUEST, WAITS_SECONDS, encode, notice
 from tests.races.books import AMOUNT, CARD, FileProvider, Steps
 
 CALLER = Caller(Actor("api_key", id="key_1", role=Role.ADMIN), "default", request_id="req_1")
@@ -120,6 +122,9 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
                 bank_transfer_ttl=timedelta(days=14),
             ),
             pace=Pace(10_000),
+            answers=AnswersUnderWay(
+                waits_seconds=(60.0,) if setting.flow == "held" else WAITS_SECONDS
+            ),
             sole_runs=SoleRuns(connector(setting.dsn, name="dying jobs")),
             installation=INSTALLATION,
             now=lambda: datetime.now(UTC),
@@ -137,6 +142,8 @@ async def act(ctx: Context, setting: Setting) -> bytes:
     match setting.flow:
         case "event":
             return await _deliver(ctx, intent)
+        case "held":
+            return await _overtaken(ctx, setting)
         case "callback":
             return await _come_back(ctx, intent)
         case "overdue":
@@ -197,7 +204,41 @@ async def _deliver(ctx: Context, intent_id: str) -> bytes:
     intent = await ctx.read.payment_intent("default", intent_id)
     assert intent is not None
     assert intent.attempt is not None
-    attempt = await ctx.read.attempt("default", intent.attempt)
+    await _receive(ctx, intent.attempt)
+    await _apply(ctx)
+    return b"applied"
+
+
+async def _overtaken(ctx: Context, setting: Setting) -> bytes:
+    """Confirm, while the event that overtakes the answer is held."""
+    deliveries: list[asyncio.Task[None]] = []
+
+    async def overtake(order: ConfirmOrder) -> None:
+        deliveries.append(asyncio.create_task(_receive(ctx, order.attempt)))
+        while not ctx.answers.held and not deliveries[0].done():
+            await asyncio.sleep(0.001)
+
+    provider = ctx.provider
+    assert isinstance(provider, FileProvider)
+    provider.during = overtake
+    body = await _keyed(
+        ctx,
+        setting,
+        Action.INTENT_CONFIRM,
+        lambda c: confirm_payment_intent(c, CALLER, setting.intent, REQUEST),
+    )
+    if deliveries:
+        await deliveries[0]
+    else:  # the call was made in an earlier life, and the provider comes again
+        (attempt,) = await attempts_of(ctx, setting.intent)
+        await _receive(ctx, attempt.id)
+    await _apply(ctx)
+    return body
+
+
+async def _receive(ctx: Context, attempt_id: str) -> None:
+    """Receive the approval of an attempt; in the provider's books, once it is acknowledged."""
+    attempt = await ctx.read.attempt("default", attempt_id)
     assert attempt is not None
     told = notice(
         attempt,
@@ -207,9 +248,15 @@ async def _deliver(ctx: Context, intent_id: str) -> bytes:
     )
     provider = Caller(Actor("provider", id="scripted"), "default", request_id="req_event")
     await receive_provider_event(ctx, provider, encode(told), {"signature": "good"})
+    assert isinstance(ctx.provider, FileProvider)
+    ctx.provider.books.write("INSERT INTO acknowledged VALUES ('evt_1')")
+    ctx.provider.steps.step()
+
+
+async def _apply(ctx: Context) -> None:
+    """What the queue would do."""
     for event in await _received(ctx):
         await apply_provider_event(ctx, ApplyProviderEvent("default", event.id))
-    return b"applied"
 
 
 async def _received(ctx: Context) -> list[ProviderEvent]:

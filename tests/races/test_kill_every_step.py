@@ -22,6 +22,8 @@ from tests.races.dying import CALLER, Setting, act, attempts_of, die, opened
 Connect = Callable[[], Awaitable[Connection]]
 
 NEVER = 10**6
+DELIVERIES = ("event", "held")
+"""Flows in which the provider delivers an event."""
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -44,6 +46,7 @@ CASES = {
     "confirm, declined": Case(6, Status.FAILED, ("declined",), first="declined"),
     "cancel": Case(2, Status.CANCELLED, (), attempts=0),
     "event": Case(4),
+    "held": Case(8),
     "capture": Case(6, manual=True, after="confirm", attempts=2),
     "release": Case(6, Status.CANCELLED, ("cancelled",), manual=True, after="confirm", attempts=2),
     "transfer": Case(10, Status.REQUIRES_ACTION, ("waiting",), first="waiting"),
@@ -91,6 +94,9 @@ async def prepared(setting: Setting, case: Case) -> Setting:
 async def finished(setting: Setting, case: Case) -> None:
     """Somebody comes again, until it is done; then everything must be as it must."""
     async with opened(setting, Steps(NEVER)) as ctx:
+        if Books(Path(setting.folder)).acknowledged():
+            stored = await ctx.read._pool.fetch("SELECT id FROM provider_event")
+            assert len(stored) == 1, "what was acknowledged is there"
         body = await act(ctx, setting)
         assert await act(ctx, setting) == body, "and once more: the same"
         intents = await ctx.read._pool.fetch("SELECT id, status FROM payment_intent")
@@ -135,9 +141,24 @@ async def test_killed_at_every_step(
             await cleaner.execute("DELETE FROM payment_intent")
             await cleaner.execute("DELETE FROM idempotency_key")
             await cleaner.execute("ALTER TABLE payment_intent ENABLE ALWAYS TRIGGER version_one")
-        if flow == "event":
+        if flow in DELIVERIES:
             await _forget_events(await connect())
+            Books(tmp_path).write("DELETE FROM acknowledged")
     assert killed >= case.fewest
+
+
+async def test_a_held_delivery_ends_with_its_answer(
+    database: str, connect: Connect, tmp_path: Path
+) -> None:
+    """What the case above kills at each step is the way without a job."""
+    connection = await connect()
+    await connection.execute("INSERT INTO merchant (id) VALUES ('default')")
+    wrapped = generate_keyring(FileKms.create(tmp_path / "kek"), INSTALLATION)
+    setting = await prepared(Setting(database, str(tmp_path), wrapped, "held"), CASES["held"])
+    async with opened(setting, Steps(NEVER)) as ctx:
+        await act(ctx, setting)
+    assert await connection.fetchval("SELECT status FROM provider_event") == "processed"
+    assert await connection.fetchval("SELECT count(*) FROM pgqueuer") == 0
 
 
 async def _forget_events(connection: Connection) -> None:

@@ -199,3 +199,23 @@ async def test_a_claimed_record_advances(door: Door) -> None:
     assert await door.commit(Change(make_audit(), advances=(done,))) == Committed()
     stale = await door.commit(Change(make_audit(), advances=(done,)))
     assert stale == Refused(Reason.STALE, "provider_event")
+
+
+async def test_what_must_stand_is_looked_at_and_left_alone(door: Door, database: str) -> None:
+    """Two may rest on one record at once, and on its newest version alone."""
+    intent = make_intent()
+    moved = advance(intent, Trigger.CONFIRM, START)
+    await door.commit(Change(make_audit(), creates=(intent,)))
+    first = (make_provider_event("evt_1"), make_provider_event("evt_2"))
+    changes = [Change(make_audit(), creates=(event,), stands=intent) for event in first]
+    assert await asyncio.gather(*map(door.commit, changes)) == [Committed()] * 2
+    attempt = make_attempt(intent)
+    move = Change(make_audit(), creates=(attempt,), advances=(moved,))
+    assert await door.commit(move) == Committed(), "nothing moved it"
+    late = Change(make_audit(), creates=(make_provider_event("evt_3"),), stands=intent)
+    assert await door.commit(late) == Refused(Reason.STALE, "payment_intent")
+    assert await rows(database, "provider_event") == 2
+    assert await door.commit(msgspec.structs.replace(late, stands=moved)) == Committed()
+    unknown = Change(make_audit(), creates=(make_provider_event("evt_4"),), stands=make_intent())
+    assert await door.commit(unknown) == Refused(Reason.STALE, "payment_intent")
+    assert await rows(database, "audit_entry") == 5

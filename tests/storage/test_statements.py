@@ -18,7 +18,7 @@ from paygate.storage.change import Change, Committed, Reason, Refused
 from paygate.storage.committer import Committer, Connection
 from paygate.storage.door import Door
 from paygate.storage.lane import PLANS
-from paygate.storage.records import _ENQUEUE, _KINDS
+from paygate.storage.records import _ENQUEUE, _KINDS, _STAND
 from paygate.storage.statement import Section
 from paygate.storage.statements import OWN_STATEMENTS, Statements
 from tests.making import START, make_audit, make_intent, make_provider_event
@@ -42,6 +42,7 @@ def moved(*records: type) -> frozenset[Section]:
 
 
 JOB = frozenset({_ENQUEUE})
+STANDS = frozenset({_STAND})
 SHAPES = [
     shape | new(AuditEntry)
     for shape in (
@@ -57,6 +58,7 @@ SHAPES = [
         new(Event) | moved(Attempt, PaymentIntent, IdempotencyKey) | JOB,
         new(ProviderEvent) | JOB,
         moved(ProviderEvent),
+        new(ProviderEvent) | STANDS,
         new(Event, Transfer) | moved(ProviderEvent, PaymentIntent, Attempt),
         new(Correction, Transfer, Event) | moved(ProviderEvent, PaymentIntent),
         moved(ProviderEvent) | JOB,

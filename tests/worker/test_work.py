@@ -67,7 +67,7 @@ async def test_a_fault_is_counted_and_the_event_put_off_and_applied(
 
 
 async def test_the_minutes_job_applies_what_has_no_job(world: World) -> None:
-    await world.receive(notice(None, APPROVED, installation="another"))
+    await world.stored_only(notice(None, APPROVED, installation="another"))
     await world.connection.execute("DELETE FROM pgqueuer")
     world.clock.forward(180)
     report = await run_scheduled(world.ctx, "apply-provider-events")

@@ -6,7 +6,7 @@ finds it settled, and changes nothing.
 """
 
 from enum import StrEnum
-from typing import NamedTuple, assert_never
+from typing import Final, NamedTuple, assert_never
 
 import msgspec
 
@@ -42,6 +42,14 @@ class Verdict(StrEnum):
     """The provider must be asked first, and did not answer."""
 
 
+_QUIET: Final = {
+    Stay.SETTLED: Verdict.ALREADY_SETTLED,
+    Stay.NOTHING_NEW: Verdict.NOTHING_NEW,
+    Stay.STALE: Verdict.STALE,
+}
+"""The verdicts on answers that change nothing, and of which nobody need hear."""
+
+
 class Applied(NamedTuple):
     """The intent as the commit leaves it, and what the commit holds; nothing when there is none."""
 
@@ -65,17 +73,15 @@ async def apply_answer(
 
     `proof` names what a correction rests on; None: the provider's payment itself.
     """
-    stay, answer = await _weigh(ctx, intent, attempt, answer)
+    stay, answer, asks = _conclude(ctx, intent, attempt, answer)
+    if asks is not None:
+        stay, answer = await _ask(ctx, intent, attempt, answer, asks)
     match stay:
         case Moved():
             moves = of_move(ctx, intent, stay, request_id=caller.request_id, answer=answer)
             return Applied(Verdict.APPLIED, stay.intent, answer, moves)
-        case Stay.SETTLED:
-            return Applied(Verdict.ALREADY_SETTLED, intent, answer)
-        case Stay.NOTHING_NEW:
-            return Applied(Verdict.NOTHING_NEW, intent, answer)
-        case Stay.STALE:
-            return Applied(Verdict.STALE, intent, answer)
+        case Stay.SETTLED | Stay.NOTHING_NEW | Stay.STALE:
+            return Applied(_QUIET[stay], intent, answer)
         case Stay.TIE:
             return Applied(Verdict.UNRESOLVED, intent, answer)
         case Stay.MISMATCH:
@@ -89,21 +95,45 @@ async def apply_answer(
             assert_never(stay)
 
 
-async def _weigh(
+class Glance(NamedTuple):
+    """What can be said of an answer without asking the provider."""
+
+    verdict: Verdict | None
+    """On an answer that changes nothing; None: it may change something."""
+    asks: bool
+    """Whether the provider must be asked before anything is said."""
+
+
+def glance(ctx: Context, intent: PaymentIntent, attempt: Attempt, answer: Answer) -> Glance:
+    """The verdict that `apply_answer` comes to where nothing changes: nothing is asked or written
+    for it.
+    """
+    stay, _, asks = _conclude(ctx, intent, attempt, answer)
+    if asks is not None:
+        return Glance(None, asks=True)
+    return Glance(None if isinstance(stay, Moved) else _QUIET.get(stay), asks=False)
+
+
+def _conclude(
     ctx: Context, intent: PaymentIntent, attempt: Attempt, answer: Answer
-) -> tuple[Moved | Stay, Answer]:
-    """What the answer does; where its time does not tell, the provider is asked how it stands now,
-    and that decides.
+) -> tuple[Moved | Stay, Answer, str | None]:
+    """What the answer does by itself; and the payment to ask about first, where its time does not
+    tell.
     """
     answer, dated = _dated(ctx, answer)
     stay = conclude(intent, attempt, answer, ctx.now())
     if stay is not Stay.TIE and (dated or not isinstance(stay, Moved)):
-        return stay, answer
-    if answer.provider_reference is None:
-        return stay, answer
+        return stay, answer, None
+    return stay, answer, answer.provider_reference
+
+
+async def _ask(
+    ctx: Context, intent: PaymentIntent, attempt: Attempt, answer: Answer, provider_reference: str
+) -> tuple[Moved | Stay, Answer]:
+    """What the payment does as it stands at the provider now, in place of the answer."""
     with timing.spent(timing.Part.PROVIDER):
         fetched = await ctx.provider.retrieve(
-            answer.provider_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
+            provider_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
         )
     if isinstance(fetched, Absent) or isinstance(fetched.outcome, Unknown):
         return Stay.TIE, answer

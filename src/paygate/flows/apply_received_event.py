@@ -24,7 +24,8 @@ _NOT_THE_EVENTS: Final = (OutcomeUnknown, Outdated, Overloaded, Unavailable)
 
 
 async def apply_received_event(ctx: Context, message: ApplyProviderEvent) -> timedelta | None:
-    """How long the event is to be left alone, or None: it was tried, or there is nothing to do.
+    """How long the event is to be left alone, because its next try is not due or its payment's own
+    answer is under way; None: it was tried, or there is nothing to do.
 
     Raises:
         StorageError: the database could not tell or write, or it is for a later version: the same
@@ -41,7 +42,7 @@ async def apply_received_event(ctx: Context, message: ApplyProviderEvent) -> tim
     if wait := provider_event.waits(event, ctx.now()):
         return wait
     try:
-        await apply_provider_event(ctx, message)
+        return await apply_provider_event(ctx, message)
     except _NOT_THE_EVENTS:
         raise
     except Exception as error:  # noqa: BLE001 -- whatever it is, the event has it

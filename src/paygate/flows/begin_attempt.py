@@ -157,6 +157,13 @@ def stood_still(ctx: Context, attempt: Attempt) -> bool:
     return abs(waited) > timedelta(seconds=ctx.policy.provider_timeout_seconds)
 
 
+def is_under_way(ctx: Context, attempt: Attempt) -> bool:
+    """Whether a call may be out whose answer nobody has settled yet, in whatever process: it was
+    begun, and not so long ago that its sender must have stood still or died.
+    """
+    return attempt.state is AttemptState.STARTED and not stood_still(ctx, attempt)
+
+
 def refuse_if_not_sent(intent: PaymentIntent, answer: Answer, *, waits: bool) -> None:
     """Raises `provider_unavailable` when nothing was sent, and nothing else came of it."""
     if waits and isinstance(answer.outcome, NotSent):

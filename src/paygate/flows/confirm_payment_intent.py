@@ -88,11 +88,12 @@ def _goes_on(intent: PaymentIntent, attempt: Attempt) -> bool:
 async def _ask(
     ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
 ) -> PaymentIntent:
-    answer = await send_confirm(ctx, caller, intent, attempt)
-    if isinstance(answer.outcome, Rejected) and answer.outcome.reason == "customer_refused":
-        # Before the answer is: a crash in between must not leave every later payment to fail so.
-        await forget_customer(ctx, caller, intent)
-    intent = await settle_attempt(ctx, caller, Action.INTENT_CONFIRM, intent, attempt, answer)
+    with ctx.answers.awaited(attempt.id):
+        answer = await send_confirm(ctx, caller, intent, attempt)
+        if isinstance(answer.outcome, Rejected) and answer.outcome.reason == "customer_refused":
+            # Before the answer is: a crash in between must not leave every later payment to fail.
+            await forget_customer(ctx, caller, intent)
+        intent = await settle_attempt(ctx, caller, Action.INTENT_CONFIRM, intent, attempt, answer)
     refuse_if_not_sent(intent, answer, waits=intent.status is Status.PROCESSING)
     return intent
 

@@ -17,6 +17,7 @@ from paygate.domain.audit import AuditEntry, Result, Subject, entry
 from paygate.domain.ids import PREFIXES, RANDOM_BYTES, id_from, make_id
 from paygate.domain.payment_intent import PaymentIntent
 from paygate.flows.after_restore import AfterRestore
+from paygate.flows.answers_under_way import AnswersUnderWay
 from paygate.flows.pace import Pace
 from paygate.providers.contract import Provider
 from paygate.storage.api_key_use import ApiKeyUse
@@ -96,6 +97,7 @@ class Context(msgspec.Struct, frozen=True):
     policy: Policy
     pace: Pace
     """Of this process's sweeps, all together."""
+    answers: AnswersUnderWay
     sole_runs: SoleRuns
     installation: str
     now: Callable[[], datetime]

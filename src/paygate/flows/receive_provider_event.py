@@ -1,4 +1,5 @@
-"""Receive a provider event: verify, store, enqueue, acknowledge. Its meaning is found later.
+"""Receive a provider event: verify, store, acknowledge. An event that changes nothing ends in the
+commit that stores it; all others are enqueued by that commit, and applied later.
 
 Whatever is signed is stored, what nobody can read too: refused, it would only come again until the
 provider gives up. Applying it makes it a dead letter, and that is told.
@@ -10,14 +11,18 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
+import msgspec
+
 from paygate.domain import provider_event
 from paygate.domain.access import Action, Caller
-from paygate.domain.audit import Subject
+from paygate.domain.audit import AuditEntry, Subject
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.flows.apply_provider_event import About, Ended, PutOff, end, look
+from paygate.flows.begin_attempt import is_under_way
 from paygate.flows.context import Context
 from paygate.jobs.messages import ApplyProviderEvent, Job
-from paygate.providers.contract import SignatureError
+from paygate.providers.contract import Notice, SignatureError
 from paygate.storage.change import Change, Reason, Refused, StorageError, Verdict
 from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.storage.unreadable import Unreadable
@@ -49,11 +54,10 @@ async def receive_provider_event(
         ctx.provider.verify_event(body, headers, now)
     except SignatureError as error:
         raise Refusal(ErrorCode.SIGNATURE_INVALID, str(error)) from None
-    event = _event(ctx, body, now)
+    notice = _read(ctx, body)
+    event = _event(ctx, body, notice, now)
     audit = ctx.audit(caller, Action.PROVIDER_EVENT_RECEIVE, Subject("provider_event", event.id))
-    verdict = await _commit(
-        ctx, Change(audit, creates=(event,), jobs=(Job(ApplyProviderEvent(ACCOUNT, event.id)),))
-    )
+    verdict = await _store(ctx, audit, event, await _seen(ctx, event, notice))
     if not isinstance(verdict, Refused):
         return
     if verdict.reason is not Reason.CLAIMED:
@@ -66,10 +70,16 @@ async def receive_provider_event(
         log.logger().error("event_not_enqueued_again", error=error)
 
 
-def _event(ctx: Context, body: bytes, now: datetime) -> ProviderEvent:
+def _read(ctx: Context, body: bytes) -> Notice | None:
+    """The delivery, or None when it is no event that we can read."""
     try:
-        notice = ctx.provider.read_event(body)
+        return ctx.provider.read_event(body)
     except ValueError:
+        return None
+
+
+def _event(ctx: Context, body: bytes, notice: Notice | None, now: datetime) -> ProviderEvent:
+    if notice is None:
         # Not under the id that it may bear: the event of that id may come in better shape.
         reference, kind, created_at = f"sha256:{hashlib.sha256(body).hexdigest()}", UNREADABLE, None
     else:
@@ -85,6 +95,49 @@ def _event(ctx: Context, body: bytes, now: datetime) -> ProviderEvent:
         updated_at=now,
         body=body,
     )
+
+
+async def _seen(ctx: Context, event: ProviderEvent, notice: Notice | None) -> Ended | None:
+    """How the event ends here and now, or None: it is to be applied. Its delivery is held for a
+    moment while its payment's own answer is under way, which mostly says the same.
+    """
+    if notice is None:
+        return None
+    try:
+        seen = await look(ctx, notice)
+        with ctx.answers.place() as may_be_held:
+            for seconds in ctx.answers.waits_seconds if may_be_held else ():
+                if not isinstance(seen, About) or not is_under_way(ctx, seen.attempt):
+                    break
+                await ctx.answers.over(seen.attempt.id, seconds)
+                seen = await look(ctx, notice)
+    except PutOff:
+        return None
+    except Exception as error:  # noqa: BLE001 -- applying it meets the same, and counts it
+        log.logger().error("event_not_looked_at", provider_event=event.id, error=error)
+        return None
+    return seen if isinstance(seen, Ended) else None
+
+
+async def _store(
+    ctx: Context, audit: AuditEntry, event: ProviderEvent, ended: Ended | None
+) -> Verdict:
+    """The verdict on storing the event: with its end, when the payment still stands as that was
+    judged by, else with the job that applies it.
+    """
+    if ended is not None:
+        verdict = await _commit(ctx, _both_at_once(audit, end(ctx, event, ended)))
+        if not isinstance(verdict, Refused) or verdict.reason is not Reason.STALE:
+            return verdict
+    job = Job(ApplyProviderEvent(ACCOUNT, event.id))
+    return await _commit(ctx, Change(audit, creates=(event,), jobs=(job,)))
+
+
+def _both_at_once(received: AuditEntry, applied: Change) -> Change:
+    """The event as applying it would have left it, never stored before; and both audit entries."""
+    (event,) = applied.advances
+    first = msgspec.structs.replace(event, version=1)
+    return Change(received, creates=(first, applied.audit), stands=applied.stands)
 
 
 async def _commit(ctx: Context, change: Change) -> Verdict:

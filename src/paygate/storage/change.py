@@ -29,8 +29,8 @@ Versioned = (
     | Alert
     | Occurrence
 )
-Appended = Event | Correction | Transfer | ProviderAccount
-Record = Versioned | Appended | AuditEntry
+Appended = Event | Correction | Transfer | ProviderAccount | AuditEntry
+Record = Versioned | Appended
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -40,14 +40,17 @@ class Change(msgspec.Struct, frozen=True):
     version below in the database. Creating an idempotency key, a provider event or an alert is
     a claim: an equal one that exists refuses the change. At most one claim a change, and at most
     one record of a table in `advances`; what can refuse nothing - jobs, and records that are
-    created without a claim - may be several. `concludes` is not written: it is the
-    answer to the request, when this is its last commit, for a door under an idempotency key.
+    created without a claim - may be several. `stands` is an intent that the change was decided by
+    and leaves alone: the change is refused when the intent is not at that version any more.
+    `concludes` is not written: it is the answer to the request, when this is its last commit, for a
+    door under an idempotency key.
     """
 
     audit: AuditEntry
     creates: tuple[Versioned | Appended, ...] = ()
     advances: tuple[Versioned, ...] = ()
     jobs: tuple[Job, ...] = ()
+    stands: PaymentIntent | None = None
     concludes: Any = None
 
 

@@ -37,6 +37,7 @@ JOB_TABLE: Final = Table(
     "pgqueuer", (("entrypoint", "text"), ("payload", "bytea"), ("delay", "interval"))
 )
 _ENQUEUE: Final = Section(JOB_TABLE, Mode.ENQUEUE)
+_STAND: Final = Section(tables.STANDING_INTENT, Mode.STAND)
 _APPEND_ONLY_VERSION: Final = 1
 
 
@@ -179,6 +180,8 @@ class Records:
         for record in change.advances:
             kind = kinds[type(record)]
             rows.append((kind.advance, self._row(kind, record)))
+        if (intent := change.stands) is not None:
+            rows.append((_STAND, (intent.merchant, intent.id, intent.version)))
         for job in change.jobs:
             name = messages.entrypoint(type(job.message))
             rows.append((_ENQUEUE, (name, messages.encode(job.message), job.delay)))

@@ -1,8 +1,8 @@
 """One SQL statement for a whole batch of changes, the guards decided inside it.
 
-Order matters: compare-and-set guards lock first (skipping what is held elsewhere),
-claims are inserted after, and only changes that hold every guard write their rows. So no
-change is ever half held, and no client round trip stands inside a transaction.
+Order matters: compare-and-set guards lock first (skipping what is held elsewhere), what must stand
+as it was is looked at, claims are inserted after, and only changes that hold every guard write
+their rows. So no change is ever half held, and no client round trip stands inside a transaction.
 
 Only names from `tables` reach the text; every value is a parameter.
 """
@@ -20,6 +20,8 @@ class Mode(Enum):
 
     ADVANCE = "advance"
     """Compare-and-set: the row must stand one version below."""
+    STAND = "stand"
+    """Compare alone: the row must stand at this version, and nothing of it is written."""
     CLAIM = "claim"
     """An insert that a row with the same claim refuses."""
     INSERT = "insert"
@@ -40,7 +42,7 @@ class Section:
     @property
     def guards(self) -> bool:
         """Whether it can refuse a change."""
-        return self.mode in (Mode.ADVANCE, Mode.CLAIM)
+        return self.mode in (Mode.ADVANCE, Mode.STAND, Mode.CLAIM)
 
 
 STALE: Final = 0
@@ -88,6 +90,16 @@ def _lock(text: _Text, place: int, table: Table) -> None:
     text.add(
         f"won_{place} AS MATERIALIZED (SELECT DISTINCT ON (merchant, id) ord"
         f" FROM locked_{place} ORDER BY merchant, id, ord)"
+    )
+
+
+def _stand(text: _Text, place: int, table: Table) -> None:
+    # Nothing is locked: a change that moves the row at the same time comes after this one, which
+    # has written nothing that the other would have read.
+    text.add(
+        f"won_{place} AS MATERIALIZED (SELECT c.ord FROM row_{place} c"
+        f" WHERE (SELECT t.version FROM {table.name} t"
+        " WHERE t.merchant = c.merchant AND t.id = c.id) = c.version)"
     )
 
 
@@ -174,16 +186,19 @@ def build(sections: Sequence[Section]) -> str:
     for place, section in enumerate(sections):
         text.rows(place, section.table)
     advances = [p for p, s in enumerate(sections) if s.mode is Mode.ADVANCE]
+    stands = [p for p, s in enumerate(sections) if s.mode is Mode.STAND]
     claims = [p for p, s in enumerate(sections) if s.mode is Mode.CLAIM]
     for place in advances:
         _lock(text, place, sections[place].table)
+    for place in stands:
+        _stand(text, place, sections[place].table)
     passed = " AND ".join(
-        f"(needs & {1 << p} = 0 OR ord IN (SELECT ord FROM won_{p}))" for p in advances
+        f"(needs & {1 << p} = 0 OR ord IN (SELECT ord FROM won_{p}))" for p in advances + stands
     )
     text.add(f"passed AS MATERIALIZED (SELECT ord FROM change WHERE {passed or 'true'})")
     for place in claims:
         _claim(text, place, sections[place].table)
-    cases = [_stale_case(p) for p in advances]
+    cases = [_stale_case(p) for p in advances + stands]
     cases += [_claim_case(p, sections[p].table) for p in claims]
     why = f"CASE {' '.join(cases)} ELSE -1 END" if cases else "-1"
     text.add(f"verdict AS MATERIALIZED (SELECT ord, {why} AS why FROM change)")

@@ -46,6 +46,8 @@ PAYMENT_INTENT: Final = Table(
     ),
     added_later=frozenset({"provider_reference_index"}),
 )
+STANDING_INTENT: Final = Table(PAYMENT_INTENT.name, _VERSIONED)
+"""As much of an intent as tells whether it has moved."""
 ATTEMPT: Final = Table(
     "attempt",
     (
