@@ -143,11 +143,26 @@ def test_who_does_not_read_is_left(request_: bytes) -> None:
         until(lambda: not len(served.connections))
 
 
-def test_who_reads_slowly_gets_it_all() -> None:
-    with serving() as served, narrow(served) as sock:
-        sock.sendall(GET.replace(b" / ", b" /large ") + GET)
+LARGE = GET.replace(b" / ", b" /large ")
+LARGE_AND_LAST = LARGE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+
+
+@pytest.mark.parametrize("request_", [LARGE + GET, LARGE_AND_LAST], ids=["kept", "closed"])
+@pytest.mark.parametrize("stop", [False, True], ids=["runs", "stops"])
+def test_who_reads_late_gets_it_all(request_: bytes, stop: bool) -> None:
+    deadlines = replace(SLOW, idle=0.5)
+    with serving(deadlines=deadlines) as served, narrow(served) as sock, served.open() as clock:
+        sock.sendall(request_)
+        until(lambda: served.app.seen)
+        if stop:
+            served.begin_stop()
+        else:
+            clock.sendall(GET)
+            assert answer(clock)[0] == 200
+            assert until_end(clock) == b""  # later than the connection may take to close
         assert len(answer(sock)[2]) == MEBIBYTE
-        assert answer(sock)[0] == 200
+        if request_ == LARGE + GET and not stop:
+            assert answer(sock)[0] == 200
 
 
 def test_an_upload_waits_for_the_application() -> None:
@@ -197,7 +212,7 @@ def refused(served: Served, source: str = "127.0.0.1") -> bool:
         return until_end(sock) == b""
 
 
-def test_an_address_has_so_many_connections() -> None:
+def test_an_address_has_so_many_connections(capsys: pytest.CaptureFixture[str]) -> None:
     with serving(per_address=3) as served, ExitStack() as stack:
         first, *_ = places(served, stack, "127.0.0.1", 3)
         assert refused(served)
@@ -206,6 +221,7 @@ def test_an_address_has_so_many_connections() -> None:
         until(lambda: len(served.connections) == 5)
         places(served, stack, "127.0.0.1", 1)
         assert refused(served)
+    assert capsys.readouterr().out.count("connections_refused") == 1
 
 
 def test_behind_a_trusted_proxy_many_stand() -> None:

@@ -1,14 +1,18 @@
 """The server as it really runs: processes that share a port, and a whole gateway behind them."""
 
 import os
+import resource
 import signal
 import ssl
+import subprocess
+import sys
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from paygate.cli.serve import OTHER_FILES, make_room
 from tests.api.wire import HOST, answer, is_refused, open_tcp, until, until_end
 from tests.cli.processes import children
 from tests.gateway import Gateway
@@ -50,6 +54,29 @@ def test_a_process_may_have_as_many_files_as_connections(gateway: Gateway) -> No
         limits = Path(f"/proc/{pid}/limits").read_text()
         (line,) = [line for line in limits.splitlines() if line.startswith("Max open files")]
         assert int(line.split()[3]) >= 2000
+
+
+def test_the_limit_of_files_is_raised_to_what_is_needed() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (300, hard))
+    try:
+        assert make_room(100) == 100
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (100 + OTHER_FILES, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_where_the_system_allows_fewer_files_there_are_fewer_connections() -> None:
+    program = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (300, 400));"
+        "from paygate.cli.serve import make_room; print(make_room(2000));"
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert f"{400 - OTHER_FILES}\n(400, 400)\n" in ran.stdout
+    assert "too_few_files" in ran.stdout
 
 
 def test_this_machine_has_no_limit_of_its_own_in_development(gateway: Gateway) -> None:

@@ -48,7 +48,7 @@ async def serve_here(settings: Settings, fd: int, *, processes: int) -> None:
     if settings.environment == "development":
         exempt += LOOPBACK
     connections = Connections(
-        _make_room(settings.max_connections),
+        make_room(settings.max_connections),
         settings.max_connections_per_address,
         TrustedProxies(exempt),
     )
@@ -68,11 +68,12 @@ async def serve_here(settings: Settings, fd: int, *, processes: int) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, certificate.reload)
     server = Server(api, connections, deadlines, certificate)
     await server.serve([socket.socket(fileno=fd)], stop)
 
 
-def _make_room(connections: int) -> int:
+def make_room(connections: int) -> int:
     """Raise the limit of file descriptors; returns for how many connections there are some."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + OTHER_FILES

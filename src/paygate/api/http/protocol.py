@@ -39,8 +39,8 @@ class Deadlines:
     linger: float = 0.5
     """To read why it was refused. What it still sends then is dropped: who closes a connection
     with bytes unread takes the answer back."""
-    close: float = 1.0
-    """To take the last bytes and the end of TLS."""
+    close: float = 3.0
+    """To take the last bytes, of which the buffers hold most, and the end of TLS."""
 
 
 class _Awaited(Enum):
@@ -140,13 +140,16 @@ class HttpConnection(asyncio.Protocol):
     # The server calls these.
 
     def retire(self) -> bool:
-        """Take no more requests. Returns whether one is under way; without one this is the end."""
+        """Take no more requests. Returns whether an answer is under way; if none is, this is the
+        end.
+        """
         self._leaving = True
-        if self._active is None:
-            self._end()
-            return False
-        self._active.keep_alive = False
-        return True
+        if self._active is not None:
+            self._active.keep_alive = False
+            return True
+        unsent = self._transport is not None and self._transport.get_write_buffer_size() > 0
+        self._end()
+        return unsent
 
     def abort(self) -> None:
         """End it at once."""
