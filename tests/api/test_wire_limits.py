@@ -105,6 +105,15 @@ def test_the_application_has_all_the_time_it_takes() -> None:
         is_refused(until_end(sock), 408, "request_timed_out")
 
 
+@pytest.mark.parametrize("begun", [HALF + b"X: ", b"nonsense\r\n\r\n"])
+def test_who_is_refused_may_finish_and_read_why(begun: bytes) -> None:
+    with serving(deadlines=replace(SLOW, linger=60)) as served:
+        with served.open() as sock:
+            sock.sendall(begun + b"x" * 16 * MEBIBYTE)
+            assert answer(sock)[0] in {400, 431}
+        until(lambda: not len(served.connections))
+
+
 def narrow(served: Served) -> socket.socket:
     """A connection whose client's side takes little."""
     sock = socket.socket()

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 from paygate.api.http.connections import Connection, Connections
@@ -64,8 +64,9 @@ class Server:
                 self._stopping = True
                 for sock in sockets:
                     self._loop.remove_reader(sock)
-                    # Whoever else holds this socket: nobody queues where nobody is served.
-                    sock.shutdown(socket.SHUT_RDWR)
+                    # The parent holds it too, and nobody must queue where nobody is served.
+                    with suppress(OSError):  # as on systems that close it alone
+                        sock.shutdown(socket.SHUT_RDWR)
                     sock.close()
                 await self._drain()
 
