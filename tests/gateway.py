@@ -72,6 +72,11 @@ class Gateway:
         self.process.terminate()
         return self.process.wait(timeout=60)
 
+    @property
+    def port(self) -> int:
+        """Where its API listens."""
+        return int(urlsplit(str(self.ready["api_url"])).port or 0)
+
     async def open(self) -> None:
         """Open the client's connections, in the running loop."""
         context = ssl.create_default_context(cafile=self.ready["ca_file"])

@@ -74,6 +74,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     provider_rate: Rate | None = None
     """How fast sweeps ask the provider; None: as fast as the mode of its key allows."""
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    max_connections: int
+    """Of one API process, as the next."""
+    max_connections_per_address: int
+    header_timeout: timedelta
+    body_timeout: timedelta
+    keep_alive: timedelta
     public_url: str | None = None
     return_url_hosts: tuple[str, ...] = ()
     numeric_references: bool = False
@@ -236,11 +242,18 @@ def _boolean(value: str) -> bool:
     return value == "true"
 
 
-def _amount(value: str) -> int:
-    limit = 10**15  # far beyond any currency's use, far below what JSON keeps exact (2**53)
-    if not value.isascii() or not value.isdecimal() or not 1 <= int(value) <= limit:
-        raise ValueError(f"a whole number from 1 to {limit}")
-    return int(value)
+def _whole(limit: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        if not value.isascii() or not value.isdecimal() or not 1 <= int(value) <= limit:
+            raise ValueError(f"a whole number from 1 to {limit}")
+        return int(value)
+
+    return parse
+
+
+_amount: Final = _whole(10**15)
+"""Far beyond any currency's use, far below what JSON keeps exact (2**53)."""
+_connections: Final = _whole(100_000)
 
 
 def _list(value: str) -> tuple[str, ...]:
@@ -278,6 +291,11 @@ _SETTINGS: Final[Mapping[str, tuple[Callable[[str], Any], str | None]]] = {
     "rate_limit": (_rate, None),
     "provider_rate": (_provider_rate, None),
     "trusted_proxies": (_networks, None),
+    "max_connections": (_connections, "2000"),
+    "max_connections_per_address": (_connections, "200"),
+    "header_timeout": (_duration, "10s"),
+    "body_timeout": (_duration, "30s"),
+    "keep_alive": (_duration, "75s"),
     "public_url": (_public_url, None),
     "return_url_hosts": (_hosts, None),
     "allowed_origins": (_origins, None),

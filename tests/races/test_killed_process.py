@@ -74,12 +74,15 @@ async def both(gateway: Gateway) -> tuple[int, int]:
 
 
 async def persist(gateway: Gateway, path: str, body: Any, key: str) -> Answer:
-    """What a client does that must know: the same request, until it is answered."""
+    """What a client does that must know: the same request, until it is answered. Its connection may
+    be one that a process which stands still would have to serve, so it tries another one.
+    """
     headers = {"Idempotency-Key": key}
     async with asyncio.timeout(60):
         while True:
-            with contextlib.suppress(aiohttp.ClientError):
-                answer = await gateway.call("POST", path, body, headers=headers)
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                async with asyncio.timeout(8):
+                    answer = await gateway.call("POST", path, body, headers=headers)
                 if answer.status in (200, 201):
                     return answer
                 assert answer.code in (

@@ -18,6 +18,10 @@ class TrustedProxies:
         self._networks = networks
         self._look = lru_cache(maxsize=10_000)(self._look_closely)
 
+    def includes(self, address: str) -> bool:
+        """Whether an address is one of theirs."""
+        return self._look(address)[1]
+
     def client_address(self, scope: Any) -> str | None:
         """Whose request it is: the peer, or whom the nearest trusted proxies name.
 

@@ -33,8 +33,10 @@ _STATUS_OF_TYPE: Final = {
 }
 _STATUS_OF_CODE: Final = {
     ErrorCode.METHOD_NOT_ALLOWED: 405,
+    ErrorCode.REQUEST_TIMED_OUT: 408,
     ErrorCode.BODY_TOO_LARGE: 413,
     ErrorCode.CONTENT_TYPE_UNSUPPORTED: 415,
+    ErrorCode.HEADERS_TOO_LARGE: 431,
     ErrorCode.RECORD_UNREADABLE: 500,
     ErrorCode.INTERNAL_ERROR: 500,
 }

@@ -114,7 +114,7 @@ def serve(
     else:
         if lifeline:
             hold()
-        serve_here(settings, fd, processes=processes)
+        run_async(serve_here(settings, fd, processes=processes))
 
 
 @app.command()

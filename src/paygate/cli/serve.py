@@ -1,70 +1,103 @@
-"""`paygate serve`: the API, in one process or several that share a listening socket."""
+"""`paygate serve`: the API, in one process or several that share a port."""
 
+import asyncio
+import resource
+import signal
 import socket
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
-
-import uvicorn
 
 from paygate.api.addresses import TrustedProxies
 from paygate.api.app import Api
 from paygate.api.cors import Cors
+from paygate.api.http.connections import Connections
+from paygate.api.http.protocol import Deadlines
+from paygate.api.http.server import BACKLOG, Server
+from paygate.api.http.tls import Certificate
 from paygate.api.limits import Limits
 from paygate.cli.processes import Program, Supervisor
 from paygate.settings import Settings, SettingsError
 from paygate.telemetry import log
 from paygate.wiring import check, open_context
 
-BACKLOG: Final = 2048
-CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""Forward secrecy and AEAD alone (Mozilla's intermediate profile for TLS 1.2; 1.3 has its own)."""
-KEEP_ALIVE_SECONDS: Final = 75
-DRAIN_SECONDS: Final = 10
+LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+OTHER_FILES: Final = 256
+"""File descriptors of a process that are no client's: the database's, the provider's, the log's."""
 OPENSSL_CONFIG: Final = Path(__file__).with_name("openssl.cnf")
 """Python's ssl cannot name a list of groups; OpenSSL reads it from here."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket that children can inherit."""
+    """A listening socket on a port that nobody else has; our own processes may share it then."""
     try:
-        return socket.create_server((host, port), backlog=BACKLOG)
+        sock = socket.create_server((host, port), backlog=BACKLOG)
     except OSError as error:
         raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    return sock
 
 
-def serve_here(settings: Settings, fd: int, *, processes: int) -> None:
+async def serve_here(settings: Settings, fd: int, *, processes: int) -> None:
     """Serve on an inherited socket until SIGTERM; requests in hand are finished.
 
-    `processes` is how many of us there are on it.
+    `processes` is how many of us share the port.
     """
     log.configure()
-    config = uvicorn.Config(
-        Api(
-            lambda: open_context(settings, name="api"),
-            Limits(settings, processes=processes),
-            TrustedProxies(settings.trusted_proxies),
-            Cors(settings.allowed_origins),
-        ),
-        loop="uvloop",
-        http="httptools",
-        lifespan="on",
-        ssl_certfile=settings.require("tls_cert"),
-        ssl_keyfile=settings.require("tls_key"),
-        ssl_ciphers=CIPHERS,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
+    exempt = settings.trusted_proxies
+    if settings.environment == "development":
+        exempt += LOOPBACK
+    connections = Connections(
+        make_room(settings.max_connections),
+        settings.max_connections_per_address,
+        TrustedProxies(exempt),
     )
-    # Not by `fd`, which uvicorn takes for a UNIX socket: no TCP_NODELAY, no client address.
-    uvicorn.Server(config).run(sockets=[socket.socket(fileno=fd)])
+    deadlines = Deadlines(
+        head=settings.header_timeout.total_seconds(),
+        body=settings.body_timeout.total_seconds(),
+        idle=settings.keep_alive.total_seconds(),
+    )
+    certificate = Certificate(Path(settings.require("tls_cert")), Path(settings.require("tls_key")))
+    api = Api(
+        lambda: open_context(settings, name="api"),
+        Limits(settings, processes=processes),
+        TrustedProxies(settings.trusted_proxies),
+        Cors(settings.allowed_origins),
+    )
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, certificate.reload)
+    server = Server(api, connections, deadlines, certificate)
+    await server.serve([socket.socket(fileno=fd)], stop)
+
+
+def make_room(connections: int) -> int:
+    """Raise the limit of file descriptors; returns for how many connections there are some."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + OTHER_FILES
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        log.logger().warning("too_few_files", wanted=wanted, limit=hard)
+        wanted = hard
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(wanted - OTHER_FILES, 1)
 
 
 def api_programs(sock: socket.socket, count: int, environment: dict[str, str]) -> list[Program]:
-    """The API's processes, all on one socket."""
-    fd = sock.fileno()
+    """The API's processes, each with a socket of its own on the port of `sock`, which is closed.
+
+    The system deals connections out among the sockets, so that each process has its share; one
+    that starts anew finds in its queue who came meanwhile.
+    """
+    host, port = sock.getsockname()[:2]
+    # Not closed before this process ends.
+    fds = [
+        socket.create_server((host, port), backlog=BACKLOG, reuse_port=True).detach()
+        for _ in range(count)
+    ]
+    sock.close()
     return [
         Program(
             f"api-{number}",
@@ -72,7 +105,7 @@ def api_programs(sock: socket.socket, count: int, environment: dict[str, str]) -
             environment | {"OPENSSL_CONF": str(OPENSSL_CONFIG)},
             pass_fds=(fd,),
         )
-        for number in range(1, count + 1)
+        for number, fd in enumerate(fds, start=1)
     ]
 
 

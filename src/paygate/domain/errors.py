@@ -43,6 +43,9 @@ class ErrorCode(StrEnum):
     BODY_TOO_LARGE = "body_too_large"
     CONTENT_TYPE_UNSUPPORTED = "content_type_unsupported"
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    REQUEST_MALFORMED = "request_malformed"
+    REQUEST_TIMED_OUT = "request_timed_out"
+    HEADERS_TOO_LARGE = "headers_too_large"
     API_KEY_MISSING = "api_key_missing"
     API_KEY_INVALID = "api_key_invalid"
     ROLE_NOT_ALLOWED = "role_not_allowed"
@@ -131,6 +134,15 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
         ),
         ErrorCode.METHOD_NOT_ALLOWED: _final(
             ErrorType.INVALID_REQUEST, "The path exists; it does not take this method."
+        ),
+        ErrorCode.REQUEST_MALFORMED: _final(
+            ErrorType.INVALID_REQUEST, "The bytes that came are no HTTP/1.1 request."
+        ),
+        ErrorCode.REQUEST_TIMED_OUT: _final(
+            ErrorType.INVALID_REQUEST, "The request did not arrive in time."
+        ),
+        ErrorCode.HEADERS_TOO_LARGE: _final(
+            ErrorType.INVALID_REQUEST, "The headers have too many bytes or lines."
         ),
         ErrorCode.API_KEY_MISSING: _final(
             ErrorType.AUTHENTICATION, "No `Authorization: Bearer` header with an API key."

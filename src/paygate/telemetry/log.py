@@ -36,6 +36,7 @@ KEYS: Final = frozenset(
         "intent",
         "intents",
         "job",
+        "limit",
         "port",
         "process",
         "provider_event",
@@ -48,6 +49,7 @@ KEYS: Final = frozenset(
         "unfinished",
         "unresolved",
         "waiting",
+        "wanted",
     }
 )
 

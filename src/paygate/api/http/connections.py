@@ -1,0 +1,95 @@
+"""The open connections of one process: how many there may be, and of whom.
+
+A connection counts from its accept on, before the TLS handshake, so that silence costs a stranger
+as much as speech.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final, Protocol
+
+from paygate.api.addresses import TrustedProxies
+from paygate.api.buckets import network_of
+from paygate.telemetry import log
+
+LOG_SECONDS: Final = 60.0
+"""A flood is one line a minute."""
+
+
+class Connection(Protocol):
+    """What gives way when there is no room."""
+
+    def abort(self) -> None:
+        """End it at once, wherever it stands."""
+
+    def retire(self) -> bool:
+        """Take no more requests; returns whether one is under way."""
+
+
+class Connections:
+    """Who is connected, and who of them waits for nothing of ours."""
+
+    def __init__(self, most: int, most_per_network: int, exempt: TrustedProxies) -> None:
+        """`exempt` addresses, behind which many clients stand, have no limit of their own."""
+        self._most = most
+        self._most_per_network = most_per_network
+        self._exempt = exempt
+        self._networks: dict[Connection, str | None] = {}
+        self._of_network: Counter[str] = Counter()
+        self._idle: dict[Connection, None] = {}
+        """Without a request under way, the one that has waited the longest first."""
+        self._refused = 0
+        self._logged = -LOG_SECONDS
+
+    def __len__(self) -> int:
+        return len(self._networks)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(list(self._networks))
+
+    def __contains__(self, connection: Connection) -> bool:
+        return connection in self._networks
+
+    def admit(self, connection: Connection, address: str) -> bool:
+        """Whether a connection may stay. Where all places are taken, the longest idle gives way."""
+        network = None if self._exempt.includes(address) else network_of(address)
+        if network is not None and self._of_network[network] >= self._most_per_network:
+            self._count_refusal("address")
+            return False
+        if len(self._networks) >= self._most:
+            self._count_refusal("all")
+            if not self._idle:
+                return False
+            longest = next(iter(self._idle))
+            self.remove(longest)
+            longest.abort()
+        self._networks[connection] = network
+        self._idle[connection] = None
+        if network is not None:
+            self._of_network[network] += 1
+        return True
+
+    def busy(self, connection: Connection) -> None:
+        """A request is under way on the connection."""
+        self._idle.pop(connection, None)
+
+    def idle(self, connection: Connection) -> None:
+        """No request is under way any more."""
+        if connection in self._networks:
+            self._idle[connection] = None
+
+    def remove(self, connection: Connection) -> None:
+        """The connection is over; to say so twice changes nothing."""
+        self._idle.pop(connection, None)
+        network = self._networks.pop(connection, None)
+        if network is not None:
+            self._of_network[network] -= 1
+            if not self._of_network[network]:
+                del self._of_network[network]
+
+    def _count_refusal(self, reason: str) -> None:
+        self._refused += 1
+        if time.monotonic() - self._logged >= LOG_SECONDS:
+            log.logger().warning("connections_refused", reason=reason, counted=self._refused)
+            self._refused, self._logged = 0, time.monotonic()

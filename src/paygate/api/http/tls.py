@@ -1,0 +1,63 @@
+"""TLS for those who connect: Mozilla's intermediate profile, and a certificate that may change.
+
+OpenSSL takes the groups of that profile from `cli/openssl.cnf`: Python has no words for them.
+"""
+
+import asyncio
+import ssl
+from pathlib import Path
+from typing import Final
+
+from paygate.telemetry import log
+
+CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""Forward secrecy and AEAD alone, in TLS 1.2; 1.3 has its own."""
+LOOK_SECONDS: Final = 10.0
+"""How often the files are looked at: two calls of the system."""
+
+
+class Certificate:
+    """The certificate and its key, read again when their files change.
+
+    Whoever renews them needs no signal, and a pair that does not fit (one of two files is written)
+    is not taken: the one before serves on.
+    """
+
+    def __init__(self, certificate: Path, key: Path, *, look_seconds: float = LOOK_SECONDS) -> None:
+        """Raises `OSError` (of which `SSLError` is one) when they cannot be used."""
+        self._files = certificate, key
+        self._look_seconds = look_seconds
+        self._seen = self._look()
+        self.context = self._load()
+        """For the next handshake; connections that are open keep theirs."""
+
+    async def watch(self) -> None:
+        """Look again and again, for as long as the server runs."""
+        while True:
+            await asyncio.sleep(self._look_seconds)
+            self.reload()
+
+    def reload(self) -> None:
+        """Take the certificate that is there now, if it is another."""
+        try:
+            found = self._look()
+            if found == self._seen:
+                return
+            self._seen = found
+            self.context = self._load()
+        except OSError as error:
+            log.logger().error("certificate_not_loaded", error=error)
+        else:
+            log.logger().info("certificate_loaded")
+
+    def _look(self) -> list[tuple[int, int, int]]:
+        states = [path.stat() for path in self._files]
+        return [(state.st_mtime_ns, state.st_ino, state.st_size) for state in states]
+
+    def _load(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(CIPHERS)
+        context.set_alpn_protocols(["http/1.1"])
+        context.load_cert_chain(*self._files)
+        return context
