@@ -11,6 +11,7 @@ from paygate.api.app import Api
 from paygate.api.cors import Cors
 from paygate.api.limits import Limits
 from paygate.cli.processes import Program, Supervisor
+from paygate.cli.server import Server
 from paygate.settings import Settings, SettingsError
 from paygate.telemetry import log
 from paygate.wiring import check, open_context
@@ -59,7 +60,7 @@ def serve_here(settings: Settings, fd: int, *, processes: int) -> None:
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
     # Not by `fd`, which uvicorn takes for a UNIX socket: no TCP_NODELAY, no client address.
-    uvicorn.Server(config).run(sockets=[socket.socket(fileno=fd)])
+    Server(config).run(sockets=[socket.socket(fileno=fd)])
 
 
 def api_programs(sock: socket.socket, count: int, environment: dict[str, str]) -> list[Program]:
