@@ -42,13 +42,9 @@ def with_lease(world: World, seconds: float) -> None:
 
 def frozen(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """A holder that renews nothing, as one that is stopped; the returned call lets others renew."""
-    renew = KeyedDoor._renew
-
-    async def nothing(_: KeyedDoor) -> None:
-        return
-
-    monkeypatch.setattr(KeyedDoor, "_renew", nothing)
-    return lambda: monkeypatch.setattr(KeyedDoor, "_renew", renew)
+    renew_in_time = KeyedDoor._renew_in_time
+    monkeypatch.setattr(KeyedDoor, "_renew_in_time", lambda _: None)
+    return lambda: monkeypatch.setattr(KeyedDoor, "_renew_in_time", renew_in_time)
 
 
 async def create_once(

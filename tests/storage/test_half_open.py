@@ -113,6 +113,7 @@ async def test_reads_answer_again(proxy: Proxy, records: Records, fault: str) ->
     async def reads() -> None:
         await asyncio.gather(
             *(reader.ready() for _ in range(50)),
+            *(reader.payment_intent("shop", "pi_1") for _ in range(50)),
             *(reader.transfers_after("", "", 10) for _ in range(50)),
             return_exceptions=True,
         )
@@ -122,6 +123,7 @@ async def test_reads_answer_again(proxy: Proxy, records: Records, fault: str) ->
     async with asyncio.timeout(BACK_WITHIN_SECONDS):
         await reads()  # those that were lent a dead connection are refused, and it is left
         await reader.ready()
+        assert await reader.payment_intent("shop", "pi_1") is None
         await reader.transfers_after("", "", 10)
     await pool.close()
     await searches.close()

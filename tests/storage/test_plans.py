@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 
 from paygate.storage.lane import PLANS
+from paygate.storage.look_ups import for_many
 from paygate.storage.reader import QUERIES
 from paygate.storage.session import Connection
 from paygate.storage.statement import Mode, Section, build
@@ -55,12 +56,18 @@ async def test_a_commit_reads_by_keys_alone(connect: Connect, sections: Sequence
     assert scans(await plan(connection, build(sections), parameters)) == []
 
 
-async def test_keys_are_found_one_by_one(connect: Connect) -> None:
+LOOKED_UP = ("api_key", "attempt_with_intent", "idempotency_key_standing", "payment_intent")
+
+
+@pytest.mark.parametrize("block", LOOKED_UP)
+async def test_keys_are_found_one_by_one(connect: Connect, block: str) -> None:
     connection = await connect()
     await connection.execute("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off")
-    text = await plan(connection, QUERIES["idempotency_keys"], 2)
+    text = await plan(connection, for_many(QUERIES[block]), 1 if block == "api_key" else 2)
     assert scans(text) == []
     assert "Nested Loop" in text
+    assert "Hash" not in text
+    assert "Merge" not in text
 
 
 async def test_waiting_events_are_found_among_those_alone(connect: Connect) -> None:

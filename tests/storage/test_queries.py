@@ -18,7 +18,7 @@ from paygate.storage.reader import QUERIES
 from tests.storage.stored import TABLE_OF
 
 SOURCE = Path(str(files("paygate")))
-BESIDE = {"idempotency_keys": [("lease_left", "float8")]}
+BESIDE = {"idempotency_key_standing": [("lease_left", "float8")]}
 """What a block tells beside its records."""
 OF_THE_SCHEMA = {"idempotency_key": {("leased_until", "timestamptz")}}
 """Columns that the schema alone writes."""

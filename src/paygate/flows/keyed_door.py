@@ -74,7 +74,8 @@ class KeyedDoor:
         self.claimed = False
         """Whether the key stands in the database with this request as its holder."""
         self._turn = asyncio.Lock()
-        self._renewing: asyncio.Task[None] | None = None
+        self._renewing: asyncio.TimerHandle | asyncio.Task[None] | None = None
+        """The timer of the next renewal, or a renewal under way."""
 
     async def take_over(self) -> None:
         """Follow a holder that died or gave up.
@@ -137,7 +138,7 @@ class KeyedDoor:
         else:
             self._key, self.claimed = key, True
             if self._renewing is None and key.state is KeyState.WORKING:
-                self._renewing = asyncio.create_task(self._renew())
+                self._renew_in_time()
         return verdict
 
     def _next(self, change: Change) -> IdempotencyKey:
@@ -165,14 +166,21 @@ class KeyedDoor:
                 log.logger().warning("fenced_out", request_id=self._request.caller.request_id)
             raise KeyTaken
 
+    def _renew_in_time(self) -> None:
+        """Have the lease renewed before it ends; most requests end first, and cost a timer."""
+        seconds = self._ctx.policy.lock_ttl.total_seconds() / RENEWALS_PER_LEASE
+        self._renewing = asyncio.get_running_loop().call_later(seconds, self._begin_renewal)
+
+    def _begin_renewal(self) -> None:
+        self._renewing = asyncio.create_task(self._renew())
+
     async def _renew(self) -> None:
-        while True:
-            await asyncio.sleep(self._ctx.policy.lock_ttl.total_seconds() / RENEWALS_PER_LEASE)
-            # What goes wrong here shows in the flow's next commit, or passes.
-            with suppress(KeyTaken, StorageError):
-                async with self._turn_to_write() as ours:
-                    if ours:
-                        await self._commit(Change(self._audit("renewed")))
+        # What goes wrong here shows in the flow's next commit, or passes.
+        with suppress(KeyTaken, StorageError):
+            async with self._turn_to_write() as ours:
+                if ours:
+                    await self._commit(Change(self._audit("renewed")))
+        self._renew_in_time()
 
     async def _give_up(self) -> None:
         """Let a retry go on at once. Should this fail, the lease ends by itself."""

@@ -21,8 +21,10 @@ BATCH_CAP: Final = 256
 """Beyond it a batch only adds latency: throughput is flat from 128 on."""
 QUEUE_LIMIT: Final = 4096
 """About a quarter of a second of work; more waiting would be longer than callers wait."""
-LANES: Final = 2
-"""One writes while the other gathers; more of them split the batches and gain nothing."""
+LANES: Final = 1
+"""What comes while it writes is its next batch. More of them split the batches, and most of what a
+batch costs is the same whatever is in it.
+"""
 CLOSE_WITHIN_SECONDS: Final = 10.0
 """As long as callers wait for an answer, and shorter than a supervisor waits for an end."""
 

@@ -29,6 +29,10 @@ READ_WITHIN_SECONDS: Final = 4.0
 """For the server; with the wait for a connection, shorter than callers wait for an answer."""
 SEARCH_WITHIN_SECONDS: Final = 10.0
 """A page of a list on a busy server, with an unlucky filter."""
+IDLE_SECONDS: Final = 30.0
+"""A connection that a burst needed is left when nothing has needed it for so long; what is used
+again and again is the one that was used last.
+"""
 GRACE_SECONDS: Final = 1.0
 """How much longer than the server we wait: what the server ends leaves the connection whole."""
 
@@ -41,7 +45,9 @@ def connector(dsn: str, *, name: str) -> Connect:
 class Pool:
     """Connections for reads, each with a deadline. Faults are the driver's: see `answering`."""
 
-    def __init__(self, connect: Connect, within_seconds: float) -> None:
+    def __init__(
+        self, connect: Connect, within_seconds: float, *, idle_seconds: float = IDLE_SECONDS
+    ) -> None:
         self._connect = connect
         self._watch = Watch(at_most=within_seconds + GRACE_SECONDS)
         self._at_work = functools.partial(at_work, connect)
@@ -50,6 +56,7 @@ class Pool:
             connect=self._dial,
             min_size=0,
             max_size=READ_CONNECTIONS,
+            max_inactive_connection_lifetime=idle_seconds,
             # Reads leave no state behind: the default reset would be a round trip for each of them.
             reset=_leave_as_it_is,
         )

@@ -12,14 +12,12 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final, NamedTuple
 
-import asyncpg
-
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.storage.database import Pool, answering
+from paygate.storage.look_ups import LookUps, Row
 from paygate.storage.reader import QUERIES
 from paygate.storage.records import Records
 from paygate.storage.session import DRIVER_FAULTS, Connect, Connection
-from paygate.storage.unreadable import UNREAD
 from paygate.storage.watch import Watch, at_work, keep_hearing
 from paygate.telemetry import log, timing
 
@@ -42,7 +40,7 @@ def _machine_time() -> datetime:
 
 
 class IdempotencyKeys:
-    """Look-ups that are made together, and one listening connection for all who wait here."""
+    """Finds keys, and has one listening connection for all who wait here."""
 
     def __init__(
         self,
@@ -57,58 +55,28 @@ class IdempotencyKeys:
         self._connect = connect
         self._pool = pool
         self._records = records
-        self._wanted: list[tuple[str, str, asyncio.Future[Found]]] = []
-        self._looking: asyncio.Task[None] | None = None
+        self._look_ups = LookUps(pool, QUERIES["idempotency_key_standing"])
         self._waiting: dict[str, set[asyncio.Event]] = {}
         self._listening: asyncio.Task[None] | None = None
 
     async def find(self, merchant: str, ids: Sequence[str]) -> Found:
         """The key under any of these ids, if there is one.
 
-        Every request asks, so those that come while a query is under way share the next one.
-
         Raises:
             Unavailable: the database does not answer.
         """
-        loop = asyncio.get_running_loop()
-        answers = [loop.create_future() for _ in ids]
-        self._wanted += [(merchant, i, a) for i, a in zip(ids, answers, strict=True)]
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look())
         with timing.spent(timing.Part.DATABASE):
-            found = await asyncio.gather(*answers)
+            rows = await asyncio.gather(*(self._look_ups.find(merchant, i) for i in ids))
+        found = [self._open(row) for row in rows]
         known = next((each for each in found if each.key is not None), None)
         return known or Found(None, earlier=sum(each.earlier for each in found))
 
-    async def _look(self) -> None:
-        while self._wanted:
-            await asyncio.sleep(0)  # whoever is ready in this turn of the loop joins
-            wanted, self._wanted = self._wanted, []
-            merchants, ids, _ = zip(*wanted, strict=True)
-            try:
-                with answering():
-                    rows = await self._pool.fetch(QUERIES["idempotency_keys"], merchants, ids)
-            except Exception as error:  # noqa: BLE001 -- each of them is told, whatever it is
-                for _, _, answer in wanted:
-                    if not answer.done():
-                        answer.set_exception(error)
-                continue
-            # In no order of ours: each row says what it was wanted as.
-            found = {(row["wanted_by"], row["wanted"]): row for row in rows}
-            for merchant, key_id, answer in wanted:
-                if not answer.done():
-                    self._answer(answer, found[merchant, key_id])
-
-    def _answer(self, answer: asyncio.Future[Found], row: asyncpg.Record) -> None:
-        """Each row by itself: one that cannot be read is told to those alone who ask for it."""
-        *values, lease_left, _, _, earlier = row
+    def _open(self, row: Row | None) -> Found:
+        assert row is not None, "a key that is not there is told of as well"
+        *values, lease_left, earlier = row
         if earlier is not None:
-            answer.set_result(Found(None, earlier=earlier))
-            return
-        try:
-            answer.set_result(Found(self._records.open(IdempotencyKey, values), lease_left or 0.0))
-        except UNREAD as fault:
-            answer.set_exception(fault)
+            return Found(None, earlier=earlier)
+        return Found(self._records.open(IdempotencyKey, values), lease_left or 0.0)
 
     @asynccontextmanager
     async def waiting(self, key_id: str) -> AsyncIterator[asyncio.Event]:

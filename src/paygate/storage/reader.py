@@ -21,11 +21,13 @@ from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent
 from paygate.storage.change import Outdated
 from paygate.storage.database import Pool, answering
+from paygate.storage.look_ups import LookUps, Row
 from paygate.storage.pages import Cut, Page, Place, Stretch, beyond_all
 from paygate.storage.records import Records
 from paygate.storage.schema import WRITER, too_old
 from paygate.storage.tables import PAYMENT_INTENT
 from paygate.storage.unreadable import UNREAD, Unread
+from paygate.telemetry import timing
 
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _READINGS: Final = 10
@@ -82,6 +84,7 @@ class Reader:
         self._pool = pool
         self._searches = searches
         self._records = records
+        self._look_ups: dict[str, LookUps] = {}
 
     async def payment_intent(self, merchant: str, intent_id: str) -> PaymentIntent | None:
         """The intent, or None when this merchant has none of that id."""
@@ -101,14 +104,13 @@ class Reader:
         self, merchant: str, attempt_id: str
     ) -> tuple[PaymentIntent, Attempt] | None:
         """An attempt's intent and the attempt, of one moment, or None."""
-        row = await self._fetch("attempt_with_intent", merchant, attempt_id)
+        row = await self._look_up("attempt_with_intent", merchant, attempt_id)
         if row is None:
             return None
-        values = tuple(row)
         width = len(PAYMENT_INTENT.columns)
         return (
-            self._records.open(PaymentIntent, values[:width]),
-            self._records.open(Attempt, values[width:]),
+            self._records.open(PaymentIntent, row[:width]),
+            self._records.open(Attempt, row[width:]),
         )
 
     async def attempts_in_doubt(
@@ -300,9 +302,15 @@ class Reader:
         if row[0] > WRITER:
             raise Outdated(too_old(row[0]))
 
-    async def _one(self, record: type[R], query: str, *arguments: str) -> R | None:
-        row = await self._fetch(query, *arguments)
-        return None if row is None else self._open(record, row)
+    async def _one(self, record: type[R], query: str, *key: str) -> R | None:
+        row = await self._look_up(query, *key)
+        return None if row is None else self._records.open(record, row)
+
+    async def _look_up(self, query: str, *key: str) -> Row | None:
+        if query not in self._look_ups:
+            self._look_ups[query] = LookUps(self._pool, QUERIES[query])
+        with timing.spent(timing.Part.DATABASE):
+            return await self._look_ups[query].find(*key)
 
     async def _page(
         self, record: type[R], older: str, newer: str, cut: Cut, merchant: str, *filters: object

@@ -1,14 +1,11 @@
--- name: idempotency_keys
+-- name: idempotency_key_standing
 SELECT k.merchant, k.id, k.version, k.state, k.holder, k.lease, k.created_at, k.updated_at, k.sealed,
        GREATEST(extract(epoch FROM k.leased_until - clock_timestamp()), 0)::float8 AS lease_left,
-       wanted.merchant AS wanted_by, wanted.id AS wanted,
        CASE WHEN k.id IS NULL THEN (
            SELECT count(*) FROM payment_intent p
-           WHERE p.merchant = wanted.merchant AND p.create_key = decode(wanted.id, 'hex')) END AS earlier
-FROM unnest($1::text[], $2::text[]) AS wanted (merchant, id)
-LEFT JOIN LATERAL (
-    SELECT * FROM idempotency_key k WHERE k.merchant = wanted.merchant AND k.id = wanted.id
-    OFFSET 0) k ON true  -- one row at a time by the key, whatever the statistics are
+           WHERE p.merchant = $1 AND p.create_key = decode($2, 'hex')) END AS earlier
+FROM (VALUES (1)) AS always (one)  -- a row of a key that is not there as well
+LEFT JOIN idempotency_key k ON k.merchant = $1 AND k.id = $2
 
 -- name: database_time
 SELECT clock_timestamp() AS now
