@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import trustme
+from structlog.testing import capture_logs
 
 from paygate.api.http.protocol import Deadlines
 from paygate.api.http.tls import Certificate
@@ -166,12 +167,10 @@ def test_a_new_certificate_is_taken_up_while_requests_go_on(tls: Tls) -> None:
 
 
 @pytest.mark.parametrize("fault", ["no PEM", "another key", "gone"])
-def test_a_certificate_that_cannot_be_used_is_not_taken(
-    tls: Tls, fault: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_certificate_that_cannot_be_used_is_not_taken(tls: Tls, fault: str) -> None:
     certificate, key = tls.files
     whole = certificate.read_bytes(), key.read_bytes()
-    with over(tls) as served:
+    with over(tls) as served, capture_logs() as logs:
         before = serial(served)
         if fault == "no PEM":
             certificate.write_bytes(whole[0][:100])
@@ -179,9 +178,7 @@ def test_a_certificate_that_cannot_be_used_is_not_taken(
             trustme.CA().issue_cert("localhost").private_key_pem.write_to_path(key)
         else:
             key.unlink()
-        said = ""
-        while "certificate_not_loaded" not in said:
-            said += capsys.readouterr().out
+        until(lambda: "certificate_not_loaded" in {line["event"] for line in list(logs)})
         assert serial(served) == before
         tls.write()
         until(lambda: serial(served) != before)

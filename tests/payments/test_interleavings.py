@@ -100,7 +100,9 @@ class Race:
         self.provider = GatedProvider(world.clock, self.turns)
         policy = msgspec.structs.replace(world.ctx.policy, public_url="https://pay.example")
         door = GatedDoor(world.ctx.door, self.turns)
-        self.ctx = replace(world.ctx, door=door, provider=self.provider, policy=policy)
+        self.ctx = msgspec.structs.replace(
+            world.ctx, door=door, provider=self.provider, policy=policy
+        )
         caller = msgspec.structs.replace(world.caller, merchant=self.merchant)
         self.world = replace(world, ctx=self.ctx, caller=caller)
 

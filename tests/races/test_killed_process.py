@@ -1,7 +1,7 @@
 """API processes that are killed or stand still in the middle of a payment, and one that goes on.
 
-Which process works is decided by stopping the other: both accept from one listening socket, and
-one that is stopped accepts nothing.
+Each accepts from a socket of its own on one port, so a client has the process that its connection
+fell to, and a process that stands still keeps those who come to it waiting.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +50,36 @@ async def races(started: Gateway) -> AsyncIterator[Gateway]:
 
 @asynccontextmanager
 async def client(gateway: Gateway) -> AsyncIterator[Gateway]:
-    """Connections of its own: whoever is awake accepts them."""
+    """Connections of its own."""
     other = Gateway(gateway.process, gateway.ready, gateway.log)
     await other.open()
     try:
         yield other
     finally:
         await other.close()
+
+
+@asynccontextmanager
+async def client_of(gateway: Gateway, pid: int) -> AsyncIterator[Gateway]:
+    """A client whose connection is to that process."""
+    async with AsyncExitStack() as tried:
+        while True:
+            one = await tried.enter_async_context(client(gateway))
+            before = peers(pid)
+            await one.call("GET", "/healthz", key=None)
+            if peers(pid) - before:
+                break
+        yield one
+
+
+def peers(pid: int) -> set[str]:
+    """The addresses of those who are connected to a process over TCP (proc_net_tcp)."""
+    held = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            held.add(os.readlink(descriptor))
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {row[2] for row in rows if f"socket:[{row[9]}]" in held}
 
 
 def serving(gateway: Gateway) -> list[int]:
@@ -73,7 +96,9 @@ async def both(gateway: Gateway) -> tuple[int, int]:
     return one, other
 
 
-async def persist(gateway: Gateway, path: str, body: Any, key: str) -> Answer:
+async def persist(
+    gateway: Gateway, path: str, body: Any, key: str, *, patience: float = 8
+) -> Answer:
     """What a client does that must know: the same request, until it is answered. Its connection may
     be one that a process which stands still would have to serve, so it tries another one.
     """
@@ -81,7 +106,7 @@ async def persist(gateway: Gateway, path: str, body: Any, key: str) -> Answer:
     async with asyncio.timeout(60):
         while True:
             with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-                async with asyncio.timeout(8):
+                async with asyncio.timeout(patience):
                     answer = await gateway.call("POST", path, body, headers=headers)
                 if answer.status in (200, 201):
                     return answer
@@ -174,13 +199,11 @@ async def test_the_holder_stands_still_past_its_lease(races: Gateway, round_: in
     path, key = f"/payment-intents/{intent['id']}/confirm", f"frozen {round_}"
     before = (await idempotency(gateway, intent["id"])).count("taken_over")
     await hold(gateway, 1.0)
-    os.kill(other, signal.SIGSTOP)
-    async with client(gateway) as here, client(gateway) as there:
-        first = asyncio.create_task(persist(here, path, CONFIRM, key))
+    async with client_of(gateway, holder) as here, client_of(gateway, other) as there:
+        first = asyncio.create_task(persist(here, path, CONFIRM, key, patience=60))
         await held(gateway)
         os.kill(holder, signal.SIGSTOP)
-        os.kill(other, signal.SIGCONT)
-        second = await persist(there, path, CONFIRM, key)
+        second = await persist(there, path, CONFIRM, key, patience=60)
         settled = await there.read(intent["id"])
         os.kill(holder, signal.SIGCONT)
         late = await first
