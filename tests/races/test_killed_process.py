@@ -77,7 +77,7 @@ def peers(pid: int) -> set[str]:
     held = set()
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-            held.add(os.readlink(descriptor))
+            held.add(str(descriptor.readlink()))
     rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return {row[2] for row in rows if f"socket:[{row[9]}]" in held}
 
