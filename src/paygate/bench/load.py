@@ -36,6 +36,7 @@ class Connection(asyncio.Protocol):
         self._buffer = b""
         self._answer: asyncio.Future[Response] | None = None
         self._sent = 0.0
+        self.lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's has no such base
@@ -58,6 +59,7 @@ class Connection(asyncio.Protocol):
             answer.set_result(Response(int(head[9:12]), head, body, seconds))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(exc or ConnectionResetError())
 
@@ -87,9 +89,10 @@ class Client:
         self.connections: list[Connection] = []
 
     async def open(self, count: int) -> None:
-        """Open `count` connections."""
+        """Have `count` connections open: a server leaves those that were idle for long."""
         loop = asyncio.get_running_loop()
-        for _ in range(count):
+        self.connections = [each for each in self.connections if not each.lost]
+        while len(self.connections) < count:
             _, connection = await loop.create_connection(
                 Connection, self._host, self._port, ssl=self._tls
             )

@@ -80,7 +80,7 @@ class Load:
         # A parallel worker would be one more process of ours among those that are measured.
         await self._connection.execute("SET max_parallel_workers_per_gather = 0")
         self._own = (await self._connection.fetchval("SELECT pg_backend_pid()"),)
-        await self._client.open(self._sizes.connections)
+        await self._connect()
         await self._flood(self._creates(self._sizes.creates // 6), _expect(201))
         await self._pay(self._sizes.payments // 6)
         return self
@@ -89,8 +89,12 @@ class Load:
         self._client.close()
         await self._connection.close()
 
+    async def _connect(self) -> None:
+        await self._client.open(self._sizes.connections)
+
     async def create(self) -> Sample:
         """Creates, and their replays."""
+        await self._connect()
         count, before = self._sizes.creates, self._cpu()
         first = next(self._numbers) + 1
         created, seconds = await self._flood(self._creates(count), _expect(201))
@@ -102,6 +106,7 @@ class Load:
 
     async def paced(self) -> Sample:
         """At a fixed rate: a create's whole latency, a confirm's without the provider's part."""
+        await self._connect()
         sizes, settled = self._sizes, await self._settled_events()
         intents: list[str] = []
         created = await pace(
@@ -139,6 +144,7 @@ class Load:
         """Create, confirm, and the provider's event received and applied."""
         count = self._sizes.payments
         await self._until_counted()
+        await self._connect()
         counted, before = await self._counters(), self._cpu()
         started = time.perf_counter()
         await self._pay(count)
@@ -158,6 +164,7 @@ class Load:
 
     async def webhooks(self) -> Sample:
         """Events of payments that are not ours, received and done with."""
+        await self._connect()
         settled, before = await self._settled_events(), self._cpu()
         started = time.perf_counter()
         count, seconds = await self._flood(self._events(self._sizes.events), _expect(200))
