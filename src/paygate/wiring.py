@@ -1,9 +1,11 @@
 """Settings to the assembled parts. Nothing else builds the house."""
 
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from paygate.crypto.blind_index import BlindIndex
@@ -39,14 +41,19 @@ from paygate.storage.whole_ledger import WholeLedger
 from paygate.telemetry import log
 
 RANDOM_PAGE_BYTES: Final = 4096
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 START_ASK_SECONDS: Final = 2.0
 """For one try: a provider that is away holds up no start."""
 
 
 def now() -> datetime:
     """The world's clock, to the millisecond: what is stored is what the wire shows."""
-    at = datetime.now(UTC)
-    return at.replace(microsecond=at.microsecond // 1000 * 1000)
+    return _moment(time.time_ns() // 1_000_000)
+
+
+@lru_cache(maxsize=1)  # a request asks some ten times, and others at the same moment
+def _moment(milliseconds: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def connect(settings: Settings, *, name: str) -> Connect:

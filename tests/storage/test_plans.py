@@ -56,14 +56,22 @@ async def test_a_commit_reads_by_keys_alone(connect: Connect, sections: Sequence
     assert scans(await plan(connection, build(sections), parameters)) == []
 
 
-LOOKED_UP = ("api_key", "attempt_with_intent", "idempotency_key_standing", "payment_intent")
+LOOKED_UP = [
+    ("api_key", "text", 1),
+    ("attempt_with_intent", "text", 2),
+    ("idempotency_key_standing", "text", 2),
+    ("payment_intent", "text", 2),
+    ("payment_intent_by_provider_reference", "bytea", 1),
+]
 
 
-@pytest.mark.parametrize("block", LOOKED_UP)
-async def test_keys_are_found_one_by_one(connect: Connect, block: str) -> None:
+@pytest.mark.parametrize(("block", "kind", "parameters"), LOOKED_UP)
+async def test_keys_are_found_one_by_one(
+    connect: Connect, block: str, kind: str, parameters: int
+) -> None:
     connection = await connect()
     await connection.execute("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off")
-    text = await plan(connection, for_many(QUERIES[block]), 1 if block == "api_key" else 2)
+    text = await plan(connection, for_many(QUERIES[block], kind), parameters)
     assert scans(text) == []
     assert "Nested Loop" in text
     assert "Hash" not in text

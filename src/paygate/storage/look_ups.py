@@ -31,12 +31,12 @@ text. It is for its own asker to hear, so the keys that it came with are asked f
 _PARAMETER: Final = re.compile(r"\$(\d+)")
 
 
-def for_many(block: str) -> str:
-    """A block that finds one row by its parameters, all of them texts, for an array of each: its
+def for_many(block: str, kind: str = "text") -> str:
+    """A block that finds one row by its parameters, all of one type, for an array of each: its
     row for every key that has one, after the key's place, counted from 1.
     """
     count = max(int(number) for number in _PARAMETER.findall(block))
-    arrays = ", ".join(f"${number}::text[]" for number in range(1, count + 1))
+    arrays = ", ".join(f"${number}::{kind}[]" for number in range(1, count + 1))
     names = ", ".join(f"key_{number}" for number in range(1, count + 1))
     one = _PARAMETER.sub(r"wanted.key_\1", block)
     # One row at a time by its key, whatever the statistics are: that is what OFFSET 0 is for.
@@ -51,7 +51,7 @@ class _Wanted:
 
     __slots__ = ("answer", "key")
 
-    def __init__(self, key: Sequence[str], answer: asyncio.Future[Row | None]) -> None:
+    def __init__(self, key: Sequence[str | bytes], answer: asyncio.Future[Row | None]) -> None:
         self.key = key
         self.answer = answer
 
@@ -59,10 +59,10 @@ class _Wanted:
 class LookUps:
     """The look-ups by one block."""
 
-    def __init__(self, pool: Pool, block: str) -> None:
-        """`block` finds at most one row by its parameters, which are all texts."""
+    def __init__(self, pool: Pool, block: str, kind: str = "text") -> None:
+        """`block` finds at most one row by its parameters, which are all of type `kind`."""
         self._pool = pool
-        self._query = for_many(block)
+        self._query = for_many(block, kind)
         self._wanted: list[_Wanted] = []
         self._next: asyncio.Handle | None = None
         """Begins the next statement, or ends the hold of the one before; None: nothing is held."""
@@ -70,7 +70,7 @@ class LookUps:
         self._nobodys = Context()
         """A statement is nobody's: its time and its log lines belong to no single request."""
 
-    def find(self, *key: str) -> asyncio.Future[Row | None]:
+    def find(self, *key: str | bytes) -> asyncio.Future[Row | None]:
         """The row as it is now or later, or None. Whoever stops waiting harms no other.
 
         The future's error is `Unavailable` when the database does not answer.

@@ -92,9 +92,11 @@ class Reader:
 
     async def payment_intent_by_provider_reference(self, reference: str) -> PaymentIntent | None:
         """The intent that rests on the payment to which the provider gave this id, or None."""
-        indexes = self._records.payment_indexes(reference)
-        row = await self._fetch("payment_intent_by_provider_reference", indexes)
-        return None if row is None else self._open(PaymentIntent, row)
+        for index in self._records.payment_indexes(reference):
+            found = await self._one(PaymentIntent, "payment_intent_by_provider_reference", index)
+            if found is not None:
+                return found
+        return None
 
     async def attempt(self, merchant: str, attempt_id: str) -> Attempt | None:
         """The attempt, or None."""
@@ -302,13 +304,14 @@ class Reader:
         if row[0] > WRITER:
             raise Outdated(too_old(row[0]))
 
-    async def _one(self, record: type[R], query: str, *key: str) -> R | None:
+    async def _one(self, record: type[R], query: str, *key: str | bytes) -> R | None:
         row = await self._look_up(query, *key)
         return None if row is None else self._records.open(record, row)
 
-    async def _look_up(self, query: str, *key: str) -> Row | None:
+    async def _look_up(self, query: str, *key: str | bytes) -> Row | None:
         if query not in self._look_ups:
-            self._look_ups[query] = LookUps(self._pool, QUERIES[query])
+            kind = "bytea" if isinstance(key[0], bytes) else "text"
+            self._look_ups[query] = LookUps(self._pool, QUERIES[query], kind)
         with timing.spent(timing.Part.DATABASE):
             return await self._look_ups[query].find(*key)
 

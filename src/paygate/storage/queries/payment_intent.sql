@@ -6,7 +6,7 @@ FROM payment_intent WHERE merchant = $1 AND id = $2
 -- name: payment_intent_by_provider_reference
 SELECT merchant, id, version, status, created_at, updated_at, reference_index, customer, money_seq,
        provider_reference_index, create_key, sealed
-FROM payment_intent WHERE provider_reference_index = ANY ($1)
+FROM payment_intent WHERE provider_reference_index = $1
 
 -- name: payment_intents_older
 SELECT merchant, id, version, status, created_at, updated_at, reference_index, customer, money_seq,
