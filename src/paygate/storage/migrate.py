@@ -16,7 +16,6 @@ from typing import Final
 
 import asyncpg
 
-from paygate.jobs import queue
 from paygate.storage.schema import (
     WRITER,
     Migration,
@@ -214,6 +213,9 @@ class _Run:
 
     async def upgrade_queue(self) -> None:
         """The queue's tables as its library wants them; each step of it may be repeated."""
+        # A quarter of the imports of every process, and only those that migrate need the library.
+        from paygate.jobs import queue  # noqa: PLC0415
+
         await self._connection.execute(_limit("SET", LOCK_WAIT))
         try:
             await queue.install(self._connection)
