@@ -40,6 +40,13 @@ async def not_sent(world: World, why: NotSent) -> tuple[PaymentIntent, Attempt]:
     return after, attempt
 
 
+async def tried_again(world: World, intent: PaymentIntent, why: NotSent) -> None:
+    world.clock.forward(10)
+    world.provider.answers.append(Answer(why))
+    with pytest.raises(Refusal):
+        await world.confirm_once(intent, "pay")
+
+
 async def later(world: World) -> None:
     world.clock.forward(180)
     await resolve_attempts(world.ctx, "run")
@@ -106,6 +113,18 @@ async def test_an_event_proves_that_it_was_sent(
     assert after.provider_reference is not None
     await later(world)
     assert (await world.now(intent))[0].status is status
+
+
+async def test_a_later_try_that_nobody_answered_makes_nothing_certain(world: World) -> None:
+    """The first may have charged, whatever is known of the second."""
+    intent, attempt = await not_sent(world, ANSWERED)
+    await tried_again(world, intent, REFUSED)
+    with pytest.raises(Refusal) as refused:
+        await cancel_payment_intent(world.ctx, world.caller, intent.id, CancelPaymentIntent())
+    assert refused.value.code is ErrorCode.OPERATION_PENDING
+    world.provider.objects = [answer(APPROVED, attempt=attempt.id, installation=INSTALLATION)]
+    await later(world)
+    assert (await world.now(intent))[0].status is Status.SUCCEEDED
 
 
 @pytest.mark.parametrize("why", [ANSWERED, REFUSED])

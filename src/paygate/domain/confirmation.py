@@ -105,7 +105,8 @@ def confirmed(
         detail=detail(answer.outcome),
     )
     if isinstance(answer.outcome, NotSent):
-        after = msgspec.structs.replace(after, answered=answer.outcome.answered)
+        answered = attempt.answered or answer.outcome.answered
+        after = msgspec.structs.replace(after, answered=answered)
     return in_order(intent, after, answer, at, trigger, changes, fetched=fetched)
 
 

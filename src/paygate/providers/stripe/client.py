@@ -75,7 +75,7 @@ class NotBegun(msgspec.Struct, frozen=True):
     message: str
     asked_to_wait_seconds: int = 0
     answered: bool = False
-    """Somebody said so, Stripe or a proxy on the way."""
+    """Somebody said so of this try or of one before it, Stripe or a proxy on the way."""
     again: bool = True
     """Stripe did not say that to ask again is of no use."""
 
@@ -148,6 +148,8 @@ class StripeWire:
             latest = await self._try(request, deadline)
             if isinstance(fact, Silent) and isinstance(latest, Reply):
                 return msgspec.structs.replace(latest, after_silence=True)
+            if isinstance(fact, NotBegun) and isinstance(latest, NotBegun):
+                latest = msgspec.structs.replace(latest, answered=fact.answered or latest.answered)
             if not (isinstance(fact, Silent) and isinstance(latest, NotBegun)):
                 fact = latest
             if isinstance(fact, Reply) or (
