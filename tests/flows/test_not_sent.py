@@ -127,6 +127,24 @@ async def test_a_later_try_that_nobody_answered_makes_nothing_certain(world: Wor
     assert (await world.now(intent))[0].status is Status.SUCCEEDED
 
 
+async def test_what_is_tried_again_while_it_is_looked_for_has_not_failed(world: World) -> None:
+    """The list was read before: of the last sending it tells nothing."""
+    intent, _ = await not_sent(world, ANSWERED)
+
+    async def nothing(since: datetime, until: datetime) -> AsyncIterator[Answer]:
+        for _ in ():
+            yield answer(APPROVED)
+        if len(world.provider.orders) == 1:
+            await tried_again(world, intent, ANSWERED)
+
+    world.provider.listing = nothing
+    await later(world)
+    after, (attempt,) = await world.now(intent)
+    assert (after.status, attempt.state) == (Status.PROCESSING, AttemptState.NOT_SENT)
+    await later(world)
+    assert (await world.now(intent))[0].status is Status.FAILED
+
+
 @pytest.mark.parametrize("why", [ANSWERED, REFUSED])
 async def test_only_what_is_certain_is_cancelled_here(world: World, why: NotSent) -> None:
     intent, _ = await not_sent(world, why)
