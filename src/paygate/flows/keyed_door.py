@@ -89,6 +89,7 @@ class KeyedDoor:
         if isinstance(await self._ctx.door.commit(change), Refused):
             raise KeyTaken
         self._key, self.claimed = held, True
+        self._renew_in_time()
 
     async def run(self, flow: Flow) -> bytes:
         """Run the flow against this door, under the lease; returns the body that is now kept."""
