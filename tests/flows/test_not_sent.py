@@ -18,6 +18,7 @@ from paygate.domain.outcome import (
     Outcome,
     Pending,
     RedirectToUrl,
+    Rejected,
 )
 from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
@@ -123,6 +124,19 @@ async def test_a_later_try_that_nobody_answered_makes_nothing_certain(world: Wor
         await cancel_payment_intent(world.ctx, world.caller, intent.id, CancelPaymentIntent())
     assert refused.value.code is ErrorCode.OPERATION_PENDING
     world.provider.objects = [answer(APPROVED, attempt=attempt.id, installation=INSTALLATION)]
+    await later(world)
+    assert (await world.now(intent))[0].status is Status.SUCCEEDED
+
+
+async def test_a_later_try_that_our_key_was_refused_for_makes_nothing_certain(
+    world: World,
+) -> None:
+    intent, attempt = await not_sent(world, ANSWERED)
+    world.clock.forward(10)
+    world.provider.answers.append(Answer(Rejected("provider_configuration", "no such key")))
+    answered = await world.confirm_once(intent, "pay")
+    assert b'"processing"' in answered.body
+    world.provider.objects = [answer(APPROVED, attempt=attempt.id, installation=INSTALLATION)] * 2
     await later(world)
     assert (await world.now(intent))[0].status is Status.SUCCEEDED
 

@@ -68,12 +68,14 @@ async def test_no_later_refusal_makes_a_key_in_use_certain(
     assert len(server.requests) == 4 + 2, "who is told to wait waits"
 
 
+@pytest.mark.parametrize("first", [IN_USE, RATE_LIMIT])
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("kind", ["confirm", "capture", "cancel"])
-async def test_no_later_refusal_of_our_key_ends_what_the_key_in_use_began(
-    kind: str, status: int, server: StripeServer, provider: StripeProvider
+async def test_no_later_refusal_of_our_key_ends_what_an_earlier_try_may_have_begun(
+    kind: str, status: int, first: Behaviour, server: StripeServer, provider: StripeProvider
 ) -> None:
-    server.script.append(IN_USE)
+    """Its key was in use, or whoever limited our rate is a proxy that had sent it."""
+    server.script.append(first)
     server.otherwise = error(status, type=INVALID)
     match kind:
         case "confirm":
