@@ -329,7 +329,7 @@ async def test_the_same_event_twice_while_it_is_held_is_one(world: World) -> Non
         assert await asyncio.gather(*deliveries) == [None] * 5
     assert [e.verdict for e in await stored(world)] == ["already_settled"]
     assert await queued(world) == 0
-    assert len(await entries(world, (await stored(world))[0])) == 2
+    assert len(await entries(world, (await stored(world))[0])) == 2 + 4, "who finds it stored too"
 
 
 async def test_two_events_of_a_payment_are_held_at_once(world: World) -> None:

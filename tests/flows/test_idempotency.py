@@ -16,14 +16,18 @@ from paygate.domain.access import Action
 from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.idempotency import IdempotencyKey, KeyState
-from paygate.domain.outcome import Answer, NotSent, Unknown
+from paygate.domain.outcome import Answer, Cancelled, NotSent, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import EventStatus
 from paygate.flows import idempotency
+from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.context import CommitDoor, Context
 from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
 from paygate.flows.idempotency import Answered, idempotently
 from paygate.flows.keyed_door import KeyedDoor, KeyedRequest
 from paygate.providers.contract import ConfirmOrder
+from paygate.storage.change import Change, OutcomeUnknown, Verdict
+from tests.flows.test_apply_provider_event import CHALLENGE
 from tests.flows.world import APPROVED, INSTALLATION, REQUEST, World, answer, encode, notice
 
 NOT_SENT = Answer(NotSent("refused", retry_after_seconds=7))
@@ -61,6 +65,18 @@ async def create_once(
         KeyedRequest(world.caller, Action.INTENT_CREATE, scope, key, encode(request)),
         lambda ctx: create_payment_intent(ctx, world.caller, request),
         lambda created: encode(created.intent),
+    )
+
+
+async def cancel_once(world: World, intent: PaymentIntent, key: str) -> Answered:
+    world.requests += 1
+    caller = msgspec.structs.replace(world.caller, request_id=f"req_{world.requests}")
+    body = CancelPaymentIntent()
+    return await idempotently(
+        world.ctx,
+        KeyedRequest(caller, Action.INTENT_CANCEL, f"sk POST {intent.id}/cancel", key, b"{}"),
+        lambda ctx: cancel_payment_intent(ctx, caller, intent.id, body),
+        encode,
     )
 
 
@@ -193,6 +209,80 @@ async def test_a_lease_is_renewed_while_its_holder_works(world: World) -> None:
     assert len(world.provider.orders) == 1
     renewals = [e for e in await world.audited() if e.details == {"idempotency": "renewed"}]
     assert len(renewals) >= 3
+
+
+async def test_a_lease_that_was_taken_over_is_renewed_before_the_first_commit(
+    world: World,
+) -> None:
+    """What was written down before is asked for at once, and that may take several leases."""
+    with_lease(world, 0.3)
+    intent, _ = await world.confirming(CHALLENGE)
+
+    async def fail() -> None:
+        raise ConnectionAbortedError
+
+    world.provider.amid = fail
+    with pytest.raises(ConnectionAbortedError):
+        await cancel_once(world, intent, "k")
+    world.provider.amid = lambda: asyncio.sleep(1.2)
+    world.provider.answers += [answer(Cancelled())] * 3
+    answers = await asyncio.gather(*(cancel_once(world, intent, "k") for _ in range(3)))
+    assert len({a.body for a in answers}) == 1
+    assert [a.replayed for a in answers].count(False) == 1
+    assert len(world.provider.standing) == 2
+
+
+class Deaf:
+    """The door, where renewals are written, and no answer says so in time."""
+
+    def __init__(self, door: CommitDoor) -> None:
+        self._door = door
+        self.unheard = asyncio.Event()
+
+    async def commit(self, change: Change) -> Verdict:
+        verdict = await self._door.commit(change)
+        if change.audit.details == {"idempotency": "renewed"}:
+            self.unheard.set()
+            raise OutcomeUnknown("the database has not answered yet")
+        return verdict
+
+
+async def test_a_holder_keeps_the_lease_whose_renewal_was_written_unheard(world: World) -> None:
+    """The key is a version further than its holder knows, and nobody else's."""
+    with_lease(world, 0.6)
+    intent = await world.create()
+    door = Deaf(world.ctx.door)
+    world.use(door=door)
+    world.provider.during = lambda _: _wait(door.unheard)
+    world.provider.answers.append(answer(APPROVED))
+    answered = await world.confirm_once(intent, "k")
+    assert b'"succeeded"' in answered.body
+    assert not answered.replayed
+    assert len(world.provider.orders) == 1
+    assert (await key_of(world)).state is KeyState.FINISHED
+
+
+async def test_an_answer_is_kept_by_the_holder_whose_renewal_was_written_unheard(
+    world: World,
+) -> None:
+    """The flow's last commit was made before, so its answer has one of its own."""
+    with_lease(world, 0.6)
+    door = Deaf(world.ctx.door)
+    caller = msgspec.structs.replace(world.caller, request_id="req_slow")
+    request = KeyedRequest(caller, Action.INTENT_CREATE, "sk POST /slow", "k", b"")
+    runs = 0
+
+    async def flow(ctx: Context) -> str:
+        nonlocal runs
+        runs += 1
+        await ctx.door.commit(Change(ctx.audit(caller, Action.INTENT_CREATE)))
+        await door.unheard.wait()
+        return "done"
+
+    world.use(door=door)
+    assert await idempotently(world.ctx, request, flow, encode) == Answered(b'"done"', False)
+    assert (await idempotently(world.ctx, request, flow, encode)).replayed
+    assert runs == 1
 
 
 async def test_a_dead_holders_request_is_resumed_with_the_same_provider_key(

@@ -18,6 +18,7 @@ from paygate.domain.outcome import (
     Outcome,
     Pending,
     RedirectToUrl,
+    Rejected,
 )
 from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
@@ -38,6 +39,13 @@ async def not_sent(world: World, why: NotSent) -> tuple[PaymentIntent, Attempt]:
     after, (attempt,) = await world.now(intent)
     assert (attempt.state, attempt.answered) == (AttemptState.NOT_SENT, why.answered)
     return after, attempt
+
+
+async def tried_again(world: World, intent: PaymentIntent, why: NotSent) -> None:
+    world.clock.forward(10)
+    world.provider.answers.append(Answer(why))
+    with pytest.raises(Refusal):
+        await world.confirm_once(intent, "pay")
 
 
 async def later(world: World) -> None:
@@ -106,6 +114,49 @@ async def test_an_event_proves_that_it_was_sent(
     assert after.provider_reference is not None
     await later(world)
     assert (await world.now(intent))[0].status is status
+
+
+async def test_a_later_try_that_nobody_answered_makes_nothing_certain(world: World) -> None:
+    """The first may have charged, whatever is known of the second."""
+    intent, attempt = await not_sent(world, ANSWERED)
+    await tried_again(world, intent, REFUSED)
+    with pytest.raises(Refusal) as refused:
+        await cancel_payment_intent(world.ctx, world.caller, intent.id, CancelPaymentIntent())
+    assert refused.value.code is ErrorCode.OPERATION_PENDING
+    world.provider.objects = [answer(APPROVED, attempt=attempt.id, installation=INSTALLATION)]
+    await later(world)
+    assert (await world.now(intent))[0].status is Status.SUCCEEDED
+
+
+async def test_a_later_try_that_our_key_was_refused_for_makes_nothing_certain(
+    world: World,
+) -> None:
+    intent, attempt = await not_sent(world, ANSWERED)
+    world.clock.forward(10)
+    world.provider.answers.append(Answer(Rejected("provider_configuration", "no such key")))
+    answered = await world.confirm_once(intent, "pay")
+    assert b'"processing"' in answered.body
+    world.provider.objects = [answer(APPROVED, attempt=attempt.id, installation=INSTALLATION)] * 2
+    await later(world)
+    assert (await world.now(intent))[0].status is Status.SUCCEEDED
+
+
+async def test_what_is_tried_again_while_it_is_looked_for_has_not_failed(world: World) -> None:
+    """The list was read before: of the last sending it tells nothing."""
+    intent, _ = await not_sent(world, ANSWERED)
+
+    async def nothing(since: datetime, until: datetime) -> AsyncIterator[Answer]:
+        for _ in ():
+            yield answer(APPROVED)
+        if len(world.provider.orders) == 1:
+            await tried_again(world, intent, ANSWERED)
+
+    world.provider.listing = nothing
+    await later(world)
+    after, (attempt,) = await world.now(intent)
+    assert (after.status, attempt.state) == (Status.PROCESSING, AttemptState.NOT_SENT)
+    await later(world)
+    assert (await world.now(intent))[0].status is Status.FAILED
 
 
 @pytest.mark.parametrize("why", [ANSWERED, REFUSED])

@@ -18,12 +18,13 @@ from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.context import CommitDoor
 from paygate.flows.receive_provider_event import receive_provider_event
 from paygate.jobs.messages import ApplyProviderEvent, decode
-from paygate.storage.change import Change, Refused, Verdict
+from paygate.storage.change import Change, Refused, Unavailable, Verdict
 from paygate.storage.session import Connection
 from tests.claims import hold_claim, store_event
 from tests.flows.spoilt import spoil
-from tests.flows.world import World, notice
+from tests.flows.world import INSTALLATION, World, notice
 from tests.making import START, make_provider_event
+from tests.storage.newer import made_newer
 
 GOOD = msgspec.json.encode(notice(None, Pending()))
 SIGNED = {"signature": "good"}
@@ -67,7 +68,35 @@ async def test_a_duplicate_is_acknowledged_and_stored_once(world: World) -> None
     (event,) = await world.all(ProviderEvent)
     assert event.status is EventStatus.IGNORED
     assert await world.delays() == []
-    assert await world.counts() == before
+    after = await world.counts()
+    assert after.pop(AuditEntry) == before.pop(AuditEntry) + 3
+    assert after == before
+
+
+class Away:
+    """The door, where the database takes what it does not know yet and nothing more."""
+
+    def __init__(self, door: CommitDoor) -> None:
+        self._door = door
+
+    async def commit(self, change: Change) -> Verdict:
+        if not change.creates:
+            raise Unavailable("the database refuses writes")
+        return await self._door.commit(change)
+
+
+@pytest.mark.parametrize("ended", [True, False])
+async def test_a_duplicate_is_acknowledged_after_a_write_of_its_own(
+    world: World, ended: bool
+) -> None:
+    """What is there to be read may not be on the standby; all that a later commit found is."""
+    known = notice(None, Pending(), installation="another" if ended else INSTALLATION)
+    await world.receive(known)
+    (event,) = await world.all(ProviderEvent)
+    assert (event.status is EventStatus.IGNORED) is ended
+    world.use(door=Away(world.ctx.door))
+    with pytest.raises(Unavailable):
+        await world.receive(known)
 
 
 async def test_a_duplicate_of_what_waits_is_enqueued_again(world: World) -> None:
@@ -101,6 +130,14 @@ async def test_a_duplicate_of_what_cannot_be_opened_is_acknowledged(world: World
     await spoil(world, "provider_event")
     await world.receive(GOOD)
     assert await world.delays() == [0]
+
+
+async def test_a_duplicate_of_what_a_newer_version_stored_is_acknowledged(world: World) -> None:
+    await world.receive(GOOD)
+    (event,) = await world.all(ProviderEvent)
+    await made_newer(world.connection, world.records, event, status="of a newer version")
+    await world.receive(GOOD)
+    assert len(await world.audited()) == 2
 
 
 async def test_duplicates_at_once_are_all_acknowledged_and_stored_once(world: World) -> None:

@@ -131,6 +131,11 @@ class StripeServer:
         host, port = self._server.sockets[0].getsockname()
         self.url = f"http://{host}:{port}"
 
+    def refuse(self) -> None:
+        """Take no more connections."""
+        assert self._server is not None
+        self._server.close()
+
     async def stop(self) -> None:
         """Close the listener and every connection."""
         assert self._server is not None

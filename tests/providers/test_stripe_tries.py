@@ -1,5 +1,6 @@
 """When a call is tried again, how often, and what all its tries together are worth."""
 
+import asyncio
 import time
 
 import pytest
@@ -9,7 +10,14 @@ from paygate.providers.stripe.adapter import StripeProvider
 from tests.providers.conftest import order
 from tests.providers.stripe_calls import CANCEL, CAPTURE
 from tests.providers.stripe_objects import payment
-from tests.providers.stripe_server import Behaviour, StripeServer, answer, error, reset
+from tests.providers.stripe_server import (
+    Behaviour,
+    Request,
+    StripeServer,
+    answer,
+    error,
+    reset,
+)
 from tests.providers.test_stripe_faults import HTML, IN_USE, INVALID, RATE_LIMIT
 
 
@@ -60,12 +68,14 @@ async def test_no_later_refusal_makes_a_key_in_use_certain(
     assert len(server.requests) == 4 + 2, "who is told to wait waits"
 
 
+@pytest.mark.parametrize("first", [IN_USE, RATE_LIMIT])
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("kind", ["confirm", "capture", "cancel"])
-async def test_no_later_refusal_of_our_key_ends_what_the_key_in_use_began(
-    kind: str, status: int, server: StripeServer, provider: StripeProvider
+async def test_no_later_refusal_of_our_key_ends_what_an_earlier_try_may_have_begun(
+    kind: str, status: int, first: Behaviour, server: StripeServer, provider: StripeProvider
 ) -> None:
-    server.script.append(IN_USE)
+    """Its key was in use, or whoever limited our rate is a proxy that had sent it."""
+    server.script.append(first)
     server.otherwise = error(status, type=INVALID)
     match kind:
         case "confirm":
@@ -120,6 +130,21 @@ async def test_silence_after_a_certain_no_is_silence(
     server.script.extend([RATE_LIMIT, reset])
     found = await provider.confirm(order(), timeout_seconds=5)
     assert isinstance(found.outcome, Unknown)
+
+
+async def test_no_later_try_that_nobody_answered_makes_an_answered_one_certain(
+    server: StripeServer, provider: StripeProvider
+) -> None:
+    """Whoever limited our rate may be a proxy that had sent it, and is gone now."""
+
+    async def go(request: Request, writer: asyncio.StreamWriter) -> None:
+        server.refuse()
+        await error(429, {"Connection": "close"}, type=INVALID)(request, writer)
+
+    server.otherwise = go
+    found = await provider.confirm(order(), timeout_seconds=10)
+    assert found.outcome == NotSent("the provider cannot be reached", 1, answered=True)
+    assert len(server.requests) == 1
 
 
 async def test_a_long_retry_after_is_the_callers_to_wait(

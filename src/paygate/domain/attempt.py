@@ -124,7 +124,8 @@ class Attempt(Recorded, frozen=True, kw_only=True):
     sent_between: bool = False
     """It was sent between the first time and the last as well: the payment may be of any time."""
     answered: bool = False
-    """It was not sent because somebody who answered said so, and that may have been a proxy."""
+    """It was not sent because somebody who answered said so, at any of its tries, and that may have
+    been a proxy."""
     sent_before: bool = False
     """The provider knew its key with another request: it was sent before this database was put back
     to a backup, at a time that nobody remembers."""

@@ -82,7 +82,10 @@ def confirmed(
     if forgot and not attempt.sent_before and AttemptState.UNKNOWN in MOVES[attempt.state]:
         working = {"pending_operation": attempt.operation.value}
         return Moved(advance(intent, Trigger.WORK_ON, at, **working), forgotten(attempt, at))
-    if attempt.state is not AttemptState.STARTED and speaks_of_its_call_alone(answer.outcome):
+    # What an earlier try left in doubt, a later one that is refused for itself does not end.
+    doubted = attempt.answered and isinstance(answer.outcome, Rejected)
+    begun = attempt.state is not AttemptState.STARTED
+    if (begun or doubted) and speaks_of_its_call_alone(answer.outcome):
         return Stay.NOTHING_NEW
     trigger, changes = _effect(intent, attempt, answer.outcome)
     if isinstance(answer.outcome, Approved):
@@ -105,7 +108,8 @@ def confirmed(
         detail=detail(answer.outcome),
     )
     if isinstance(answer.outcome, NotSent):
-        after = msgspec.structs.replace(after, answered=answer.outcome.answered)
+        answered = attempt.answered or answer.outcome.answered
+        after = msgspec.structs.replace(after, answered=answered)
     return in_order(intent, after, answer, at, trigger, changes, fetched=fetched)
 
 

@@ -16,7 +16,7 @@ from paygate.domain import idempotency
 from paygate.domain.access import Action, Caller
 from paygate.domain.audit import AuditEntry
 from paygate.domain.idempotency import IdempotencyKey, KeyState
-from paygate.flows.context import Context, RequestKey
+from paygate.flows.context import Context, Patience, RequestKey
 from paygate.storage.change import (
     Change,
     OutcomeUnknown,
@@ -89,6 +89,7 @@ class KeyedDoor:
         if isinstance(await self._ctx.door.commit(change), Refused):
             raise KeyTaken
         self._key, self.claimed = held, True
+        self._renew_in_time()
 
     async def run(self, flow: Flow) -> bytes:
         """Run the flow against this door, under the lease; returns the body that is now kept."""
@@ -98,9 +99,12 @@ class KeyedDoor:
                     self._ctx, door=self, claim=self._key.claim, request_key=self._request_key
                 )
             )
-            if self._key.body is None:
+            patience = Patience("a key kept changing while its answer was kept")
+            while self._key.body is None:
                 # It came to its answer without a last commit: another brought the truth.
-                await self.commit(Change(self._audit("concluded"), concludes=value))
+                concluded = Change(self._audit("concluded"), concludes=value)
+                if isinstance(await self.commit(concluded), Refused):
+                    await patience.pause()
         except KeyTaken:
             raise
         except (OutcomeUnknown, Unavailable):
@@ -158,6 +162,10 @@ class KeyedDoor:
         The refusal names one cause of several, so the key is looked at whatever it named.
         """
         found = await self._ctx.keys.find(self._key.merchant, (self._key.id,))
+        if self.claimed and found.key is not None and found.key.holder == self._key.holder:
+            # What has advanced it, if anything, is a renewal of ours that was written unheard.
+            self._key = found.key
+            return
         known = self._key.version if self.claimed else 0
         if refused.table == IDEMPOTENCY_KEY.name or (
             found.key is not None and found.key.version > known

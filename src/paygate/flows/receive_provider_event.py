@@ -23,9 +23,9 @@ from paygate.flows.begin_attempt import is_under_way
 from paygate.flows.context import Context
 from paygate.jobs.messages import ApplyProviderEvent, Job
 from paygate.providers.contract import Notice, SignatureError
-from paygate.storage.change import Change, Reason, Refused, StorageError, Verdict
+from paygate.storage.change import Change, Reason, Refused, Verdict
 from paygate.storage.installation import DEFAULT_MERCHANT
-from paygate.storage.unreadable import Unreadable
+from paygate.storage.unreadable import UNREAD
 from paygate.telemetry import log
 
 ACCOUNT: str = DEFAULT_MERCHANT
@@ -48,6 +48,7 @@ async def receive_provider_event(
     Raises:
         Refusal: `signature_invalid`, or `overloaded` while a twin's commit does not come to an
             end; nothing is stored.
+        StorageError: the database could not do it, or does not tell.
     """
     now = ctx.now()
     try:
@@ -63,11 +64,7 @@ async def receive_provider_event(
     if verdict.reason is not Reason.CLAIMED:
         # The twin may yet fail, so the provider is told to come again.
         raise Refusal(ErrorCode.OVERLOADED, "the same event is being stored", retry_after_seconds=1)
-    try:
-        await _enqueue_again(ctx, caller, event.provider_reference)
-    except (StorageError, Unreadable) as error:
-        # The acknowledgement is for the event, which is durable; the sweep sees to the rest.
-        log.logger().error("event_not_enqueued_again", error=error)
+    await _known(ctx, caller, event.provider_reference)
 
 
 def _read(ctx: Context, body: bytes) -> Notice | None:
@@ -151,12 +148,24 @@ async def _commit(ctx: Context, change: Change) -> Verdict:
     return verdict
 
 
-async def _enqueue_again(ctx: Context, caller: Caller, provider_reference: str) -> None:
-    """A delivery of an event that we have and did not come to apply: its job may be gone."""
-    event = await ctx.read.provider_event_by_provider_reference(ACCOUNT, provider_reference)
-    if event is None or event.status is not EventStatus.RECEIVED:
-        return
-    if provider_event.waits(event, ctx.now()):
-        return
-    audit = ctx.audit(caller, Action.PROVIDER_EVENT_RECEIVE, Subject("provider_event", event.id))
-    await ctx.door.commit(Change(audit, jobs=(Job(ApplyProviderEvent(ACCOUNT, event.id)),)))
+async def _known(ctx: Context, caller: Caller, provider_reference: str) -> None:
+    """Write down that an event came which we have, so that it is acknowledged as safely as the
+    first time: a commit is on the standby only after all that came before it. What nobody came to
+    apply is enqueued again, for its job may be gone.
+    """
+    event = None
+    try:
+        event = await ctx.read.provider_event_by_provider_reference(ACCOUNT, provider_reference)
+    except UNREAD as error:
+        # The acknowledgement is for the event, which is there; the sweep sees to the rest.
+        log.logger().error("event_not_enqueued_again", error=error)
+    subject = None if event is None else Subject("provider_event", event.id)
+    audit = ctx.audit(caller, Action.PROVIDER_EVENT_RECEIVE, subject)
+    jobs = (Job(ApplyProviderEvent(ACCOUNT, event.id)),) if event and _is_due(ctx, event) else ()
+    await ctx.door.commit(Change(audit, jobs=jobs))
+
+
+def _is_due(ctx: Context, event: ProviderEvent) -> bool:
+    """Whether an event that is stored waits for somebody to apply it."""
+    received = event.status is EventStatus.RECEIVED
+    return received and provider_event.waits(event, ctx.now()) is None

@@ -4,7 +4,7 @@ from typing import Final
 
 from paygate.domain.access import Action, Caller
 from paygate.domain.alert import AlertType, Concern
-from paygate.domain.attempt import Attempt, AttemptState
+from paygate.domain.attempt import Attempt
 from paygate.domain.confirmation import Moved
 from paygate.domain.outcome import Answer, NotSent, PaymentError, Rejected, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Status, Trigger, advance
@@ -67,12 +67,13 @@ async def fail_unsent(
     ctx: Context, caller: Caller, action: Action, attempt: Attempt, answer: Answer
 ) -> bool:
     """Fail an intent whose last attempt was certainly not sent, and that nobody tries again.
-    Returns whether that was done.
+    Returns whether that was done: not when somebody has tried since `attempt` was read, for of that
+    nothing is certain.
     """
-    intent, attempt = await reread(ctx, attempt)
+    intent, newest = await reread(ctx, attempt)
     assert isinstance(answer.outcome, Rejected), "it failed"
     waits = intent.status is Status.PROCESSING and intent.attempt == attempt.id
-    if not waits or attempt.state is not AttemptState.NOT_SENT:
+    if not waits or newest.version != attempt.version:
         return False
     error = PaymentError(code=answer.outcome.reason, message=answer.outcome.message)
     changes = {"pending_operation": None, "last_payment_error": error}

@@ -319,7 +319,7 @@ def _of_all_tries(reply: Reply, answer: Answer) -> Answer:
     refused = isinstance(answer.outcome, Rejected)
     if reply.after_silence and refused and speaks_of_its_call_alone(answer.outcome):
         return Answer(
-            Unknown("the provider was at work on an earlier call of the same attempt"),
+            Unknown("an earlier call of the same attempt may have reached the provider"),
             as_of=answer.as_of,
         )
     return answer

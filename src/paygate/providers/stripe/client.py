@@ -66,7 +66,9 @@ class Reply(msgspec.Struct, frozen=True):
     replayed: bool = False
     """It is the answer that an earlier call under the same key got: what it shows may be old."""
     after_silence: bool = False
-    """An earlier try of the same call is in doubt: Stripe was at work on its key."""
+    """An earlier try of the same call is in doubt: Stripe was at work on its key, or it was a proxy
+    that limited our rate and had sent it.
+    """
 
 
 class NotBegun(msgspec.Struct, frozen=True):
@@ -75,7 +77,7 @@ class NotBegun(msgspec.Struct, frozen=True):
     message: str
     asked_to_wait_seconds: int = 0
     answered: bool = False
-    """Somebody said so, Stripe or a proxy on the way."""
+    """Somebody said so of this try or of one before it, Stripe or a proxy on the way."""
     again: bool = True
     """Stripe did not say that to ask again is of no use."""
 
@@ -146,8 +148,10 @@ class StripeWire:
             if loop.time() >= deadline or _steady() - began >= timeout_seconds:
                 return fact
             latest = await self._try(request, deadline)
-            if isinstance(fact, Silent) and isinstance(latest, Reply):
+            if isinstance(latest, Reply) and _may_have_begun(fact):
                 return msgspec.structs.replace(latest, after_silence=True)
+            if isinstance(fact, NotBegun) and isinstance(latest, NotBegun):
+                latest = msgspec.structs.replace(latest, answered=fact.answered or latest.answered)
             if not (isinstance(fact, Silent) and isinstance(latest, NotBegun)):
                 fact = latest
             if isinstance(fact, Reply) or (
@@ -243,6 +247,11 @@ def _fact(status: int, body: object, headers: Mapping[str, str]) -> Fact:
     if status >= _BAD_REQUEST and not _is_stripes_refusal(body, headers):
         return Silent(f"somebody on the way to the provider answered HTTP {status}")
     return Reply(status, body, _as_of(headers.get("Date")), replayed)
+
+
+def _may_have_begun(fact: Fact) -> bool:
+    """Whether a later try that is refused for itself alone leaves this one in doubt."""
+    return isinstance(fact, Silent) or (isinstance(fact, NotBegun) and fact.answered)
 
 
 def _is_stripes_refusal(body: dict[str, Any], headers: Mapping[str, str]) -> bool:
