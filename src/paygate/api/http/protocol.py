@@ -212,6 +212,7 @@ class HttpConnection(asyncio.Protocol):
         self._release()
         if not request.started:
             self._deaf = True
+            self._queue.clear()  # a later answer would be taken for this one
             self._farewell = Refusal(ErrorCode.INTERNAL_ERROR, "an unexpected fault; it was logged")
         elif not request.answered:
             self.abort()  # nobody must take the part for the whole
