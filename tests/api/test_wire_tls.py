@@ -267,6 +267,15 @@ def test_silence_does_not_delay_a_stop(tls: Tls, begun: bytes) -> None:
         served.stop()  # neither of them says goodbye
 
 
+def test_a_stop_says_why_an_upload_is_refused(tls: Tls) -> None:
+    with over(tls) as served, served.open() as sock:
+        sock.sendall(b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n")
+        until(lambda: served.app.seen)
+        served.begin_stop()
+        sock.sendall(b"no size\r\n")
+        is_refused(until_end(sock), 400, "request_malformed")
+
+
 def test_a_stop_does_not_wait_for_ever() -> None:
     app = Application()
     with serving(app, QUICK, drain_seconds=0.1) as served, served.open() as sock:

@@ -232,7 +232,7 @@ class HttpConnection(asyncio.Protocol):
         """Start the request whose turn it is, once the answer before it is on its way."""
         if self._active is not None or self.congested is not None or self._ended:
             return
-        if self._leaving:
+        if self._leaving and (self._queue or self._farewell is None):
             self._end()
         elif self._queue:
             self._active = self._queue.popleft()
