@@ -217,7 +217,8 @@ class HttpConnection(asyncio.Protocol):
         elif not request.answered:
             self.abort()  # nobody must take the part for the whole
         elif not request.keep_alive:
-            self._end(linger=request is self._incoming)
+            # With more sent than was read, to close at once would take the answer back.
+            self._end(linger=request is self._incoming or bool(self._queue))
         self.read_on()
         if self._parser.stage is Stage.BETWEEN:
             self._set_deadline()
