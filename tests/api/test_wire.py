@@ -322,6 +322,11 @@ def test_a_fault_of_the_application_is_one_answer(served: Served, path: bytes) -
     assert b"evil" not in received
 
 
+def test_no_later_answer_takes_the_place_of_a_fault(served: Served) -> None:
+    is_refused(served.ask(get(b"/fault") + get(b"/later") + LAST), 500, "internal_error")
+    assert [scope["path"] for scope in served.app.seen] == ["/fault"]
+
+
 def test_an_answer_without_a_length_ends_with_the_connection(served: Served) -> None:
     body = b'{"a": 1}'
     head = b"POST /endless HTTP/1.1\r\n" + HOST + b"Content-Length: %d\r\n\r\n" % len(body)

@@ -174,6 +174,16 @@ def test_who_reads_late_gets_it_all(request_: bytes, stop: bool) -> None:
             assert answer(sock)[0] == 200
 
 
+def test_what_is_sent_ahead_takes_no_answer_back_at_a_stop() -> None:
+    with serving() as served, narrow(served) as sock:
+        sock.sendall(LARGE * 20)
+        until(lambda: any(c.congested for c in served.connections))  # type: ignore[attr-defined]
+        sock.sendall(GET * 1000)  # not read: other requests wait already
+        served.begin_stop()
+        _, *answers = until_end(sock).split(b"HTTP/1.1 200 OK")
+    assert {len(each.partition(b"\r\n\r\n")[2]) for each in answers} == {MEBIBYTE}
+
+
 def test_an_upload_waits_for_the_application() -> None:
     parts: list[int] = []
     size = 20 * MEBIBYTE

@@ -1,6 +1,8 @@
 """TLS and the end: handshakes, a certificate that changes, a stop that keeps nobody waiting."""
 
 import ssl
+import subprocess
+import sys
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +10,12 @@ from typing import Any
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from structlog.testing import capture_logs
 
 from paygate.api.http.protocol import Deadlines
@@ -15,6 +23,7 @@ from paygate.api.http.tls import Certificate
 from tests.api.wire import (
     HOST,
     QUICK,
+    SECONDS,
     SLOW,
     Application,
     Served,
@@ -184,6 +193,29 @@ def test_a_certificate_that_cannot_be_used_is_not_taken(tls: Tls, fault: str) ->
         until(lambda: serial(served) != before)
 
 
+def test_a_key_under_a_passphrase_is_refused_and_not_asked_for(tls: Tls) -> None:
+    certificate, key = tls.files
+    locked = load_pem_private_key(key.read_bytes(), None).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")
+    )
+    key.write_bytes(locked)
+    take = "import sys; from pathlib import Path; from paygate.api.http.tls import Certificate; "
+    take += "Certificate(*map(Path, sys.argv[1:]))"
+    # Without a terminal OpenSSL asks the standard input, which says nothing as long as we live.
+    with subprocess.Popen(
+        [sys.executable, "-c", take, str(certificate), str(key)],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as child:
+        assert child.stderr is not None
+        try:
+            assert child.wait(SECONDS) == 1
+        finally:
+            child.kill()
+        assert b"SSLError" in child.stderr.read()
+
+
 def test_a_stop_answers_what_is_under_way_and_nothing_else(tls: Tls) -> None:
     app = Application()
     with (
@@ -233,6 +265,15 @@ def test_silence_does_not_delay_a_stop(tls: Tls, begun: bytes) -> None:
         assert answer(idle)[0] == 200
         until(lambda: len(served.connections) == 2)
         served.stop()  # neither of them says goodbye
+
+
+def test_a_stop_says_why_an_upload_is_refused(tls: Tls) -> None:
+    with over(tls) as served, served.open() as sock:
+        sock.sendall(b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n")
+        until(lambda: served.app.seen)
+        served.begin_stop()
+        sock.sendall(b"no size\r\n")
+        is_refused(until_end(sock), 400, "request_malformed")
 
 
 def test_a_stop_does_not_wait_for_ever() -> None:

@@ -117,6 +117,9 @@ async def serve_in_processes(settings: Settings, *, host: str, port: int, proces
         settings.require("public_url")
         settings.require("return_url_hosts")
     await check(settings)
+    # To many servers SIGHUP means "reload". New certificates are found without it, and the children
+    # inherit that until they listen to it themselves.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     supervisor = Supervisor()
     with listen(host, port) as sock:
         for program in api_programs(sock, processes, {"PAYGATE_DATA": str(settings.data)}):

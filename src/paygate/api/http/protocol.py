@@ -212,11 +212,13 @@ class HttpConnection(asyncio.Protocol):
         self._release()
         if not request.started:
             self._deaf = True
+            self._queue.clear()  # a later answer would be taken for this one
             self._farewell = Refusal(ErrorCode.INTERNAL_ERROR, "an unexpected fault; it was logged")
         elif not request.answered:
             self.abort()  # nobody must take the part for the whole
         elif not request.keep_alive:
-            self._end(linger=request is self._incoming)
+            # With more sent than was read, to close at once would take the answer back.
+            self._end(linger=request is self._incoming or bool(self._queue))
         self.read_on()
         if self._parser.stage is Stage.BETWEEN:
             self._set_deadline()
@@ -231,7 +233,7 @@ class HttpConnection(asyncio.Protocol):
         """Start the request whose turn it is, once the answer before it is on its way."""
         if self._active is not None or self.congested is not None or self._ended:
             return
-        if self._leaving:
+        if self._leaving and (self._queue or self._farewell is None):
             self._end()
         elif self._queue:
             self._active = self._queue.popleft()

@@ -59,5 +59,6 @@ class Certificate:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_ciphers(CIPHERS)
         context.set_alpn_protocols(["http/1.1"])
-        context.load_cert_chain(*self._files)
+        # Without a password OpenSSL asks for one, and nothing is served while it waits.
+        context.load_cert_chain(*self._files, password="")
         return context
