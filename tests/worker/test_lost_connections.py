@@ -90,7 +90,7 @@ async def test_a_run_in_hand_holds_up_no_job_when_the_connection_is_lost(
         await asyncio.wait_for(began.wait(), ENDS_WITHIN_SECONDS)
         assert await admin.fetchval("SELECT pg_terminate_backend($1)", pids[0])
         await enqueue(admin, CLOSE)
-        await until(worker.has_done)
+        await until(worker.has_done, seconds=80)
         assert ends == [], "what is in hand goes on"
     assert ends == ["cut off"]
 
@@ -129,7 +129,7 @@ async def test_a_run_over_dead_connections_ends(
             proxy.mute()
             muted.set()
             await enqueue(admin, CLOSE)
-            await until(worker.has_done)
+            await until(worker.has_done, seconds=80)
 
             async def failed() -> bool:
                 return bool(faults)
