@@ -6,6 +6,8 @@ Knows nothing of settings, of keys, or of what a file means.
 import os
 import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -19,19 +21,29 @@ def write_private(path: Path, text: str) -> None:
 
     Raises OSError.
     """
+    with drafted(path, text.encode()) as draft:
+        draft.replace(path)
+
+
+@contextmanager
+def drafted(path: Path, content: bytes) -> Iterator[Path]:
+    """A file beside `path`, mode 0600, with its content on the disk: to be given its name in the
+    block, and gone after it otherwise.
+
+    Raises OSError.
+    """
     # A name that nobody can guess: a stranger's file or link never lies there already.
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(draft, flags, 0o600)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(os.open(draft, flags, 0o600), "wb") as file:
+            os.fchmod(file.fileno(), 0o600)  # whatever the umask took away
+            file.write(content)
             file.flush()
-            os.fsync(descriptor)
-        draft.replace(path)
-    except BaseException:
+            os.fsync(file.fileno())
+        yield draft
+    finally:
         draft.unlink(missing_ok=True)
-        raise
 
 
 def remove_planted(path: Path) -> None:

@@ -16,6 +16,8 @@ import pytest
 from paygate.api.addresses import TrustedProxies
 from paygate.api.http.protocol import AHEAD_BYTES
 from tests.api.wire import (
+    GET,
+    HOLD,
     HOST,
     QUICK,
     SLOW,
@@ -30,8 +32,6 @@ from tests.api.wire import (
     until_end,
 )
 
-GET = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
-HOLD = GET.replace(b" / ", b" /hold ")
 HALF = GET[:-2]
 UPLOAD = b"POST /x HTTP/1.1\r\n" + HOST + b"Content-Length: 100000\r\n\r\n"
 MEBIBYTE = 2**20

@@ -21,6 +21,8 @@ from structlog.testing import capture_logs
 from paygate.api.http.protocol import Deadlines
 from paygate.api.http.tls import Certificate
 from tests.api.wire import (
+    GET,
+    HOLD,
     HOST,
     QUICK,
     SECONDS,
@@ -35,8 +37,6 @@ from tests.api.wire import (
     until_end,
 )
 
-GET = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
-HOLD = GET.replace(b" / ", b" /hold ")
 LOOK_SECONDS = 0.02
 
 

@@ -22,6 +22,8 @@ from paygate.api.http.tls import Certificate
 SECONDS = 10.0
 """How long a test waits for what must come."""
 HOST = b"Host: pay.example\r\n"
+GET = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
+HOLD = GET.replace(b" / ", b" /hold ")
 QUICK = Deadlines(head=0.3, body=0.3, idle=0.3, unread=0.3, linger=0.3, close=0.3)
 SLOW = Deadlines(head=60, body=60, idle=60, unread=60, linger=0.05, close=0.3)
 """None of these ends a test."""

@@ -227,8 +227,8 @@ async def test_one_that_the_provider_does_not_know_is_told_and_tried_again(world
         assert not await close(world, job)
         (alert,) = await world.all(Alert)
         assert (alert.concern.type, alert.count) == (AlertType.ATTEMPT_UNRESOLVED, times)
-        world.clock.forward(HOUR)
         assert (alert.concern.severity, alert.concern.subject.id) == ("critical", intent.id)
+        world.clock.forward(HOUR)
 
 
 async def test_it_is_given_up_three_days_after_the_failure_not_the_beginning(

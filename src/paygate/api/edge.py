@@ -28,7 +28,6 @@ from paygate.api.refusals import RefusalLog
 from paygate.api.router import Route, Router
 from paygate.domain.access import Action, Actor, Caller
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.ids import RANDOM_BYTES, make_id
 from paygate.flows.authenticate import authorize
 from paygate.flows.authenticate_client import authenticate_client
 from paygate.flows.idempotency import idempotently
@@ -98,7 +97,7 @@ class Edge:
         lines = scope["headers"]
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in lines}
         exchange = Exchange(
-            make_id("req_", int(ctx.now().timestamp() * 1000), ctx.random_bytes(RANDOM_BYTES)),
+            ctx.new_id("request"),
             headers,
             self._trusted_proxies.client_address(scope),
             clock,

@@ -13,6 +13,7 @@ import trustme
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
+from paygate.api.http.tls import Certificate
 from paygate.private import OTHERS, write_private
 from paygate.telemetry import log
 
@@ -60,7 +61,7 @@ def _fault(made: Certificates, names: list[str], now: datetime) -> str | None:
     try:
         certificate = x509.load_pem_x509_certificate(made.certificate.read_bytes())
         certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(made.ca.read_bytes()))
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(made.certificate, made.key)
+        Certificate(made.certificate, made.key)  # as the server will
         alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except (ValueError, TypeError, InvalidSignature, ssl.SSLError, x509.ExtensionNotFound):
         return "its files do not belong together"

@@ -26,6 +26,9 @@ Data = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the object as JSON.")]
 
+SECRET_KEY: Final = "SANDBOX_SECRET_KEY"  # noqa: S105 -- a name
+PUBLISHABLE_KEY: Final = "SANDBOX_PUBLISHABLE_KEY"
+"""Variables with the simulator's keys: arguments are shown to every user by `ps`."""
 WIDTH: Final = 200
 """Of a table that goes to a file or a pipe, where no terminal says how wide it is."""
 
@@ -50,14 +53,12 @@ async def perform(
     from paygate.domain.access import Actor, Caller
     from paygate.domain.audit import Result
     from paygate.domain.errors import Refusal
-    from paygate.domain.ids import RANDOM_BYTES, make_id
     from paygate.storage.change import Change
     from paygate.storage.installation import DEFAULT_MERCHANT
     from paygate.wiring import open_context
 
     async with open_context(settings_of(data), name="command") as ctx:
-        milliseconds = int(ctx.now().timestamp() * 1000)
-        request_id = make_id("req_", milliseconds, ctx.random_bytes(RANDOM_BYTES))
+        request_id = ctx.new_id("request")
         caller = Caller(Actor("command", name=_user()), DEFAULT_MERCHANT, request_id)
         try:
             return await work(ctx, caller)

@@ -10,8 +10,7 @@ from paygate import __version__
 from paygate.bench import BenchError
 from paygate.bench.rows import explained
 from paygate.cli import api_keys, jobs, ledger, merchants
-from paygate.cli.command import Data, run_async, settings_of
-from paygate.cli.processes import PUBLISHABLE_KEY, SECRET_KEY
+from paygate.cli.command import PUBLISHABLE_KEY, SECRET_KEY, Data, run_async, settings_of
 from paygate.cli.restored import restored
 from paygate.settings import SettingsError
 

@@ -19,10 +19,6 @@ QUICK_DEATHS: Final = 5
 STOP_SECONDS: Final = 15.0
 """Longer than the API drains and the worker finishes its jobs; then they are killed."""
 
-SECRET_KEY: Final = "SANDBOX_SECRET_KEY"  # noqa: S105 -- a name
-PUBLISHABLE_KEY: Final = "SANDBOX_PUBLISHABLE_KEY"
-"""Variables with the simulator's keys: arguments are shown to every user by `ps`."""
-
 KEPT: Final = frozenset(
     (
         # Who we are, where programs, homes and temporary files are, the language and the time.

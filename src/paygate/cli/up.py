@@ -20,7 +20,8 @@ from rich.console import Console
 
 from paygate import settings as settings_module
 from paygate.cli.certificates import Certificates, ensure_certificates
-from paygate.cli.processes import PUBLISHABLE_KEY, SECRET_KEY, Program, Supervisor
+from paygate.cli.command import PUBLISHABLE_KEY, SECRET_KEY
+from paygate.cli.processes import Program, Supervisor
 from paygate.cli.serve import api_programs, listen
 from paygate.crypto.api_keys import parse_api_key
 from paygate.crypto.kms import FileKms

@@ -9,7 +9,6 @@ import base64
 import binascii
 import os
 import re
-import secrets
 import stat
 import zlib
 from pathlib import Path
@@ -18,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from paygate.crypto import tink_keysets
 from paygate.crypto.tink_keysets import PRIMITIVE_ERRORS, KeyKind, KeysetError
+from paygate.private import drafted
 
 SCHEMES: Final = ("file",)
 """The KMS addresses that `open_kms` understands."""
@@ -97,13 +97,9 @@ class FileKms:
         the first record was sealed would take every record with it.
         """
         keyset = tink_keysets.new_keyset(KeyKind.SEAL)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         try:
-            try:
-                _write_durably(temporary, _file_text(keyset))
-                os.link(temporary, path)  # unlike a rename, refuses to replace
-            finally:
-                temporary.unlink(missing_ok=True)
+            with drafted(path, _file_text(keyset)) as draft:
+                os.link(draft, path)  # unlike a rename, refuses to replace
             _sync_directory(path.parent)
         except FileExistsError:
             raise KmsError(f"{path} exists; a KEK file is never overwritten") from None
@@ -180,15 +176,6 @@ def _refuse_unless_private(status: os.stat_result, path: Path) -> None:
         raise KmsError(f"the KEK file {path} is open to others (mode {mode:04o}): chmod 600 it")
     if status.st_size > MAX_FILE_BYTES:
         raise KmsError(f"the KEK file {path} is too large to be one")
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(file.fileno(), 0o600)  # whatever the umask took away
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _sync_directory(path: Path) -> None:

@@ -26,6 +26,7 @@ PREFIXES: Final = {
     "alert_occurrence": "ao_",
     "ledger_transfer": "lt_",
     "run": "run_",
+    "request": "req_",
 }
 """Object name to prefix, as OBJECTS on the wire have them."""
 

@@ -139,7 +139,7 @@ async def look(ctx: Context, notice: Notice) -> Ended | About | MoneyLeftWith:
     verdict, asks = glance(ctx, intent, attempt, answer)
     if verdict is None or isinstance(answer.outcome, Unknown):
         return About(intent, attempt, answer, exact=True, asks=asks)
-    return Ended(_ENDS.get(verdict, EventStatus.PROCESSED), verdict, intent)
+    return _ended(verdict, intent)
 
 
 async def _of_payment(ctx: Context, event: ProviderEvent, about: About) -> Change:
@@ -153,8 +153,11 @@ async def _of_payment(ctx: Context, event: ProviderEvent, about: About) -> Chang
     applied = await apply_answer(ctx, caller, intent, attempt, answer, proof=proof)
     if applied.verdict is Verdict.UNRESOLVED or isinstance(applied.answer.outcome, Unknown):
         raise PutOff(Verdict.UNRESOLVED)
-    status = _ENDS.get(applied.verdict, EventStatus.PROCESSED)
-    return end(ctx, event, Ended(status, applied.verdict, intent), applied.commits)
+    return end(ctx, event, _ended(applied.verdict, intent), applied.commits)
+
+
+def _ended(verdict: Verdict, intent: PaymentIntent) -> Ended:
+    return Ended(_ENDS.get(verdict, EventStatus.PROCESSED), verdict, intent)
 
 
 async def _money_left(ctx: Context, event: ProviderEvent, customer_reference: str) -> Change:

@@ -13,7 +13,7 @@ from paygate.api.http.connections import Connections
 from paygate.api.http.parser import PIECE_BYTES, RequestParser, Stage
 from paygate.api.http.request import App, HttpRequest, render_head
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.ids import RANDOM_BYTES, make_id
+from paygate.domain.ids import PREFIXES, RANDOM_BYTES, make_id
 
 AHEAD_BYTES: Final = 64 * 1024
 """Of a body that the application has not taken yet; with so much, reading pauses."""
@@ -347,7 +347,8 @@ class HttpConnection(asyncio.Protocol):
 
 def _answer(refusal: Refusal) -> bytes:
     """What a peer is told that never reached the application."""
-    request_id = make_id("req_", int(time.time() * 1000), secrets.token_bytes(RANDOM_BYTES))
+    milliseconds, random = int(time.time() * 1000), secrets.token_bytes(RANDOM_BYTES)
+    request_id = make_id(PREFIXES["request"], milliseconds, random)
     body = encode_error(refusal, request_id)
     headers = (
         (b"content-type", b"application/json"),
