@@ -15,7 +15,7 @@ import pytest
 from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.audit import AuditEntry
 from paygate.domain.outcome import Answer, Outcome, Pending, Unknown
-from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.answers_under_way import AnswersUnderWay
 from paygate.flows.apply_provider_event import COME_BACK, apply_provider_event
@@ -24,6 +24,7 @@ from paygate.flows.context import CommitDoor
 from paygate.jobs.messages import ApplyProviderEvent
 from paygate.providers.contract import ConfirmOrder, Notice
 from paygate.storage.change import Change, Verdict
+from tests.flows import test_holds as holds
 from tests.flows.spoilt import spoil
 from tests.flows.test_apply_provider_event import CHALLENGE, DECLINED
 from tests.flows.world import APPROVED, CARDLESS, World, answer, notice
@@ -268,6 +269,29 @@ async def test_an_answer_that_another_process_settles_is_seen_in_the_database(
         answers.set()
         await confirm
         await delivery
+    assert [e.verdict for e in await stored(world)] == ["already_settled"]
+    assert await queued(world) == 0
+
+
+async def test_the_event_of_a_capture_is_held_until_the_captures_answer_is_settled(
+    world: World,
+) -> None:
+    world.use(answers=AnswersUnderWay(waits_seconds=(LONG,)))
+    intent, confirmed = await holds.held(world), (await world.all(Attempt))[0]
+    called, answers = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        called.set()
+        await answers.wait()
+
+    world.provider.amid = wait
+    world.provider.answers.append(holds.later(holds.taken()))
+    capture = asyncio.create_task(holds.capture(world, intent))
+    await asyncio.wait_for(called.wait(), LONG)
+    (delivery,) = await held(world, notice(confirmed, holds.taken()))
+    answers.set()
+    await asyncio.wait_for(delivery, LONG / 2)
+    assert (await capture).status is Status.SUCCEEDED
     assert [e.verdict for e in await stored(world)] == ["already_settled"]
     assert await queued(world) == 0
 

@@ -3,7 +3,7 @@
 import gc
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, Final
 
 from paygate.api.addresses import TrustedProxies
 from paygate.api.cors import Cors
@@ -15,6 +15,12 @@ from paygate.api.routes import ENDPOINTS
 from paygate.flows.authenticate import Authenticator
 from paygate.flows.context import Context
 from paygate.flows.watch_provider import ProviderLook
+
+COLLECT_AFTER: Final = (10_000, 20, 20)
+"""Objects, and collections of the generation before: a request leaves some hundred objects that the
+collector watches and no circles, so by the interpreter's own numbers it would look several times a
+request for what is not there.
+"""
 
 
 class Api:
@@ -54,6 +60,7 @@ class Api:
             # What was loaded stays for good: the collector need not walk it again and again.
             gc.collect()
             gc.freeze()
+            gc.set_threshold(*COLLECT_AFTER)
             try:
                 async with edge.refusals.counted():
                     await send({"type": "lifespan.startup.complete"})

@@ -7,8 +7,10 @@ ends in the commit that stores it.
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final
+from contextlib import contextmanager, suppress
+from typing import Final, NamedTuple
+
+from paygate.domain.attempt import Attempt
 
 WAITS_SECONDS: Final = (0.05, 0.2)
 """A look at the database after each; with the looks, less than the 300 ms that are promised. Mostly
@@ -20,6 +22,11 @@ holding would only move the queue to here.
 """
 
 
+class _Asked(NamedTuple):
+    attempt: Attempt
+    over: asyncio.Event
+
+
 class AnswersUnderWay:
     """Which attempts are being asked for in this process, and how many deliveries wait."""
 
@@ -29,20 +36,25 @@ class AnswersUnderWay:
         self.waits_seconds = waits_seconds
         self.held = 0
         self._most_held = most_held
-        self._over: dict[str, asyncio.Event] = {}
+        self._asked: dict[str, _Asked] = {}
 
     @contextmanager
-    def awaited(self, attempt: str) -> Iterator[None]:
+    def awaited(self, attempt: Attempt) -> Iterator[None]:
         """While the answer for an attempt is asked for and settled here; however that ends, whoever
         waits is told.
         """
-        over = self._over[attempt] = asyncio.Event()
+        asked = self._asked[attempt.id] = _Asked(attempt, asyncio.Event())
         try:
             yield
         finally:
-            over.set()
-            if self._over.get(attempt) is over:
-                del self._over[attempt]
+            asked.over.set()
+            if self._asked.get(attempt.id) is asked:
+                del self._asked[attempt.id]
+
+    def asked(self, attempt_id: str | None) -> Attempt | None:
+        """The attempt as it was asked for, while its answer is awaited here; else None."""
+        here = self._asked.get(attempt_id or "")
+        return None if here is None else here.attempt
 
     @contextmanager
     def place(self) -> Iterator[bool]:
@@ -56,16 +68,14 @@ class AnswersUnderWay:
         finally:
             self.held -= 1
 
-    async def over(self, attempt: str, seconds: float) -> None:
+    async def over(self, attempt_id: str, seconds: float) -> None:
         """Return when the answer that is awaited here has been settled, or after a while: whether
         it was settled elsewhere, the database alone knows.
         """
-        here = self._over.get(attempt)
+        here = self._asked.get(attempt_id)
         if here is None:
             await asyncio.sleep(seconds)
             return
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await here.wait()
-        except TimeoutError:
-            return
+                await here.over.wait()

@@ -142,8 +142,9 @@ async def _prepare(
 async def _ask(
     ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
 ) -> PaymentIntent:
-    answer = await send_cancel(ctx, intent, attempt)
-    intent = await settle_attempt(ctx, caller, Action.INTENT_CANCEL, intent, attempt, answer)
+    with ctx.answers.awaited(attempt):
+        answer = await send_cancel(ctx, intent, attempt)
+        intent = await settle_attempt(ctx, caller, Action.INTENT_CANCEL, intent, attempt, answer)
     # A wish that is written down stands, and the sweep sends it again: it is pending, not refused.
     refuse_if_not_sent(intent, answer, waits=intent.status not in FINAL and not attempt.cancelling)
     return intent

@@ -107,8 +107,9 @@ async def _prepare(
 async def _ask(
     ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
 ) -> PaymentIntent:
-    answer = await send_capture(ctx, intent, attempt)
-    intent = await settle_attempt(ctx, caller, Action.INTENT_CAPTURE, intent, attempt, answer)
+    with ctx.answers.awaited(attempt):
+        answer = await send_capture(ctx, intent, attempt)
+        intent = await settle_attempt(ctx, caller, Action.INTENT_CAPTURE, intent, attempt, answer)
     refuse_if_not_sent(intent, answer, waits=intent.status is Status.REQUIRES_CAPTURE)
     return intent
 

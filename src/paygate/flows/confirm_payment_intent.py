@@ -88,7 +88,7 @@ def _goes_on(intent: PaymentIntent, attempt: Attempt) -> bool:
 async def _ask(
     ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
 ) -> PaymentIntent:
-    with ctx.answers.awaited(attempt.id):
+    with ctx.answers.awaited(attempt):
         answer = await send_confirm(ctx, caller, intent, attempt)
         if isinstance(answer.outcome, Rejected) and answer.outcome.reason == "customer_refused":
             # Before the answer is: a crash in between must not leave every later payment to fail.

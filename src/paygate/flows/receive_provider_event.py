@@ -15,10 +15,11 @@ import msgspec
 
 from paygate.domain import provider_event
 from paygate.domain.access import Action, Caller
+from paygate.domain.attempt import Attempt
 from paygate.domain.audit import AuditEntry, Subject
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.provider_event import EventStatus, ProviderEvent
-from paygate.flows.apply_provider_event import About, Ended, PutOff, end, look
+from paygate.flows.apply_provider_event import About, Ended, MoneyLeftWith, PutOff, end, look
 from paygate.flows.begin_attempt import is_under_way
 from paygate.flows.context import Context
 from paygate.jobs.messages import ApplyProviderEvent, Job
@@ -100,20 +101,31 @@ async def _seen(ctx: Context, event: ProviderEvent, notice: Notice | None) -> En
     """
     if notice is None:
         return None
+    seen: Ended | About | MoneyLeftWith | None = None
+    # What is about to be settled here need not be looked at before.
+    under_way = None if notice.answer is None else ctx.answers.asked(notice.answer.attempt)
     try:
-        seen = await look(ctx, notice)
+        if under_way is None or not is_under_way(ctx, under_way):
+            seen = await look(ctx, notice)
+            under_way = _under_way(ctx, seen)
         with ctx.answers.place() as may_be_held:
             for seconds in ctx.answers.waits_seconds if may_be_held else ():
-                if not isinstance(seen, About) or not is_under_way(ctx, seen.attempt):
+                if under_way is None:
                     break
-                await ctx.answers.over(seen.attempt.id, seconds)
+                await ctx.answers.over(under_way.id, seconds)
                 seen = await look(ctx, notice)
+                under_way = _under_way(ctx, seen)
     except PutOff:
         return None
     except Exception as error:  # noqa: BLE001 -- applying it meets the same, and counts it
         log.logger().error("event_not_looked_at", provider_event=event.id, error=error)
         return None
     return seen if isinstance(seen, Ended) else None
+
+
+def _under_way(ctx: Context, seen: Ended | About | MoneyLeftWith) -> Attempt | None:
+    """The attempt whose answer an event waits for."""
+    return seen.attempt if isinstance(seen, About) and is_under_way(ctx, seen.attempt) else None
 
 
 async def _store(
