@@ -20,8 +20,8 @@ from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.flows.verify_ledger import Verified, verify_ledger
 from paygate.providers.stripe.adapter import StripeProvider
 from paygate.providers.stripe.settings import StripeSettings
-from paygate.sandbox.server import Sandbox, SandboxOptions
 from paygate.storage.whole_ledger import RANGE
+from paygate_sandbox.server import Sandbox, SandboxOptions
 from tests.flows.world import INSTALLATION, World
 
 KEY: Final = "sk_test_seed"

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from paygate.sandbox.resources.cards import CARDS
+from paygate_sandbox.resources.cards import CARDS
 from tests.api.test_client_side import PUBLIC, Browser
 from tests.gateway import Gateway, until
 

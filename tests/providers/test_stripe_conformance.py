@@ -67,7 +67,7 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ready = data / "ready.json"
     arguments = ["--port", "0", "--data", str(data), "--ready-file", str(ready)]
     keys = ["--secret-key", SECRET_KEY, "--publishable-key", "pk_test_conformance"]
-    process = subprocess.Popen([sys.executable, "-m", "paygate.sandbox", *arguments, *keys])
+    process = subprocess.Popen([sys.executable, "-m", "paygate_sandbox", *arguments, *keys])
     try:
         yield _await_ready(process, ready)
     finally:

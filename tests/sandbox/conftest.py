@@ -6,7 +6,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from paygate.sandbox.server import Sandbox, SandboxOptions
+from paygate_sandbox.server import Sandbox, SandboxOptions
 from tests.sandbox.caller import PUBLISHABLE_KEY, SECRET_KEY, Caller
 from tests.sandbox.receiver import Receiver
 

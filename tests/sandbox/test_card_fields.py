@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from paygate.sandbox.resources.card_numbers import CARD_NUMBERS
-from paygate.sandbox.resources.cards import CARDS
-from paygate.sandbox.server import Sandbox
+from paygate_sandbox.resources.card_numbers import CARD_NUMBERS
+from paygate_sandbox.resources.cards import CARDS
+from paygate_sandbox.server import Sandbox
 from tests.sandbox.caller import PUBLISHABLE_KEY, Answer, Caller, card_payment
 from tests.sandbox.test_refusals import GOOD
 

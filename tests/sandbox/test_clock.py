@@ -10,8 +10,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from paygate.sandbox.server import Sandbox, SandboxOptions
-from paygate.sandbox.store.objects import Window
+from paygate_sandbox.server import Sandbox, SandboxOptions
+from paygate_sandbox.store.objects import Window
 from tests.sandbox.caller import Caller, card_payment
 from tests.sandbox.test_faults import raw_control
 

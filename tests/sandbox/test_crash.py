@@ -11,8 +11,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from paygate.sandbox.server import SandboxOptions
-from paygate.sandbox.store.database import Database, DatabaseInUseError
+from paygate_sandbox.server import SandboxOptions
+from paygate_sandbox.store.database import Database, DatabaseInUseError
 from tests.sandbox.caller import PUBLISHABLE_KEY, SECRET_KEY, Caller, card_payment
 from tests.sandbox.receiver import Receiver
 from tests.sandbox.test_debits import debit
@@ -33,7 +33,7 @@ class Process:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "paygate.sandbox",
+            "paygate_sandbox",
             *("--port", "0", "--data", str(self._directory / "data")),
             *("--secret-key", SECRET_KEY, "--publishable-key", PUBLISHABLE_KEY),
             *("--ready-file", str(self._ready_file)),
@@ -143,7 +143,7 @@ async def test_a_taken_port(process: Process, tmp_path: Path) -> None:
     second = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "paygate.sandbox",
+        "paygate_sandbox",
         *("--port", url.rpartition(":")[2], "--data", str(tmp_path / "other")),
         *("--secret-key", SECRET_KEY, "--publishable-key", PUBLISHABLE_KEY),
         stderr=asyncio.subprocess.PIPE,

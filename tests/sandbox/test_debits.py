@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from paygate.sandbox.resources.bank_accounts import FAILURES, US_ACCOUNTS
-from paygate.sandbox.server import Sandbox
+from paygate_sandbox.resources.bank_accounts import FAILURES, US_ACCOUNTS
+from paygate_sandbox.server import Sandbox
 from tests.sandbox.caller import Caller
 
 INTENTS = "/v1/payment_intents"

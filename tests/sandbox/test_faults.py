@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from stripe import SignatureVerificationError, Webhook
 
-from paygate.sandbox.server import Sandbox
+from paygate_sandbox.server import Sandbox
 from tests.sandbox.caller import Caller, card_payment
 from tests.sandbox.receiver import Receiver
 from tests.sandbox.test_webhooks import ENDPOINTS, subscribe

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 import stripe as official
 
-from paygate.sandbox.server import Sandbox
+from paygate_sandbox.server import Sandbox
 from tests.sandbox.caller import SECRET_KEY, card_payment
 
 official.enable_telemetry = False  # it would leave an id in the home directory

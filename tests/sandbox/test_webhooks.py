@@ -12,7 +12,7 @@ import pytest
 import trustme
 from stripe import SignatureVerificationError, Webhook
 
-from paygate.sandbox.server import Sandbox, SandboxOptions
+from paygate_sandbox.server import Sandbox, SandboxOptions
 from tests.sandbox.caller import Caller, card_payment
 from tests.sandbox.receiver import Receiver
 

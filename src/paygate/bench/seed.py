@@ -28,11 +28,11 @@ from paygate.flows.context import CommitDoor, Context
 from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
 from paygate.providers.contract import ConfirmOrder, Provider
 from paygate.providers.stripe import orders, translate
-from paygate.sandbox.bulk import Bulk
 from paygate.settings import load
 from paygate.storage.change import Change, Committed, Overloaded, Verdict
 from paygate.storage.reader import Reader
 from paygate.wiring import open_context
+from paygate_sandbox.bulk import Bulk
 
 AT_ONCE: Final = 256
 """Payments under way: what fills a batch of the committer."""

@@ -36,10 +36,10 @@ def run() -> None:
     from paygate.crypto.keyring import KeyringError
     from paygate.crypto.kms import KmsError
     from paygate.domain.errors import Refusal
-    from paygate.sandbox.store.database import DatabaseInUseError
     from paygate.storage.change import StorageError
     from paygate.storage.embedded import EmbeddedPostgresError
     from paygate.storage.schema import MigrationError
+    from paygate_sandbox.store.database import DatabaseInUseError
 
     expected = (
         BenchError,
@@ -144,7 +144,7 @@ def sandbox(
 ) -> None:
     """Run the provider simulator: Stripe's protocol, with books of its own."""
     from paygate.cli.lifeline import hold
-    from paygate.sandbox.server import SandboxOptions, serve
+    from paygate_sandbox.server import SandboxOptions, serve
 
     if lifeline:
         hold()
