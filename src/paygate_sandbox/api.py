@@ -16,6 +16,7 @@ from aiohttp import web
 
 from paygate_sandbox import API_VERSION
 from paygate_sandbox.books import Books, Origin
+from paygate_sandbox.engine import Simulator
 from paygate_sandbox.faults import Fault
 from paygate_sandbox.protocol.authentication import Authentication, secret_key_required
 from paygate_sandbox.protocol.errors import StripeError, internal_error, rate_limited
@@ -33,7 +34,6 @@ from paygate_sandbox.protocol.replies import (
 from paygate_sandbox.resources import balance
 from paygate_sandbox.resources.endpoint import Call, Endpoint, Page, Refusal, Result
 from paygate_sandbox.routes import Routes
-from paygate_sandbox.simulator import Simulator
 from paygate_sandbox.store.keys import SavedAnswer
 from paygate_sandbox.store.objects import JsonObject, Record
 

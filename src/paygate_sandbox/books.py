@@ -17,7 +17,7 @@ from paygate_sandbox.store.objects import Filing, JsonObject, Objects, Record
 from paygate_sandbox.store.timers import Timer
 
 if TYPE_CHECKING:
-    from paygate_sandbox.simulator import Simulator
+    from paygate_sandbox.engine import Simulator
 
 _encode = msgspec.json.Encoder().encode
 

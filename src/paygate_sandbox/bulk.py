@@ -12,10 +12,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from paygate_sandbox.books import Books, Origin
+from paygate_sandbox.engine import Simulator
 from paygate_sandbox.ids import Ids
 from paygate_sandbox.resources.endpoint import Call
 from paygate_sandbox.resources.payment_intents.endpoints import create
-from paygate_sandbox.simulator import Simulator
 from paygate_sandbox.store.database import Database
 from paygate_sandbox.store.objects import JsonObject, Objects, Record
 

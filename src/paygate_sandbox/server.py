@@ -18,6 +18,7 @@ from aiohttp import web
 
 from paygate_sandbox.api import Api
 from paygate_sandbox.control import handler as control
+from paygate_sandbox.engine import Simulator
 from paygate_sandbox.hosted import authentication, instructions
 from paygate_sandbox.hosted.card_fields import CardFields
 from paygate_sandbox.protocol.authentication import Authentication
@@ -25,7 +26,6 @@ from paygate_sandbox.protocol.errors import unrecognized_url
 from paygate_sandbox.protocol.replies import Envelope, refuse, to_response
 from paygate_sandbox.resources.catalogue import ENDPOINTS, TIMER_HANDLERS
 from paygate_sandbox.routes import Routes
-from paygate_sandbox.simulator import Simulator
 from paygate_sandbox.store.database import Database
 from paygate_sandbox.webhooks.deliveries import TIMEOUT_SECONDS, Deliverer
 

@@ -12,8 +12,8 @@ from aiohttp import web
 
 from paygate_sandbox.control.ledger import ledger
 from paygate_sandbox.control.orders import ClockOrder, FaultOrder
+from paygate_sandbox.engine import Simulator
 from paygate_sandbox.faults import FaultError
-from paygate_sandbox.simulator import Simulator
 
 PREFIX = "/_sandbox/"
 

@@ -12,11 +12,11 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from aiohttp import web
 
 from paygate_sandbox.books import Origin
+from paygate_sandbox.engine import Simulator
 from paygate_sandbox.hosted.page import html
 from paygate_sandbox.resources.currencies import display
 from paygate_sandbox.resources.endpoint import Refusal
 from paygate_sandbox.resources.payment_intents.attempt import finish_challenge
-from paygate_sandbox.simulator import Simulator
 from paygate_sandbox.store.objects import Record
 
 PREFIX = "/3ds/"

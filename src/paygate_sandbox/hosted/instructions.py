@@ -13,10 +13,10 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from paygate_sandbox.books import Origin
+from paygate_sandbox.engine import Simulator
 from paygate_sandbox.hosted.page import html
 from paygate_sandbox.resources.currencies import MAXIMUM_AMOUNT, display
 from paygate_sandbox.resources.payment_intents.funding import receive
-from paygate_sandbox.simulator import Simulator
 from paygate_sandbox.store.objects import JsonObject, Record
 
 PREFIX = "/bank_transfers/"

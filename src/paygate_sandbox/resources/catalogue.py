@@ -5,6 +5,7 @@ It must never hold behaviour: it names it.
 
 from collections.abc import Mapping
 
+from paygate_sandbox.engine import TimerHandler
 from paygate_sandbox.resources import (
     account,
     balance,
@@ -25,7 +26,6 @@ from paygate_sandbox.resources.payment_intents import (
     hold,
     outcome,
 )
-from paygate_sandbox.simulator import TimerHandler
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *endpoints.ENDPOINTS,
