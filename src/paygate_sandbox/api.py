@@ -16,7 +16,7 @@ from aiohttp import web
 
 from paygate_sandbox import API_VERSION
 from paygate_sandbox.books import Books, Origin
-from paygate_sandbox.engine import Simulator
+from paygate_sandbox.engine import Engine
 from paygate_sandbox.faults import Fault
 from paygate_sandbox.protocol.authentication import Authentication, secret_key_required
 from paygate_sandbox.protocol.errors import StripeError, internal_error, rate_limited
@@ -69,25 +69,26 @@ class Checked:
 class Api:
     def __init__(
         self,
-        simulator: Simulator,
+        engine: Engine,
         routes: Routes,
         authentication: Authentication,
         stopping: asyncio.Event,
     ) -> None:
-        self._simulator = simulator
+        self._engine = engine
+        self._parts = engine.parts
         self._routes = routes
         self._authentication = authentication
-        self._idempotency = Idempotency(simulator.keys)
+        self._idempotency = Idempotency(self._parts.keys)
         self._stopping = stopping
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        request_id = self._simulator.ids.request()
+        request_id = self._parts.ids.request()
         try:
             asked = await self._understand(request, request_id)
         except StripeError as refusal:
             envelope = self._envelope(request_id)
             return to_response(refuse(refusal, envelope), envelope)
-        struck = self._simulator.faults.draw(asked.operation, "arrival")
+        struck = self._parts.faults.draw(asked.operation, "arrival")
         try:
             if struck is not None and struck.kind == "rate_limit":
                 raise rate_limited()
@@ -101,9 +102,9 @@ class Api:
         if isinstance(claim, SavedAnswer):
             return await self._replay(request, asked, claim)
         try:
-            await self._hold(request, self._simulator.faults.draw(asked.operation, "hold"))
+            await self._hold(request, self._parts.faults.draw(asked.operation, "hold"))
             reply = self._execute(asked, checked, claim)
-            await self._simulator.database.committed()
+            await self._parts.database.committed()
         finally:
             if claim is not None:
                 self._idempotency.release(claim)
@@ -141,16 +142,16 @@ class Api:
     def _claim(self, asked: Asked) -> Claim | SavedAnswer | None:
         if asked.key is None:
             return None
-        now = self._simulator.clock.now()
+        now = self._parts.clock.now()
         return self._idempotency.claim(asked.key, asked.path, asked.form, asked.request_id, now)
 
     def _execute(self, asked: Asked, checked: Checked, claim: Claim | None) -> Reply:
-        self._simulator.catch_up()
+        self._engine.catch_up()
         origin = Origin(asked.request_id, asked.key)
         envelope = self._envelope(asked.request_id, asked.key)
-        spoilt = self._simulator.faults.draw(asked.operation, "effect") is not None
+        spoilt = self._parts.faults.draw(asked.operation, "effect") is not None
         try:
-            with self._simulator.change(origin) as books:
+            with self._engine.change(origin) as books:
                 result = asked.endpoint.execute(Call(checked.params, asked.target, books))
                 reply = _render(result, asked, checked, books, envelope)
                 if spoilt:
@@ -164,17 +165,17 @@ class Api:
             failed = internal_error()
         # It left no effect; the answer is saved all the same, for it had begun.
         reply = refuse(internal_error() if spoilt else failed, envelope)
-        with self._simulator.change(origin) as books:
+        with self._engine.change(origin) as books:
             _save(books, claim, reply)
         return reply
 
     async def _replay(
         self, request: web.BaseRequest, asked: Asked, saved: SavedAnswer
     ) -> web.StreamResponse:
-        await self._hold(request, self._simulator.faults.draw(asked.operation, "hold"))
+        await self._hold(request, self._parts.faults.draw(asked.operation, "hold"))
         envelope = Envelope(
             asked.request_id,
-            self._simulator.clock.now(),
+            self._parts.clock.now(),
             asked.key,
             original_request=saved.request_id,
             replayed=True,
@@ -184,7 +185,7 @@ class Api:
     async def _send(
         self, request: web.BaseRequest, asked: Asked, reply: Reply, envelope: Envelope
     ) -> web.StreamResponse:
-        late = self._simulator.faults.draw(asked.operation, "reply")
+        late = self._parts.faults.draw(asked.operation, "reply")
         if late is not None and late.kind == "drop_reply":
             cut(request)
         else:
@@ -203,7 +204,7 @@ class Api:
         raise asyncio.CancelledError
 
     def _envelope(self, request_id: str, key: str | None = None) -> Envelope:
-        return Envelope(request_id, self._simulator.clock.now(), key)
+        return Envelope(request_id, self._parts.clock.now(), key)
 
 
 def _save(books: Books, claim: Claim | None, reply: Reply) -> None:

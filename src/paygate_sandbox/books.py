@@ -1,30 +1,27 @@
-"""The simulator's books, open for one change.
+"""The sandbox's books, open for one change.
 
 What a change writes is gathered here and reaches the store only when the change stands: a refusal
 halfway leaves no trace. It must never know HTTP, nor what a payment is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from paygate_sandbox.clock import real_time
+from paygate_sandbox.parts import Parts
 from paygate_sandbox.store.events import EventRow
 from paygate_sandbox.store.keys import SavedAnswer
 from paygate_sandbox.store.objects import Filing, JsonObject, Objects, Record
 from paygate_sandbox.store.timers import Timer
-
-if TYPE_CHECKING:
-    from paygate_sandbox.engine import Simulator
 
 _encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The request that causes a change; both None when the simulator acts by itself."""
+    """The request that causes a change; both None when the sandbox acts by itself."""
 
     request_id: str | None = None
     idempotency_key: str | None = None
@@ -32,7 +29,7 @@ class Origin:
 
 @dataclass(slots=True)
 class Books:
-    simulator: "Simulator"
+    parts: Parts
     now: int
     origin: Origin
     endpoints_changed: bool = False
@@ -46,16 +43,16 @@ class Books:
     @property
     def objects(self) -> Objects:
         """For lists: as of before this change."""
-        return self.simulator.objects
+        return self.parts.objects
 
     def new_id(self, prefix: str) -> str:
-        return self.simulator.ids.new(prefix)
+        return self.parts.ids.new(prefix)
 
     def token(self, length: int) -> str:
-        return self.simulator.ids.token(length)
+        return self.parts.ids.token(length)
 
     def find(self, kind: str, object_id: str) -> Record | None:
-        return self._saved.get(object_id) or self.simulator.objects.find(kind, object_id)
+        return self._saved.get(object_id) or self.parts.objects.find(kind, object_id)
 
     def insert(self, record: Record, filing: Filing | None = None) -> None:
         self._new[record.id] = filing or Filing()
@@ -83,7 +80,7 @@ class Books:
         members: JsonObject = {"object": msgspec.Raw(record.encoded)}
         if previous is not None:
             members["previous_attributes"] = previous
-        endpoints = self.simulator.subscriptions.wanting(kind)
+        endpoints = self.parts.subscriptions.wanting(kind)
         row = EventRow(
             id=self.new_id("evt"),
             type=kind,
@@ -103,26 +100,30 @@ class Books:
 
     def write(self) -> set[str]:
         """Put everything into the open transaction; answers the endpoints that are owed events."""
-        simulator = self.simulator
+        parts = self.parts
         for object_id, record in self._saved.items():
             filing = self._new.get(object_id)
             if filing is not None:
-                simulator.objects.insert(record, filing)
+                parts.objects.insert(record, filing)
             else:
-                simulator.objects.update(record)
+                parts.objects.update(record)
         for object_id in self._deleted:
-            simulator.objects.delete(object_id)
-            simulator.events.drop_pending(object_id)
+            parts.objects.delete(object_id)
+            parts.events.drop_pending(object_id)
         woken: set[str] = set()
         for row, endpoints in self._events:
-            hidden = simulator.faults.draw("events", "event") is not None
-            simulator.events.append(row, endpoints, hidden=hidden, due=real_time())
+            hidden = parts.faults.draw("events", "event") is not None
+            parts.events.append(row, endpoints, hidden=hidden, due=real_time())
             woken.update(endpoints)
         for timer, wanted in self._timers:
             if wanted:
-                simulator.set_timer(timer)
+                parts.timers.set(timer)
             else:
-                simulator.timers.clear(timer.object, timer.kind)
+                parts.timers.clear(timer.object, timer.kind)
         if self._answer is not None:
-            simulator.keys.save(*self._answer, simulator.clock.now())
+            parts.keys.save(*self._answer, parts.clock.now())
         return woken
+
+
+TimerHandler = Callable[[Books, str], None]
+"""What a timer does to the object whose id it is given."""

@@ -1,6 +1,6 @@
-"""Payments in bulk, put into a store by the simulator's own rules, without its HTTP.
+"""Payments in bulk, put into a store by the sandbox's own rules, without its HTTP.
 
-A running simulator sees them at once. Its events and saved answers are left out: nobody is told of
+A running sandbox sees them at once. Its events and saved answers are left out: nobody is told of
 these payments, and no key finds them. It must never be used for anything but filling a store.
 """
 
@@ -12,15 +12,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from paygate_sandbox.books import Books, Origin
-from paygate_sandbox.engine import Simulator
 from paygate_sandbox.ids import Ids
+from paygate_sandbox.parts import assemble
 from paygate_sandbox.resources.endpoint import Call
 from paygate_sandbox.resources.payment_intents.endpoints import create
 from paygate_sandbox.store.database import Database
 from paygate_sandbox.store.objects import JsonObject, Objects, Record
 
 _FIRST_BOOT = 0xF00
-"""Ids of a bulk are those of a start that no simulator comes to, so that no two share one."""
+"""Ids of a bulk are those of a start that no sandbox comes to, so that no two share one."""
 _BATCH = 500
 _WAIT_SECONDS = 60
 """For others who write to the same store."""
@@ -41,12 +41,12 @@ class Bulk:
 
     def __init__(self, directory: Path, part: int = 0) -> None:
         if not (directory / "sandbox.sqlite3").exists():
-            Database(directory).close()  # nobody has started a simulator here yet
+            Database(directory).close()  # nobody has started a sandbox here yet
         self._scratch = tempfile.TemporaryDirectory(prefix="paygate-bulk-")
-        # The rules want a whole simulator; what it keeps for itself goes nowhere.
+        # The rules want all parts of a sandbox; what those keep for themselves goes nowhere.
         self._database = Database(Path(self._scratch.name))
-        self._simulator = Simulator(self._database, seed=None, timer_handlers={})
-        self._simulator.ids = Ids(boot=_FIRST_BOOT + part)
+        self._parts = assemble(self._database, seed=None)
+        self._parts.ids = Ids(boot=_FIRST_BOOT + part)
         self._store = sqlite3.connect(
             directory / "sandbox.sqlite3", isolation_level=None, timeout=_WAIT_SECONDS
         )
@@ -69,7 +69,7 @@ class Bulk:
 
     def pay(self, params: Mapping[str, Any], *, key: str, at: int) -> JsonObject:
         """The payment intent that a create with these parameters makes at a time."""
-        books = _Unannounced(self._simulator, at, Origin(None, key))
+        books = _Unannounced(self._parts, at, Origin(None, key))
         intent = create(Call(dict(params), "", books))
         assert isinstance(intent, Record), "a bulk is of payments that succeed"
         self._waiting.append(books)

@@ -1,4 +1,4 @@
-"""The simulator as a server: assembled, listening, stopped cleanly.
+"""The sandbox as a server: assembled, listening, stopped cleanly.
 
 It must never serve anything but plain HTTP, nor know what the parts do.
 """
@@ -18,9 +18,10 @@ from aiohttp import web
 
 from paygate_sandbox.api import Api
 from paygate_sandbox.control import handler as control
-from paygate_sandbox.engine import Simulator
+from paygate_sandbox.engine import Engine
 from paygate_sandbox.hosted import authentication, instructions
 from paygate_sandbox.hosted.card_fields import CardFields
+from paygate_sandbox.parts import assemble
 from paygate_sandbox.protocol.authentication import Authentication
 from paygate_sandbox.protocol.errors import unrecognized_url
 from paygate_sandbox.protocol.replies import Envelope, refuse, to_response
@@ -43,7 +44,7 @@ _GC_THRESHOLDS = (20_000, 20, 50)
 
 @dataclass(frozen=True, slots=True)
 class SandboxOptions:
-    """How to run one simulator.
+    """How to run one sandbox.
 
     `port` 0 takes any free one, `seed` makes ids repeatable, `ca_file` is trusted for https
     webhook endpoints beside the system's authorities.
@@ -60,11 +61,11 @@ class SandboxOptions:
     def __post_init__(self) -> None:
         for name, key in (("sk_test_", self.secret_key), ("pk_test_", self.publishable_key)):
             if not key.startswith(name) or not key.isascii():
-                raise ValueError(f"a simulator's keys are test keys: {name}...")
+                raise ValueError(f"a sandbox's keys are test keys: {name}...")
 
 
 class Sandbox:
-    """One running simulator. `start` answers its base address."""
+    """One running sandbox. `start` returns its base address."""
 
     def __init__(self, options: SandboxOptions) -> None:
         self._options = options
@@ -73,34 +74,35 @@ class Sandbox:
     async def start(self) -> str:
         options = self._options
         self._database = Database(options.data_dir)
-        self.simulator = Simulator(self._database, seed=options.seed, timer_handlers=TIMER_HANDLERS)
+        self.parts = assemble(self._database, options.seed)
+        self._engine = Engine(self.parts, TIMER_HANDLERS)
         await self._listen()
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
             connector=aiohttp.TCPConnector(limit=0, ssl=_trust(options.ca_file)),
             auto_decompress=False,
         )
-        simulator = self.simulator
+        parts = self.parts
         self._deliverer = Deliverer(
-            simulator.database,
-            simulator.events,
-            subscriptions=simulator.subscriptions,
-            faults=simulator.faults,
-            ids=simulator.ids,
+            parts.database,
+            parts.events,
+            subscriptions=parts.subscriptions,
+            faults=parts.faults,
+            ids=parts.ids,
             session=self._session,
         )
-        simulator.wake = self._deliverer.wake
+        self._engine.wake = self._deliverer.wake
         self._deliverer.start()
         self._ticker = asyncio.create_task(self._tick())
-        return simulator.base_url
+        return parts.base_url
 
     async def _listen(self) -> None:
         options = self._options
         keys = Authentication(options.secret_key, options.publishable_key)
-        self._api = Api(self.simulator, Routes(ENDPOINTS), keys, self._stopping)
-        self._control = control.Control(self.simulator)
-        self._authentication_page = authentication.AuthenticationPage(self.simulator)
-        self._instructions_page = instructions.InstructionsPage(self.simulator)
+        self._api = Api(self._engine, Routes(ENDPOINTS), keys, self._stopping)
+        self._control = control.Control(self._engine)
+        self._authentication_page = authentication.AuthenticationPage(self._engine)
+        self._instructions_page = instructions.InstructionsPage(self._engine)
         self._card_fields = CardFields()
         self._runner = web.ServerRunner(
             web.Server(self._dispatch, access_log=None), shutdown_timeout=_SHUTDOWN_SECONDS
@@ -114,7 +116,7 @@ class Sandbox:
             raise
         host, port = self._runner.addresses[0][:2]
         bracketed = f"[{host}]" if ":" in host else host
-        self.simulator.base_url = f"http://{bracketed}:{port}"
+        self.parts.base_url = f"http://{bracketed}:{port}"
 
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path.startswith("/v1/"):
@@ -127,7 +129,7 @@ class Sandbox:
             return await self._instructions_page.handle(request)
         if self._card_fields.serves(request):
             return self._card_fields.answer(request.path)
-        envelope = Envelope(self.simulator.ids.request(), self.simulator.clock.now())
+        envelope = Envelope(self.parts.ids.request(), self.parts.clock.now())
         refusal = unrecognized_url(request.method, request.path)
         return to_response(refuse(refusal, envelope), envelope)
 
@@ -136,10 +138,10 @@ class Sandbox:
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             try:
-                await self.simulator.catch_up_politely()
+                await self._engine.catch_up_politely()
                 ticks += 1
                 if ticks % _TICKS_BETWEEN_PRUNINGS == 0:
-                    self.simulator.prune_keys()
+                    self._engine.prune_keys()
             except Exception:  # noqa: BLE001 - a broken timer must not end all the others
                 _log.exception("a timer broke; it is tried again")
 

@@ -39,7 +39,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 def stripe(sandbox: Sandbox, session: aiohttp.ClientSession) -> Caller:
-    return Caller(sandbox.simulator.base_url, session)
+    return Caller(sandbox.parts.base_url, session)
 
 
 @pytest.fixture

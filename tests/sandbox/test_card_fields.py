@@ -94,7 +94,7 @@ async def test_no_whole_number_is_kept(sandbox: Sandbox, stripe: Caller) -> None
     assert "Idempotency-Key" not in answer.headers
     await from_frame(stripe, typed("4111111111111111"), key="k")
     await stripe.post(INTENTS, card_payment(answer.body["id"]))
-    database = sandbox.simulator.database
+    database = sandbox.parts.database
     await database.committed()
     dump = "\n".join(database.connection.iterdump())
     for number in (NUMBER, "4111111111111111"):

@@ -243,7 +243,7 @@ async def test_accounts_that_are_refused(
 
 async def test_an_account_number_is_not_kept(sandbox: Sandbox, stripe: Caller) -> None:
     method = await account(stripe, GOOD)
-    record = sandbox.simulator.objects.find("payment_method", method)
+    record = sandbox.parts.objects.find("payment_method", method)
     assert record is not None
     assert GOOD not in repr(record)
     assert (await stripe.call("GET", "/v1/mandates/mandate_none")).status == 404

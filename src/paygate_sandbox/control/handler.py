@@ -12,7 +12,7 @@ from aiohttp import web
 
 from paygate_sandbox.control.ledger import ledger
 from paygate_sandbox.control.orders import ClockOrder, FaultOrder
-from paygate_sandbox.engine import Simulator
+from paygate_sandbox.engine import Engine
 from paygate_sandbox.faults import FaultError
 
 PREFIX = "/_sandbox/"
@@ -22,8 +22,9 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Control:
-    def __init__(self, simulator: Simulator) -> None:
-        self._simulator = simulator
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._parts = engine.parts
         self._calls: dict[tuple[str, str], Handler] = {
             ("GET", "ledger"): self._ledger,
             ("GET", "faults"): self._report_faults,
@@ -46,22 +47,22 @@ class Control:
             return _refusal(413, "the body is too large")
 
     async def _ledger(self, request: web.BaseRequest) -> web.StreamResponse:
-        self._simulator.catch_up()
-        await self._simulator.database.committed()
+        self._engine.catch_up()
+        await self._parts.database.committed()
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
-        for piece in ledger(self._simulator.objects):
-            await self._simulator.database.committed()
+        for piece in ledger(self._parts.objects):
+            await self._parts.database.committed()
             await response.write(piece)
         await response.write_eof()
         return response
 
     async def _report_faults(self, _request: web.BaseRequest) -> web.StreamResponse:
-        return _json(self._simulator.faults.report())
+        return _json(self._parts.faults.report())
 
     async def _order_fault(self, request: web.BaseRequest) -> web.StreamResponse:
         order = await _read(request, FaultOrder)
-        fault = self._simulator.faults.add(
+        fault = self._parts.faults.add(
             on=order.on,
             kind=order.kind,
             count=order.count,
@@ -73,23 +74,23 @@ class Control:
         return _json(fault.report(), status=201)
 
     async def _clear_faults(self, _request: web.BaseRequest) -> web.StreamResponse:
-        return _json({"cleared": self._simulator.faults.clear()})
+        return _json({"cleared": self._parts.faults.clear()})
 
     async def _tell_clock(self, _request: web.BaseRequest) -> web.StreamResponse:
         return _json(self._clock())
 
     async def _advance_clock(self, request: web.BaseRequest) -> web.StreamResponse:
         order = await _read(request, ClockOrder)
-        self._simulator.advance_clock(order.advance_seconds)
-        await self._simulator.catch_up_politely()
-        await self._simulator.database.committed()
+        self._engine.advance_clock(order.advance_seconds)
+        await self._engine.catch_up_politely()
+        await self._parts.database.committed()
         return _json(self._clock())
 
     async def _count_deliveries(self, _request: web.BaseRequest) -> web.StreamResponse:
-        return _json(self._simulator.counts())
+        return _json(self._parts.events.count())
 
     def _clock(self) -> dict[str, int]:
-        clock = self._simulator.clock
+        clock = self._parts.clock
         return {"now": clock.now(), "advanced_seconds": clock.offset}
 
 

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from aiohttp import web
 
 from paygate_sandbox.books import Origin
-from paygate_sandbox.engine import Simulator
+from paygate_sandbox.engine import Engine
 from paygate_sandbox.hosted.page import html
 from paygate_sandbox.resources.currencies import display
 from paygate_sandbox.resources.endpoint import Refusal
@@ -35,11 +35,12 @@ _DONE = "<p>Thank you. You can close this page and return to the shop.</p>"
 
 
 class AuthenticationPage:
-    def __init__(self, simulator: Simulator) -> None:
-        self._simulator = simulator
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._parts = engine.parts
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        self._simulator.catch_up()
+        self._engine.catch_up()
         intent = self._pending(request.path.removeprefix(PREFIX))
         if request.method == "GET":
             if intent is None:
@@ -56,12 +57,12 @@ class AuthenticationPage:
         if outcome not in {"complete", "fail"}:
             return _html(_OVER, 400)
         response = self._finish(intent, passed=outcome == "complete")
-        await self._simulator.database.committed()
+        await self._parts.database.committed()
         return response
 
     def _pending(self, rest: str) -> Record | None:
         intent_id, _, nonce = rest.partition("/")
-        intent = self._simulator.objects.find("payment_intent", intent_id)
+        intent = self._parts.objects.find("payment_intent", intent_id)
         challenge = intent.private.get("challenge") if intent is not None else None
         if challenge is None:
             return None
@@ -69,7 +70,7 @@ class AuthenticationPage:
 
     def _finish(self, intent: Record, *, passed: bool) -> web.StreamResponse:
         return_url = intent.private["challenge"]["return_url"]
-        with self._simulator.change(Origin()) as books:
+        with self._engine.change(Origin()) as books:
             result = finish_challenge(books, intent, passed=passed)
         if return_url is None:
             return _html(_DONE)

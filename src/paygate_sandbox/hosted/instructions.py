@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from paygate_sandbox.books import Origin
-from paygate_sandbox.engine import Simulator
+from paygate_sandbox.engine import Engine
 from paygate_sandbox.hosted.page import html
 from paygate_sandbox.resources.currencies import MAXIMUM_AMOUNT, display
 from paygate_sandbox.resources.payment_intents.funding import receive
@@ -34,17 +34,18 @@ _OVER = "<p>No transfer is awaited here. You can close this page.</p>"
 
 
 class InstructionsPage:
-    def __init__(self, simulator: Simulator) -> None:
-        self._simulator = simulator
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._parts = engine.parts
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        self._simulator.catch_up()
+        self._engine.catch_up()
         if request.method == "POST":
             sent = dict(parse_qsl((await request.read()).decode(errors="replace"))).get("amount")
             intent = self._waiting(request.path)
             if intent is not None and not self._send(intent, sent or ""):
                 return html(_TITLE, _instructions(intent), 400)
-            await self._simulator.database.committed()
+            await self._parts.database.committed()
         elif request.method != "GET":
             return html(_TITLE, _OVER, 405)
         intent = self._waiting(request.path)
@@ -54,7 +55,7 @@ class InstructionsPage:
 
     def _waiting(self, path: str) -> Record | None:
         intent_id, _, nonce = path.removeprefix(PREFIX).partition("/")
-        intent = self._simulator.objects.find("payment_intent", intent_id)
+        intent = self._parts.objects.find("payment_intent", intent_id)
         transfer = intent.private.get("transfer") if intent is not None else None
         if transfer is None:
             return None
@@ -63,7 +64,7 @@ class InstructionsPage:
     def _send(self, intent: Record, amount: str) -> bool:
         if not re.fullmatch(r"[0-9]{1,8}", amount) or not 0 < int(amount) <= MAXIMUM_AMOUNT:
             return False
-        with self._simulator.change(Origin()) as books:
+        with self._engine.change(Origin()) as books:
             customer = books.find("customer", intent.body["customer"])
             assert customer is not None, "a customer is known even when deleted"
             currency, reference = intent.body["currency"], intent.private["reference"]

@@ -10,7 +10,7 @@ from paygate_sandbox.store.objects import JsonObject
 
 def retrieve(call: Call) -> JsonObject:
     return {
-        "id": call.books.simulator.account_id,
+        "id": call.books.parts.account_id,
         "object": "account",
         "business_type": "company",
         "capabilities": {"card_payments": "active", "transfers": "active"},

@@ -5,7 +5,7 @@ It must never hold behaviour: it names it.
 
 from collections.abc import Mapping
 
-from paygate_sandbox.engine import TimerHandler
+from paygate_sandbox.books import TimerHandler
 from paygate_sandbox.resources import (
     account,
     balance,

@@ -62,7 +62,7 @@ def pay(books: Books, charge: Record, *, captured: bool) -> None:
     body = charge.body
     body["captured"], body["amount_captured"] = captured, body["amount"] if captured else 0
     body["paid"], body["status"] = True, "succeeded"
-    body["receipt_url"] = f"{books.simulator.base_url}/receipts/{charge.id}"
+    body["receipt_url"] = f"{books.parts.base_url}/receipts/{charge.id}"
 
 
 def fail(charge: Record, code: str, message: str, outcome: JsonObject) -> None:

@@ -18,14 +18,14 @@ _MAX_TYPES = 20
 
 
 def retrieve(call: Call) -> Record:
-    row = call.books.simulator.events.find(call.target, since=call.books.now - RETENTION_SECONDS)
+    row = call.books.parts.events.find(call.target, since=call.books.now - RETENTION_SECONDS)
     if row is None:
         raise missing_object("event", call.target)
     return Record({}, encoded=event_json(row))
 
 
 def list_events(call: Call) -> Page:
-    params, events = call.params, call.books.simulator.events
+    params, events = call.params, call.books.parts.events
     if "type" in params and "types" in params:
         raise StripeError("You may specify either type or types, not both.", param="types")
     since, until = params.get("created", (None, None))

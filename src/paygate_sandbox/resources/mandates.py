@@ -42,7 +42,7 @@ def _details(books: Books, kind: str) -> JsonObject:
     if kind != "sepa_debit":
         return {}
     reference = books.token(_REFERENCE_LENGTH).upper()
-    return {"reference": reference, "url": f"{books.simulator.base_url}/mandates/{reference}"}
+    return {"reference": reference, "url": f"{books.parts.base_url}/mandates/{reference}"}
 
 
 def retrieve(call: Call) -> Record:

@@ -1,4 +1,4 @@
-"""What the simulator must do by itself at some time of its own clock.
+"""What the sandbox must do by itself at some time of its own clock.
 
 It must never know what a timer does, only when it is due.
 """
@@ -17,12 +17,16 @@ class Timer:
 class Timers:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._next_due: int | None = None
+        self.look_ahead()
 
     def set(self, timer: Timer) -> None:
         self._connection.execute(
             "INSERT OR REPLACE INTO timers (object, kind, due) VALUES (?, ?, ?)",
             (timer.object, timer.kind, timer.due),
         )
+        if self._next_due is None or timer.due < self._next_due:
+            self._next_due = timer.due
 
     def clear(self, object_id: str, kind: str) -> None:
         self._connection.execute(
@@ -36,6 +40,10 @@ class Timers:
         )
         return [Timer(*row) for row in rows]
 
-    def next_due(self) -> int | None:
-        (due,) = self._connection.execute("SELECT min(due) FROM timers").fetchone()
-        return int(due) if due is not None else None
+    def any_due(self, now: int) -> bool:
+        """Whether there may be a timer that is due, without a look at the store."""
+        return self._next_due is not None and self._next_due <= now
+
+    def look_ahead(self) -> None:
+        """Find the next time that is due; `set` only brings it nearer."""
+        (self._next_due,) = self._connection.execute("SELECT min(due) FROM timers").fetchone()

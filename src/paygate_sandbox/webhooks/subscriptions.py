@@ -20,9 +20,9 @@ class Subscription:
 
 
 class Subscriptions:
-    def __init__(self) -> None:
-        self._by_endpoint: dict[str, Subscription] = {}
+    def __init__(self, objects: Objects) -> None:
         self._wanting: dict[str, list[str]] = {}
+        self.refresh(objects)
 
     def refresh(self, objects: Objects) -> None:
         enabled = (

@@ -128,7 +128,7 @@ def _wants_challenge(card: Card, intent: Record) -> bool:
 
 def _ask_customer(books: Books, intent: Record, params: dict[str, Any]) -> Record:
     nonce, return_url = books.token(_NONCE_LENGTH), params.get("return_url")
-    url = f"{books.simulator.base_url}/3ds/{intent.id}/{nonce}"
+    url = f"{books.parts.base_url}/3ds/{intent.id}/{nonce}"
     if return_url is not None and not params.get("use_stripe_sdk"):
         action: JsonObject = {
             "redirect_to_url": {"return_url": return_url, "url": url},

@@ -64,7 +64,7 @@ def _ask_customer(books: Books, intent: Record, customer: Record) -> None:
             "currency": body["currency"],
             "financial_addresses": financial_addresses(customer.id, transfer["type"], country),
             "hosted_instructions_url": (
-                f"{books.simulator.base_url}/bank_transfers/{intent.id}/{nonce}"
+                f"{books.parts.base_url}/bank_transfers/{intent.id}/{nonce}"
             ),
             "reference": reference,
             "type": transfer["type"],
