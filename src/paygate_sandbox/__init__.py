@@ -4,5 +4,3 @@ It keeps its own durable books and imports nothing of the gateway: whoever tests
 reads the truth here. `server` assembles it; `protocol` is the wire, `resources` are Stripe's
 objects, `store` is the disk, `webhooks` are the deliveries, `control` is the tester's side door.
 """
-
-API_VERSION = "2026-08-26.dahlia"

@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from paygate_sandbox import API_VERSION
 from paygate_sandbox.books import Books, Origin
+from paygate_sandbox.clock import real_day
 from paygate_sandbox.engine import Engine
 from paygate_sandbox.faults import Fault
 from paygate_sandbox.protocol.authentication import Authentication, secret_key_required
@@ -31,6 +31,7 @@ from paygate_sandbox.protocol.replies import (
     render_error,
     to_response,
 )
+from paygate_sandbox.protocol.versions import API_VERSION, check_version
 from paygate_sandbox.resources import balance
 from paygate_sandbox.resources.endpoint import Call, Endpoint, Page, Refusal, Result
 from paygate_sandbox.routes import Routes
@@ -111,13 +112,10 @@ class Api:
         return await self._send(request, asked, reply, self._envelope(request_id, asked.key))
 
     async def _understand(self, request: web.BaseRequest, request_id: str) -> Asked:
-        secret = self._authentication.check(request.headers.get("Authorization"))
-        version = request.headers.get("Stripe-Version", API_VERSION)
-        if version != API_VERSION:
-            raise StripeError(
-                f"Invalid Stripe API version: {version[:40]}. This simulator speaks {API_VERSION} "
-                "only."
-            )
+        secret = self._authentication.check(_header(request, "Authorization"))
+        version = _header(request, "Stripe-Version")
+        if version is not None and version != API_VERSION:
+            check_version(version, real_day())
         method = request.method
         endpoint, target = self._routes.find(method, request.path)
         if not secret:
@@ -126,7 +124,7 @@ class Api:
         if method == "POST":
             text = await _form_text(request)
             # A browser's call has none: what is kept under a key is derived from all that was sent.
-            key = check_key(request.headers.get("Idempotency-Key")) if secret else None
+            key = check_key(_header(request, "Idempotency-Key")) if secret else None
         else:
             text = request.rel_url.raw_query_string
         return Asked(request_id, endpoint, request.path, target, parse_form(text), key)
@@ -216,6 +214,12 @@ def cut(request: web.BaseRequest) -> None:
     """End the connection without a word."""
     if request.transport is not None:
         request.transport.abort()
+
+
+def _header(request: web.BaseRequest, name: str) -> str | None:
+    """A header, all of it when it is sent twice; bytes that are no text are question marks."""
+    values = request.headers.getall(name, None)
+    return None if values is None else ", ".join(values).encode(errors="replace").decode()
 
 
 def _in_browser(request: web.BaseRequest, endpoint: Endpoint) -> Endpoint:

@@ -1,10 +1,11 @@
-"""The simulator's clock: real time plus what a tester has advanced.
+"""The sandbox's clock: real time plus what a tester has advanced.
 
-It must never be used for signatures or for the schedule of webhook retries: those live in real
-time, or no receiver could check them.
+It must never be used for signatures, for the schedule of webhook retries or for the age of an API
+version: those live in real time, or nobody outside could check them.
 """
 
 import time
+from datetime import UTC, date, datetime
 
 
 class Clock:
@@ -26,3 +27,7 @@ class Clock:
 
 def real_time() -> float:
     return time.time()
+
+
+def real_day() -> date:
+    return datetime.now(UTC).date()

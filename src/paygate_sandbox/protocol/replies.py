@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from paygate_sandbox import API_VERSION
 from paygate_sandbox.protocol.errors import StripeError
+from paygate_sandbox.protocol.versions import API_VERSION
 
 _encode = msgspec.json.Encoder().encode
 

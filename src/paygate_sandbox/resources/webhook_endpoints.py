@@ -5,14 +5,13 @@ It must never show a secret after the creation, nor deliver anything.
 
 from typing import Any
 
-from paygate_sandbox import API_VERSION
+from paygate_sandbox.clock import real_day
 from paygate_sandbox.protocol.errors import StripeError
 from paygate_sandbox.protocol.lists import PAGE_PARAMETERS, trim, window
 from paygate_sandbox.protocol.parameters import (
     Boolean,
     ListOf,
     Metadata,
-    OneOf,
     Parameter,
     Parameters,
     Text,
@@ -21,6 +20,7 @@ from paygate_sandbox.protocol.parameters import (
     leaf,
     merge_metadata,
 )
+from paygate_sandbox.protocol.versions import API_VERSION, check_version
 from paygate_sandbox.resources.endpoint import Call, Endpoint, Page
 from paygate_sandbox.resources.event_types import EVENT_TYPES
 from paygate_sandbox.store.objects import JsonObject, Record
@@ -28,6 +28,15 @@ from paygate_sandbox.store.objects import JsonObject, Record
 # Stripe's own bound on endpoints of one account.
 MAX_ENDPOINTS = 16
 _SECRET_LENGTH = 32
+
+
+class ApiVersion:
+    """Any that a call may ask for; events are rendered at `API_VERSION` all the same."""
+
+    def read(self, name: str, raw: Any) -> str:
+        version = leaf(name, raw, "string")
+        check_version(version, real_day(), name)
+        return version
 
 
 class EventType:
@@ -47,7 +56,7 @@ def create(call: Call) -> JsonObject:
     body: JsonObject = {
         "id": books.new_id("we"),
         "object": "webhook_endpoint",
-        "api_version": params.get("api_version"),
+        "api_version": API_VERSION if "api_version" in params else None,
         "application": None,
         "created": books.now,
         "description": params.get("description"),
@@ -118,8 +127,7 @@ ENDPOINTS = (
         _KIND,
         "webhook_endpoints",
         Parameters(
-            # Events are rendered at one version only; asking for another is a mistake.
-            {**_UPDATE, "api_version": OneOf((API_VERSION,)), "connect": Unsupported()},
+            {**_UPDATE, "api_version": ApiVersion(), "connect": Unsupported()},
             required=("enabled_events", "url"),
         ),
         create,

@@ -8,7 +8,7 @@ import hmac
 
 import msgspec
 
-from paygate_sandbox import API_VERSION
+from paygate_sandbox.protocol.versions import API_VERSION
 from paygate_sandbox.store.events import EventRow
 
 _encode = msgspec.json.Encoder().encode
