@@ -191,7 +191,7 @@ class Api:
         return to_response(reply, envelope)
 
     async def _hold(self, request: web.BaseRequest, fault: Fault | None) -> None:
-        """Wait as the fault says; a simulator that stops meanwhile cuts, without the effect."""
+        """Wait as the fault says; a sandbox that stops meanwhile cuts, without the effect."""
         if fault is None:
             return
         try:

@@ -8,7 +8,7 @@ What each kind means for a call:
   error_before  500 before the endpoint executes: no effect, nothing saved, a retry may succeed.
   hang          a request with good parameters is held for `seconds` (default 600) BEFORE its
                 effect, its key in use; then it goes on as if nothing had been, whether or not the
-                client still listens. A simulator that stops meanwhile cuts it, without effect.
+                client still listens. A sandbox that stops meanwhile cuts it, without effect.
   slow          the same with a default of 1 second.
   drop_reply    the effect and the saved answer happen, then the connection is cut.
   error_after   the effect happens; the answer, also the saved one, is a 500.

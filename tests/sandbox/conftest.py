@@ -1,4 +1,4 @@
-"""A fresh simulator for each test, in this process and over real HTTP; a receiver on demand."""
+"""A fresh sandbox for each test, in this process and over real HTTP; a receiver on demand."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -24,7 +24,7 @@ def typed(number: str = NUMBER, **more: Any) -> dict[str, Any]:
 async def from_frame(
     stripe: Caller, params: dict[str, Any], origin: str | None = None, **more: Any
 ) -> Answer:
-    """As the frame's script calls: with the publishable key, from the simulator's own origin."""
+    """As the frame's script calls: with the publishable key, from the sandbox's own origin."""
     headers = {"Authorization": f"Bearer {PUBLISHABLE_KEY}", "Origin": origin or stripe.url}
     return await stripe.call("POST", METHODS, params, headers=headers, **more)
 

@@ -1,4 +1,4 @@
-"""The simulator's own time: it moves objects and timers, and survives a restart."""
+"""The sandbox's own time: it moves objects and timers, and survives a restart."""
 
 import asyncio
 import time

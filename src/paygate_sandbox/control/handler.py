@@ -1,7 +1,7 @@
 """The calls of the side door.
 
-It must never be reachable under /v1, nor ask for the API's key: it binds with the simulator to
-loopback, and whoever can order faults owns the simulator anyway.
+It must never be reachable under /v1, nor ask for the API's key: it binds with the sandbox to
+loopback, and whoever can order faults owns the sandbox anyway.
 """
 
 from collections.abc import Awaitable, Callable

@@ -23,7 +23,7 @@ PREFIX = "/3ds/"
 
 _TITLE = "3D Secure test page"
 _QUESTION = Template(
-    """<p>Your bank asks you to confirm a payment of <strong>$amount</strong>. This is a simulator;
+    """<p>Your bank asks you to confirm a payment of <strong>$amount</strong>. This is a sandbox;
 no money moves.</p>
 <form method="post">
 <button name="outcome" value="complete">Complete</button>

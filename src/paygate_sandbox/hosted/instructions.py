@@ -23,7 +23,7 @@ PREFIX = "/bank_transfers/"
 
 _TITLE = "Bank transfer test page"
 _INSTRUCTIONS = Template(
-    """<p>Please transfer <strong>$amount</strong>. This is a simulator; no money moves.</p>
+    """<p>Please transfer <strong>$amount</strong>. This is a sandbox; no money moves.</p>
 <dl>$details</dl>
 <form method="post">
 <label>Smallest units <input name="amount" inputmode="numeric" value="$units" required></label>

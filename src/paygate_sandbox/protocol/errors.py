@@ -93,8 +93,8 @@ def unrecognized_url(method: str, path: str) -> StripeError:
 
 
 def unsupported_parameter(name: str) -> StripeError:
-    """Stripe knows it, the simulator does not act on it: refusing beats a silent difference."""
-    return StripeError(f"This simulator does not implement the parameter: {name}", param=name)
+    """Stripe knows it, the sandbox does not act on it: refusing beats a silent difference."""
+    return StripeError(f"This sandbox does not implement the parameter: {name}", param=name)
 
 
 def raw_card_refused() -> StripeError:

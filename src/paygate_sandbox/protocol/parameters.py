@@ -173,7 +173,7 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True)
 class Unsupported:
-    """Stripe has it, the simulator does not: said aloud."""
+    """Stripe has it, the sandbox does not: said aloud."""
 
     def read(self, name: str, raw: Any) -> Any:
         del raw

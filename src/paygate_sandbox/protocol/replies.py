@@ -52,7 +52,7 @@ def _date(now: int) -> str:
 
 
 def to_response(reply: Reply, envelope: Envelope) -> web.Response:
-    # The Date is the simulator's own: clients order what they read by it and by event times.
+    # The Date is the sandbox's own: clients order what they read by it and by event times.
     headers = {
         "Content-Type": "application/json",
         "Date": _date(envelope.now),

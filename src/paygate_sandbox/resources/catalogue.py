@@ -1,4 +1,4 @@
-"""Every call and every timer of the simulator, in one place.
+"""Every call and every timer of the sandbox, in one place.
 
 It must never hold behaviour: it names it.
 """

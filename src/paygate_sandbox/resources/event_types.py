@@ -1,6 +1,6 @@
 """The event types that a webhook endpoint may ask for, as Stripe lists them for this version.
 
-Pure data: it must never know which of them the simulator sends.
+Pure data: it must never know which of them the sandbox sends.
 """
 
 EVENT_TYPES = frozenset(

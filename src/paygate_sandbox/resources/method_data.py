@@ -68,9 +68,7 @@ class Iban:
             raise StripeError(
                 "The IBAN you provided is invalid.", code="invalid_bank_account_iban", param=name
             )
-        raise StripeError(
-            f"This simulator debits test accounts only: {', '.join(IBANS)}", param=name
-        )
+        raise StripeError(f"This sandbox debits test accounts only: {', '.join(IBANS)}", param=name)
 
 
 def _valid_iban(iban: str) -> bool:

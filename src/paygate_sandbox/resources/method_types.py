@@ -1,4 +1,4 @@
-"""The ways to pay that the simulator has, and what each can be paid in.
+"""The ways to pay that the sandbox has, and what each can be paid in.
 
 Pure data and one check. It must never know one customer's bank from another's.
 """

@@ -1,1 +1,1 @@
-"""The simulator's disk: one SQLite file. It knows rows and bytes, never Stripe's rules."""
+"""The sandbox's disk: one SQLite file. It knows rows and bytes, never Stripe's rules."""

@@ -6,7 +6,7 @@ It must never decide whether an answer deserves saving.
 import sqlite3
 from dataclasses import dataclass
 
-# Stripe may prune a key once it is 24 hours old; the simulator does so at once, which is the
+# Stripe may prune a key once it is 24 hours old; the sandbox does so at once, which is the
 # harshest reading a client has to survive.
 RETENTION_SECONDS = 24 * 3600
 

@@ -1,4 +1,4 @@
-// Card fields of the provider simulator, for a checkout page: as at Stripe, what the customer types
+// Card fields of the sandbox, for a checkout page: as at Stripe, what the customer types
 // goes to the provider's own frame and never into the page.
 //
 //   const fields = SandboxFields.mount("#card", { publishableKey: "pk_test_..." });

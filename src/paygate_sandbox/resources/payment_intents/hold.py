@@ -20,7 +20,7 @@ from paygate_sandbox.resources.payment_intents.intent import (
 from paygate_sandbox.resources.payment_methods import card_of
 from paygate_sandbox.store.objects import Record
 
-# A debit under way is the bank's: Stripe stops one in rare cases only, the simulator never.
+# A debit under way is the bank's: Stripe stops one in rare cases only, the sandbox never.
 CANCELABLE = (
     "requires_payment_method",
     "requires_capture",

@@ -1,6 +1,6 @@
 """The parameters of every PaymentIntent call, as tables.
 
-Every name of Stripe's description is here; what the simulator does not act on is refused aloud.
+Every name of Stripe's description is here; what the sandbox does not act on is refused aloud.
 """
 
 from typing import Any
