@@ -90,8 +90,8 @@ CREATE INDEX timers_by_due ON timers (due);
 _CHECKPOINT_PAGES = 4096
 
 
-class DatabaseInUseError(RuntimeError):
-    """Another simulator owns this data directory."""
+class StoreError(RuntimeError):
+    """This data directory cannot be taken: another sandbox has it, or another release made it."""
 
 
 class Database:
@@ -115,8 +115,8 @@ class Database:
                 f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
             )
         elif version != SCHEMA_VERSION:
-            raise RuntimeError(
-                f"the simulator's store has schema {version}, this release wants {SCHEMA_VERSION}; "
+            raise StoreError(
+                f"the sandbox's store has schema {version}, this release wants {SCHEMA_VERSION}; "
                 "start it with a fresh data directory"
             )
 
@@ -191,11 +191,11 @@ class Database:
 
 
 def _own(path: Path) -> IO[str]:
-    """Two simulators on one store would each miss the other's requests in flight."""
+    """Two sandboxes on one store would each miss the other's requests in flight."""
     handle = path.open("w")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         handle.close()
-        raise DatabaseInUseError(f"another simulator is running on {path.parent}") from None
+        raise StoreError(f"another sandbox is running on {path.parent}") from None
     return handle
