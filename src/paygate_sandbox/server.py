@@ -73,13 +73,14 @@ class Sandbox:
 
     async def start(self) -> str:
         options = self._options
+        trust = _trust(options.ca_file)
         self._database = Database(options.data_dir)
         self.parts = assemble(self._database, options.seed)
         self._engine = Engine(self.parts, TIMER_HANDLERS)
         await self._listen()
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
-            connector=aiohttp.TCPConnector(limit=0, ssl=_trust(options.ca_file)),
+            connector=aiohttp.TCPConnector(limit=0, ssl=trust),
             auto_decompress=False,
         )
         parts = self.parts
@@ -180,5 +181,8 @@ async def serve(options: SandboxOptions, ready: Callable[[str], None] | None = N
 def _trust(ca_file: Path | None) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if ca_file is not None:
-        context.load_verify_locations(cafile=ca_file)
+        try:
+            context.load_verify_locations(cafile=ca_file)
+        except OSError as error:
+            raise OSError(f"cannot trust {ca_file}: {error}") from None
     return context

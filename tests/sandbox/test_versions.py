@@ -54,7 +54,7 @@ async def test_refusals_and_replays_say_the_shape_too(stripe: Caller) -> None:
 
 
 @pytest.mark.parametrize(
-    "version", ["2026-10-28.dahlia", "2026-11-29.dahlia", "2026-09-30.elm", "2026-10-28.preview"]
+    "version", ["2026-10-28.dahlia", "2026-11-29.dahlia", "2026-10-28.endive", "2026-10-28.preview"]
 )
 def test_a_later_release_is_taken(version: str) -> None:
     check_version(version, TODAY)
