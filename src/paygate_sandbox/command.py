@@ -25,7 +25,7 @@ def sandbox(
     port: Annotated[int, typer.Option(help="The port; 0: any free one.")] = 8444,
     secret_key: Annotated[
         str, typer.Option(help="The API key it takes: sk_test_...", envvar=SECRET_KEY)
-    ] = "sk_test_sandbox",  # noqa: S107 -- a fake provider's
+    ] = "sk_test_sandbox",  # noqa: S107 -- the sandbox's
     publishable_key: Annotated[
         str, typer.Option(help="The key of its card fields: pk_test_...", envvar=PUBLISHABLE_KEY)
     ] = "pk_test_sandbox",

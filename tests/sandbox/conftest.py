@@ -5,10 +5,13 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import stripe as official
 
 from paygate_sandbox.server import Sandbox, SandboxOptions
 from tests.sandbox.caller import PUBLISHABLE_KEY, SECRET_KEY, Caller
 from tests.sandbox.receiver import Receiver
+
+official.enable_telemetry = False  # it would leave an id in the home directory
 
 
 @pytest.fixture
@@ -35,6 +38,14 @@ async def sandbox(options: SandboxOptions) -> AsyncIterator[Sandbox]:
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession() as opened:
         yield opened
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[official.AIOHTTPClient]:
+    """What carries the calls of the official client."""
+    client = official.AIOHTTPClient()
+    yield client
+    await client.close_async()  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture

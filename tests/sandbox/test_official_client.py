@@ -1,21 +1,10 @@
 """The official client, unmodified, both ways of using it."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 import stripe as official
 
 from paygate_sandbox.server import Sandbox
 from tests.sandbox.caller import SECRET_KEY, card_payment
-
-official.enable_telemetry = False  # it would leave an id in the home directory
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[official.AIOHTTPClient]:
-    client = official.AIOHTTPClient()
-    yield client
-    await client.close_async()  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture

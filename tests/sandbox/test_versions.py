@@ -1,7 +1,6 @@
 """Programs written for other API versions: each is answered, all in one shape, or told why not."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import date
 
 import pytest
@@ -157,13 +156,6 @@ async def test_an_endpoint_of_an_unknown_version_is_refused(stripe: Caller) -> N
     answer = await stripe.call("POST", ENDPOINTS, form)
     assert (answer.status, answer.error["param"]) == (400, "api_version")
     assert "Invalid Stripe API version: 2020-08-27" in answer.error["message"]
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[official.AIOHTTPClient]:
-    client = official.AIOHTTPClient()
-    yield client
-    await client.close_async()  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize("version", [VERSIONS[0], "2025-08-27.basil"])
