@@ -93,6 +93,13 @@ async def test_timers_run_without_any_request(sandbox: Sandbox, stripe: Caller) 
             await asyncio.sleep(0.05)
 
 
+async def test_a_timer_overtakes_a_later_one(stripe: Caller) -> None:
+    await stripe.post(INTENTS, card_payment(capture_method="manual"))  # ends in a week
+    await stripe.post(INTENTS, card_payment())  # is in the balance in a second
+    await stripe.advance(2)
+    assert "charge.updated" in await stripe.event_types()
+
+
 async def test_one_seed_gives_the_same_ids_in_a_fresh_store(
     options: SandboxOptions, session: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
