@@ -1,4 +1,4 @@
-"""A payer's challenge, through the simulator's own page and back by the callback's address."""
+"""A payer's challenge, through the sandbox's own page and back by the callback's address."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Bank transfers through the real parts: the payer's bank is the simulator's test helper."""
+"""Bank transfers through the real parts: the payer's bank is the sandbox's test helper."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""A payment through the real parts: TLS, two API processes, PostgreSQL, simulator, worker."""
+"""A payment through the real parts: TLS, two API processes, PostgreSQL, sandbox, worker."""
 
 import asyncio
 import re

@@ -49,7 +49,8 @@ def children(pid: int) -> dict[int, list[str]]:
     for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         command = Path(f"/proc/{text}/cmdline").read_text().split("\0")
         if "paygate.cli" in command:
-            found[int(text)] = command[command.index("paygate.cli") + 1 :]
+            words = command[command.index("paygate.cli") + 1 :]
+            found[int(text)] = [word for word in words if word != "--lifeline"]
     return found
 
 

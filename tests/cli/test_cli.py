@@ -21,7 +21,7 @@ OPTIONS = {
     "up": ["--data", "--port", "--sandbox-port", "--no-sandbox", "--ready-file", "--processes"],
     "serve": ["--data", "--host", "--port", "--processes"],
     "worker": ["--data"],
-    "sandbox": ["--data", "--port", "--secret-key", "--publishable-key", "--ca-file"],
+    "sandbox": ["--data", "--host", "--port", "--secret-key", "--publishable-key", "--ca-file"],
     "migrate": ["--data"],
     "bench": ["--json", "--full", "--quick", "--rounds", "--against"],
     "restored": ["--taken-at", "--data", "--json"],

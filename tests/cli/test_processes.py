@@ -44,7 +44,7 @@ def variables(pid: int) -> dict[str, str]:
 
 
 @needs_proc
-def test_no_secret_is_in_an_argument_and_only_the_simulator_is_given_its_keys(
+def test_no_secret_is_in_an_argument_and_only_the_sandbox_is_given_its_keys(
     running: Gateway,
 ) -> None:
     ready = running.ready
@@ -60,8 +60,8 @@ def test_no_secret_is_in_an_argument_and_only_the_simulator_is_given_its_keys(
     for pid, (command, *_) in programs.items():
         values = set(variables(pid).values())
         seen = {name for name, value in secrets.items() if value in values}
-        simulators = {"sandbox_secret_key", "sandbox_publishable_key"}
-        assert seen == (simulators if command == "sandbox" else set()), command
+        sandboxes = {"sandbox_secret_key", "sandbox_publishable_key"}
+        assert seen == (sandboxes if command == "sandbox" else set()), command
 
 
 @needs_proc

@@ -1,4 +1,4 @@
-"""The sweep beside the simulator, whose clock is ten minutes ahead of ours: nothing is scripted."""
+"""The sweep beside the sandbox, whose clock is ten minutes ahead of ours: nothing is scripted."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta

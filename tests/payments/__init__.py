@@ -16,6 +16,6 @@ F23 cancel, expiry and a payer's return race: payments/test_interleavings.py::te
 F30 bounds of amounts: payments/test_amounts.py, providers/test_stripe_money.py
     (a refund beyond what was captured: not here, as nothing refunds yet)
 
-All of F02, F03 and F04 also at fifty payments at once, with every other fault of the simulator:
+All of F02, F03 and F04 also at fifty payments at once, with every other fault of the sandbox:
 payments/test_faults.py::test_payments_under_a_fault.
 """

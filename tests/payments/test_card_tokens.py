@@ -1,4 +1,4 @@
-"""Every test card that the simulator offers, to its end: as the shop sees it, and in the books.
+"""Every test card that the sandbox offers, to its end: as the shop sees it, and in the books.
 
 The table is written by hand. A card that is added without a row here fails.
 """
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from paygate.sandbox.resources.cards import CARDS
+from paygate_sandbox.resources.cards import CARDS
 from tests.api.test_client_side import PUBLIC, Browser
 from tests.gateway import Gateway, until
 
@@ -98,7 +98,7 @@ SECRET = {"lost_card", "stolen_card", "fraudulent"}
 HIDDEN = [t for t, end in AT_ONCE if isinstance(end, Refused) and end.decline_code in SECRET]
 
 
-def test_every_card_of_the_simulator_has_a_row() -> None:
+def test_every_card_of_the_sandbox_has_a_row() -> None:
     assert set(ENDS) == set(CARDS)
 
 
@@ -126,7 +126,7 @@ def seen(intent: dict[str, Any]) -> Paid | Refused:
 async def has_ended(
     gateway: Gateway, intent: dict[str, Any], token: str, end: Paid | Refused, *, held: bool = False
 ) -> None:
-    """Here and in the simulator's books."""
+    """Here and in the sandbox's books."""
     amount = amount_of(token)
     paid = isinstance(end, Paid)
     status = "failed" if not paid else "requires_capture" if held else "succeeded"
@@ -162,7 +162,7 @@ async def test_a_card_without_a_challenge(
 async def test_a_card_with_a_challenge(
     gateway: Gateway, token: str, end: Challenged, outcome: str, capture_method: str
 ) -> None:
-    """The payer answers on the simulator's own page, and the payment ends by itself."""
+    """The payer answers on the sandbox's own page, and the payment ends by itself."""
     intent = await confirmed(gateway, token, capture_method=capture_method)
     assert (intent["status"], intent["last_payment_error"]) == ("requires_action", None)
     assert await gateway.charges(intent["id"]) == [], "nobody is charged who was not asked"

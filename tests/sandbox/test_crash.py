@@ -11,8 +11,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from paygate.sandbox.server import SandboxOptions
-from paygate.sandbox.store.database import Database, DatabaseInUseError
+from paygate_sandbox.server import SandboxOptions
+from paygate_sandbox.store.database import Database, StoreError
 from tests.sandbox.caller import PUBLISHABLE_KEY, SECRET_KEY, Caller, card_payment
 from tests.sandbox.receiver import Receiver
 from tests.sandbox.test_debits import debit
@@ -33,7 +33,7 @@ class Process:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "paygate.sandbox",
+            "paygate_sandbox",
             *("--port", "0", "--data", str(self._directory / "data")),
             *("--secret-key", SECRET_KEY, "--publishable-key", PUBLISHABLE_KEY),
             *("--ready-file", str(self._ready_file)),
@@ -123,9 +123,9 @@ async def test_what_banks_owe_outlives_the_process(
     assert booked == {waiting["id"]: "succeeded", asked["id"]: "succeeded"}
 
 
-async def test_a_second_simulator_on_the_same_store_is_refused(options: SandboxOptions) -> None:
+async def test_a_second_sandbox_on_the_same_store_is_refused(options: SandboxOptions) -> None:
     first = Database(options.data_dir)
-    with pytest.raises(DatabaseInUseError, match="another simulator is running"):
+    with pytest.raises(StoreError, match="another sandbox is running"):
         Database(options.data_dir)
     first.close()
     Database(options.data_dir).close()
@@ -143,7 +143,7 @@ async def test_a_taken_port(process: Process, tmp_path: Path) -> None:
     second = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "paygate.sandbox",
+        "paygate_sandbox",
         *("--port", url.rpartition(":")[2], "--data", str(tmp_path / "other")),
         *("--secret-key", SECRET_KEY, "--publishable-key", PUBLISHABLE_KEY),
         stderr=asyncio.subprocess.PIPE,
@@ -151,5 +151,5 @@ async def test_a_taken_port(process: Process, tmp_path: Path) -> None:
     assert second.stderr is not None
     message = await second.stderr.read()
     assert await second.wait() == 1
-    assert message.decode().startswith("the provider simulator did not start")
+    assert message.decode().startswith("the sandbox did not start")
     assert message.count(b"\n") == 1

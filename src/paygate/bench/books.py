@@ -68,18 +68,18 @@ async def resolved(ready: dict[str, Any], in_doubt: int = IN_DOUBT) -> Sample:
 
 
 def order_slowness(ready: dict[str, Any]) -> None:
-    """Make every call to the simulator slow."""
+    """Make every call to the sandbox slow."""
     fault = {"on": "*", "kind": "slow", "probability": 1, "seconds": SLOW_SECONDS}
     _faults(ready, "POST", json.dumps(fault).encode())
 
 
 def clear_faults(ready: dict[str, Any]) -> None:
-    """Let the simulator work as ever."""
+    """Let the sandbox work as ever."""
     _faults(ready, "DELETE", None)
 
 
 def _faults(ready: dict[str, Any], method: str, body: bytes | None) -> None:
-    request = urllib.request.Request(  # noqa: S310 -- the simulator's own address
+    request = urllib.request.Request(  # noqa: S310 -- the sandbox's own address
         f"{ready['sandbox_url']}/_sandbox/faults", body, method=method
     )
     with urllib.request.urlopen(request, timeout=30) as answered:  # noqa: S310

@@ -1,4 +1,4 @@
-"""The gateway end to end: TLS, API key, seals, audit, the API processes, the simulator, the worker,
+"""The gateway end to end: TLS, API key, seals, audit, the API processes, the sandbox, the worker,
 and this load generator, all on the same machine. Each method is one round of some rows.
 """
 
@@ -187,7 +187,7 @@ class Load:
         return created / seconds
 
     async def fill(self, target: int, progress: Callable[[str], None]) -> None:
-        """Store payments, here and in the simulator, until there are `target` intents."""
+        """Store payments, here and in the sandbox, until there are `target` intents."""
         count = await self._intents()
         data = Path(self.ready["data_dir"])
         seeding = asyncio.create_task(
@@ -273,7 +273,7 @@ class Load:
         )
 
     async def _until_settled(self, count: int) -> None:
-        """Until so many events are: also those that the simulator has yet to deliver. In one
+        """Until so many events are: also those that the sandbox has yet to deliver. In one
         transaction: the database counts those.
         """
         end = time.perf_counter() + SETTLED_WITHIN_SECONDS

@@ -47,7 +47,7 @@ class Gateway:
     pid: int
 
     def cpu(self, *, but: Collection[int]) -> Cpu:
-        """CPU of the gateway (API and worker) and of its database, without the simulator, without
+        """CPU of the gateway (API and worker) and of its database, without the sandbox, without
         `up` itself, and without these PostgreSQL processes.
 
         What an ended PostgreSQL process used is known to the postmaster, in whole ticks.
@@ -124,7 +124,7 @@ def _children() -> dict[int, list[int]]:
 
 
 def _offspring(children: dict[int, list[int]], pid: int, but: Collection[int]) -> Iterator[int]:
-    """Who descends from a process, without the simulator and without these and theirs."""
+    """Who descends from a process, without the sandbox and without these and theirs."""
     for child in children.get(pid, ()):
         if child not in but and "sandbox" not in _read(child, "cmdline").split("\0"):
             yield child

@@ -77,7 +77,7 @@ ROWS: Final[Mapping[str, Row]] = MappingProxyType(
         "idle/gateway": Row(
             "idle, gateway CPU",
             "ms/s",
-            "a gateway (API and worker, not the simulator) that nobody asks, and its database",
+            "a gateway (API and worker, not the sandbox) that nobody asks, and its database",
             goal="< 2",
         ),
         "idle/database": Row("idle, database CPU", "ms/s"),

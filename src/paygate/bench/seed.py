@@ -1,7 +1,7 @@
-"""A bulk of payments, in the gateway and in the simulator alike.
+"""A bulk of payments, in the gateway and in the sandbox alike.
 
 The real flows make them and the real door commits them, so whatever a payment leaves is there: all
-triggers hold, every record opens, and the two sides agree. The simulator's rules are asked in this
+triggers hold, every record opens, and the two sides agree. The sandbox's rules are asked in this
 process, and its store is written in bulk; so a million takes minutes.
 """
 
@@ -28,11 +28,11 @@ from paygate.flows.context import CommitDoor, Context
 from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
 from paygate.providers.contract import ConfirmOrder, Provider
 from paygate.providers.stripe import orders, translate
-from paygate.sandbox.bulk import Bulk
 from paygate.settings import load
 from paygate.storage.change import Change, Committed, Overloaded, Verdict
 from paygate.storage.reader import Reader
 from paygate.wiring import open_context
+from paygate_sandbox.bulk import Bulk
 
 AT_ONCE: Final = 256
 """Payments under way: what fills a batch of the committer."""
@@ -102,7 +102,7 @@ class _Reader(Reader):
 
 
 class _Bank:
-    """The provider, with the simulator's rules in this process."""
+    """The provider, with the sandbox's rules in this process."""
 
     def __init__(self, real: Provider, bulk: Bulk, installation: str) -> None:
         self._real = real
@@ -156,7 +156,7 @@ class _Payer:
 
 
 async def seed(ctx: Context, store: Path, seeded: Seeded, *, part: int = 0, parts: int = 1) -> None:
-    """Seed this part's share; `store` is where the simulator keeps its books."""
+    """Seed this part's share; `store` is where the sandbox keeps its books."""
     end = ctx.now()
     work = itertools.islice(_work(seeded, end), part, None, parts)
     with Bulk(store, part) as bulk:

@@ -26,9 +26,6 @@ Data = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the object as JSON.")]
 
-SECRET_KEY: Final = "SANDBOX_SECRET_KEY"  # noqa: S105 -- a name
-PUBLISHABLE_KEY: Final = "SANDBOX_PUBLISHABLE_KEY"
-"""Variables with the simulator's keys: arguments are shown to every user by `ps`."""
 WIDTH: Final = 200
 """Of a table that goes to a file or a pipe, where no terminal says how wide it is."""
 

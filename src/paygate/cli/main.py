@@ -10,9 +10,10 @@ from paygate import __version__
 from paygate.bench import BenchError
 from paygate.bench.rows import explained
 from paygate.cli import api_keys, jobs, ledger, merchants
-from paygate.cli.command import PUBLISHABLE_KEY, SECRET_KEY, Data, run_async, settings_of
+from paygate.cli.command import Data, run_async, settings_of
 from paygate.cli.restored import restored
 from paygate.settings import SettingsError
+from paygate_sandbox.command import sandbox
 
 app = typer.Typer(
     help="A self-hosted payment gateway.",
@@ -28,15 +29,12 @@ app.add_typer(ledger.app, name="ledger")
 
 app.command()(restored)
 
-Lifeline = Annotated[bool, typer.Option("--lifeline", hidden=True)]
-
 
 def run() -> None:
     """The entry point of the `paygate` program."""
     from paygate.crypto.keyring import KeyringError
     from paygate.crypto.kms import KmsError
     from paygate.domain.errors import Refusal
-    from paygate.sandbox.store.database import DatabaseInUseError
     from paygate.storage.change import StorageError
     from paygate.storage.embedded import EmbeddedPostgresError
     from paygate.storage.schema import MigrationError
@@ -48,7 +46,6 @@ def run() -> None:
         EmbeddedPostgresError,
         KmsError,
         KeyringError,
-        DatabaseInUseError,
         Refusal,
         StorageError,
         OSError,
@@ -63,24 +60,29 @@ def run() -> None:
 @app.callback(invoke_without_command=True)
 def _root(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    lifeline: Annotated[bool, typer.Option("--lifeline", hidden=True)] = False,
 ) -> None:
     if version:
         typer.echo(f"paygate {__version__}")
         raise typer.Exit
+    if lifeline:
+        from paygate.cli.lifeline import hold
+
+        hold()
 
 
 @app.command()
 def up(
     data: Data = None,
     port: Annotated[int, typer.Option(help="The API's port; 0: any free one.")] = 8443,
-    sandbox_port: Annotated[int, typer.Option(help="The simulator's port; 0: any.")] = 8444,
-    sandbox: Annotated[bool, typer.Option(help="Run the provider simulator.")] = True,
+    sandbox_port: Annotated[int, typer.Option(help="The sandbox's port; 0: any.")] = 8444,
+    sandbox: Annotated[bool, typer.Option(help="Run the sandbox.")] = True,
     processes: Annotated[int, typer.Option(min=1, help="API processes.")] = 2,
     ready_file: Annotated[
         Path | None, typer.Option(help="Written, whole, when all is ready (JSON).")
     ] = None,
 ) -> None:
-    """Run everything for development: database, simulator, API, worker. Ctrl-C stops it."""
+    """Run everything for development: database, sandbox, API, worker. Ctrl-C stops it."""
     from paygate.cli.up import Wishes, run_up
 
     wishes = Wishes(
@@ -101,62 +103,26 @@ def serve(
     port: Annotated[int, typer.Option(help="The port; 0: any free one.")] = 8443,
     processes: Annotated[int, typer.Option(min=1, help="How many processes.")] = 2,
     fd: Annotated[int | None, typer.Option(hidden=True)] = None,
-    lifeline: Lifeline = False,
 ) -> None:
     """Serve the API over TLS (PAYGATE_TLS_CERT and PAYGATE_TLS_KEY)."""
-    from paygate.cli.lifeline import hold
     from paygate.cli.serve import serve_here, serve_in_processes
 
     settings = settings_of(data)
     if fd is None:
         run_async(serve_in_processes(settings, host=host, port=port, processes=processes))
     else:
-        if lifeline:
-            hold()
         run_async(serve_here(settings, fd, processes=processes))
 
 
 @app.command()
-def worker(data: Data = None, lifeline: Lifeline = False) -> None:
+def worker(data: Data = None) -> None:
     """Run the jobs that commits enqueued."""
-    from paygate.cli.lifeline import hold
     from paygate.cli.worker import run_worker
 
-    if lifeline:
-        hold()
     run_async(run_worker(settings_of(data)))
 
 
-@app.command()
-def sandbox(
-    data: Annotated[Path, typer.Option(help="Where the simulator keeps its books.")] = Path(
-        "sandbox"
-    ),
-    port: Annotated[int, typer.Option(help="The port; 0: any free one.")] = 8444,
-    secret_key: Annotated[
-        str, typer.Option(help="The API key it takes.", envvar=SECRET_KEY)
-    ] = "sk_test_sandbox",  # noqa: S107 -- of a simulator
-    publishable_key: Annotated[str, typer.Option(envvar=PUBLISHABLE_KEY)] = "pk_test_sandbox",
-    ca_file: Annotated[
-        Path | None, typer.Option(help="Trusted when webhooks are delivered.")
-    ] = None,
-    lifeline: Lifeline = False,
-) -> None:
-    """Run the provider simulator: Stripe's protocol, with books of its own."""
-    from paygate.cli.lifeline import hold
-    from paygate.sandbox.server import SandboxOptions, serve
-
-    if lifeline:
-        hold()
-    options = SandboxOptions(
-        host="127.0.0.1",
-        port=port,
-        data_dir=data,
-        secret_key=secret_key,
-        publishable_key=publishable_key,
-        ca_file=ca_file,
-    )
-    run_async(serve(options, lambda url: typer.echo(f"simulator: {url}")))
+app.command()(sandbox)
 
 
 @app.command(epilog=explained())

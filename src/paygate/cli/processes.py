@@ -47,7 +47,7 @@ class Program:
     def command(self) -> list[str]:
         """The command line. Nothing is imported from the working directory (`-P`)."""
         interpreter = os.path.abspath(sys.executable)  # noqa: PTH100 -- a venv's link is kept
-        return [interpreter, "-P", "-m", "paygate.cli", *self.arguments, "--lifeline"]
+        return [interpreter, "-P", "-m", "paygate.cli", "--lifeline", *self.arguments]
 
     def variables(self, inherited: Mapping[str, str]) -> dict[str, str]:
         """The environment: of the inherited one what is listed, so that no variable loads code."""

@@ -1,7 +1,7 @@
 """`paygate up`: everything a developer needs, from an empty directory, until Ctrl-C.
 
 What it makes once - the key-encryption key, the certificate authority, the API keys, the
-simulator's keys - stays in the data directory, so that the next start is the same gateway.
+sandbox's keys - stays in the data directory, so that the next start is the same gateway.
 """
 
 import asyncio
@@ -20,7 +20,6 @@ from rich.console import Console
 
 from paygate import settings as settings_module
 from paygate.cli.certificates import Certificates, ensure_certificates
-from paygate.cli.command import PUBLISHABLE_KEY, SECRET_KEY
 from paygate.cli.processes import Program, Supervisor
 from paygate.cli.serve import api_programs, listen
 from paygate.crypto.api_keys import parse_api_key
@@ -35,10 +34,11 @@ from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.telemetry import log
 from paygate.wiring import open_service, prepare_database
+from paygate_sandbox.command import PUBLISHABLE_KEY, SECRET_KEY
 
 HOST: Final = "127.0.0.1"
 SANDBOX_RATE: Final = "10000/second"
-"""The simulator limits nobody."""
+"""The sandbox limits nobody."""
 READY_SECONDS: Final = 60.0
 POLL_SECONDS: Final = 0.05
 STATE: Final = "up.json"
@@ -145,7 +145,7 @@ class Up:
             state.sandbox_publishable_key or f"pk_test_{secrets.token_hex(16)}"
         )
         with listen(HOST, self._wishes.sandbox_port) as sock:
-            port = sock.getsockname()[1]  # a free one; the simulator takes it a moment later
+            port = sock.getsockname()[1]  # a free one; the sandbox takes it a moment later
         self._sandbox_url = f"http://{HOST}:{port}"
         arguments = ["sandbox", "--data", str(self._data / "sandbox"), "--port", str(port)]
         arguments += ["--ca-file", str(certificates.ca)]
@@ -157,10 +157,10 @@ class Up:
         await self._wait_for(f"{self._sandbox_url}/_sandbox/faults", certificates.ca)
         await self._register_webhook(f"{api_url}/webhooks")
         self._write_state()
-        self._say("simulator", self._sandbox_url)
+        self._say("sandbox", self._sandbox_url)
 
     async def _register_webhook(self, url: str) -> None:
-        """The simulator's endpoint for our events: made once, moved when the port changed."""
+        """The sandbox's endpoint for our events: made once, moved when the port changed."""
         state = self._state
         authorization = {"Authorization": f"Bearer {state.sandbox_secret_key}"}
         base = f"{self._sandbox_url}/v1/webhook_endpoints"
