@@ -12,7 +12,7 @@ from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.callback_states import CallbackStates
 from paygate.crypto.credentials import CredentialHasher
 from paygate.crypto.keyring import Keyring, generate_keyring, load_keyring
-from paygate.crypto.kms import open_kms
+from paygate.crypto.kms import Kms, open_kms
 from paygate.crypto.seal import Sealer
 from paygate.crypto.secret import Secret
 from paygate.domain.ids import RANDOM_BYTES, make_id
@@ -65,9 +65,9 @@ async def prepare_database(settings: Settings, tell: Tell = lambda _: None) -> l
     """Migrate, and make the installation if there is none. Returns the migrations applied; what it
     does, and whom it waits for, is told.
     """
+    kms = _kms(settings)
     dial = connect(settings, name="migrate")
     applied = await migrate(dial, tell=tell)
-    kms = open_kms(settings.require("kek"))
     await install(
         dial,
         installation_id=make_id(
@@ -93,6 +93,8 @@ async def open_service(settings: Settings, *, name: str) -> AsyncIterator[Contex
         SettingsError: the provider says that our key is of another account than the one that this
             installation's payments are at. A provider that cannot be asked stops nothing.
     """
+    if settings.environment == "production" and settings.require("kek").startswith("file:"):
+        log.logger().warning("kek_in_a_file")
     if await notice_restore(connect(settings, name=name), now()):
         log.logger().warning("restore_noticed")
     async with open_context(settings, name=name) as ctx:
@@ -168,8 +170,18 @@ async def open_records(settings: Settings) -> Records:
 
 async def _unlock(settings: Settings, dial: Connect) -> tuple[Installation, Keyring]:
     installation = await read_installation(dial, livemode=_livemode(settings))
+    keyring = load_keyring(_kms(settings), installation.id, installation.keysets)
+    return installation, keyring
+
+
+def _kms(settings: Settings) -> Kms:
     kms = open_kms(settings.require("kek"))
-    return installation, load_keyring(kms, installation.id, installation.keysets)
+    if settings.environment == "production" and kms.is_development:
+        raise SettingsError(
+            "production refuses the key-encryption key that `paygate up` made: PAYGATE_KEK (make"
+            " one with `paygate keys create-kek`)"
+        )
+    return kms
 
 
 def _livemode(settings: Settings) -> bool:

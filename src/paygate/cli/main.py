@@ -9,7 +9,7 @@ import typer
 from paygate import __version__
 from paygate.bench import BenchError
 from paygate.bench.rows import explained
-from paygate.cli import api_keys, jobs, ledger, merchants
+from paygate.cli import api_keys, jobs, keys, ledger, merchants
 from paygate.cli.command import PUBLISHABLE_KEY, SECRET_KEY, Data, run_async, settings_of
 from paygate.cli.restored import restored
 from paygate.settings import SettingsError
@@ -25,6 +25,7 @@ app.add_typer(merchants.app, name="merchants")
 app.add_typer(api_keys.app, name="api-keys")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(keys.app, name="keys")
 
 app.command()(restored)
 

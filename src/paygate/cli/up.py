@@ -179,7 +179,7 @@ class Up:
         """`paygate.toml` in the data directory, so that other commands find this gateway."""
         kek = self._data / "kek"
         if not kek.exists():
-            FileKms.create(kek)
+            FileKms.create(kek, is_development=True)
         values = {
             "kek": kek.as_uri(),
             "public_url": api_url,
