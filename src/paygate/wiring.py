@@ -23,6 +23,7 @@ from paygate.flows.pace import Pace
 from paygate.flows.watch_provider import WarningCode, look_at_provider, watcher
 from paygate.providers.stripe.adapter import StripeProvider
 from paygate.providers.stripe.settings import StripeSettings, livemode_of
+from paygate.providers.stripe.webhook_endpoints import StripeWebhookEndpoints
 from paygate.settings import Rate, Settings, SettingsError
 from paygate.storage.api_key_use import ApiKeyUse
 from paygate.storage.committer import Committer
@@ -182,6 +183,23 @@ def _kms(settings: Settings) -> Kms:
             " one with `paygate keys create-kek`)"
         )
     return kms
+
+
+@asynccontextmanager
+async def open_webhook_endpoints(settings: Settings) -> AsyncIterator[StripeWebhookEndpoints]:
+    """The endpoints at the provider that this installation's events go to."""
+    try:
+        endpoints = StripeWebhookEndpoints(
+            settings.stripe_api_base,
+            Secret(settings.require("stripe_api_key")),
+            timeout_seconds=settings.provider_timeout.total_seconds(),
+        )
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    try:
+        yield endpoints
+    finally:
+        await endpoints.close()
 
 
 def _livemode(settings: Settings) -> bool:

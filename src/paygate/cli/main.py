@@ -9,7 +9,7 @@ import typer
 from paygate import __version__
 from paygate.bench import BenchError
 from paygate.bench.rows import explained
-from paygate.cli import api_keys, jobs, keys, ledger, merchants
+from paygate.cli import api_keys, jobs, keys, ledger, merchants, webhooks
 from paygate.cli.command import PUBLISHABLE_KEY, SECRET_KEY, Data, run_async, settings_of
 from paygate.cli.restored import restored
 from paygate.settings import SettingsError
@@ -26,6 +26,7 @@ app.add_typer(api_keys.app, name="api-keys")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(keys.app, name="keys")
+app.add_typer(webhooks.app, name="webhooks")
 
 app.command()(restored)
 
@@ -37,6 +38,7 @@ def run() -> None:
     from paygate.crypto.keyring import KeyringError
     from paygate.crypto.kms import KmsError
     from paygate.domain.errors import Refusal
+    from paygate.providers.contract import EventEndpointsError
     from paygate.sandbox.store.database import DatabaseInUseError
     from paygate.storage.change import StorageError
     from paygate.storage.embedded import EmbeddedPostgresError
@@ -50,6 +52,7 @@ def run() -> None:
         KmsError,
         KeyringError,
         DatabaseInUseError,
+        EventEndpointsError,
         Refusal,
         StorageError,
         OSError,
