@@ -11,6 +11,7 @@ from paygate.bench import BenchError
 from paygate.bench.rows import explained
 from paygate.cli import api_keys, jobs, keys, ledger, merchants, webhooks
 from paygate.cli.command import PUBLISHABLE_KEY, SECRET_KEY, Data, run_async, settings_of
+from paygate.cli.init import init
 from paygate.cli.restored import restored
 from paygate.settings import SettingsError
 
@@ -28,6 +29,7 @@ app.add_typer(ledger.app, name="ledger")
 app.add_typer(keys.app, name="keys")
 app.add_typer(webhooks.app, name="webhooks")
 
+app.command()(init)
 app.command()(restored)
 
 Lifeline = Annotated[bool, typer.Option("--lifeline", hidden=True)]
