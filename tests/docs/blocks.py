@@ -83,8 +83,10 @@ def _commands_in(line: str) -> list[list[str]]:
     lexer.whitespace_split = True
     found: list[list[str]] = [[]]
     for token in lexer:
-        if re.fullmatch(r"[|;<>()&]+", token):
+        if re.fullmatch(r"[|;()&]+|[{}]", token):
             found.append([])
+        elif re.fullmatch(r"[<>]+", token):
+            continue
         elif found[-1] or not re.match(r"[A-Za-z_]+=", token):
             found[-1].append(token)
     return [words for words in found if words]

@@ -69,6 +69,17 @@ def test_every_make_target_that_is_shown_exists() -> None:
     assert {"demo", "test", "check", "bench", "install"} <= shown <= targets
 
 
+def test_the_readme_needs_no_program_that_it_does_not_name() -> None:
+    """Its own functions, and what lies in the checkout, need no name."""
+    blocks = [block for block in BLOCKS if block.page == "README.md" and block.language in SHELL]
+    own = {name for b in blocks for name in re.findall(r"^(\w+)\(\)", b.script, re.MULTILINE)}
+    used = {words[0] for page, words in commands() if page == "README.md"}
+    programs = {word for word in used - own if "/" not in word and word != "paygate"}
+    assert programs == {"make", "curl"}
+    prose = (ROOT / "README.md").read_text().split("```")[::2]
+    assert [p for p in programs if not re.search(rf"\b{p}\b", " ".join(prose))] == []
+
+
 def test_every_page_that_a_page_points_to_is_there() -> None:
     missing = [
         (page, target)

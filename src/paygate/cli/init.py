@@ -14,7 +14,7 @@ from typing import Annotated, Final, NamedTuple
 import typer
 
 from paygate.cli.keys import KEEP, create_kek_file
-from paygate.private import drafted, write_private
+from paygate.private import drafted
 from paygate.settings import FILE, PREFIX, SettingsError, line, load
 
 
@@ -159,12 +159,12 @@ def init(
         for e in ENTRIES
         if (value := options.get(e.name) or os.environ.get(f"{PREFIX}{e.name.upper()}"))
     }
-    values = _complete(known, folder)
+    values = _complete(known)
     key_file = None
     if kek is not None or "kek" not in values:
         key_file = (kek or folder / "kek").expanduser().absolute()
         values["kek"] = key_file.as_uri()
-    _check(values, folder)
+    _check(values)
     is_new = key_file is not None and _ensure_key_file(key_file, folder, values["environment"])
     _write_new(target, render(values))
     typer.echo(f"wrote {target} (mode 0600)")
@@ -187,16 +187,16 @@ def render(values: Mapping[str, str]) -> str:
     return "".join(parts)
 
 
-def _complete(known: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """What is known, what is answered to the questions that are open, and the environment."""
+def _complete(known: Mapping[str, str]) -> dict[str, str]:
+    """What is known, with the answers to the open questions, and the environment."""
     values = dict(known)
-    _check(values, folder)
+    _check(values)
     for entry in ENTRIES:
         if entry.name in values or entry.question is None or not sys.stdin.isatty():
             continue
         if entry.name == "tls_key" and "tls_cert" not in values:
             continue
-        if answer := _ask(entry, values, folder):
+        if answer := _ask(entry, values):
             values[entry.name] = answer
     if "environment" not in values:
         is_test = "stripe_api_key" in values and not _livemode(values["stripe_api_key"])
@@ -204,7 +204,7 @@ def _complete(known: Mapping[str, str], folder: Path) -> dict[str, str]:
     return values
 
 
-def _ask(entry: Entry, values: Mapping[str, str], folder: Path) -> str | None:
+def _ask(entry: Entry, values: Mapping[str, str]) -> str | None:
     """An answer that the settings take, or None for none."""
     while True:
         answer: str = typer.prompt(
@@ -219,20 +219,20 @@ def _ask(entry: Entry, values: Mapping[str, str], folder: Path) -> str | None:
         try:
             # A certificate goes with its key, which is asked for next.
             pair = {"tls_key": answer} if entry.name == "tls_cert" else {}
-            _check({**values, **pair, entry.name: answer}, folder)
+            _check({**values, **pair, entry.name: answer})
         except SettingsError as error:
             typer.echo(str(error), err=True)
         else:
             return answer
 
 
-def _check(values: Mapping[str, str], folder: Path) -> None:
-    """Raises SettingsError: the other commands would refuse a file of these values."""
+def _check(values: Mapping[str, str]) -> None:
+    """Raises SettingsError: the other commands would refuse these values."""
     if "stripe_api_key" in values:
         _livemode(values["stripe_api_key"])
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".paygate-init-") as draft:
-        write_private(Path(draft) / FILE, render(values))
-        load({}, data=Path(draft))
+    with tempfile.TemporaryDirectory() as nothing:
+        (Path(nothing) / FILE).touch()  # or the file of the working directory would be read
+        load({f"{PREFIX}{n.upper()}": value for n, value in values.items()}, data=Path(nothing))
 
 
 def _livemode(api_key: str) -> bool:
