@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from paygate.cli.init import ENTRIES, render
+from paygate.cli.init import ENTRIES, render, write_new
 from paygate.crypto.kms import FileKms
-from paygate.settings import FILE, Settings, load
+from paygate.settings import FILE, Settings, SettingsError, load
 from tests.cli.processes import is_one_clear_line, run
 
 SECRETS = {
@@ -83,6 +83,16 @@ def test_a_paygate_toml_is_never_overwritten(what: str, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
 
+def test_of_two_at_once_one_writes_it(tmp_path: Path) -> None:
+    """Both have seen that there is none."""
+    target = tmp_path / FILE
+    write_new(target, "max_amount = 5\n")
+    with pytest.raises(SettingsError, match="exists"):
+        write_new(target, "max_amount = 6\n")
+    assert target.read_text() == "max_amount = 5\n"
+    assert modes(tmp_path) == {FILE: 0o600}
+
+
 @pytest.mark.parametrize(
     ("options", "environ", "words"),
     [
@@ -137,6 +147,24 @@ def test_in_a_terminal_it_asks_and_shows_no_secret(tmp_path: Path) -> None:
     assert told.database_url == SECRETS["PAYGATE_DATABASE_URL"]
     assert (told.public_url, told.return_url_hosts) == ("https://pay.example", ())
     assert (str(told.tls_cert), str(told.tls_key)) == ("/tls/cert.pem", "/tls/key.pem")
+
+
+def test_an_answer_is_held_to_the_environment_and_half_a_pair_is_none(tmp_path: Path) -> None:
+    answers = [
+        ("Stripe's secret key", ""),
+        ("PostgreSQL", ""),
+        ("public address", "http://localhost:8080"),
+        ("public address", ""),
+        ("Hosts", "shop.example"),
+        ("TLS certificate", "cert.pem"),
+        ("TLS key", ""),
+    ]
+    status, shown = _talk(answers, tmp_path)
+    assert status == 0, shown
+    assert "production refuses an address without TLS" in shown
+    told = read(tmp_path)
+    assert (told.environment, told.public_url) == ("production", None)
+    assert (told.tls_cert, told.return_url_hosts) == (None, ("shop.example",))
 
 
 def _talk(answers: Sequence[tuple[str, str]], cwd: Path) -> tuple[int, str]:

@@ -10,6 +10,7 @@ from paygate.crypto.kms import FileKms
 from paygate.settings import Settings, SettingsError, load
 from paygate.wiring import open_context, open_service, prepare_database
 from tests.cli.processes import is_one_clear_line, run
+from tests.gateway import Gateway
 
 
 def settings(database: str, kek: Path, environment: str) -> Settings:
@@ -52,6 +53,10 @@ def test_it_does_not_lie_in_the_data_directory(way: str, tmp_path: Path) -> None
     )
     is_one_clear_line(ran, "is in the data directory", "another place")
     assert not list(data.rglob("kek"))
+
+
+def test_up_makes_a_development_key(running: Gateway) -> None:
+    assert FileKms.open(Path(running.ready["data_dir"]) / "kek").is_development
 
 
 async def test_production_refuses_the_key_that_up_made_wherever_it_lies(

@@ -151,8 +151,8 @@ def init(
         "environment": environment,
         "public_url": public_url,
         "return_url_hosts": return_url_hosts,
-        "tls_cert": tls_cert and str(tls_cert.expanduser().absolute()),
-        "tls_key": tls_key and str(tls_key.expanduser().absolute()),
+        "tls_cert": tls_cert and str(tls_cert),
+        "tls_key": tls_key and str(tls_key),
     }
     known = {
         e.name: value
@@ -166,11 +166,16 @@ def init(
         values["kek"] = key_file.as_uri()
     _check(values)
     is_new = key_file is not None and _ensure_key_file(key_file, folder, values["environment"])
-    _write_new(target, render(values))
-    typer.echo(f"wrote {target} (mode 0600)")
-    if is_new:
-        typer.echo(f"made the key-encryption key {key_file} (mode 0600)")
-        typer.echo(KEEP.format(path=key_file))
+    write_new(target, render(values))
+    _tell(folder, values, key_file if is_new else None)
+
+
+def _tell(folder: Path, values: Mapping[str, str], made: Path | None) -> None:
+    """Say what was written, what is missing, and what comes next."""
+    typer.echo(f"wrote {folder / FILE} (mode 0600)")
+    if made is not None:
+        typer.echo(f"made the key-encryption key {made} (mode 0600)")
+        typer.echo(KEEP.format(path=made))
     missing = [f"{PREFIX}{e.name.upper()}" for e in ENTRIES if e.is_needed and e.name not in values]
     if missing:
         typer.echo(f"Not set yet, in the file or the environment: {', '.join(missing)}")
@@ -192,16 +197,23 @@ def _complete(known: Mapping[str, str]) -> dict[str, str]:
     values = dict(known)
     _check(values)
     for entry in ENTRIES:
-        if entry.name in values or entry.question is None or not sys.stdin.isatty():
-            continue
+        is_open = entry.name not in values and entry.question is not None
         if entry.name == "tls_key" and "tls_cert" not in values:
-            continue
-        if answer := _ask(entry, values):
+            is_open = False
+        if is_open and sys.stdin.isatty() and (answer := _ask(entry, values)):
             values[entry.name] = answer
-    if "environment" not in values:
-        is_test = "stripe_api_key" in values and not _livemode(values["stripe_api_key"])
-        values["environment"] = "development" if is_test else "production"
+        if entry.name == "stripe_api_key":  # later answers are held to the environment
+            values.setdefault("environment", _environment_of(values.get(entry.name)))
+    if "tls_key" not in values:
+        values.pop("tls_cert", None)
+    for name in ("tls_cert", "tls_key"):
+        if name in values:
+            values[name] = str(Path(values[name]).expanduser().absolute())
     return values
+
+
+def _environment_of(api_key: str | None) -> str:
+    return "production" if api_key is None or _livemode(api_key) else "development"
 
 
 def _ask(entry: Entry, values: Mapping[str, str]) -> str | None:
@@ -260,7 +272,7 @@ def _ensure_key_file(path: Path, folder: Path, environment: str) -> bool:
     return False
 
 
-def _write_new(path: Path, text: str) -> None:
+def write_new(path: Path, text: str) -> None:
     """Write a file that is not there yet, whole or not at all, mode 0600."""
     try:
         with drafted(path, text.encode()) as draft:
