@@ -1,11 +1,12 @@
 """`paygate init`: a file that the settings take, whole, private, and never a second time."""
 
+import contextlib
 import os
 import re
 import stat
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from paygate.cli.init import ENTRIES, render, write_new
 from paygate.crypto.kms import FileKms
 from paygate.settings import FILE, Settings, SettingsError, load
-from tests.cli.processes import is_one_clear_line, run
+from tests.cli.processes import call, is_one_clear_line, run
 
 SECRETS = {
     "PAYGATE_STRIPE_API_KEY": "sk_test_hunter2",
@@ -21,6 +22,13 @@ SECRETS = {
 }
 OPTIONS = ("--public-url", "https://pay.example", "--return-url-hosts", "shop.example")
 FILES = ("--tls-cert", "tls/cert.pem", "--tls-key", "tls/key.pem")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path) -> Iterator[None]:
+    """Each test in a folder of its own, where `init` writes."""
+    with contextlib.chdir(tmp_path):
+        yield
 
 
 def read(folder: Path) -> Settings:
@@ -52,7 +60,7 @@ def test_without_a_terminal_it_takes_options_and_the_environment(tmp_path: Path)
 
 
 def test_what_is_missing_is_said_and_stands_in_the_file(tmp_path: Path) -> None:
-    ran = run("init", cwd=tmp_path)
+    ran = call("init")
     assert ran.status == 0
     (said,) = re.findall(r"Not set yet.*: (.*)", ran.out)
     needed = [f"PAYGATE_{e.name.upper()}" for e in ENTRIES if e.is_needed]
@@ -78,7 +86,7 @@ def test_a_paygate_toml_is_never_overwritten(what: str, tmp_path: Path) -> None:
     else:
         target.write_text("max_amount = 5\n")
     before = target.lstat()
-    is_one_clear_line(run("init", cwd=tmp_path, environ=SECRETS), str(target), "exists")
+    is_one_clear_line(call("init", environ=SECRETS), str(target), "exists")
     assert target.lstat() == before
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
@@ -107,23 +115,23 @@ def test_of_two_at_once_one_writes_it(tmp_path: Path) -> None:
 def test_what_the_settings_refuse_is_not_written(
     options: Sequence[str], environ: dict[str, str], words: str, tmp_path: Path
 ) -> None:
-    is_one_clear_line(run("init", *options, cwd=tmp_path, environ=environ), words)
+    is_one_clear_line(call("init", *options, environ=environ), words)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_init_that_was_cut_short_is_done_again_with_its_key(tmp_path: Path) -> None:
     FileKms.create(tmp_path / "kek")
     before = (tmp_path / "kek").read_bytes()
-    assert run("init", cwd=tmp_path).status == 0
+    assert call("init").status == 0
     assert (tmp_path / "kek").read_bytes() == before
     assert read(tmp_path).kek == (tmp_path / "kek").as_uri()
 
 
 def test_the_key_of_a_paygate_up_is_for_development(tmp_path: Path) -> None:
     FileKms.create(tmp_path / "kek", is_development=True)
-    is_one_clear_line(run("init", cwd=tmp_path), "production refuses", str(tmp_path / "kek"))
+    is_one_clear_line(call("init"), "production refuses", str(tmp_path / "kek"))
     assert not (tmp_path / FILE).exists()
-    assert run("init", cwd=tmp_path, environ=SECRETS).status == 0
+    assert call("init", environ=SECRETS).status == 0
 
 
 def test_in_a_terminal_it_asks_and_shows_no_secret(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The key-encryption key: made by command, outside of the data directory, and who takes which."""
 
+import contextlib
 import stat
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from structlog.testing import capture_logs
 from paygate.crypto.kms import FileKms
 from paygate.settings import Settings, SettingsError, load
 from paygate.wiring import open_context, open_service, prepare_database
-from tests.cli.processes import is_one_clear_line, run
+from tests.cli.processes import call, is_one_clear_line, run
 from tests.gateway import Gateway
 
 
@@ -45,12 +46,12 @@ def test_it_does_not_lie_in_the_data_directory(way: str, tmp_path: Path) -> None
     (data / "keys").mkdir(parents=True)
     (tmp_path / "beside").symlink_to(data / "keys")
     place = {"link": tmp_path / "beside", "default": Path("data")}.get(way, data)
-    ran = run(
-        *("keys", "create-kek", str(place / "kek")),
-        *(("--data", str(data)) if way == "option" else ()),
-        cwd=tmp_path,
-        environ={"PAYGATE_DATA": str(data)} if way == "environment" else None,
-    )
+    with contextlib.chdir(tmp_path):
+        ran = call(
+            *("keys", "create-kek", str(place / "kek")),
+            *(("--data", str(data)) if way == "option" else ()),
+            environ={"PAYGATE_DATA": str(data)} if way == "environment" else None,
+        )
     is_one_clear_line(ran, "is in the data directory", "another place")
     assert not list(data.rglob("kek"))
 

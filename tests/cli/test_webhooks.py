@@ -13,7 +13,7 @@ from paygate.providers.stripe.translate import API_VERSION
 from paygate.sandbox.server import Sandbox, SandboxOptions
 from paygate.settings import FILE, load
 from paygate.wiring import open_webhook_endpoints
-from tests.cli.processes import Ran, is_one_clear_line, run
+from tests.cli.processes import Ran, call, is_one_clear_line, run
 
 SECRET_KEY = "sk_test_hunter2"
 URL = "https://pay.example/webhooks"
@@ -26,12 +26,11 @@ class Account(NamedTuple):
     session: aiohttp.ClientSession
     folder: Path
 
-    async def register(self, *options: str, **environ: str) -> Ran:
-        return await asyncio.to_thread(
-            run, "webhooks", "register", *options, cwd=self.folder, environ=environ
-        )
+    async def register(self, *options: str) -> Ran:
+        arguments = ("webhooks", "register", "--data", str(self.folder), *options)
+        return await asyncio.to_thread(call, *arguments)
 
-    async def call(self, method: str, path: str, **more: Any) -> Any:
+    async def ask(self, method: str, path: str, **more: Any) -> Any:
         headers = {"Authorization": f"Bearer {SECRET_KEY}"}
         url = self.sandbox.simulator.base_url + path
         async with self.session.request(method, url, headers=headers, **more) as response:
@@ -43,10 +42,10 @@ class Account(NamedTuple):
     ) -> str:
         """An endpoint that somebody else made; returns its id."""
         form = [("url", url), *(("enabled_events[]", event) for event in events), *more.items()]
-        return str((await self.call("POST", "/v1/webhook_endpoints", data=form))["id"])
+        return str((await self.ask("POST", "/v1/webhook_endpoints", data=form))["id"])
 
     async def endpoints(self) -> list[dict[str, Any]]:
-        found = (await self.call("GET", "/v1/webhook_endpoints"))["data"]
+        found = (await self.ask("GET", "/v1/webhook_endpoints"))["data"]
         assert isinstance(found, list)
         return found
 
@@ -80,7 +79,7 @@ async def test_it_is_registered_once_for_our_events_at_our_version(account: Acco
     assert looked == (0, "", f"would register {URL}\n")
     assert await account.endpoints() == []
 
-    made = await account.register()
+    made = await asyncio.to_thread(run, "webhooks", "register", cwd=account.folder)
     assert made.status == 0, made
     with (account.folder / FILE).open("a") as file:
         file.write(made.out)
@@ -100,7 +99,7 @@ async def test_it_is_registered_once_for_our_events_at_our_version(account: Acco
 async def test_what_differs_is_said_and_changed_only_when_asked_to(account: Account) -> None:
     missing = ENABLED_EVENTS[1:]
     name = await account.make(f"{URL}/stripe", [*missing, "payout.paid"], api_version=API_VERSION)
-    await account.call("POST", f"/v1/webhook_endpoints/{name}", data={"disabled": "true"})
+    await account.ask("POST", f"/v1/webhook_endpoints/{name}", data={"disabled": "true"})
     before = await account.endpoints()
     for options in ([], ["--dry-run", "--update"]):
         ran = await account.register(*options)
@@ -143,7 +142,7 @@ async def test_one_more_secret_does_not_spoil_the_file(account: Account) -> None
 
 async def test_a_lost_answer_loses_no_secret(account: Account) -> None:
     fault = {"on": "*", "kind": "drop_reply", "count": 2}
-    await account.call("POST", "/_sandbox/faults", json=fault)
+    await account.ask("POST", "/_sandbox/faults", json=fault)
     async with open_webhook_endpoints(load({}, data=account.folder)) as endpoints:
         made = await endpoints.make(URL)
     assert made.secret.reveal().startswith("whsec_")
@@ -152,6 +151,7 @@ async def test_a_lost_answer_loses_no_secret(account: Account) -> None:
 
 
 async def test_a_key_that_may_not_is_one_clear_line(account: Account) -> None:
-    ran = await account.register(PAYGATE_STRIPE_API_KEY="rk_test_other_hunter2")
+    environ = {"PAYGATE_STRIPE_API_KEY": "rk_test_other_hunter2"}
+    ran = await asyncio.to_thread(run, "webhooks", "register", cwd=account.folder, environ=environ)
     is_one_clear_line(ran, "API key", "webhook endpoints")
     assert await account.endpoints() == []
