@@ -12,7 +12,7 @@ from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.callback_states import CallbackStates
 from paygate.crypto.credentials import CredentialHasher
 from paygate.crypto.keyring import Keyring, generate_keyring, load_keyring
-from paygate.crypto.kms import open_kms
+from paygate.crypto.kms import Kms, open_kms
 from paygate.crypto.seal import Sealer
 from paygate.crypto.secret import Secret
 from paygate.domain.ids import RANDOM_BYTES, make_id
@@ -23,6 +23,7 @@ from paygate.flows.pace import Pace
 from paygate.flows.watch_provider import WarningCode, look_at_provider, watcher
 from paygate.providers.stripe.adapter import StripeProvider
 from paygate.providers.stripe.settings import StripeSettings, livemode_of
+from paygate.providers.stripe.webhook_endpoints import StripeWebhookEndpoints
 from paygate.settings import Rate, Settings, SettingsError
 from paygate.storage.api_key_use import ApiKeyUse
 from paygate.storage.committer import Committer
@@ -65,9 +66,9 @@ async def prepare_database(settings: Settings, tell: Tell = lambda _: None) -> l
     """Migrate, and make the installation if there is none. Returns the migrations applied; what it
     does, and whom it waits for, is told.
     """
+    kms = _kms(settings)
     dial = connect(settings, name="migrate")
     applied = await migrate(dial, tell=tell)
-    kms = open_kms(settings.require("kek"))
     await install(
         dial,
         installation_id=make_id(
@@ -93,6 +94,8 @@ async def open_service(settings: Settings, *, name: str) -> AsyncIterator[Contex
         SettingsError: the provider says that our key is of another account than the one that this
             installation's payments are at. A provider that cannot be asked stops nothing.
     """
+    if settings.environment == "production" and settings.require("kek").startswith("file:"):
+        log.logger().warning("kek_in_a_file")
     if await notice_restore(connect(settings, name=name), now()):
         log.logger().warning("restore_noticed")
     async with open_context(settings, name=name) as ctx:
@@ -168,8 +171,35 @@ async def open_records(settings: Settings) -> Records:
 
 async def _unlock(settings: Settings, dial: Connect) -> tuple[Installation, Keyring]:
     installation = await read_installation(dial, livemode=_livemode(settings))
+    keyring = load_keyring(_kms(settings), installation.id, installation.keysets)
+    return installation, keyring
+
+
+def _kms(settings: Settings) -> Kms:
     kms = open_kms(settings.require("kek"))
-    return installation, load_keyring(kms, installation.id, installation.keysets)
+    if settings.environment == "production" and kms.is_development:
+        raise SettingsError(
+            "production refuses the key-encryption key that `paygate up` made: PAYGATE_KEK (make"
+            " one with `paygate keys create-kek`)"
+        )
+    return kms
+
+
+@asynccontextmanager
+async def open_webhook_endpoints(settings: Settings) -> AsyncIterator[StripeWebhookEndpoints]:
+    """The endpoints at the provider that this installation's events go to."""
+    try:
+        endpoints = StripeWebhookEndpoints(
+            settings.stripe_api_base,
+            Secret(settings.require("stripe_api_key")),
+            timeout_seconds=settings.provider_timeout.total_seconds(),
+        )
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    try:
+        yield endpoints
+    finally:
+        await endpoints.close()
 
 
 def _livemode(settings: Settings) -> bool:

@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from typer.testing import CliRunner
+
+from paygate.cli.main import app
+
 
 class Ran(NamedTuple):
     """A command that has ended."""
@@ -31,6 +35,18 @@ def run(*arguments: str, cwd: Path, environ: Mapping[str, str] | None = None) ->
         check=False,
     )
     return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def call(*arguments: str, environ: Mapping[str, str] | None = None) -> Ran:
+    """The same in this process, and so in its working directory, which takes a tenth of the time.
+
+    Every exception is told in a line; whether `paygate` tells it so is for `run` to show.
+    """
+    mine = {name: None for name in os.environ if name.startswith("PAYGATE_")}
+    done = CliRunner().invoke(app, arguments, env=mine | dict(environ or {}))
+    error = done.exception
+    told = "" if error is None or isinstance(error, SystemExit) else f"paygate: {error}\n"
+    return Ran(done.exit_code, done.stdout, done.stderr + told)
 
 
 def is_one_clear_line(ran: Ran, *words: str) -> None:

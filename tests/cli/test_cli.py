@@ -18,6 +18,7 @@ from tests.cli.processes import children, ended, is_one_clear_line, run
 from tests.gateway import Gateway, until
 
 OPTIONS = {
+    "init": ["--environment", "--public-url", "--return-url-hosts", "--tls-cert", "--tls-key"],
     "up": ["--data", "--port", "--sandbox-port", "--no-sandbox", "--ready-file", "--processes"],
     "serve": ["--data", "--host", "--port", "--processes"],
     "worker": ["--data"],

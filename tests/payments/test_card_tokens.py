@@ -3,10 +3,12 @@
 The table is written by hand. A card that is added without a row here fails.
 """
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from paygate_sandbox.resources.bank_accounts import US_ACCOUNTS, BankAccount
 from paygate_sandbox.resources.cards import CARDS
 from tests.api.test_client_side import PUBLIC, Browser
 from tests.gateway import Gateway, until
@@ -98,8 +100,53 @@ SECRET = {"lost_card", "stolen_card", "fraudulent"}
 HIDDEN = [t for t, end in AT_ONCE if isinstance(end, Refused) and end.decline_code in SECRET]
 
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "test-tokens.md"
+
+
 def test_every_card_of_the_sandbox_has_a_row() -> None:
     assert set(ENDS) == set(CARDS)
+
+
+def test_the_page_of_test_cards_says_what_becomes_of_each() -> None:
+    rows = [row for row in PAGE.read_text().splitlines() if row.startswith("| `pm_card_")]
+    assert rows == [
+        f"| `{token}` | {shown_status(end)} | {shown_end(end)} |" for token, end in ENDS.items()
+    ]
+
+
+def test_the_page_of_test_accounts_says_what_becomes_of_each() -> None:
+    """The sandbox's own table, which tests of its debits go through."""
+    rows = [row for row in PAGE.read_text().splitlines() if row.startswith("| `pm_us")]
+    assert rows == [
+        f"| `{token}` | {status_of_debit(account)} | {account.last4} |"
+        for token, account in US_ACCOUNTS.items()
+    ]
+
+
+def shown_status(end: End) -> str:
+    match end:
+        case Challenged(completed):
+            return f"`requires_action`, then {shown_status(completed)}"
+        case Paid():
+            return "`succeeded`"
+        case _:
+            return "`failed`"
+
+
+def shown_end(end: End) -> str:
+    match end:
+        case Challenged(completed):
+            return shown_end(completed)
+        case Paid(brand, last4):
+            return f"{brand}, {last4}"
+        case _:
+            return ", ".join(f"`{word}`" for word in end if word)
+
+
+def status_of_debit(account: BankAccount) -> str:
+    if account.seconds is None:
+        return "`processing`, without end"
+    return "`failed`" if account.failure else "`succeeded`"
 
 
 def amount_of(token: str) -> int:

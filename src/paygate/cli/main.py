@@ -9,8 +9,9 @@ import typer
 from paygate import __version__
 from paygate.bench import BenchError
 from paygate.bench.rows import explained
-from paygate.cli import api_keys, jobs, ledger, merchants
+from paygate.cli import api_keys, jobs, keys, ledger, merchants, webhooks
 from paygate.cli.command import Data, run_async, settings_of
+from paygate.cli.init import init
 from paygate.cli.restored import restored
 from paygate.settings import SettingsError
 from paygate_sandbox.command import sandbox
@@ -26,7 +27,10 @@ app.add_typer(merchants.app, name="merchants")
 app.add_typer(api_keys.app, name="api-keys")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(keys.app, name="keys")
+app.add_typer(webhooks.app, name="webhooks")
 
+app.command()(init)
 app.command()(restored)
 
 
@@ -35,6 +39,7 @@ def run() -> None:
     from paygate.crypto.keyring import KeyringError
     from paygate.crypto.kms import KmsError
     from paygate.domain.errors import Refusal
+    from paygate.providers.contract import EventEndpointsError
     from paygate.storage.change import StorageError
     from paygate.storage.embedded import EmbeddedPostgresError
     from paygate.storage.schema import MigrationError
@@ -46,6 +51,7 @@ def run() -> None:
         EmbeddedPostgresError,
         KmsError,
         KeyringError,
+        EventEndpointsError,
         Refusal,
         StorageError,
         OSError,

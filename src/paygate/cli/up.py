@@ -24,11 +24,12 @@ from paygate.cli.processes import Program, Supervisor
 from paygate.cli.serve import api_programs, listen
 from paygate.crypto.api_keys import parse_api_key
 from paygate.crypto.kms import FileKms
+from paygate.crypto.secret import Secret
 from paygate.domain.access import Actor, Caller, Role
 from paygate.flows.context import Context
 from paygate.flows.create_api_key import CreateApiKey, create_api_key
 from paygate.private import close_file, close_folder, remove_planted, write_private
-from paygate.providers.stripe.events import ENABLED_EVENTS
+from paygate.providers.stripe.webhook_endpoints import StripeWebhookEndpoints
 from paygate.settings import FILE, Settings, load
 from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.installation import DEFAULT_MERCHANT
@@ -162,16 +163,18 @@ class Up:
     async def _register_webhook(self, url: str) -> None:
         """The sandbox's endpoint for our events: made once, moved when the port changed."""
         state = self._state
-        authorization = {"Authorization": f"Bearer {state.sandbox_secret_key}"}
-        base = f"{self._sandbox_url}/v1/webhook_endpoints"
-        form = [("url", url), *(("enabled_events[]", kind) for kind in ENABLED_EVENTS)]
-        async with aiohttp.ClientSession(headers=authorization) as session:
-            if state.webhook_endpoint:
-                moved = await session.post(f"{base}/{state.webhook_endpoint}", data=form)
-                if moved.ok:
-                    return
-            made = await (await session.post(base, data=form)).json()
-        state.webhook_endpoint, state.webhook_secret = made["id"], made["secret"]
+        assert self._sandbox_url is not None
+        endpoints = StripeWebhookEndpoints(
+            self._sandbox_url, Secret(state.sandbox_secret_key), timeout_seconds=READY_SECONDS
+        )
+        try:
+            if state.webhook_endpoint and await endpoints.change(state.webhook_endpoint, url):
+                return
+            made = await endpoints.make(url)
+        finally:
+            await endpoints.close()
+        state.webhook_endpoint = made.endpoint.provider_reference
+        state.webhook_secret = made.secret.reveal()
 
     def _write_settings(
         self, postgres: EmbeddedPostgres | None, certificates: Certificates, api_url: str
@@ -179,7 +182,7 @@ class Up:
         """`paygate.toml` in the data directory, so that other commands find this gateway."""
         kek = self._data / "kek"
         if not kek.exists():
-            FileKms.create(kek)
+            FileKms.create(kek, is_development=True)
         values = {
             "kek": kek.as_uri(),
             "public_url": api_url,
