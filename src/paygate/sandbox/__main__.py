@@ -7,6 +7,7 @@ import argparse
 import json
 import logging
 import os
+import secrets
 import sys
 from pathlib import Path
 
@@ -49,8 +50,9 @@ def main() -> int:
 
 def write_ready_file(path: Path, url: str, secret_key: str) -> None:
     """Whole or not at all, readable by its owner."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    # A name that nobody can guess: a stranger's file or link never lies there already.
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w") as handle:
         json.dump({"url": url, "secret_key": secret_key}, handle)
     draft.replace(path)
