@@ -14,6 +14,7 @@ from typing import Any
 import uvloop
 
 from paygate.api.addresses import TrustedProxies
+from paygate.api.headers import ALWAYS
 from paygate.api.http.connections import Connections
 from paygate.api.http.protocol import Deadlines
 from paygate.api.http.server import Server
@@ -238,6 +239,7 @@ def is_refused(received: bytes, status: int, code: str) -> None:
     assert found == status, received
     assert headers["connection"] == "close"
     assert headers["content-type"] == "application/json"
+    assert {name.encode(): value.encode() for name, value in headers.items()}.items() >= set(ALWAYS)
     assert int(headers["content-length"]) == len(body)
     error = json.loads(body)["error"]
     assert error["code"] == code
