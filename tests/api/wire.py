@@ -141,11 +141,12 @@ def serving(
     certificate: Certificate | None = None,
     trusted: ssl.SSLContext | None = None,
     drain_seconds: float = SECONDS,
+    sock: socket.socket | None = None,
 ) -> Iterator[Served]:
-    """A server, for as long as the block runs."""
+    """A server, for as long as the block runs; on any port, or on a socket that it closes."""
     app = app or Application()
     connections = Connections(most, per_address, exempt or TrustedProxies(()))
-    sock = socket.create_server(("127.0.0.1", 0))
+    sock = sock or socket.create_server(("127.0.0.1", 0))
     served = Served(sock.getsockname()[1], app, connections, trusted)
     started = threading.Event()
     failed: list[BaseException] = []

@@ -72,8 +72,10 @@ def _root(
 @app.command()
 def up(
     data: Data = None,
-    port: Annotated[int, typer.Option(help="The API's port; 0: any free one.")] = 8443,
-    sandbox_port: Annotated[int, typer.Option(help="The simulator's port; 0: any.")] = 8444,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The API's port; 0: any.")] = 8443,
+    sandbox_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The simulator's port; 0: any.")
+    ] = 8444,
     sandbox: Annotated[bool, typer.Option(help="Run the provider simulator.")] = True,
     processes: Annotated[int, typer.Option(min=1, help="API processes.")] = 2,
     ready_file: Annotated[
@@ -98,7 +100,7 @@ def up(
 def serve(
     data: Data = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port; 0: any free one.")] = 8443,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0: any free one.")] = 8443,
     processes: Annotated[int, typer.Option(min=1, help="How many processes.")] = 2,
     fd: Annotated[int | None, typer.Option(hidden=True)] = None,
     lifeline: Lifeline = False,
@@ -132,7 +134,7 @@ def sandbox(
     data: Annotated[Path, typer.Option(help="Where the simulator keeps its books.")] = Path(
         "sandbox"
     ),
-    port: Annotated[int, typer.Option(help="The port; 0: any free one.")] = 8444,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0: any free one.")] = 8444,
     secret_key: Annotated[
         str, typer.Option(help="The API key it takes.", envvar=SECRET_KEY)
     ] = "sk_test_sandbox",  # noqa: S107 -- of a simulator
