@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import secrets
 import signal
 import stat
 import sys
@@ -25,11 +26,18 @@ from tests.sandbox.test_webhooks import subscribe
 INTENTS = "/v1/payment_intents"
 
 
-def test_nobody_has_the_ready_file_written_into_a_file_of_theirs(tmp_path: Path) -> None:
+def test_nobody_has_the_ready_file_written_into_a_file_of_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     victim, path = tmp_path / "victim", tmp_path / "ready.json"
     victim.write_text("as it was")
     for planted in (path, tmp_path / f".ready.json.{os.getpid()}"):
         planted.symlink_to(victim)
+    with monkeypatch.context() as guessed:
+        guessed.setattr(secrets, "token_hex", lambda _: "guessed")
+        os.link(victim, tmp_path / ".ready.json.guessed")
+        with pytest.raises(FileExistsError):
+            write_ready_file(path, "http://127.0.0.1:1", SECRET_KEY)
     before = os.umask(0)
     try:
         write_ready_file(path, "http://127.0.0.1:1", SECRET_KEY)
