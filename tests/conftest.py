@@ -81,7 +81,9 @@ async def connect(database: str) -> AsyncIterator[Callable[[], Awaitable[Connect
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway as real processes, with the settings of a first start, that the run shares."""
-    gateway = Gateway.start(tmp_path_factory.mktemp("gateway"))
+    # A variable of PostgreSQL's, and one that nothing looks at: who is shown it is a test's matter.
+    environment = {"PG_COLOR": "never"}
+    gateway = Gateway.start(tmp_path_factory.mktemp("gateway"), environment=environment)
     yield gateway
     assert gateway.stop() == 0
 

@@ -22,7 +22,7 @@ def sandbox(
         Path, typer.Option(help="Folder of its books; made when there is none.")
     ] = Path("sandbox"),
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port; 0: any free one.")] = 8444,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0: any.")] = 8444,
     secret_key: Annotated[
         str, typer.Option(help="The API key it takes: sk_test_...", envvar=SECRET_KEY)
     ] = "sk_test_sandbox",  # noqa: S107 -- the sandbox's
@@ -116,8 +116,9 @@ def write_ready_file(path: Path, url: str, secret_key: str) -> None:
     # A name that nobody can guess: a stranger's file or link never lies there already.
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    descriptor = os.open(draft, flags, 0o600)
     try:
-        with os.fdopen(os.open(draft, flags, 0o600), "w") as handle:
+        with os.fdopen(descriptor, "w") as handle:
             json.dump({"url": url, "secret_key": secret_key}, handle)
         draft.replace(path)
     finally:

@@ -1,6 +1,7 @@
 """Bodies are bounded: each, and all of one process together."""
 
 import asyncio
+import gzip
 from typing import Any
 
 from paygate.api.bodies import MOST, MOST_OF_LARGE
@@ -85,3 +86,14 @@ async def test_a_stranger_sends_no_body_to_a_call_that_asks_for_a_key(world: Wor
 def test_the_bounds_leave_room_for_what_is_ordinary() -> None:
     assert MOST - MOST_OF_LARGE >= 100 * BODY_LIMIT
     assert MOST_OF_LARGE >= 20 * EVENT_LIMIT
+
+
+async def test_a_body_is_sent_as_it_is(world: World) -> None:
+    """One that another server would decode first is two bodies; even if it is none of that code."""
+    body = b'{"amount":1999,"currency":"eur"}'
+    async with door_of(world) as door:
+        key: dict[str, str | bytes] = {"Authorization": await door.key()}
+        for coding, sent in (("gzip", gzip.compress(body)), ("deflate", body), ("identity", body)):
+            headers = key | {"Content-Encoding": coding}
+            answer = await door.call("POST", "/payment-intents", sent, headers=headers)
+            assert (answer.status, answer.code) == (415, "content_type_unsupported")

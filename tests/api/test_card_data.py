@@ -204,7 +204,7 @@ async def test_the_alert_says_what_to_do_and_the_audit_log_says_no_more(gateway:
     entries = (await audited(gateway))[request]
     assert {e.actor.name for e in entries} == {None}
     assert [e.details for e in entries if e.result is Result.REFUSED] == [
-        {"code": "card_data_refused"}
+        {"code": "card_data_refused", "param": "Paygate-Actor"}
     ]
     assert "4242" not in repr(entries)
     other = await open_shop(gateway)

@@ -1,8 +1,11 @@
 """The audit log of refusals: nobody fills it, and none goes uncounted."""
 
 import asyncio
+import json
+from typing import Any
 
 import msgspec
+import pytest
 
 from paygate.api.exchange import Exchange
 from paygate.api.refusals import EVERY_SECONDS, KINDS, RefusalLog
@@ -112,6 +115,43 @@ async def test_a_count_names_who_came_last(world: World) -> None:
         {"code": "api_key_missing", "repeated": "2"},
     )
     assert (last.actor.type, last.address) == ("client", "192.0.2.1")
+
+
+CARD = "4242 4242 4242 4242"
+HIDDEN: dict[str, tuple[str, str, Any, Headers, str | None]] = {
+    "body": ("POST", "/payment-intents", {"metadata": {"note": CARD}}, {}, "metadata.note"),
+    "name": ("POST", "/payment-intents", {"metadata": {CARD: ""}}, {}, "metadata"),
+    "under a name": ("POST", "/payment-intents", {CARD: {CARD: CARD}}, {}, None),
+    "query": ("GET", "/payment-intents?reference=4242+4242+4242+4242", None, {}, "reference"),
+    "header": ("GET", "/payment-intents", None, {"Paygate-Session": CARD}, "Paygate-Session"),
+    "path": ("GET", "/payment-intents/4242424242424242", None, {}, None),
+}
+
+
+@pytest.mark.parametrize("place", HIDDEN)
+async def test_of_card_data_the_field_is_written_down_and_never_the_number(
+    world: World, place: str
+) -> None:
+    method, target, body, headers, param = HIDDEN[place]
+    async with door_of(world) as door:
+        keyed: Headers = {"Authorization": await door.key(), **headers}
+        answer = await door.call(method, target, json.dumps(body).encode(), headers=keyed)
+    assert (answer.code, answer.json["error"]["param"]) == ("card_data_refused", param)
+    (entry,) = await refused_entries(world)
+    assert entry.details == {"code": "card_data_refused"} | ({"param": param} if param else {})
+    assert "4242" not in repr(await world.audited())
+
+
+async def test_of_card_data_that_is_counted_the_last_field_is_written_down(world: World) -> None:
+    refusals, door = log_over(world)
+    async with refusals.counted():
+        for param in ("metadata.a", "metadata.b", "metadata.c", None, "metadata.d"):
+            await refusals.write(stranger(), Refusal(ErrorCode.CARD_DATA_REFUSED, "", param=param))
+    code = {"code": "card_data_refused"}
+    assert [entry.details for entry in door.entries] == [
+        code | {"param": "metadata.a"},
+        code | {"param": "metadata.d", "repeated": "4"},
+    ]
 
 
 def log_over(world: World) -> tuple[RefusalLog, Written]:

@@ -107,18 +107,6 @@ def test_a_gateway_refuses_in_its_own_words(
         is_refused(until_end(sock), status, code)
 
 
-def test_a_hangup_of_the_parent_stops_nobody(gateway: Gateway) -> None:
-    serve = ("serve", "--port", "0", "--processes", "1")
-    with subprocess.Popen(
-        [sys.executable, "-m", "paygate.cli", *serve],
-        env=os.environ | {"PAYGATE_DATA": gateway.ready["data_dir"]},
-    ) as parent:
-        until(lambda: children(parent.pid) or parent.poll() is not None)
-        parent.send_signal(signal.SIGHUP)
-        parent.terminate()
-        assert parent.wait(30) == 0
-
-
 async def test_a_process_that_is_stopped_is_replaced_on_the_same_port(gateway: Gateway) -> None:
     victim = min(api_processes(gateway))
     os.kill(victim, signal.SIGTERM)

@@ -14,6 +14,7 @@ from typing import Any
 import uvloop
 
 from paygate.api.addresses import TrustedProxies
+from paygate.api.headers import ALWAYS
 from paygate.api.http.connections import Connections
 from paygate.api.http.protocol import Deadlines
 from paygate.api.http.server import Server
@@ -140,11 +141,12 @@ def serving(
     certificate: Certificate | None = None,
     trusted: ssl.SSLContext | None = None,
     drain_seconds: float = SECONDS,
+    sock: socket.socket | None = None,
 ) -> Iterator[Served]:
-    """A server, for as long as the block runs."""
+    """A server, for as long as the block runs; on any port, or on a socket that it closes."""
     app = app or Application()
     connections = Connections(most, per_address, exempt or TrustedProxies(()))
-    sock = socket.create_server(("127.0.0.1", 0))
+    sock = sock or socket.create_server(("127.0.0.1", 0))
     served = Served(sock.getsockname()[1], app, connections, trusted)
     started = threading.Event()
     failed: list[BaseException] = []
@@ -238,6 +240,7 @@ def is_refused(received: bytes, status: int, code: str) -> None:
     assert found == status, received
     assert headers["connection"] == "close"
     assert headers["content-type"] == "application/json"
+    assert {name.encode(): value.encode() for name, value in headers.items()}.items() >= set(ALWAYS)
     assert int(headers["content-length"]) == len(body)
     error = json.loads(body)["error"]
     assert error["code"] == code

@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import os
+import secrets
 import signal
+import stat
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -11,6 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from paygate_sandbox.command import write_ready_file
 from paygate_sandbox.server import SandboxOptions
 from paygate_sandbox.store.database import Database, StoreError
 from tests.sandbox.caller import PUBLISHABLE_KEY, SECRET_KEY, Caller, card_payment
@@ -20,6 +24,28 @@ from tests.sandbox.test_transfers import a_customer, cash, fund, transfer
 from tests.sandbox.test_webhooks import subscribe
 
 INTENTS = "/v1/payment_intents"
+
+
+def test_nobody_has_the_ready_file_written_into_a_file_of_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim, path = tmp_path / "victim", tmp_path / "ready.json"
+    victim.write_text("as it was")
+    for planted in (path, tmp_path / f".ready.json.{os.getpid()}"):
+        planted.symlink_to(victim)
+    with monkeypatch.context() as guessed:
+        guessed.setattr(secrets, "token_hex", lambda _: "guessed")
+        os.link(victim, tmp_path / ".ready.json.guessed")
+        with pytest.raises(FileExistsError):
+            write_ready_file(path, "http://127.0.0.1:1", SECRET_KEY)
+    before = os.umask(0)
+    try:
+        write_ready_file(path, "http://127.0.0.1:1", SECRET_KEY)
+    finally:
+        os.umask(before)
+    assert victim.read_text() == "as it was"
+    assert stat.S_IMODE(path.lstat().st_mode) == 0o600
+    assert json.loads(path.read_text())["secret_key"] == SECRET_KEY
 
 
 class Process:

@@ -96,7 +96,11 @@ def _decoder(shape: type[msgspec.Struct]) -> Callable[[bytes], Any]:
 
 
 def _check_content_type(exchange: Exchange) -> None:
-    content_type = exchange.headers.get("content-type", "")
+    headers = exchange.headers
+    if headers.get("content-encoding"):
+        # Whoever read the request before us may have undone it, and seen another body.
+        raise Refusal(ErrorCode.CONTENT_TYPE_UNSUPPORTED, "send the body without Content-Encoding")
+    content_type = headers.get("content-type", "")
     if content_type == JSON:
         return
     kind, _, parameters = content_type.partition(";")

@@ -21,6 +21,7 @@ from paygate.api.cors import Cors
 from paygate.api.endpoint import Desk, Endpoint, Reply
 from paygate.api.errors import STATUS, encode_error, headers_of, refusal_of
 from paygate.api.exchange import Exchange
+from paygate.api.headers import ALWAYS
 from paygate.api.idempotency import REPLAYED, idempotency_key, scope_of, spell, spell_in_full
 from paygate.api.objects import encode
 from paygate.api.query import parse_query
@@ -51,13 +52,6 @@ _SINGLE: Final = (
     actors.HEADER,
     "paygate-client-secret",
     "paygate-session",
-)
-_FIXED: Final = (
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
-    # An address may carry a secret of the provider's, or a state of ours.
-    (b"referrer-policy", b"no-referrer"),
-    (b"strict-transport-security", b"max-age=63072000"),
 )
 
 
@@ -215,7 +209,7 @@ class Edge:
 
     def _headers(self, scope: Any, exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
         headers = [
-            *_FIXED,
+            *ALWAYS,
             *self._cors.headers(scope["method"], scope["path"], exchange.headers),
             (b"request-id", exchange.request_id.encode()),
         ]

@@ -38,13 +38,14 @@ class Kind(NamedTuple):
 
 
 class Tally:
-    """How often a kind came since its last entry, and who came last."""
+    """How often a kind came since its last entry; and of the last one who came, and why not."""
 
-    __slots__ = ("caller", "kind", "repeated")
+    __slots__ = ("caller", "details", "kind", "repeated")
 
-    def __init__(self, kind: Kind, caller: Caller) -> None:
+    def __init__(self, kind: Kind, caller: Caller, details: dict[str, str]) -> None:
         self.kind = kind
         self.caller = caller
+        self.details = details
         self.repeated = 0
 
 
@@ -71,21 +72,22 @@ class RefusalLog:
         if exchange.action is None:
             return  # no route, so no access was asked for
         caller, action, tally = _caller(exchange), exchange.action, None
+        details = _details(refusal)
         if (who := _counted_as(exchange, refusal)) is not None:
             kind = Kind(who, action, refusal.code)
             if kind not in self._tallies and len(self._tallies) >= KINDS:
                 kind = kind._replace(who="")
                 caller = Caller(Actor("client"), ACCOUNT, exchange.request_id)
             if (tally := self._tallies.get(kind)) is not None:
-                tally.repeated, tally.caller = tally.repeated + 1, caller
+                tally.repeated, tally.caller, tally.details = tally.repeated + 1, caller, details
                 return
-            tally = self._tallies[kind] = Tally(kind, caller)
+            tally = self._tallies[kind] = Tally(kind, caller, details)
         entry = self._ctx.audit(
             caller,
             action,
             _subject(action, exchange),
             result=Result.REFUSED,
-            details={"code": str(refusal.code)},
+            details=details,
         )
         writing = self._write(entry, tally, 1)
         if refusal.code is ErrorCode.OUTCOME_UNKNOWN:
@@ -105,7 +107,7 @@ class RefusalLog:
                 tally.caller,
                 kind.action,
                 result=Result.REFUSED,
-                details={"code": str(kind.code), "repeated": str(count)},
+                details=tally.details | {"repeated": str(count)},
             )
             self._in_background(self._write(entry, tally, count))
         await asyncio.gather(*self._writing)
@@ -144,6 +146,16 @@ def _counted_as(exchange: Exchange, refusal: Refusal) -> str | None:
     if exchange.client_side:
         return f"{caller.actor.id}@{network}"
     return caller.actor.id if refusal.code is ErrorCode.RATE_LIMITED else None
+
+
+def _details(refusal: Refusal) -> dict[str, str]:
+    """The code; of card data also the path of the field, so that its sender is found. Such a path
+    was itself looked into, which those of other refusals were not.
+    """
+    details = {"code": str(refusal.code)}
+    if refusal.code is ErrorCode.CARD_DATA_REFUSED and refusal.param is not None:
+        details["param"] = refusal.param
+    return details
 
 
 def _subject(action: Action, exchange: Exchange) -> Subject | None:

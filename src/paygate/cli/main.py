@@ -80,8 +80,10 @@ def _root(
 @app.command()
 def up(
     data: Data = None,
-    port: Annotated[int, typer.Option(help="The API's port; 0: any free one.")] = 8443,
-    sandbox_port: Annotated[int, typer.Option(help="The sandbox's port; 0: any.")] = 8444,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The API's port; 0: any.")] = 8443,
+    sandbox_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The sandbox's port; 0: any.")
+    ] = 8444,
     sandbox: Annotated[bool, typer.Option(help="Run the sandbox.")] = True,
     processes: Annotated[int, typer.Option(min=1, help="API processes.")] = 2,
     ready_file: Annotated[
@@ -106,7 +108,7 @@ def up(
 def serve(
     data: Data = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port; 0: any free one.")] = 8443,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0: any free one.")] = 8443,
     processes: Annotated[int, typer.Option(min=1, help="How many processes.")] = 2,
     fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:

@@ -36,13 +36,16 @@ SETTINGS_PREFIXES: Final = ("PAYGATE_", "PG")
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A `paygate` command to keep running; `settings`: whether it is shown ours."""
+    """A `paygate` command to keep running; `settings`: whether it is shown ours; `reloads`: whether
+    SIGHUP has it read its files again.
+    """
 
     name: str
     arguments: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     pass_fds: Sequence[int] = ()
     settings: bool = True
+    reloads: bool = False
 
     def command(self) -> list[str]:
         """The command line. Nothing is imported from the working directory (`-P`)."""
@@ -62,6 +65,8 @@ class Supervisor:
     def __init__(self) -> None:
         self._keepers: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
+        self._reloading: dict[asyncio.subprocess.Process, float] = {}
+        """Children that may be told to reload, and when they were started."""
         self.pids: dict[str, int] = {}
 
     def keep(self, program: Program) -> None:
@@ -80,6 +85,15 @@ class Supervisor:
         stopping.cancel()
         for task in done - {stopping}:
             task.result()
+
+    def reload(self) -> None:
+        """Have children read their files again. One that was started just now does not listen yet,
+        and has read them just now.
+        """
+        now = asyncio.get_running_loop().time()
+        for child, started in self._reloading.items():
+            if now - started >= QUICK_DEATH_SECONDS:
+                child.send_signal(signal.SIGHUP)
 
     def check(self) -> None:
         """Raises what a keeper raised, if one gave up."""
@@ -106,7 +120,10 @@ class Supervisor:
                 start_new_session=True,
             )
             self.pids[program.name] = child.pid
+            if program.reloads:
+                self._reloading[child] = started
             await self._until_over(child)
+            self._reloading.pop(child, None)
             if self._stopping.is_set():
                 return
             quick = loop.time() - started < QUICK_DEATH_SECONDS

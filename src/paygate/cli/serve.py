@@ -6,7 +6,7 @@ import signal
 import socket
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from paygate.api.addresses import TrustedProxies
 from paygate.api.app import Api
@@ -16,6 +16,7 @@ from paygate.api.http.protocol import Deadlines
 from paygate.api.http.server import BACKLOG, Server
 from paygate.api.http.tls import Certificate
 from paygate.api.limits import Limits
+from paygate.cli.hangups import heed_hangups
 from paygate.cli.processes import Program, Supervisor
 from paygate.settings import Settings, SettingsError
 from paygate.telemetry import log
@@ -29,13 +30,31 @@ OPENSSL_CONFIG: Final = Path(__file__).with_name("openssl.cnf")
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket on a port that nobody else has; our own processes may share it then."""
+    """A listening socket on a port that nobody else has; our own processes may share it then.
+
+    Raises SettingsError: there is no such address here, or it is taken, or not ours to take.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        sock = socket.create_server((host, port), backlog=BACKLOG)
-    except OSError as error:
-        raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+        address = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)[0][4]
+        sock = _bind(family, address)
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "this is no name of a host"
+        where = f"[{host}]:{port}" if family is socket.AF_INET6 else f"{host}:{port}"
+        raise SettingsError(f"cannot listen on {where}: {why}") from None
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     return sock
+
+
+def _bind(family: socket.AddressFamily, address: Any, *, shared: bool = False) -> socket.socket:
+    """A listening socket; `::` is every address of this machine, those of IPv4 too."""
+    return socket.create_server(
+        address,
+        family=family,
+        backlog=BACKLOG,
+        reuse_port=shared,
+        dualstack_ipv6=family is socket.AF_INET6 and socket.has_dualstack_ipv6(),
+    )
 
 
 async def serve_here(settings: Settings, fd: int, *, processes: int) -> None:
@@ -91,12 +110,9 @@ def api_programs(sock: socket.socket, count: int, environment: dict[str, str]) -
     The system deals connections out among the sockets, so that each process has its share; one
     that starts anew finds in its queue who came meanwhile.
     """
-    host, port = sock.getsockname()[:2]
+    family, address = sock.family, sock.getsockname()
     # Not closed before this process ends.
-    fds = [
-        socket.create_server((host, port), backlog=BACKLOG, reuse_port=True).detach()
-        for _ in range(count)
-    ]
+    fds = [_bind(family, address, shared=True).detach() for _ in range(count)]
     sock.close()
     return [
         Program(
@@ -104,6 +120,7 @@ def api_programs(sock: socket.socket, count: int, environment: dict[str, str]) -
             ["serve", "--fd", str(fd), "--processes", str(count)],
             environment | {"OPENSSL_CONF": str(OPENSSL_CONFIG)},
             pass_fds=(fd,),
+            reloads=True,
         )
         for number, fd in enumerate(fds, start=1)
     ]
@@ -117,10 +134,8 @@ async def serve_in_processes(settings: Settings, *, host: str, port: int, proces
         settings.require("public_url")
         settings.require("return_url_hosts")
     await check(settings)
-    # To many servers SIGHUP means "reload". New certificates are found without it, and the children
-    # inherit that until they listen to it themselves.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     supervisor = Supervisor()
+    heed_hangups(supervisor.reload)
     with listen(host, port) as sock:
         for program in api_programs(sock, processes, {"PAYGATE_DATA": str(settings.data)}):
             supervisor.keep(program)

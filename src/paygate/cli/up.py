@@ -20,6 +20,7 @@ from rich.console import Console
 
 from paygate import settings as settings_module
 from paygate.cli.certificates import Certificates, ensure_certificates
+from paygate.cli.hangups import heed_hangups
 from paygate.cli.processes import Program, Supervisor
 from paygate.cli.serve import api_programs, listen
 from paygate.crypto.api_keys import parse_api_key
@@ -107,6 +108,7 @@ class Up:
 
     async def run(self) -> None:
         """From the database to the ready file; then wait for the end."""
+        heed_hangups(self._supervisor.reload)
         postgres = self._start_database()
         try:
             with listen(HOST, self._wishes.port) as sock:
