@@ -13,8 +13,9 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from paygate.domain.idempotency import IdempotencyKey
-from paygate.storage.database import Pool, answering
+from paygate.storage.database import answering
 from paygate.storage.look_ups import LookUps, Row
+from paygate.storage.pool import Pool
 from paygate.storage.reader import QUERIES
 from paygate.storage.records import Records
 from paygate.storage.session import DRIVER_FAULTS, Connect, Connection

@@ -13,7 +13,8 @@ from typing import Any, Final, TypeAlias
 
 import asyncpg
 
-from paygate.storage.database import Pool, answering
+from paygate.storage.database import answering
+from paygate.storage.pool import Pool
 
 Row: TypeAlias = tuple[Any, ...]
 
