@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from paygate.storage.database import connector
+from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.pool import IDLE_SECONDS, READ_CONNECTIONS, READ_WITHIN_SECONDS, Pool
+from paygate.storage.records import Records
 from paygate.storage.session import Connection
 from tests.gateway import until
 
@@ -139,3 +141,35 @@ async def test_nobody_dials_for_a_pool_that_is_closed(database: str, connect: Co
         return await count(other) == 0
 
     await until(none_is_left)
+
+
+async def test_nobody_listens_when_nobody_waits_and_who_waits_is_told(
+    database: str, connect: Connect, records: Records
+) -> None:
+    other = await connect()
+    async with reads(database) as pool:
+        keys = IdempotencyKeys(connector(database, name="keys"), pool, records, quiet_seconds=0.0)
+
+        async def listening() -> bool:
+            return bool(
+                await other.fetchval(
+                    "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'keys'"
+                )
+            )
+
+        async def nobody() -> bool:
+            return not await listening()
+
+        async with keys.waiting("a key"):
+            await until(listening)
+        await until(nobody)
+        async with keys.waiting("a key") as event:
+            await until(listening)
+
+            async def told() -> bool:
+                event.clear()
+                await other.execute("SELECT pg_notify('paygate_idempotency_key', 'a key')")
+                return await asyncio.wait_for(event.wait(), 30)
+
+            await until(told)
+        await keys.close()
