@@ -14,6 +14,8 @@ from tests.worker.test_queue import CLOSE, enqueue
 
 Connect = Callable[[], Awaitable[Connection]]
 SOON = timedelta(milliseconds=400)
+WOKEN_WITHIN_SECONDS = 15.0
+"""Sooner than the queue looks for the jobs of the dead, thirty seconds after they were taken."""
 
 
 async def asleep(connection: Connection, worker: Node) -> None:
@@ -67,17 +69,20 @@ async def test_a_job_that_waits_is_done_when_its_time_comes(connect: Connect, no
 async def test_a_job_that_was_put_back_is_done_when_its_time_comes(
     connect: Connect, node: Nodes
 ) -> None:
-    connection, tries = await connect(), 0
+    connection, tries, go = await connect(), 0, asyncio.Event()
 
     async def later(_: Message) -> None:
         nonlocal tries
         tries += 1
         if tries == 1:
+            await go.wait()
             raise RetryLater(SOON)
 
     await enqueue(connection, CLOSE)
     async with node(handle=later) as worker:
-        await until(is_done(worker))
+        await asleep(connection, worker)
+        go.set()
+        await until(is_done(worker), seconds=WOKEN_WITHIN_SECONDS)
     assert (tries, worker.faults) == (2, [])
 
 
