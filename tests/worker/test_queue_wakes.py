@@ -2,7 +2,8 @@
 
 import asyncio
 import resource
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from paygate.jobs.messages import Message
@@ -86,12 +87,12 @@ async def test_a_job_that_was_put_back_is_done_when_its_time_comes(
     assert (tries, worker.faults) == (2, [])
 
 
-async def test_what_is_over_and_was_not_written_is_written_at_the_end(
-    connect: Connect, node: Nodes
-) -> None:
-    """The statement that deletes a job that was done is cancelled, as a lock timeout would."""
-    connection, other = await connect(), await connect()
-    began, go = asyncio.Event(), asyncio.Event()
+@asynccontextmanager
+async def over_and_unwritten(
+    connect: Connect, connection: Connection, node: Nodes
+) -> AsyncIterator[tuple[Node, int]]:
+    """A worker whose job is done, and its process of the server that waits to delete that."""
+    other, began, go = await connect(), asyncio.Event(), asyncio.Event()
 
     async def wait(_: Message) -> None:
         began.set()
@@ -111,12 +112,32 @@ async def test_what_is_over_and_was_not_written_is_written_at_the_end(
                 return bool(await connection.fetchval(query, pid))
 
             await until(waits)
-            await connection.execute("SELECT pg_cancel_backend($1)", pid)
-
-            async def told() -> bool:
-                return bool(worker.faults)
-
-            await until(told)
-    assert [name for name, _ in worker.faults] == ["jobs_over"]
+            yield worker, pid
     assert worker.done == [CLOSE]
     assert await connection.fetchval("SELECT count(*) FROM pgqueuer") == 0
+
+
+async def test_what_is_over_and_was_not_written_is_written_at_the_end(
+    connect: Connect, node: Nodes
+) -> None:
+    """The statement that deletes a job that was done is cancelled, as a lock timeout would."""
+    connection = await connect()
+    async with over_and_unwritten(connect, connection, node) as (worker, pid):
+        await connection.execute("SELECT pg_cancel_backend($1)", pid)
+
+        async def told() -> bool:
+            return bool(worker.faults)
+
+        await until(told)
+    assert [name for name, _ in worker.faults] == ["jobs_over"]
+
+
+async def test_a_stop_waits_for_what_is_being_written(connect: Connect, node: Nodes) -> None:
+    connection = await connect()
+    async with over_and_unwritten(connect, connection, node) as (worker, _):
+        assert worker.queue is not None
+        assert worker.task is not None
+        worker.queue.stop()
+        ended, _ = await asyncio.wait({worker.task}, timeout=0.5)
+        assert not ended
+    assert worker.faults == []

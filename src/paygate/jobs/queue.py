@@ -137,6 +137,7 @@ class Queue:
         self._in_hand: dict[JobId, asyncio.Task[None]] = {}
         self._over: list[Over] = []
         self._some_over = asyncio.Event()
+        self._writing = asyncio.Lock()
         self._stop = asyncio.Event()
         self._woken = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
@@ -246,13 +247,14 @@ class Queue:
             await self._write()
 
     async def _write(self) -> None:
-        over, self._over = self._over, []
-        try:
-            if over:
-                await self._queries.log_jobs(over)
-        except Exception as error:  # noqa: BLE001 -- it is tried again with the next, and at the end
-            self._report("jobs_over", error)
-            self._over = over + self._over
+        async with self._writing:  # the last write waits for the one before
+            over, self._over = self._over, []
+            try:
+                if over:
+                    await self._queries.log_jobs(over)
+            except Exception as error:  # noqa: BLE001 -- tried again with the next, and at the end
+                self._report("jobs_over", error)
+                self._over = over + self._over
 
     async def _finish(self) -> None:
         """Wait for what is in hand; who is cancelled meanwhile cuts it off."""
