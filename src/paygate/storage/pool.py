@@ -27,6 +27,8 @@ READ_WITHIN_SECONDS: Final = 4.0
 """For the server; with the wait for a connection, shorter than callers wait for an answer."""
 SEARCH_WITHIN_SECONDS: Final = 10.0
 """A page of a list on a busy server, with an unlucky filter."""
+SEARCH_WAIT_SECONDS: Final = 0.5
+"""The minute's jobs search all at once, and no payment waits for a list."""
 IDLE_SECONDS: Final = 30.0
 """A connection is left when nothing has needed it for so long; what is used again and again is the
 one that was used last.
@@ -191,4 +193,6 @@ def open_pool(dsn: str, *, name: str, plan_each: bool = False) -> Pool:
     within = SEARCH_WITHIN_SECONDS if plan_each else READ_WITHIN_SECONDS
     limit = {"statement_timeout": f"{within:.0f}s"}
     given = {**plans, **limit, **ANNOUNCED}
-    return Pool(functools.partial(dial, dsn, name=name, jit="off", **given), within)
+    patience = SEARCH_WAIT_SECONDS if plan_each else WAIT_SECONDS
+    connect = functools.partial(dial, dsn, name=name, jit="off", **given)
+    return Pool(connect, within, wait_seconds=patience)
