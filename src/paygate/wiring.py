@@ -27,12 +27,13 @@ from paygate.providers.stripe.webhook_endpoints import StripeWebhookEndpoints
 from paygate.settings import Rate, Settings, SettingsError
 from paygate.storage.api_key_use import ApiKeyUse
 from paygate.storage.committer import Committer
-from paygate.storage.database import connector, open_pool
+from paygate.storage.database import connector
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.installation import Installation, install, read_installation
 from paygate.storage.merchants import Merchants
 from paygate.storage.migrate import Tell, migrate
+from paygate.storage.pool import open_pool
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
 from paygate.storage.restores import Restores, notice_restore
@@ -124,8 +125,8 @@ async def open_context(
     records = Records(Sealer(keyring), index)
     committer = Committer(dial)
     dsn = settings.require("database_url")
-    pool = await open_pool(dsn, name=f"paygate {name}")
-    searches = await open_pool(dsn, name=f"paygate {name} searches", plan_each=True)
+    pool = open_pool(dsn, name=f"paygate {name}")
+    searches = open_pool(dsn, name=f"paygate {name} searches", plan_each=True)
     keys = IdempotencyKeys(connect(settings, name=f"{name} keys"), pool, records)
     await committer.open()
     key_use = ApiKeyUse(pool)
@@ -158,8 +159,8 @@ async def open_context(
         await key_use.close()
         await committer.close()
         await keys.close()
-        await searches.close()
-        await pool.close()
+        searches.close()
+        pool.close()
         await provider.close()
 
 

@@ -19,10 +19,11 @@ from paygate.flows.context import Context, Policy
 from paygate.flows.pace import Pace
 from paygate.storage.api_key_use import ApiKeyUse
 from paygate.storage.committer import Committer, Connection
-from paygate.storage.database import connector, open_pool
+from paygate.storage.database import connector
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.merchants import Merchants
+from paygate.storage.pool import open_pool
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
 from paygate.storage.restores import Restores
@@ -40,7 +41,7 @@ async def world(
     records = Records(Sealer(keyring), BlindIndex(keyring))
     committer = Committer(connector(database, name="paygate flows"))
     await committer.open()
-    pool = await open_pool(database, name="paygate flows")
+    pool = open_pool(database, name="paygate flows")
     keys = IdempotencyKeys(connector(database, name="paygate keys"), pool, records)
     key_use = ApiKeyUse(pool)
     provider, clock = ScriptedProvider(), Clock()
@@ -81,4 +82,4 @@ async def world(
     await key_use.close()
     await committer.close()
     await keys.close()
-    await pool.close()
+    pool.close()

@@ -15,8 +15,9 @@ from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.flows.purge_idempotency_keys import purge_idempotency_keys
 from paygate.flows.resolve_attempts import resolve_attempts
 from paygate.providers.contract import ClockSkew
-from paygate.storage.database import connector, open_pool
+from paygate.storage.database import connector
 from paygate.storage.idempotency import IdempotencyKeys
+from paygate.storage.pool import open_pool
 from tests.flows.test_idempotency import NOT_SENT, create_once, refused
 from tests.flows.world import APPROVED, World, answer
 
@@ -89,7 +90,7 @@ def _same(at: datetime) -> datetime:
 async def test_a_node_whose_clock_is_ahead_purges_nothing(world: World, database: str) -> None:
     """Else a retry of an hour later would be a payment of its own."""
     first = await create_once(world, "k")
-    pool = await open_pool(database, name="ahead")
+    pool = open_pool(database, name="ahead")
     try:
         for ahead, deleted in ((timedelta(hours=25), 0), (timedelta(0), 1)):
 
@@ -105,7 +106,7 @@ async def test_a_node_whose_clock_is_ahead_purges_nothing(world: World, database
             assert again.replayed == (not deleted)
             assert (again.body == first.body) == (not deleted)
     finally:
-        await pool.close()
+        pool.close()
 
 
 async def test_a_clock_that_the_provider_contradicts_purges_nothing(world: World) -> None:

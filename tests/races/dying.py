@@ -42,10 +42,11 @@ from paygate.providers.contract import ConfirmOrder
 from paygate.storage.api_key_use import ApiKeyUse
 from paygate.storage.change import Change, Verdict
 from paygate.storage.committer import Committer
-from paygate.storage.database import connector, open_pool
+from paygate.storage.database import connector
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.merchants import Merchants
+from paygate.storage.pool import open_pool
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
 from paygate.storage.restores import Restores
@@ -93,7 +94,7 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
     records = Records(Sealer(keyring), index)
     committer = Committer(connector(setting.dsn, name="dying"))
     await committer.open()
-    pool = await open_pool(setting.dsn, name="dying")
+    pool = open_pool(setting.dsn, name="dying")
     keys = IdempotencyKeys(connector(setting.dsn, name="dying keys"), pool, records)
     provider = FileProvider(folder, steps, first=setting.first)
     restores = Restores(pool)
@@ -133,7 +134,7 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
     finally:
         await committer.close()
         await keys.close()
-        await pool.close()
+        pool.close()
 
 
 async def act(ctx: Context, setting: Setting) -> bytes:

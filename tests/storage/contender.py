@@ -20,8 +20,9 @@ from paygate.crypto.keyring import load_keyring
 from paygate.crypto.kms import FileKms
 from paygate.crypto.seal import Sealer
 from paygate.storage.committer import Committer, Connection
-from paygate.storage.database import Pool, connector, open_pool
+from paygate.storage.database import connector
 from paygate.storage.door import Door
+from paygate.storage.pool import Pool, open_pool
 from paygate.storage.records import Records
 from tests.storage.plans import COMMITTED, Claim, Outcome, Plan, World, ask
 
@@ -85,7 +86,7 @@ class Contender:
     async def run(self, commands: asyncio.StreamReader) -> Report:
         """Fight until the commands end."""
         await self._committer.open()
-        self._pool = await open_pool(self._brief.dsn, name=f"reader {self._brief.name}")
+        self._pool = open_pool(self._brief.dsn, name=f"reader {self._brief.name}")
         sys.stdout.buffer.write(b"ready\n")
         sys.stdout.buffer.flush()
         await commands.readline()
@@ -97,7 +98,7 @@ class Contender:
             await commands.read()
             self._stop.set()
         await self._committer.close()
-        await self._pool.close()
+        self._pool.close()
         return Report(
             outcomes=self._outcomes,
             reconnects=self._dials - self._brief.lanes,

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from paygate.storage.api_key_use import ApiKeyUse
-from paygate.storage.database import Pool, open_pool
+from paygate.storage.pool import Pool, open_pool
 from paygate.storage.session import Connection
 from tests.gateway import until
 from tests.making import START
@@ -17,9 +17,9 @@ LATER = START + timedelta(seconds=1)
 
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Pool]:
-    opened = await open_pool(database, name="paygate uses")
+    opened = open_pool(database, name="paygate uses")
     yield opened
-    await opened.close()
+    opened.close()
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ async def test_an_outage_is_waited_out(pool: Pool, connection: Connection) -> No
 
 async def test_closing_without_a_database_ends(pool: Pool, connection: Connection) -> None:
     use = ApiKeyUse(pool)
-    await pool.close()
+    pool.close()
     use.note("key_1", START)
     await use.close()
     assert await uses(connection) == {}

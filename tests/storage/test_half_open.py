@@ -8,9 +8,10 @@ from structlog.testing import capture_logs
 
 from paygate.storage.change import Committed, OutcomeUnknown, Unavailable
 from paygate.storage.committer import Committer, Connection
-from paygate.storage.database import READ_CONNECTIONS, connector, open_pool
+from paygate.storage.database import connector
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
+from paygate.storage.pool import READ_CONNECTIONS, open_pool
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
 from tests.proxy import Proxy
@@ -106,8 +107,8 @@ async def test_an_outage_ends_when_the_database_is_back(
 
 @either
 async def test_reads_answer_again(proxy: Proxy, records: Records, fault: str) -> None:
-    pool = await open_pool(proxy.dsn, name="reads")
-    searches = await open_pool(proxy.dsn, name="searches", plan_each=True)
+    pool = open_pool(proxy.dsn, name="reads")
+    searches = open_pool(proxy.dsn, name="searches", plan_each=True)
     reader = Reader(pool, searches, records)
 
     async def reads() -> None:
@@ -125,15 +126,15 @@ async def test_reads_answer_again(proxy: Proxy, records: Records, fault: str) ->
         await reader.ready()
         assert await reader.payment_intent("shop", "pi_1") is None
         await reader.transfers_after("", "", 10)
-    await pool.close()
-    await searches.close()
+    pool.close()
+    searches.close()
 
 
 @either
 async def test_a_read_that_nobody_waits_for_leaves_no_dead_connection_behind(
     proxy: Proxy, records: Records, fault: str
 ) -> None:
-    pool = await open_pool(proxy.dsn, name="reads")
+    pool = open_pool(proxy.dsn, name="reads")
     reader = Reader(pool, pool, records)
     await reader.ready()
     fail(proxy, fault)
@@ -145,14 +146,14 @@ async def test_a_read_that_nobody_waits_for_leaves_no_dead_connection_behind(
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
         await reader.ready()
-    await pool.close()
+    pool.close()
 
 
 @either
 async def test_waiters_hear_of_their_key_again(
     proxy: Proxy, records: Records, connect: Connect, fault: str
 ) -> None:
-    pool = await open_pool(proxy.dsn, name="reads")
+    pool = open_pool(proxy.dsn, name="reads")
     keys = IdempotencyKeys(connector(proxy.dsn, name="keys"), pool, records)
     other = await connect()
     async with keys.waiting("a key") as event:
@@ -171,7 +172,7 @@ async def test_waiters_hear_of_their_key_again(
                 await other.execute("SELECT pg_notify('paygate_idempotency_key', 'a key')")
                 await asyncio.sleep(0.05)
     await keys.close()
-    await pool.close()
+    pool.close()
 
 
 async def test_a_commit_that_is_merely_slow_is_left_alone(
@@ -197,7 +198,7 @@ async def test_reads_of_a_locked_table_are_refused_and_do_not_pile_up(
 ) -> None:
     """A migration holds the table: whoever reads hears so, and the server is not crowded."""
     other = await connect()
-    pool = await open_pool(proxy.dsn, name="reads")
+    pool = open_pool(proxy.dsn, name="reads")
     reader = Reader(pool, pool, records)
     async with other.transaction():
         await other.execute("LOCK TABLE payment_intent IN ACCESS EXCLUSIVE MODE")
@@ -212,9 +213,10 @@ async def test_reads_of_a_locked_table_are_refused_and_do_not_pile_up(
             )
             <= READ_CONNECTIONS
         )
+    whole = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'reads'"
+    assert await other.fetchval(whole) > 0, "what the server ended left its connection whole"
     assert await reader.payment_intent("shop", "pi_1") is None
-    assert pool._pool.get_size() > 0, "what the server ended left its connection whole"
-    await pool.close()
+    pool.close()
 
 
 async def test_a_committer_closes_though_the_database_is_gone(

@@ -13,8 +13,9 @@ from paygate.domain.attempt import OPEN, AttemptState
 from paygate.domain.payment_intent import FINAL, Status
 from paygate.storage.change import Change, Committed, Outdated
 from paygate.storage.committer import Committer, Connection
-from paygate.storage.database import connector, open_pool
+from paygate.storage.database import connector
 from paygate.storage.door import Door
+from paygate.storage.pool import open_pool
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
 from paygate.storage.schema import ANNOUNCED, WRITER, WRITER_SETTING
@@ -227,15 +228,15 @@ async def test_a_stranger_reads_and_does_not_write(database: str) -> None:
 
 async def test_every_connection_of_ours_announces_itself(database: str) -> None:
     connection = await connector(database, name="lane")()
-    pool = await open_pool(database, name="reads")
-    searches = await open_pool(database, name="searches", plan_each=True)
+    pool = open_pool(database, name="reads")
+    searches = open_pool(database, name="searches", plan_each=True)
     show = f"SELECT current_setting('{WRITER_SETTING}')"
     for each in (connection, pool, searches):
         (row,) = await each.fetch(show)
         assert row[0] == ANNOUNCED[WRITER_SETTING] == str(WRITER)
     await connection.close()
-    await pool.close()
-    await searches.close()
+    pool.close()
+    searches.close()
 
 
 async def test_a_node_that_has_become_too_old_says_so(
@@ -247,7 +248,7 @@ async def test_a_node_that_has_become_too_old_says_so(
     committer = Committer(connector(database, name="older"), lanes=1)
     await committer.open()
     door = Door(records, committer)
-    pool = await open_pool(database, name="older reads")
+    pool = open_pool(database, name="older reads")
     reader = Reader(pool, pool, records)
     assert await door.commit(Change(make_audit(), creates=(make_intent(),))) == Committed()
     await reader.ready()
@@ -259,4 +260,4 @@ async def test_a_node_that_has_become_too_old_says_so(
         await reader.ready()
     assert await (await connect()).fetchval("SELECT count(*) FROM payment_intent") == 1
     await committer.close()
-    await pool.close()
+    pool.close()

@@ -14,12 +14,13 @@ import paygate
 from paygate.domain.merchant import Merchant
 from paygate.storage.change import Committed, OutcomeUnknown, Unavailable
 from paygate.storage.committer import Committer, Connection
-from paygate.storage.database import connector, open_pool
+from paygate.storage.database import connector
 from paygate.storage.door import Door
 from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.merchants import Merchants
 from paygate.storage.migrate import migrate
+from paygate.storage.pool import open_pool
 from paygate.storage.records import Records
 from paygate.storage.session import hang_up, tells_unreplicated
 from tests.making import START, make_audit
@@ -89,9 +90,9 @@ async def test_every_kind_of_connection_is_pinned(database: str, connect: Connec
     assert await shown(connection.fetch) == OURS
     await connection.close()
     for plan_each, limit in ((False, "4000"), (True, "10000")):
-        pool = await open_pool(database, name="reads", plan_each=plan_each)
+        pool = open_pool(database, name="reads", plan_each=plan_each)
         assert await shown(pool.fetch) == OURS | {"statement_timeout": limit}, "reads have one"
-        await pool.close()
+        pool.close()
 
 
 async def test_both_ends_notice_a_silent_peer(database: str) -> None:
@@ -151,7 +152,7 @@ def test_only_one_place_dials() -> None:
         and isinstance(node.value, ast.Name)
         and node.value.id in ("asyncpg", "psycopg")
     }
-    assert dials == {("storage/session.py", "connect"), ("storage/database.py", "create_pool")}
+    assert dials == {("storage/session.py", "connect")}
 
 
 async def test_an_installation_lives_under_hostile_defaults(
@@ -173,11 +174,11 @@ async def test_an_installation_lives_under_hostile_defaults(
         while not await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
             await asyncio.sleep(0.01)
     assert await asyncio.gather(*waiting) == [Committed()] * 20
-    pool = await open_pool(dsn, name="reads")
+    pool = open_pool(dsn, name="reads")
     assert isinstance(await Merchants(pool, records).create("shop", make_audit()), Merchant)
     keys = IdempotencyKeys(connector(dsn, name="keys"), pool, records)
     assert await keys.purge(START - timedelta(days=1), 10) == 0
-    await pool.close()
+    pool.close()
     await committer.close()
     await other.close()
     await admin.execute("DROP DATABASE hostile WITH (FORCE)")
@@ -236,7 +237,7 @@ async def test_a_merchant_that_no_standby_has_is_not_acknowledged(
     (config,) = (tmp_path / "postgres").rglob("postgresql.conf")
     config.write_text(config.read_text() + "\nsynchronous_standby_names = 'nobody'\n")
     await other.execute("SELECT pg_reload_conf()")
-    pool = await open_pool(own_server.dsn, name="sync")
+    pool = open_pool(own_server.dsn, name="sync")
     waiting = asyncio.create_task(Merchants(pool, records).create("shop", make_audit()))
     while not await other.fetchval(
         "SELECT pg_cancel_backend(pid) FROM pg_stat_activity"
@@ -245,5 +246,5 @@ async def test_a_merchant_that_no_standby_has_is_not_acknowledged(
         await asyncio.sleep(0.02)
     with pytest.raises(OutcomeUnknown):
         await waiting
-    await pool.close()
+    pool.close()
     await other.close()

@@ -28,6 +28,7 @@ class Node:
         self.faults: list[tuple[str, BaseException]] = []
         self.task: asyncio.Task[None] | None = None
         self.connection: Connection | None = None
+        self.queue: Queue | None = None
         self.handle: Callable[[Message], Awaitable[None]] | None = None
         """What else a handler does, before the message counts as done."""
 
@@ -75,7 +76,7 @@ def node(connect: Connect) -> Nodes:
             CloseFailedPayment: this.handler,
         }
         scheduled = {job: this.occurrence(job.name) for job in schedule}
-        queue = Queue(this.connection, handlers, scheduled, this.report)
+        queue = this.queue = Queue(this.connection, handlers, scheduled, this.report)
         this.task = asyncio.create_task(queue.run())
         try:
             yield this

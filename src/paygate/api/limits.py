@@ -10,14 +10,16 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from paygate.api.buckets import Bucket, RateLimited, Windows, make_buckets, network_of
 from paygate.api.exchange import Exchange
-from paygate.api.limits_store import LimitsStore
 from paygate.domain.access import Caller, Role
 from paygate.domain.errors import CATALOGUE, ErrorType, Refusal
 from paygate.settings import Settings
+
+if TYPE_CHECKING:
+    from paygate.api.limits_store import LimitsStore
 
 PROVEN_SECONDS: Final = 600.0
 """A key proven this lately is no guess: it passes where guesses are refused, so that a
@@ -34,7 +36,7 @@ class Limits:
     def __init__(self, settings: Settings, *, processes: int) -> None:
         """`processes` share the load of this node, so each has its part of what is counted here."""
         url = settings.limits_url
-        self._store = None if url.startswith("memory:") else LimitsStore(url)
+        self._store = None if url.startswith("memory:") else _open_store(url)
         self._on = settings.rate_limit is not None
         if settings.rate_limit is None:
             return
@@ -132,10 +134,17 @@ class Try:
         self.good = False
 
 
+def _open_store(url: str) -> "LimitsStore":
+    # A tenth of a second of imports, for the few who share their counts.
+    from paygate.api.limits_store import LimitsStore  # noqa: PLC0415
+
+    return LimitsStore(url)
+
+
 class _Ordinary:
     """Every request counts. Open while the shared store is away."""
 
-    def __init__(self, bucket: Bucket, store: LimitsStore | None) -> None:
+    def __init__(self, bucket: Bucket, store: "LimitsStore | None") -> None:
         self._bucket = bucket
         self._store = store
         self._windows = Windows(bucket.share, bucket.seconds)
@@ -158,7 +167,7 @@ class _Strict:
     refuse nobody, and many at once pass as many times over - once, for then more is known.
     """
 
-    def __init__(self, bucket: Bucket, store: LimitsStore | None) -> None:
+    def __init__(self, bucket: Bucket, store: "LimitsStore | None") -> None:
         self._bucket = bucket
         self._store = store
         self._windows = Windows(bucket.share, bucket.seconds)

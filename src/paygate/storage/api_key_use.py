@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
-from paygate.storage.database import Pool
+from paygate.storage.pool import Pool
 from paygate.storage.reader import QUERIES
 from paygate.telemetry import log
 

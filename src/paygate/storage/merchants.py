@@ -9,7 +9,8 @@ import asyncpg
 from paygate.domain.audit import AuditEntry
 from paygate.domain.merchant import Merchant
 from paygate.storage.change import Change, OutcomeUnknown, Unavailable
-from paygate.storage.database import Pool, answering
+from paygate.storage.database import answering
+from paygate.storage.pool import Pool
 from paygate.storage.reader import QUERIES
 from paygate.storage.records import Records
 from paygate.storage.session import Connection, tells_unreplicated

@@ -20,9 +20,10 @@ from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent
 from paygate.storage.change import Outdated
-from paygate.storage.database import Pool, answering
+from paygate.storage.database import answering
 from paygate.storage.look_ups import LookUps, Row
 from paygate.storage.pages import Cut, Page, Place, Stretch, beyond_all
+from paygate.storage.pool import Pool
 from paygate.storage.records import Records
 from paygate.storage.schema import WRITER, too_old
 from paygate.storage.tables import PAYMENT_INTENT

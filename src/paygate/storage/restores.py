@@ -10,7 +10,8 @@ from datetime import datetime
 import asyncpg
 import msgspec
 
-from paygate.storage.database import Pool, answering
+from paygate.storage.database import answering
+from paygate.storage.pool import Pool
 from paygate.storage.reader import QUERIES
 from paygate.storage.session import Connect, Connection, hang_up
 from paygate.storage.watch import watched

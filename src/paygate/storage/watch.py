@@ -8,6 +8,7 @@ Once it is not, no reply will come.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -17,8 +18,9 @@ ASK_AFTER_SECONDS: Final = 1.0
 """Replies take milliseconds; the server is asked about those that take longer than this."""
 ASK_AGAIN_SECONDS: Final = 0.5
 LOOK_EVERY_SECONDS: Final = 0.5
-BEAT_SECONDS: Final = 1.0
-"""How often a connection that waits to be told something is tried."""
+BEAT_SECONDS: Final = 2.0
+"""How often a connection that waits to be told something is tried. The death of one that died
+without a word is known two seconds later."""
 
 Ask = Callable[[], Awaitable[bool]]
 """Asks the server whether it is at work on what was sent."""
@@ -120,8 +122,12 @@ async def keep_hearing(
     `beat` says anything over it. Raises one of `DRIVER_FAULTS` once the connection is lost.
     """
     watch, ask = Watch(), partial(at_work, connect, connection)
+    closed = asyncio.Event()
+    connection.add_termination_listener(lambda _: closed.set())
     while True:
-        await asyncio.sleep(BEAT_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(BEAT_SECONDS):
+                await closed.wait()  # who is told of the end need not ask
         with watch.over(connection, ask):
             await beat()
 
