@@ -16,11 +16,11 @@ from paygate.crypto.kms import open_kms
 from paygate.crypto.seal import Sealer
 from paygate.crypto.secret import Secret
 from paygate.domain.ids import RANDOM_BYTES, make_id
-from paygate.flows.after_restore import AfterRestore
-from paygate.flows.answers_under_way import AnswersUnderWay
 from paygate.flows.context import Context, Policy
-from paygate.flows.pace import Pace
-from paygate.flows.watch_provider import WarningCode, look_at_provider, watcher
+from paygate.flows.provider.pace import Pace
+from paygate.flows.provider.watch import WarningCode, look_at_provider, watcher
+from paygate.flows.provider_events.answers_under_way import AnswersUnderWay
+from paygate.flows.restores.after_restore import AfterRestore
 from paygate.providers.stripe.adapter import StripeProvider
 from paygate.providers.stripe.settings import StripeSettings, livemode_of
 from paygate.settings import Rate, Settings, SettingsError

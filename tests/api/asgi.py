@@ -14,9 +14,9 @@ from paygate.api.endpoint import Desk
 from paygate.api.limits import Limits
 from paygate.api.routes import ENDPOINTS
 from paygate.domain.access import Role
-from paygate.flows.authenticate import Authenticator
-from paygate.flows.create_api_key import CreateApiKey, create_api_key
-from paygate.flows.watch_provider import ProviderLook
+from paygate.flows.access.authenticate import Authenticator
+from paygate.flows.access.create_api_key import CreateApiKey, create_api_key
+from paygate.flows.provider.watch import ProviderLook
 from paygate.settings import load
 from tests.flows.world import World
 from tests.gateway import Answer

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from paygate.domain.payment_intent import FINAL, Status
-from paygate.flows.authenticate_client import AFTER_THE_END, closes_at
+from paygate.flows.access.authenticate_client import AFTER_THE_END, closes_at
 from tests.api.shops import audited, open_shop
 from tests.gateway import Answer, Gateway
 from tests.making import START, make_intent

@@ -23,12 +23,12 @@ from paygate.domain.access import Action, Caller, Role
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.outcome import PaymentError, Rejected
 from paygate.domain.payment_intent import Status
-from paygate.flows import authenticate
-from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.access import authenticate
 from paygate.flows.context import Context
-from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
-from paygate.flows.idempotency import idempotently
-from paygate.flows.keyed_door import KeyedRequest
+from paygate.flows.idempotency.keyed_door import KeyedRequest
+from paygate.flows.idempotency.run_once import idempotently
+from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.payments.create import CreatePaymentIntent, create_payment_intent
 from paygate.settings import load
 from tests.api.asgi import Door, Headers, door_of
 from tests.flows.world import World, answer

@@ -20,7 +20,7 @@ from paygate.domain.audit import AuditEntry
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.outcome import PaymentError
 from paygate.domain.payment_intent import Status
-from paygate.flows.create_api_key import CreateApiKey, create_api_key
+from paygate.flows.access.create_api_key import CreateApiKey, create_api_key
 from paygate.settings import load
 from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.telemetry.timing import Timing

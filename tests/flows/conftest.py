@@ -13,10 +13,10 @@ from paygate.crypto.credentials import CredentialHasher
 from paygate.crypto.keyring import generate_keyring, load_keyring
 from paygate.crypto.kms import FileKms
 from paygate.crypto.seal import Sealer
-from paygate.flows.after_restore import AfterRestore
-from paygate.flows.answers_under_way import AnswersUnderWay
 from paygate.flows.context import Context, Policy
-from paygate.flows.pace import Pace
+from paygate.flows.provider.pace import Pace
+from paygate.flows.provider_events.answers_under_way import AnswersUnderWay
+from paygate.flows.restores.after_restore import AfterRestore
 from paygate.storage.api_key_use import ApiKeyUse
 from paygate.storage.committer import Committer, Connection
 from paygate.storage.database import connector, open_pool

@@ -8,11 +8,11 @@ from paygate.domain.attempt import AttemptState
 from paygate.domain.errors import ErrorCode
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.payment_intent import FINAL, PaymentIntent, Status
-from paygate.flows.begin_attempt import KEYS_MARGIN
-from paygate.flows.cancel_payment_intent import CancelPaymentIntent
-from paygate.flows.capture_payment_intent import CapturePaymentIntent
-from paygate.flows.confirm_payment_intent import ConfirmPaymentIntent
-from paygate.flows.create_payment_intent import CreatePaymentIntent
+from paygate.flows.payments.attempt.begin import KEYS_MARGIN
+from paygate.flows.payments.cancel import CancelPaymentIntent
+from paygate.flows.payments.capture import CapturePaymentIntent
+from paygate.flows.payments.confirm import ConfirmPaymentIntent
+from paygate.flows.payments.create import CreatePaymentIntent
 from tests.flows.ledger import NOT_HEARD, LedgerProvider, Payment, Will
 from tests.flows.watched import Log
 from tests.flows.world import World

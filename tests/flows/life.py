@@ -20,25 +20,19 @@ from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.outcome import Cancelled
 from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import ProviderEvent
-from paygate.flows.apply_provider_event import apply_provider_event
-from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
-from paygate.flows.capture_payment_intent import capture_payment_intent
-from paygate.flows.choose_instrument import CardMethod
-from paygate.flows.close_overdue_attempts import close_overdue_attempts
-from paygate.flows.confirm_payment_intent import (
-    ConfirmPaymentIntent,
-    confirm_payment_intent,
-)
 from paygate.flows.context import Context
-from paygate.flows.create_payment_intent import (
-    Created,
-    create_payment_intent,
-)
-from paygate.flows.expire_payment_intents import expire_payment_intents
-from paygate.flows.idempotency import idempotently
-from paygate.flows.keyed_door import KeyedRequest
-from paygate.flows.purge_idempotency_keys import purge_idempotency_keys
-from paygate.flows.receive_provider_event import receive_provider_event
+from paygate.flows.idempotency.keyed_door import KeyedRequest
+from paygate.flows.idempotency.purge import purge_idempotency_keys
+from paygate.flows.idempotency.run_once import idempotently
+from paygate.flows.payments.attempt.choose import CardMethod
+from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.payments.capture import capture_payment_intent
+from paygate.flows.payments.confirm import ConfirmPaymentIntent, confirm_payment_intent
+from paygate.flows.payments.create import Created, create_payment_intent
+from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
+from paygate.flows.payments.sweeps.expire import expire_payment_intents
+from paygate.flows.provider_events.apply import apply_provider_event
+from paygate.flows.provider_events.receive import receive_provider_event
 from paygate.jobs.messages import ApplyProviderEvent
 from paygate.storage.change import OutcomeUnknown, Unavailable
 from tests.flows.expected import CUT_OFF, KEPT, Ask, Body, Model

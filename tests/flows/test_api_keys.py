@@ -12,11 +12,11 @@ from paygate.domain.access import Action, Role
 from paygate.domain.api_key import ApiKey
 from paygate.domain.audit import Result, Subject
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.flows.authenticate import Authenticator
-from paygate.flows.create_api_key import LONGEST, CreateApiKey, create_api_key
-from paygate.flows.read_api_keys import find_api_key, list_api_keys
-from paygate.flows.revoke_api_key import revoke_api_key
-from paygate.flows.rotate_api_key import RotateApiKey, rotate_api_key
+from paygate.flows.access.authenticate import Authenticator
+from paygate.flows.access.create_api_key import LONGEST, CreateApiKey, create_api_key
+from paygate.flows.access.read_api_keys import find_api_key, list_api_keys
+from paygate.flows.access.revoke_api_key import revoke_api_key
+from paygate.flows.access.rotate_api_key import RotateApiKey, rotate_api_key
 from paygate.storage.change import Change, Overloaded
 from paygate.storage.pages import newest
 from tests.flows.world import World

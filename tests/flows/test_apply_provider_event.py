@@ -14,7 +14,7 @@ from paygate.domain.events import Event
 from paygate.domain.outcome import Answer, Declined, Outcome, PaymentError, Pending, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import EventStatus, ProviderEvent
-from paygate.flows.apply_provider_event import apply_provider_event
+from paygate.flows.provider_events.apply import apply_provider_event
 from paygate.jobs.messages import ApplyProviderEvent
 from paygate.providers.contract import Absent
 from paygate.storage.change import Change

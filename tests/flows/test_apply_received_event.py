@@ -12,9 +12,9 @@ from paygate.domain.alert import Alert, AlertType
 from paygate.domain.audit import Subject
 from paygate.domain.outcome import Pending, Unknown
 from paygate.domain.provider_event import RETRY_AFTER, EventStatus, ProviderEvent, waits
-from paygate.flows.apply_provider_event import apply_provider_event
-from paygate.flows.apply_received_event import apply_received_event
 from paygate.flows.context import CommitDoor
+from paygate.flows.provider_events.apply import apply_provider_event
+from paygate.flows.provider_events.apply_received import apply_received_event
 from paygate.jobs.messages import ApplyProviderEvent
 from paygate.storage.change import (
     Change,

@@ -10,8 +10,8 @@ from paygate.crypto.api_keys import KeyMode, KeySide, new_api_key, parse_api_key
 from paygate.domain.access import MATRIX, Action, Actor, Caller, Role
 from paygate.domain.api_key import ApiKey
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.flows.authenticate import CACHE_SECONDS, Authenticator, authorize
-from paygate.flows.create_api_key import CreateApiKey, create_api_key
+from paygate.flows.access.authenticate import CACHE_SECONDS, Authenticator, authorize
+from paygate.flows.access.create_api_key import CreateApiKey, create_api_key
 from paygate.storage.change import Change
 from tests.flows.world import World
 from tests.making import START, make_audit, new_id

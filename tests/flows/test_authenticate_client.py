@@ -7,8 +7,8 @@ import pytest
 
 from paygate.crypto.client_secrets import new_client_secret
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.flows.authenticate_client import authenticate_client
-from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
+from paygate.flows.access.authenticate_client import authenticate_client
+from paygate.flows.payments.create import CreatePaymentIntent, create_payment_intent
 from tests.flows.world import World
 from tests.making import new_id
 

@@ -21,8 +21,8 @@ from paygate.domain.outcome import (
 )
 from paygate.domain.payment_intent import FINAL, Status
 from paygate.domain.provider_event import EventStatus, ProviderEvent
-from paygate.flows.apply_provider_event import apply_provider_event
-from paygate.flows.close_overdue_attempts import close_overdue_attempts
+from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
+from paygate.flows.provider_events.apply import apply_provider_event
 from paygate.jobs.messages import ApplyProviderEvent
 from paygate.providers.contract import ConfirmOrder
 from tests.flows.test_holds import ledger

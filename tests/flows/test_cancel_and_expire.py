@@ -10,9 +10,9 @@ from paygate.domain.attempt import AttemptState
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.outcome import Outcome, Unknown
 from paygate.domain.payment_intent import FINAL, PaymentIntent, Status
-from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
 from paygate.flows.context import CommitDoor
-from paygate.flows.expire_payment_intents import expire_payment_intents
+from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.payments.sweeps.expire import expire_payment_intents
 from paygate.providers.contract import ConfirmOrder
 from paygate.storage.change import Change, Verdict
 from tests.domain.test_confirmation import ENDS

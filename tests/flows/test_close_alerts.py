@@ -25,17 +25,17 @@ from paygate.domain.outcome import (
 )
 from paygate.domain.payment_intent import Status
 from paygate.domain.provider_event import EventStatus
-from paygate.flows.acknowledge_alert import AcknowledgeAlert, acknowledge_alert
-from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
-from paygate.flows.close_alerts import close_alert, close_alerts, close_cleared
-from paygate.flows.close_failed_payment import GIVE_UP_AFTER, close_failed_payment
-from paygate.flows.close_overdue_attempts import close_overdue_attempts
-from paygate.flows.list_alerts import list_alerts
-from paygate.flows.purge_idempotency_keys import purge_idempotency_keys
-from paygate.flows.raise_alert import occurrence, raise_alert
-from paygate.flows.resolve_attempts import resolve_attempts
+from paygate.flows.alerts.acknowledge import AcknowledgeAlert, acknowledge_alert
+from paygate.flows.alerts.close import close_alert, close_alerts, close_cleared
+from paygate.flows.alerts.list import list_alerts
+from paygate.flows.alerts.raise_alert import occurrence, raise_alert
+from paygate.flows.idempotency.purge import purge_idempotency_keys
+from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.payments.sweeps.close_failed import GIVE_UP_AFTER, close_failed_payment
+from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
+from paygate.flows.payments.sweeps.resolve import resolve_attempts
+from paygate.flows.payments.sweeps.watch_authorizations import watch_authorizations
 from paygate.flows.sweep import Sweep
-from paygate.flows.watch_authorizations import watch_authorizations
 from paygate.jobs.messages import CloseFailedPayment
 from paygate.providers.contract import Absent
 from paygate.storage.change import Change

@@ -26,9 +26,9 @@ from paygate.domain.outcome import (
     Unknown,
 )
 from paygate.domain.payment_intent import PaymentIntent, Status
-from paygate.flows.close_failed_payment import GIVE_UP_AFTER, close_failed_payment
-from paygate.flows.close_overdue_attempts import close_overdue_attempts
-from paygate.flows.resolve_attempts import resolve_attempts
+from paygate.flows.payments.sweeps.close_failed import GIVE_UP_AFTER, close_failed_payment
+from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
+from paygate.flows.payments.sweeps.resolve import resolve_attempts
 from paygate.jobs.messages import CloseFailedPayment
 from paygate.jobs.queue import again_after
 from paygate.providers.contract import Absent, CancelOrder

@@ -22,7 +22,7 @@ from paygate.domain.outcome import (
     Unknown,
 )
 from paygate.domain.payment_intent import PaymentIntent, Status
-from paygate.flows.close_overdue_attempts import close_overdue_attempts
+from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
 from paygate.providers.contract import Absent, CancelOrder
 from tests.flows.test_holds import ledger
 from tests.flows.transfers import (

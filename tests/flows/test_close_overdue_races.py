@@ -13,8 +13,8 @@ from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.outcome import Answer, Cancelled, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Status
-from paygate.flows.close_overdue_attempts import AT_ONCE, close_overdue_attempts
-from paygate.flows.complete_authentication import complete_authentication
+from paygate.flows.payments.complete_authentication import complete_authentication
+from paygate.flows.payments.sweeps.close_overdue import AT_ONCE, close_overdue_attempts
 from tests.flows.test_close_overdue_attempts import (
     CHALLENGE,
     CLOSED,

@@ -91,7 +91,7 @@ async def test_those_that_cannot_be_closed_do_not_hide_the_others(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fault strikes a whole page of them, at every run."""
-    monkeypatch.setattr("paygate.flows.close_overdue_attempts.PAGE", 2)
+    monkeypatch.setattr("paygate.flows.payments.sweeps.close_overdue.PAGE", 2)
     for number in range(5):
         world.provider.answers.append(answer(CHALLENGE, provider_reference=f"ref_{number}"))
         await world.confirm(await world.create())

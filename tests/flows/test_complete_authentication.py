@@ -24,14 +24,18 @@ from paygate.domain.outcome import (
     Unknown,
 )
 from paygate.domain.payment_intent import PaymentIntent, Status
-from paygate.flows.choose_instrument import CardMethod
-from paygate.flows.complete_authentication import ASK_SECONDS, LATE, complete_authentication
-from paygate.flows.confirm_payment_intent import (
+from paygate.flows.context import CommitDoor
+from paygate.flows.payments.attempt.choose import CardMethod
+from paygate.flows.payments.complete_authentication import (
+    ASK_SECONDS,
+    LATE,
+    complete_authentication,
+)
+from paygate.flows.payments.confirm import (
     ConfirmPaymentIntent,
     confirm_order,
     confirm_payment_intent,
 )
-from paygate.flows.context import CommitDoor
 from paygate.providers.contract import Absent
 from paygate.storage.change import Change, Overloaded, Verdict
 from tests.flows.world import (

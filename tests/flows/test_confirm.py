@@ -14,10 +14,10 @@ from paygate.domain.outcome import Answer, NotSent, Outcome, RedirectToUrl, Reje
 from paygate.domain.payment_intent import FINAL, PaymentIntent, Status
 from paygate.domain.payment_method import CardToken
 from paygate.domain.provider_event import EventStatus
-from paygate.flows.choose_instrument import BankTransferMethod, CardMethod, MandateDetails
-from paygate.flows.confirm_payment_intent import ConfirmPaymentIntent, confirm_payment_intent
-from paygate.flows.create_payment_intent import CreatePaymentIntent
-from paygate.flows.identify_customer import CustomerDetails
+from paygate.flows.customers.identify import CustomerDetails
+from paygate.flows.payments.attempt.choose import BankTransferMethod, CardMethod, MandateDetails
+from paygate.flows.payments.confirm import ConfirmPaymentIntent, confirm_payment_intent
+from paygate.flows.payments.create import CreatePaymentIntent
 from paygate.providers.contract import ConfirmOrder
 from paygate.storage.records import Records
 from paygate.storage.session import Connection

@@ -10,8 +10,8 @@ from paygate.domain.customer import Customer
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.outcome import Answer, NotSent, Rejected, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Status
-from paygate.flows.identify_customer import CustomerDetails
-from paygate.flows.introduce_customer import KEYS, update_provider_customer
+from paygate.flows.customers.identify import CustomerDetails
+from paygate.flows.customers.introduce import KEYS, update_provider_customer
 from paygate.jobs.messages import UpdateProviderCustomer, decode
 from paygate.providers.contract import Absent, CustomerMade, KeySpent
 from paygate.storage.change import Change, Committed

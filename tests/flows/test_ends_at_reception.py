@@ -17,10 +17,10 @@ from paygate.domain.audit import AuditEntry
 from paygate.domain.outcome import Answer, Outcome, Pending, Unknown
 from paygate.domain.payment_intent import PaymentIntent
 from paygate.domain.provider_event import EventStatus, ProviderEvent
-from paygate.flows.answers_under_way import AnswersUnderWay
-from paygate.flows.apply_provider_event import COME_BACK, apply_provider_event
-from paygate.flows.apply_received_event import apply_received_event
 from paygate.flows.context import CommitDoor
+from paygate.flows.provider_events.answers_under_way import AnswersUnderWay
+from paygate.flows.provider_events.apply import COME_BACK, apply_provider_event
+from paygate.flows.provider_events.apply_received import apply_received_event
 from paygate.jobs.messages import ApplyProviderEvent
 from paygate.providers.contract import ConfirmOrder, Notice
 from paygate.storage.change import Change, Verdict

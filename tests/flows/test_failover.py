@@ -16,9 +16,9 @@ import msgspec
 import pytest
 
 from paygate.domain.access import Action
-from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
-from paygate.flows.idempotency import Answered, idempotently
-from paygate.flows.keyed_door import KeyedRequest
+from paygate.flows.idempotency.keyed_door import KeyedRequest
+from paygate.flows.idempotency.run_once import Answered, idempotently
+from paygate.flows.payments.create import CreatePaymentIntent, create_payment_intent
 from paygate.storage.change import OutcomeUnknown, Unavailable
 from paygate.storage.database import connector
 from paygate.storage.embedded import EmbeddedPostgres

@@ -15,8 +15,8 @@ from paygate.domain.alert import Alert, AlertType
 from paygate.domain.attempt import OPEN, Attempt, AttemptState, missed
 from paygate.domain.outcome import Answer, Cancelled, Outcome, Rejected, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Status
-from paygate.flows.begin_attempt import work_on
-from paygate.flows.close_overdue_attempts import close_overdue_attempts
+from paygate.flows.payments.attempt.begin import work_on
+from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
 from paygate.providers.contract import Absent, ClockSkew
 from tests.flows.test_close_overdue_attempts import CHALLENGE
 from tests.flows.test_holds import HELD, cancel, capture, held, later, ledger, taken

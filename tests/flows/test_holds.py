@@ -29,9 +29,9 @@ from paygate.domain.outcome import (
 )
 from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import EventStatus
-from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
-from paygate.flows.capture_payment_intent import CapturePaymentIntent, capture_payment_intent
-from paygate.flows.watch_authorizations import watch_authorizations
+from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.payments.capture import CapturePaymentIntent, capture_payment_intent
+from paygate.flows.payments.sweeps.watch_authorizations import watch_authorizations
 from paygate.providers.contract import CancelOrder, CaptureOrder
 from tests.flows.world import APPROVED, THEIRS, World, answer, notice
 from tests.making import START

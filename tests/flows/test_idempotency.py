@@ -19,12 +19,12 @@ from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.outcome import Answer, Cancelled, NotSent, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import EventStatus
-from paygate.flows import idempotency
-from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
 from paygate.flows.context import CommitDoor, Context
-from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
-from paygate.flows.idempotency import Answered, idempotently
-from paygate.flows.keyed_door import KeyedDoor, KeyedRequest
+from paygate.flows.idempotency import run_once as idempotency
+from paygate.flows.idempotency.keyed_door import KeyedDoor, KeyedRequest
+from paygate.flows.idempotency.run_once import Answered, idempotently
+from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.payments.create import CreatePaymentIntent, create_payment_intent
 from paygate.providers.contract import ConfirmOrder
 from paygate.storage.change import Change, OutcomeUnknown, Verdict
 from tests.flows.test_apply_provider_event import CHALLENGE

@@ -14,9 +14,9 @@ from paygate.domain.customer import Customer
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.outcome import Answer, NotSent, Rejected, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Status
-from paygate.flows.identify_customer import CustomerDetails
-from paygate.flows.introduce_customer import KEYS
-from paygate.flows.resolve_attempts import resolve_attempts
+from paygate.flows.customers.identify import CustomerDetails
+from paygate.flows.customers.introduce import KEYS
+from paygate.flows.payments.sweeps.resolve import resolve_attempts
 from paygate.providers.contract import ConfirmOrder, CustomerMade, CustomerOrder, KeySpent
 from tests.flows.transfers import (
     BY_PUSH,

@@ -17,16 +17,16 @@ from paygate.domain.errors import Refusal
 from paygate.domain.ledger import Transfer
 from paygate.domain.outcome import Answer, Cancelled, NotSent, Outcome, Rejected, Unknown
 from paygate.domain.payment_intent import PaymentIntent
-from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
-from paygate.flows.capture_payment_intent import CapturePaymentIntent, capture_payment_intent
-from paygate.flows.choose_instrument import BankTransferMethod
-from paygate.flows.confirm_payment_intent import ConfirmPaymentIntent, confirm_payment_intent
+from paygate.flows.access.create_api_key import CreateApiKey, create_api_key
 from paygate.flows.context import Context
-from paygate.flows.create_api_key import CreateApiKey, create_api_key
-from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
-from paygate.flows.idempotency import idempotently
-from paygate.flows.identify_customer import CustomerDetails
-from paygate.flows.keyed_door import KeyedRequest
+from paygate.flows.customers.identify import CustomerDetails
+from paygate.flows.idempotency.keyed_door import KeyedRequest
+from paygate.flows.idempotency.run_once import idempotently
+from paygate.flows.payments.attempt.choose import BankTransferMethod
+from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.payments.capture import CapturePaymentIntent, capture_payment_intent
+from paygate.flows.payments.confirm import ConfirmPaymentIntent, confirm_payment_intent
+from paygate.flows.payments.create import CreatePaymentIntent, create_payment_intent
 from paygate.storage.change import Change
 from tests.domain.test_confirmation import ENDS
 from tests.flows.test_holds import held, later, taken

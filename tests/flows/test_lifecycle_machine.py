@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from paygate.domain.access import Action
-from paygate.flows import keyed_door
-from paygate.flows.cancel_payment_intent import CancelPaymentIntent
-from paygate.flows.capture_payment_intent import CapturePaymentIntent
-from paygate.flows.create_payment_intent import CreatePaymentIntent
+from paygate.flows.idempotency import keyed_door
+from paygate.flows.payments.cancel import CancelPaymentIntent
+from paygate.flows.payments.capture import CapturePaymentIntent
+from paygate.flows.payments.create import CreatePaymentIntent
 from tests.flows.ledger import CUT, LATER, Will
 from tests.flows.life import CONFIRM, Life
 from tests.flows.watched import Death

@@ -7,8 +7,8 @@ import pytest
 from paygate.domain.access import Action
 from paygate.domain.audit import Subject
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.flows.create_merchant import create_merchant
-from paygate.flows.read_merchants import find_merchant, list_merchants
+from paygate.flows.access.create_merchant import create_merchant
+from paygate.flows.access.read_merchants import find_merchant, list_merchants
 from tests.flows.world import World
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 from paygate.domain.attempt import AttemptState
 from paygate.domain.outcome import ActionRequired, Approved, BankTransfer, Cancelled, RedirectToUrl
 from paygate.domain.payment_intent import PaymentIntent, Status
-from paygate.flows.close_overdue_attempts import close_overdue_attempts
+from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
 from tests.flows.transfers import BY_DEBIT, DEBIT, at, paying
 from tests.flows.world import World, answer
 

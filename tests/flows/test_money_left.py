@@ -11,8 +11,8 @@ from paygate.domain.audit import Subject
 from paygate.domain.outcome import Cancelled, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import EventStatus, ProviderEvent
-from paygate.flows.apply_provider_event import apply_provider_event
-from paygate.flows.identify_customer import CustomerDetails
+from paygate.flows.customers.identify import CustomerDetails
+from paygate.flows.provider_events.apply import apply_provider_event
 from paygate.jobs.messages import ApplyProviderEvent
 from paygate.providers.contract import Absent, MoneyLeft, Notice
 from tests.flows.transfers import alerts, at, cancel, funded, paying, told

@@ -21,8 +21,8 @@ from paygate.domain.outcome import (
     Rejected,
 )
 from paygate.domain.payment_intent import PaymentIntent, Status
-from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
-from paygate.flows.resolve_attempts import resolve_attempts
+from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.payments.sweeps.resolve import resolve_attempts
 from paygate.providers.contract import Absent
 from tests.flows.world import APPROVED, INSTALLATION, World, answer, notice
 from tests.making import START

@@ -12,7 +12,7 @@ from paygate.domain.alert import Alert
 from paygate.domain.attempt import Attempt, AttemptState, sent_again
 from paygate.domain.outcome import Answer, Unknown
 from paygate.domain.payment_intent import Status
-from paygate.flows.look_up_attempts import (
+from paygate.flows.payments.sweeps.look_up import (
     AROUND,
     CLOCK_UNKNOWN,
     ON_ITS_WAY,

@@ -12,8 +12,8 @@ import msgspec
 from paygate.domain.alert import Alert, AlertType
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.idempotency import IdempotencyKey, KeyState
-from paygate.flows.purge_idempotency_keys import purge_idempotency_keys
-from paygate.flows.resolve_attempts import resolve_attempts
+from paygate.flows.idempotency.purge import purge_idempotency_keys
+from paygate.flows.payments.sweeps.resolve import resolve_attempts
 from paygate.providers.contract import ClockSkew
 from paygate.storage.database import connector, open_pool
 from paygate.storage.idempotency import IdempotencyKeys

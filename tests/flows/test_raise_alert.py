@@ -9,9 +9,9 @@ from paygate.domain.access import Action
 from paygate.domain.alert import Alert, AlertStatus, AlertType, Concern, Occurrence
 from paygate.domain.audit import Subject
 from paygate.domain.payment_intent import PaymentIntent
-from paygate.flows.acknowledge_alert import AcknowledgeAlert, acknowledge_alert
-from paygate.flows.close_alerts import close_alerts
-from paygate.flows.raise_alert import count_occurrence, occurrence, raise_alert, to_raise
+from paygate.flows.alerts.acknowledge import AcknowledgeAlert, acknowledge_alert
+from paygate.flows.alerts.close import close_alerts
+from paygate.flows.alerts.raise_alert import count_occurrence, occurrence, raise_alert, to_raise
 from paygate.jobs.messages import RaiseAlert
 from paygate.storage.change import Change, Committed, Reason, Refused
 from paygate.storage.session import Connection

@@ -16,7 +16,7 @@ from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.outcome import Pending
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.context import CommitDoor
-from paygate.flows.receive_provider_event import receive_provider_event
+from paygate.flows.provider_events.receive import receive_provider_event
 from paygate.jobs.messages import ApplyProviderEvent, decode
 from paygate.storage.change import Change, Refused, Unavailable, Verdict
 from paygate.storage.session import Connection

@@ -10,7 +10,7 @@ from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.errors import Refusal
 from paygate.domain.outcome import Answer, Cancelled, NotSent, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Status
-from paygate.flows.resolve_attempts import Resolved, resolve_attempts
+from paygate.flows.payments.sweeps.resolve import Resolved, resolve_attempts
 from paygate.providers.contract import Absent, ConfirmOrder
 from tests.flows.test_holds import HELD, cancel, capture, held, later, ledger, taken
 from tests.flows.world import APPROVED, INSTALLATION, THEIRS, World, answer
@@ -306,7 +306,7 @@ async def test_a_capture_that_is_never_sent_any_more_gives_the_hold_back_to_its_
 async def test_those_that_stay_in_doubt_do_not_hide_the_younger(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("paygate.flows.resolve_attempts.PAGE", 2)
+    monkeypatch.setattr("paygate.flows.payments.sweeps.resolve.PAGE", 2)
     for _ in range(5):
         await lost(world)
     world.clock.forward(1)

@@ -14,15 +14,15 @@ from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.outcome import Answer, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Status
-from paygate.flows.after_restore import AfterRestore
-from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
-from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
-from paygate.flows.declare_restore import declare_restore
-from paygate.flows.expire_payment_intents import expire_payment_intents
-from paygate.flows.idempotency import idempotently
-from paygate.flows.keyed_door import KeyedRequest
-from paygate.flows.purge_idempotency_keys import purge_idempotency_keys
-from paygate.flows.resolve_attempts import resolve_attempts
+from paygate.flows.idempotency.keyed_door import KeyedRequest
+from paygate.flows.idempotency.purge import purge_idempotency_keys
+from paygate.flows.idempotency.run_once import idempotently
+from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.payments.create import CreatePaymentIntent, create_payment_intent
+from paygate.flows.payments.sweeps.expire import expire_payment_intents
+from paygate.flows.payments.sweeps.resolve import resolve_attempts
+from paygate.flows.restores.after_restore import AfterRestore
+from paygate.flows.restores.declare import declare_restore
 from paygate.providers.contract import Absent
 from paygate.storage.database import connector
 from paygate.storage.restores import notice_restore

@@ -7,10 +7,10 @@ import pytest
 
 from paygate.crypto.secret import Secret
 from paygate.domain.payment_intent import Status
-from paygate.flows.choose_instrument import CardMethod
-from paygate.flows.confirm_payment_intent import ConfirmPaymentIntent, confirm_payment_intent
-from paygate.flows.provider_clock import learn_the_time
-from paygate.flows.resolve_attempts import resolve_attempts
+from paygate.flows.payments.attempt.choose import CardMethod
+from paygate.flows.payments.confirm import ConfirmPaymentIntent, confirm_payment_intent
+from paygate.flows.payments.sweeps.resolve import resolve_attempts
+from paygate.flows.provider.clock import learn_the_time
 from paygate.providers.stripe.adapter import StripeProvider
 from paygate.providers.stripe.settings import StripeSettings
 from tests.flows.test_resolve_attempts import status

@@ -17,7 +17,7 @@ from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ledger import Transfer
 from paygate.domain.payment_intent import PaymentIntent, Status
-from paygate.flows.verify_ledger import Verified, verify_ledger
+from paygate.flows.ledger.verify import Verified, verify_ledger
 from paygate.providers.stripe.adapter import StripeProvider
 from paygate.providers.stripe.settings import StripeSettings
 from paygate.sandbox.server import Sandbox, SandboxOptions

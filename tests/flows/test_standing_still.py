@@ -15,12 +15,12 @@ from paygate.domain.errors import Refusal
 from paygate.domain.ledger import Transfer
 from paygate.domain.outcome import Answer, Approved, Cancelled, NotSent, Rejected, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Status
-from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
-from paygate.flows.capture_payment_intent import CapturePaymentIntent, capture_payment_intent
-from paygate.flows.choose_instrument import BankTransferMethod
-from paygate.flows.confirm_payment_intent import ConfirmPaymentIntent, confirm_payment_intent
 from paygate.flows.context import CommitDoor
-from paygate.flows.settle_attempt import settle_attempt
+from paygate.flows.payments.attempt.choose import BankTransferMethod
+from paygate.flows.payments.attempt.settle import settle_attempt
+from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.payments.capture import CapturePaymentIntent, capture_payment_intent
+from paygate.flows.payments.confirm import ConfirmPaymentIntent, confirm_payment_intent
 from paygate.storage.change import Change, Verdict
 from tests.flows.test_holds import held
 from tests.flows.world import APPROVED, REQUEST, World, answer

@@ -15,9 +15,9 @@ from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.outcome import Answer, Unknown
 from paygate.domain.payment_intent import PaymentIntent, Status
 from paygate.flows.context import Context
-from paygate.flows.look_up_attempts import PIECE, Sought, look_up, sought
-from paygate.flows.pace import Pace
-from paygate.flows.resolve_attempts import SENT_AT_ONCE
+from paygate.flows.payments.sweeps.look_up import PIECE, Sought, look_up, sought
+from paygate.flows.payments.sweeps.resolve import SENT_AT_ONCE
+from paygate.flows.provider.pace import Pace
 from paygate.flows.sweep import Faults
 from paygate.providers.contract import ConfirmOrder, ProviderSilent
 from paygate.storage.change import Change, Verdict
@@ -98,8 +98,8 @@ async def test_so_many_are_sent_again_at_once(world: World) -> None:
 async def test_one_that_hangs_holds_up_no_other(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("paygate.flows.resolve_attempts.SENT_AT_ONCE", 2)
-    monkeypatch.setattr("paygate.flows.resolve_attempts.PAGE", 2)
+    monkeypatch.setattr("paygate.flows.payments.sweeps.resolve.SENT_AT_ONCE", 2)
+    monkeypatch.setattr("paygate.flows.payments.sweeps.resolve.PAGE", 2)
     await many_lost(world, 7)
     world.clock.forward(40)
     others = asyncio.Event()
@@ -172,7 +172,7 @@ async def test_the_young_are_sent_again_while_the_old_are_looked_for(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reading of the list that takes longer than the two minutes of those that come meanwhile."""
-    monkeypatch.setattr("paygate.flows.resolve_attempts.YOUNG_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("paygate.flows.payments.sweeps.resolve.YOUNG_AGAIN_SECONDS", 0.01)
     await lost(world)
     world.clock.forward(HOUR)
     paid: list[PaymentIntent] = []
@@ -201,8 +201,8 @@ async def test_a_run_begins_anywhere_and_leaves_nobody_out(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that ends early, for there are too many, begins with others than the one before."""
-    monkeypatch.setattr("paygate.flows.resolve_attempts.ASKED_AT_ONCE", 1)
-    monkeypatch.setattr("paygate.flows.resolve_attempts.PAGE", 2)
+    monkeypatch.setattr("paygate.flows.payments.sweeps.resolve.ASKED_AT_ONCE", 1)
+    monkeypatch.setattr("paygate.flows.payments.sweeps.resolve.PAGE", 2)
     names = [f"doubted_{number}" for number in range(5)]
     for name in names:
         await world.confirming(Unknown("500"), provider_reference=name)

@@ -20,11 +20,11 @@ from paygate.domain.outcome import (
     Unknown,
 )
 from paygate.domain.payment_intent import PaymentIntent, Status
-from paygate.flows.close_alerts import close_alerts
-from paygate.flows.expire_payment_intents import expire_payment_intents
-from paygate.flows.list_payment_intents import list_payment_intents
-from paygate.flows.purge_idempotency_keys import purge_idempotency_keys
-from paygate.flows.watch_authorizations import watch_authorizations
+from paygate.flows.alerts.close import close_alerts
+from paygate.flows.idempotency.purge import purge_idempotency_keys
+from paygate.flows.payments.list import list_payment_intents
+from paygate.flows.payments.sweeps.expire import expire_payment_intents
+from paygate.flows.payments.sweeps.watch_authorizations import watch_authorizations
 from paygate.storage.change import Impossible, Record
 from paygate.storage.pages import Cut, newest
 from paygate.storage.reader import IntentFilters

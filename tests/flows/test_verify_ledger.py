@@ -14,8 +14,8 @@ from paygate.domain.ledger import Account, Entry, Mismatch, Transfer, TransferKi
 from paygate.domain.money import Currency
 from paygate.domain.outcome import Answer, Cancelled, Declined, Outcome, PaymentError, Unknown
 from paygate.domain.payment_intent import PaymentIntent
-from paygate.flows.report_mismatch import MOST_NAMED, Findings
-from paygate.flows.verify_ledger import Verified, read_balances, verify_ledger
+from paygate.flows.ledger.report_mismatch import MOST_NAMED, Findings
+from paygate.flows.ledger.verify import Verified, read_balances, verify_ledger
 from paygate.storage.change import Change, Committed
 from tests.flows.shown import ShownProvider, showing, shown
 from tests.flows.test_holds import HELD, capture, later, taken

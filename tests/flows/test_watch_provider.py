@@ -10,8 +10,8 @@ from paygate.domain.access import Action
 from paygate.domain.alert import Alert, AlertStatus, AlertType
 from paygate.domain.outcome import Rejected, Unknown
 from paygate.domain.provider_account import ProviderAccount
-from paygate.flows.close_alerts import close_alerts
-from paygate.flows.watch_provider import (
+from paygate.flows.alerts.close import close_alerts
+from paygate.flows.provider.watch import (
     ProviderLook,
     Warned,
     WarningCode,

@@ -15,9 +15,9 @@ from paygate.domain.outcome import (
     TransferInstructions,
 )
 from paygate.domain.payment_intent import PaymentIntent, PaymentMethodType
-from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
-from paygate.flows.choose_instrument import BankTransferMethod, MandateDetails
-from paygate.flows.confirm_payment_intent import ConfirmPaymentIntent, confirm_payment_intent
+from paygate.flows.payments.attempt.choose import BankTransferMethod, MandateDetails
+from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.payments.confirm import ConfirmPaymentIntent, confirm_payment_intent
 from paygate.jobs.messages import Message, decode
 from paygate.providers.contract import Notice
 from tests.flows.world import World, answer, notice

@@ -10,8 +10,8 @@ import pytest
 
 from paygate.domain.errors import Refusal
 from paygate.domain.payment_intent import FINAL, Status
-from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
-from paygate.flows.expire_payment_intents import expire_payment_intents
+from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.payments.sweeps.expire import expire_payment_intents
 from paygate.storage.change import StorageError
 from paygate.storage.session import Connection
 from tests.api.test_bad_input import counts

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from paygate.domain.alert import Alert, AlertType
 from paygate.domain.outcome import Unknown
 from paygate.domain.provider_event import EventStatus, ProviderEvent
-from paygate.flows.watch_jobs import watch_jobs
+from paygate.flows.alerts.watch_jobs import watch_jobs
 from paygate.storage.database import connector
 from paygate.worker.main import work
 from paygate.worker.scheduled import run_scheduled

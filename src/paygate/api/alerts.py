@@ -12,8 +12,8 @@ from paygate.api.pages import ListObject, PageQuery, cut_of
 from paygate.domain.access import Action
 from paygate.domain.alert import Alert, AlertStatus, AlertType, Severity
 from paygate.domain.audit import Subject
-from paygate.flows.acknowledge_alert import AcknowledgeAlert, acknowledge_alert
-from paygate.flows.list_alerts import list_alerts
+from paygate.flows.alerts.acknowledge import AcknowledgeAlert, acknowledge_alert
+from paygate.flows.alerts.list import list_alerts
 
 PATH = "/alerts"
 

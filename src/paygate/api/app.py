@@ -12,9 +12,9 @@ from paygate.api.edge import Edge, Receive, Send
 from paygate.api.endpoint import Desk
 from paygate.api.limits import Limits
 from paygate.api.routes import ENDPOINTS
-from paygate.flows.authenticate import Authenticator
+from paygate.flows.access.authenticate import Authenticator
 from paygate.flows.context import Context
-from paygate.flows.watch_provider import ProviderLook
+from paygate.flows.provider.watch import ProviderLook
 
 
 class Api:

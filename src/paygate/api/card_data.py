@@ -14,8 +14,8 @@ import msgspec
 from paygate.api.exchange import Exchange
 from paygate.domain.card_data import SHORTEST, CardData, find, may_hold
 from paygate.domain.errors import ErrorCode, Refusal
+from paygate.flows.alerts.report_card_data import report_card_data
 from paygate.flows.context import Context
-from paygate.flows.report_card_data import report_card_data
 
 HEADERS: Final = ("Idempotency-Key", "Paygate-Actor", "Paygate-Session")
 """Headers whose text is kept or hashed."""

@@ -6,7 +6,7 @@ from paygate.api.endpoint import Desk, Endpoint
 from paygate.api.exchange import Exchange
 from paygate.api.objects import CustomerObject, customer_object
 from paygate.domain.access import Action
-from paygate.flows.read_customer import read_customer
+from paygate.flows.customers.read import read_customer
 
 
 async def _read(desk: Desk, exchange: Exchange, _: Any) -> CustomerObject:

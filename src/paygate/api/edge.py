@@ -28,11 +28,11 @@ from paygate.api.refusals import RefusalLog
 from paygate.api.router import Route, Router
 from paygate.domain.access import Action, Actor, Caller
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.flows.authenticate import authorize
-from paygate.flows.authenticate_client import authenticate_client
-from paygate.flows.idempotency import idempotently
-from paygate.flows.keyed_door import KeyedRequest
-from paygate.flows.report_unreadable import report_unreadable
+from paygate.flows.access.authenticate import authorize
+from paygate.flows.access.authenticate_client import authenticate_client
+from paygate.flows.alerts.report_unreadable import report_unreadable
+from paygate.flows.idempotency.keyed_door import KeyedRequest
+from paygate.flows.idempotency.run_once import idempotently
 from paygate.storage.change import OutcomeUnknown, StorageError
 from paygate.storage.unreadable import Unreadable
 from paygate.telemetry import log, timing

@@ -14,9 +14,9 @@ import msgspec
 from paygate.api.exchange import Exchange
 from paygate.api.limits import Limits
 from paygate.domain.access import Action
-from paygate.flows.authenticate import Authenticator
+from paygate.flows.access.authenticate import Authenticator
 from paygate.flows.context import Context
-from paygate.flows.watch_provider import ProviderLook
+from paygate.flows.provider.watch import ProviderLook
 
 JSON: Final = "application/json"
 BODY_LIMIT: Final = 64 * 1024

@@ -20,12 +20,12 @@ from paygate.api.objects import (
 from paygate.api.pages import ListObject, PageQuery, cut_of
 from paygate.domain.access import Action
 from paygate.domain.payment_intent import PaymentIntent, Status
-from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
-from paygate.flows.capture_payment_intent import CapturePaymentIntent, capture_payment_intent
-from paygate.flows.confirm_payment_intent import ConfirmPaymentIntent, confirm_payment_intent
-from paygate.flows.create_payment_intent import Created, CreatePaymentIntent, create_payment_intent
-from paygate.flows.list_payment_intents import list_payment_intents
-from paygate.flows.read_payment_intent import read_payment_intent
+from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.payments.capture import CapturePaymentIntent, capture_payment_intent
+from paygate.flows.payments.confirm import ConfirmPaymentIntent, confirm_payment_intent
+from paygate.flows.payments.create import Created, CreatePaymentIntent, create_payment_intent
+from paygate.flows.payments.list import list_payment_intents
+from paygate.flows.payments.read import read_payment_intent
 from paygate.storage.reader import IntentFilters
 
 PATH = "/payment-intents"

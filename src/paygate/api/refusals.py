@@ -18,7 +18,7 @@ from paygate.domain.audit import AuditEntry, Result, Subject
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.ids import PREFIXES, is_id
 from paygate.flows.context import Context
-from paygate.flows.receive_provider_event import ACCOUNT
+from paygate.flows.provider_events.receive import ACCOUNT
 from paygate.storage.change import Change, OutcomeUnknown, StorageError
 from paygate.telemetry import log
 

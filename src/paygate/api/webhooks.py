@@ -7,7 +7,7 @@ import msgspec
 from paygate.api.endpoint import Desk, Endpoint
 from paygate.api.exchange import Exchange
 from paygate.domain.access import Action, Actor, Caller
-from paygate.flows.receive_provider_event import ACCOUNT, receive_provider_event
+from paygate.flows.provider_events.receive import ACCOUNT, receive_provider_event
 
 EVENT_LIMIT: Final = 1024 * 1024
 """Far above any event of Stripe's; more is not one."""

@@ -22,10 +22,10 @@ from paygate.domain.access import Action, Actor, Caller
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.outcome import Answer, Unknown
 from paygate.domain.payment_intent import PaymentIntent
-from paygate.flows.choose_instrument import CardMethod
-from paygate.flows.confirm_payment_intent import ConfirmPaymentIntent, confirm_payment_intent
 from paygate.flows.context import CommitDoor, Context
-from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
+from paygate.flows.payments.attempt.choose import CardMethod
+from paygate.flows.payments.confirm import ConfirmPaymentIntent, confirm_payment_intent
+from paygate.flows.payments.create import CreatePaymentIntent, create_payment_intent
 from paygate.providers.contract import ConfirmOrder, Provider
 from paygate.providers.stripe import orders, translate
 from paygate.sandbox.bulk import Bulk

@@ -35,7 +35,7 @@ def create(
     from paygate.api.api_keys import new_api_key_object
     from paygate.api.errors import parse_body
     from paygate.domain.access import Action
-    from paygate.flows.create_api_key import CreateApiKey, create_api_key
+    from paygate.flows.access.create_api_key import CreateApiKey, create_api_key
 
     async def work(ctx: "Context", caller: "Caller") -> "NewApiKeyObject":
         try:
@@ -86,7 +86,7 @@ def rotate(
     """Make a key like this one, which itself ends after the overlap."""
     from paygate.api.api_keys import new_api_key_object
     from paygate.domain.access import Action
-    from paygate.flows.rotate_api_key import RotateApiKey, rotate_api_key
+    from paygate.flows.access.rotate_api_key import RotateApiKey, rotate_api_key
 
     async def work(ctx: "Context", caller: "Caller") -> "NewApiKeyObject":
         caller = await _for_owner(ctx, caller, key_id)
@@ -105,7 +105,7 @@ def revoke(key_id: KeyId, data: Data = None, as_json: AsJson = False) -> None:
     """Revoke a key: within a second it opens nothing, on every node."""
     from paygate.api.objects import api_key_object
     from paygate.domain.access import Action
-    from paygate.flows.revoke_api_key import revoke_api_key
+    from paygate.flows.access.revoke_api_key import revoke_api_key
 
     async def work(ctx: "Context", caller: "Caller") -> "ApiKeyObject":
         caller = await _for_owner(ctx, caller, key_id)
@@ -123,7 +123,7 @@ def revoke(key_id: KeyId, data: Data = None, as_json: AsJson = False) -> None:
 
 async def _for(ctx: "Context", caller: "Caller", merchant: str) -> "Caller":
     """The caller, acting for a merchant that exists."""
-    from paygate.flows.read_merchants import find_merchant
+    from paygate.flows.access.read_merchants import find_merchant
 
     found = await find_merchant(ctx, merchant)
     return msgspec.structs.replace(caller, merchant=found.id)
@@ -140,7 +140,7 @@ async def _for_owner(ctx: "Context", caller: "Caller", key_id: str) -> "Caller":
 async def _all_keys(ctx: "Context", caller: "Caller") -> "ApiKeyList":
     from paygate.api.api_keys import api_key_list
     from paygate.api.pages import LIMIT
-    from paygate.flows.read_api_keys import list_api_keys
+    from paygate.flows.access.read_api_keys import list_api_keys
     from paygate.storage.pages import Cut, newest
 
     keys: list[ApiKey] = []

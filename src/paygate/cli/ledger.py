@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from paygate.domain.access import Caller
     from paygate.domain.ledger import Balances
     from paygate.flows.context import Context
-    from paygate.flows.verify_ledger import Verified
+    from paygate.flows.ledger.verify import Verified
 
 app = typer.Typer(help="The ledger: what was captured, and proof of it.", no_args_is_help=True)
 
@@ -28,7 +28,7 @@ def balance(data: Data = None, as_json: AsJson = False) -> None:
     """Print what every account holds, by merchant and currency. Debits are positive."""
     from paygate.domain.access import Action
     from paygate.domain.money import major_units
-    from paygate.flows.verify_ledger import read_balances
+    from paygate.flows.ledger.verify import read_balances
 
     async def work(ctx: "Context", caller: "Caller") -> "Balances":
         with shown_progress() as progress:
@@ -59,7 +59,7 @@ def verify(
 ) -> None:
     """Recompute everything against ledger and provider; exit 1 if anything disagrees."""
     from paygate.domain.access import Action
-    from paygate.flows.verify_ledger import verify_ledger
+    from paygate.flows.ledger.verify import verify_ledger
 
     async def work(ctx: "Context", caller: "Caller") -> "Verified":
         with shown_progress() as progress:

@@ -34,7 +34,7 @@ def create(
 ) -> None:
     """Create a merchant."""
     from paygate.domain.access import Action
-    from paygate.flows.create_merchant import create_merchant
+    from paygate.flows.access.create_merchant import create_merchant
 
     async def work(ctx: "Context", caller: "Caller") -> MerchantObject:
         return _shown(ctx, await create_merchant(ctx, caller, merchant))
@@ -54,7 +54,7 @@ def create(
 def list_(data: Data = None, as_json: AsJson = False) -> None:
     """List the merchants."""
     from paygate.domain.access import Action
-    from paygate.flows.read_merchants import list_merchants
+    from paygate.flows.access.read_merchants import list_merchants
 
     async def work(ctx: "Context", caller: "Caller") -> list[MerchantObject]:
         return [_shown(ctx, merchant) for merchant in await list_merchants(ctx, caller)]

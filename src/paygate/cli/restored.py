@@ -32,7 +32,7 @@ def restored(
 ) -> None:
     """Tell the gateway that its database was restored. Run it before the API starts."""
     from paygate.domain.access import Action
-    from paygate.flows.declare_restore import declare_restore
+    from paygate.flows.restores.declare import declare_restore
 
     moment = None if taken_at is None else moment_of(taken_at, "--taken-at")
 

@@ -16,9 +16,9 @@ from paygate.domain.attempt import Operation
 from paygate.domain.audit import AuditEntry, Result, Subject, entry
 from paygate.domain.ids import PREFIXES, RANDOM_BYTES, id_from, make_id
 from paygate.domain.payment_intent import PaymentIntent
-from paygate.flows.after_restore import AfterRestore
-from paygate.flows.answers_under_way import AnswersUnderWay
-from paygate.flows.pace import Pace
+from paygate.flows.provider.pace import Pace
+from paygate.flows.provider_events.answers_under_way import AnswersUnderWay
+from paygate.flows.restores.after_restore import AfterRestore
 from paygate.providers.contract import Provider
 from paygate.storage.api_key_use import ApiKeyUse
 from paygate.storage.change import Change, Overloaded, StorageError, Verdict
