@@ -31,7 +31,7 @@ from paygate.storage.reader import IntentFilters
 from paygate.storage.unreadable import Unreadable
 from paygate.worker.scheduled import run_scheduled
 from tests.flows import spoilt
-from tests.flows.test_idempotency import NOT_SENT, refused
+from tests.flows.idempotency.test_idempotency import NOT_SENT, refused
 from tests.flows.world import APPROVED, World, answer
 from tests.storage.stored import TABLE_OF
 

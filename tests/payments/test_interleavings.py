@@ -30,7 +30,7 @@ from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
 from paygate.flows.payments.sweeps.expire import expire_payment_intents
 from paygate.flows.payments.sweeps.resolve import resolve_attempts
 from paygate.providers.contract import ProviderSilent
-from tests.flows.ledger import OUTCOMES, LedgerProvider, Payment, Will
+from tests.flows.payments.ledger import OUTCOMES, LedgerProvider, Payment, Will
 from tests.flows.world import REQUEST, World
 from tests.payments.turns import GatedDoor, GatedProvider, Turns
 
