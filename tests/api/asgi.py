@@ -13,7 +13,7 @@ from paygate.api.edge import Edge
 from paygate.api.endpoint import Desk
 from paygate.api.limits import Limits
 from paygate.api.routes import ENDPOINTS
-from paygate.domain.access import Role
+from paygate.domain.access.roles import Role
 from paygate.flows.access.authenticate import Authenticator
 from paygate.flows.access.create_api_key import CreateApiKey, create_api_key
 from paygate.flows.provider.watch import ProviderLook

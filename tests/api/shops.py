@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from paygate.domain.access import Actor, Caller, Role
+from paygate.domain.access.roles import Actor, Caller, Role
 from paygate.domain.audit import AuditEntry
 from paygate.flows.access.create_api_key import CreateApiKey, create_api_key
 from paygate.flows.access.create_merchant import create_merchant

@@ -11,9 +11,9 @@ import asyncpg
 import pytest
 
 from paygate.api.browser_pages import NOTHING_HERE
-from paygate.domain.access import Action
-from paygate.domain.attempt import Attempt
+from paygate.domain.access.roles import Action
 from paygate.domain.audit import Result
+from paygate.domain.payments.attempt import Attempt
 from paygate.settings import load
 from paygate.wiring import open_records
 from tests.api.shops import audited, open_shop

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from paygate.crypto.api_keys import parse_api_key
-from paygate.domain.access import Action, Actor, Role
+from paygate.domain.access.roles import Action, Actor, Role
 from paygate.domain.audit import AuditEntry, Result, Subject
 from paygate.settings import load
 from paygate.storage.records import Records

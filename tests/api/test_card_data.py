@@ -17,7 +17,7 @@ from paygate.settings import load
 from paygate.telemetry.timing import Timing
 from paygate.wiring import open_records
 from tests.api.shops import Shop, audited, open_shop
-from tests.domain.card_numbers import IBANS, NUMBERS, SPELLINGS, fours
+from tests.domain.card_data.card_numbers import IBANS, NUMBERS, SPELLINGS, fours
 from tests.gateway import Answer, Gateway
 from tests.storage.stored import TABLE_OF, select
 from tests.storage.test_no_plaintext import dump_of

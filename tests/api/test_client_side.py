@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from paygate.domain.payment_intent import FINAL, Status
+from paygate.domain.payments.payment_intent import FINAL, Status
 from paygate.flows.access.authenticate_client import AFTER_THE_END, closes_at
 from tests.api.shops import audited, open_shop
 from tests.gateway import Answer, Gateway

@@ -19,10 +19,10 @@ from paygate.api.errors import encode_error
 from paygate.api.idempotency import spell
 from paygate.api.limits import Limits
 from paygate.api.objects import encode, public_payment_intent_object
-from paygate.domain.access import Action, Caller, Role
+from paygate.domain.access.roles import Action, Caller, Role
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.outcome import PaymentError, Rejected
-from paygate.domain.payment_intent import Status
+from paygate.domain.payments.outcome import PaymentError, Rejected
+from paygate.domain.payments.payment_intent import Status
 from paygate.flows.access import authenticate
 from paygate.flows.context import Context
 from paygate.flows.idempotency.keyed_door import KeyedRequest

@@ -15,11 +15,11 @@ from paygate.api.card_testing import is_decline
 from paygate.api.exchange import Exchange
 from paygate.api.limits import Limits
 from paygate.crypto.api_keys import parse_api_key
-from paygate.domain.access import Actor, Caller, Role
+from paygate.domain.access.roles import Actor, Caller, Role
 from paygate.domain.audit import AuditEntry
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.outcome import PaymentError
-from paygate.domain.payment_intent import Status
+from paygate.domain.payments.outcome import PaymentError
+from paygate.domain.payments.payment_intent import Status
 from paygate.flows.access.create_api_key import CreateApiKey, create_api_key
 from paygate.settings import load
 from paygate.storage.installation import DEFAULT_MERCHANT

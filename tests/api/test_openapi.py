@@ -9,7 +9,7 @@ from paygate.api.browser_pages import NOTHING_HERE
 from paygate.api.errors import STATUS
 from paygate.api.openapi import document
 from paygate.api.routes import ENDPOINTS
-from paygate.domain.access import MATRIX, Role
+from paygate.domain.access.roles import MATRIX, Role
 from paygate.domain.errors import CATALOGUE, ErrorCode
 from tests.gateway import Gateway
 

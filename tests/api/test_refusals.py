@@ -6,7 +6,7 @@ import msgspec
 
 from paygate.api.exchange import Exchange
 from paygate.api.refusals import EVERY_SECONDS, KINDS, RefusalLog
-from paygate.domain.access import Action, Role
+from paygate.domain.access.roles import Action, Role
 from paygate.domain.audit import AuditEntry, Result
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.storage.change import Change, Committed, OutcomeUnknown, Unavailable, Verdict

@@ -12,7 +12,7 @@ import pytest
 from paygate.api.endpoint import Endpoint
 from paygate.api.routes import ENDPOINTS
 from paygate.crypto.api_keys import KeyMode, KeySide, new_api_key, parse_api_key
-from paygate.domain.access import MATRIX, Action, Role
+from paygate.domain.access.roles import MATRIX, Action, Role
 from paygate.domain.audit import Result
 from paygate.domain.ids import PREFIXES
 from paygate.flows.access.create_api_key import make_api_key

@@ -8,7 +8,7 @@ from paygate.api.exchange import Exchange
 from paygate.api.idempotency import scope_of
 from paygate.api.router import Router
 from paygate.api.routes import ENDPOINTS
-from paygate.domain.access import Actor, Caller, Role
+from paygate.domain.access.roles import Actor, Caller, Role
 from paygate.telemetry.timing import Timing
 from tests.api.asgi import Door, door_of
 from tests.flows.world import World

@@ -15,7 +15,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from paygate.domain.access import Action
+from paygate.domain.access.roles import Action
 from paygate.flows.idempotency.keyed_door import KeyedRequest
 from paygate.flows.idempotency.run_once import Answered, idempotently
 from paygate.flows.payments.create import CreatePaymentIntent, create_payment_intent

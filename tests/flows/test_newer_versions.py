@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from paygate.api.idempotency import spell, spell_in_full
-from paygate.domain.access import Action
+from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert
-from paygate.domain.attempt import Attempt
 from paygate.domain.idempotency import IdempotencyKey
-from paygate.domain.outcome import Answer, Unknown
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.attempt import Attempt
+from paygate.domain.payments.outcome import Answer, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.flows.idempotency.keyed_door import KeyedRequest
 from paygate.flows.idempotency.purge import purge_idempotency_keys
 from paygate.flows.idempotency.run_once import Answered, idempotently

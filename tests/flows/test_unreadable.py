@@ -11,7 +11,7 @@ import pytest
 
 from paygate.crypto.seal import SealedPlace, Sealer
 from paygate.domain.alert import Alert, AlertStatus, AlertType
-from paygate.domain.outcome import (
+from paygate.domain.payments.outcome import (
     ActionRequired,
     Answer,
     Approved,
@@ -19,7 +19,7 @@ from paygate.domain.outcome import (
     RedirectToUrl,
     Unknown,
 )
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.flows.alerts.close import close_alerts
 from paygate.flows.idempotency.purge import purge_idempotency_keys
 from paygate.flows.payments.list import list_payment_intents

@@ -10,15 +10,23 @@ from typing import Any
 
 import msgspec
 
-from paygate.domain.access import Action, Actor, Caller, Role
+from paygate.domain.access.roles import Action, Actor, Caller, Role
 from paygate.domain.alert import Alert
-from paygate.domain.attempt import Attempt
 from paygate.domain.audit import AuditEntry, Subject
-from paygate.domain.events import Event
 from paygate.domain.ids import PREFIXES, make_id
 from paygate.domain.money import Currency
-from paygate.domain.outcome import Answer, Approved, Card, NotSent, Outcome, Rejected, Unknown
-from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.payments.attempt import Attempt
+from paygate.domain.payments.events import Event
+from paygate.domain.payments.outcome import (
+    Answer,
+    Approved,
+    Card,
+    NotSent,
+    Outcome,
+    Rejected,
+    Unknown,
+)
+from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.alerts.raise_alert import count_occurrence
 from paygate.flows.context import Context

@@ -15,12 +15,12 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 import pytest
 
-from paygate.domain.access import Actor, Caller
-from paygate.domain.correction import Correction
+from paygate.domain.access.roles import Actor, Caller
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.ledger import Transfer
-from paygate.domain.outcome import ActionRequired, Answer, Approved, Cancelled
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.correction import Correction
+from paygate.domain.payments.outcome import ActionRequired, Answer, Approved, Cancelled
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.payments.attempt.begin import KEYS_MARGIN
 from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent

@@ -9,7 +9,7 @@ import random
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from paygate.domain.outcome import Answer
+from paygate.domain.payments.outcome import Answer
 from paygate.flows.context import CommitDoor
 from paygate.providers.contract import Absent, CancelOrder, ConfirmOrder
 from paygate.storage.change import Change, Verdict

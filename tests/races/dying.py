@@ -18,9 +18,9 @@ from paygate.crypto.credentials import CredentialHasher
 from paygate.crypto.keyring import load_keyring
 from paygate.crypto.kms import open_kms
 from paygate.crypto.seal import Sealer
-from paygate.domain.access import Action, Actor, Caller, Role
-from paygate.domain.attempt import Attempt
-from paygate.domain.outcome import Approved
+from paygate.domain.access.roles import Action, Actor, Caller, Role
+from paygate.domain.payments.attempt import Attempt
+from paygate.domain.payments.outcome import Approved
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.context import Context, Policy
 from paygate.flows.idempotency.keyed_door import Flow, KeyedRequest

@@ -10,8 +10,8 @@ import pytest
 
 from paygate.crypto.keyring import generate_keyring
 from paygate.crypto.kms import FileKms
-from paygate.domain.attempt import OPEN
-from paygate.domain.payment_intent import CaptureMethod, PaymentMethodType, Status
+from paygate.domain.payments.attempt import OPEN
+from paygate.domain.payments.payment_intent import CaptureMethod, PaymentMethodType, Status
 from paygate.flows.customers.identify import CustomerDetails
 from paygate.flows.payments.create import CreatePaymentIntent, create_payment_intent
 from paygate.storage.session import Connection

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from paygate.domain.errors import Refusal
-from paygate.domain.payment_intent import FINAL, Status
+from paygate.domain.payments.payment_intent import FINAL, Status
 from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
 from paygate.flows.payments.sweeps.expire import expire_payment_intents
 from paygate.storage.change import StorageError

@@ -12,14 +12,14 @@ from typing import Final, Literal
 
 import msgspec
 
-from paygate.domain.access import Action, Actor
-from paygate.domain.attempt import Attempt, AttemptState, Operation
+from paygate.domain.access.roles import Action, Actor
 from paygate.domain.audit import AuditEntry
-from paygate.domain.events import of_intent
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.ids import PREFIXES, make_id
-from paygate.domain.payment_intent import PaymentIntent, Status
-from paygate.domain.payment_method import CardToken
+from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
+from paygate.domain.payments.events import of_intent
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.payment_method import CardToken
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.jobs.messages import ApplyProviderEvent, Job
 from paygate.storage.change import Change, Committed, Impossible, Record

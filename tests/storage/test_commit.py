@@ -6,7 +6,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from paygate.domain.payment_intent import Trigger, advance
+from paygate.domain.payments.payment_intent import Trigger, advance
 from paygate.domain.provider_event import EventStatus, settle
 from paygate.jobs.messages import ApplyProviderEvent, Job
 from paygate.storage.change import Change, Committed, Impossible, Overloaded, Reason, Refused

@@ -14,7 +14,7 @@ from paygate.crypto.seal import SealError
 from paygate.domain.audit import AuditEntry
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ledger import Account, Entry, Transfer
-from paygate.domain.payment_intent import PaymentIntent, Trigger, advance
+from paygate.domain.payments.payment_intent import PaymentIntent, Trigger, advance
 from paygate.domain.record import Recorded
 from paygate.storage.change import Change, Committed, Outdated, Record
 from paygate.storage.committer import Connection

@@ -20,16 +20,16 @@ from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.keyring import generate_keyring, load_keyring
 from paygate.crypto.kms import FileKms
 from paygate.crypto.seal import Sealer
+from paygate.domain.access.api_key import ApiKey
 from paygate.domain.alert import Alert, Occurrence
-from paygate.domain.api_key import ApiKey
-from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.audit import AuditEntry
-from paygate.domain.correction import Correction
 from paygate.domain.customer import Customer
-from paygate.domain.events import Event
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.ledger import Account, Entry, Transfer
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.attempt import Attempt, AttemptState
+from paygate.domain.payments.correction import Correction
+from paygate.domain.payments.events import Event
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.jobs.messages import ApplyProviderEvent, Job

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from paygate.crypto.seal import SealedPlace, Sealer, SealError
-from paygate.domain.api_key import ApiKey
-from paygate.domain.attempt import Attempt
+from paygate.domain.access.api_key import ApiKey
 from paygate.domain.audit import AuditEntry
-from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.payments.attempt import Attempt
+from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.provider_event import ProviderEvent
 from paygate.storage.change import Change, Committed, Impossible, Outdated, Record
 from paygate.storage.database import open_pool

@@ -11,8 +11,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from paygate.domain.attempt import MOVES, OPEN, AttemptState
-from paygate.domain.payment_intent import CORRECTIONS, FINAL, TRANSITIONS, Status
+from paygate.domain.payments.attempt import MOVES, OPEN, AttemptState
+from paygate.domain.payments.payment_intent import CORRECTIONS, FINAL, TRANSITIONS, Status
 from paygate.storage.session import Connection
 from tests.making import START
 
@@ -166,7 +166,7 @@ def route(to: Status) -> list[Status]:
 
 
 async def test_intents_move_exactly_as_the_domain_says(superuser: Connection) -> None:
-    """Every pair: what the table of domain/payment_intent.py has is accepted, nothing else is."""
+    """Every pair: what the table of `domain/payments/payment_intent.py` has, nothing else."""
     legal = {(before, after) for (before, _), after in TRANSITIONS.items()}
     legal |= {(before, after) for before, afters in CORRECTIONS.items() for after in afters}
     accepted = set()

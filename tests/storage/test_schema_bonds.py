@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 import asyncpg
 import pytest
 
-from paygate.domain.attempt import OPEN, AttemptState
-from paygate.domain.payment_intent import FINAL, Status
+from paygate.domain.payments.attempt import OPEN, AttemptState
+from paygate.domain.payments.payment_intent import FINAL, Status
 from paygate.storage.change import Change, Committed, Outdated
 from paygate.storage.committer import Committer, Connection
 from paygate.storage.database import connector, open_pool

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 import paygate
-from paygate.domain.merchant import Merchant
+from paygate.domain.access.merchant import Merchant
 from paygate.storage.change import Committed, OutcomeUnknown, Unavailable
 from paygate.storage.committer import Committer, Connection
 from paygate.storage.database import connector, open_pool

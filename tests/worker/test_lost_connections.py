@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from paygate.domain.outcome import Answer
+from paygate.domain.payments.outcome import Answer
 from paygate.jobs.messages import CloseFailedPayment, Message
 from paygate.jobs.schedule import ScheduledJob
 from paygate.storage.change import Unavailable

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from paygate.domain.alert import Alert, AlertType
-from paygate.domain.outcome import Unknown
+from paygate.domain.payments.outcome import Unknown
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.alerts.watch_jobs import watch_jobs
 from paygate.storage.database import connector

@@ -9,7 +9,7 @@ from paygate.api.endpoint import Desk, Endpoint
 from paygate.api.exchange import Exchange
 from paygate.api.objects import time_text
 from paygate.api.pages import ListObject, PageQuery, cut_of
-from paygate.domain.access import Action
+from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert, AlertStatus, AlertType, Severity
 from paygate.domain.audit import Subject
 from paygate.flows.alerts.acknowledge import AcknowledgeAlert, acknowledge_alert

@@ -8,8 +8,8 @@ from paygate.api.endpoint import Desk, Endpoint
 from paygate.api.exchange import Exchange
 from paygate.api.objects import ApiKeyObject, api_key_object
 from paygate.api.pages import ListObject, PageQuery, cut_of
-from paygate.domain.access import Action
-from paygate.domain.api_key import ApiKey
+from paygate.domain.access.api_key import ApiKey
+from paygate.domain.access.roles import Action
 from paygate.flows.access.create_api_key import CreateApiKey, NewApiKey, create_api_key
 from paygate.flows.access.read_api_keys import Uses, list_api_keys
 from paygate.flows.access.revoke_api_key import Revoked, revoke_api_key

@@ -14,7 +14,7 @@ from paygate.api.browser_pages import HEADERS, HTML
 from paygate.api.endpoint import Desk, Endpoint, Reply
 from paygate.api.exchange import Exchange
 from paygate.crypto.callback_states import MAX_LENGTH
-from paygate.domain.access import Action, Actor, Caller
+from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.payments.complete_authentication import complete_authentication
 from paygate.storage.installation import DEFAULT_MERCHANT

@@ -12,7 +12,7 @@ from urllib.parse import unquote_plus
 import msgspec
 
 from paygate.api.exchange import Exchange
-from paygate.domain.card_data import SHORTEST, CardData, find, may_hold
+from paygate.domain.card_data.search import SHORTEST, CardData, find, may_hold
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.alerts.report_card_data import report_card_data
 from paygate.flows.context import Context

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from paygate.api.endpoint import Desk, Handler
 from paygate.api.exchange import Exchange
-from paygate.domain.outcome import PaymentError
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.outcome import PaymentError
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 
 NO_DECLINES: Final = frozenset({"payment_method_rejected", "provider_configuration"})
 """Failures that no bank has spoken in: nothing was learnt of a card."""

@@ -5,7 +5,7 @@ from typing import Any
 from paygate.api.endpoint import Desk, Endpoint
 from paygate.api.exchange import Exchange
 from paygate.api.objects import CustomerObject, customer_object
-from paygate.domain.access import Action
+from paygate.domain.access.roles import Action
 from paygate.flows.customers.read import read_customer
 
 

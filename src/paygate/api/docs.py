@@ -15,7 +15,7 @@ from paygate.api.errors import STATUS
 from paygate.api.exchange import Exchange
 from paygate.api.openapi import document
 from paygate.api.routes import ENDPOINTS
-from paygate.domain.access import MATRIX, Role
+from paygate.domain.access.roles import MATRIX, Role
 from paygate.domain.errors import CATALOGUE
 
 Row = tuple[object, ...]

@@ -26,7 +26,7 @@ from paygate.api.objects import encode
 from paygate.api.query import parse_query
 from paygate.api.refusals import RefusalLog
 from paygate.api.router import Route, Router
-from paygate.domain.access import Action, Actor, Caller
+from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.access.authenticate import authorize
 from paygate.flows.access.authenticate_client import authenticate_client

@@ -13,7 +13,7 @@ import msgspec
 
 from paygate.api.exchange import Exchange
 from paygate.api.limits import Limits
-from paygate.domain.access import Action
+from paygate.domain.access.roles import Action
 from paygate.flows.access.authenticate import Authenticator
 from paygate.flows.context import Context
 from paygate.flows.provider.watch import ProviderLook

@@ -12,9 +12,9 @@ from paygate.api.objects import (
     payment_intent_object,
     public_payment_intent_object,
 )
-from paygate.domain.api_key import ApiKey
+from paygate.domain.access.api_key import ApiKey
 from paygate.domain.errors import CATALOGUE, ErrorCode, ErrorType, Refusal
-from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.storage.change import OutcomeUnknown, Outdated, Overloaded, Unavailable
 from paygate.storage.unreadable import Unreadable
 

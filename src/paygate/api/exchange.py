@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from paygate.domain.access import Action, Caller, Role
+from paygate.domain.access.roles import Action, Caller, Role
 from paygate.domain.errors import Refusal
 from paygate.telemetry.timing import Timing
 

@@ -18,8 +18,8 @@ from paygate.api.objects import (
     public_payment_intent_object,
 )
 from paygate.api.pages import ListObject, PageQuery, cut_of
-from paygate.domain.access import Action
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.access.roles import Action
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
 from paygate.flows.payments.capture import CapturePaymentIntent, capture_payment_intent
 from paygate.flows.payments.confirm import ConfirmPaymentIntent, confirm_payment_intent

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from paygate.api.buckets import network_of
 from paygate.api.exchange import Exchange
-from paygate.domain.access import Action, Actor, Caller
+from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.domain.audit import AuditEntry, Result, Subject
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.ids import PREFIXES, is_id

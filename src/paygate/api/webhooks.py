@@ -6,7 +6,7 @@ import msgspec
 
 from paygate.api.endpoint import Desk, Endpoint
 from paygate.api.exchange import Exchange
-from paygate.domain.access import Action, Actor, Caller
+from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.flows.provider_events.receive import ACCOUNT, receive_provider_event
 
 EVENT_LIMIT: Final = 1024 * 1024

@@ -17,13 +17,18 @@ from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.keyring import generate_keyring, load_keyring
 from paygate.crypto.kms import FileKms
 from paygate.crypto.seal import Sealer
-from paygate.domain.access import Action, Actor
+from paygate.domain.access.roles import Action, Actor
 from paygate.domain.audit import AuditEntry
-from paygate.domain.events import of_intent
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.ids import make_id
 from paygate.domain.money import Currency
-from paygate.domain.payment_intent import CaptureMethod, PaymentIntent, PaymentMethodType, Status
+from paygate.domain.payments.events import of_intent
+from paygate.domain.payments.payment_intent import (
+    CaptureMethod,
+    PaymentIntent,
+    PaymentMethodType,
+    Status,
+)
 from paygate.storage.change import Change, Committed
 from paygate.storage.committer import Committer
 from paygate.storage.database import connector

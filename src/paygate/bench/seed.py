@@ -18,10 +18,10 @@ from typing import Any, Final, cast
 import msgspec
 import uvloop
 
-from paygate.domain.access import Action, Actor, Caller
+from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.domain.idempotency import IdempotencyKey, KeyState
-from paygate.domain.outcome import Answer, Unknown
-from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.payments.outcome import Answer, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.context import CommitDoor, Context
 from paygate.flows.payments.attempt.choose import CardMethod
 from paygate.flows.payments.confirm import ConfirmPaymentIntent, confirm_payment_intent

@@ -15,7 +15,7 @@ from paygate.cli.command import (
 )
 
 if TYPE_CHECKING:
-    from paygate.domain.access import Caller
+    from paygate.domain.access.roles import Caller
     from paygate.domain.ledger import Balances
     from paygate.flows.context import Context
     from paygate.flows.ledger.verify import Verified
@@ -26,7 +26,7 @@ app = typer.Typer(help="The ledger: what was captured, and proof of it.", no_arg
 @app.command()
 def balance(data: Data = None, as_json: AsJson = False) -> None:
     """Print what every account holds, by merchant and currency. Debits are positive."""
-    from paygate.domain.access import Action
+    from paygate.domain.access.roles import Action
     from paygate.domain.money import major_units
     from paygate.flows.ledger.verify import read_balances
 
@@ -58,7 +58,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Recompute everything against ledger and provider; exit 1 if anything disagrees."""
-    from paygate.domain.access import Action
+    from paygate.domain.access.roles import Action
     from paygate.flows.ledger.verify import verify_ledger
 
     async def work(ctx: "Context", caller: "Caller") -> "Verified":

@@ -25,7 +25,7 @@ from paygate.cli.processes import Program, Supervisor
 from paygate.cli.serve import api_programs, listen
 from paygate.crypto.api_keys import parse_api_key
 from paygate.crypto.kms import FileKms
-from paygate.domain.access import Actor, Caller, Role
+from paygate.domain.access.roles import Actor, Caller, Role
 from paygate.flows.access.create_api_key import CreateApiKey, create_api_key
 from paygate.flows.context import Context
 from paygate.private import close_file, close_folder, remove_planted, write_private

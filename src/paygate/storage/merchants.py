@@ -6,8 +6,8 @@ its audit entry, or neither.
 
 import asyncpg
 
+from paygate.domain.access.merchant import Merchant
 from paygate.domain.audit import AuditEntry
-from paygate.domain.merchant import Merchant
 from paygate.storage.change import Change, OutcomeUnknown, Unavailable
 from paygate.storage.database import Pool, answering
 from paygate.storage.reader import QUERIES

@@ -9,14 +9,14 @@ from typing import Final, NamedTuple, TypeVar
 import asyncpg
 import msgspec
 
+from paygate.domain.access.api_key import ApiKey
 from paygate.domain.alert import Alert, AlertStatus, Occurrence
-from paygate.domain.api_key import ApiKey
-from paygate.domain.attempt import Attempt
 from paygate.domain.customer import Customer
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ids import PREFIXES, RANDOM_BYTES, make_id
 from paygate.domain.ledger import Transfer
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.attempt import Attempt
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent
 from paygate.storage.change import Outdated

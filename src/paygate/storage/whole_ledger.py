@@ -17,9 +17,9 @@ from typing import Any, Final, NamedTuple, TypeVar
 import asyncpg
 import msgspec
 
-from paygate.domain.attempt import Attempt
 from paygate.domain.ledger import Transfer
-from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.payments.attempt import Attempt
+from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.storage.committer import Connect, Connection
 from paygate.storage.database import answering
 from paygate.storage.reader import QUERIES

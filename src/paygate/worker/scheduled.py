@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from paygate.domain.access import Actor, Caller
+from paygate.domain.access.roles import Actor, Caller
 from paygate.flows.alerts.close import close_alerts
 from paygate.flows.alerts.watch_jobs import watch_jobs
 from paygate.flows.context import Context

@@ -8,8 +8,8 @@ import pytest
 
 from paygate.crypto.api_keys import parse_api_key
 from paygate.crypto.secret import Secret
-from paygate.domain.access import Action, Role
-from paygate.domain.api_key import ApiKey
+from paygate.domain.access.api_key import ApiKey
+from paygate.domain.access.roles import Action, Role
 from paygate.domain.audit import Result, Subject
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.access.authenticate import Authenticator

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from paygate.crypto.api_keys import KeyMode, KeySide, new_api_key, parse_api_key
-from paygate.domain.access import MATRIX, Action, Actor, Caller, Role
-from paygate.domain.api_key import ApiKey
+from paygate.domain.access.api_key import ApiKey
+from paygate.domain.access.roles import MATRIX, Action, Actor, Caller, Role
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.access.authenticate import CACHE_SECONDS, Authenticator, authorize
 from paygate.flows.access.create_api_key import CreateApiKey, create_api_key

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from paygate.domain.access import Action
+from paygate.domain.access.roles import Action
 from paygate.domain.audit import Subject
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.access.create_merchant import create_merchant

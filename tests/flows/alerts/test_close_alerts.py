@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from paygate.domain.access import Action
+from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert, AlertStatus, AlertType, Concern
 from paygate.domain.audit import Subject
-from paygate.domain.outcome import (
+from paygate.domain.payments.outcome import (
     ActionRequired,
     Answer,
     Approved,
@@ -23,7 +23,7 @@ from paygate.domain.outcome import (
     Rejected,
     Unknown,
 )
-from paygate.domain.payment_intent import Status
+from paygate.domain.payments.payment_intent import Status
 from paygate.domain.provider_event import EventStatus
 from paygate.flows.alerts.acknowledge import AcknowledgeAlert, acknowledge_alert
 from paygate.flows.alerts.close import close_alert, close_alerts, close_cleared

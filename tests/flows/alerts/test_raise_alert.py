@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from paygate.domain.access import Action
+from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert, AlertStatus, AlertType, Concern, Occurrence
 from paygate.domain.audit import Subject
-from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.alerts.acknowledge import AcknowledgeAlert, acknowledge_alert
 from paygate.flows.alerts.close import close_alerts
 from paygate.flows.alerts.raise_alert import count_occurrence, occurrence, raise_alert, to_raise

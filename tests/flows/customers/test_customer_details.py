@@ -5,11 +5,11 @@ at the latest.
 import msgspec
 import pytest
 
-from paygate.domain.attempt import AttemptState
 from paygate.domain.customer import Customer
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.outcome import Answer, NotSent, Rejected, Unknown
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.attempt import AttemptState
+from paygate.domain.payments.outcome import Answer, NotSent, Rejected, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.flows.customers.identify import CustomerDetails
 from paygate.flows.customers.introduce import KEYS, update_provider_customer
 from paygate.jobs.messages import UpdateProviderCustomer, decode

@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from paygate.domain.access import Action
+from paygate.domain.access.roles import Action
 from paygate.domain.alert import AlertType
-from paygate.domain.attempt import AttemptState
 from paygate.domain.customer import Customer
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.outcome import Answer, NotSent, Rejected, Unknown
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.attempt import AttemptState
+from paygate.domain.payments.outcome import Answer, NotSent, Rejected, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.flows.customers.identify import CustomerDetails
 from paygate.flows.customers.introduce import KEYS
 from paygate.flows.payments.sweeps.resolve import resolve_attempts

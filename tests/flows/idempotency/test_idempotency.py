@@ -12,12 +12,12 @@ import pytest
 from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.keyring import Purpose, add_key, generate_keyring, load_keyring, promote_key
 from paygate.crypto.kms import FileKms
-from paygate.domain.access import Action
-from paygate.domain.attempt import Attempt, AttemptState
+from paygate.domain.access.roles import Action
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.idempotency import IdempotencyKey, KeyState
-from paygate.domain.outcome import Answer, Cancelled, NotSent, Unknown
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.attempt import Attempt, AttemptState
+from paygate.domain.payments.outcome import Answer, Cancelled, NotSent, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import EventStatus
 from paygate.flows.context import CommitDoor, Context
 from paygate.flows.idempotency import run_once as idempotency

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from paygate.domain.access import Action
+from paygate.domain.access.api_key import ApiKey
+from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert
-from paygate.domain.api_key import ApiKey
 from paygate.domain.customer import Customer
 from paygate.domain.errors import Refusal
 from paygate.domain.ledger import Transfer
-from paygate.domain.outcome import Answer, Cancelled, NotSent, Outcome, Rejected, Unknown
-from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.payments.outcome import Answer, Cancelled, NotSent, Outcome, Rejected, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.access.create_api_key import CreateApiKey, create_api_key
 from paygate.flows.context import Context
 from paygate.flows.customers.identify import CustomerDetails
@@ -28,7 +28,7 @@ from paygate.flows.payments.capture import CapturePaymentIntent, capture_payment
 from paygate.flows.payments.confirm import ConfirmPaymentIntent, confirm_payment_intent
 from paygate.flows.payments.create import CreatePaymentIntent, create_payment_intent
 from paygate.storage.change import Change
-from tests.domain.test_confirmation import ENDS
+from tests.domain.payments.test_confirmation import ENDS
 from tests.flows.payments.test_holds import held, later, taken
 from tests.flows.world import REQUEST, World, answer, encode
 

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 
-from paygate.domain.outcome import Answer, Outcome, Unknown
+from paygate.domain.payments.outcome import Answer, Outcome, Unknown
 from paygate.providers.contract import Absent, ConfirmOrder, ProviderSilent
 from tests.flows.world import APPROVED, INSTALLATION, ScriptedProvider, World, answer
 

@@ -7,13 +7,20 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from paygate.domain.access import Action
+from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert, AlertType
-from paygate.domain.attempt import AttemptState
 from paygate.domain.ledger import Account, Entry, Mismatch, Transfer, TransferKind, Unbalanced
 from paygate.domain.money import Currency
-from paygate.domain.outcome import Answer, Cancelled, Declined, Outcome, PaymentError, Unknown
-from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.payments.attempt import AttemptState
+from paygate.domain.payments.outcome import (
+    Answer,
+    Cancelled,
+    Declined,
+    Outcome,
+    PaymentError,
+    Unknown,
+)
+from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.ledger.report_mismatch import MOST_NAMED, Findings
 from paygate.flows.ledger.verify import Verified, read_balances, verify_ledger
 from paygate.storage.change import Change, Committed

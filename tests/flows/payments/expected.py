@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from paygate.domain.access import Action
-from paygate.domain.attempt import AttemptState
+from paygate.domain.access.roles import Action
 from paygate.domain.errors import ErrorCode
 from paygate.domain.idempotency import IdempotencyKey, KeyState
-from paygate.domain.payment_intent import FINAL, PaymentIntent, Status
+from paygate.domain.payments.attempt import AttemptState
+from paygate.domain.payments.payment_intent import FINAL, PaymentIntent, Status
 from paygate.flows.payments.attempt.begin import KEYS_MARGIN
 from paygate.flows.payments.cancel import CancelPaymentIntent
 from paygate.flows.payments.capture import CapturePaymentIntent

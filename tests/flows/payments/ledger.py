@@ -12,9 +12,9 @@ from typing import Final
 
 import msgspec
 
-from paygate.domain.attempt import AttemptState, state_of
 from paygate.domain.money import Currency
-from paygate.domain.outcome import (
+from paygate.domain.payments.attempt import AttemptState, state_of
+from paygate.domain.payments.outcome import (
     ActionRequired,
     Answer,
     Approved,
@@ -29,7 +29,7 @@ from paygate.domain.outcome import (
     Rejected,
     Unknown,
 )
-from paygate.domain.payment_intent import Status
+from paygate.domain.payments.payment_intent import Status
 from paygate.providers.contract import (
     Absent,
     CancelOrder,

@@ -12,13 +12,13 @@ from typing import Any
 
 import msgspec
 
-from paygate.domain.access import Action
-from paygate.domain.attempt import OPEN, Attempt, AttemptState, state_of
+from paygate.domain.access.roles import Action
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.events import Event
 from paygate.domain.idempotency import IdempotencyKey, KeyState
-from paygate.domain.outcome import Cancelled
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.attempt import OPEN, Attempt, AttemptState, state_of
+from paygate.domain.payments.events import Event
+from paygate.domain.payments.outcome import Cancelled
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import ProviderEvent
 from paygate.flows.context import Context
 from paygate.flows.idempotency.keyed_door import KeyedRequest

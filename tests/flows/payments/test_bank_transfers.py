@@ -7,9 +7,9 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.outcome import (
+from paygate.domain.payments.attempt import Attempt, AttemptState
+from paygate.domain.payments.outcome import (
     ActionRequired,
     Approved,
     Cancelled,
@@ -19,7 +19,7 @@ from paygate.domain.outcome import (
     TransferInstructions,
     Unknown,
 )
-from paygate.domain.payment_intent import FINAL, Status
+from paygate.domain.payments.payment_intent import FINAL, Status
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
 from paygate.flows.provider_events.apply import apply_provider_event

@@ -6,16 +6,16 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
-from paygate.domain.attempt import AttemptState
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.outcome import Outcome, Unknown
-from paygate.domain.payment_intent import FINAL, PaymentIntent, Status
+from paygate.domain.payments.attempt import AttemptState
+from paygate.domain.payments.outcome import Outcome, Unknown
+from paygate.domain.payments.payment_intent import FINAL, PaymentIntent, Status
 from paygate.flows.context import CommitDoor
 from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
 from paygate.flows.payments.sweeps.expire import expire_payment_intents
 from paygate.providers.contract import ConfirmOrder
 from paygate.storage.change import Change, Verdict
-from tests.domain.test_confirmation import ENDS
+from tests.domain.payments.test_confirmation import ENDS
 from tests.flows.world import APPROVED, World, answer
 
 DAY = 24 * 3600

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from paygate.crypto.callback_states import CallbackState
-from paygate.domain.access import Action, Actor, Caller
-from paygate.domain.attempt import Attempt, AttemptState
+from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.outcome import (
+from paygate.domain.payments.attempt import Attempt, AttemptState
+from paygate.domain.payments.outcome import (
     ActionRequired,
     Answer,
     Approved,
@@ -23,7 +23,7 @@ from paygate.domain.outcome import (
     RedirectToUrl,
     Unknown,
 )
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.flows.context import CommitDoor
 from paygate.flows.payments.attempt.choose import CardMethod
 from paygate.flows.payments.complete_authentication import (

@@ -7,12 +7,19 @@ import msgspec
 import pytest
 
 from paygate.domain.alert import Alert, AlertType
-from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.audit import AuditEntry
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.outcome import Answer, NotSent, Outcome, RedirectToUrl, Rejected, Unknown
-from paygate.domain.payment_intent import FINAL, PaymentIntent, Status
-from paygate.domain.payment_method import CardToken
+from paygate.domain.payments.attempt import Attempt, AttemptState
+from paygate.domain.payments.outcome import (
+    Answer,
+    NotSent,
+    Outcome,
+    RedirectToUrl,
+    Rejected,
+    Unknown,
+)
+from paygate.domain.payments.payment_intent import FINAL, PaymentIntent, Status
+from paygate.domain.payments.payment_method import CardToken
 from paygate.domain.provider_event import EventStatus
 from paygate.flows.customers.identify import CustomerDetails
 from paygate.flows.payments.attempt.choose import BankTransferMethod, CardMethod, MandateDetails
@@ -21,7 +28,7 @@ from paygate.flows.payments.create import CreatePaymentIntent
 from paygate.providers.contract import ConfirmOrder
 from paygate.storage.records import Records
 from paygate.storage.session import Connection
-from tests.domain.test_confirmation import ENDS
+from tests.domain.payments.test_confirmation import ENDS
 from tests.flows.world import APPROVED, CARD, CARDLESS, REQUEST, THEIRS, World, answer, notice
 from tests.making import START
 from tests.storage.stored import TABLE_OF, select

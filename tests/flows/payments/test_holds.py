@@ -8,12 +8,12 @@ import asyncpg
 import pytest
 
 from paygate.domain.alert import Alert, AlertType
-from paygate.domain.attempt import Attempt, AttemptState, Operation
-from paygate.domain.correction import Correction
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.events import Event
 from paygate.domain.ledger import Account, Transfer
-from paygate.domain.outcome import (
+from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
+from paygate.domain.payments.correction import Correction
+from paygate.domain.payments.events import Event
+from paygate.domain.payments.outcome import (
     ActionRequired,
     Answer,
     Approved,
@@ -27,7 +27,7 @@ from paygate.domain.outcome import (
     Rejected,
     Unknown,
 )
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import EventStatus
 from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
 from paygate.flows.payments.capture import CapturePaymentIntent, capture_payment_intent

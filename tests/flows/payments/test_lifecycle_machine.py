@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from paygate.domain.access import Action
+from paygate.domain.access.roles import Action
 from paygate.flows.idempotency import keyed_door
 from paygate.flows.payments.cancel import CancelPaymentIntent
 from paygate.flows.payments.capture import CapturePaymentIntent

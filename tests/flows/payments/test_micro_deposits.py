@@ -2,9 +2,15 @@
 
 from datetime import timedelta
 
-from paygate.domain.attempt import AttemptState
-from paygate.domain.outcome import ActionRequired, Approved, BankTransfer, Cancelled, RedirectToUrl
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.attempt import AttemptState
+from paygate.domain.payments.outcome import (
+    ActionRequired,
+    Approved,
+    BankTransfer,
+    Cancelled,
+    RedirectToUrl,
+)
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
 from tests.flows.payments.transfers import BY_DEBIT, DEBIT, at, paying
 from tests.flows.world import World, answer

@@ -3,11 +3,11 @@
 import pytest
 
 from paygate.domain.alert import Alert, AlertType
-from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.errors import Refusal
 from paygate.domain.ledger import Transfer
-from paygate.domain.outcome import Answer, Approved, Cancelled, NotSent
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.attempt import Attempt, AttemptState
+from paygate.domain.payments.outcome import Answer, Approved, Cancelled, NotSent
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from tests.flows.world import APPROVED, CARD, THEIRS, World, answer, notice
 
 HELD = Approved(captured=False, amount_received=0, amount_capturable=1999, payment_method=CARD)

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from paygate.domain.alert import Alert
-from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.outcome import (
+from paygate.domain.payments.attempt import Attempt, AttemptState
+from paygate.domain.payments.outcome import (
     ActionRequired,
     Answer,
     Cancelled,
@@ -20,7 +20,7 @@ from paygate.domain.outcome import (
     RedirectToUrl,
     Rejected,
 )
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
 from paygate.flows.payments.sweeps.resolve import resolve_attempts
 from paygate.providers.contract import Absent

@@ -7,8 +7,8 @@ from dataclasses import replace
 import msgspec
 
 from paygate.domain.ledger import Transfer
-from paygate.domain.outcome import Pending
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.outcome import Pending
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.context import CommitDoor
 from paygate.storage.change import Change, Reason, Refused, Verdict

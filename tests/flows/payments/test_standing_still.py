@@ -8,13 +8,13 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from paygate.domain.access import Action
+from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert, AlertType
-from paygate.domain.attempt import AttemptState, Operation
 from paygate.domain.errors import Refusal
 from paygate.domain.ledger import Transfer
-from paygate.domain.outcome import Answer, Approved, Cancelled, NotSent, Rejected, Unknown
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.attempt import AttemptState, Operation
+from paygate.domain.payments.outcome import Answer, Approved, Cancelled, NotSent, Rejected, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.flows.context import CommitDoor
 from paygate.flows.payments.attempt.choose import BankTransferMethod
 from paygate.flows.payments.attempt.settle import settle_attempt

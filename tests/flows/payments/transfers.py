@@ -4,8 +4,8 @@ from datetime import timedelta
 from typing import Any, Final
 
 from paygate.domain.alert import Alert, AlertType
-from paygate.domain.attempt import Attempt
-from paygate.domain.outcome import (
+from paygate.domain.payments.attempt import Attempt
+from paygate.domain.payments.outcome import (
     ActionRequired,
     Answer,
     Approved,
@@ -14,7 +14,7 @@ from paygate.domain.outcome import (
     Outcome,
     TransferInstructions,
 )
-from paygate.domain.payment_intent import PaymentIntent, PaymentMethodType
+from paygate.domain.payments.payment_intent import PaymentIntent, PaymentMethodType
 from paygate.flows.payments.attempt.choose import BankTransferMethod, MandateDetails
 from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
 from paygate.flows.payments.confirm import ConfirmPaymentIntent, confirm_payment_intent

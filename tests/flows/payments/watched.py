@@ -6,10 +6,10 @@ What it remembers is held against the database after every step.
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from paygate.domain.attempt import Attempt
-from paygate.domain.events import Event
 from paygate.domain.idempotency import IdempotencyKey, KeyState
-from paygate.domain.payment_intent import TRANSITIONS, PaymentIntent, Status
+from paygate.domain.payments.attempt import Attempt
+from paygate.domain.payments.events import Event
+from paygate.domain.payments.payment_intent import TRANSITIONS, PaymentIntent, Status
 from paygate.domain.provider_event import ProviderEvent
 from paygate.flows.context import CommitDoor
 from paygate.storage.change import Change, Committed, OutcomeUnknown, Unavailable, Verdict

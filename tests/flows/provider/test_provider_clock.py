@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from paygate.domain.alert import Alert
-from paygate.domain.attempt import Attempt, AttemptState, sent_again
-from paygate.domain.outcome import Answer, Unknown
-from paygate.domain.payment_intent import Status
+from paygate.domain.payments.attempt import Attempt, AttemptState, sent_again
+from paygate.domain.payments.outcome import Answer, Unknown
+from paygate.domain.payments.payment_intent import Status
 from paygate.flows.payments.sweeps.look_up import (
     AROUND,
     CLOCK_UNKNOWN,

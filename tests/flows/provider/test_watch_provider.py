@@ -6,9 +6,9 @@ from typing import Final
 
 import pytest
 
-from paygate.domain.access import Action
+from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert, AlertStatus, AlertType
-from paygate.domain.outcome import Rejected, Unknown
+from paygate.domain.payments.outcome import Rejected, Unknown
 from paygate.domain.provider_account import ProviderAccount
 from paygate.flows.alerts.close import close_alerts
 from paygate.flows.provider.watch import (

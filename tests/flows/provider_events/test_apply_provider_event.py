@@ -8,17 +8,24 @@ import msgspec
 import pytest
 
 from paygate.domain.alert import Alert, AlertType
-from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.audit import Subject
-from paygate.domain.events import Event
-from paygate.domain.outcome import Answer, Declined, Outcome, PaymentError, Pending, Unknown
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.attempt import Attempt, AttemptState
+from paygate.domain.payments.events import Event
+from paygate.domain.payments.outcome import (
+    Answer,
+    Declined,
+    Outcome,
+    PaymentError,
+    Pending,
+    Unknown,
+)
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.provider_events.apply import apply_provider_event
 from paygate.jobs.messages import ApplyProviderEvent
 from paygate.providers.contract import Absent
 from paygate.storage.change import Change
-from tests.domain.test_confirmation import ENDS
+from tests.domain.payments.test_confirmation import ENDS
 from tests.flows.world import APPROVED, CARD, CARDLESS, THEIRS, World, answer, notice
 from tests.making import START, make_attempt, make_audit, make_intent, make_provider_event
 

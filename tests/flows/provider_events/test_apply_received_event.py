@@ -10,7 +10,7 @@ import pytest
 
 from paygate.domain.alert import Alert, AlertType
 from paygate.domain.audit import Subject
-from paygate.domain.outcome import Pending, Unknown
+from paygate.domain.payments.outcome import Pending, Unknown
 from paygate.domain.provider_event import RETRY_AFTER, EventStatus, ProviderEvent, waits
 from paygate.flows.context import CommitDoor
 from paygate.flows.provider_events.apply import apply_provider_event

@@ -3,8 +3,8 @@
 import asyncio
 
 from paygate.domain.alert import Alert
-from paygate.domain.outcome import Pending, Unknown
-from paygate.domain.payment_intent import Status
+from paygate.domain.payments.outcome import Pending, Unknown
+from paygate.domain.payments.payment_intent import Status
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.provider_events.apply_waiting import PAGE, WAITED, Swept, apply_waiting_events
 from tests.flows.spoilt import spoil

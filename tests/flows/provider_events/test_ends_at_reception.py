@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.audit import AuditEntry
-from paygate.domain.outcome import Answer, Outcome, Pending, Unknown
-from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.payments.attempt import Attempt, AttemptState
+from paygate.domain.payments.outcome import Answer, Outcome, Pending, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.context import CommitDoor
 from paygate.flows.provider_events.answers_under_way import AnswersUnderWay

@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from paygate.domain.alert import Alert, AlertType
-from paygate.domain.attempt import Attempt
 from paygate.domain.audit import Subject
-from paygate.domain.outcome import Cancelled, Unknown
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.attempt import Attempt
+from paygate.domain.payments.outcome import Cancelled, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.customers.identify import CustomerDetails
 from paygate.flows.provider_events.apply import apply_provider_event

@@ -9,11 +9,11 @@ from hashlib import sha256
 import msgspec
 import pytest
 
-from paygate.domain.access import Action, Actor, Caller
+from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.domain.alert import Alert, AlertType
 from paygate.domain.audit import AuditEntry, Subject
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.outcome import Pending
+from paygate.domain.payments.outcome import Pending
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.context import CommitDoor
 from paygate.flows.provider_events.receive import receive_provider_event

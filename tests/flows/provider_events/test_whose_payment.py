@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from paygate.domain.alert import Alert, AlertType
-from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.ledger import Transfer
-from paygate.domain.outcome import (
+from paygate.domain.payments.attempt import Attempt, AttemptState
+from paygate.domain.payments.outcome import (
     ActionRequired,
     Approved,
     Cancelled,
@@ -21,7 +21,7 @@ from paygate.domain.outcome import (
     Pending,
     RedirectToUrl,
 )
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.providers.contract import Notice
 from tests.flows.payments.test_holds import held, taken

@@ -8,12 +8,12 @@ from typing import Final
 import msgspec
 import pytest
 
-from paygate.domain.access import Action
+from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert, AlertType
-from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.outcome import Answer, Unknown
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.attempt import Attempt, AttemptState
+from paygate.domain.payments.outcome import Answer, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.flows.idempotency.keyed_door import KeyedRequest
 from paygate.flows.idempotency.purge import purge_idempotency_keys
 from paygate.flows.idempotency.run_once import idempotently

@@ -5,8 +5,8 @@ import time
 from typing import Final
 
 from paygate.crypto.api_keys import ApiKeyFormatError, KeyMode, KeySide, ParsedApiKey, parse_api_key
-from paygate.domain.access import Action, Actor, Caller, may
-from paygate.domain.api_key import ApiKey
+from paygate.domain.access.api_key import ApiKey
+from paygate.domain.access.roles import Action, Actor, Caller, may
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.context import Context
 

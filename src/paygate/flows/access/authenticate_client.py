@@ -3,10 +3,10 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-from paygate.domain.access import Caller
+from paygate.domain.access.roles import Caller
 from paygate.domain.errors import missing
 from paygate.domain.ids import PREFIXES, is_id
-from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.context import Context
 
 AFTER_THE_END: Final = timedelta(hours=1)

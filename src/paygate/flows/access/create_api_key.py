@@ -11,8 +11,8 @@ from msgspec import Meta
 
 from paygate.crypto.api_keys import KeyMode, KeySide, new_api_key, parse_api_key
 from paygate.crypto.secret import Secret
-from paygate.domain.access import Action, Caller, Role
-from paygate.domain.api_key import ApiKey
+from paygate.domain.access.api_key import ApiKey
+from paygate.domain.access.roles import Action, Caller, Role
 from paygate.domain.audit import Subject
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.context import Context

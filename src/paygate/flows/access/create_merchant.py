@@ -1,9 +1,9 @@
 """Create a merchant: a name of its own for keys, payments and events to stand under."""
 
-from paygate.domain.access import Action, Caller
+from paygate.domain.access.merchant import Merchant, check_merchant_id
+from paygate.domain.access.roles import Action, Caller
 from paygate.domain.audit import Subject
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.merchant import Merchant, check_merchant_id
 from paygate.flows.context import Context
 
 

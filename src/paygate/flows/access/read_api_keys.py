@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from paygate.domain.access import Action, Caller
-from paygate.domain.api_key import ApiKey
+from paygate.domain.access.api_key import ApiKey
+from paygate.domain.access.roles import Action, Caller
 from paygate.domain.errors import missing
 from paygate.domain.ids import PREFIXES, is_id
 from paygate.flows.audit_list import audit_list

@@ -1,8 +1,8 @@
 """Read the installation's merchants."""
 
-from paygate.domain.access import Action, Caller
+from paygate.domain.access.merchant import Merchant, is_merchant_id
+from paygate.domain.access.roles import Action, Caller
 from paygate.domain.errors import missing
-from paygate.domain.merchant import Merchant, is_merchant_id
 from paygate.flows.audit_list import audit_list
 from paygate.flows.context import Context
 

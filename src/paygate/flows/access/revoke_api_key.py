@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from paygate.domain.access import Action, Caller
-from paygate.domain.api_key import ApiKey
+from paygate.domain.access.api_key import ApiKey
+from paygate.domain.access.roles import Action, Caller
 from paygate.flows.access.create_api_key import key_subject
 from paygate.flows.access.read_api_keys import find_api_key
 from paygate.flows.context import Context, Patience

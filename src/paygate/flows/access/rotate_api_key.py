@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from paygate.domain.access import Action, Caller
+from paygate.domain.access.roles import Action, Caller
 from paygate.domain.durations import parse_duration
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.access.create_api_key import NewApiKey, key_subject, make_api_key

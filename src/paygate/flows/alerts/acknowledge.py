@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from paygate.domain import alert
-from paygate.domain.access import Action, Caller
+from paygate.domain.access.roles import Action, Caller
 from paygate.domain.alert import Alert, AlertStatus
 from paygate.domain.audit import Subject
 from paygate.domain.errors import ErrorCode, Refusal, missing

@@ -12,11 +12,11 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from paygate.domain import alert
-from paygate.domain.access import Action, Caller
+from paygate.domain.access.roles import Action, Caller
 from paygate.domain.alert import Alert, AlertType
-from paygate.domain.attempt import OPEN, AttemptState
 from paygate.domain.audit import Subject
-from paygate.domain.payment_intent import Status
+from paygate.domain.payments.attempt import OPEN, AttemptState
+from paygate.domain.payments.payment_intent import Status
 from paygate.domain.provider_event import EventStatus
 from paygate.flows.alerts.raise_alert import count_occurrence
 from paygate.flows.alerts.watch_jobs import STUCK_AFTER

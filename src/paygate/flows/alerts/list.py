@@ -1,6 +1,6 @@
 """List alerts: a page of a merchant's, all or those of one status."""
 
-from paygate.domain.access import Action, Caller
+from paygate.domain.access.roles import Action, Caller
 from paygate.domain.alert import Alert, AlertStatus
 from paygate.flows.audit_list import audit_list
 from paygate.flows.context import Context

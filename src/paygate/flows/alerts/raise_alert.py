@@ -7,7 +7,7 @@ job. `raise_alert` is for what has no commit of its own.
 from datetime import datetime
 
 from paygate.domain import alert
-from paygate.domain.access import Action, Actor, Caller
+from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.domain.alert import Alert, Concern, Occurrence
 from paygate.domain.audit import Subject
 from paygate.flows.context import Context, Patience

@@ -1,6 +1,6 @@
 """Report card data at the door: its sender's key is alerted. The data itself is not known here."""
 
-from paygate.domain.access import Caller
+from paygate.domain.access.roles import Caller
 from paygate.domain.alert import AlertType, Concern
 from paygate.domain.audit import Subject
 from paygate.flows.alerts.raise_alert import raise_alert

@@ -1,6 +1,6 @@
 """Report a record that cannot be read: one alert for each, and nobody is stopped by it."""
 
-from paygate.domain.access import Caller
+from paygate.domain.access.roles import Caller
 from paygate.domain.alert import AlertType, Concern
 from paygate.domain.audit import Subject
 from paygate.flows.alerts.raise_alert import raise_alert

@@ -6,7 +6,7 @@ and somebody is told.
 from datetime import timedelta
 from typing import Final
 
-from paygate.domain.access import Actor, Caller
+from paygate.domain.access.roles import Actor, Caller
 from paygate.domain.alert import AlertType, Concern
 from paygate.domain.audit import Subject
 from paygate.flows.alerts.raise_alert import raise_alert

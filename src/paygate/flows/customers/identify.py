@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from paygate.domain.access import Caller
+from paygate.domain.access.roles import Caller
 from paygate.domain.customer import Customer, with_details
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.context import Context

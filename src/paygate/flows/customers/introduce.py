@@ -12,11 +12,11 @@ from typing import Final, TypeVar, assert_never
 import msgspec
 
 from paygate.domain import customer as customers
-from paygate.domain.access import Action, Actor, Caller
+from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.domain.audit import Subject
 from paygate.domain.customer import Customer
-from paygate.domain.outcome import NotSent, Rejected, Unknown
-from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.payments.outcome import NotSent, Rejected, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.context import Context, Patience
 from paygate.jobs.messages import UpdateProviderCustomer
 from paygate.providers.contract import Absent, CustomerMade, CustomerOrder, KeySpent

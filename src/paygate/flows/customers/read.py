@@ -1,6 +1,6 @@
 """Read a customer. A read leaves its audit entry before anything is shown."""
 
-from paygate.domain.access import Action, Caller
+from paygate.domain.access.roles import Action, Caller
 from paygate.domain.audit import Subject
 from paygate.domain.customer import Customer
 from paygate.domain.errors import missing

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from paygate.domain import idempotency
-from paygate.domain.access import Action, Caller
+from paygate.domain.access.roles import Action, Caller
 from paygate.domain.audit import AuditEntry
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.flows.context import Context, Patience, RequestKey

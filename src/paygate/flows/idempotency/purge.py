@@ -13,11 +13,11 @@ from datetime import timedelta
 from functools import partial
 from typing import Final, NamedTuple
 
-from paygate.domain.access import Action
+from paygate.domain.access.roles import Action
 from paygate.domain.alert import AlertType, Concern
 from paygate.domain.audit import Subject
 from paygate.domain.idempotency import IdempotencyKey, KeyState
-from paygate.domain.payment_intent import FINAL
+from paygate.domain.payments.payment_intent import FINAL
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import Context
 from paygate.flows.provider.clock import is_out_of_step

@@ -24,7 +24,7 @@ from paygate.domain.ledger import (
     money_recorded,
     needs_payment,
 )
-from paygate.domain.outcome import Answer, Unknown
+from paygate.domain.payments.outcome import Answer, Unknown
 from paygate.flows.context import Context, Patience
 from paygate.flows.ledger.report_mismatch import Findings
 from paygate.flows.payments.attempt.begin import TO_ASK_AGAIN

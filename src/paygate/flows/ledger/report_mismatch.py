@@ -4,7 +4,7 @@ happens to the rest of the run takes it back, and kept for the run's report.
 
 from typing import Final
 
-from paygate.domain.access import Caller
+from paygate.domain.access.roles import Caller
 from paygate.domain.alert import AlertType, Concern
 from paygate.domain.ledger import Mismatch
 from paygate.flows.alerts.raise_alert import raise_alert

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from paygate.domain import ledger
-from paygate.domain.access import Action, Caller
+from paygate.domain.access.roles import Action, Caller
 from paygate.domain.alert import AlertType
 from paygate.domain.ledger import Balances, Mismatch
 from paygate.domain.money import Currency

@@ -7,12 +7,12 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from paygate.domain.access import Action, Caller
-from paygate.domain.attempt import Attempt, AttemptState, Operation, to_be_closed
-from paygate.domain.confirmation import Moved
+from paygate.domain.access.roles import Action, Caller
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.outcome import Answer
-from paygate.domain.payment_intent import FINAL, PaymentIntent, Status, Trigger, advance
+from paygate.domain.payments.attempt import Attempt, AttemptState, Operation, to_be_closed
+from paygate.domain.payments.confirmation import Moved
+from paygate.domain.payments.outcome import Answer
+from paygate.domain.payments.payment_intent import FINAL, PaymentIntent, Status, Trigger, advance
 from paygate.flows.context import Context, Patience, intent_subject
 from paygate.flows.payments.attempt.begin import (
     TO_ASK_AGAIN,

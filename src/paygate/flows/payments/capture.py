@@ -6,11 +6,11 @@ became of it, whether or not somebody waits.
 
 import msgspec
 
-from paygate.domain.access import Action, Caller
-from paygate.domain.attempt import Attempt, AttemptState, Operation
+from paygate.domain.access.roles import Action, Caller
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.outcome import Answer
-from paygate.domain.payment_intent import PaymentIntent, Status, Trigger
+from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
+from paygate.domain.payments.outcome import Answer
+from paygate.domain.payments.payment_intent import PaymentIntent, Status, Trigger
 from paygate.flows.context import Context, Patience
 from paygate.flows.payments.attempt.begin import (
     TO_ASK_AGAIN,

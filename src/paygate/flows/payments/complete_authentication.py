@@ -11,13 +11,13 @@ from typing import Final
 import msgspec
 
 from paygate.crypto.callback_states import CallbackState
-from paygate.domain.access import Action, Caller
-from paygate.domain.attempt import OPEN, Attempt
+from paygate.domain.access.roles import Action, Caller
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.ids import PREFIXES, is_id
-from paygate.domain.outcome import Answer, Unknown
-from paygate.domain.payment_intent import PaymentIntent, Status
-from paygate.domain.return_url import with_parameters
+from paygate.domain.payments.attempt import OPEN, Attempt
+from paygate.domain.payments.outcome import Answer, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.return_url import with_parameters
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.payments.attempt.settle import reread, settle_attempt
 from paygate.providers.contract import Absent

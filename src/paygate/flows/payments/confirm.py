@@ -11,13 +11,13 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from paygate.domain.access import Action, Caller
-from paygate.domain.attempt import Attempt, AttemptState, Operation
+from paygate.domain.access.roles import Action, Caller
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.outcome import Answer, Rejected, Unknown
-from paygate.domain.payment_intent import PaymentIntent, Status, Trigger
-from paygate.domain.payment_method import CardToken, Instrument, PushTransfer
-from paygate.domain.return_url import MAX_LENGTH, check_return_url
+from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
+from paygate.domain.payments.outcome import Answer, Rejected, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent, Status, Trigger
+from paygate.domain.payments.payment_method import CardToken, Instrument, PushTransfer
+from paygate.domain.payments.return_url import MAX_LENGTH, check_return_url
 from paygate.flows.context import Context, Patience
 from paygate.flows.customers.introduce import forget_customer, introduce_customer
 from paygate.flows.payments.attempt.begin import (

@@ -7,11 +7,16 @@ from msgspec import Meta
 
 from paygate.crypto.client_secrets import new_client_secret
 from paygate.crypto.encoding import length_prefixed
-from paygate.domain import events
-from paygate.domain.access import Action, Caller
+from paygate.domain.access.roles import Action, Caller
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.money import check_amount, parse_currency
-from paygate.domain.payment_intent import CaptureMethod, PaymentIntent, PaymentMethodType, Status
+from paygate.domain.payments import events
+from paygate.domain.payments.payment_intent import (
+    CaptureMethod,
+    PaymentIntent,
+    PaymentMethodType,
+    Status,
+)
 from paygate.flows.context import Context, Patience, intent_subject
 from paygate.flows.customers.identify import CustomerDetails, identify_customer
 from paygate.storage.change import Change, Committed

@@ -1,7 +1,7 @@
 """List payment intents: a page of a merchant's, by status, reference, customer and time."""
 
-from paygate.domain.access import Action, Caller
-from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.access.roles import Action, Caller
+from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.audit_list import audit_list
 from paygate.flows.context import Context
 from paygate.storage.pages import Cut, Page

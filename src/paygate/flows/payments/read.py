@@ -1,9 +1,9 @@
 """Read a payment intent. A read leaves its audit entry before anything is shown."""
 
-from paygate.domain.access import Action, Caller
+from paygate.domain.access.roles import Action, Caller
 from paygate.domain.errors import missing
 from paygate.domain.ids import PREFIXES, is_id
-from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.context import Context, intent_subject
 from paygate.storage.change import Change
 

@@ -5,7 +5,7 @@ provider's time, so that a node whose own clock is wrong looks where the payment
 from datetime import datetime, timedelta
 from typing import Final
 
-from paygate.domain.attempt import Attempt
+from paygate.domain.payments.attempt import Attempt
 from paygate.flows.context import Context
 from paygate.providers.contract import ProviderSilent
 

@@ -13,10 +13,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from paygate.domain.access import Action, Actor, Caller
+from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.domain.alert import AlertType, Concern
 from paygate.domain.audit import Subject
-from paygate.domain.outcome import Rejected, Unknown
+from paygate.domain.payments.outcome import Rejected, Unknown
 from paygate.domain.provider_account import ProviderAccount
 from paygate.flows.alerts.close import close_alert
 from paygate.flows.alerts.raise_alert import raise_alert

@@ -12,13 +12,13 @@ from datetime import timedelta
 from typing import Final, NamedTuple, assert_never
 
 from paygate.domain import provider_event
-from paygate.domain.access import Action, Actor, Caller
+from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.domain.alert import AlertType, Concern, Occurrence
-from paygate.domain.attempt import OPEN, Attempt, Operation
 from paygate.domain.audit import Subject
 from paygate.domain.ids import PREFIXES, is_id
-from paygate.domain.outcome import Answer, Approved, Unknown
-from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.payments.attempt import OPEN, Attempt, Operation
+from paygate.domain.payments.outcome import Answer, Approved, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.context import SETTLING_SECONDS, Context, Patience, intent_subject
 from paygate.flows.payments.attempt.apply_answer import Verdict, apply_answer, glance

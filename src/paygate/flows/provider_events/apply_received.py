@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 from paygate.domain import provider_event
-from paygate.domain.access import Actor, Caller
+from paygate.domain.access.roles import Actor, Caller
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.alerts.report_unreadable import report_unreadable
 from paygate.flows.context import Context

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from paygate.domain import provider_event
-from paygate.domain.access import Action, Caller
+from paygate.domain.access.roles import Action, Caller
 from paygate.domain.audit import AuditEntry, Subject
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.provider_event import EventStatus, ProviderEvent

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from paygate.domain.attempt import Attempt
-from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.payments.attempt import Attempt
+from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.providers.contract import Provider, ProviderSilent
 from paygate.storage.restores import Restore, Restores
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from paygate.domain.access import Action, Caller
+from paygate.domain.access.roles import Action, Caller
 from paygate.flows.context import Context
 from paygate.storage.change import Change
 from paygate.storage.restores import Restore

@@ -7,12 +7,12 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from paygate.domain.access import Action
+from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert, AlertType
-from paygate.domain.attempt import Attempt, AttemptState
-from paygate.domain.correction import Correction
-from paygate.domain.events import Event
-from paygate.domain.outcome import (
+from paygate.domain.payments.attempt import Attempt, AttemptState
+from paygate.domain.payments.correction import Correction
+from paygate.domain.payments.events import Event
+from paygate.domain.payments.outcome import (
     ActionRequired,
     Answer,
     Cancelled,
@@ -25,7 +25,7 @@ from paygate.domain.outcome import (
     Rejected,
     Unknown,
 )
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.flows.payments.sweeps.close_failed import GIVE_UP_AFTER, close_failed_payment
 from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
 from paygate.flows.payments.sweeps.resolve import resolve_attempts

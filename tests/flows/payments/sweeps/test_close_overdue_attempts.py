@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from paygate.domain.access import Action
+from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert, AlertType
-from paygate.domain.attempt import Attempt, AttemptState
-from paygate.domain.outcome import (
+from paygate.domain.payments.attempt import Attempt, AttemptState
+from paygate.domain.payments.outcome import (
     ActionRequired,
     Answer,
     Approved,
@@ -21,7 +21,7 @@ from paygate.domain.outcome import (
     TransferInstructions,
     Unknown,
 )
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
 from paygate.providers.contract import Absent, CancelOrder
 from tests.flows.payments.test_holds import ledger

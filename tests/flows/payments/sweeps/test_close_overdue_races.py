@@ -8,11 +8,11 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 import pytest
 
-from paygate.domain.access import Actor, Caller
-from paygate.domain.attempt import Attempt, AttemptState
+from paygate.domain.access.roles import Actor, Caller
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.outcome import Answer, Cancelled, Unknown
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.attempt import Attempt, AttemptState
+from paygate.domain.payments.outcome import Answer, Cancelled, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.flows.payments.complete_authentication import complete_authentication
 from paygate.flows.payments.sweeps.close_overdue import AT_ONCE, close_overdue_attempts
 from tests.flows.payments.sweeps.test_close_overdue_attempts import (

@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 
 from paygate.domain.alert import Alert, AlertType
-from paygate.domain.attempt import OPEN, AttemptState
-from paygate.domain.outcome import ActionRequired, Pending
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.attempt import OPEN, AttemptState
+from paygate.domain.payments.outcome import ActionRequired, Pending
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.providers.contract import Absent
 from tests.flows.payments.sweeps.test_close_overdue_attempts import (
     CHALLENGE,

@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 import msgspec
 import pytest
 
-from paygate.domain.access import Action
+from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert, AlertType
-from paygate.domain.attempt import OPEN, Attempt, AttemptState, missed
-from paygate.domain.outcome import Answer, Cancelled, Outcome, Rejected, Unknown
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.attempt import OPEN, Attempt, AttemptState, missed
+from paygate.domain.payments.outcome import Answer, Cancelled, Outcome, Rejected, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.flows.payments.attempt.begin import work_on
 from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
 from paygate.providers.contract import Absent, ClockSkew

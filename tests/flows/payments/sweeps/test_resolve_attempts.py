@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 import pytest
 
 from paygate.domain.alert import Alert, AlertType
-from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.errors import Refusal
-from paygate.domain.outcome import Answer, Cancelled, NotSent, Unknown
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.attempt import Attempt, AttemptState
+from paygate.domain.payments.outcome import Answer, Cancelled, NotSent, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.flows.payments.sweeps.resolve import Resolved, resolve_attempts
 from paygate.providers.contract import Absent, ConfirmOrder
 from tests.flows.payments.test_holds import HELD, cancel, capture, held, later, ledger, taken

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from paygate.crypto.secret import Secret
-from paygate.domain.payment_intent import Status
+from paygate.domain.payments.payment_intent import Status
 from paygate.flows.payments.attempt.choose import CardMethod
 from paygate.flows.payments.confirm import ConfirmPaymentIntent, confirm_payment_intent
 from paygate.flows.payments.sweeps.resolve import resolve_attempts

@@ -11,9 +11,9 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from paygate.domain.attempt import Attempt, AttemptState
-from paygate.domain.outcome import Answer, Unknown
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.attempt import Attempt, AttemptState
+from paygate.domain.payments.outcome import Answer, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.flows.context import Context
 from paygate.flows.payments.sweeps.look_up import PIECE, Sought, look_up, sought
 from paygate.flows.payments.sweeps.resolve import SENT_AT_ONCE

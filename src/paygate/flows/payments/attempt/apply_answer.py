@@ -10,13 +10,13 @@ from typing import Final, NamedTuple, assert_never
 
 import msgspec
 
-from paygate.domain.access import Caller
+from paygate.domain.access.roles import Caller
 from paygate.domain.alert import AlertType, Concern
-from paygate.domain.attempt import Attempt
-from paygate.domain.conclusion import CORRECTABLE, conclude
-from paygate.domain.confirmation import AHEAD, Moved, Stay
-from paygate.domain.outcome import Answer, Approved, Cancelled, Unknown
-from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.payments.attempt import Attempt
+from paygate.domain.payments.conclusion import CORRECTABLE, conclude
+from paygate.domain.payments.confirmation import AHEAD, Moved, Stay
+from paygate.domain.payments.outcome import Answer, Approved, Cancelled, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.payments.attempt.consequences import NOTHING, Consequences, of_concern, of_move
 from paygate.flows.payments.attempt.correct import corrected, correction_concern, give_back

@@ -3,12 +3,12 @@
 from datetime import timedelta
 from typing import Any, Final
 
-from paygate.domain.access import Action, Caller
-from paygate.domain.attempt import Attempt, AttemptState, Operation, move, sent_again
-from paygate.domain.confirmation import Moved
+from paygate.domain.access.roles import Action, Caller
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.outcome import Answer, NotSent, Unknown
-from paygate.domain.payment_intent import PaymentIntent, Trigger, advance
+from paygate.domain.payments.attempt import Attempt, AttemptState, Operation, move, sent_again
+from paygate.domain.payments.confirmation import Moved
+from paygate.domain.payments.outcome import Answer, NotSent, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent, Trigger, advance
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.payments.attempt.consequences import of_move
 from paygate.storage.change import Change, Committed, Impossible

@@ -8,8 +8,14 @@ import msgspec
 from msgspec import Meta
 
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.payment_intent import CaptureMethod, PaymentIntent, PaymentMethodType
-from paygate.domain.payment_method import CardToken, DirectDebit, Instrument, Mandate, PushTransfer
+from paygate.domain.payments.payment_intent import CaptureMethod, PaymentIntent, PaymentMethodType
+from paygate.domain.payments.payment_method import (
+    CardToken,
+    DirectDebit,
+    Instrument,
+    Mandate,
+    PushTransfer,
+)
 from paygate.flows.context import Context
 
 # In every pattern: `$` alone lets a line end pass behind the last character.

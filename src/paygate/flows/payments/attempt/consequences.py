@@ -4,13 +4,14 @@ alert, the job that follows. Every flow that moves a payment asks here.
 
 from typing import Final, NamedTuple
 
-from paygate.domain import events, ledger
+from paygate.domain import ledger
 from paygate.domain.alert import AlertType, Concern
-from paygate.domain.attempt import AttemptState
 from paygate.domain.audit import Subject
-from paygate.domain.confirmation import Moved
-from paygate.domain.outcome import Answer, Cancelled, Rejected
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments import events
+from paygate.domain.payments.attempt import AttemptState
+from paygate.domain.payments.confirmation import Moved
+from paygate.domain.payments.outcome import Answer, Cancelled, Rejected
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.flows.alerts.raise_alert import occurrence, to_raise
 from paygate.flows.context import Context, intent_subject
 from paygate.jobs.messages import CloseFailedPayment, Job

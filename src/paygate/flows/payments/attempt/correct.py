@@ -6,12 +6,13 @@ ledger. A hold is given back. Captured money is never sent back by itself.
 
 from typing import Final
 
-from paygate.domain import events, ledger
+from paygate.domain import ledger
 from paygate.domain.alert import AlertType, Concern
-from paygate.domain.confirmation import captured
-from paygate.domain.correction import correction_of
-from paygate.domain.outcome import Answer, Approved
-from paygate.domain.payment_intent import PaymentIntent, Status, correct
+from paygate.domain.payments import events
+from paygate.domain.payments.confirmation import captured
+from paygate.domain.payments.correction import correction_of
+from paygate.domain.payments.outcome import Answer, Approved
+from paygate.domain.payments.payment_intent import PaymentIntent, Status, correct
 from paygate.flows.context import Context, intent_subject
 from paygate.providers.contract import CancelOrder
 from paygate.storage.change import Appended

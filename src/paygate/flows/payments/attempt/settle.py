@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from paygate.domain.access import Action, Caller
+from paygate.domain.access.roles import Action, Caller
 from paygate.domain.alert import AlertType, Concern
-from paygate.domain.attempt import Attempt
-from paygate.domain.confirmation import Moved
-from paygate.domain.outcome import Answer, NotSent, PaymentError, Rejected, Unknown
-from paygate.domain.payment_intent import PaymentIntent, Status, Trigger, advance
+from paygate.domain.payments.attempt import Attempt
+from paygate.domain.payments.confirmation import Moved
+from paygate.domain.payments.outcome import Answer, NotSent, PaymentError, Rejected, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent, Status, Trigger, advance
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import SETTLING_SECONDS, Context, Patience, intent_subject
 from paygate.flows.payments.attempt.apply_answer import apply_answer

@@ -10,10 +10,10 @@ from typing import Final
 
 import msgspec
 
-from paygate.domain.access import Action, Caller
-from paygate.domain.attempt import Attempt, Operation, to_be_closed
-from paygate.domain.outcome import Answer, Unknown
-from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.access.roles import Action, Caller
+from paygate.domain.payments.attempt import Attempt, Operation, to_be_closed
+from paygate.domain.payments.outcome import Answer, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import Context
 from paygate.flows.payments.attempt.begin import Prepared, work_on

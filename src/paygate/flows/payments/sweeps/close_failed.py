@@ -9,11 +9,11 @@ from typing import Final
 
 import msgspec
 
-from paygate.domain.access import Action, Actor, Caller
+from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.domain.alert import AlertType, Concern
-from paygate.domain.attempt import Attempt
-from paygate.domain.outcome import Answer, Approved, Cancelled
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.attempt import Attempt
+from paygate.domain.payments.outcome import Answer, Approved, Cancelled
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.payments.attempt.settle import settle_attempt

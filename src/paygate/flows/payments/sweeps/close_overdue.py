@@ -10,10 +10,10 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from paygate.domain.access import Action, Caller
-from paygate.domain.attempt import Attempt, AttemptState, Operation, put_off, to_be_closed
-from paygate.domain.payment_intent import PaymentIntent
-from paygate.domain.payment_method import DirectDebit
+from paygate.domain.access.roles import Action, Caller
+from paygate.domain.payments.attempt import Attempt, AttemptState, Operation, put_off, to_be_closed
+from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.domain.payments.payment_method import DirectDebit
 from paygate.flows.context import Context
 from paygate.flows.payments.attempt.begin import work_on
 from paygate.flows.payments.attempt.settle import reread, settle_attempt

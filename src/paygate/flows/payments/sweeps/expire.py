@@ -7,9 +7,9 @@ import asyncio
 from functools import partial
 from typing import Final
 
-from paygate.domain.access import Action
+from paygate.domain.access.roles import Action
 from paygate.domain.errors import Refusal
-from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.context import Context
 from paygate.flows.payments.cancel import cancelled, check_not_forgotten
 from paygate.flows.payments.sweeps.close_overdue import EXPIRED

@@ -11,8 +11,8 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from paygate.domain.attempt import Attempt
-from paygate.domain.outcome import Answer
+from paygate.domain.payments.attempt import Attempt
+from paygate.domain.payments.outcome import Answer
 from paygate.flows.context import Context
 from paygate.flows.provider.clock import sent_at
 from paygate.flows.sweep import Crew, Faults

@@ -16,9 +16,9 @@ from enum import StrEnum
 from functools import partial
 from typing import Final, NamedTuple
 
-from paygate.domain.access import Action, Caller
-from paygate.domain.attempt import Attempt, Operation
-from paygate.domain.outcome import Answer
+from paygate.domain.access.roles import Action, Caller
+from paygate.domain.payments.attempt import Attempt, Operation
+from paygate.domain.payments.outcome import Answer
 from paygate.flows.context import Context
 from paygate.flows.payments.attempt.settle import fail_unsent, reread, settle_attempt
 from paygate.flows.payments.sweeps.ask_provider import MARGIN

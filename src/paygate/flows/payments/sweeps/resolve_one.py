@@ -6,13 +6,13 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from paygate.domain.access import Action, Caller
+from paygate.domain.access.roles import Action, Caller
 from paygate.domain.alert import AlertType, Concern
-from paygate.domain.attempt import Attempt, AttemptState, Operation, missed, move
-from paygate.domain.conclusion import conclude
-from paygate.domain.confirmation import Moved
-from paygate.domain.outcome import Answer, Approved, Rejected, Unknown
-from paygate.domain.payment_intent import FINAL, PaymentIntent
+from paygate.domain.payments.attempt import Attempt, AttemptState, Operation, missed, move
+from paygate.domain.payments.conclusion import conclude
+from paygate.domain.payments.confirmation import Moved
+from paygate.domain.payments.outcome import Answer, Approved, Rejected, Unknown
+from paygate.domain.payments.payment_intent import FINAL, PaymentIntent
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.payments.attempt.begin import (

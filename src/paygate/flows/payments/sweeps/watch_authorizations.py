@@ -3,9 +3,9 @@
 from datetime import timedelta
 from typing import Final, NamedTuple
 
-from paygate.domain.access import Action, Caller
+from paygate.domain.access.roles import Action, Caller
 from paygate.domain.alert import AlertType, Concern
-from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.payments.attempt.settle import ask_how_it_stands

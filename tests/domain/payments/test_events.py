@@ -6,9 +6,9 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from paygate.domain import events
-from paygate.domain.outcome import NextAction, RedirectToUrl, TransferInstructions
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments import events
+from paygate.domain.payments.outcome import NextAction, RedirectToUrl, TransferInstructions
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from tests.making import START, make_intent
 
 PARTLY = "payment_intent.partially_funded"

@@ -6,7 +6,7 @@ from typing import get_args
 import msgspec
 import pytest
 
-from paygate.domain.attempt import (
+from paygate.domain.payments.attempt import (
     OPEN,
     AttemptState,
     move,
@@ -14,8 +14,8 @@ from paygate.domain.attempt import (
     state_of,
     to_be_closed,
 )
-from paygate.domain.outcome import Outcome
-from tests.domain.test_confirmation import ENDS
+from paygate.domain.payments.outcome import Outcome
+from tests.domain.payments.test_confirmation import ENDS
 from tests.making import START, make_attempt, make_intent
 
 LATER = START + timedelta(hours=1)

@@ -15,8 +15,8 @@ from typing import Final
 from stdnum import ean, iso11649, luhn
 from stdnum.fr import siret
 
-from paygate.domain.iban import FEWEST_DIGITS, has_iban
-from paygate.domain.plain_text import CODED, OTHER, layers
+from paygate.domain.card_data.iban import FEWEST_DIGITS, has_iban
+from paygate.domain.card_data.plain_text import CODED, OTHER, layers
 
 
 class CardData(StrEnum):

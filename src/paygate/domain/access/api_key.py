@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from paygate.domain.access import Role
+from paygate.domain.access.roles import Role
 from paygate.domain.record import Recorded
 
 

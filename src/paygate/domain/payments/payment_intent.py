@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from paygate.domain.money import Currency
-from paygate.domain.outcome import NextAction, PaymentError, PaymentMethod
+from paygate.domain.payments.outcome import NextAction, PaymentError, PaymentMethod
 from paygate.domain.record import Recorded
 
 

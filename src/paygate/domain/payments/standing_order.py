@@ -5,8 +5,8 @@ of it. It may be sent again, so nobody need be there.
 from datetime import datetime
 from typing import Any, assert_never
 
-from paygate.domain.attempt import Attempt, AttemptState, Operation, move
-from paygate.domain.confirmation import (
+from paygate.domain.payments.attempt import Attempt, AttemptState, Operation, move
+from paygate.domain.payments.confirmation import (
     DONE,
     Moved,
     Stay,
@@ -15,7 +15,7 @@ from paygate.domain.confirmation import (
     in_order,
     speaks_of_its_call_alone,
 )
-from paygate.domain.outcome import (
+from paygate.domain.payments.outcome import (
     ActionRequired,
     Answer,
     Approved,
@@ -28,7 +28,7 @@ from paygate.domain.outcome import (
     Rejected,
     Unknown,
 )
-from paygate.domain.payment_intent import PaymentIntent, Trigger
+from paygate.domain.payments.payment_intent import PaymentIntent, Trigger
 
 
 def closed(reason: str | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ settled. The database lets an intent leave a final status only together with thi
 
 from datetime import datetime
 
-from paygate.domain.payment_intent import CORRECTIONS, PaymentIntent, Status
+from paygate.domain.payments.payment_intent import CORRECTIONS, PaymentIntent, Status
 from paygate.domain.record import Recorded
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.return_url import (
+from paygate.domain.payments.return_url import (
     MAX_LENGTH,
     check_return_url,
     host_allowed,

@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from paygate.domain.attempt import MOVES, OPEN, Attempt, AttemptState, move, state_of
-from paygate.domain.conclusion import conclude
-from paygate.domain.confirmation import Moved, Stay
-from paygate.domain.outcome import (
+from paygate.domain.payments.attempt import MOVES, OPEN, Attempt, AttemptState, move, state_of
+from paygate.domain.payments.conclusion import conclude
+from paygate.domain.payments.confirmation import Moved, Stay
+from paygate.domain.payments.outcome import (
     ActionRequired,
     Advice,
     Answer,
@@ -25,7 +25,7 @@ from paygate.domain.outcome import (
     Rejected,
     Unknown,
 )
-from paygate.domain.payment_intent import PaymentIntent, Status, Trigger, advance
+from paygate.domain.payments.payment_intent import PaymentIntent, Status, Trigger, advance
 from tests.making import START, make_attempt, make_intent
 
 CARD = Card("visa", "4242", 4, 2030)

@@ -6,8 +6,15 @@ from types import FrameType
 
 import pytest
 
-from paygate.domain.card_data import CardData, find, may_hold
-from tests.domain.card_numbers import IBANS, NUMBERS, SPELLINGS, Innocent, fours, generated
+from paygate.domain.card_data.search import CardData, find, may_hold
+from tests.domain.card_data.card_numbers import (
+    IBANS,
+    NUMBERS,
+    SPELLINGS,
+    Innocent,
+    fours,
+    generated,
+)
 
 BUDGET = 0.001
 """Of texts that hold no card data: so few may be refused."""

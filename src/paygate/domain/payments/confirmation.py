@@ -6,7 +6,7 @@ from typing import Any, Final, assert_never
 
 import msgspec
 
-from paygate.domain.attempt import (
+from paygate.domain.payments.attempt import (
     MOVES,
     Attempt,
     AttemptState,
@@ -15,7 +15,7 @@ from paygate.domain.attempt import (
     move,
     state_of,
 )
-from paygate.domain.outcome import (
+from paygate.domain.payments.outcome import (
     ActionRequired,
     Answer,
     Approved,
@@ -31,8 +31,8 @@ from paygate.domain.outcome import (
     TransferInstructions,
     Unknown,
 )
-from paygate.domain.payment_intent import TRANSITIONS, PaymentIntent, Trigger, advance
-from paygate.domain.payment_method import PushTransfer
+from paygate.domain.payments.payment_intent import TRANSITIONS, PaymentIntent, Trigger, advance
+from paygate.domain.payments.payment_method import PushTransfer
 
 HOLD_LASTS: Final = timedelta(days=7)
 """When the provider names no end of a hold: the card networks' usual time for a payer's own."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from paygate.domain.payment_intent import (
+from paygate.domain.payments.payment_intent import (
     FINAL,
     TRANSITIONS,
     IllegalTransition,
@@ -17,7 +17,7 @@ from paygate.domain.payment_intent import (
 )
 from tests.making import START, make_intent
 
-STATES = Path(__file__).parents[2] / "docs" / "states.md"
+STATES = Path(__file__).parents[3] / "docs" / "states.md"
 
 ORDER = [
     Status.CREATED,

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from paygate.domain.outcome import TransferInstructions
-from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.payments.outcome import TransferInstructions
+from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.record import Recorded
 
 

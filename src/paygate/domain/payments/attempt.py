@@ -13,7 +13,7 @@ from typing import Any, Final, assert_never
 
 import msgspec
 
-from paygate.domain.outcome import (
+from paygate.domain.payments.outcome import (
     ActionRequired,
     Approved,
     Cancelled,
@@ -24,7 +24,7 @@ from paygate.domain.outcome import (
     Rejected,
     Unknown,
 )
-from paygate.domain.payment_method import Instrument
+from paygate.domain.payments.payment_method import Instrument
 from paygate.domain.record import Recorded
 
 

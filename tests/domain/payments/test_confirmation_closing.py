@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from paygate.domain.attempt import Attempt, AttemptState, to_be_closed
-from paygate.domain.conclusion import conclude
-from paygate.domain.confirmation import Moved, Stay
-from paygate.domain.outcome import (
+from paygate.domain.payments.attempt import Attempt, AttemptState, to_be_closed
+from paygate.domain.payments.conclusion import conclude
+from paygate.domain.payments.confirmation import Moved, Stay
+from paygate.domain.payments.outcome import (
     ActionRequired,
     Answer,
     BankTransfer,
@@ -24,15 +24,15 @@ from paygate.domain.outcome import (
     TransferInstructions,
     Unknown,
 )
-from paygate.domain.payment_intent import PaymentIntent, Status, Trigger, advance
-from paygate.domain.payment_method import (
+from paygate.domain.payments.payment_intent import PaymentIntent, Status, Trigger, advance
+from paygate.domain.payments.payment_method import (
     CardToken,
     DirectDebit,
     Instrument,
     Mandate,
     PushTransfer,
 )
-from tests.domain.test_confirmation import CARD, ENDS, ERROR, REDIRECT, answer, confirming
+from tests.domain.payments.test_confirmation import CARD, ENDS, ERROR, REDIRECT, answer, confirming
 from tests.making import START
 
 ENDS_AT = START + timedelta(days=14)

@@ -8,11 +8,18 @@ under way the provider may still move a hold: it lapses, or is captured in its d
 from datetime import datetime
 from typing import Final
 
-from paygate.domain.attempt import OPEN, Attempt, AttemptState, Operation
-from paygate.domain.confirmation import Moved, Stay, captured, confirmed, in_order, mismatch
-from paygate.domain.outcome import Answer, Approved, Cancelled, Declined
-from paygate.domain.payment_intent import PaymentIntent, Status, Trigger
-from paygate.domain.standing_order import closed, declined, ordered
+from paygate.domain.payments.attempt import OPEN, Attempt, AttemptState, Operation
+from paygate.domain.payments.confirmation import (
+    Moved,
+    Stay,
+    captured,
+    confirmed,
+    in_order,
+    mismatch,
+)
+from paygate.domain.payments.outcome import Answer, Approved, Cancelled, Declined
+from paygate.domain.payments.payment_intent import PaymentIntent, Status, Trigger
+from paygate.domain.payments.standing_order import closed, declined, ordered
 
 CORRECTABLE: Final = frozenset({Status.FAILED, Status.CANCELLED})
 """Ends without money, which money may prove wrong."""
