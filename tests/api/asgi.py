@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import unquote
 
-from paygate.api.addresses import TrustedProxies
-from paygate.api.cors import Cors
 from paygate.api.docs import DOCUMENTS
-from paygate.api.edge import Edge
-from paygate.api.endpoint import Desk
-from paygate.api.limits import Limits
+from paygate.api.edge.addresses import TrustedProxies
+from paygate.api.edge.cors import Cors
+from paygate.api.edge.edge import Edge
+from paygate.api.edge.endpoint import Desk
+from paygate.api.edge.limits import Limits
 from paygate.api.routes import ENDPOINTS
 from paygate.domain.access.roles import Role
 from paygate.flows.access.authenticate import Authenticator

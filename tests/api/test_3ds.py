@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import pytest
 
-from paygate.api.browser_pages import NOTHING_HERE
+from paygate.api.edge.browser_pages import NOTHING_HERE
 from paygate.domain.access.roles import Action
 from paygate.domain.audit import Result
 from paygate.domain.payments.attempt import Attempt

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from paygate.api.addresses import HOPS, TrustedProxies
+from paygate.api.edge.addresses import HOPS, TrustedProxies
 
 PROXIES = TrustedProxies((ip_network("10.0.0.0/8"), ip_network("fd00::/8")))
 

@@ -6,8 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paygate.api.buckets import SUBJECTS, Bucket, RateLimited, Windows, make_buckets, network_of
-from paygate.api.errors import STATUS, headers_of
+from paygate.api.edge.buckets import (
+    SUBJECTS,
+    Bucket,
+    RateLimited,
+    Windows,
+    make_buckets,
+    network_of,
+)
+from paygate.api.edge.errors import STATUS, headers_of
 from paygate.domain.errors import CATALOGUE, ErrorType
 from paygate.settings import Rate
 

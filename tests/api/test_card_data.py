@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import asyncpg
 
-from paygate.api.card_data import in_body, take_from_envelope
-from paygate.api.exchange import Exchange
+from paygate.api.edge.card_data import in_body, take_from_envelope
+from paygate.api.edge.exchange import Exchange
 from paygate.domain.audit import Result
 from paygate.settings import load
 from paygate.telemetry.timing import Timing

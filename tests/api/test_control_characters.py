@@ -6,7 +6,7 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
-from paygate.api.endpoint import Endpoint
+from paygate.api.edge.endpoint import Endpoint
 from paygate.api.routes import ENDPOINTS
 from paygate.domain.access.roles import Role
 from tests.api.asgi import Door, door_of

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 
 import pytest
 
-from paygate.api.cors import Cors
+from paygate.api.edge.cors import Cors
 from paygate.api.routes import ENDPOINTS
 from tests.gateway import Answer, Gateway
 

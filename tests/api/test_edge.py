@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from paygate.api import actors, card_data, control_characters
-from paygate.api.addresses import TrustedProxies
 from paygate.api.app import Api
-from paygate.api.cors import Cors
-from paygate.api.errors import encode_error
-from paygate.api.idempotency import spell
-from paygate.api.limits import Limits
+from paygate.api.edge import actors, card_data, control_characters
+from paygate.api.edge.addresses import TrustedProxies
+from paygate.api.edge.cors import Cors
+from paygate.api.edge.errors import encode_error
+from paygate.api.edge.idempotency import spell
+from paygate.api.edge.limits import Limits
 from paygate.api.objects import encode, public_payment_intent_object
 from paygate.domain.access.roles import Action, Caller, Role
 from paygate.domain.errors import ErrorCode, Refusal

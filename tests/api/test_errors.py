@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from paygate.api.errors import STATUS, encode_error, headers_of, refusal_of
+from paygate.api.edge.errors import STATUS, encode_error, headers_of, refusal_of
 from paygate.domain.errors import CATALOGUE, ErrorCode, ErrorType, Refusal
 from paygate.storage.change import Impossible, OutcomeUnknown, Outdated, Overloaded, Unavailable
 

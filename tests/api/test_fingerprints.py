@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec import inspect
 
-from paygate.api.idempotency import spell, spell_in_full
+from paygate.api.edge.idempotency import spell, spell_in_full
 from paygate.api.routes import ENDPOINTS
 
 CREATE = b'{"amount":1999,"currency":"eur","metadata":{"b":"2","a":"1"},"customer":{"email":"a@b"}}'

@@ -9,11 +9,11 @@ import asyncpg
 import msgspec
 import pytest
 
-from paygate.api.browser_pages import NOTHING_HERE
-from paygate.api.buckets import RateLimited
-from paygate.api.card_testing import is_decline
-from paygate.api.exchange import Exchange
-from paygate.api.limits import Limits
+from paygate.api.edge.browser_pages import NOTHING_HERE
+from paygate.api.edge.buckets import RateLimited
+from paygate.api.edge.exchange import Exchange
+from paygate.api.edge.limits import Limits
+from paygate.api.payments.card_testing import is_decline
 from paygate.crypto.api_keys import parse_api_key
 from paygate.domain.access.roles import Actor, Caller, Role
 from paygate.domain.audit import AuditEntry

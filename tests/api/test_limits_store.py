@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from paygate.api.buckets import Bucket, RateLimited
-from paygate.api.limits import Limits
-from paygate.api.limits_store import PAUSE_SECONDS, LimitsStore
+from paygate.api.edge.buckets import Bucket, RateLimited
+from paygate.api.edge.limits import Limits
+from paygate.api.edge.limits_store import PAUSE_SECONDS, LimitsStore
 from paygate.domain.errors import Refusal
 from paygate.settings import load
 from tests.api.test_limits import bad, caller, exchange, good

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from msgspec import Meta
 
-from paygate.api.query import parse_query
+from paygate.api.edge.query import parse_query
 from paygate.domain.errors import ErrorCode, Refusal
 
 INVALID, UNKNOWN, MISSING = (

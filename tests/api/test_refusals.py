@@ -4,8 +4,8 @@ import asyncio
 
 import msgspec
 
-from paygate.api.exchange import Exchange
-from paygate.api.refusals import EVERY_SECONDS, KINDS, RefusalLog
+from paygate.api.edge.exchange import Exchange
+from paygate.api.edge.refusals import EVERY_SECONDS, KINDS, RefusalLog
 from paygate.domain.access.roles import Action, Role
 from paygate.domain.audit import AuditEntry, Result
 from paygate.domain.errors import ErrorCode, Refusal

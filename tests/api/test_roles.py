@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from paygate.api.endpoint import Endpoint
+from paygate.api.edge.endpoint import Endpoint
 from paygate.api.routes import ENDPOINTS
 from paygate.crypto.api_keys import KeyMode, KeySide, new_api_key, parse_api_key
 from paygate.domain.access.roles import MATRIX, Action, Role

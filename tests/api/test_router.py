@@ -3,10 +3,10 @@
 import pytest
 
 from paygate.api.docs import DOCUMENTS
-from paygate.api.endpoint import Endpoint
-from paygate.api.exchange import Exchange
-from paygate.api.idempotency import scope_of
-from paygate.api.router import Router
+from paygate.api.edge.endpoint import Endpoint
+from paygate.api.edge.exchange import Exchange
+from paygate.api.edge.idempotency import scope_of
+from paygate.api.edge.router import Router
 from paygate.api.routes import ENDPOINTS
 from paygate.domain.access.roles import Actor, Caller, Role
 from paygate.telemetry.timing import Timing

@@ -12,7 +12,7 @@ from typing import Any
 
 import uvloop
 
-from paygate.api.addresses import TrustedProxies
+from paygate.api.edge.addresses import TrustedProxies
 from paygate.api.http.connections import Connections
 from paygate.api.http.server import Server
 from tests.api.wire import SLOW, Application, parse

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from paygate.api.addresses import TrustedProxies
+from paygate.api.edge.addresses import TrustedProxies
 from paygate.api.http.protocol import AHEAD_BYTES
 from tests.api.wire import (
     GET,

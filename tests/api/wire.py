@@ -13,7 +13,7 @@ from typing import Any
 
 import uvloop
 
-from paygate.api.addresses import TrustedProxies
+from paygate.api.edge.addresses import TrustedProxies
 from paygate.api.http.connections import Connections
 from paygate.api.http.protocol import Deadlines
 from paygate.api.http.server import Server

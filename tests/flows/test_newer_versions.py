@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from paygate.api.idempotency import spell, spell_in_full
+from paygate.api.edge.idempotency import spell, spell_in_full
 from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert
 from paygate.domain.idempotency import IdempotencyKey

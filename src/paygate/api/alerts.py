@@ -5,8 +5,8 @@ from typing import Literal
 
 import msgspec
 
-from paygate.api.endpoint import Desk, Endpoint
-from paygate.api.exchange import Exchange
+from paygate.api.edge.endpoint import Desk, Endpoint
+from paygate.api.edge.exchange import Exchange
 from paygate.api.objects import time_text
 from paygate.api.pages import ListObject, PageQuery, cut_of
 from paygate.domain.access.roles import Action

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from paygate.api.endpoint import Desk, Endpoint
-from paygate.api.exchange import Exchange
+from paygate.api.edge.endpoint import Desk, Endpoint
+from paygate.api.edge.exchange import Exchange
 from paygate.api.objects import ApiKeyObject, api_key_object
 from paygate.api.pages import ListObject, PageQuery, cut_of
 from paygate.domain.access.api_key import ApiKey

@@ -33,7 +33,7 @@ def create(
 ) -> None:
     """Create an API key. Its text is printed once and kept nowhere."""
     from paygate.api.api_keys import new_api_key_object
-    from paygate.api.errors import parse_body
+    from paygate.api.edge.errors import parse_body
     from paygate.domain.access.roles import Action
     from paygate.flows.access.create_api_key import CreateApiKey, create_api_key
 

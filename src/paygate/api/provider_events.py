@@ -4,8 +4,8 @@ from typing import Final
 
 import msgspec
 
-from paygate.api.endpoint import Desk, Endpoint
-from paygate.api.exchange import Exchange
+from paygate.api.edge.endpoint import Desk, Endpoint
+from paygate.api.edge.exchange import Exchange
 from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.flows.provider_events.receive import ACCOUNT, receive_provider_event
 

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import msgspec
 
-from paygate.api.control_characters import refuse_in_body
-from paygate.api.endpoint import BODY_LIMIT, JSON
-from paygate.api.errors import parse_body
-from paygate.api.exchange import Exchange
+from paygate.api.edge.control_characters import refuse_in_body
+from paygate.api.edge.endpoint import BODY_LIMIT, JSON
+from paygate.api.edge.errors import parse_body
+from paygate.api.edge.exchange import Exchange
 from paygate.domain.errors import ErrorCode, Refusal
 
 MOST: Final = 32 * 1024 * 1024

@@ -9,7 +9,7 @@ from urllib.parse import unquote, unquote_plus
 
 import msgspec
 
-from paygate.api.exchange import Exchange
+from paygate.api.edge.exchange import Exchange
 from paygate.domain.errors import ErrorCode, Refusal
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from paygate.api.endpoint import Endpoint
-from paygate.api.exchange import Exchange
+from paygate.api.edge.endpoint import Endpoint
+from paygate.api.edge.exchange import Exchange
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.idempotency import KEY_LENGTH
 

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
-from paygate.api.buckets import network_of
-from paygate.api.exchange import Exchange
+from paygate.api.edge.buckets import network_of
+from paygate.api.edge.exchange import Exchange
 from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.domain.audit import AuditEntry, Result, Subject
 from paygate.domain.errors import ErrorCode, Refusal

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import inspect
 
-from paygate.api.errors import parse_body
+from paygate.api.edge.errors import parse_body
 from paygate.domain.errors import ErrorCode, Refusal
 
 _PARAMETERS: Final = 20

@@ -10,9 +10,9 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import Meta
 
-from paygate.api.browser_pages import HEADERS, HTML
-from paygate.api.endpoint import Desk, Endpoint, Reply
-from paygate.api.exchange import Exchange
+from paygate.api.edge.browser_pages import HEADERS, HTML
+from paygate.api.edge.endpoint import Desk, Endpoint, Reply
+from paygate.api.edge.exchange import Exchange
 from paygate.crypto.callback_states import MAX_LENGTH
 from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.domain.errors import ErrorCode, Refusal

@@ -11,7 +11,7 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
-from paygate.api.exchange import Exchange
+from paygate.api.edge.exchange import Exchange
 from paygate.domain.card_data.search import SHORTEST, CardData, find, may_hold
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.alerts.report_card_data import report_card_data

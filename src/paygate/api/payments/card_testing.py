@@ -5,8 +5,8 @@ Whoever confirms is watched for declines. The handler does not know of it.
 
 from typing import Any, Final
 
-from paygate.api.endpoint import Desk, Handler
-from paygate.api.exchange import Exchange
+from paygate.api.edge.endpoint import Desk, Handler
+from paygate.api.edge.exchange import Exchange
 from paygate.domain.payments.outcome import PaymentError
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 

@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
-from paygate.api.buckets import Bucket, RateLimited, Windows, make_buckets, network_of
-from paygate.api.exchange import Exchange
-from paygate.api.limits_store import LimitsStore
+from paygate.api.edge.buckets import Bucket, RateLimited, Windows, make_buckets, network_of
+from paygate.api.edge.exchange import Exchange
+from paygate.api.edge.limits_store import LimitsStore
 from paygate.domain.access.roles import Caller, Role
 from paygate.domain.errors import CATALOGUE, ErrorType, Refusal
 from paygate.settings import Settings

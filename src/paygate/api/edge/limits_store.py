@@ -14,7 +14,7 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from valkey.asyncio import ConnectionPool
 from valkey.exceptions import ValkeyError
 
-from paygate.api.buckets import Bucket
+from paygate.api.edge.buckets import Bucket
 from paygate.telemetry import log
 
 ANSWER_SECONDS: Final = 0.25

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from paygate.api.buckets import RateLimited
+from paygate.api.edge.buckets import RateLimited
 from paygate.api.objects import (
     api_key_object,
     payment_intent_object,

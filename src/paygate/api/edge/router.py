@@ -7,7 +7,7 @@ has some is no other path's spelling: it can only be the place of an id that not
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-from paygate.api.endpoint import Endpoint
+from paygate.api.edge.endpoint import Endpoint
 
 _ENCODED_SLASH: Final = "%2f"
 

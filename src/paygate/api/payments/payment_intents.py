@@ -6,9 +6,8 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from paygate.api.card_testing import watch_declines
-from paygate.api.endpoint import Desk, Endpoint
-from paygate.api.exchange import Exchange
+from paygate.api.edge.endpoint import Desk, Endpoint
+from paygate.api.edge.exchange import Exchange
 from paygate.api.objects import (
     CreatedPaymentIntentObject,
     PaymentIntentObject,
@@ -18,6 +17,7 @@ from paygate.api.objects import (
     public_payment_intent_object,
 )
 from paygate.api.pages import ListObject, PageQuery, cut_of
+from paygate.api.payments.card_testing import watch_declines
 from paygate.domain.access.roles import Action
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent

@@ -11,8 +11,8 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from paygate.api.exchange import Exchange
-from paygate.api.limits import Limits
+from paygate.api.edge.exchange import Exchange
+from paygate.api.edge.limits import Limits
 from paygate.domain.access.roles import Action
 from paygate.flows.access.authenticate import Authenticator
 from paygate.flows.context import Context

@@ -11,21 +11,21 @@ from typing import Any, Final
 
 import msgspec
 
-from paygate.api import actors
-from paygate.api.addresses import TrustedProxies
-from paygate.api.bodies import Bodies, parse
-from paygate.api.browser_pages import HEADERS, HTML, NOTHING_HERE
-from paygate.api.card_data import in_body, refuse_card_data, take_from_envelope
-from paygate.api.control_characters import refuse_in_envelope
-from paygate.api.cors import Cors
-from paygate.api.endpoint import Desk, Endpoint, Reply
-from paygate.api.errors import STATUS, encode_error, headers_of, refusal_of
-from paygate.api.exchange import Exchange
-from paygate.api.idempotency import REPLAYED, idempotency_key, scope_of, spell, spell_in_full
+from paygate.api.edge import actors
+from paygate.api.edge.addresses import TrustedProxies
+from paygate.api.edge.bodies import Bodies, parse
+from paygate.api.edge.browser_pages import HEADERS, HTML, NOTHING_HERE
+from paygate.api.edge.card_data import in_body, refuse_card_data, take_from_envelope
+from paygate.api.edge.control_characters import refuse_in_envelope
+from paygate.api.edge.cors import Cors
+from paygate.api.edge.endpoint import Desk, Endpoint, Reply
+from paygate.api.edge.errors import STATUS, encode_error, headers_of, refusal_of
+from paygate.api.edge.exchange import Exchange
+from paygate.api.edge.idempotency import REPLAYED, idempotency_key, scope_of, spell, spell_in_full
+from paygate.api.edge.query import parse_query
+from paygate.api.edge.refusals import RefusalLog
+from paygate.api.edge.router import Route, Router
 from paygate.api.objects import encode
-from paygate.api.query import parse_query
-from paygate.api.refusals import RefusalLog
-from paygate.api.router import Route, Router
 from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.access.authenticate import authorize
