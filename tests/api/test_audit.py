@@ -11,7 +11,7 @@ from paygate.domain.audit import AuditEntry, Result, Subject
 from paygate.settings import load
 from paygate.storage.records import Records
 from paygate.wiring import open_records
-from tests.api.test_webhooks import deliver, event, signed
+from tests.api.test_provider_events import deliver, event, signed
 from tests.gateway import Answer, Gateway, until
 from tests.storage.stored import TABLE_OF, select
 

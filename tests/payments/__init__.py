@@ -4,7 +4,7 @@ Where the reliability scenarios of this kind are tested (file::test; folders are
 
 F01 killed at every await: races/test_kill_every_step.py::test_killed_at_every_step
 F02 reply lost after the commit: payments/test_scenarios.py::test_f02_a_reply_that_was_lost,
-    api/test_payments.py::test_a_lost_reply_is_unknown_until_the_event_tells
+    api/payments/test_payments.py::test_a_lost_reply_is_unknown_until_the_event_tells
 F03 5xx after the commit: payments/test_scenarios.py::test_f03_an_error_after_the_charge
 F04 5xx and nothing done: payments/test_scenarios.py::test_f04_an_error_and_nothing_was_done
 F09 day-3 retry: payments/test_interleavings.py::test_f09_three_days_of_not_knowing,

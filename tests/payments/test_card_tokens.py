@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from paygate.sandbox.resources.cards import CARDS
-from tests.api.test_client_side import PUBLIC, Browser
+from tests.api.payments.test_client_side import PUBLIC, Browser
 from tests.gateway import Gateway, until
 
 AGAIN, NEVER, CHECK = "try_again_later", "do_not_try_again", "confirm_card_data"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from paygate.cli.serve import OTHER_FILES, make_room
-from tests.api.wire import HOST, answer, is_refused, open_tcp, until, until_end
+from tests.api.http.wire import HOST, answer, is_refused, open_tcp, until, until_end
 from tests.cli.processes import children
 from tests.gateway import Gateway
 

@@ -15,7 +15,7 @@ from paygate.api.edge.limits import Limits
 from paygate.api.edge.limits_store import PAUSE_SECONDS, LimitsStore
 from paygate.domain.errors import Refusal
 from paygate.settings import load
-from tests.api.test_limits import bad, caller, exchange, good
+from tests.api.edge.test_limits import bad, caller, exchange, good
 from tests.gateway import Gateway
 
 SERVER = shutil.which("valkey-server") or shutil.which("redis-server")

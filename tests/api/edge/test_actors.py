@@ -4,7 +4,7 @@ import pytest
 
 from paygate.api.edge.actors import actor_name
 from paygate.domain.access.roles import Role
-from tests.api.asgi import Headers, door_of
+from tests.api.edge.asgi import Headers, door_of
 from tests.flows.world import World
 
 NAMES = {

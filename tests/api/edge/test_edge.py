@@ -30,7 +30,7 @@ from paygate.flows.idempotency.run_once import idempotently
 from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
 from paygate.flows.payments.create import CreatePaymentIntent, create_payment_intent
 from paygate.settings import load
-from tests.api.asgi import Door, Headers, door_of
+from tests.api.edge.asgi import Door, Headers, door_of
 from tests.flows.world import World, answer
 from tests.gateway import Answer
 from tests.making import make_intent

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.api.wire import (
+from tests.api.http.wire import (
     HOST,
     QUICK,
     Application,

@@ -25,7 +25,7 @@ from paygate.settings import load
 from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.telemetry.timing import Timing
 from paygate.wiring import open_context, open_records
-from tests.api.test_webhooks import deliver, event, signed
+from tests.api.test_provider_events import deliver, event, signed
 from tests.gateway import Answer, Gateway
 from tests.making import make_intent
 from tests.storage.stored import TABLE_OF, select

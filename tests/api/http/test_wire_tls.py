@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 
 from paygate.api.http.protocol import Deadlines
 from paygate.api.http.tls import Certificate
-from tests.api.wire import (
+from tests.api.http.wire import (
     GET,
     HOLD,
     HOST,

@@ -18,7 +18,7 @@ from paygate.api.edge.errors import STATUS, headers_of
 from paygate.domain.errors import CATALOGUE, ErrorType
 from paygate.settings import Rate
 
-DOCS = Path(__file__).parents[2] / "docs" / "rate-limits.md"
+DOCS = Path(__file__).parents[3] / "docs" / "rate-limits.md"
 
 
 class Clock:

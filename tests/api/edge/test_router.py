@@ -10,7 +10,7 @@ from paygate.api.edge.router import Router
 from paygate.api.routes import ENDPOINTS
 from paygate.domain.access.roles import Actor, Caller, Role
 from paygate.telemetry.timing import Timing
-from tests.api.asgi import Door, door_of
+from tests.api.edge.asgi import Door, door_of
 from tests.flows.world import World
 from tests.gateway import Gateway
 

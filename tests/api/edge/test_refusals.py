@@ -11,7 +11,7 @@ from paygate.domain.audit import AuditEntry, Result
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.storage.change import Change, Committed, OutcomeUnknown, Unavailable, Verdict
 from paygate.telemetry.timing import Timing
-from tests.api.asgi import Headers, door_of
+from tests.api.edge.asgi import Headers, door_of
 from tests.flows.virtual_time import in_virtual_time
 from tests.flows.world import World
 

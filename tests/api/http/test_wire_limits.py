@@ -15,7 +15,7 @@ import pytest
 
 from paygate.api.edge.addresses import TrustedProxies
 from paygate.api.http.protocol import AHEAD_BYTES
-from tests.api.wire import (
+from tests.api.http.wire import (
     GET,
     HOLD,
     HOST,

@@ -9,7 +9,7 @@ import pytest
 from paygate.api.edge.endpoint import Endpoint
 from paygate.api.routes import ENDPOINTS
 from paygate.domain.access.roles import Role
-from tests.api.asgi import Door, door_of
+from tests.api.edge.asgi import Door, door_of
 from tests.flows.world import World
 from tests.gateway import Answer
 

@@ -15,7 +15,7 @@ import uvloop
 from paygate.api.edge.addresses import TrustedProxies
 from paygate.api.http.connections import Connections
 from paygate.api.http.server import Server
-from tests.api.wire import SLOW, Application, parse
+from tests.api.http.wire import SLOW, Application, parse
 
 REQUESTS = 10_000
 SEED = 20260101

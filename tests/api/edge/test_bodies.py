@@ -6,7 +6,7 @@ from typing import Any
 from paygate.api.edge.bodies import MOST, MOST_OF_LARGE
 from paygate.api.edge.endpoint import BODY_LIMIT
 from paygate.api.provider_events import EVENT_LIMIT
-from tests.api.asgi import Door, door_of
+from tests.api.edge.asgi import Door, door_of
 from tests.flows.world import World
 from tests.gateway import Answer, until
 
