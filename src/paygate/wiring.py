@@ -24,18 +24,18 @@ from paygate.flows.restores.after_restore import AfterRestore
 from paygate.providers.stripe.adapter import StripeProvider
 from paygate.providers.stripe.settings import StripeSettings, livemode_of
 from paygate.settings import Rate, Settings, SettingsError
-from paygate.storage.api_key_use import ApiKeyUse
-from paygate.storage.committer import Committer
-from paygate.storage.database import connector, open_pool
+from paygate.storage.access.api_key_use import ApiKeyUse
+from paygate.storage.access.merchants import Merchants
+from paygate.storage.commit.committer import Committer
+from paygate.storage.connections.database import connector, open_pool
+from paygate.storage.connections.session import Connect
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.installation import Installation, install, read_installation
-from paygate.storage.merchants import Merchants
-from paygate.storage.migrate import Tell, migrate
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
 from paygate.storage.restores import Restores, notice_restore
-from paygate.storage.session import Connect
+from paygate.storage.schema.migrate import Tell, migrate
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.whole_ledger import WholeLedger
 from paygate.telemetry import log

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from paygate.bench.counters import connected, counters
-from paygate.storage.session import Connection
+from paygate.storage.connections.session import Connection
 
 FLUSH = "SELECT pg_stat_force_next_flush()"
 

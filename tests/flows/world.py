@@ -53,8 +53,8 @@ from paygate.providers.contract import (
     SignatureError,
 )
 from paygate.storage.change import Change, Record
+from paygate.storage.connections.session import Connection
 from paygate.storage.records import Records
-from paygate.storage.session import Connection
 from tests.making import START
 from tests.storage.stored import TABLE_OF, select
 

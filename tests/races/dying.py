@@ -39,13 +39,13 @@ from paygate.flows.provider_events.receive import receive_provider_event
 from paygate.flows.restores.after_restore import AfterRestore
 from paygate.jobs.messages import ApplyProviderEvent
 from paygate.providers.contract import ConfirmOrder
-from paygate.storage.api_key_use import ApiKeyUse
+from paygate.storage.access.api_key_use import ApiKeyUse
+from paygate.storage.access.merchants import Merchants
 from paygate.storage.change import Change, Verdict
-from paygate.storage.committer import Committer
-from paygate.storage.database import connector, open_pool
+from paygate.storage.commit.committer import Committer
+from paygate.storage.connections.database import connector, open_pool
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
-from paygate.storage.merchants import Merchants
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
 from paygate.storage.restores import Restores

@@ -20,8 +20,8 @@ from paygate.domain.provider_event import ProviderEvent
 from paygate.jobs import messages
 from paygate.storage import tables
 from paygate.storage.change import Record
+from paygate.storage.connections.session import Connection
 from paygate.storage.records import Records
-from paygate.storage.session import Connection
 from paygate.storage.tables import Table
 
 TABLE_OF: Final[dict[type[Record], Table]] = {

@@ -17,8 +17,8 @@ from paygate.domain.ledger import Account, Entry, Transfer
 from paygate.domain.payments.payment_intent import PaymentIntent, Trigger, advance
 from paygate.domain.record import Recorded
 from paygate.storage.change import Change, Committed, Outdated, Record
-from paygate.storage.committer import Connection
-from paygate.storage.database import connector, open_pool
+from paygate.storage.commit.committer import Connection
+from paygate.storage.connections.database import connector, open_pool
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.records import _KINDS, Records

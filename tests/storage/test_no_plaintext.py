@@ -42,14 +42,14 @@ from paygate.storage.change import (
     Refused,
     Versioned,
 )
-from paygate.storage.committer import Committer, Connection
-from paygate.storage.database import connector
+from paygate.storage.commit.committer import Committer, Connection
+from paygate.storage.connections.database import connector
 from paygate.storage.door import Door
 from paygate.storage.embedded import EmbeddedPostgres, binaries
 from paygate.storage.embedded_cluster import place
 from paygate.storage.installation import install
-from paygate.storage.migrate import migrate
 from paygate.storage.records import Records
+from paygate.storage.schema.migrate import migrate
 from tests.making import new_id
 from tests.storage.filled import KINDS, Planted, planted
 from tests.storage.loose import loosen

@@ -20,11 +20,11 @@ from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.provider_event import ProviderEvent
 from paygate.storage.change import Change, Committed, Impossible, Outdated, Record
-from paygate.storage.database import open_pool
+from paygate.storage.connections.database import open_pool
+from paygate.storage.connections.session import Connection
 from paygate.storage.door import Door
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
-from paygate.storage.session import Connection
 from paygate.storage.unreadable import Tampered
 from tests.making import make_attempt, make_audit, make_intent, make_records
 from tests.storage.filled import KINDS, filled, planted

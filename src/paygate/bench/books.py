@@ -16,7 +16,7 @@ from paygate.bench import BenchError
 from paygate.bench.processes import KIB, peak_bytes
 from paygate.bench.rows import Sample
 from paygate.bench.seed import Seeded, seed_in_processes
-from paygate.storage.database import connector
+from paygate.storage.connections.database import connector
 
 IN_DOUBT: Final = 10_000
 SLOW_SECONDS: Final = 0.1

@@ -30,12 +30,12 @@ from paygate.domain.payments.payment_intent import (
     Status,
 )
 from paygate.storage.change import Change, Committed
-from paygate.storage.committer import Committer
-from paygate.storage.database import connector
+from paygate.storage.commit.committer import Committer
+from paygate.storage.connections.database import connector
 from paygate.storage.door import Door
 from paygate.storage.embedded import EmbeddedPostgres
-from paygate.storage.migrate import migrate
 from paygate.storage.records import Records
+from paygate.storage.schema.migrate import migrate
 
 CALLERS: Final = 32
 ANSWER_BYTES: Final = 1000

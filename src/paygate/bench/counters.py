@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from paygate.storage.session import Connection
+from paygate.storage.connections.session import Connection
 
 FLUSHED_SECONDS: Final = 10.5
 """PostgreSQL's processes report what they counted once a second while they work, and after ten idle

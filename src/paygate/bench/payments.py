@@ -21,7 +21,7 @@ from paygate.bench.processes import KIB, Cpu, Gateway, private_bytes
 from paygate.bench.report import percentile
 from paygate.bench.rows import Sample
 from paygate.bench.seed import Seeded, seed_in_processes
-from paygate.storage.database import connector
+from paygate.storage.connections.database import connector
 
 CREATES_PER_SECOND: Final = 200
 CONFIRMS_PER_SECOND: Final = 50

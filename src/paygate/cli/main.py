@@ -39,7 +39,7 @@ def run() -> None:
     from paygate.sandbox.store.database import DatabaseInUseError
     from paygate.storage.change import StorageError
     from paygate.storage.embedded import EmbeddedPostgresError
-    from paygate.storage.schema import MigrationError
+    from paygate.storage.schema.versions import MigrationError
 
     expected = (
         BenchError,

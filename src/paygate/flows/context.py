@@ -20,11 +20,11 @@ from paygate.flows.provider.pace import Pace
 from paygate.flows.provider_events.answers_under_way import AnswersUnderWay
 from paygate.flows.restores.after_restore import AfterRestore
 from paygate.providers.contract import Provider
-from paygate.storage.api_key_use import ApiKeyUse
+from paygate.storage.access.api_key_use import ApiKeyUse
+from paygate.storage.access.merchants import Merchants
 from paygate.storage.change import Change, Overloaded, StorageError, Verdict
 from paygate.storage.door import ANSWER_WITHIN_SECONDS
 from paygate.storage.idempotency import IdempotencyKeys
-from paygate.storage.merchants import Merchants
 from paygate.storage.reader import Reader
 from paygate.storage.restores import Restores
 from paygate.storage.sole_run import SoleRuns

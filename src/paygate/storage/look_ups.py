@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 import asyncpg
 
-from paygate.storage.database import Pool, answering
+from paygate.storage.connections.database import Pool, answering
 
 Row: TypeAlias = tuple[Any, ...]
 

@@ -20,11 +20,11 @@ from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent
 from paygate.storage.change import Outdated
-from paygate.storage.database import Pool, answering
+from paygate.storage.connections.database import Pool, answering
 from paygate.storage.look_ups import LookUps, Row
 from paygate.storage.pages import Cut, Page, Place, Stretch, beyond_all
 from paygate.storage.records import Records
-from paygate.storage.schema import WRITER, too_old
+from paygate.storage.schema.versions import WRITER, too_old
 from paygate.storage.tables import PAYMENT_INTENT
 from paygate.storage.unreadable import UNREAD, Unread
 from paygate.telemetry import timing

@@ -26,7 +26,7 @@ from paygate.domain.provider_event import ProviderEvent
 from paygate.jobs import messages
 from paygate.storage import tables
 from paygate.storage.change import Change, Outdated, Record
-from paygate.storage.statement import Mode, Section
+from paygate.storage.commit.statement import Mode, Section
 from paygate.storage.tables import Table
 from paygate.storage.unreadable import UNREAD, SealBroken, Tampered, Unread
 

@@ -14,7 +14,7 @@ from paygate.flows.alerts.close import close_alerts
 from paygate.flows.alerts.raise_alert import count_occurrence, occurrence, raise_alert, to_raise
 from paygate.jobs.messages import RaiseAlert
 from paygate.storage.change import Change, Committed, Reason, Refused
-from paygate.storage.session import Connection
+from paygate.storage.connections.session import Connection
 from paygate.worker.main import work
 from tests.flows.world import World
 

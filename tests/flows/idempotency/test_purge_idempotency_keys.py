@@ -15,7 +15,7 @@ from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.flows.idempotency.purge import purge_idempotency_keys
 from paygate.flows.payments.sweeps.resolve import resolve_attempts
 from paygate.providers.contract import ClockSkew
-from paygate.storage.database import connector, open_pool
+from paygate.storage.connections.database import connector, open_pool
 from paygate.storage.idempotency import IdempotencyKeys
 from tests.flows.idempotency.test_idempotency import NOT_SENT, create_once, refused
 from tests.flows.world import APPROVED, World, answer

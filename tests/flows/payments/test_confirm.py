@@ -26,8 +26,8 @@ from paygate.flows.payments.attempt.choose import BankTransferMethod, CardMethod
 from paygate.flows.payments.confirm import ConfirmPaymentIntent, confirm_payment_intent
 from paygate.flows.payments.create import CreatePaymentIntent
 from paygate.providers.contract import ConfirmOrder
+from paygate.storage.connections.session import Connection
 from paygate.storage.records import Records
-from paygate.storage.session import Connection
 from tests.domain.payments.test_confirmation import ENDS
 from tests.flows.world import APPROVED, CARD, CARDLESS, REQUEST, THEIRS, World, answer, notice
 from tests.making import START

@@ -25,8 +25,8 @@ from paygate.storage.change import (
     Unavailable,
     Verdict,
 )
-from paygate.storage.committer import Committer
-from paygate.storage.database import connector
+from paygate.storage.commit.committer import Committer
+from paygate.storage.connections.database import connector
 from paygate.storage.door import Door
 from tests.flows.spoilt import mend, spoil
 from tests.flows.world import APPROVED, World, notice

@@ -19,7 +19,7 @@ from paygate.flows.context import CommitDoor
 from paygate.flows.provider_events.receive import receive_provider_event
 from paygate.jobs.messages import ApplyProviderEvent, decode
 from paygate.storage.change import Change, Refused, Unavailable, Verdict
-from paygate.storage.session import Connection
+from paygate.storage.connections.session import Connection
 from tests.claims import hold_claim, store_event
 from tests.flows.spoilt import spoil
 from tests.flows.world import INSTALLATION, World, notice

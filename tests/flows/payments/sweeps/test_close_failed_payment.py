@@ -33,7 +33,7 @@ from paygate.jobs.messages import CloseFailedPayment
 from paygate.jobs.queue import again_after
 from paygate.providers.contract import Absent, CancelOrder
 from paygate.storage.change import Change, Verdict
-from paygate.storage.session import Connection
+from paygate.storage.connections.session import Connection
 from paygate.worker.main import work
 from tests.flows.payments.test_holds import HELD, capture, ledger
 from tests.flows.payments.transfers import at, cancel, jobs, told
