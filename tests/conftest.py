@@ -10,9 +10,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from paygate.embedded.server import EmbeddedPostgres
 from paygate.storage.connections.database import connector
 from paygate.storage.connections.session import Connection
-from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.schema.migrate import migrate
 from tests.gateway import Gateway
 from tests.raw import raw

@@ -6,10 +6,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from paygate.embedded.server import EmbeddedPostgres
 from paygate.storage.commit.committer import Committer, Connection
 from paygate.storage.connections.database import connector
 from paygate.storage.door import Door
-from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.records import Records
 from paygate.storage.schema.migrate import migrate
 from tests.making import make_records

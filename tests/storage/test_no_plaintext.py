@@ -32,6 +32,8 @@ from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.embedded.cluster import place
+from paygate.embedded.server import EmbeddedPostgres, binaries
 from paygate.jobs.messages import ApplyProviderEvent, Job
 from paygate.storage.change import (
     Appended,
@@ -45,8 +47,6 @@ from paygate.storage.change import (
 from paygate.storage.commit.committer import Committer, Connection
 from paygate.storage.connections.database import connector
 from paygate.storage.door import Door
-from paygate.storage.embedded import EmbeddedPostgres, binaries
-from paygate.storage.embedded_cluster import place
 from paygate.storage.installation import install
 from paygate.storage.records import Records
 from paygate.storage.schema.migrate import migrate

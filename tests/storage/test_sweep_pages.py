@@ -7,8 +7,8 @@ from typing import Any
 import asyncpg
 import pytest
 
+from paygate.embedded.server import EmbeddedPostgres
 from paygate.storage.connections.session import Connection
-from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.reader import QUERIES
 from tests.raw import raw
 

@@ -29,11 +29,11 @@ from paygate.domain.payments.payment_intent import (
     PaymentMethodType,
     Status,
 )
+from paygate.embedded.server import EmbeddedPostgres
 from paygate.storage.change import Change, Committed
 from paygate.storage.commit.committer import Committer
 from paygate.storage.connections.database import connector
 from paygate.storage.door import Door
-from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.records import Records
 from paygate.storage.schema.migrate import migrate
 

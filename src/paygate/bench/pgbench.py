@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from paygate.bench import BenchError
+from paygate.embedded.server import binaries
 from paygate.storage.commit.statement import Section
-from paygate.storage.embedded import binaries
 from paygate.storage.schema.versions import ANNOUNCED
 
 CLIENTS: Final = 32

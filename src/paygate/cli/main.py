@@ -36,9 +36,9 @@ def run() -> None:
     from paygate.crypto.keyring import KeyringError
     from paygate.crypto.kms import KmsError
     from paygate.domain.errors import Refusal
+    from paygate.embedded.server import EmbeddedPostgresError
     from paygate.sandbox.store.database import DatabaseInUseError
     from paygate.storage.change import StorageError
-    from paygate.storage.embedded import EmbeddedPostgresError
     from paygate.storage.schema.versions import MigrationError
 
     expected = (

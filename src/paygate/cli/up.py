@@ -26,12 +26,12 @@ from paygate.cli.serve import api_programs, listen
 from paygate.crypto.api_keys import parse_api_key
 from paygate.crypto.kms import FileKms
 from paygate.domain.access.roles import Actor, Caller, Role
+from paygate.embedded.server import EmbeddedPostgres
 from paygate.flows.access.create_api_key import CreateApiKey, create_api_key
 from paygate.flows.context import Context
 from paygate.private import close_file, close_folder, remove_planted, write_private
 from paygate.providers.stripe.events import ENABLED_EVENTS
 from paygate.settings import FILE, Settings, load
-from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.telemetry import log
 from paygate.wiring import open_service, prepare_database

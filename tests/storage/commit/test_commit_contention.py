@@ -19,11 +19,11 @@ import pytest
 
 from paygate.crypto.keyring import generate_keyring
 from paygate.crypto.kms import FileKms
+from paygate.embedded.server import EmbeddedPostgres
 from paygate.storage.change import Committed
 from paygate.storage.commit.committer import Committer, Connection
 from paygate.storage.connections.database import connector
 from paygate.storage.door import Door
-from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.schema.migrate import migrate
 from tests.storage.commit.contender import INSTALLATION, Brief, Report, records_of
 from tests.storage.commit.judge import judge

@@ -8,11 +8,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from paygate.embedded.server import EmbeddedPostgres
 from paygate.storage.change import Change, Committed, OutcomeUnknown, Reason, Refused, Unavailable
 from paygate.storage.commit.committer import Committer, Connection
 from paygate.storage.connections.database import connector
 from paygate.storage.door import Door
-from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.records import Records
 from paygate.storage.schema.migrate import migrate
 from tests.claims import hold_claim

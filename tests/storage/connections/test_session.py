@@ -12,13 +12,13 @@ import pytest
 
 import paygate
 from paygate.domain.access.merchant import Merchant
+from paygate.embedded.server import EmbeddedPostgres
 from paygate.storage.access.merchants import Merchants
 from paygate.storage.change import Committed, OutcomeUnknown, Unavailable
 from paygate.storage.commit.committer import Committer, Connection
 from paygate.storage.connections.database import connector, open_pool
 from paygate.storage.connections.session import hang_up, tells_unreplicated
 from paygate.storage.door import Door
-from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.records import Records
 from paygate.storage.schema.migrate import migrate

@@ -17,10 +17,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from paygate.storage.embedded import EmbeddedPostgres, binaries, dsn_of
-from paygate.storage.embedded_binaries import COPIES, Account
-from paygate.storage.embedded_cluster import SOCKET_FILES, place
-from tests.storage.embedding import ROOT, START, ask, mode, owner, refusal, run_with_wheel
+from paygate.embedded.binaries import COPIES, Account
+from paygate.embedded.cluster import SOCKET_FILES, place
+from paygate.embedded.server import EmbeddedPostgres, binaries, dsn_of
+from tests.embedded.embedding import ROOT, START, ask, mode, owner, refusal, run_with_wheel
 
 root_only = pytest.mark.skipif(not ROOT, reason="only root changes the user of the server")
 linux_only = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads Linux's /proc")

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import NamedTuple, Self
 from urllib.parse import quote
 
-from paygate.storage.embedded_binaries import (
+from paygate.embedded.binaries import (
     Account,
     EmbeddedPostgresError,
     binaries,
@@ -26,7 +26,7 @@ from paygate.storage.embedded_binaries import (
     environment,
     run,
 )
-from paygate.storage.embedded_cluster import (
+from paygate.embedded.cluster import (
     NAME,
     PORT,
     SOCKET_FILES,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.storage.embedding import ROOT, mode, refusal, run_with_wheel
+from tests.embedded.embedding import ROOT, mode, refusal, run_with_wheel
 
 
 def test_refuses_another_version(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from paygate.storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from paygate.embedded.server import EmbeddedPostgres, EmbeddedPostgresError
 
 ROOT = os.geteuid() == 0
 
@@ -24,7 +24,7 @@ ROOT = os.geteuid() == 0
 OWNER = """
 import os, subprocess, sys, time
 from pathlib import Path
-from paygate.storage.embedded import EmbeddedPostgres
+from paygate.embedded.server import EmbeddedPostgres
 server = EmbeddedPostgres.start(Path(sys.argv[1]))
 subprocess.Popen(["sleep", "60"], close_fds=False)
 if os.fork():
@@ -35,7 +35,7 @@ time.sleep(60)
 START = """
 import sys
 from pathlib import Path
-from paygate.storage.embedded import EmbeddedPostgres
+from paygate.embedded.server import EmbeddedPostgres
 server = EmbeddedPostgres.start(Path(sys.argv[1]))
 print(server.pid, flush=True)
 server.stop()

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from paygate.storage.embedded_binaries import (
+from paygate.embedded.binaries import (
     Account,
     EmbeddedPostgresError,
     account_for_initdb,
