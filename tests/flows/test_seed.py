@@ -10,8 +10,6 @@ from typing import Final
 
 import pytest
 
-from paygate.bench import books
-from paygate.bench.seed import Seeded, seed
 from paygate.crypto.secret import Secret
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ledger import Transfer
@@ -23,6 +21,8 @@ from paygate.providers.stripe.settings import StripeSettings
 from paygate.sandbox.server import Sandbox, SandboxOptions
 from paygate.storage.whole_ledger import RANGE
 from tests.flows.world import INSTALLATION, World
+from tools.bench import books
+from tools.bench.seed import Seeded, seed
 
 KEY: Final = "sk_test_seed"
 

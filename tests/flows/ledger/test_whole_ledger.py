@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from paygate.bench.seed import Seeded, seed
 from paygate.storage.change import Unavailable
 from paygate.storage.whole_ledger import RANGE, IntentBooks, Recorded, WholeLedger
 from tests.flows.world import APPROVED, World, answer
 from tests.making import START
+from tools.bench.seed import Seeded, seed
 
 OURS = "application_name = 'paygate ledger' AND datname = current_database()"
 """The connections of a check of this world."""

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from paygate.bench import BenchError
 from paygate.embedded.server import binaries
 from paygate.storage.commit.statement import Section
 from paygate.storage.schema.versions import ANNOUNCED
+from tools.bench import BenchError
 
 CLIENTS: Final = 32
 

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-from paygate.bench import BenchError, commit_door
-from paygate.bench.counters import FLUSHED_SECONDS, Counters, connected, counters
-from paygate.bench.load import Client, Response, flood, pace
-from paygate.bench.processes import KIB, Cpu, Gateway, private_bytes
-from paygate.bench.report import percentile
-from paygate.bench.rows import Sample
-from paygate.bench.seed import Seeded, seed_in_processes
 from paygate.storage.connections.database import connector
+from tools.bench import BenchError, commit_door
+from tools.bench.counters import FLUSHED_SECONDS, Counters, connected, counters
+from tools.bench.load import Client, Response, flood, pace
+from tools.bench.processes import KIB, Cpu, Gateway, private_bytes
+from tools.bench.report import percentile
+from tools.bench.rows import Sample
+from tools.bench.seed import Seeded, seed_in_processes
 
 CREATES_PER_SECOND: Final = 200
 CONFIRMS_PER_SECOND: Final = 50

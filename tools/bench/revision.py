@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from paygate.bench import BenchError
-from paygate.bench.processes import environment
+from tools.bench import BenchError
+from tools.bench.processes import environment
 
 LOCK: Final = "requirements.lock"
 

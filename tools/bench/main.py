@@ -16,17 +16,16 @@ from typing import Any, Final
 import msgspec
 from rich.console import Console
 
-import paygate
-from paygate.bench import books
-from paygate.bench.commit_door import CommitDoor, open_door
-from paygate.bench.payments import QUICK, Load, Sizes, create_round, door_round
-from paygate.bench.processes import started
-from paygate.bench.report import WIDTH, figures, pairs, show, show_pairs
-from paygate.bench.revision import built
-from paygate.bench.rows import Sample
+from tools.bench import books
+from tools.bench.commit_door import CommitDoor, open_door
+from tools.bench.payments import QUICK, Load, Sizes, create_round, door_round
+from tools.bench.processes import started
+from tools.bench.report import WIDTH, figures, pairs, show, show_pairs
+from tools.bench.revision import built
+from tools.bench.rows import Sample
 
-CHECKOUT: Final = Path(paygate.__file__).parents[2]
-"""Of this code, when it is no installed copy."""
+CHECKOUT: Final = Path(__file__).parents[2]
+"""Of this code."""
 STORED: Final = {"stored": 100_000, "million": 1_000_000}
 """The rows of creates beside many payments, and how many."""
 

@@ -12,7 +12,6 @@ from typing import Final
 
 import msgspec
 
-from paygate.bench import pgbench
 from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.keyring import generate_keyring, load_keyring
 from paygate.crypto.kms import FileKms
@@ -36,6 +35,7 @@ from paygate.storage.connections.database import connector
 from paygate.storage.door import Door
 from paygate.storage.records import Records
 from paygate.storage.schema.migrate import migrate
+from tools.bench import pgbench
 
 CALLERS: Final = 32
 ANSWER_BYTES: Final = 1000

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from paygate.bench import BenchError
+from tools.bench import BenchError
 
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 60.0

@@ -12,11 +12,11 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Final
 
-from paygate.bench import BenchError
-from paygate.bench.processes import KIB, peak_bytes
-from paygate.bench.rows import Sample
-from paygate.bench.seed import Seeded, seed_in_processes
 from paygate.storage.connections.database import connector
+from tools.bench import BenchError
+from tools.bench.processes import KIB, peak_bytes
+from tools.bench.rows import Sample
+from tools.bench.seed import Seeded, seed_in_processes
 
 IN_DOUBT: Final = 10_000
 SLOW_SECONDS: Final = 0.1

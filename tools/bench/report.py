@@ -7,7 +7,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from paygate.bench.rows import ROWS, Sample
+from tools.bench.rows import ROWS, Sample
 
 WIDTH = 80
 
