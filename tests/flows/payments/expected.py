@@ -127,12 +127,13 @@ class Model:
         if not attempts or key is None or attempts[-1].claim != key.claim:
             return ErrorCode.INTENT_ALREADY_CONFIRMED
         last = attempts[-1]
-        if last.state is AttemptState.NOT_SENT:
-            return ENDS[will] if intent.status is Status.PROCESSING else intent.status
-        if last.state not in IN_DOUBT:
+        not_sent = last.state is AttemptState.NOT_SENT and intent.status is Status.PROCESSING
+        if last.state not in IN_DOUBT and not not_sent:
             return intent.status
         if self.world.clock() >= last.first_sent_at + self.provider.keys_kept - KEYS_MARGIN:
             return Status.PROCESSING
+        if not_sent:
+            return ENDS[will]
         known = [p for p in self.payments(intent.id) if p.order.attempt == last.id]
         tells = will not in (*NOT_HEARD, Will.LOSE_REPLY, Will.CUT_AFTER)
         return known[-1].status if known and tells else ENDS[will]
