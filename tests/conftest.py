@@ -10,10 +10,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from paygate.storage.database import connector
-from paygate.storage.embedded import EmbeddedPostgres
-from paygate.storage.migrate import migrate
-from paygate.storage.session import Connection
+from paygate.embedded.server import EmbeddedPostgres
+from paygate.storage.connections.database import connector
+from paygate.storage.connections.session import Connection
+from paygate.storage.schema.migrate import migrate
 from tests.gateway import Gateway
 from tests.raw import raw
 

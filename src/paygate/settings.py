@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from paygate.domain.durations import DURATION, parse_duration
-from paygate.domain.return_url import LOOPBACK, is_host_pattern, parse_web_url
+from paygate.domain.payments.return_url import LOOPBACK, is_host_pattern, parse_web_url
 from paygate.private import write_private
 
 PREFIX: Final = "PAYGATE_"

@@ -16,28 +16,28 @@ from paygate.crypto.kms import Kms, open_kms
 from paygate.crypto.seal import Sealer
 from paygate.crypto.secret import Secret
 from paygate.domain.ids import RANDOM_BYTES, make_id
-from paygate.flows.after_restore import AfterRestore
-from paygate.flows.answers_under_way import AnswersUnderWay
 from paygate.flows.context import Context, Policy
-from paygate.flows.pace import Pace
-from paygate.flows.watch_provider import WarningCode, look_at_provider, watcher
+from paygate.flows.provider.pace import Pace
+from paygate.flows.provider.watch import WarningCode, look_at_provider, watcher
+from paygate.flows.provider_events.answers_under_way import AnswersUnderWay
+from paygate.flows.restores.after_restore import AfterRestore
 from paygate.providers.stripe.adapter import StripeProvider
 from paygate.providers.stripe.settings import StripeSettings, livemode_of
 from paygate.providers.stripe.webhook_endpoints import StripeWebhookEndpoints
 from paygate.settings import Rate, Settings, SettingsError
-from paygate.storage.api_key_use import ApiKeyUse
-from paygate.storage.committer import Committer
-from paygate.storage.database import connector
+from paygate.storage.access.api_key_use import ApiKeyUse
+from paygate.storage.access.merchants import Merchants
+from paygate.storage.commit.committer import Committer
+from paygate.storage.connections.database import connector
+from paygate.storage.connections.pool import open_pool
+from paygate.storage.connections.session import Connect
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.installation import Installation, install, read_installation
-from paygate.storage.merchants import Merchants
-from paygate.storage.migrate import Tell, migrate
-from paygate.storage.pool import open_pool
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
 from paygate.storage.restores import Restores, notice_restore
-from paygate.storage.session import Connect
+from paygate.storage.schema.migrate import Tell, migrate
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.whole_ledger import WholeLedger
 from paygate.telemetry import log

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from paygate.bench import BenchError
-from paygate.bench.processes import Cpu, Gateway, private_bytes
+from tools.bench import BenchError
+from tools.bench.processes import Cpu, Gateway, private_bytes
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 

@@ -15,7 +15,7 @@ import pytest
 
 from paygate.cli.serve import api_programs, listen
 from paygate.settings import SettingsError
-from tests.api.wire import GET, HOST, Application, answer, serving, until, until_end
+from tests.api.http.wire import GET, HOST, Application, answer, serving, until, until_end
 from tests.cli.processes import children, ended, is_one_clear_line, run
 from tests.gateway import Gateway
 

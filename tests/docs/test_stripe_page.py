@@ -15,12 +15,12 @@ from pathlib import Path
 
 import aiohttp
 
-from paygate.api.endpoint import BODY_LIMIT
-from paygate.api.webhooks import EVENT_LIMIT
+from paygate.api.edge.endpoint import BODY_LIMIT
+from paygate.api.provider_events import EVENT_LIMIT
 from paygate.providers.stripe.events import ENABLED_EVENTS
 from paygate.providers.stripe.translate import API_VERSION
 from paygate.settings import FILE, load
-from paygate.storage.session import Connection
+from paygate.storage.connections.session import Connection
 from paygate_sandbox.server import Sandbox, SandboxOptions
 from tests.docs.blocks import BLOCKS, ROOT, RUN, Block, run
 from tests.docs.test_pages import needs_curl

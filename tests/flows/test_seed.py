@@ -10,19 +10,19 @@ from typing import Final
 
 import pytest
 
-from paygate.bench import books
-from paygate.bench.seed import Seeded, seed
 from paygate.crypto.secret import Secret
-from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ledger import Transfer
-from paygate.domain.payment_intent import PaymentIntent, Status
-from paygate.flows.verify_ledger import Verified, verify_ledger
+from paygate.domain.payments.attempt import Attempt, AttemptState
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
+from paygate.flows.ledger.verify import Verified, verify_ledger
 from paygate.providers.stripe.adapter import StripeProvider
 from paygate.providers.stripe.settings import StripeSettings
 from paygate.storage.whole_ledger import RANGE
 from paygate_sandbox.server import Sandbox, SandboxOptions
 from tests.flows.world import INSTALLATION, World
+from tools.bench import books
+from tools.bench.seed import Seeded, seed
 
 KEY: Final = "sk_test_seed"
 

@@ -10,7 +10,7 @@ import pytest
 
 from paygate_sandbox.resources.bank_accounts import US_ACCOUNTS, BankAccount
 from paygate_sandbox.resources.cards import CARDS
-from tests.api.test_client_side import PUBLIC, Browser
+from tests.api.payments.test_client_side import PUBLIC, Browser
 from tests.gateway import Gateway, until
 
 AGAIN, NEVER, CHECK = "try_again_later", "do_not_try_again", "confirm_card_data"

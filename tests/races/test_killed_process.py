@@ -25,7 +25,7 @@ from paygate.domain.provider_event import ProviderEvent
 from paygate.settings import load
 from paygate.wiring import open_records
 from tests.api.shops import audited
-from tests.api.test_webhooks import event, signed
+from tests.api.test_provider_events import event, signed
 from tests.cli.processes import children
 from tests.gateway import Answer, Gateway, until
 from tests.storage.stored import TABLE_OF, select

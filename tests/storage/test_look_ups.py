@@ -7,12 +7,12 @@ import asyncpg
 import pytest
 
 from paygate.storage.change import Change, Committed, Unavailable
+from paygate.storage.connections.pool import Pool, open_pool
+from paygate.storage.connections.session import Connection
 from paygate.storage.door import Door
 from paygate.storage.look_ups import KEYS_AT_ONCE, LookUps
-from paygate.storage.pool import Pool, open_pool
 from paygate.storage.reader import QUERIES, Reader
 from paygate.storage.records import Records
-from paygate.storage.session import Connection
 from paygate.telemetry import timing
 from tests.making import make_audit, make_confirmed, make_intent
 

@@ -14,14 +14,14 @@ from paygate.crypto.seal import SealError
 from paygate.domain.audit import AuditEntry
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ledger import Account, Entry, Transfer
-from paygate.domain.payment_intent import PaymentIntent, Trigger, advance
+from paygate.domain.payments.payment_intent import PaymentIntent, Trigger, advance
 from paygate.domain.record import Recorded
 from paygate.storage.change import Change, Committed, Outdated, Record
-from paygate.storage.committer import Connection
-from paygate.storage.database import connector
+from paygate.storage.commit.committer import Connection
+from paygate.storage.connections.database import connector
+from paygate.storage.connections.pool import open_pool
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
-from paygate.storage.pool import open_pool
 from paygate.storage.records import _KINDS, Records
 from paygate.storage.unreadable import Tampered
 from tests.making import START, make_audit, make_intent

@@ -10,7 +10,7 @@ import pytest
 from paygate.jobs.messages import ApplyProviderEvent, CloseFailedPayment, Message
 from paygate.jobs.queue import Handler, Queue
 from paygate.jobs.schedule import ScheduledJob
-from paygate.storage.session import Connection
+from paygate.storage.connections.session import Connection
 from tests.flows.conftest import world
 
 __all__ = ["world"]

@@ -20,9 +20,9 @@ from paygate.jobs.messages import (
 )
 from paygate.jobs.queue import Queue
 from paygate.jobs.schedule import ScheduledJob
-from paygate.storage.database import connector
-from paygate.storage.migrate import migrate
-from paygate.storage.session import Connection
+from paygate.storage.connections.database import connector
+from paygate.storage.connections.session import Connection
+from paygate.storage.schema.migrate import migrate
 from tests.gateway import until
 from tests.worker.conftest import Nodes, hurry
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from paygate.jobs.messages import Message
 from paygate.jobs.queue import RetryLater
-from paygate.storage.session import Connection
+from paygate.storage.connections.session import Connection
 from tests.gateway import until
 from tests.worker.conftest import Node, Nodes
 from tests.worker.test_queue import CLOSE, enqueue

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from paygate.domain.alert import Alert, AlertType
-from paygate.domain.outcome import Unknown
+from paygate.domain.payments.outcome import Unknown
 from paygate.domain.provider_event import EventStatus, ProviderEvent
-from paygate.flows.watch_jobs import watch_jobs
-from paygate.storage.database import connector
+from paygate.flows.alerts.watch_jobs import watch_jobs
+from paygate.storage.connections.database import connector
 from paygate.worker.main import work
 from paygate.worker.scheduled import run_scheduled
 from tests.flows.spoilt import mend, spoil

@@ -15,7 +15,7 @@ import uvloop
 from paygate.settings import Settings, load
 
 if TYPE_CHECKING:  # imported late, where they are used: they are most of a command's start
-    from paygate.domain.access import Action, Caller
+    from paygate.domain.access.roles import Action, Caller
     from paygate.flows.context import Context
 
 T = TypeVar("T")
@@ -47,7 +47,7 @@ async def perform(
 
     A refusal leaves its audit entry, as it does at the API's edge, and is raised again.
     """
-    from paygate.domain.access import Actor, Caller
+    from paygate.domain.access.roles import Actor, Caller
     from paygate.domain.audit import Result
     from paygate.domain.errors import Refusal
     from paygate.storage.change import Change

@@ -7,8 +7,6 @@ from typing import Annotated
 import typer
 
 from paygate import __version__
-from paygate.bench import BenchError
-from paygate.bench.rows import explained
 from paygate.cli import api_keys, jobs, keys, ledger, merchants, webhooks
 from paygate.cli.command import Data, run_async, settings_of
 from paygate.cli.init import init
@@ -39,13 +37,12 @@ def run() -> None:
     from paygate.crypto.keyring import KeyringError
     from paygate.crypto.kms import KmsError
     from paygate.domain.errors import Refusal
+    from paygate.embedded.server import EmbeddedPostgresError
     from paygate.providers.contract import EventEndpointsError
     from paygate.storage.change import StorageError
-    from paygate.storage.embedded import EmbeddedPostgresError
-    from paygate.storage.schema import MigrationError
+    from paygate.storage.schema.versions import MigrationError
 
     expected = (
-        BenchError,
         SettingsError,
         MigrationError,
         EmbeddedPostgresError,
@@ -133,36 +130,15 @@ def worker(data: Data = None) -> None:
 app.command()(sandbox)
 
 
-@app.command(epilog=explained())
-def bench(
-    as_json: Annotated[bool, typer.Option("--json", help="Print figures as JSON.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="The million-row rows too.")] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="One small round, to try it.")] = False,
-    rounds: Annotated[
-        int | None, typer.Option(min=1, help="How often each row is measured.", show_default="3")
-    ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option(metavar="REVISION", help="Compare with another git revision, in turns."),
-    ] = None,
-) -> None:
-    """Measure this machine: rates and latencies beside what its PostgreSQL can do.
+@app.command(
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
+def bench(context: typer.Context) -> None:
+    """Measure this machine, from a checkout: rates and latencies beside its PostgreSQL's own."""
+    from paygate.cli.bench import run_bench
 
-    Each row is the least, the median and the most of its rounds, beside its
-    goal. CPU is that of one create, payment or event: of all API and worker
-    processes, and of all PostgreSQL's processes but the benchmark's own.
-
-    With --against: the rows of another revision (a) and of this code (b), and
-    b / a round by round, without the commit door and the many stored payments.
-    The machine should do nothing else meanwhile.
-    """
-    from paygate.bench.main import Options
-    from paygate.bench.main import run as measure
-
-    if full and (quick or against is not None):
-        raise typer.BadParameter("not with --quick or --against", param_hint="--full")
-    options = Options(as_json=as_json, full=full, quick=quick, rounds=rounds, against=against)
-    run_async(measure(options))
+    run_bench(context.args)
 
 
 @app.command()

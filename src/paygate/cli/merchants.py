@@ -8,8 +8,8 @@ import typer
 from paygate.cli.command import AsJson, Data, perform, print_json, print_table, run_async
 
 if TYPE_CHECKING:
-    from paygate.domain.access import Caller
-    from paygate.domain.merchant import Merchant
+    from paygate.domain.access.merchant import Merchant
+    from paygate.domain.access.roles import Caller
     from paygate.flows.context import Context
 
 app = typer.Typer(help="Merchants: what divides keys, payments and events.", no_args_is_help=True)
@@ -33,8 +33,8 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Create a merchant."""
-    from paygate.domain.access import Action
-    from paygate.flows.create_merchant import create_merchant
+    from paygate.domain.access.roles import Action
+    from paygate.flows.access.create_merchant import create_merchant
 
     async def work(ctx: "Context", caller: "Caller") -> MerchantObject:
         return _shown(ctx, await create_merchant(ctx, caller, merchant))
@@ -53,8 +53,8 @@ def create(
 @app.command("list")
 def list_(data: Data = None, as_json: AsJson = False) -> None:
     """List the merchants."""
-    from paygate.domain.access import Action
-    from paygate.flows.read_merchants import list_merchants
+    from paygate.domain.access.roles import Action
+    from paygate.flows.access.read_merchants import list_merchants
 
     async def work(ctx: "Context", caller: "Caller") -> list[MerchantObject]:
         return [_shown(ctx, merchant) for merchant in await list_merchants(ctx, caller)]

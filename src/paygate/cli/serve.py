@@ -8,14 +8,14 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final
 
-from paygate.api.addresses import TrustedProxies
 from paygate.api.app import Api
-from paygate.api.cors import Cors
+from paygate.api.edge.addresses import TrustedProxies
+from paygate.api.edge.cors import Cors
+from paygate.api.edge.limits import Limits
 from paygate.api.http.connections import Connections
 from paygate.api.http.protocol import Deadlines
 from paygate.api.http.server import BACKLOG, Server
 from paygate.api.http.tls import Certificate
-from paygate.api.limits import Limits
 from paygate.cli.hangups import heed_hangups
 from paygate.cli.processes import Program, Supervisor
 from paygate.settings import Settings, SettingsError

@@ -26,13 +26,13 @@ from paygate.cli.serve import api_programs, listen
 from paygate.crypto.api_keys import parse_api_key
 from paygate.crypto.kms import FileKms
 from paygate.crypto.secret import Secret
-from paygate.domain.access import Actor, Caller, Role
+from paygate.domain.access.roles import Actor, Caller, Role
+from paygate.embedded.server import EmbeddedPostgres
+from paygate.flows.access.create_api_key import CreateApiKey, create_api_key
 from paygate.flows.context import Context
-from paygate.flows.create_api_key import CreateApiKey, create_api_key
 from paygate.private import close_file, close_folder, remove_planted, write_private
 from paygate.providers.stripe.webhook_endpoints import StripeWebhookEndpoints
 from paygate.settings import FILE, Settings, load
-from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.telemetry import log
 from paygate.wiring import open_service, prepare_database

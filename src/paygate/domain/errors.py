@@ -1,6 +1,6 @@
 """Every refusal has a stable code; the catalogue says its type and whether a retry may help.
 
-HTTP statuses live at the HTTP edge (`api/errors.py`), and a test holds that map total.
+HTTP statuses live at the HTTP edge (`api/edge/errors.py`), and a test holds that map total.
 """
 
 from collections.abc import Mapping

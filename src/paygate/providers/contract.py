@@ -13,9 +13,9 @@ import msgspec
 
 from paygate.crypto.secret import Secret
 from paygate.domain.money import Currency
-from paygate.domain.outcome import Answer, NotSent, Rejected, Unknown
-from paygate.domain.payment_intent import CaptureMethod
-from paygate.domain.payment_method import Instrument
+from paygate.domain.payments.outcome import Answer, NotSent, Rejected, Unknown
+from paygate.domain.payments.payment_intent import CaptureMethod
+from paygate.domain.payments.payment_method import Instrument
 
 
 class ConfirmOrder(msgspec.Struct, frozen=True, kw_only=True):

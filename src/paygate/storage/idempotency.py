@@ -14,13 +14,13 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from paygate.domain.idempotency import IdempotencyKey
-from paygate.storage.database import answering
+from paygate.storage.connections.database import answering
+from paygate.storage.connections.pool import Pool
+from paygate.storage.connections.session import DRIVER_FAULTS, Connect, Connection
+from paygate.storage.connections.watch import Watch, at_work, keep_hearing
 from paygate.storage.look_ups import LookUps, Row
-from paygate.storage.pool import Pool
 from paygate.storage.reader import QUERIES
 from paygate.storage.records import Records
-from paygate.storage.session import DRIVER_FAULTS, Connect, Connection
-from paygate.storage.watch import Watch, at_work, keep_hearing
 from paygate.telemetry import log, timing
 
 CHANNEL: Final = "paygate_idempotency_key"

@@ -13,8 +13,8 @@ from typing import Any, Final, TypeAlias
 
 import asyncpg
 
-from paygate.storage.database import answering
-from paygate.storage.pool import Pool
+from paygate.storage.connections.database import answering
+from paygate.storage.connections.pool import Pool
 
 Row: TypeAlias = tuple[Any, ...]
 

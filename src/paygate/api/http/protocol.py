@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final, cast
 
-from paygate.api.errors import STATUS, encode_error
-from paygate.api.headers import ALWAYS
+from paygate.api.edge.errors import STATUS, encode_error
+from paygate.api.edge.headers import ALWAYS
 from paygate.api.http.connections import Connections
 from paygate.api.http.parser import PIECE_BYTES, RequestParser, Stage
 from paygate.api.http.request import App, HttpRequest, render_head
