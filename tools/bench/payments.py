@@ -42,7 +42,8 @@ class Sizes:
     paced_confirms: int = 200
     payments: int = 600
     events: int = 1_500
-    idle_seconds: float = 10.0
+    idle_seconds: float = 60.0
+    """The jobs of one minute are in it, once."""
     flushed_seconds: float = FLUSHED_SECONDS
 
 
