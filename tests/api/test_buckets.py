@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from paygate.api.buckets import SUBJECTS, Bucket, RateLimited, Windows, make_buckets, network_of
 from paygate.api.errors import STATUS, headers_of
 from paygate.domain.errors import CATALOGUE, ErrorType
-from paygate.settings import Rate
+from paygate.setting_kinds import Rate
 
 DOCS = Path(__file__).parents[2] / "docs" / "rate-limits.md"
 
