@@ -23,15 +23,17 @@ from paygate.flows.pace import Pace
 from paygate.flows.watch_provider import WarningCode, look_at_provider, watcher
 from paygate.providers.stripe.adapter import StripeProvider
 from paygate.providers.stripe.settings import StripeSettings, livemode_of
-from paygate.settings import Rate, Settings, SettingsError
+from paygate.setting_kinds import Rate
+from paygate.settings import Settings, SettingsError
 from paygate.storage.api_key_use import ApiKeyUse
 from paygate.storage.committer import Committer
 from paygate.storage.database import connector, open_pool
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
-from paygate.storage.installation import Installation, install, read_installation
+from paygate.storage.installation import DEFAULT_MERCHANT, Installation, install, read_installation
 from paygate.storage.merchants import Merchants
 from paygate.storage.migrate import Tell, migrate
+from paygate.storage.reach import reaching
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
 from paygate.storage.restores import Restores, notice_restore
@@ -61,21 +63,31 @@ def connect(settings: Settings, *, name: str) -> Connect:
     return connector(settings.require("database_url"), name=f"paygate {name}")
 
 
+def _reach(settings: Settings, *, name: str) -> Connect:
+    """How a process makes its first connection: a fault is told as one to whoever started it."""
+    return reaching(connect(settings, name=name), settings.require("database_url"))
+
+
 async def prepare_database(settings: Settings, tell: Tell = lambda _: None) -> list[str]:
     """Migrate, and make the installation if there is none. Returns the migrations applied; what it
     does, and whom it waits for, is told.
     """
-    dial = connect(settings, name="migrate")
-    applied = await migrate(dial, tell=tell)
+    livemode = _livemode(settings)
     kms = open_kms(settings.require("kek"))
-    await install(
+    dial = _reach(settings, name="migrate")
+    applied = await migrate(dial, tell=tell)
+    new_id = make_id("in_", int(now().timestamp() * 1000), secrets.token_bytes(RANDOM_BYTES))
+    installation = await install(
         dial,
-        installation_id=make_id(
-            "in_", int(now().timestamp() * 1000), secrets.token_bytes(RANDOM_BYTES)
-        ),
-        livemode=_livemode(settings),
+        installation_id=new_id,
+        livemode=livemode,
         keysets=lambda installation: generate_keyring(kms, installation),
     )
+    if installation.id == new_id:
+        tell(
+            f"made installation {new_id}, for {'live' if livemode else 'test'} payments,"
+            f" with its keys and merchant {DEFAULT_MERCHANT}"
+        )
     return applied
 
 
@@ -93,7 +105,7 @@ async def open_service(settings: Settings, *, name: str) -> AsyncIterator[Contex
         SettingsError: the provider says that our key is of another account than the one that this
             installation's payments are at. A provider that cannot be asked stops nothing.
     """
-    if await notice_restore(connect(settings, name=name), now()):
+    if await notice_restore(_reach(settings, name=name), now()):
         log.logger().warning("restore_noticed")
     async with open_context(settings, name=name) as ctx:
         asked = await look_at_provider(
@@ -115,7 +127,7 @@ async def open_context(
 ) -> AsyncIterator[Context]:
     """The parts of one process, for as long as it needs them."""
     dial = connect(settings, name=name)
-    installation, keyring = await _unlock(settings, dial)
+    installation, keyring = await _unlock(settings, name)
     provider = _provider(settings, installation)
     index = BlindIndex(keyring)
     records = Records(Sealer(keyring), index)
@@ -162,12 +174,14 @@ async def open_context(
 
 async def open_records(settings: Settings) -> Records:
     """What seals and opens this installation's records, for tools that need nothing else."""
-    _, keyring = await _unlock(settings, connect(settings, name="records"))
+    _, keyring = await _unlock(settings, "records")
     return Records(Sealer(keyring), BlindIndex(keyring))
 
 
-async def _unlock(settings: Settings, dial: Connect) -> tuple[Installation, Keyring]:
-    installation = await read_installation(dial, livemode=_livemode(settings))
+async def _unlock(settings: Settings, name: str) -> tuple[Installation, Keyring]:
+    installation = await read_installation(
+        _reach(settings, name=name), livemode=_livemode(settings)
+    )
     kms = open_kms(settings.require("kek"))
     return installation, load_keyring(kms, installation.id, installation.keysets)
 
