@@ -12,7 +12,7 @@ from paygate.bench.rows import explained
 from paygate.cli import api_keys, jobs, ledger, merchants
 from paygate.cli.command import PUBLISHABLE_KEY, SECRET_KEY, Data, run_async, settings_of
 from paygate.cli.restored import restored
-from paygate.settings import SettingsError
+from paygate.settings import TO_SERVE, TO_UNLOCK, SettingsError
 
 app = typer.Typer(
     help="A self-hosted payment gateway.",
@@ -107,13 +107,11 @@ def serve(
     from paygate.cli.lifeline import hold
     from paygate.cli.serve import serve_here, serve_in_processes
 
-    settings = settings_of(data)
+    settings = settings_of(data, TO_SERVE)
     if fd is None:
         run_async(serve_in_processes(settings, host=host, port=port, processes=processes))
     else:
-        if lifeline:
-            hold()
-        run_async(serve_here(settings, fd, processes=processes))
+        run_async(serve_here(settings, fd, processes=processes, ready=hold(lifeline)))
 
 
 @app.command()
@@ -122,9 +120,7 @@ def worker(data: Data = None, lifeline: Lifeline = False) -> None:
     from paygate.cli.lifeline import hold
     from paygate.cli.worker import run_worker
 
-    if lifeline:
-        hold()
-    run_async(run_worker(settings_of(data)))
+    run_async(run_worker(settings_of(data), hold(lifeline)))
 
 
 @app.command()
@@ -146,8 +142,7 @@ def sandbox(
     from paygate.cli.lifeline import hold
     from paygate.sandbox.server import SandboxOptions, serve
 
-    if lifeline:
-        hold()
+    ready = hold(lifeline)
     options = SandboxOptions(
         host="127.0.0.1",
         port=port,
@@ -156,7 +151,13 @@ def sandbox(
         publishable_key=publishable_key,
         ca_file=ca_file,
     )
-    run_async(serve(options, lambda url: typer.echo(f"simulator: {url}")))
+
+    def listening(url: str) -> None:
+        ready()
+        if not lifeline:  # else the parent says it
+            typer.echo(f"simulator: {url}")
+
+    run_async(serve(options, listening))
 
 
 @app.command(epilog=explained())
@@ -197,7 +198,7 @@ def migrate(data: Data = None) -> None:
     from paygate.wiring import prepare_database
 
     async def go() -> None:
-        applied = await prepare_database(settings_of(data), typer.echo)
+        applied = await prepare_database(settings_of(data, TO_UNLOCK), typer.echo)
         typer.echo("\n".join(f"applied {name}" for name in applied) or "nothing to do")
 
     run_async(go())

@@ -1,9 +1,12 @@
 """`paygate serve`: the API, in one process or several that share a port."""
 
 import asyncio
+import errno
 import resource
 import signal
 import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
@@ -17,6 +20,7 @@ from paygate.api.http.server import BACKLOG, Server
 from paygate.api.http.tls import Certificate
 from paygate.api.limits import Limits
 from paygate.cli.processes import Program, Supervisor
+from paygate.flows.context import Context
 from paygate.settings import Settings, SettingsError
 from paygate.telemetry import log
 from paygate.wiring import check, open_context
@@ -28,20 +32,27 @@ OPENSSL_CONFIG: Final = Path(__file__).with_name("openssl.cnf")
 """Python's ssl cannot name a list of groups; OpenSSL reads it from here."""
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, option: str = "--port") -> socket.socket:
     """A listening socket on a port that nobody else has; our own processes may share it then."""
     try:
         sock = socket.create_server((host, port), backlog=BACKLOG)
     except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise SettingsError(
+                f"port {port} of {host} is taken: end what listens there (another `paygate up`?),"
+                f" or choose another with {option} (0: any free one)"
+            ) from None
         raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}") from None
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     return sock
 
 
-async def serve_here(settings: Settings, fd: int, *, processes: int) -> None:
+async def serve_here(
+    settings: Settings, fd: int, *, processes: int, ready: Callable[[], None]
+) -> None:
     """Serve on an inherited socket until SIGTERM; requests in hand are finished.
 
-    `processes` is how many of us share the port.
+    `processes` is how many of us share the port; `ready` is told when requests are answered.
     """
     log.configure()
     exempt = settings.trusted_proxies
@@ -57,9 +68,9 @@ async def serve_here(settings: Settings, fd: int, *, processes: int) -> None:
         body=settings.body_timeout.total_seconds(),
         idle=settings.keep_alive.total_seconds(),
     )
-    certificate = Certificate(Path(settings.require("tls_cert")), Path(settings.require("tls_key")))
+    certificate = certificate_of(settings)
     api = Api(
-        lambda: open_context(settings, name="api"),
+        lambda: _opened(settings, ready),
         Limits(settings, processes=processes),
         TrustedProxies(settings.trusted_proxies),
         Cors(settings.allowed_origins),
@@ -71,6 +82,32 @@ async def serve_here(settings: Settings, fd: int, *, processes: int) -> None:
     loop.add_signal_handler(signal.SIGHUP, certificate.reload)
     server = Server(api, connections, deadlines, certificate)
     await server.serve([socket.socket(fileno=fd)], stop)
+
+
+@asynccontextmanager
+async def _opened(settings: Settings, ready: Callable[[], None]) -> AsyncIterator[Context]:
+    async with open_context(settings, name="api") as ctx:
+        ready()  # the socket is bound: who connects from now on is served in a moment
+        yield ctx
+
+
+def certificate_of(settings: Settings) -> Certificate:
+    """What the API is served with. Raises SettingsError: the files cannot be used, and why."""
+    paths = {name: Path(settings.require(name)) for name in ("tls_cert", "tls_key")}
+    for name, path in paths.items():
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise SettingsError(
+                f"PAYGATE_{name.upper()}: cannot read {path}: {error.strerror}"
+            ) from None
+    try:
+        return Certificate(*paths.values())
+    except OSError:
+        raise SettingsError(
+            "PAYGATE_TLS_CERT and PAYGATE_TLS_KEY: {tls_cert} and {tls_key} are not a certificate"
+            " in PEM and its own key without a passphrase".format(**paths)
+        ) from None
 
 
 def make_room(connections: int) -> int:
@@ -112,19 +149,19 @@ def api_programs(sock: socket.socket, count: int, environment: dict[str, str]) -
 async def serve_in_processes(settings: Settings, *, host: str, port: int, processes: int) -> None:
     """Serve in child processes until SIGINT or SIGTERM."""
     log.configure()
-    settings.require("tls_cert")
-    if settings.environment == "production":
-        settings.require("public_url")
-        settings.require("return_url_hosts")
+    certificate_of(settings)
     await check(settings)
     # To many servers SIGHUP means "reload". New certificates are found without it, and the children
     # inherit that until they listen to it themselves.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     supervisor = Supervisor()
     with listen(host, port) as sock:
+        host, port = sock.getsockname()[:2]
         for program in api_programs(sock, processes, {"PAYGATE_DATA": str(settings.data)}):
             supervisor.keep(program)
         try:
-            await supervisor.wait()
+            if await supervisor.during(supervisor.ready()):
+                log.logger().info("listening", host=host, port=port, processes=processes)
+                await supervisor.wait()
         finally:
             await supervisor.stop()
