@@ -36,6 +36,7 @@ from paygate.flows.report_unreadable import report_unreadable
 from paygate.storage.change import OutcomeUnknown, StorageError
 from paygate.storage.unreadable import Unreadable
 from paygate.telemetry import log, timing
+from paygate.telemetry.request_log import RequestLog
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -70,17 +71,20 @@ class Edge:
         endpoints: Iterable[Endpoint],
         trusted_proxies: TrustedProxies,
         cors: Cors,
+        request_log: RequestLog | None = None,
     ) -> None:
         self._desk = desk
         self._router = Router(endpoints)
         self._trusted_proxies = trusted_proxies
         self._cors = cors
+        self._request_log = request_log
         self.bodies = Bodies()
         self.refusals = RefusalLog(desk.ctx)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve one ASGI request."""
         exchange = self._arrived(scope)
+        reply = None
         try:
             reply = await self._reply(scope, exchange, receive)
             if exchange.refusal is not None:
@@ -91,6 +95,16 @@ class Edge:
             await send({"type": "http.response.body", "body": body})
         finally:
             self.bodies.release(exchange)
+            if self._request_log is not None and reply is not None:
+                self._request_log.write(
+                    scope["method"],
+                    exchange.route,
+                    reply.status,
+                    None if exchange.refusal is None else exchange.refusal.code,
+                    exchange.timing.milliseconds(),
+                    exchange.request_id,
+                    None if exchange.caller is None else exchange.caller.actor.id,
+                )
 
     def _arrived(self, scope: Any) -> Exchange:
         clock, ctx = timing.begin(), self._desk.ctx
@@ -114,6 +128,7 @@ class Edge:
         if found is None:
             return refuse(exchange, Refusal(ErrorCode.ROUTE_UNKNOWN, "no such path"))
         route, exchange.path = found
+        exchange.route = route.path
         endpoint = route.endpoints.get(method)
         if endpoint is None:
             return _without_endpoint(method, route, exchange)

@@ -21,6 +21,7 @@ class Exchange:
         "refusal",
         "repeated",
         "request_id",
+        "route",
         "target",
         "timing",
     )
@@ -37,6 +38,8 @@ class Exchange:
         """The path as it was asked for, percent-decoded; what it means is in `path`."""
         self.address = address
         self.timing = timing
+        self.route: str | None = None
+        """The template of the path; None when there is no such path."""
         self.path: Mapping[str, str] = {}
         """The path's parameters, as they were sent."""
         self.query = ""

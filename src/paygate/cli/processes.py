@@ -29,6 +29,7 @@ KEPT: Final = frozenset(
     (
         # Who we are, where programs, homes and temporary files are, the language and the time.
         *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TEMP", "TMP", "LANG", "LANGUAGE", "TZ"),
+        "NO_COLOR",
         # Whose certificates are trusted, and the way out.
         *("SSL_CERT_FILE", "SSL_CERT_DIR"),
         *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),

@@ -23,6 +23,7 @@ from paygate.cli.processes import Program, Supervisor
 from paygate.flows.context import Context
 from paygate.settings import Settings, SettingsError
 from paygate.telemetry import log
+from paygate.telemetry.request_log import RequestLog
 from paygate.wiring import check, open_context
 
 LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
@@ -74,6 +75,7 @@ async def serve_here(
         Limits(settings, processes=processes),
         TrustedProxies(settings.trusted_proxies),
         Cors(settings.allowed_origins),
+        RequestLog() if settings.request_log else None,
     )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

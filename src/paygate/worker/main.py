@@ -12,7 +12,7 @@ from paygate.storage.session import Connect, Connection
 from paygate.storage.watch import keep_hearing
 from paygate.telemetry import log
 from paygate.worker.handlers import handlers
-from paygate.worker.scheduled import run_scheduled
+from paygate.worker.scheduled import AT_WORK_ALREADY, run_scheduled
 
 RECONNECT_SECONDS: Final = 1.0
 """How long to wait for a database that went away before the queue is opened again."""
@@ -29,7 +29,8 @@ async def work(ctx: Context, connect: Connect, stop: asyncio.Event) -> None:
     def occurrence(name: str) -> Run:
         async def occur() -> None:
             report = await run_scheduled(ctx, name)
-            log.logger().info("job_ran", job=name, **report)
+            if any(report.values()) and AT_WORK_ALREADY not in report:
+                log.logger().info("job_ran", job=name, **report)
 
         return occur
 
