@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import msgspec
 
+from paygate.api.body_faults import refused_body
 from paygate.api.control_characters import refuse_in_body
 from paygate.api.endpoint import BODY_LIMIT, JSON
-from paygate.api.errors import parse_body
 from paygate.api.exchange import Exchange
 from paygate.domain.errors import ErrorCode, Refusal
 
@@ -85,7 +85,7 @@ def parse(shape: type[msgspec.Struct], exchange: Exchange, content: bytes) -> An
     try:
         body = _decoder(shape)(content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise parse_body(error) from None
+        raise refused_body(error, shape, content) from None
     refuse_in_body(content, body)
     return body
 

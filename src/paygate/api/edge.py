@@ -19,7 +19,7 @@ from paygate.api.card_data import in_body, refuse_card_data, take_from_envelope
 from paygate.api.control_characters import refuse_in_envelope
 from paygate.api.cors import Cors
 from paygate.api.endpoint import Desk, Endpoint, Reply
-from paygate.api.errors import STATUS, encode_error, headers_of, refusal_of
+from paygate.api.errors import STATUS, docs_at, encode_error, headers_of, refusal_of
 from paygate.api.exchange import Exchange
 from paygate.api.idempotency import REPLAYED, idempotency_key, scope_of, spell, spell_in_full
 from paygate.api.objects import encode
@@ -80,6 +80,7 @@ class Edge:
         self._request_log = request_log
         self.bodies = Bodies()
         self.refusals = RefusalLog(desk.ctx)
+        self._docs = docs_at(desk.ctx.policy.public_url)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve one ASGI request."""
@@ -115,6 +116,7 @@ class Edge:
             headers,
             self._trusted_proxies.client_address(scope),
             clock,
+            self._docs,
         )
         if len(headers) != len(lines):
             names = [name.decode("latin-1") for name, _ in lines]
@@ -266,7 +268,9 @@ def refuse(exchange: Exchange, error: Exception) -> Reply:
     exchange.refusal = refusal = refusal_of(error)
     if refusal.code in OURS or isinstance(error, StorageError):
         log.logger().error("request_failed", request_id=exchange.request_id, error=error)
-    body = encode_error(refusal, exchange.request_id, client_side=exchange.client_side)
+    body = encode_error(
+        refusal, exchange.request_id, docs=exchange.docs, client_side=exchange.client_side
+    )
     return Reply(STATUS[refusal.code], body, headers_of(refusal))
 
 

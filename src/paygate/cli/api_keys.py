@@ -33,7 +33,7 @@ def create(
 ) -> None:
     """Create an API key. Its text is printed once and kept nowhere."""
     from paygate.api.api_keys import new_api_key_object
-    from paygate.api.errors import parse_body
+    from paygate.api.body_faults import refused_body
     from paygate.domain.access import Action
     from paygate.flows.create_api_key import CreateApiKey, create_api_key
 
@@ -41,7 +41,7 @@ def create(
         try:
             request = msgspec.convert({"role": role, "name": name}, CreateApiKey)
         except msgspec.ValidationError as error:
-            raise parse_body(error) from None
+            raise refused_body(error, CreateApiKey) from None
         caller = await _for(ctx, caller, merchant)
         return new_api_key_object(await create_api_key(ctx, caller, request))
 

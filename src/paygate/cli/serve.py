@@ -14,6 +14,7 @@ from typing import Final
 from paygate.api.addresses import TrustedProxies
 from paygate.api.app import Api
 from paygate.api.cors import Cors
+from paygate.api.errors import docs_at
 from paygate.api.http.connections import Connections
 from paygate.api.http.protocol import Deadlines
 from paygate.api.http.server import BACKLOG, Server
@@ -82,7 +83,8 @@ async def serve_here(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, certificate.reload)
-    server = Server(api, connections, deadlines, certificate)
+    docs = docs_at(settings.public_url)
+    server = Server(api, connections, deadlines, certificate, docs=docs)
     await server.serve([socket.socket(fileno=fd)], stop)
 
 
