@@ -25,13 +25,21 @@ from tests.cli.processes import children, ended, is_one_clear_line, run
 from tests.gateway import Gateway, until
 
 OPTIONS = {
-    "up": ["--data", "--port", "--sandbox-port", "--no-sandbox", "--ready-file", "--processes"],
+    "up": [
+        "--data",
+        "--port",
+        "--sandbox-port",
+        "--no-sandbox",
+        "--ready-file",
+        "--processes",
+        "--quiet",
+    ],
     "serve": ["--data", "--host", "--port", "--processes"],
     "worker": ["--data"],
     "sandbox": ["--data", "--port", "--secret-key", "--publishable-key", "--ca-file"],
-    "migrate": ["--data"],
+    "migrate": ["--data", "--quiet"],
     "bench": ["--json", "--full", "--quick", "--rounds", "--against"],
-    "restored": ["--taken-at", "--data", "--json"],
+    "restored": ["--taken-at", "--data", "--json", "--quiet"],
 }
 READY = {
     "api_url",

@@ -23,7 +23,7 @@ def test_they_are_listed(tmp_path: Path) -> None:
     assert (ran.status, ran.err) == (0, "")
     assert all(job.name in ran.out for job in SCHEDULE)
     listed = json.loads(run("jobs", "list", "--json", cwd=tmp_path).out)
-    assert [job["name"] for job in listed] == [job.name for job in SCHEDULE]
+    assert [job["name"] for job in listed["data"]] == [job.name for job in SCHEDULE]
 
 
 async def test_intents_expire_as_if_it_were_tomorrow(gateway: Gateway, tmp_path: Path) -> None:

@@ -25,6 +25,12 @@ Data = Annotated[
     typer.Option("--data", help="The data directory (PAYGATE_DATA).", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the object as JSON.")]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", help="Print what another program needs, such as an id, and no words."
+    ),
+]
 
 SECRET_KEY: Final = "SANDBOX_SECRET_KEY"  # noqa: S105 -- a name
 PUBLISHABLE_KEY: Final = "SANDBOX_PUBLISHABLE_KEY"
@@ -96,8 +102,19 @@ def print_json(value: Any) -> None:
     typer.echo(encode(value).decode())
 
 
-def print_table(head: Sequence[str], rows: Iterable[Sequence[str | None]]) -> None:
-    """Rows for a person; what is unknown is a dash."""
+def print_list(data: Sequence[Any], url: str) -> None:
+    """A whole list, in the shape of the API's."""
+    print_json({"object": "list", "data": data, "has_more": False, "url": url})
+
+
+def print_table(
+    head: Sequence[str], rows: Iterable[Sequence[str | None]], *, quiet: bool = False
+) -> None:
+    """Rows for a person; what is unknown is a dash. With `quiet`, the first column alone."""
+    if quiet:
+        for first, *_ in rows:
+            typer.echo(first)
+        return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

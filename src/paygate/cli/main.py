@@ -10,14 +10,20 @@ from paygate import __version__
 from paygate.bench import BenchError
 from paygate.bench.rows import explained
 from paygate.cli import api_keys, jobs, ledger, merchants
-from paygate.cli.command import PUBLISHABLE_KEY, SECRET_KEY, Data, run_async, settings_of
+from paygate.cli.command import (
+    PUBLISHABLE_KEY,
+    SECRET_KEY,
+    Data,
+    Quiet,
+    run_async,
+    settings_of,
+)
 from paygate.cli.restored import restored
 from paygate.settings import TO_SERVE, TO_UNLOCK, SettingsError
 
 app = typer.Typer(
     help="A self-hosted payment gateway.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -54,7 +60,7 @@ def run() -> None:
         OSError,
     )
     try:
-        app()
+        app(prog_name="paygate")
     except expected as error:
         sys.stderr.write(f"paygate: {error}\n")
         sys.exit(1)
@@ -79,6 +85,7 @@ def up(
     ready_file: Annotated[
         Path | None, typer.Option(help="Written, whole, when all is ready (JSON).")
     ] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Run everything for development: database, simulator, API, worker. Ctrl-C stops it."""
     from paygate.cli.up import Wishes, run_up
@@ -90,6 +97,7 @@ def up(
         sandbox=sandbox,
         processes=processes,
         ready_file=ready_file,
+        quiet=quiet,
     )
     run_async(run_up(wishes))
 
@@ -193,12 +201,16 @@ def bench(
 
 
 @app.command()
-def migrate(data: Data = None) -> None:
+def migrate(data: Data = None, quiet: Quiet = False) -> None:
     """Bring the database up to this version, and make the installation if there is none."""
     from paygate.wiring import prepare_database
 
+    def tell(line: str) -> None:
+        if not quiet:
+            typer.echo(line)
+
     async def go() -> None:
-        applied = await prepare_database(settings_of(data, TO_UNLOCK), typer.echo)
-        typer.echo("\n".join(f"applied {name}" for name in applied) or "nothing to do")
+        applied = await prepare_database(settings_of(data, TO_UNLOCK), tell)
+        tell("\n".join(f"applied {name}" for name in applied) or "nothing to do")
 
     run_async(go())

@@ -65,6 +65,7 @@ class Wishes:
     sandbox: bool
     processes: int
     ready_file: Path | None
+    quiet: bool
 
 
 async def run_up(wishes: Wishes) -> None:
@@ -99,7 +100,7 @@ class Up:
         self._wishes = wishes
         self._data = data
         self._supervisor = Supervisor()
-        self._console = Console(highlight=False)
+        self._console = Console(highlight=False, quiet=wishes.quiet)
         self._state = self._read_state()
         self._sandbox_url: str | None = None
         self.is_told = False
