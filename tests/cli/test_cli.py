@@ -21,7 +21,7 @@ from paygate.crypto.kms import FileKms
 from paygate.settings import TO_SERVE, TO_UNLOCK, TO_WORK, SettingsError, load
 from paygate.storage.schema import migrations
 from paygate.wiring import prepare_database
-from tests.cli.processes import children, ended, is_one_clear_line, run
+from tests.cli.processes import children, clean_environ, ended, is_one_clear_line, run
 from tests.gateway import Gateway, until
 
 OPTIONS = {
@@ -262,6 +262,45 @@ async def test_a_killed_database_is_started_again(gateway: Gateway) -> None:
     await until(created)
     await until(read_back)
     assert "database_started_again" in gateway.log.read_text()
+
+
+async def test_requests_are_lines_of_the_log(gateway: Gateway) -> None:
+    request_id = (await gateway.call("GET", "/payment-intents")).headers["Request-Id"]
+
+    async def line() -> Any:
+        lines = [text for text in gateway.log.read_text().splitlines() if request_id in text]
+        return json.loads(lines[0]) if lines else None
+
+    found = await until(line)
+    assert (found["event"], found["route"], found["status"]) == ("request", "/payment-intents", 200)
+
+
+async def test_serve_says_where_it_listens_and_may_be_silent_of_requests(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    environ = clean_environ() | {"PAYGATE_REQUEST_LOG": "false"}
+    serve = [sys.executable, "-m", "paygate.cli", "serve", "--port", "0", "--processes", "1"]
+    process = await asyncio.create_subprocess_exec(
+        *(*serve, "--data", gateway.ready["data_dir"]),
+        cwd=tmp_path,
+        env=environ,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stderr is not None
+        async with asyncio.timeout(60):
+            entry = json.loads(await process.stderr.readline())
+            assert (entry["event"], entry["host"], entry["processes"]) == (
+                *("listening", "127.0.0.1", 1),
+            )
+            url = f"https://127.0.0.1:{entry['port']}/healthz"
+            assert (await gateway.visit("GET", url)).status == 200
+            process.send_signal(signal.SIGTERM)
+            assert await process.stderr.read() == b""
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
 
 
 async def create_until_cut_off(gateway: Gateway, acknowledged: list[dict[str, Any]]) -> None:
