@@ -152,6 +152,7 @@ class Supervisor:
                 hearing = asyncio.create_task(_hear(ours, ready))
                 await self._until_over(child)
                 hearing.cancel()
+                await asyncio.wait([hearing])  # the loop lets go of the socket before it is closed
             if self._stopping.is_set():
                 return
             if not ready.done():
