@@ -83,7 +83,7 @@ class Merchant:
             return dict(json.load(error))
 
     def sandbox(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The simulator's own doors: its ledger, its faults, Stripe's API."""
+        """The sandbox's own doors: its ledger, its faults, Stripe's API."""
         request = urllib.request.Request(
             self._ready["sandbox_url"] + path,
             method=method,
@@ -129,7 +129,7 @@ class Merchant:
             return str(error.headers["Location"])
 
     def send_money(self, intent: dict[str, Any], amount: int) -> None:
-        """What a payer's bank does: the simulator's test helper, as Stripe has it."""
+        """What a payer's bank does: the sandbox's test helper, as Stripe has it."""
         theirs = self.sandbox("GET", f"/v1/payment_intents/{intent['provider_reference']}")
         path = f"/v1/test_helpers/customers/{theirs['customer']}/fund_cash_balance"
         self.sandbox_form(path, {"amount": str(amount), "currency": intent["currency"]})
@@ -307,7 +307,7 @@ STEPS = (
 def main() -> int:
     with tempfile.TemporaryDirectory(prefix="paygate-demo-") as folder:
         data = Path(folder)
-        print("starting paygate: database, provider simulator, API over TLS, worker ...")
+        print("starting paygate: database, sandbox, API over TLS, worker ...")
         command = [sys.executable, "-P", "-m", "paygate.cli", "up", "--data", str(data / "data")]
         command += ["--port", "0", "--sandbox-port", "0", "--ready-file", str(data / "ready.json")]
         with (data / "log").open("w") as log:

@@ -2,9 +2,9 @@
 
 from paygate.domain.provider_event import ProviderEvent
 from paygate.storage.change import Change
+from paygate.storage.commit.statement import CLAIM_LOCK_SEED
+from paygate.storage.connections.session import Connection
 from paygate.storage.records import Records, provider_reference_index
-from paygate.storage.session import Connection
-from paygate.storage.statement import CLAIM_LOCK_SEED
 from tests.making import make_audit
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from paygate.storage.database import connector
-from paygate.storage.embedded import EmbeddedPostgres
-from paygate.storage.migrate import migrate
-from paygate.storage.session import Connection
+from paygate.embedded.server import EmbeddedPostgres
+from paygate.storage.connections.database import connector
+from paygate.storage.connections.session import Connection
+from paygate.storage.schema.migrate import migrate
 from tests.gateway import Gateway
 from tests.raw import raw
 
@@ -99,7 +99,9 @@ def dsn(postgres: EmbeddedPostgres, bare: Connection) -> str:
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway as real processes, with the settings of a first start, that the run shares."""
-    gateway = Gateway.start(tmp_path_factory.mktemp("gateway"))
+    # A variable of PostgreSQL's, and one that nothing looks at: who is shown it is a test's matter.
+    environment = {"PG_COLOR": "never"}
+    gateway = Gateway.start(tmp_path_factory.mktemp("gateway"), environment=environment)
     yield gateway
     assert gateway.stop() == 0
 

@@ -132,7 +132,7 @@ class Gateway:
         return answer
 
     async def sandbox(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        """One call of the simulator."""
+        """One call of the sandbox."""
         assert self._session is not None
         headers = {"Authorization": f"Bearer {self.ready['sandbox_secret_key']}"}
         async with self._session.request(

@@ -9,12 +9,12 @@ from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.keyring import generate_keyring, load_keyring
 from paygate.crypto.kms import FileKms
 from paygate.crypto.seal import Sealer
-from paygate.domain.access import Action, Actor
-from paygate.domain.attempt import Attempt, AttemptState, Operation
+from paygate.domain.access.roles import Action, Actor
 from paygate.domain.audit import AuditEntry
 from paygate.domain.ids import PREFIXES, make_id
 from paygate.domain.money import Currency
-from paygate.domain.payment_intent import (
+from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
+from paygate.domain.payments.payment_intent import (
     CaptureMethod,
     PaymentIntent,
     PaymentMethodType,
@@ -22,7 +22,7 @@ from paygate.domain.payment_intent import (
     Trigger,
     advance,
 )
-from paygate.domain.payment_method import CardToken
+from paygate.domain.payments.payment_method import CardToken
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.storage.change import Change
 from paygate.storage.records import Records

@@ -4,8 +4,8 @@ from typing import Any
 
 import asyncpg
 
-from paygate.storage.committer import Connection
-from paygate.storage.schema import ANNOUNCED
+from paygate.storage.commit.committer import Connection
+from paygate.storage.schema.versions import ANNOUNCED
 
 
 async def raw(dsn: str, **more: Any) -> Connection:

@@ -364,7 +364,6 @@ def test_a_value_of_another_kind_in_the_file_stops_the_start(tmp_path: Path, val
     [
         ("STRIPE_API_KEY", "sk_test_hunter2"),
         ("STRIPE_API_KEY", "rk_test_hunter2"),
-        ("KEK", "file:/keys/kek"),
         ("STRIPE_API_BASE", "http://stripe.example"),
         ("RATE_LIMIT", "off"),
         ("PUBLIC_URL", "http://localhost:8080"),

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from paygate.domain.durations import DURATION, parse_duration
-from paygate.domain.return_url import LOOPBACK, is_host_pattern, parse_web_url
+from paygate.domain.payments.return_url import LOOPBACK, is_host_pattern, parse_web_url
 
 
 class Rate(NamedTuple):

@@ -189,9 +189,13 @@ def load_environment(environ: Mapping[str, str], *, needs: Needs = NOTHING) -> S
 
 def write(path: Path, values: Mapping[str, str]) -> None:
     """Write a `paygate.toml` that `load` reads, for this user alone."""
+    write_private(path, "".join(line(name, value) for name, value in values.items()))
+
+
+def line(name: str, value: str) -> str:
+    """A setting as a line of `paygate.toml`."""
     # A JSON string is a TOML basic string.
-    lines = [f"{name} = {msgspec.json.encode(value).decode()}\n" for name, value in values.items()]
-    write_private(path, "".join(lines))
+    return f"{name} = {msgspec.json.encode(value).decode()}\n"
 
 
 def _of_environment(environ: Mapping[str, str], data: Path | None) -> dict[str, _Given]:
@@ -295,8 +299,6 @@ def _together(settings: Settings) -> list[str]:
         return faults
     if (settings.stripe_api_key or "").startswith(("sk_test_", "rk_test_")):
         faults.append("production refuses a test key of the provider: PAYGATE_STRIPE_API_KEY")
-    if (settings.kek or "").startswith("file:"):
-        faults.append("production refuses a key-encryption key in a file: PAYGATE_KEK")
     if settings.stripe_api_base.startswith("http:"):
         faults.append("production refuses a provider without TLS: PAYGATE_STRIPE_API_BASE")
     if (settings.public_url or "").startswith("http:"):

@@ -12,32 +12,34 @@ from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.callback_states import CallbackStates
 from paygate.crypto.credentials import CredentialHasher
 from paygate.crypto.keyring import Keyring, generate_keyring, load_keyring
-from paygate.crypto.kms import open_kms
+from paygate.crypto.kms import Kms, open_kms
 from paygate.crypto.seal import Sealer
 from paygate.crypto.secret import Secret
 from paygate.domain.ids import RANDOM_BYTES, make_id
-from paygate.flows.after_restore import AfterRestore
-from paygate.flows.answers_under_way import AnswersUnderWay
 from paygate.flows.context import Context, Policy
-from paygate.flows.pace import Pace
-from paygate.flows.watch_provider import WarningCode, look_at_provider, watcher
+from paygate.flows.provider.pace import Pace
+from paygate.flows.provider.watch import WarningCode, look_at_provider, watcher
+from paygate.flows.provider_events.answers_under_way import AnswersUnderWay
+from paygate.flows.restores.after_restore import AfterRestore
 from paygate.providers.stripe.adapter import StripeProvider
 from paygate.providers.stripe.settings import StripeSettings, livemode_of
+from paygate.providers.stripe.webhook_endpoints import StripeWebhookEndpoints
 from paygate.setting_kinds import Rate
 from paygate.settings import Settings, SettingsError
-from paygate.storage.api_key_use import ApiKeyUse
-from paygate.storage.committer import Committer
-from paygate.storage.database import connector, open_pool
+from paygate.storage.access.api_key_use import ApiKeyUse
+from paygate.storage.access.merchants import Merchants
+from paygate.storage.commit.committer import Committer
+from paygate.storage.connections.database import connector
+from paygate.storage.connections.pool import open_pool
+from paygate.storage.connections.reach import reaching
+from paygate.storage.connections.session import Connect
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.installation import DEFAULT_MERCHANT, Installation, install, read_installation
-from paygate.storage.merchants import Merchants
-from paygate.storage.migrate import Tell, migrate
-from paygate.storage.reach import reaching
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
 from paygate.storage.restores import Restores, notice_restore
-from paygate.storage.session import Connect
+from paygate.storage.schema.migrate import Tell, migrate
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.whole_ledger import WholeLedger
 from paygate.telemetry import log
@@ -73,7 +75,7 @@ async def prepare_database(settings: Settings, tell: Tell = lambda _: None) -> l
     does, and whom it waits for, is told.
     """
     livemode = _livemode(settings)
-    kms = open_kms(settings.require("kek"))
+    kms = _kms(settings)
     dial = _reach(settings, name="migrate")
     applied = await migrate(dial, tell=tell)
     new_id = make_id("in_", int(now().timestamp() * 1000), secrets.token_bytes(RANDOM_BYTES))
@@ -105,6 +107,8 @@ async def open_service(settings: Settings, *, name: str) -> AsyncIterator[Contex
         SettingsError: the provider says that our key is of another account than the one that this
             installation's payments are at. A provider that cannot be asked stops nothing.
     """
+    if settings.environment == "production" and settings.require("kek").startswith("file:"):
+        log.logger().warning("kek_in_a_file")
     if await notice_restore(_reach(settings, name=name), now()):
         log.logger().warning("restore_noticed")
     async with open_context(settings, name=name) as ctx:
@@ -133,8 +137,8 @@ async def open_context(
     records = Records(Sealer(keyring), index)
     committer = Committer(dial)
     dsn = settings.require("database_url")
-    pool = await open_pool(dsn, name=f"paygate {name}")
-    searches = await open_pool(dsn, name=f"paygate {name} searches", plan_each=True)
+    pool = open_pool(dsn, name=f"paygate {name}")
+    searches = open_pool(dsn, name=f"paygate {name} searches", plan_each=True)
     keys = IdempotencyKeys(connect(settings, name=f"{name} keys"), pool, records)
     await committer.open()
     key_use = ApiKeyUse(pool)
@@ -167,8 +171,8 @@ async def open_context(
         await key_use.close()
         await committer.close()
         await keys.close()
-        await searches.close()
-        await pool.close()
+        searches.close()
+        pool.close()
         await provider.close()
 
 
@@ -182,8 +186,35 @@ async def _unlock(settings: Settings, name: str) -> tuple[Installation, Keyring]
     installation = await read_installation(
         _reach(settings, name=name), livemode=_livemode(settings)
     )
+    keyring = load_keyring(_kms(settings), installation.id, installation.keysets)
+    return installation, keyring
+
+
+def _kms(settings: Settings) -> Kms:
     kms = open_kms(settings.require("kek"))
-    return installation, load_keyring(kms, installation.id, installation.keysets)
+    if settings.environment == "production" and kms.is_development:
+        raise SettingsError(
+            "production refuses the key-encryption key that `paygate up` made: PAYGATE_KEK (make"
+            " one with `paygate keys create-kek`)"
+        )
+    return kms
+
+
+@asynccontextmanager
+async def open_webhook_endpoints(settings: Settings) -> AsyncIterator[StripeWebhookEndpoints]:
+    """The endpoints at the provider that this installation's events go to."""
+    try:
+        endpoints = StripeWebhookEndpoints(
+            settings.stripe_api_base,
+            Secret(settings.require("stripe_api_key")),
+            timeout_seconds=settings.provider_timeout.total_seconds(),
+        )
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    try:
+        yield endpoints
+    finally:
+        await endpoints.close()
 
 
 def _livemode(settings: Settings) -> bool:

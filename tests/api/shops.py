@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from paygate.domain.access import Actor, Caller, Role
+from paygate.domain.access.roles import Actor, Caller, Role
 from paygate.domain.audit import AuditEntry
+from paygate.flows.access.create_api_key import CreateApiKey, create_api_key
+from paygate.flows.access.create_merchant import create_merchant
 from paygate.flows.context import Context
-from paygate.flows.create_api_key import CreateApiKey, create_api_key
-from paygate.flows.create_merchant import create_merchant
 from paygate.settings import load
 from paygate.storage.records import Records
 from paygate.wiring import open_context, open_records

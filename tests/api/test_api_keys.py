@@ -15,9 +15,9 @@ import pytest
 
 from paygate.api.objects import time_text
 from paygate.crypto.api_keys import parse_api_key
-from paygate.domain.access import Role
+from paygate.domain.access.roles import Role
 from paygate.domain.audit import Result, Subject
-from paygate.flows.authenticate import CACHE_SECONDS
+from paygate.flows.access.authenticate import CACHE_SECONDS
 from tests.api.shops import Shop, audited, open_shop
 from tests.gateway import Answer, Gateway, until
 

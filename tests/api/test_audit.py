@@ -6,12 +6,12 @@ import asyncpg
 import pytest
 
 from paygate.crypto.api_keys import parse_api_key
-from paygate.domain.access import Action, Actor, Role
+from paygate.domain.access.roles import Action, Actor, Role
 from paygate.domain.audit import AuditEntry, Result, Subject
 from paygate.settings import load
 from paygate.storage.records import Records
 from paygate.wiring import open_records
-from tests.api.test_webhooks import deliver, event, signed
+from tests.api.test_provider_events import deliver, event, signed
 from tests.gateway import Answer, Gateway, until
 from tests.storage.stored import TABLE_OF, select
 

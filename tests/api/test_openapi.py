@@ -5,11 +5,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from paygate.api.browser_pages import NOTHING_HERE
-from paygate.api.errors import STATUS
+from paygate.api.edge.browser_pages import NOTHING_HERE
+from paygate.api.edge.errors import STATUS
 from paygate.api.openapi import document
 from paygate.api.routes import ENDPOINTS
-from paygate.domain.access import MATRIX, Role
+from paygate.domain.access.roles import MATRIX, Role
 from paygate.domain.errors import CATALOGUE, ErrorCode
 from tests.gateway import Gateway
 

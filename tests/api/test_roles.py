@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from paygate.api.endpoint import Endpoint
+from paygate.api.edge.endpoint import Endpoint
 from paygate.api.routes import ENDPOINTS
 from paygate.crypto.api_keys import KeyMode, KeySide, new_api_key, parse_api_key
-from paygate.domain.access import MATRIX, Action, Role
+from paygate.domain.access.roles import MATRIX, Action, Role
 from paygate.domain.audit import Result
 from paygate.domain.ids import PREFIXES
-from paygate.flows.create_api_key import make_api_key
+from paygate.flows.access.create_api_key import make_api_key
 from paygate.storage.change import Change
 from tests.api.shops import Shop, audited, inside, open_shop
 from tests.gateway import Answer, Gateway

@@ -2,8 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 
-from paygate.bench.counters import connected, counters
-from paygate.storage.session import Connection
+from paygate.storage.connections.session import Connection
+from tools.bench.counters import connected, counters
 
 FLUSH = "SELECT pg_stat_force_next_flush()"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from paygate.bench import BenchError
-from paygate.bench.processes import Cpu, Gateway, private_bytes
+from tools.bench import BenchError
+from tools.bench.processes import Cpu, Gateway, private_bytes
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -60,7 +60,7 @@ def tree(role: str, seconds: float, *children: str) -> Iterator[dict[str, int]]:
 
 @contextmanager
 def gateway(tmp_path: Path) -> Iterator[tuple[Gateway, dict[str, int]]]:
-    """Something like `paygate up`: two children that count, and a simulator that does not."""
+    """Something like `paygate up`: two children that count, and a sandbox that does not."""
     folder = tmp_path / "postgres" / "cluster"
     folder.mkdir(parents=True)
     with ExitStack() as stack:
@@ -73,7 +73,7 @@ def gateway(tmp_path: Path) -> Iterator[tuple[Gateway, dict[str, int]]]:
 
 
 def test_the_cpu_of_exactly_these_processes_and_their_threads(tmp_path: Path) -> None:
-    """Not the simulator's, not the supervisor's, not the benchmark's own connection's."""
+    """Not the sandbox's, not the supervisor's, not the benchmark's own connection's."""
     with gateway(tmp_path) as (running, pids):
         cpu = running.cpu(but=[pids["bench"]])
         assert cpu.pids == {pids["serve"], pids["worker"]}

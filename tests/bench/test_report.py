@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from paygate.bench.report import Figure, figures, pairs, percentile, show, show_pairs
-from paygate.bench.rows import ROWS
+from tools.bench.report import Figure, figures, pairs, percentile, show, show_pairs
+from tools.bench.rows import ROWS
 
 WIDEST = 99_999.0
 """No machine makes more of a second."""

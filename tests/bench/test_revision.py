@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from paygate.bench import BenchError
-from paygate.bench.revision import Built, built
+from tools.bench import BenchError
+from tools.bench.revision import Built, built
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 

@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from typer.testing import CliRunner
+
+from paygate.cli.main import app
+
 
 class Ran(NamedTuple):
     """A command that has ended."""
@@ -37,6 +41,18 @@ def run(*arguments: str, cwd: Path, environ: Mapping[str, str] | None = None) ->
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
+def call(*arguments: str, environ: Mapping[str, str] | None = None) -> Ran:
+    """The same in this process, and so in its working directory, which takes a tenth of the time.
+
+    Every exception is told in a line; whether `paygate` tells it so is for `run` to show.
+    """
+    mine = {name: None for name in os.environ if name.startswith("PAYGATE_")}
+    done = CliRunner().invoke(app, arguments, env=mine | dict(environ or {}))
+    error = done.exception
+    told = "" if error is None or isinstance(error, SystemExit) else f"paygate: {error}\n"
+    return Ran(done.exit_code, done.stdout, done.stderr + told)
+
+
 def is_one_clear_line(ran: Ran, *words: str) -> None:
     assert ran.status == 1, ran
     assert ran.out == "", ran
@@ -53,7 +69,8 @@ def children(pid: int) -> dict[int, list[str]]:
     for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         command = Path(f"/proc/{text}/cmdline").read_text().split("\0")
         if "paygate.cli" in command:
-            found[int(text)] = command[command.index("paygate.cli") + 1 :]
+            words = command[command.index("paygate.cli") + 1 :]
+            found[int(text)] = [word for word in words if word != "--lifeline"]
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from paygate.cli import api_keys, merchants
-from paygate.domain.access import Role
+from paygate.domain.access.roles import Role
 from paygate.domain.audit import AuditEntry, Result
 from tests.api.shops import audited
 from tests.cli.processes import Ran, is_one_clear_line, run

@@ -1,16 +1,18 @@
 """`paygate bench`, as small as it gets, on the gateway of all these tests."""
 
 import asyncio
+import shutil
 from pathlib import Path
 from typing import cast
 
-from paygate.bench.commit_door import open_door
-from paygate.bench.main import Side, measure, take_turns
-from paygate.bench.payments import Load, Sizes, door_round
-from paygate.bench.processes import Gateway as Measured
-from paygate.bench.rows import ROWS
-from tests.cli.processes import children, run
+import paygate
+from tests.cli.processes import children, is_one_clear_line, run
 from tests.gateway import Gateway
+from tools.bench.commit_door import open_door
+from tools.bench.main import Side, measure, take_turns
+from tools.bench.payments import Load, Sizes, door_round
+from tools.bench.processes import Gateway as Measured
+from tools.bench.rows import ROWS
 
 TINY = Sizes(
     rounds=1,
@@ -82,3 +84,11 @@ def test_a_revision_that_is_none_is_said(tmp_path: Path) -> None:
     ran = run("bench", "--against", "nonsense", cwd=tmp_path)
     assert (ran.status, ran.out) == (1, "")
     assert ran.err.splitlines()[-1].startswith("paygate: nonsense is no revision of ")
+
+
+def test_an_installed_copy_says_that_it_has_no_benchmark(tmp_path: Path) -> None:
+    code = Path(paygate.__file__).parent
+    shutil.copytree(code, tmp_path / "site" / "paygate", ignore=shutil.ignore_patterns("*.pyc"))
+    environ = {"PYTHONPATH": str(tmp_path / "site")}
+    ran = run("bench", "--against", "HEAD", cwd=tmp_path, environ=environ)
+    is_one_clear_line(ran, "checkout", "installed copy")

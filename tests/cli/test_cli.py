@@ -19,12 +19,13 @@ from paygate.cli.main import app
 from paygate.cli.serve import certificate_of
 from paygate.crypto.kms import FileKms
 from paygate.settings import TO_SERVE, TO_UNLOCK, TO_WORK, SettingsError, load
-from paygate.storage.schema import migrations
+from paygate.storage.schema.versions import migrations
 from paygate.wiring import prepare_database
 from tests.cli.processes import children, clean_environ, ended, is_one_clear_line, run
 from tests.gateway import Gateway, until
 
 OPTIONS = {
+    "init": ["--environment", "--public-url", "--return-url-hosts", "--tls-cert", "--tls-key"],
     "up": [
         "--data",
         "--port",
@@ -36,7 +37,7 @@ OPTIONS = {
     ],
     "serve": ["--data", "--host", "--port", "--processes"],
     "worker": ["--data"],
-    "sandbox": ["--data", "--port", "--secret-key", "--publishable-key", "--ca-file"],
+    "sandbox": ["--data", "--host", "--port", "--secret-key", "--publishable-key", "--ca-file"],
     "migrate": ["--data", "--quiet"],
     "bench": ["--json", "--full", "--quick", "--rounds", "--against"],
     "restored": ["--taken-at", "--data", "--json", "--quiet"],

@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from paygate.cli.main import app
-from paygate.domain.access import Role
+from paygate.domain.access.roles import Role
 from paygate.jobs.schedule import SCHEDULE
 from tests.cli.processes import Ran, is_one_clear_line, run
 from tests.gateway import Gateway

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from paygate.cli.database import OwnDatabase
-from paygate.storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from paygate.embedded.server import EmbeddedPostgres, EmbeddedPostgresError
 
 
 @pytest.fixture

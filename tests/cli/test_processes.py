@@ -4,6 +4,7 @@ file, no open folder; and no secret is shown to who may list processes.
 
 import asyncio
 import os
+import secrets
 import signal
 import ssl
 import stat
@@ -17,7 +18,7 @@ from cryptography import x509
 
 from paygate.cli.certificates import Certificates, ensure_certificates
 from paygate.cli.processes import Program, Supervisor
-from paygate.private import write_private
+from paygate.private import close_folder, write_private
 from tests.cli.processes import children, is_one_clear_line, run
 from tests.gateway import Gateway
 
@@ -47,7 +48,7 @@ def variables(pid: int) -> dict[str, str]:
 
 
 @needs_proc
-def test_no_secret_is_in_an_argument_and_only_the_simulator_is_given_its_keys(
+def test_no_secret_is_in_an_argument_and_only_the_sandbox_is_given_its_keys(
     running: Gateway,
 ) -> None:
     ready = running.ready
@@ -63,8 +64,9 @@ def test_no_secret_is_in_an_argument_and_only_the_simulator_is_given_its_keys(
     for pid, (command, *_) in programs.items():
         values = set(variables(pid).values())
         seen = {name for name, value in secrets.items() if value in values}
-        simulators = {"sandbox_secret_key", "sandbox_publishable_key"}
-        assert seen == (simulators if command == "sandbox" else set()), command
+        sandboxes = {"sandbox_secret_key", "sandbox_publishable_key"}
+        assert seen == (sandboxes if command == "sandbox" else set()), command
+        assert ("PG_COLOR" in variables(pid)) is (command != "sandbox")
 
 
 @needs_proc
@@ -166,6 +168,52 @@ def test_a_private_file_replaces_a_link_and_leaves_its_target(tmp_path: Path) ->
     assert sorted(p.name for p in tmp_path.iterdir()) == ["ready.json", "victim"]
 
 
+@pytest.mark.parametrize("planted", ["file", "link", "dangling link"])
+def test_a_draft_whose_name_was_guessed_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: str
+) -> None:
+    monkeypatch.setattr(secrets, "token_hex", lambda _: "guessed")
+    victim, draft = tmp_path / "victim", tmp_path / ".ready.json.guessed"
+    if planted == "file":
+        draft.write_text("as it was")
+        os.link(draft, victim)
+    else:
+        draft.symlink_to(victim)
+        if planted == "link":
+            victim.write_text("as it was")
+    with pytest.raises(FileExistsError):
+        write_private(tmp_path / "ready.json", "secret")
+    assert (victim.read_text() if victim.exists() else "as it was") == "as it was"
+    assert not (tmp_path / "ready.json").exists()
+
+
+@pytest.mark.parametrize("mask", [0, 0o277])
+def test_a_private_file_is_private_under_every_umask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mask: int
+) -> None:
+    made, change = [], os.fchmod
+
+    def look_first(descriptor: int, wanted: int) -> None:
+        made.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
+        change(descriptor, wanted)
+
+    monkeypatch.setattr(os, "fchmod", look_first)
+    before = os.umask(mask)
+    try:
+        write_private(tmp_path / "ready.json", "secret")
+    finally:
+        os.umask(before)
+    assert mode(tmp_path / "ready.json") == 0o600
+    assert [found & 0o077 for found in made] == [0], "open to others when it was made"
+
+
+def test_of_a_file_that_cannot_have_its_name_nothing_is_left(tmp_path: Path) -> None:
+    (tmp_path / "ready.json").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_private(tmp_path / "ready.json", "secret")
+    assert [path.name for path in tmp_path.iterdir()] == ["ready.json"]
+
+
 def refused_start(tmp_path: Path) -> Path:
     """A data directory on which `up` ends at once."""
     data = tmp_path / "data"
@@ -201,6 +249,23 @@ def test_a_ready_file_that_strangers_could_exchange_is_refused(tmp_path: Path) -
         is_one_clear_line(ran, words)
 
 
+def test_a_ready_file_may_stand_where_everybody_keeps_to_their_own(tmp_path: Path) -> None:
+    data, shared = refused_start(tmp_path), tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)  # as /tmp
+    ran = run(*UP, "--data", str(data), "--ready-file", str(shared / "ready.json"), cwd=tmp_path)
+    is_one_clear_line(ran, "up.json is damaged")
+
+
+def test_a_data_directory_is_made_closed(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        assert not close_folder(tmp_path / "new" / "data", "up.json"), "it never stood open"
+    finally:
+        os.umask(before)
+    assert mode(tmp_path / "new" / "data") == 0o700
+
+
 def test_the_data_directory_is_closed_or_refused(tmp_path: Path) -> None:
     data = refused_start(tmp_path)
     command = (*UP, "--data", str(data))
@@ -224,6 +289,21 @@ def test_a_planted_file_of_keys_is_refused(tmp_path: Path) -> None:
     (data / "paygate.toml").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere").touch()
     is_one_clear_line(run(*UP, "--data", str(data), cwd=tmp_path), "cannot take", "paygate.toml")
+
+
+def test_a_file_of_keys_that_is_none_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    data = refused_start(tmp_path)
+    os.mkfifo(data / "paygate.toml")
+    is_one_clear_line(run(*UP, "--data", str(data), cwd=tmp_path), "is not a file", "paygate.toml")
+
+
+@pytest.mark.skipif(not ROOT, reason="gives files away")
+def test_another_users_file_of_keys_is_refused(tmp_path: Path) -> None:
+    data = refused_start(tmp_path)
+    (data / "paygate.toml").touch()
+    os.chown(data / "paygate.toml", STRANGER, STRANGER)
+    ran = run(*UP, "--data", str(data), cwd=tmp_path)
+    is_one_clear_line(ran, "not a file of this user's", "paygate.toml")
 
 
 @pytest.mark.skipif(not ROOT, reason="gives folders away")

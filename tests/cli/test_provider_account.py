@@ -14,7 +14,7 @@ from tests.providers.stripe_server import Behaviour, StripeServer, answer, error
 
 
 async def account_of(gateway: Gateway) -> str:
-    """The simulator's."""
+    """The sandbox's."""
     return str((await gateway.sandbox("GET", "/v1/account"))["id"])
 
 

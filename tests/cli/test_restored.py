@@ -42,7 +42,7 @@ async def charges(gateway: Gateway) -> list[dict[str, Any]]:
 
 
 def database_of(data: Path) -> Path:
-    """The cluster's own directory: the simulator's books beside it are not put back."""
+    """The cluster's own directory: the sandbox's books beside it are not put back."""
     (found,) = {path.parent for path in data.rglob("PG_VERSION") if (path.parent / "base").is_dir()}
     return found
 

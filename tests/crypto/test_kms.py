@@ -31,7 +31,22 @@ def test_what_was_wrapped_is_unwrapped_also_after_a_restart(kek_path: Path) -> N
     wrapped = FileKms.create(kek_path).wrap(b"a keyset", b"for you")
     again = FileKms.open(kek_path)
     assert again.unwrap(wrapped, b"for you") == b"a keyset"
-    assert again.is_development
+
+
+@pytest.mark.parametrize("is_development", [True, False])
+def test_a_development_key_is_one_wherever_it_is_copied_to(
+    kek_path: Path, *, is_development: bool
+) -> None:
+    assert FileKms.create(kek_path, is_development=is_development).is_development is is_development
+    copy = kek_path.with_name("copy")
+    write(copy, kek_path.read_bytes())
+    assert FileKms.open(copy).is_development is is_development
+
+
+def test_a_key_of_before_there_were_two_kinds_is_a_development_key(kek_path: Path) -> None:
+    FileKms.create(kek_path)
+    write(kek_path, b"paygate-kek-1\n" + kek_path.read_bytes().partition(b"\n")[2])
+    assert FileKms.open(kek_path).is_development
 
 
 def test_wrapping_twice_differs(kms: FileKms) -> None:

@@ -13,16 +13,17 @@ from paygate.crypto.credentials import CredentialHasher
 from paygate.crypto.keyring import generate_keyring, load_keyring
 from paygate.crypto.kms import FileKms
 from paygate.crypto.seal import Sealer
-from paygate.flows.after_restore import AfterRestore
-from paygate.flows.answers_under_way import AnswersUnderWay
 from paygate.flows.context import Context, Policy
-from paygate.flows.pace import Pace
-from paygate.storage.api_key_use import ApiKeyUse
-from paygate.storage.committer import Committer, Connection
-from paygate.storage.database import connector, open_pool
+from paygate.flows.provider.pace import Pace
+from paygate.flows.provider_events.answers_under_way import AnswersUnderWay
+from paygate.flows.restores.after_restore import AfterRestore
+from paygate.storage.access.api_key_use import ApiKeyUse
+from paygate.storage.access.merchants import Merchants
+from paygate.storage.commit.committer import Committer, Connection
+from paygate.storage.connections.database import connector
+from paygate.storage.connections.pool import open_pool
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
-from paygate.storage.merchants import Merchants
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
 from paygate.storage.restores import Restores
@@ -40,7 +41,7 @@ async def world(
     records = Records(Sealer(keyring), BlindIndex(keyring))
     committer = Committer(connector(database, name="paygate flows"))
     await committer.open()
-    pool = await open_pool(database, name="paygate flows")
+    pool = open_pool(database, name="paygate flows")
     keys = IdempotencyKeys(connector(database, name="paygate keys"), pool, records)
     key_use = ApiKeyUse(pool)
     provider, clock = ScriptedProvider(), Clock()
@@ -81,4 +82,4 @@ async def world(
     await key_use.close()
     await committer.close()
     await keys.close()
-    await pool.close()
+    pool.close()

@@ -15,17 +15,17 @@ import asyncpg
 import msgspec
 import pytest
 
-from paygate.domain.access import Action
-from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
-from paygate.flows.idempotency import Answered, idempotently
-from paygate.flows.keyed_door import KeyedRequest
+from paygate.domain.access.roles import Action
+from paygate.embedded.binaries import binaries_for, run
+from paygate.embedded.cluster import NAME, place
+from paygate.embedded.server import EmbeddedPostgres
+from paygate.flows.idempotency.keyed_door import KeyedRequest
+from paygate.flows.idempotency.run_once import Answered, idempotently
+from paygate.flows.payments.create import CreatePaymentIntent, create_payment_intent
 from paygate.storage.change import OutcomeUnknown, Unavailable
-from paygate.storage.database import connector
-from paygate.storage.embedded import EmbeddedPostgres
-from paygate.storage.embedded_binaries import binaries_for, run
-from paygate.storage.embedded_cluster import NAME, place
-from paygate.storage.migrate import migrate
-from paygate.storage.session import Connection
+from paygate.storage.connections.database import connector
+from paygate.storage.connections.session import Connection
+from paygate.storage.schema.migrate import migrate
 from tests.flows.world import World, encode
 from tests.proxy import Proxy
 

@@ -5,24 +5,24 @@ from typing import Any
 
 import pytest
 
-from paygate.api.idempotency import spell, spell_in_full
-from paygate.domain.access import Action
+from paygate.api.edge.idempotency import spell, spell_in_full
+from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert
-from paygate.domain.attempt import Attempt
 from paygate.domain.idempotency import IdempotencyKey
-from paygate.domain.outcome import Answer, Unknown
-from paygate.domain.payment_intent import PaymentIntent, Status
-from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
-from paygate.flows.close_overdue_attempts import close_overdue_attempts
-from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
-from paygate.flows.expire_payment_intents import expire_payment_intents
-from paygate.flows.idempotency import Answered, idempotently
-from paygate.flows.keyed_door import KeyedRequest
-from paygate.flows.purge_idempotency_keys import purge_idempotency_keys
-from paygate.flows.read_payment_intent import read_payment_intent
-from paygate.flows.resolve_attempts import resolve_attempts
-from paygate.flows.verify_ledger import verify_ledger
-from paygate.flows.watch_authorizations import watch_authorizations
+from paygate.domain.payments.attempt import Attempt
+from paygate.domain.payments.outcome import Answer, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
+from paygate.flows.idempotency.keyed_door import KeyedRequest
+from paygate.flows.idempotency.purge import purge_idempotency_keys
+from paygate.flows.idempotency.run_once import Answered, idempotently
+from paygate.flows.ledger.verify import verify_ledger
+from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.payments.create import CreatePaymentIntent, create_payment_intent
+from paygate.flows.payments.read import read_payment_intent
+from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
+from paygate.flows.payments.sweeps.expire import expire_payment_intents
+from paygate.flows.payments.sweeps.resolve import resolve_attempts
+from paygate.flows.payments.sweeps.watch_authorizations import watch_authorizations
 from paygate.storage.change import Outdated
 from tests.flows.world import APPROVED, World, answer, encode
 from tests.storage.newer import made_newer

@@ -1,4 +1,4 @@
-"""Payments in bulk are payments: every record opens, and gateway and simulator agree on each."""
+"""Payments in bulk are payments: every record opens, and gateway and sandbox agree on each."""
 
 import asyncio
 import gc
@@ -10,26 +10,26 @@ from typing import Final
 
 import pytest
 
-from paygate.bench import books
-from paygate.bench.seed import Seeded, seed
 from paygate.crypto.secret import Secret
-from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ledger import Transfer
-from paygate.domain.payment_intent import PaymentIntent, Status
-from paygate.flows.verify_ledger import Verified, verify_ledger
+from paygate.domain.payments.attempt import Attempt, AttemptState
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
+from paygate.flows.ledger.verify import Verified, verify_ledger
 from paygate.providers.stripe.adapter import StripeProvider
 from paygate.providers.stripe.settings import StripeSettings
-from paygate.sandbox.server import Sandbox, SandboxOptions
 from paygate.storage.whole_ledger import RANGE
+from paygate_sandbox.server import Sandbox, SandboxOptions
 from tests.flows.world import INSTALLATION, World
+from tools.bench import books
+from tools.bench.seed import Seeded, seed
 
 KEY: Final = "sk_test_seed"
 
 
 @pytest.fixture
-async def simulator(world: World, tmp_path: Path) -> AsyncIterator[Sandbox]:
-    """A running simulator, and the world's provider is the real adapter to it."""
+async def sandbox(world: World, tmp_path: Path) -> AsyncIterator[Sandbox]:
+    """A running sandbox, and the world's provider is the real adapter to it."""
     options = SandboxOptions(
         host="127.0.0.1",
         port=0,
@@ -55,7 +55,7 @@ async def fill(world: World, folder: Path, payments: int, in_doubt: int = 0) -> 
     await seed(world.ctx, folder / "sandbox", Seeded(payments, in_doubt))
 
 
-async def test_both_sides_agree(world: World, simulator: Sandbox, tmp_path: Path) -> None:
+async def test_both_sides_agree(world: World, sandbox: Sandbox, tmp_path: Path) -> None:
     await fill(world, tmp_path, payments=60, in_doubt=10)
     counts = await world.counts()
     assert (counts[PaymentIntent], counts[Attempt], counts[Transfer]) == (70, 70, 60)
@@ -64,9 +64,7 @@ async def test_both_sides_agree(world: World, simulator: Sandbox, tmp_path: Path
     assert Counter(i.status for i in intents) == {Status.SUCCEEDED: 60, Status.PROCESSING: 10}
     states = Counter(attempt.state for attempt in await world.all(Attempt))
     assert states == {AttemptState.APPROVED: 60, AttemptState.UNKNOWN: 10}
-    charged = [
-        record.body for batch in simulator.simulator.objects.all("charge") for record in batch
-    ]
+    charged = [record.body for batch in sandbox.parts.objects.all("charge") for record in batch]
     paid = sum(intent.amount_received for intent in intents)
     doubtful = {i.id: i.amount for i in intents if i.status is Status.PROCESSING}
     assert len(charged) == 65, "every second one in doubt was charged"
@@ -76,7 +74,7 @@ async def test_both_sides_agree(world: World, simulator: Sandbox, tmp_path: Path
 
 
 async def test_many_payments_in_the_memory_of_few(
-    world: World, simulator: Sandbox, tmp_path: Path
+    world: World, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     peaks, found = [], []
     for payments in (2 * RANGE + 10, RANGE + 20):  # two ranges are in memory at the most
@@ -96,10 +94,10 @@ async def test_many_payments_in_the_memory_of_few(
     assert peaks[1] - peaks[0] < 200 * more, "less than the smallest record for each payment more"
 
 
-async def test_the_benchmark_makes_the_simulator_slow_and_quick_again(simulator: Sandbox) -> None:
-    ready = {"sandbox_url": simulator.simulator.base_url}
+async def test_the_benchmark_makes_the_sandbox_slow_and_quick_again(sandbox: Sandbox) -> None:
+    ready = {"sandbox_url": sandbox.parts.base_url}
     await asyncio.to_thread(books.order_slowness, ready)
-    (fault,) = simulator.simulator.faults.report()["faults"]
+    (fault,) = sandbox.parts.faults.report()["faults"]
     assert (fault["kind"], fault["seconds"]) == ("slow", books.SLOW_SECONDS)
     await asyncio.to_thread(books.clear_faults, ready)
-    assert simulator.simulator.faults.report()["faults"] == []
+    assert sandbox.parts.faults.report()["faults"] == []

@@ -11,7 +11,7 @@ import pytest
 
 from paygate.crypto.seal import SealedPlace, Sealer
 from paygate.domain.alert import Alert, AlertStatus, AlertType
-from paygate.domain.outcome import (
+from paygate.domain.payments.outcome import (
     ActionRequired,
     Answer,
     Approved,
@@ -19,19 +19,19 @@ from paygate.domain.outcome import (
     RedirectToUrl,
     Unknown,
 )
-from paygate.domain.payment_intent import PaymentIntent, Status
-from paygate.flows.close_alerts import close_alerts
-from paygate.flows.expire_payment_intents import expire_payment_intents
-from paygate.flows.list_payment_intents import list_payment_intents
-from paygate.flows.purge_idempotency_keys import purge_idempotency_keys
-from paygate.flows.watch_authorizations import watch_authorizations
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
+from paygate.flows.alerts.close import close_alerts
+from paygate.flows.idempotency.purge import purge_idempotency_keys
+from paygate.flows.payments.list import list_payment_intents
+from paygate.flows.payments.sweeps.expire import expire_payment_intents
+from paygate.flows.payments.sweeps.watch_authorizations import watch_authorizations
 from paygate.storage.change import Impossible, Record
 from paygate.storage.pages import Cut, newest
 from paygate.storage.reader import IntentFilters
 from paygate.storage.unreadable import Unreadable
 from paygate.worker.scheduled import run_scheduled
 from tests.flows import spoilt
-from tests.flows.test_idempotency import NOT_SENT, refused
+from tests.flows.idempotency.test_idempotency import NOT_SENT, refused
 from tests.flows.world import APPROVED, World, answer
 from tests.storage.stored import TABLE_OF
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from paygate.storage.database import connector
+from paygate.storage.connections.database import connector
 from paygate.worker.main import work
 from tests.flows.world import APPROVED, World, notice
 from tests.proxy import Proxy

@@ -10,28 +10,33 @@ from typing import Any
 
 import msgspec
 
-from paygate.domain.access import Action, Actor, Caller, Role
+from paygate.domain.access.roles import Action, Actor, Caller, Role
 from paygate.domain.alert import Alert
-from paygate.domain.attempt import Attempt
 from paygate.domain.audit import AuditEntry, Subject
-from paygate.domain.events import Event
 from paygate.domain.ids import PREFIXES, make_id
 from paygate.domain.money import Currency
-from paygate.domain.outcome import Answer, Approved, Card, NotSent, Outcome, Rejected, Unknown
-from paygate.domain.payment_intent import PaymentIntent
-from paygate.domain.provider_event import EventStatus, ProviderEvent
-from paygate.flows.apply_provider_event import apply_provider_event
-from paygate.flows.choose_instrument import CardMethod
-from paygate.flows.confirm_payment_intent import (
-    ConfirmPaymentIntent,
-    confirm_payment_intent,
+from paygate.domain.payments.attempt import Attempt
+from paygate.domain.payments.events import Event
+from paygate.domain.payments.outcome import (
+    Answer,
+    Approved,
+    Card,
+    NotSent,
+    Outcome,
+    Rejected,
+    Unknown,
 )
+from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.flows.alerts.raise_alert import count_occurrence
 from paygate.flows.context import Context
-from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
-from paygate.flows.idempotency import Answered, idempotently
-from paygate.flows.keyed_door import KeyedRequest
-from paygate.flows.raise_alert import count_occurrence
-from paygate.flows.receive_provider_event import receive_provider_event
+from paygate.flows.idempotency.keyed_door import KeyedRequest
+from paygate.flows.idempotency.run_once import Answered, idempotently
+from paygate.flows.payments.attempt.choose import CardMethod
+from paygate.flows.payments.confirm import ConfirmPaymentIntent, confirm_payment_intent
+from paygate.flows.payments.create import CreatePaymentIntent, create_payment_intent
+from paygate.flows.provider_events.apply import apply_provider_event
+from paygate.flows.provider_events.receive import receive_provider_event
 from paygate.jobs.messages import ApplyProviderEvent, Job, RaiseAlert, decode
 from paygate.providers.contract import (
     Absent,
@@ -48,8 +53,8 @@ from paygate.providers.contract import (
     SignatureError,
 )
 from paygate.storage.change import Change, Record
+from paygate.storage.connections.session import Connection
 from paygate.storage.records import Records
-from paygate.storage.session import Connection
 from tests.making import START
 from tests.storage.stored import TABLE_OF, select
 

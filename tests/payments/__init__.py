@@ -4,18 +4,19 @@ Where the reliability scenarios of this kind are tested (file::test; folders are
 
 F01 killed at every await: races/test_kill_every_step.py::test_killed_at_every_step
 F02 reply lost after the commit: payments/test_scenarios.py::test_f02_a_reply_that_was_lost,
-    api/test_payments.py::test_a_lost_reply_is_unknown_until_the_event_tells
+    api/payments/test_payments.py::test_a_lost_reply_is_unknown_until_the_event_tells
 F03 5xx after the commit: payments/test_scenarios.py::test_f03_an_error_after_the_charge
 F04 5xx and nothing done: payments/test_scenarios.py::test_f04_an_error_and_nothing_was_done
 F09 day-3 retry: payments/test_interleavings.py::test_f09_three_days_of_not_knowing,
-    flows/test_resolve_attempts.py::test_a_provider_that_is_silent_leaves_it_open_and_alerts
+    flows/payments/sweeps/test_resolve_attempts.py::test_a_provider_that_is_silent_leaves_it_open_and_alerts
 F11 event before the reply: payments/test_scenarios.py::test_f11_the_event_comes_before_the_reply,
-    flows/test_confirm.py::test_an_event_that_comes_before_the_answer_settles_once
+    flows/payments/test_confirm.py::test_an_event_that_comes_before_the_answer_settles_once
 F23 cancel, expiry and a payer's return race: payments/test_interleavings.py::test_f23_*,
-    payments/test_scenarios.py::test_f23_*, flows/test_holds.py::test_a_hold_after_the_end_is_*
+    payments/test_scenarios.py::test_f23_*,
+    flows/payments/test_holds.py::test_a_hold_after_the_end_is_*
 F30 bounds of amounts: payments/test_amounts.py, providers/test_stripe_money.py
     (a refund beyond what was captured: not here, as nothing refunds yet)
 
-All of F02, F03 and F04 also at fifty payments at once, with every other fault of the simulator:
+All of F02, F03 and F04 also at fifty payments at once, with every other fault of the sandbox:
 payments/test_faults.py::test_payments_under_a_fault.
 """

@@ -1,4 +1,4 @@
-"""What a shop's client, a tester of the simulator and a clock do in this folder's tests."""
+"""What a shop's client, a tester of the sandbox and a clock do in this folder's tests."""
 
 import asyncio
 import json

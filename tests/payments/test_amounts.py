@@ -11,7 +11,7 @@ import pytest
 from tests.gateway import Gateway
 
 MOST = 99_999_999
-"""`PAYGATE_MAX_AMOUNT` as it is unless set, and the most that the simulator charges."""
+"""`PAYGATE_MAX_AMOUNT` as it is unless set, and the most that the sandbox charges."""
 
 
 async def refusal(gateway: Gateway, amount: Any, currency: str) -> tuple[int, str]:

@@ -1,14 +1,16 @@
-"""Every test card that the simulator offers, to its end: as the shop sees it, and in the books.
+"""Every test card that the sandbox offers, to its end: as the shop sees it, and in the books.
 
 The table is written by hand. A card that is added without a row here fails.
 """
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from paygate.sandbox.resources.cards import CARDS
-from tests.api.test_client_side import PUBLIC, Browser
+from paygate_sandbox.resources.bank_accounts import US_ACCOUNTS, BankAccount
+from paygate_sandbox.resources.cards import CARDS
+from tests.api.payments.test_client_side import PUBLIC, Browser
 from tests.gateway import Gateway, until
 
 AGAIN, NEVER, CHECK = "try_again_later", "do_not_try_again", "confirm_card_data"
@@ -98,8 +100,53 @@ SECRET = {"lost_card", "stolen_card", "fraudulent"}
 HIDDEN = [t for t, end in AT_ONCE if isinstance(end, Refused) and end.decline_code in SECRET]
 
 
-def test_every_card_of_the_simulator_has_a_row() -> None:
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "test-tokens.md"
+
+
+def test_every_card_of_the_sandbox_has_a_row() -> None:
     assert set(ENDS) == set(CARDS)
+
+
+def test_the_page_of_test_cards_says_what_becomes_of_each() -> None:
+    rows = [row for row in PAGE.read_text().splitlines() if row.startswith("| `pm_card_")]
+    assert rows == [
+        f"| `{token}` | {shown_status(end)} | {shown_end(end)} |" for token, end in ENDS.items()
+    ]
+
+
+def test_the_page_of_test_accounts_says_what_becomes_of_each() -> None:
+    """The sandbox's own table, which tests of its debits go through."""
+    rows = [row for row in PAGE.read_text().splitlines() if row.startswith("| `pm_us")]
+    assert rows == [
+        f"| `{token}` | {status_of_debit(account)} | {account.last4} |"
+        for token, account in US_ACCOUNTS.items()
+    ]
+
+
+def shown_status(end: End) -> str:
+    match end:
+        case Challenged(completed):
+            return f"`requires_action`, then {shown_status(completed)}"
+        case Paid():
+            return "`succeeded`"
+        case _:
+            return "`failed`"
+
+
+def shown_end(end: End) -> str:
+    match end:
+        case Challenged(completed):
+            return shown_end(completed)
+        case Paid(brand, last4):
+            return f"{brand}, {last4}"
+        case _:
+            return ", ".join(f"`{word}`" for word in end if word)
+
+
+def status_of_debit(account: BankAccount) -> str:
+    if account.seconds is None:
+        return "`processing`, without end"
+    return "`failed`" if account.failure else "`succeeded`"
 
 
 def amount_of(token: str) -> int:
@@ -126,7 +173,7 @@ def seen(intent: dict[str, Any]) -> Paid | Refused:
 async def has_ended(
     gateway: Gateway, intent: dict[str, Any], token: str, end: Paid | Refused, *, held: bool = False
 ) -> None:
-    """Here and in the simulator's books."""
+    """Here and in the sandbox's books."""
     amount = amount_of(token)
     paid = isinstance(end, Paid)
     status = "failed" if not paid else "requires_capture" if held else "succeeded"
@@ -162,7 +209,7 @@ async def test_a_card_without_a_challenge(
 async def test_a_card_with_a_challenge(
     gateway: Gateway, token: str, end: Challenged, outcome: str, capture_method: str
 ) -> None:
-    """The payer answers on the simulator's own page, and the payment ends by itself."""
+    """The payer answers on the sandbox's own page, and the payment ends by itself."""
     intent = await confirmed(gateway, token, capture_method=capture_method)
     assert (intent["status"], intent["last_payment_error"]) == ("requires_action", None)
     assert await gateway.charges(intent["id"]) == [], "nobody is charged who was not asked"

@@ -15,22 +15,22 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 import pytest
 
-from paygate.domain.access import Actor, Caller
-from paygate.domain.correction import Correction
+from paygate.domain.access.roles import Actor, Caller
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.ledger import Transfer
-from paygate.domain.outcome import ActionRequired, Answer, Approved, Cancelled
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.correction import Correction
+from paygate.domain.payments.outcome import ActionRequired, Answer, Approved, Cancelled
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import EventStatus, ProviderEvent
-from paygate.flows.begin_attempt import KEYS_MARGIN
-from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
-from paygate.flows.close_overdue_attempts import close_overdue_attempts
-from paygate.flows.complete_authentication import complete_authentication
-from paygate.flows.confirm_payment_intent import confirm_payment_intent
-from paygate.flows.expire_payment_intents import expire_payment_intents
-from paygate.flows.resolve_attempts import resolve_attempts
+from paygate.flows.payments.attempt.begin import KEYS_MARGIN
+from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.payments.complete_authentication import complete_authentication
+from paygate.flows.payments.confirm import confirm_payment_intent
+from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
+from paygate.flows.payments.sweeps.expire import expire_payment_intents
+from paygate.flows.payments.sweeps.resolve import resolve_attempts
 from paygate.providers.contract import ProviderSilent
-from tests.flows.ledger import OUTCOMES, LedgerProvider, Payment, Will
+from tests.flows.payments.ledger import OUTCOMES, LedgerProvider, Payment, Will
 from tests.flows.world import REQUEST, World
 from tests.payments.turns import GatedDoor, GatedProvider, Turns
 

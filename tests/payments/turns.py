@@ -9,11 +9,11 @@ import random
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from paygate.domain.outcome import Answer
+from paygate.domain.payments.outcome import Answer
 from paygate.flows.context import CommitDoor
 from paygate.providers.contract import Absent, CancelOrder, ConfirmOrder
 from paygate.storage.change import Change, Verdict
-from tests.flows.ledger import LedgerProvider
+from tests.flows.payments.ledger import LedgerProvider
 from tests.flows.world import Clock
 
 

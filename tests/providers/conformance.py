@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from paygate.domain.money import Currency
-from paygate.domain.outcome import (
+from paygate.domain.payments.outcome import (
     ActionRequired,
     Answer,
     Approved,
@@ -26,8 +26,8 @@ from paygate.domain.outcome import (
     Rejected,
     Unknown,
 )
-from paygate.domain.payment_intent import CaptureMethod
-from paygate.domain.payment_method import CardToken
+from paygate.domain.payments.payment_intent import CaptureMethod
+from paygate.domain.payments.payment_method import CardToken
 from paygate.providers.contract import (
     Absent,
     ConfirmOrder,

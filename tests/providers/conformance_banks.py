@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from paygate.domain.money import Currency
-from paygate.domain.outcome import (
+from paygate.domain.payments.outcome import (
     ActionRequired,
     Answer,
     Approved,
@@ -24,7 +24,7 @@ from paygate.domain.outcome import (
     TransferInstructions,
     Unknown,
 )
-from paygate.domain.payment_method import CardToken, DirectDebit, Mandate, PushTransfer
+from paygate.domain.payments.payment_method import CardToken, DirectDebit, Mandate, PushTransfer
 from paygate.providers.contract import (
     Absent,
     ConfirmOrder,

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from paygate.domain.money import Currency
-from paygate.domain.outcome import (
+from paygate.domain.payments.outcome import (
     Answer,
     Approved,
     Cancelled,
@@ -19,8 +19,8 @@ from paygate.domain.outcome import (
     Rejected,
     Unknown,
 )
-from paygate.domain.payment_intent import CaptureMethod
-from paygate.domain.payment_method import CardToken
+from paygate.domain.payments.payment_intent import CaptureMethod
+from paygate.domain.payments.payment_method import CardToken
 from paygate.providers.contract import CancelOrder, CaptureOrder, ConfirmOrder
 from tests.making import new_id
 from tests.providers.conformance import PATIENCE, Call, Subject, confirm, make_order, retrieve

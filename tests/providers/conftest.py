@@ -8,8 +8,8 @@ import pytest
 
 from paygate.crypto.secret import Secret
 from paygate.domain.money import Currency
-from paygate.domain.payment_intent import CaptureMethod
-from paygate.domain.payment_method import CardToken
+from paygate.domain.payments.payment_intent import CaptureMethod
+from paygate.domain.payments.payment_method import CardToken
 from paygate.providers.contract import ConfirmOrder
 from paygate.providers.stripe.adapter import StripeProvider
 from paygate.providers.stripe.settings import StripeSettings

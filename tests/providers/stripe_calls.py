@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from paygate.domain.money import Currency
-from paygate.domain.outcome import Answer, Outcome
+from paygate.domain.payments.outcome import Answer, Outcome
 from paygate.providers.contract import (
     CancelOrder,
     CaptureOrder,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paygate.domain.outcome import Approved, NotSent, Unknown
+from paygate.domain.payments.outcome import Approved, NotSent, Unknown
 from paygate.providers.clock_skew import KEPT_SECONDS, NEWEST, SAMPLES, ProviderClock
 from paygate.providers.contract import ClockSkew
 from paygate.providers.stripe.adapter import StripeProvider

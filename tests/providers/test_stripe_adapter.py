@@ -8,8 +8,8 @@ import pytest
 
 from paygate.crypto.secret import Secret
 from paygate.domain.money import Currency
-from paygate.domain.outcome import ActionRequired, Answer, Approved, Declined, Unknown
-from paygate.domain.payment_intent import CaptureMethod
+from paygate.domain.payments.outcome import ActionRequired, Answer, Approved, Declined, Unknown
+from paygate.domain.payments.payment_intent import CaptureMethod
 from paygate.providers.contract import Absent, ConfirmOrder, Provider, SignatureError
 from paygate.providers.stripe.adapter import StripeProvider
 from paygate.providers.stripe.translate import API_VERSION

@@ -5,7 +5,7 @@ from typing import Final
 import pytest
 
 from paygate.domain.money import Currency
-from paygate.domain.outcome import (
+from paygate.domain.payments.outcome import (
     ActionRequired,
     Approved,
     Cancelled,
@@ -15,7 +15,7 @@ from paygate.domain.outcome import (
     TransferInstructions,
     Unknown,
 )
-from paygate.domain.payment_method import DirectDebit, Mandate, PushTransfer
+from paygate.domain.payments.payment_method import DirectDebit, Mandate, PushTransfer
 from paygate.providers.contract import (
     CustomerMade,
     CustomerOrder,

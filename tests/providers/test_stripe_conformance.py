@@ -1,4 +1,4 @@
-"""The Stripe adapter against the provider simulator, in a process of its own."""
+"""The Stripe adapter against the sandbox, in a process of its own."""
 
 import asyncio
 import json
@@ -61,13 +61,13 @@ BANKS_ANSWER_SECONDS: Final = 200
 
 
 @pytest.fixture(scope="class")
-def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a simulator that runs beside the tests: each class has a clock to itself."""
-    data = tmp_path_factory.mktemp("simulator")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a sandbox that runs beside the tests: each class has a clock to itself."""
+    data = tmp_path_factory.mktemp("sandbox")
     ready = data / "ready.json"
     arguments = ["--port", "0", "--data", str(data), "--ready-file", str(ready)]
     keys = ["--secret-key", SECRET_KEY, "--publishable-key", "pk_test_conformance"]
-    process = subprocess.Popen([sys.executable, "-m", "paygate.sandbox", *arguments, *keys])
+    process = subprocess.Popen([sys.executable, "-m", "paygate_sandbox", *arguments, *keys])
     try:
         yield _await_ready(process, ready)
     finally:
@@ -85,12 +85,12 @@ def _await_ready(process: "subprocess.Popen[bytes]", ready: Path) -> str:
             code = process.wait(timeout=0.05)
         except subprocess.TimeoutExpired:
             continue
-        raise AssertionError(f"the simulator ended with {code} before it was ready")
-    raise AssertionError("the simulator was not ready in time")
+        raise AssertionError(f"the sandbox ended with {code} before it was ready")
+    raise AssertionError("the sandbox was not ready in time")
 
 
-class Simulator:
-    """The simulator's two doors: Stripe's API, and the tester's under /_sandbox/."""
+class Sandbox:
+    """The sandbox's two doors: Stripe's API, and the tester's under /_sandbox/."""
 
     def __init__(self, url: str, session: aiohttp.ClientSession, inbox: StripeServer) -> None:
         self.url = url
@@ -176,7 +176,7 @@ class Simulator:
             if any(b'"payment_intent.succeeded"' in body for body, _ in found):
                 return found
             await asyncio.sleep(0.05)
-        raise AssertionError("the simulator delivered nothing")
+        raise AssertionError("the sandbox delivered nothing")
 
     async def told_of_money_left(self, customer: str) -> Delivery:
         for _ in range(100):
@@ -185,7 +185,7 @@ class Simulator:
                 if b'"cash_balance.funds_available"' in body and customer.encode() in body:
                     return body, request.headers
             await asyncio.sleep(0.05)
-        raise AssertionError("the simulator delivered nothing")
+        raise AssertionError("the sandbox delivered nothing")
 
     async def _stripe(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         return await self._call(method, path, headers=AUTHORIZED, **arguments)
@@ -199,15 +199,15 @@ class Simulator:
 
 
 @pytest.fixture(scope="class")
-async def stage(simulator: str) -> AsyncIterator[tuple[Simulator, Subject]]:
+async def stage(sandbox: str) -> AsyncIterator[tuple[Sandbox, Subject]]:
     inbox = StripeServer()
     inbox.otherwise = answer({})
     await inbox.start()
     async with aiohttp.ClientSession() as session:
-        control = Simulator(simulator, session, inbox)
+        control = Sandbox(sandbox, session, inbox)
         secrets = (Secret(await control.register()),)
         provider, unauthorised = (
-            StripeProvider(settings(simulator, api_key=Secret(key), webhook_secrets=secrets))
+            StripeProvider(settings(sandbox, api_key=Secret(key), webhook_secrets=secrets))
             for key in (SECRET_KEY, "sk_test_unknown")
         )
         yield control, _subject(control, provider, unauthorised)
@@ -216,7 +216,7 @@ async def stage(simulator: str) -> AsyncIterator[tuple[Simulator, Subject]]:
     await inbox.stop()
 
 
-def _subject(control: Simulator, provider: StripeProvider, unauthorised: StripeProvider) -> Subject:
+def _subject(control: Sandbox, provider: StripeProvider, unauthorised: StripeProvider) -> Subject:
     return Subject(
         provider=provider,
         unauthorised=unauthorised,
@@ -242,7 +242,7 @@ def _subject(control: Simulator, provider: StripeProvider, unauthorised: StripeP
 
 
 @pytest.fixture
-async def subject(stage: tuple[Simulator, Subject]) -> AsyncIterator[Subject]:
+async def subject(stage: tuple[Sandbox, Subject]) -> AsyncIterator[Subject]:
     control, subject = stage
     yield subject
     await control.clear()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paygate.crypto.secret import Secret
-from paygate.domain.outcome import Approved, Declined, Unknown
+from paygate.domain.payments.outcome import Approved, Declined, Unknown
 from paygate.providers.contract import SignatureError
 from paygate.providers.stripe.events import HEADER, read, verify
 from tests.providers.stripe_objects import CREATED, event, payment, refused, signature

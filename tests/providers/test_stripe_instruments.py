@@ -7,8 +7,14 @@ import msgspec
 import pytest
 
 from paygate.domain.money import EXPONENTS, Currency
-from paygate.domain.payment_intent import CaptureMethod
-from paygate.domain.payment_method import CardToken, DirectDebit, Instrument, Mandate, PushTransfer
+from paygate.domain.payments.payment_intent import CaptureMethod
+from paygate.domain.payments.payment_method import (
+    CardToken,
+    DirectDebit,
+    Instrument,
+    Mandate,
+    PushTransfer,
+)
 from paygate.providers.contract import ConfirmOrder
 from paygate.providers.stripe import orders
 from paygate.providers.stripe.instruments import debit_problem, parameters, transfer_problem

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paygate.domain.outcome import Declined, Outcome, Rejected, Unknown
+from paygate.domain.payments.outcome import Declined, Outcome, Rejected, Unknown
 from paygate.providers.stripe.refusals import of_cancel, of_capture, refusal
 from tests.providers.stripe_objects import decline, held, payment, refused
 from tests.providers.test_stripe_translate import JSON_ISH

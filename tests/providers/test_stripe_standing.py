@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import pytest
 
-from paygate.domain.outcome import (
+from paygate.domain.payments.outcome import (
     ActionRequired,
     Approved,
     Cancelled,

@@ -12,8 +12,8 @@ from typing import Final, Literal
 import pytest
 import trustme
 
-from paygate.domain.outcome import Answer, Approved, NotSent, Unknown
-from paygate.domain.payment_method import DirectDebit, Mandate
+from paygate.domain.payments.outcome import Answer, Approved, NotSent, Unknown
+from paygate.domain.payments.payment_method import DirectDebit, Mandate
 from paygate.providers.stripe import orders
 from paygate.providers.stripe.adapter import StripeProvider
 from tests.providers import official

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from paygate.domain.outcome import Approved, NotSent, Outcome, Unknown
+from paygate.domain.payments.outcome import Approved, NotSent, Outcome, Unknown
 from paygate.providers.stripe.adapter import StripeProvider
 from tests.providers.conftest import order
 from tests.providers.stripe_calls import CANCEL, CAPTURE

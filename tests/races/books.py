@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from paygate.domain.outcome import (
+from paygate.domain.payments.outcome import (
     ActionRequired,
     Answer,
     Approved,
@@ -20,8 +20,8 @@ from paygate.domain.outcome import (
     RedirectToUrl,
     TransferInstructions,
 )
-from paygate.domain.payment_intent import CaptureMethod
-from paygate.domain.payment_method import PushTransfer
+from paygate.domain.payments.payment_intent import CaptureMethod
+from paygate.domain.payments.payment_method import PushTransfer
 from paygate.providers.contract import (
     CancelOrder,
     CaptureOrder,

@@ -18,34 +18,35 @@ from paygate.crypto.credentials import CredentialHasher
 from paygate.crypto.keyring import load_keyring
 from paygate.crypto.kms import open_kms
 from paygate.crypto.seal import Sealer
-from paygate.domain.access import Action, Actor, Caller, Role
-from paygate.domain.attempt import Attempt
-from paygate.domain.outcome import Approved
+from paygate.domain.access.roles import Action, Actor, Caller, Role
+from paygate.domain.payments.attempt import Attempt
+from paygate.domain.payments.outcome import Approved
 from paygate.domain.provider_event import EventStatus, ProviderEvent
-from paygate.flows.after_restore import AfterRestore
-from paygate.flows.answers_under_way import AnswersUnderWay
-from paygate.flows.apply_provider_event import apply_provider_event
-from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
-from paygate.flows.capture_payment_intent import CapturePaymentIntent, capture_payment_intent
-from paygate.flows.choose_instrument import BankTransferMethod
-from paygate.flows.close_overdue_attempts import close_overdue_attempts
-from paygate.flows.complete_authentication import complete_authentication
-from paygate.flows.confirm_payment_intent import ConfirmPaymentIntent, confirm_payment_intent
 from paygate.flows.context import Context, Policy
-from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
-from paygate.flows.idempotency import idempotently
-from paygate.flows.keyed_door import Flow, KeyedRequest
-from paygate.flows.pace import Pace
-from paygate.flows.receive_provider_event import receive_provider_event
+from paygate.flows.idempotency.keyed_door import Flow, KeyedRequest
+from paygate.flows.idempotency.run_once import idempotently
+from paygate.flows.payments.attempt.choose import BankTransferMethod
+from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.payments.capture import CapturePaymentIntent, capture_payment_intent
+from paygate.flows.payments.complete_authentication import complete_authentication
+from paygate.flows.payments.confirm import ConfirmPaymentIntent, confirm_payment_intent
+from paygate.flows.payments.create import CreatePaymentIntent, create_payment_intent
+from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
+from paygate.flows.provider.pace import Pace
+from paygate.flows.provider_events.answers_under_way import AnswersUnderWay
+from paygate.flows.provider_events.apply import apply_provider_event
+from paygate.flows.provider_events.receive import receive_provider_event
+from paygate.flows.restores.after_restore import AfterRestore
 from paygate.jobs.messages import ApplyProviderEvent
 from paygate.providers.contract import ConfirmOrder
-from paygate.storage.api_key_use import ApiKeyUse
+from paygate.storage.access.api_key_use import ApiKeyUse
+from paygate.storage.access.merchants import Merchants
 from paygate.storage.change import Change, Verdict
-from paygate.storage.committer import Committer
-from paygate.storage.database import connector, open_pool
+from paygate.storage.commit.committer import Committer
+from paygate.storage.connections.database import connector
+from paygate.storage.connections.pool import open_pool
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
-from paygate.storage.merchants import Merchants
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
 from paygate.storage.restores import Restores
@@ -93,7 +94,7 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
     records = Records(Sealer(keyring), index)
     committer = Committer(connector(setting.dsn, name="dying"))
     await committer.open()
-    pool = await open_pool(setting.dsn, name="dying")
+    pool = open_pool(setting.dsn, name="dying")
     keys = IdempotencyKeys(connector(setting.dsn, name="dying keys"), pool, records)
     provider = FileProvider(folder, steps, first=setting.first)
     restores = Restores(pool)
@@ -133,7 +134,7 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
     finally:
         await committer.close()
         await keys.close()
-        await pool.close()
+        pool.close()
 
 
 async def act(ctx: Context, setting: Setting) -> bytes:

@@ -10,11 +10,11 @@ import pytest
 
 from paygate.crypto.keyring import generate_keyring
 from paygate.crypto.kms import FileKms
-from paygate.domain.attempt import OPEN
-from paygate.domain.payment_intent import CaptureMethod, PaymentMethodType, Status
-from paygate.flows.create_payment_intent import CreatePaymentIntent, create_payment_intent
-from paygate.flows.identify_customer import CustomerDetails
-from paygate.storage.session import Connection
+from paygate.domain.payments.attempt import OPEN
+from paygate.domain.payments.payment_intent import CaptureMethod, PaymentMethodType, Status
+from paygate.flows.customers.identify import CustomerDetails
+from paygate.flows.payments.create import CreatePaymentIntent, create_payment_intent
+from paygate.storage.connections.session import Connection
 from tests.flows.world import INSTALLATION
 from tests.races.books import AMOUNT, Books, Steps
 from tests.races.dying import CALLER, Setting, act, attempts_of, die, opened

@@ -9,18 +9,26 @@ import contextlib
 import json
 import os
 import signal
+import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import asyncpg
 import pytest
 
 from paygate.domain.audit import AuditEntry
+from paygate.domain.provider_event import ProviderEvent
+from paygate.settings import load
+from paygate.wiring import open_records
 from tests.api.shops import audited
+from tests.api.test_provider_events import event, signed
 from tests.cli.processes import children
 from tests.gateway import Answer, Gateway, until
+from tests.storage.stored import TABLE_OF, select
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/task").exists(), reason="finds processes in /proc, as Linux has it"
@@ -237,3 +245,99 @@ async def test_payments_while_processes_are_killed(races: Gateway) -> None:
         final = await gateway.read(intent["id"])
         assert final["status"] == "succeeded", final
         assert len(await gateway.charges(intent["id"])) == 1
+
+
+HELD = 8
+
+
+class Delivery:
+    """A provider event on a connection of its own, to one process."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def to(cls, gateway: Gateway, pid: int) -> "Delivery":
+        """A connection to that process: the system deals them out."""
+        context = ssl.create_default_context(cafile=gateway.ready["ca_file"])
+        while True:
+            reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, ssl=context)
+            port = writer.get_extra_info("sockname")[1]
+            if any(peer.endswith(f":{port:04X}") for peer in peers(pid)):
+                return cls(reader, writer)
+            writer.close()
+
+    def send(self, gateway: Gateway, body: bytes) -> None:
+        signature = signed(gateway.ready["webhook_secret"], body)
+        head = f"Host: a\r\nStripe-Signature: {signature}\r\nContent-Length: {len(body)}"
+        self._writer.write(f"POST /webhooks HTTP/1.1\r\n{head}\r\n\r\n".encode() + body)
+
+    async def acknowledged(self) -> bool:
+        """Whether it is; of a process that has ended, whether it ever was."""
+        try:
+            status = await self._reader.readline()
+        except ConnectionError:
+            return False
+        assert status in (b"", b"HTTP/1.1 200 OK\r\n"), status
+        return status != b""
+
+
+async def told(gateway: Gateway, intent: str) -> dict[str, Any]:
+    """The provider's own event of the payment."""
+
+    async def found() -> Any:
+        events = (await gateway.sandbox("GET", "/v1/events?limit=20"))["data"]
+        for each in events:
+            said = each["data"]["object"]
+            succeeded = each["type"] == "payment_intent.succeeded"
+            if succeeded and said["metadata"].get("paygate_intent") == intent:
+                return each
+        return None
+
+    return dict(await until(found))
+
+
+async def stored(gateway: Gateway) -> Counter[str]:
+    """Which of the provider's events are stored, and how often."""
+    records = await open_records(load({}, data=Path(gateway.ready["data_dir"])))
+    connection = await asyncpg.connect(gateway.ready["database_url"])
+    rows = await connection.fetch(select(TABLE_OF[ProviderEvent]))
+    await connection.close()
+    return Counter(records.open(ProviderEvent, tuple(row)).provider_reference for row in rows)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
+async def test_who_ends_while_deliveries_are_held(races: Gateway, how: signal.Signals) -> None:
+    """A stop acknowledges them first, and a kill leaves them to come again; none is lost."""
+    gateway = races
+    holder, other = await both(gateway)
+    intent = await gateway.create()
+    path, key = f"/payment-intents/{intent['id']}/confirm", f"held {how.name}"
+    deliveries = [await Delivery.to(gateway, holder) for _ in range(HELD)]
+    last = await Delivery.to(gateway, holder)
+    fault = {"on": "confirm", "kind": "hang", "hold": "after", "count": 1, "seconds": 3}
+    await gateway.sandbox("POST", "/_sandbox/faults", fault)
+    async with client_of(gateway, other) as there, asyncio.TaskGroup() as tasks:
+        confirm = tasks.create_task(persist(there, path, CONFIRM, key, patience=60))
+        original = await told(gateway, intent["id"])
+        bodies = {f"evt_{how.name}_{n}": original for n in range(HELD)}
+        sent = {name: json.dumps(body | {"id": name}).encode() for name, body in bodies.items()}
+        for delivery, body in zip(deliveries, sent.values(), strict=True):
+            delivery.send(gateway, body)
+        last.send(gateway, event(f"evt_{how.name}_last"))  # it is about no payment
+        assert await last.acknowledged()
+        os.kill(holder, how)
+        answers = await asyncio.gather(*(delivery.acknowledged() for delivery in deliveries))
+        acknowledged = {name for name, answer in zip(sent, answers, strict=True) if answer}
+        assert acknowledged <= set(await stored(gateway))
+        assert (len(acknowledged) == HELD) is (how is signal.SIGTERM)
+        for name, body in sent.items():
+            signature = {"Stripe-Signature": signed(gateway.ready["webhook_secret"], body)}
+            again = await gateway.call("POST", "/webhooks", raw=body, key=None, headers=signature)
+            assert again.status == 200, name
+        assert (await confirm).json["status"] == "succeeded"
+    await settle(gateway)
+    found = await stored(gateway)
+    assert {name: found[name] for name in sent} == dict.fromkeys(sent, 1)
+    assert len(await gateway.charges(intent["id"])) == 1

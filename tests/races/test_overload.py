@@ -9,11 +9,11 @@ import asyncpg
 import pytest
 
 from paygate.domain.errors import Refusal
-from paygate.domain.payment_intent import FINAL, Status
-from paygate.flows.cancel_payment_intent import CancelPaymentIntent, cancel_payment_intent
-from paygate.flows.expire_payment_intents import expire_payment_intents
+from paygate.domain.payments.payment_intent import FINAL, Status
+from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.payments.sweeps.expire import expire_payment_intents
 from paygate.storage.change import StorageError
-from paygate.storage.session import Connection
+from paygate.storage.connections.session import Connection
 from tests.api.test_bad_input import counts
 from tests.flows.world import APPROVED, World, answer
 from tests.gateway import Answer, Gateway, until

@@ -1,1 +1,1 @@
-"""The provider simulator, over real HTTP, every answer judged by Stripe's own description."""
+"""The sandbox, over real HTTP, every answer judged by Stripe's own description."""

@@ -1,4 +1,4 @@
-"""A plain caller of the simulator whose every answer is checked against Stripe's description.
+"""A plain caller of the sandbox whose every answer is checked against Stripe's description.
 
 It must never use the official client: that one has tests of its own.
 """

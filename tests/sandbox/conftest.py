@@ -1,14 +1,17 @@
-"""A fresh simulator for each test, in this process and over real HTTP; a receiver on demand."""
+"""A fresh sandbox for each test, in this process and over real HTTP; a receiver on demand."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import pytest
+import stripe as official
 
-from paygate.sandbox.server import Sandbox, SandboxOptions
+from paygate_sandbox.server import Sandbox, SandboxOptions
 from tests.sandbox.caller import PUBLISHABLE_KEY, SECRET_KEY, Caller
 from tests.sandbox.receiver import Receiver
+
+official.enable_telemetry = False  # it would leave an id in the home directory
 
 
 @pytest.fixture
@@ -38,8 +41,16 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture
+async def http() -> AsyncIterator[official.AIOHTTPClient]:
+    """What carries the calls of the official client."""
+    client = official.AIOHTTPClient()
+    yield client
+    await client.close_async()  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture
 def stripe(sandbox: Sandbox, session: aiohttp.ClientSession) -> Caller:
-    return Caller(sandbox.simulator.base_url, session)
+    return Caller(sandbox.parts.base_url, session)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """A webhook receiver: keeps what comes, answers what it is told.
 
-It must never know the simulator's insides.
+It must never know the sandbox's insides.
 """
 
 import asyncio

@@ -25,7 +25,7 @@ TYPE = """(() => {
 
 @pytest.fixture
 async def shop(stripe: Caller) -> AsyncIterator[str]:
-    """A merchant's page, of another origin than the simulator's."""
+    """A merchant's page, of another origin than the sandbox's."""
     text = PAGE.format(url=stripe.url, key=PUBLISHABLE_KEY)
 
     async def show(_request: web.BaseRequest) -> web.Response:

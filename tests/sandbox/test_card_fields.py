@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from paygate.sandbox.resources.card_numbers import CARD_NUMBERS
-from paygate.sandbox.resources.cards import CARDS
-from paygate.sandbox.server import Sandbox
+from paygate_sandbox.resources.card_numbers import CARD_NUMBERS
+from paygate_sandbox.resources.cards import CARDS
+from paygate_sandbox.server import Sandbox
 from tests.sandbox.caller import PUBLISHABLE_KEY, Answer, Caller, card_payment
 from tests.sandbox.test_refusals import GOOD
 
@@ -24,7 +24,7 @@ def typed(number: str = NUMBER, **more: Any) -> dict[str, Any]:
 async def from_frame(
     stripe: Caller, params: dict[str, Any], origin: str | None = None, **more: Any
 ) -> Answer:
-    """As the frame's script calls: with the publishable key, from the simulator's own origin."""
+    """As the frame's script calls: with the publishable key, from the sandbox's own origin."""
     headers = {"Authorization": f"Bearer {PUBLISHABLE_KEY}", "Origin": origin or stripe.url}
     return await stripe.call("POST", METHODS, params, headers=headers, **more)
 
@@ -94,7 +94,7 @@ async def test_no_whole_number_is_kept(sandbox: Sandbox, stripe: Caller) -> None
     assert "Idempotency-Key" not in answer.headers
     await from_frame(stripe, typed("4111111111111111"), key="k")
     await stripe.post(INTENTS, card_payment(answer.body["id"]))
-    database = sandbox.simulator.database
+    database = sandbox.parts.database
     await database.committed()
     dump = "\n".join(database.connection.iterdump())
     for number in (NUMBER, "4111111111111111"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from paygate.sandbox.resources.cards import CARDS, DECLINES
+from paygate_sandbox.resources.cards import CARDS, DECLINES
 from tests.sandbox.caller import Caller, card_payment
 from tests.stripe_oracle import ABSENT, oracle
 

@@ -1,4 +1,4 @@
-"""The simulator's own time: it moves objects and timers, and survives a restart."""
+"""The sandbox's own time: it moves objects and timers, and survives a restart."""
 
 import asyncio
 import time
@@ -10,8 +10,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from paygate.sandbox.server import Sandbox, SandboxOptions
-from paygate.sandbox.store.objects import Window
+from paygate_sandbox.server import Sandbox, SandboxOptions
+from paygate_sandbox.store.objects import Window
 from tests.sandbox.caller import Caller, card_payment
 from tests.sandbox.test_faults import raw_control
 
@@ -87,10 +87,17 @@ async def test_it_survives_a_restart(sandbox: Sandbox, stripe: Caller) -> None:
 
 async def test_timers_run_without_any_request(sandbox: Sandbox, stripe: Caller) -> None:
     await stripe.post(INTENTS, card_payment())
-    events = sandbox.simulator.events
+    events = sandbox.parts.events
     async with asyncio.timeout(5):
         while not events.page(Window(1), types=["charge.updated"], delivered=None):
             await asyncio.sleep(0.05)
+
+
+async def test_a_timer_overtakes_a_later_one(stripe: Caller) -> None:
+    await stripe.post(INTENTS, card_payment(capture_method="manual"))  # ends in a week
+    await stripe.post(INTENTS, card_payment())  # is in the balance in a second
+    await stripe.advance(2)
+    assert "charge.updated" in await stripe.event_types()
 
 
 async def test_one_seed_gives_the_same_ids_in_a_fresh_store(

@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import os
+import secrets
 import signal
+import stat
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -11,8 +14,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from paygate.sandbox.server import SandboxOptions
-from paygate.sandbox.store.database import Database, DatabaseInUseError
+from paygate_sandbox.command import write_ready_file
+from paygate_sandbox.server import SandboxOptions
+from paygate_sandbox.store.database import Database, StoreError
 from tests.sandbox.caller import PUBLISHABLE_KEY, SECRET_KEY, Caller, card_payment
 from tests.sandbox.receiver import Receiver
 from tests.sandbox.test_debits import debit
@@ -20,6 +24,28 @@ from tests.sandbox.test_transfers import a_customer, cash, fund, transfer
 from tests.sandbox.test_webhooks import subscribe
 
 INTENTS = "/v1/payment_intents"
+
+
+def test_nobody_has_the_ready_file_written_into_a_file_of_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim, path = tmp_path / "victim", tmp_path / "ready.json"
+    victim.write_text("as it was")
+    for planted in (path, tmp_path / f".ready.json.{os.getpid()}"):
+        planted.symlink_to(victim)
+    with monkeypatch.context() as guessed:
+        guessed.setattr(secrets, "token_hex", lambda _: "guessed")
+        os.link(victim, tmp_path / ".ready.json.guessed")
+        with pytest.raises(FileExistsError):
+            write_ready_file(path, "http://127.0.0.1:1", SECRET_KEY)
+    before = os.umask(0)
+    try:
+        write_ready_file(path, "http://127.0.0.1:1", SECRET_KEY)
+    finally:
+        os.umask(before)
+    assert victim.read_text() == "as it was"
+    assert stat.S_IMODE(path.lstat().st_mode) == 0o600
+    assert json.loads(path.read_text())["secret_key"] == SECRET_KEY
 
 
 class Process:
@@ -33,7 +59,7 @@ class Process:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "paygate.sandbox",
+            "paygate_sandbox",
             *("--port", "0", "--data", str(self._directory / "data")),
             *("--secret-key", SECRET_KEY, "--publishable-key", PUBLISHABLE_KEY),
             *("--ready-file", str(self._ready_file)),
@@ -123,9 +149,9 @@ async def test_what_banks_owe_outlives_the_process(
     assert booked == {waiting["id"]: "succeeded", asked["id"]: "succeeded"}
 
 
-async def test_a_second_simulator_on_the_same_store_is_refused(options: SandboxOptions) -> None:
+async def test_a_second_sandbox_on_the_same_store_is_refused(options: SandboxOptions) -> None:
     first = Database(options.data_dir)
-    with pytest.raises(DatabaseInUseError, match="another simulator is running"):
+    with pytest.raises(StoreError, match="another sandbox is running"):
         Database(options.data_dir)
     first.close()
     Database(options.data_dir).close()
@@ -143,7 +169,7 @@ async def test_a_taken_port(process: Process, tmp_path: Path) -> None:
     second = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "paygate.sandbox",
+        "paygate_sandbox",
         *("--port", url.rpartition(":")[2], "--data", str(tmp_path / "other")),
         *("--secret-key", SECRET_KEY, "--publishable-key", PUBLISHABLE_KEY),
         stderr=asyncio.subprocess.PIPE,
@@ -151,5 +177,5 @@ async def test_a_taken_port(process: Process, tmp_path: Path) -> None:
     assert second.stderr is not None
     message = await second.stderr.read()
     assert await second.wait() == 1
-    assert message.decode().startswith("the provider simulator did not start")
+    assert message.decode().startswith("the sandbox did not start")
     assert message.count(b"\n") == 1

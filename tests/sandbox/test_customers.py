@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from paygate.sandbox.server import Sandbox
+from paygate_sandbox.server import Sandbox
 from tests.sandbox.caller import Caller, card_payment
 
 CUSTOMERS = "/v1/customers"

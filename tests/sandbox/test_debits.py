@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from paygate.sandbox.resources.bank_accounts import FAILURES, US_ACCOUNTS
-from paygate.sandbox.server import Sandbox
+from paygate_sandbox.resources.bank_accounts import FAILURES, US_ACCOUNTS
+from paygate_sandbox.server import Sandbox
 from tests.sandbox.caller import Caller
 
 INTENTS = "/v1/payment_intents"
@@ -243,7 +243,7 @@ async def test_accounts_that_are_refused(
 
 async def test_an_account_number_is_not_kept(sandbox: Sandbox, stripe: Caller) -> None:
     method = await account(stripe, GOOD)
-    record = sandbox.simulator.objects.find("payment_method", method)
+    record = sandbox.parts.objects.find("payment_method", method)
     assert record is not None
     assert GOOD not in repr(record)
     assert (await stripe.call("GET", "/v1/mandates/mandate_none")).status == 404

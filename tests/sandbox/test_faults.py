@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from stripe import SignatureVerificationError, Webhook
 
-from paygate.sandbox.server import Sandbox
+from paygate_sandbox.server import Sandbox
 from tests.sandbox.caller import Caller, card_payment
 from tests.sandbox.receiver import Receiver
 from tests.sandbox.test_webhooks import ENDPOINTS, subscribe
@@ -106,7 +106,7 @@ async def test_a_held_reply_lets_the_effect_and_the_webhook_go_first(
     waiting.cancel()
 
 
-async def test_a_hanging_request_ends_without_effect_when_the_simulator_stops(
+async def test_a_hanging_request_ends_without_effect_when_the_sandbox_stops(
     sandbox: Sandbox, stripe: Caller
 ) -> None:
     await stripe.fault("confirm", "hang")

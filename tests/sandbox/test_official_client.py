@@ -1,28 +1,17 @@
 """The official client, unmodified, both ways of using it."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 import stripe as official
 
-from paygate.sandbox.server import Sandbox
+from paygate_sandbox.server import Sandbox
 from tests.sandbox.caller import SECRET_KEY, card_payment
-
-official.enable_telemetry = False  # it would leave an id in the home directory
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[official.AIOHTTPClient]:
-    client = official.AIOHTTPClient()
-    yield client
-    await client.close_async()  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture
 def client(sandbox: Sandbox, http: official.AIOHTTPClient) -> official.StripeClient:
     return official.StripeClient(
         SECRET_KEY,
-        base_addresses={"api": sandbox.simulator.base_url},
+        base_addresses={"api": sandbox.parts.base_url},
         http_client=http,
         max_network_retries=0,
     )
@@ -137,7 +126,7 @@ async def test_errors(client: official.StripeClient) -> None:
 
 async def test_a_wrong_key(sandbox: Sandbox, http: official.AIOHTTPClient) -> None:
     client = official.StripeClient(
-        "sk_test_wrong", base_addresses={"api": sandbox.simulator.base_url}, http_client=http
+        "sk_test_wrong", base_addresses={"api": sandbox.parts.base_url}, http_client=http
     )
     with pytest.raises(official.AuthenticationError):
         await client.v1.accounts.retrieve_current_async()
@@ -146,7 +135,7 @@ async def test_a_wrong_key(sandbox: Sandbox, http: official.AIOHTTPClient) -> No
 async def test_the_old_global_way(
     sandbox: Sandbox, http: official.AIOHTTPClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(official, "api_base", sandbox.simulator.base_url)
+    monkeypatch.setattr(official, "api_base", sandbox.parts.base_url)
     monkeypatch.setattr(official, "api_key", SECRET_KEY)
     monkeypatch.setattr(official, "default_http_client", http)
     intent = await official.PaymentIntent.create_async(amount=1000, currency="usd")
@@ -159,11 +148,11 @@ async def test_its_retries_meet_a_lost_reply(
 ) -> None:
     client = official.StripeClient(
         SECRET_KEY,
-        base_addresses={"api": sandbox.simulator.base_url},
+        base_addresses={"api": sandbox.parts.base_url},
         http_client=http,
         max_network_retries=2,
     )
-    sandbox.simulator.faults.add(
+    sandbox.parts.faults.add(
         on="confirm",
         kind="drop_reply",
         count=1,

@@ -162,12 +162,6 @@ async def test_missing_objects(stripe: Caller, method: str, path: str, param: st
     assert "none'" in answer.error["message"]
 
 
-async def test_another_version_is_refused(stripe: Caller) -> None:
-    answer = await stripe.call("GET", INTENTS, headers={"Stripe-Version": "2020-08-27"})
-    assert answer.status == 400
-    assert "Invalid Stripe API version" in answer.error["message"]
-
-
 async def test_headers_of_every_answer(stripe: Caller) -> None:
     answer = await stripe.call("POST", INTENTS, GOOD, key="k")
     assert answer.headers["Request-Id"].startswith("req_")

@@ -5,7 +5,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from paygate.sandbox.server import Sandbox
+from paygate_sandbox.server import Sandbox
 from tests.sandbox.caller import Caller
 from tests.sandbox.receiver import Receiver
 from tests.sandbox.test_webhooks import subscribe

@@ -6,12 +6,12 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from paygate.storage.committer import Committer, Connection
-from paygate.storage.database import connector
+from paygate.embedded.server import EmbeddedPostgres
+from paygate.storage.commit.committer import Committer, Connection
+from paygate.storage.connections.database import connector
 from paygate.storage.door import Door
-from paygate.storage.embedded import EmbeddedPostgres
-from paygate.storage.migrate import migrate
 from paygate.storage.records import Records
+from paygate.storage.schema.migrate import migrate
 from tests.making import make_records
 from tests.raw import raw
 

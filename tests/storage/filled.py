@@ -10,15 +10,15 @@ from typing import Any, Final, Protocol
 import msgspec
 from msgspec import inspect
 
+from paygate.domain.access.api_key import ApiKey
 from paygate.domain.alert import Alert, AlertStatus, AlertType, Concern, Occurrence
-from paygate.domain.api_key import ApiKey
-from paygate.domain.attempt import Attempt, AttemptState, Operation
 from paygate.domain.audit import AuditEntry, Subject
-from paygate.domain.correction import Correction
 from paygate.domain.customer import Customer
-from paygate.domain.events import Event
 from paygate.domain.idempotency import IdempotencyKey, KeyState
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
+from paygate.domain.payments.correction import Correction
+from paygate.domain.payments.events import Event
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.storage.change import Record

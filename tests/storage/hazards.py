@@ -3,7 +3,7 @@
 import asyncio
 
 from paygate.storage.change import Change
-from paygate.storage.session import Connection
+from paygate.storage.connections.session import Connection
 from tests.making import make_audit, make_intent
 
 SLEEP_IN_INSERT = """

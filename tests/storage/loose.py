@@ -1,6 +1,6 @@
 """Rows of any kind, for tests of what carries them: there no row belongs to another."""
 
-from paygate.storage.committer import Connection
+from paygate.storage.commit.committer import Connection
 
 
 async def loosen(connection: Connection) -> None:

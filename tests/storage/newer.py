@@ -9,7 +9,7 @@ from msgspec import inspect
 
 from paygate.crypto.seal import SealedPlace
 from paygate.storage.change import Record
-from paygate.storage.committer import Connection
+from paygate.storage.commit.committer import Connection
 from paygate.storage.records import Records
 from tests.storage.stored import TABLE_OF
 

@@ -7,12 +7,12 @@ import asyncpg
 import pytest
 
 from paygate.storage.change import Change, Committed, Unavailable
-from paygate.storage.database import Pool, open_pool
+from paygate.storage.connections.pool import Pool, open_pool
+from paygate.storage.connections.session import Connection
 from paygate.storage.door import Door
 from paygate.storage.look_ups import KEYS_AT_ONCE, LookUps
 from paygate.storage.reader import QUERIES, Reader
 from paygate.storage.records import Records
-from paygate.storage.session import Connection
 from paygate.telemetry import timing
 from tests.making import make_audit, make_confirmed, make_intent
 
@@ -39,9 +39,9 @@ class Statements:
 
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Pool]:
-    reads = await open_pool(database, name="reads")
+    reads = open_pool(database, name="reads")
     yield reads
-    await reads.close()
+    reads.close()
 
 
 def versions(pool: Pool | Statements, block: str = QUERIES["payment_intent"]) -> LookUps:

@@ -14,11 +14,12 @@ from paygate.crypto.seal import SealError
 from paygate.domain.audit import AuditEntry
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ledger import Account, Entry, Transfer
-from paygate.domain.payment_intent import PaymentIntent, Trigger, advance
+from paygate.domain.payments.payment_intent import PaymentIntent, Trigger, advance
 from paygate.domain.record import Recorded
 from paygate.storage.change import Change, Committed, Outdated, Record
-from paygate.storage.committer import Connection
-from paygate.storage.database import connector, open_pool
+from paygate.storage.commit.committer import Connection
+from paygate.storage.connections.database import connector
+from paygate.storage.connections.pool import open_pool
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.records import _KINDS, Records
@@ -159,7 +160,7 @@ async def test_a_newer_key_holds_up_nobody_who_asks_for_another(
     for key in (known, newer):
         assert await door.commit(Change(make_audit(), creates=(key,))) == Committed()
     await made_newer(await connect(), records, newer)
-    pool = await open_pool(database, name="keys")
+    pool = open_pool(database, name="keys")
     keys = IdempotencyKeys(connector(database, name="keys"), pool, records)
     wanted = [keys.find("default", (key.id,)) for key in (newer, known)]
     first, second = await asyncio.gather(*wanted, return_exceptions=True)
@@ -167,4 +168,4 @@ async def test_a_newer_key_holds_up_nobody_who_asks_for_another(
     assert isinstance(second, tuple)
     assert second[0] == known
     await keys.close()
-    await pool.close()
+    pool.close()

@@ -20,18 +20,20 @@ from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.keyring import generate_keyring, load_keyring
 from paygate.crypto.kms import FileKms
 from paygate.crypto.seal import Sealer
+from paygate.domain.access.api_key import ApiKey
 from paygate.domain.alert import Alert, Occurrence
-from paygate.domain.api_key import ApiKey
-from paygate.domain.attempt import Attempt, AttemptState
 from paygate.domain.audit import AuditEntry
-from paygate.domain.correction import Correction
 from paygate.domain.customer import Customer
-from paygate.domain.events import Event
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.ledger import Account, Entry, Transfer
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.attempt import Attempt, AttemptState
+from paygate.domain.payments.correction import Correction
+from paygate.domain.payments.events import Event
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.embedded.cluster import place
+from paygate.embedded.server import EmbeddedPostgres, binaries
 from paygate.jobs.messages import ApplyProviderEvent, Job
 from paygate.storage.change import (
     Appended,
@@ -42,14 +44,12 @@ from paygate.storage.change import (
     Refused,
     Versioned,
 )
-from paygate.storage.committer import Committer, Connection
-from paygate.storage.database import connector
+from paygate.storage.commit.committer import Committer, Connection
+from paygate.storage.connections.database import connector
 from paygate.storage.door import Door
-from paygate.storage.embedded import EmbeddedPostgres, binaries
-from paygate.storage.embedded_cluster import place
 from paygate.storage.installation import install
-from paygate.storage.migrate import migrate
 from paygate.storage.records import Records
+from paygate.storage.schema.migrate import migrate
 from tests.making import new_id
 from tests.storage.filled import KINDS, Planted, planted
 from tests.storage.loose import loosen

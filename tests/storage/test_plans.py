@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from paygate.storage.lane import PLANS
+from paygate.storage.commit.lane import PLANS
+from paygate.storage.commit.statement import Mode, Section, build
+from paygate.storage.connections.session import Connection
 from paygate.storage.look_ups import for_many
 from paygate.storage.reader import QUERIES
-from paygate.storage.session import Connection
-from paygate.storage.statement import Mode, Section, build
 from tests.storage.stored import TABLE_OF
 
 Connect = Callable[[], Awaitable[Connection]]

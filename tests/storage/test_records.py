@@ -14,17 +14,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from paygate.crypto.seal import SealedPlace, Sealer, SealError
-from paygate.domain.api_key import ApiKey
-from paygate.domain.attempt import Attempt
+from paygate.domain.access.api_key import ApiKey
 from paygate.domain.audit import AuditEntry
-from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.payments.attempt import Attempt
+from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.provider_event import ProviderEvent
 from paygate.storage.change import Change, Committed, Impossible, Outdated, Record
-from paygate.storage.database import open_pool
+from paygate.storage.connections.pool import open_pool
+from paygate.storage.connections.session import Connection
 from paygate.storage.door import Door
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
-from paygate.storage.session import Connection
 from paygate.storage.unreadable import Tampered
 from tests.making import make_attempt, make_audit, make_intent, make_records
 from tests.storage.filled import KINDS, filled, planted
@@ -206,7 +206,7 @@ async def test_the_reader_hands_out_nothing_altered(
 ) -> None:
     connection = await connect()
     await loosen(connection)
-    pool = await open_pool(database, name="reader")
+    pool = open_pool(database, name="reader")
     reader = Reader(pool, pool, records)
     intent, attempt = planted(PaymentIntent, MARK), planted(Attempt, MARK)
     event, key = planted(ProviderEvent, MARK), planted(ApiKey, MARK)
@@ -226,7 +226,7 @@ async def test_the_reader_hands_out_nothing_altered(
         with pytest.raises(Tampered):
             await read()
     assert await reader.payment_intent("other", intent.id) is None
-    await pool.close()
+    pool.close()
 
 
 @pytest.mark.parametrize(

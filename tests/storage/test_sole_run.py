@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from paygate.storage.change import Unavailable
-from paygate.storage.database import connector
-from paygate.storage.session import Connection
+from paygate.storage.connections.database import connector
+from paygate.storage.connections.session import Connection
 from paygate.storage.sole_run import SoleRuns
 
 

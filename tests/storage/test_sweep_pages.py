@@ -7,9 +7,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from paygate.storage.embedded import EmbeddedPostgres
+from paygate.embedded.server import EmbeddedPostgres
+from paygate.storage.connections.session import Connection
 from paygate.storage.reader import QUERIES
-from paygate.storage.session import Connection
 from tests.raw import raw
 
 MERCHANTS, EACH, PAGE = 10, 1200, 50

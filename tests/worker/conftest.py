@@ -10,7 +10,7 @@ import pytest
 from paygate.jobs.messages import ApplyProviderEvent, CloseFailedPayment, Message
 from paygate.jobs.queue import Handler, Queue
 from paygate.jobs.schedule import ScheduledJob
-from paygate.storage.session import Connection
+from paygate.storage.connections.session import Connection
 from tests.flows.conftest import world
 
 __all__ = ["world"]
@@ -28,6 +28,7 @@ class Node:
         self.faults: list[tuple[str, BaseException]] = []
         self.task: asyncio.Task[None] | None = None
         self.connection: Connection | None = None
+        self.queue: Queue | None = None
         self.handle: Callable[[Message], Awaitable[None]] | None = None
         """What else a handler does, before the message counts as done."""
 
@@ -75,7 +76,7 @@ def node(connect: Connect) -> Nodes:
             CloseFailedPayment: this.handler,
         }
         scheduled = {job: this.occurrence(job.name) for job in schedule}
-        queue = Queue(this.connection, handlers, scheduled, this.report)
+        queue = this.queue = Queue(this.connection, handlers, scheduled, this.report)
         this.task = asyncio.create_task(queue.run())
         try:
             yield this

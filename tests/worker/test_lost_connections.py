@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
-from paygate.domain.outcome import Answer
+from paygate.domain.payments.outcome import Answer
 from paygate.jobs.messages import CloseFailedPayment, Message
 from paygate.jobs.schedule import ScheduledJob
 from paygate.storage.change import Unavailable
-from paygate.storage.database import connector
-from paygate.storage.session import Connect, Connection
+from paygate.storage.connections.database import connector
+from paygate.storage.connections.session import Connect, Connection
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.whole_ledger import WholeLedger
 from paygate.worker.main import run_queues

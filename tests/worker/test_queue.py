@@ -20,9 +20,9 @@ from paygate.jobs.messages import (
 )
 from paygate.jobs.queue import Queue
 from paygate.jobs.schedule import ScheduledJob
-from paygate.storage.database import connector
-from paygate.storage.migrate import migrate
-from paygate.storage.session import Connection
+from paygate.storage.connections.database import connector
+from paygate.storage.connections.session import Connection
+from paygate.storage.schema.migrate import migrate
 from tests.gateway import until
 from tests.worker.conftest import Nodes, hurry
 
@@ -31,14 +31,20 @@ CLOSE = CloseFailedPayment("default", "att_1")
 
 
 async def enqueue(
-    connection: Connection, message: Message, *, kind: str | None = None, payload: bytes = b""
+    connection: Connection,
+    message: Message,
+    *,
+    kind: str | None = None,
+    payload: bytes = b"",
+    after: timedelta = timedelta(0),
 ) -> int:
     """As a commit does; returns the job's number."""
     number = await connection.fetchval(
-        "INSERT INTO pgqueuer (priority, entrypoint, payload, status)"
-        " VALUES (0, $1, $2, 'queued') RETURNING id",
+        "INSERT INTO pgqueuer (priority, entrypoint, payload, status, execute_after)"
+        " VALUES (0, $1, $2, 'queued', now() + $3::interval) RETURNING id",
         kind or entrypoint(type(message)),
         payload or encode(message),
+        after,
     )
     return int(number)
 
@@ -156,7 +162,7 @@ async def test_a_job_whose_worker_died_is_done_by_another(connect: Connect, node
 
 
 async def test_a_job_that_is_cut_off_is_not_taken_for_done(connect: Connect, node: Nodes) -> None:
-    """A second cancel reaches the jobs in hand, and PgQueuer deletes what was cancelled."""
+    """A second cancel reaches the jobs in hand."""
     connection, begun = await connect(), asyncio.Event()
 
     async def stand_still(_: Message) -> None:

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from structlog.testing import capture_logs
 
 from paygate.domain.alert import Alert, AlertType
-from paygate.domain.outcome import Unknown
+from paygate.domain.payments.outcome import Unknown
 from paygate.domain.provider_event import EventStatus, ProviderEvent
-from paygate.flows.watch_jobs import watch_jobs
-from paygate.storage.database import connector
+from paygate.flows.alerts.watch_jobs import watch_jobs
+from paygate.storage.connections.database import connector
 from paygate.worker.main import tell_of_run, work
 from paygate.worker.scheduled import AT_WORK_ALREADY, run_scheduled
 from tests.flows.spoilt import mend, spoil

@@ -5,15 +5,15 @@ from typing import Literal
 
 import msgspec
 
-from paygate.api.endpoint import Desk, Endpoint
-from paygate.api.exchange import Exchange
+from paygate.api.edge.endpoint import Desk, Endpoint
+from paygate.api.edge.exchange import Exchange
 from paygate.api.objects import time_text
 from paygate.api.pages import ListObject, PageQuery, cut_of
-from paygate.domain.access import Action
+from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert, AlertStatus, AlertType, Severity
 from paygate.domain.audit import Subject
-from paygate.flows.acknowledge_alert import AcknowledgeAlert, acknowledge_alert
-from paygate.flows.list_alerts import list_alerts
+from paygate.flows.alerts.acknowledge import AcknowledgeAlert, acknowledge_alert
+from paygate.flows.alerts.list import list_alerts
 
 PATH = "/alerts"
 

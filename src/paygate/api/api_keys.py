@@ -4,16 +4,16 @@ from collections.abc import Iterable
 
 import msgspec
 
-from paygate.api.endpoint import Desk, Endpoint
-from paygate.api.exchange import Exchange
+from paygate.api.edge.endpoint import Desk, Endpoint
+from paygate.api.edge.exchange import Exchange
 from paygate.api.objects import ApiKeyObject, api_key_object
 from paygate.api.pages import ListObject, PageQuery, cut_of
-from paygate.domain.access import Action
-from paygate.domain.api_key import ApiKey
-from paygate.flows.create_api_key import CreateApiKey, NewApiKey, create_api_key
-from paygate.flows.read_api_keys import Uses, list_api_keys
-from paygate.flows.revoke_api_key import Revoked, revoke_api_key
-from paygate.flows.rotate_api_key import RotateApiKey, rotate_api_key
+from paygate.domain.access.api_key import ApiKey
+from paygate.domain.access.roles import Action
+from paygate.flows.access.create_api_key import CreateApiKey, NewApiKey, create_api_key
+from paygate.flows.access.read_api_keys import Uses, list_api_keys
+from paygate.flows.access.revoke_api_key import Revoked, revoke_api_key
+from paygate.flows.access.rotate_api_key import RotateApiKey, rotate_api_key
 
 PATH = "/api-keys"
 

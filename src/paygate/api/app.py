@@ -3,19 +3,25 @@
 import gc
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, Final
 
-from paygate.api.addresses import TrustedProxies
-from paygate.api.cors import Cors
 from paygate.api.docs import DOCUMENTS
-from paygate.api.edge import Edge, Receive, Send
-from paygate.api.endpoint import Desk
-from paygate.api.limits import Limits
+from paygate.api.edge.addresses import TrustedProxies
+from paygate.api.edge.cors import Cors
+from paygate.api.edge.edge import Edge, Receive, Send
+from paygate.api.edge.endpoint import Desk
+from paygate.api.edge.limits import Limits
 from paygate.api.routes import ENDPOINTS
-from paygate.flows.authenticate import Authenticator
+from paygate.flows.access.authenticate import Authenticator
 from paygate.flows.context import Context
-from paygate.flows.watch_provider import ProviderLook
+from paygate.flows.provider.watch import ProviderLook
 from paygate.telemetry.request_log import RequestLog
+
+COLLECT_AFTER: Final = (10_000, 20, 20)
+"""Objects, and collections of the generation before: a request leaves some hundred objects that the
+collector watches and no circles, so by the interpreter's own numbers it would look several times a
+request for what is not there.
+"""
 
 
 class Api:
@@ -61,6 +67,7 @@ class Api:
             # What was loaded stays for good: the collector need not walk it again and again.
             gc.collect()
             gc.freeze()
+            gc.set_threshold(*COLLECT_AFTER)
             try:
                 async with edge.refusals.counted():
                     await send({"type": "lifespan.startup.complete"})

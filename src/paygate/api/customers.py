@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from paygate.api.endpoint import Desk, Endpoint
-from paygate.api.exchange import Exchange
+from paygate.api.edge.endpoint import Desk, Endpoint
+from paygate.api.edge.exchange import Exchange
 from paygate.api.objects import CustomerObject, customer_object
-from paygate.domain.access import Action
-from paygate.flows.read_customer import read_customer
+from paygate.domain.access.roles import Action
+from paygate.flows.customers.read import read_customer
 
 
 async def _read(desk: Desk, exchange: Exchange, _: Any) -> CustomerObject:

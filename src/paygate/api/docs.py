@@ -9,13 +9,13 @@ from typing import Any, Final
 
 import msgspec
 
-from paygate.api.browser_pages import HTML
-from paygate.api.endpoint import Desk, Endpoint, Reply
-from paygate.api.errors import STATUS
-from paygate.api.exchange import Exchange
+from paygate.api.edge.browser_pages import HTML
+from paygate.api.edge.endpoint import Desk, Endpoint, Reply
+from paygate.api.edge.errors import STATUS
+from paygate.api.edge.exchange import Exchange
 from paygate.api.openapi import document
 from paygate.api.routes import ENDPOINTS
-from paygate.domain.access import MATRIX, Role
+from paygate.domain.access.roles import MATRIX, Role
 from paygate.domain.errors import CATALOGUE
 
 Row = tuple[object, ...]

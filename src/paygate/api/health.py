@@ -5,10 +5,10 @@ from typing import Any, Final
 
 import msgspec
 
-from paygate.api.endpoint import Desk, Endpoint
-from paygate.api.exchange import Exchange
+from paygate.api.edge.endpoint import Desk, Endpoint
+from paygate.api.edge.exchange import Exchange
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.flows.watch_provider import WarningCode
+from paygate.flows.provider.watch import WarningCode
 
 READY_WITHIN_SECONDS: Final = 2.0
 """A load balancer's probe gives up soon after."""

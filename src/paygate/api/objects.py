@@ -9,11 +9,11 @@ from typing import Any, Literal, TypeVar, assert_never
 
 import msgspec
 
-from paygate.domain.access import Role
-from paygate.domain.api_key import ApiKey
+from paygate.domain.access.api_key import ApiKey
+from paygate.domain.access.roles import Role
 from paygate.domain.customer import Customer
 from paygate.domain.errors import ErrorCode
-from paygate.domain.outcome import (
+from paygate.domain.payments.outcome import (
     BankAccount,
     BankTransfer,
     Card,
@@ -23,7 +23,12 @@ from paygate.domain.outcome import (
     RedirectToUrl,
     TransferInstructions,
 )
-from paygate.domain.payment_intent import CaptureMethod, PaymentIntent, PaymentMethodType, Status
+from paygate.domain.payments.payment_intent import (
+    CaptureMethod,
+    PaymentIntent,
+    PaymentMethodType,
+    Status,
+)
 
 
 class CardObject(msgspec.Struct, frozen=True, tag="card", tag_field="type"):

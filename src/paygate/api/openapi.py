@@ -6,11 +6,11 @@ from typing import Any, Final
 import msgspec
 
 from paygate import __version__
-from paygate.api.bodies import requires
-from paygate.api.endpoint import JSON, Endpoint
-from paygate.api.errors import STATUS, ErrorAnswer
+from paygate.api.edge.bodies import requires
+from paygate.api.edge.endpoint import JSON, Endpoint
+from paygate.api.edge.errors import STATUS, ErrorAnswer
 from paygate.api.routes import ENDPOINTS
-from paygate.domain.access import MATRIX
+from paygate.domain.access.roles import MATRIX
 from paygate.domain.errors import CATALOGUE
 from paygate.domain.idempotency import KEY_LENGTH
 

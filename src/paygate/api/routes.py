@@ -2,16 +2,9 @@
 
 from typing import Final
 
-from paygate.api import (
-    alerts,
-    api_keys,
-    authentications,
-    customers,
-    health,
-    payment_intents,
-    webhooks,
-)
-from paygate.api.endpoint import Endpoint
+from paygate.api import alerts, api_keys, customers, health, provider_events
+from paygate.api.edge.endpoint import Endpoint
+from paygate.api.payments import authentications, payment_intents
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *payment_intents.ENDPOINTS,
@@ -19,6 +12,6 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *alerts.ENDPOINTS,
     *customers.ENDPOINTS,
     *api_keys.ENDPOINTS,
-    *webhooks.ENDPOINTS,
+    *provider_events.ENDPOINTS,
     *health.ENDPOINTS,
 )

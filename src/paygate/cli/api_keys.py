@@ -7,13 +7,13 @@ import msgspec
 import typer
 
 from paygate.cli.command import AsJson, Data, Quiet, perform, print_json, print_table, run_async
-from paygate.domain.access import Role
+from paygate.domain.access.roles import Role
 
 if TYPE_CHECKING:
     from paygate.api.api_keys import ApiKeyList, NewApiKeyObject
     from paygate.api.objects import ApiKeyObject
-    from paygate.domain.access import Caller
-    from paygate.domain.api_key import ApiKey
+    from paygate.domain.access.api_key import ApiKey
+    from paygate.domain.access.roles import Caller
     from paygate.flows.context import Context
 
 app = typer.Typer(help="API keys: create, list, rotate, revoke.", no_args_is_help=True)
@@ -33,9 +33,9 @@ def create(
 ) -> None:
     """Create an API key. Its text is printed once and kept nowhere."""
     from paygate.api.api_keys import new_api_key_object
-    from paygate.api.body_faults import refused_body
-    from paygate.domain.access import Action
-    from paygate.flows.create_api_key import CreateApiKey, create_api_key
+    from paygate.api.edge.body_faults import refused_body
+    from paygate.domain.access.roles import Action
+    from paygate.flows.access.create_api_key import CreateApiKey, create_api_key
 
     async def work(ctx: "Context", caller: "Caller") -> "NewApiKeyObject":
         try:
@@ -60,7 +60,7 @@ def list_(
     quiet: Quiet = False,
 ) -> None:
     """List a merchant's keys, newest first, revoked and expired ones too."""
-    from paygate.domain.access import Action
+    from paygate.domain.access.roles import Action
 
     async def work(ctx: "Context", caller: "Caller") -> "ApiKeyList":
         return await _all_keys(ctx, await _for(ctx, caller, merchant))
@@ -92,8 +92,8 @@ def rotate(
 ) -> None:
     """Make a key like this one, which itself ends after the overlap."""
     from paygate.api.api_keys import new_api_key_object
-    from paygate.domain.access import Action
-    from paygate.flows.rotate_api_key import RotateApiKey, rotate_api_key
+    from paygate.domain.access.roles import Action
+    from paygate.flows.access.rotate_api_key import RotateApiKey, rotate_api_key
 
     async def work(ctx: "Context", caller: "Caller") -> "NewApiKeyObject":
         caller = await _for_owner(ctx, caller, key_id)
@@ -112,8 +112,8 @@ def rotate(
 def revoke(key_id: KeyId, data: Data = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Revoke a key: within a second it opens nothing, on every node."""
     from paygate.api.objects import api_key_object
-    from paygate.domain.access import Action
-    from paygate.flows.revoke_api_key import revoke_api_key
+    from paygate.domain.access.roles import Action
+    from paygate.flows.access.revoke_api_key import revoke_api_key
 
     async def work(ctx: "Context", caller: "Caller") -> "ApiKeyObject":
         caller = await _for_owner(ctx, caller, key_id)
@@ -131,7 +131,7 @@ def revoke(key_id: KeyId, data: Data = None, as_json: AsJson = False, quiet: Qui
 
 async def _for(ctx: "Context", caller: "Caller", merchant: str) -> "Caller":
     """The caller, acting for a merchant that exists."""
-    from paygate.flows.read_merchants import find_merchant
+    from paygate.flows.access.read_merchants import find_merchant
 
     found = await find_merchant(ctx, merchant)
     return msgspec.structs.replace(caller, merchant=found.id)
@@ -148,7 +148,7 @@ async def _for_owner(ctx: "Context", caller: "Caller", key_id: str) -> "Caller":
 async def _all_keys(ctx: "Context", caller: "Caller") -> "ApiKeyList":
     from paygate.api.api_keys import api_key_list
     from paygate.api.pages import LIMIT
-    from paygate.flows.read_api_keys import list_api_keys
+    from paygate.flows.access.read_api_keys import list_api_keys
     from paygate.storage.pages import Cut, newest
 
     keys: list[ApiKey] = []

@@ -15,7 +15,7 @@ import uvloop
 from paygate.settings import TO_WORK, Needs, Settings, load
 
 if TYPE_CHECKING:  # imported late, where they are used: they are most of a command's start
-    from paygate.domain.access import Action, Caller
+    from paygate.domain.access.roles import Action, Caller
     from paygate.flows.context import Context
 
 T = TypeVar("T")
@@ -32,9 +32,6 @@ Quiet = Annotated[
     ),
 ]
 
-SECRET_KEY: Final = "SANDBOX_SECRET_KEY"  # noqa: S105 -- a name
-PUBLISHABLE_KEY: Final = "SANDBOX_PUBLISHABLE_KEY"
-"""Variables with the simulator's keys: arguments are shown to every user by `ps`."""
 FAR: Final = timedelta(days=3660)
 """Nobody's backup and nobody's payment is ten years away: such a time is a slip."""
 WIDTH: Final = 200
@@ -58,7 +55,7 @@ async def perform(
 
     A refusal leaves its audit entry, as it does at the API's edge, and is raised again.
     """
-    from paygate.domain.access import Actor, Caller
+    from paygate.domain.access.roles import Actor, Caller
     from paygate.domain.audit import Result
     from paygate.domain.errors import Refusal
     from paygate.storage.change import Change

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import Final
 
-from paygate.storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from paygate.embedded.server import EmbeddedPostgres, EmbeddedPostgresError
 from paygate.telemetry import log
 
 LOOK_SECONDS: Final = 0.5

@@ -16,10 +16,10 @@ from paygate.cli.command import (
 )
 
 if TYPE_CHECKING:
-    from paygate.domain.access import Caller
+    from paygate.domain.access.roles import Caller
     from paygate.domain.ledger import Balances
     from paygate.flows.context import Context
-    from paygate.flows.verify_ledger import Verified
+    from paygate.flows.ledger.verify import Verified
 
 app = typer.Typer(help="The ledger: what was captured, and proof of it.", no_args_is_help=True)
 
@@ -27,9 +27,9 @@ app = typer.Typer(help="The ledger: what was captured, and proof of it.", no_arg
 @app.command()
 def balance(data: Data = None, as_json: AsJson = False) -> None:
     """Print what every account holds, by merchant and currency. Debits are positive."""
-    from paygate.domain.access import Action
+    from paygate.domain.access.roles import Action
     from paygate.domain.money import major_units
-    from paygate.flows.verify_ledger import read_balances
+    from paygate.flows.ledger.verify import read_balances
 
     async def work(ctx: "Context", caller: "Caller") -> "Balances":
         with shown_progress() as progress:
@@ -60,8 +60,8 @@ def verify(
     quiet: Quiet = False,
 ) -> None:
     """Recompute everything against ledger and provider; exit 1 if anything disagrees."""
-    from paygate.domain.access import Action
-    from paygate.flows.verify_ledger import verify_ledger
+    from paygate.domain.access.roles import Action
+    from paygate.flows.ledger.verify import verify_ledger
 
     async def work(ctx: "Context", caller: "Caller") -> "Verified":
         with shown_progress() as progress:

@@ -6,26 +6,22 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable
 from typing import Final
 
 READY: Final = b"r"
+_NAME: Final = "lifeline"
 
 
-def hold(lifeline: bool) -> Callable[[], None]:
-    """With a lifeline: stop this process, cleanly, when whoever started it is gone.
-
-    Returns what is to be called when this process is ready.
-    """
-    if not lifeline:
-        return lambda: None
-    threading.Thread(target=_watch, name="lifeline", daemon=True).start()
-    return _tell_ready
+def hold() -> None:
+    """Stop this process, cleanly, when whoever started it is gone."""
+    threading.Thread(target=_watch, name=_NAME, daemon=True).start()
 
 
-def _tell_ready() -> None:
-    with contextlib.suppress(OSError):  # who went away need not know
-        os.write(0, READY)
+def tell_ready() -> None:
+    """Tell the parent, if one holds the lifeline, that this process works now."""
+    if any(thread.name == _NAME for thread in threading.enumerate()):
+        with contextlib.suppress(OSError):  # who went away need not know
+            os.write(0, READY)
 
 
 def _watch() -> None:

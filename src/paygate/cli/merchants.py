@@ -17,8 +17,8 @@ from paygate.cli.command import (
 )
 
 if TYPE_CHECKING:
-    from paygate.domain.access import Caller
-    from paygate.domain.merchant import Merchant
+    from paygate.domain.access.merchant import Merchant
+    from paygate.domain.access.roles import Caller
     from paygate.flows.context import Context
 
 app = typer.Typer(help="Merchants: what divides keys, payments and events.", no_args_is_help=True)
@@ -43,8 +43,8 @@ def create(
     quiet: Quiet = False,
 ) -> None:
     """Create a merchant."""
-    from paygate.domain.access import Action
-    from paygate.flows.create_merchant import create_merchant
+    from paygate.domain.access.roles import Action
+    from paygate.flows.access.create_merchant import create_merchant
 
     async def work(ctx: "Context", caller: "Caller") -> MerchantObject:
         return _shown(ctx, await create_merchant(ctx, caller, merchant))
@@ -65,8 +65,8 @@ def create(
 @app.command("list")
 def list_(data: Data = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """List the merchants."""
-    from paygate.domain.access import Action
-    from paygate.flows.read_merchants import list_merchants
+    from paygate.domain.access.roles import Action
+    from paygate.flows.access.read_merchants import list_merchants
 
     async def work(ctx: "Context", caller: "Caller") -> list[MerchantObject]:
         return [_shown(ctx, merchant) for merchant in await list_merchants(ctx, caller)]

@@ -43,18 +43,21 @@ SETTINGS_PREFIXES: Final = ("PAYGATE_", "PG")
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A `paygate` command to keep running; `settings`: whether it is shown ours."""
+    """A `paygate` command to keep running; `settings`: whether it is shown ours; `reloads`: whether
+    SIGHUP has it read its files again.
+    """
 
     name: str
     arguments: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     pass_fds: Sequence[int] = ()
     settings: bool = True
+    reloads: bool = False
 
     def command(self) -> list[str]:
         """The command line. Nothing is imported from the working directory (`-P`)."""
         interpreter = os.path.abspath(sys.executable)  # noqa: PTH100 -- a venv's link is kept
-        return [interpreter, "-P", "-m", "paygate.cli", *self.arguments, "--lifeline"]
+        return [interpreter, "-P", "-m", "paygate.cli", "--lifeline", *self.arguments]
 
     def variables(self, inherited: Mapping[str, str]) -> dict[str, str]:
         """The environment: of the inherited one what is listed, so that no variable loads code."""
@@ -73,6 +76,8 @@ class Supervisor:
         """Of each program: done when it was ready for the first time."""
         self._stopping = asyncio.Event()
         self._fault: BaseException | None = None
+        self._reloading: dict[asyncio.subprocess.Process, float] = {}
+        """Children that may be told to reload, and when they were started."""
 
     def keep(self, program: Program) -> None:
         """Start a program, and start it again whenever it dies after it was ready once."""
@@ -121,6 +126,15 @@ class Supervisor:
         """Until SIGINT or SIGTERM, or until a child cannot be kept."""
         await self.during(self._stopping.wait())
 
+    def reload(self) -> None:
+        """Have children read their files again. One that was started just now does not listen yet,
+        and has read them just now.
+        """
+        now = asyncio.get_running_loop().time()
+        for child, started in self._reloading.items():
+            if now - started >= QUICK_DEATH_SECONDS:
+                child.send_signal(signal.SIGHUP)
+
     async def stop(self) -> None:
         """Stop every child, the last started first is not promised."""
         self._stopping.set()
@@ -149,8 +163,11 @@ class Supervisor:
                         # Ctrl-C is the parent's to pass on, in order.
                         start_new_session=True,
                     )
+                if program.reloads:
+                    self._reloading[child] = started
                 hearing = asyncio.create_task(_hear(ours, ready))
                 await self._until_over(child)
+                self._reloading.pop(child, None)
                 hearing.cancel()
                 await asyncio.wait([hearing])  # the loop lets go of the socket before it is closed
             if self._stopping.is_set():

@@ -7,7 +7,7 @@ import typer
 from paygate.cli.command import AsJson, Data, Quiet, moment_of, perform, print_json, run_async
 
 if TYPE_CHECKING:
-    from paygate.domain.access import Caller
+    from paygate.domain.access.roles import Caller
     from paygate.flows.context import Context
     from paygate.storage.restores import Restore
 
@@ -32,8 +32,8 @@ def restored(
     quiet: Quiet = False,
 ) -> None:
     """Tell the gateway that its database was restored. Run it before the API starts."""
-    from paygate.domain.access import Action
-    from paygate.flows.declare_restore import declare_restore
+    from paygate.domain.access.roles import Action
+    from paygate.flows.restores.declare import declare_restore
 
     moment = None if taken_at is None else moment_of(taken_at, "--taken-at")
 

@@ -5,21 +5,23 @@ import errno
 import resource
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from paygate.api.addresses import TrustedProxies
 from paygate.api.app import Api
-from paygate.api.cors import Cors
-from paygate.api.errors import docs_at
+from paygate.api.edge.addresses import TrustedProxies
+from paygate.api.edge.cors import Cors
+from paygate.api.edge.errors import docs_at
+from paygate.api.edge.limits import Limits
 from paygate.api.http.connections import Connections
 from paygate.api.http.protocol import Deadlines
 from paygate.api.http.server import BACKLOG, Server
 from paygate.api.http.tls import Certificate
-from paygate.api.limits import Limits
+from paygate.cli.hangups import heed_hangups
+from paygate.cli.lifeline import tell_ready
 from paygate.cli.processes import Program, Supervisor
 from paygate.flows.context import Context
 from paygate.settings import Settings, SettingsError
@@ -35,26 +37,42 @@ OPENSSL_CONFIG: Final = Path(__file__).with_name("openssl.cnf")
 
 
 def listen(host: str, port: int, *, option: str = "--port") -> socket.socket:
-    """A listening socket on a port that nobody else has; our own processes may share it then."""
+    """A listening socket on a port that nobody else has; our own processes may share it then.
+
+    Raises SettingsError: there is no such address here, or it is taken, or not ours to take.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        sock = socket.create_server((host, port), backlog=BACKLOG)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
+        address = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)[0][4]
+        sock = _bind(family, address)
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "this is no name of a host"
+        where = f"[{host}]:{port}" if family is socket.AF_INET6 else f"{host}:{port}"
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             raise SettingsError(
                 f"port {port} of {host} is taken: end what listens there (another `paygate up`?),"
                 f" or choose another with {option} (0: any free one)"
             ) from None
-        raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+        raise SettingsError(f"cannot listen on {where}: {why}") from None
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     return sock
 
 
-async def serve_here(
-    settings: Settings, fd: int, *, processes: int, ready: Callable[[], None]
-) -> None:
+def _bind(family: socket.AddressFamily, address: Any, *, shared: bool = False) -> socket.socket:
+    """A listening socket; `::` is every address of this machine, those of IPv4 too."""
+    return socket.create_server(
+        address,
+        family=family,
+        backlog=BACKLOG,
+        reuse_port=shared,
+        dualstack_ipv6=family is socket.AF_INET6 and socket.has_dualstack_ipv6(),
+    )
+
+
+async def serve_here(settings: Settings, fd: int, *, processes: int) -> None:
     """Serve on an inherited socket until SIGTERM; requests in hand are finished.
 
-    `processes` is how many of us share the port; `ready` is told when requests are answered.
+    `processes` is how many of us share the port.
     """
     log.configure()
     exempt = settings.trusted_proxies
@@ -72,7 +90,7 @@ async def serve_here(
     )
     certificate = certificate_of(settings)
     api = Api(
-        lambda: _opened(settings, ready),
+        lambda: _opened(settings),
         Limits(settings, processes=processes),
         TrustedProxies(settings.trusted_proxies),
         Cors(settings.allowed_origins),
@@ -89,9 +107,9 @@ async def serve_here(
 
 
 @asynccontextmanager
-async def _opened(settings: Settings, ready: Callable[[], None]) -> AsyncIterator[Context]:
+async def _opened(settings: Settings) -> AsyncIterator[Context]:
     async with open_context(settings, name="api") as ctx:
-        ready()  # the socket is bound: who connects from now on is served in a moment
+        tell_ready()  # the socket is bound: who connects from now on is served in a moment
         yield ctx
 
 
@@ -132,12 +150,9 @@ def api_programs(sock: socket.socket, count: int, environment: dict[str, str]) -
     The system deals connections out among the sockets, so that each process has its share; one
     that starts anew finds in its queue who came meanwhile.
     """
-    host, port = sock.getsockname()[:2]
+    family, address = sock.family, sock.getsockname()
     # Not closed before this process ends.
-    fds = [
-        socket.create_server((host, port), backlog=BACKLOG, reuse_port=True).detach()
-        for _ in range(count)
-    ]
+    fds = [_bind(family, address, shared=True).detach() for _ in range(count)]
     sock.close()
     return [
         Program(
@@ -145,6 +160,7 @@ def api_programs(sock: socket.socket, count: int, environment: dict[str, str]) -
             ["serve", "--fd", str(fd), "--processes", str(count)],
             environment | {"OPENSSL_CONF": str(OPENSSL_CONFIG)},
             pass_fds=(fd,),
+            reloads=True,
         )
         for number, fd in enumerate(fds, start=1)
     ]
@@ -155,10 +171,8 @@ async def serve_in_processes(settings: Settings, *, host: str, port: int, proces
     log.configure()
     certificate_of(settings)
     await check(settings)
-    # To many servers SIGHUP means "reload". New certificates are found without it, and the children
-    # inherit that until they listen to it themselves.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     supervisor = Supervisor()
+    heed_hangups(supervisor.reload)
     with listen(host, port) as sock:
         host, port = sock.getsockname()[:2]
         for program in api_programs(sock, processes, {"PAYGATE_DATA": str(settings.data)}):

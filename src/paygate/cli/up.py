@@ -1,7 +1,7 @@
 """`paygate up`: everything a developer needs, from an empty directory, until Ctrl-C.
 
 What it makes once - the key-encryption key, the certificate authority, the API keys, the
-simulator's keys - stays in the data directory, so that the next start is the same gateway.
+sandbox's keys - stays in the data directory, so that the next start is the same gateway.
 """
 
 import functools
@@ -13,34 +13,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import aiohttp
 import msgspec
 from rich.console import Console
 
 from paygate import settings as settings_module
 from paygate.cli.certificates import Certificates, ensure_certificates
-from paygate.cli.command import PUBLISHABLE_KEY, SECRET_KEY
 from paygate.cli.database import OwnDatabase
+from paygate.cli.hangups import heed_hangups
 from paygate.cli.processes import Program, Supervisor
 from paygate.cli.serve import api_programs, listen
 from paygate.crypto.api_keys import parse_api_key
 from paygate.crypto.kms import FileKms
-from paygate.domain.access import Actor, Caller, Role
+from paygate.crypto.secret import Secret
+from paygate.domain.access.roles import Actor, Caller, Role
+from paygate.embedded.server import EmbeddedPostgres
+from paygate.flows.access.create_api_key import CreateApiKey, create_api_key
 from paygate.flows.context import Context
-from paygate.flows.create_api_key import CreateApiKey, create_api_key
 from paygate.private import close_file, close_folder, remove_planted, write_private
-from paygate.providers.stripe.events import ENABLED_EVENTS
+from paygate.providers.stripe.webhook_endpoints import StripeWebhookEndpoints
 from paygate.settings import FILE, NOTHING, Needs, Settings, load
-from paygate.storage.embedded import EmbeddedPostgres
 from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.telemetry import log
 from paygate.wiring import open_service, prepare_database
+from paygate_sandbox.command import PUBLISHABLE_KEY, SECRET_KEY
 
 HOST: Final = "127.0.0.1"
 SANDBOX_RATE: Final = "10000/second"
-"""The simulator limits nobody."""
+"""The sandbox limits nobody."""
+REGISTER_SECONDS: Final = 60.0
 OF_PROVIDER: Final = Needs(("stripe_api_key", "stripe_webhook_secrets"))
-"""Without the simulator."""
+"""Without the sandbox."""
 STATE: Final = "up.json"
 
 
@@ -107,6 +109,7 @@ class Up:
 
     async def run(self) -> None:
         """From the ports to the ready file; then wait for the end."""
+        heed_hangups(self._supervisor.reload)
         # What could stop the start is looked at before anything is made.
         needs = NOTHING if self._wishes.sandbox else OF_PROVIDER
         settings_module.load_environment(os.environ, needs=needs)
@@ -141,7 +144,7 @@ class Up:
         self._tell(settings, api_url, certificates)
 
     def _listen_for_sandbox(self) -> socket.socket:
-        """The simulator's port, kept for it until it starts."""
+        """The sandbox's port, kept for it until it starts."""
         if not self._wishes.sandbox:
             return socket.socket()
         return listen(HOST, self._wishes.sandbox_port, option="--sandbox-port")
@@ -162,7 +165,7 @@ class Up:
             state.sandbox_publishable_key or f"pk_test_{secrets.token_hex(16)}"
         )
         port = its_sock.getsockname()[1]
-        its_sock.close()  # the simulator takes the port a moment later
+        its_sock.close()  # the sandbox takes the port a moment later
         self._sandbox_url = f"http://{HOST}:{port}"
         arguments = ["sandbox", "--data", str(self._data / "sandbox"), "--port", str(port)]
         arguments += ["--ca-file", str(certificates.ca)]
@@ -174,21 +177,23 @@ class Up:
         await self._supervisor.ready()
         await self._register_webhook(f"{api_url}/webhooks")
         self._write_state()
-        self._say("simulator", self._sandbox_url)
+        self._say("sandbox", self._sandbox_url)
 
     async def _register_webhook(self, url: str) -> None:
-        """The simulator's endpoint for our events: made once, moved when the port changed."""
+        """The sandbox's endpoint for our events: made once, moved when the port changed."""
         state = self._state
-        authorization = {"Authorization": f"Bearer {state.sandbox_secret_key}"}
-        base = f"{self._sandbox_url}/v1/webhook_endpoints"
-        form = [("url", url), *(("enabled_events[]", kind) for kind in ENABLED_EVENTS)]
-        async with aiohttp.ClientSession(headers=authorization) as session:
-            if state.webhook_endpoint:
-                moved = await session.post(f"{base}/{state.webhook_endpoint}", data=form)
-                if moved.ok:
-                    return
-            made = await (await session.post(base, data=form)).json()
-        state.webhook_endpoint, state.webhook_secret = made["id"], made["secret"]
+        assert self._sandbox_url is not None
+        endpoints = StripeWebhookEndpoints(
+            self._sandbox_url, Secret(state.sandbox_secret_key), timeout_seconds=REGISTER_SECONDS
+        )
+        try:
+            if state.webhook_endpoint and await endpoints.change(state.webhook_endpoint, url):
+                return
+            made = await endpoints.make(url)
+        finally:
+            await endpoints.close()
+        state.webhook_endpoint = made.endpoint.provider_reference
+        state.webhook_secret = made.secret.reveal()
 
     def _write_settings(
         self, database: OwnDatabase | None, certificates: Certificates, api_url: str
@@ -196,7 +201,7 @@ class Up:
         """`paygate.toml` in the data directory, so that other commands find this gateway."""
         kek = self._data / "kek"
         if not kek.exists():
-            FileKms.create(kek)
+            FileKms.create(kek, is_development=True)
         values = {
             "kek": kek.as_uri(),
             "public_url": api_url,

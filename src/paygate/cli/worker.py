@@ -2,21 +2,21 @@
 
 import asyncio
 import signal
-from collections.abc import Callable
 
+from paygate.cli.lifeline import tell_ready
 from paygate.settings import Settings
 from paygate.telemetry import log
 from paygate.wiring import connect, open_service
 from paygate.worker.main import work
 
 
-async def run_worker(settings: Settings, ready: Callable[[], None]) -> None:
-    """Work until SIGINT or SIGTERM; jobs in hand are finished. `ready` is told at the begin."""
+async def run_worker(settings: Settings) -> None:
+    """Work until SIGINT or SIGTERM; jobs in hand are finished."""
     log.configure()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with open_service(settings, name="worker") as ctx:
-        ready()
+        tell_ready()
         await work(ctx, connect(settings, name="worker queue"), stop)

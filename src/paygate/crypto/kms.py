@@ -25,7 +25,8 @@ SCHEMES: Final = ("file",)
 MAX_FILE_BYTES: Final = 16_384
 """A KEK file with one key has 180 bytes and with `MAX_KEYS` under 3 KB. More is another file."""
 
-_HEADER: Final = "paygate-kek-1"
+_DEVELOPMENT, _OWN = "paygate-kek-1", "paygate-kek-2"
+"""The first line of a KEK file: of one that `paygate up` made, and of one that people had made."""
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]{0,15}):")
 
 
@@ -38,7 +39,7 @@ class Kms(Protocol):
 
     @property
     def is_development(self) -> bool:
-        """Whether the KEK lies beside the data. Production refuses to start on one that does."""
+        """Whether the KEK is the one that `paygate up` made. Production refuses to start on it."""
 
     def wrap(self, keyset: bytes, associated_data: bytes) -> bytes:
         """Encrypt a keyset of up to 4,096 bytes. Raises KmsError."""
@@ -71,48 +72,46 @@ def open_kms(uri: str) -> Kms:
 
 
 class FileKms:
-    """A key-encryption key in a file, for development: whoever has the disk has the key.
+    """A key-encryption key in a file: whoever has the disk has the key.
 
     The file is three lines of text: a header, Tink's keyset in base64, and its CRC32, because a
-    keyset cut between two keys would still parse. It is XAES-256-GCM, as records are.
+    keyset cut between two keys would still parse. It is XAES-256-GCM, as records are. The header
+    tells a development key wherever the file is copied to.
     """
 
-    __slots__ = ("_aead", "path")
+    __slots__ = ("_aead", "is_development", "path")
 
-    def __init__(self, path: Path, keyset: bytes) -> None:
+    def __init__(self, path: Path, keyset: bytes, *, is_development: bool) -> None:
         """For `create` and `open`; raises KeysetError if `keyset` is not one for sealing."""
         self.path = path
+        self.is_development = is_development
         self._aead = tink_keysets.seal_primitive(keyset)
 
-    @property
-    def is_development(self) -> bool:
-        """Always: the key is as safe as the file."""
-        return True
-
     @classmethod
-    def create(cls, path: Path) -> Self:
+    def create(cls, path: Path, *, is_development: bool = False) -> Self:
         """Write a fresh KEK to `path`, mode 0600. Raises KmsError, also if the path exists.
 
         It appears whole or not at all, and is on the disk before this returns: a KEK lost after
         the first record was sealed would take every record with it.
         """
         keyset = tink_keysets.new_keyset(KeyKind.SEAL)
+        header = _DEVELOPMENT if is_development else _OWN
         try:
-            with drafted(path, _file_text(keyset)) as draft:
+            with drafted(path, _file_text(header, keyset)) as draft:
                 os.link(draft, path)  # unlike a rename, refuses to replace
             _sync_directory(path.parent)
         except FileExistsError:
             raise KmsError(f"{path} exists; a KEK file is never overwritten") from None
         except OSError as error:
             raise KmsError(f"cannot create the KEK file {path}: {error.strerror}") from None
-        return cls(path, keyset)
+        return cls(path, keyset, is_development=is_development)
 
     @classmethod
     def open(cls, path: Path) -> Self:
         """Read the KEK at `path`. Raises KmsError: absent, open to others, or not a KEK file."""
-        keyset = _keyset_in(_read_private(path), path)
+        header, keyset = _parts_of(_read_private(path), path)
         try:
-            return cls(path, keyset)
+            return cls(path, keyset, is_development=header == _DEVELOPMENT)
         except KeysetError as error:
             raise KmsError(f"the KEK file {path} is malformed: {error}") from None
 
@@ -134,21 +133,23 @@ class FileKms:
             ) from None
 
 
-def _file_text(keyset: bytes) -> bytes:
+def _file_text(header: str, keyset: bytes) -> bytes:
     body = base64.b64encode(keyset).decode()
-    return f"{_HEADER}\n{body}\n{zlib.crc32(keyset):08x}\n".encode()
+    return f"{header}\n{body}\n{zlib.crc32(keyset):08x}\n".encode()
 
 
-def _keyset_in(content: bytes, path: Path) -> bytes:
+def _parts_of(content: bytes, path: Path) -> tuple[str, bytes]:
+    """The header and the keyset of a KEK file. Raises KmsError."""
     malformed = KmsError(f"the KEK file {path} is malformed or truncated; restore it from its copy")
     try:
         keyset = base64.b64decode(content.split(b"\n")[1], validate=True)
     except (IndexError, binascii.Error):
         raise malformed from None
     # One spelling only: written again, it must be the same file, header, checksum and all.
-    if content != _file_text(keyset):
-        raise malformed
-    return keyset
+    for header in (_DEVELOPMENT, _OWN):
+        if content == _file_text(header, keyset):
+            return header, keyset
+    raise malformed
 
 
 def _read_private(path: Path) -> bytes:

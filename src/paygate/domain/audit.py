@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import msgspec
 
-from paygate.domain.access import Action, Actor, Caller
+from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.domain.record import Recorded
 
 

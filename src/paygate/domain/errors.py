@@ -1,6 +1,6 @@
 """Every refusal has a stable code; the catalogue says its type and whether a retry may help.
 
-HTTP statuses live at the HTTP edge (`api/errors.py`), and a test holds that map total.
+HTTP statuses live at the HTTP edge (`api/edge/errors.py`), and a test holds that map total.
 """
 
 from collections.abc import Mapping
@@ -130,7 +130,7 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
             ErrorType.INVALID_REQUEST, "The body is larger than this call takes."
         ),
         ErrorCode.CONTENT_TYPE_UNSUPPORTED: _final(
-            ErrorType.INVALID_REQUEST, "The body's Content-Type is not application/json."
+            ErrorType.INVALID_REQUEST, "The body is not sent as plain application/json."
         ),
         ErrorCode.METHOD_NOT_ALLOWED: _final(
             ErrorType.INVALID_REQUEST, "The path exists; it does not take this method."

@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from paygate.domain.money import Currency
-from paygate.domain.outcome import Approved, Outcome
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.outcome import Approved, Outcome
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.record import Recorded
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from paygate.domain.access import Action, Caller
+from paygate.domain.access.roles import Action, Caller
+from paygate.flows.alerts.report_unreadable import report_unreadable
 from paygate.flows.context import Context
-from paygate.flows.report_unreadable import report_unreadable
 from paygate.storage.change import Change
 from paygate.storage.unreadable import Unread
 

@@ -11,20 +11,20 @@ from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.callback_states import CallbackStates
 from paygate.crypto.credentials import CredentialHasher
 from paygate.crypto.encoding import length_prefixed
-from paygate.domain.access import Action, Caller
-from paygate.domain.attempt import Operation
+from paygate.domain.access.roles import Action, Caller
 from paygate.domain.audit import AuditEntry, Result, Subject, entry
 from paygate.domain.ids import PREFIXES, RANDOM_BYTES, id_from, make_id
-from paygate.domain.payment_intent import PaymentIntent
-from paygate.flows.after_restore import AfterRestore
-from paygate.flows.answers_under_way import AnswersUnderWay
-from paygate.flows.pace import Pace
+from paygate.domain.payments.attempt import Operation
+from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.flows.provider.pace import Pace
+from paygate.flows.provider_events.answers_under_way import AnswersUnderWay
+from paygate.flows.restores.after_restore import AfterRestore
 from paygate.providers.contract import Provider
-from paygate.storage.api_key_use import ApiKeyUse
+from paygate.storage.access.api_key_use import ApiKeyUse
+from paygate.storage.access.merchants import Merchants
 from paygate.storage.change import Change, Overloaded, StorageError, Verdict
 from paygate.storage.door import ANSWER_WITHIN_SECONDS
 from paygate.storage.idempotency import IdempotencyKeys
-from paygate.storage.merchants import Merchants
 from paygate.storage.reader import Reader
 from paygate.storage.restores import Restores
 from paygate.storage.sole_run import SoleRuns

@@ -9,11 +9,11 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from paygate.domain.access import Actor, Caller
+from paygate.domain.access.roles import Actor, Caller
 from paygate.domain.ledger import Transfer
-from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.flows.alerts.report_unreadable import report_unreadable
 from paygate.flows.context import Context
-from paygate.flows.report_unreadable import report_unreadable
 from paygate.storage.pages import Place, Stretch
 from paygate.storage.unreadable import UNREAD, Unread
 

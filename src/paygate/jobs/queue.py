@@ -1,7 +1,8 @@
-"""The queue: PgQueuer, seen nowhere else. Jobs are put in by commits (`storage.statement`).
+"""The queue, in PgQueuer's tables and by its statements, which are seen nowhere else. Jobs are put
+in by commits (`storage.statement`).
 
 No job is ever dropped: a commit has promised it. What fails is put back, what this version cannot
-read waits for one that can, and what PgQueuer could not put back it holds, until it is released.
+read waits for one that can, and what could not be put back is held, until it is released.
 
 Its tables hold ids and entry points alone, and its own log of what became of each job is not kept:
 nothing reads it, nothing would ever shorten it, and it cost three rows a job.
@@ -9,20 +10,21 @@ nothing reads it, nothing would ever shorten it, and it cost three rows a job.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final, TypeAlias
+from uuid import uuid4
 
 import asyncpg
-from pgqueuer import PgQueuer
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.adapters.persistence.queries import Queries
-from pgqueuer.domain.errors import RetryRequested
-from pgqueuer.domain.models import Job as QueuedJob
-from pgqueuer.domain.models import Schedule
+from pgqueuer.domain.models import Job, TracebackRecord
+from pgqueuer.domain.settings import db_settings
+from pgqueuer.domain.types import JOB_STATUS, JobId, QueueEntrypoint, QueueManagerId
+from pgqueuer.ports.repository import EntrypointExecutionParameter
 
 from paygate.jobs.messages import Message, RaiseAlert, decode, entrypoint
 from paygate.jobs.schedule import ScheduledJob
+from paygate.jobs.timetable import Report, Run, Timetable, stopped
 
 BATCH: Final = 50
 """Jobs fetched in one round trip; few enough that another worker gets its share."""
@@ -35,8 +37,15 @@ Alerts are counted one at a time, and a flood of them must not take the places o
 """
 SELDOM: Final = timedelta(minutes=5)
 _DOUBLINGS: Final = 10
-POLL_EVERY: Final = timedelta(seconds=5)
-"""How late a job can be when a notification was lost."""
+TAKE_AGAIN_SECONDS: Final = 0.25
+"""A job that is due was not given to us: others of its kind are in hand, or another worker was
+asking at the same moment.
+"""
+TOGETHER_SECONDS: Final = 0.05
+"""How long a job that is over waits for others."""
+SILENT_AFTER: Final = timedelta(seconds=30)
+"""A job of which nobody has given a sign of life for so long is another worker's."""
+SIGN_OF_LIFE_SECONDS: Final = SILENT_AFTER.total_seconds() / 4
 RELEASE_EVERY: Final = timedelta(seconds=30)
 """How long a job is held that could not be put back: as long as one whose worker died."""
 RELEASED: Final = 1000
@@ -52,6 +61,17 @@ ALTER TABLE pgqueuer_log ENABLE ALWAYS TRIGGER keep_no_queue_log;
 TRUNCATE pgqueuer_log, pgqueuer_statistics;
 """
 
+_DUE_IN: Final = """
+SELECT extract(epoch FROM least(
+    (SELECT min(next.execute_after) FROM unnest($1::text[]) AS kind CROSS JOIN LATERAL (
+        SELECT execute_after FROM pgqueuer WHERE status = 'queued' AND entrypoint = kind
+        ORDER BY execute_after LIMIT 1
+    ) next),
+    (SELECT heartbeat + $2::interval FROM pgqueuer
+     WHERE status = 'picked' AND entrypoint = ANY($1) ORDER BY heartbeat LIMIT 1)
+) - now())::float8 AS due_in
+"""
+
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
@@ -64,7 +84,9 @@ class RetryLater(Exception):
 
 
 Handler = Callable[[Any], Awaitable[None]]
-Report = Callable[[str, BaseException], None]
+Over: TypeAlias = tuple[Job, JOB_STATUS, TracebackRecord | None]
+CHANNEL: Final = db_settings().channel
+"""Where the trigger of PgQueuer's table tells that jobs came, or are over."""
 
 
 async def install(connection: Connection) -> None:
@@ -87,96 +109,186 @@ async def install(connection: Connection) -> None:
 class Queue:
     """Runs handlers for the messages that commits enqueued and for what is due by the clock, until
     told to stop.
+
+    PgQueuer's own loop would wake twelve times a second where nothing happens. This one is woken
+    by what is told, by the next job's time, and by `beat`; statements and tables are PgQueuer's.
     """
 
     def __init__(
         self,
         connection: Connection,
         handlers: Mapping[type[Message], Handler],
-        scheduled: Mapping[ScheduledJob, Callable[[], Awaitable[None]]],
+        scheduled: Mapping[ScheduledJob, Run],
         report: Report,
     ) -> None:
-        driver = AsyncpgDriver(connection)
-        self._queries = Queries(driver)
-        self._queue = PgQueuer(driver, queries=self._queries)
+        self._connection = connection
+        self._driver = AsyncpgDriver(connection)
+        self._queries = Queries(self._driver)
+        self._id = QueueManagerId(uuid4())
         self._report = report
-        for job, run in scheduled.items():
-            # An occurrence that came due while no worker was there is run by the next one, once.
-            self._queue.schedule(job.name, job.cron, clean_old=False)(
-                _scheduled(job.name, run, report)
+        self._handlers = {entrypoint(kind): handler for kind, handler in handlers.items()}
+        self._kinds = {
+            QueueEntrypoint(entrypoint(kind)): EntrypointExecutionParameter(
+                concurrency_limit=AT_ONCE.get(kind, UNLIMITED)
             )
-        for kind, handler in handlers.items():
-            name = entrypoint(kind)
-            entry = self._queue.entrypoint(
-                name, on_failure="hold", concurrency_limit=AT_ONCE.get(kind, UNLIMITED)
-            )
-            entry(_runner(name, handler, report))
+            for kind in handlers
+        }
+        self._timetable = Timetable(self._queries, scheduled, report)
+        self._in_hand: dict[JobId, asyncio.Task[None]] = {}
+        self._over: list[Over] = []
+        self._some_over = asyncio.Event()
+        self._writing = asyncio.Lock()
+        self._stop = asyncio.Event()
+        self._woken = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Work until `stop`; jobs in hand are finished first."""
-        releasing = asyncio.create_task(self._release_held())
+        await self._connection.add_listener(CHANNEL, self._hear)
+        loops = {
+            asyncio.create_task(loop)
+            for loop in (self._take(), self._timetable.keep(self._stop), self._release_held())
+        }
+        behind = [asyncio.create_task(loop) for loop in (self._give_signs(), self._write_over())]
         try:
-            await self._queue.run(
-                dequeue_timeout=POLL_EVERY,
-                batch_size=BATCH,
-                max_concurrent_tasks=CONCURRENT,
-                log_aggregation_interval=timedelta(0),  # there is no log
-            )
+            ended, _ = await asyncio.wait(loops, return_when=asyncio.FIRST_EXCEPTION)
         finally:
-            releasing.cancel()
-            with suppress(asyncio.CancelledError):
-                await releasing
+            self.stop()
+            try:
+                await asyncio.gather(*loops, return_exceptions=True)
+                await self._finish()
+            finally:
+                for task in behind:
+                    task.cancel()
+                if self._alarm is not None:
+                    self._alarm.cancel()
+        for loop in ended:
+            loop.result()
 
     async def beat(self) -> None:
-        """Hear from the database over the queue's connection, in its turn."""
-        await self._queue.connection.execute("SELECT")
+        """Hear from the database over the queue's connection: what is due of which nobody told."""
+        await self._look()
 
     def stop(self) -> None:
         """Take no more jobs."""
-        self._queue.shutdown.set()
+        self._stop.set()
+        self._woken.set()
+
+    def _hear(self, *_: object) -> None:
+        self._woken.set()
+
+    async def _take(self) -> None:
+        while not self._stop.is_set():
+            self._woken.clear()
+            jobs = await self._queries.dequeue(
+                batch_size=BATCH,
+                entrypoints=self._kinds,
+                queue_manager_id=self._id,
+                global_concurrency_limit=CONCURRENT,
+                heartbeat_timeout=SILENT_AFTER,
+            )
+            for job in jobs:
+                if job.id not in self._in_hand:  # else our sign of life came late
+                    self._in_hand[job.id] = asyncio.create_task(self._do(job))
+            if not jobs:
+                await self._look()
+                await self._woken.wait()
+
+    async def _look(self) -> None:
+        """Be woken when the next job is due."""
+        (row,) = await self._driver.fetch(_DUE_IN, list(self._kinds), SILENT_AFTER)
+        due_in: Any = row["due_in"]
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if due_in is not None:
+            after = max(due_in, TAKE_AGAIN_SECONDS)
+            self._alarm = asyncio.get_running_loop().call_later(after, self._woken.set)
+
+    async def _do(self, job: Job) -> None:
+        """Run a job's handler. Whatever comes of it, the job is gone or put back."""
+        try:
+            await self._handlers[job.entrypoint](decode(job.payload or b""))
+        except RetryLater as retry:
+            await self._put_back(job, retry.after)
+        except asyncio.CancelledError:
+            await self._put_back(job, timedelta(0))  # cut off is not done: another worker takes it
+            raise
+        except Exception as error:  # noqa: BLE001 -- a job's fault is reported, whatever it is
+            # It goes on when the fault is mended, or when a version that can read it comes.
+            self._report(job.entrypoint, error)
+            await self._put_back(job, again_after(job.attempts))
+        else:
+            self._end(job, "successful")
+
+    async def _put_back(self, job: Job, after: timedelta) -> None:
+        del self._in_hand[job.id]  # it may be ours again at once
+        try:
+            await self._queries.retry_job(job, after, None)
+        except Exception as error:  # noqa: BLE001 -- it is held, and released later
+            self._report(job.entrypoint, error)
+            self._end(job, "failed")
+        else:
+            self._woken.set()  # its time may be the next one, and of this nobody is told
+
+    def _end(self, job: Job, status: JOB_STATUS) -> None:
+        self._in_hand.pop(job.id, None)
+        self._over.append((job, status, None))
+        self._some_over.set()
+
+    async def _write_over(self) -> None:
+        """Write down which jobs are over. Those that end at about the same time are one statement;
+        what is not written is done again by whoever finds no sign of life.
+        """
+        while True:
+            await self._some_over.wait()
+            await asyncio.sleep(TOGETHER_SECONDS)
+            self._some_over.clear()
+            await self._write()
+
+    async def _write(self) -> None:
+        async with self._writing:  # the last write waits for the one before
+            over, self._over = self._over, []
+            try:
+                if over:
+                    await self._queries.log_jobs(over)
+            except Exception as error:  # noqa: BLE001 -- tried again with the next, and at the end
+                self._report("jobs_over", error)
+                self._over = over + self._over
+
+    async def _finish(self) -> None:
+        """Wait for what is in hand; who is cancelled meanwhile cuts it off."""
+        in_hand = (*self._in_hand.values(), *self._timetable.in_hand.values())
+        await asyncio.gather(*in_hand, return_exceptions=True)
+        await self._write()
+
+    async def _give_signs(self) -> None:
+        """Tell the others that what is in hand is alive."""
+        while True:
+            await asyncio.sleep(SIGN_OF_LIFE_SECONDS)
+            try:
+                waiting = [job.id for job, *_ in self._over]
+                if alive := [*self._in_hand, *waiting]:
+                    await self._queries.update_heartbeat(alive)
+                await self._timetable.give_signs()
+            except Exception as error:  # noqa: BLE001 -- three more are given before it is too late
+                self._report("signs_of_life", error)
+            if self._over:
+                self._some_over.set()
 
     async def _release_held(self) -> None:
-        """Put back the jobs that PgQueuer holds: those whose own putting back went wrong."""
-        while True:
+        """Put back the jobs that are held: those whose own putting back went wrong."""
+        while not self._stop.is_set():
             try:
                 held = await self._queries.list_failed_jobs(RELEASED, order="ASC")
                 if held:
                     await self._queries.requeue_jobs([job.id for job in held])
+                    self._woken.set()
             except Exception as error:  # noqa: BLE001 -- they are held until the next time
                 self._report("release_held", error)
-            await asyncio.sleep(RELEASE_EVERY.total_seconds())
+            await stopped(self._stop, RELEASE_EVERY.total_seconds())
 
 
 def again_after(attempts: int) -> timedelta:
     """How long a job waits that has failed so often before: 2 s, 4 s, ... five minutes."""
     return min(timedelta(seconds=2 ** (min(attempts, _DOUBLINGS) + 1)), SELDOM)
-
-
-def _scheduled(
-    name: str, run: Callable[[], Awaitable[None]], report: Report
-) -> Callable[[Schedule], Awaitable[None]]:
-    async def occur(_: Schedule) -> None:
-        try:
-            await run()
-        except Exception as error:  # noqa: BLE001 -- the next occurrence is its retry
-            report(name, error)
-
-    return occur
-
-
-def _runner(name: str, handler: Handler, report: Report) -> Callable[[QueuedJob], Awaitable[None]]:
-    async def run(job: QueuedJob) -> None:
-        try:
-            await handler(decode(job.payload or b""))
-        except RetryLater as retry:
-            raise RetryRequested(delay=retry.after, reason="retry later") from None
-        except asyncio.CancelledError:
-            # PgQueuer deletes what is cancelled. Cut off is not done: another worker takes it.
-            raise RetryRequested(delay=timedelta(0), reason="cut off") from None
-        except Exception as error:  # noqa: BLE001 -- a job's fault is reported, whatever it is
-            # It goes on when the fault is mended, or when a version that can read it comes.
-            report(name, error)
-            delay = again_after(job.attempts)
-            raise RetryRequested(delay=delay, reason=type(error).__name__) from None
-
-    return run

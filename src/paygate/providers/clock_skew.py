@@ -10,6 +10,7 @@ once, without a new answer.
 
 from collections import deque
 from datetime import datetime, timedelta
+from math import inf
 from typing import Final, NamedTuple
 
 from paygate.providers.contract import ClockSkew
@@ -23,6 +24,8 @@ _DATE_SECONDS: Final = 1.0
 """A date is cut to whole seconds."""
 _DRIFT: Final = 0.0005
 """Seconds a second that a steady clock may go wrong: the most that a kernel slews it by."""
+FRESH_SECONDS: Final = 0.05
+"""A measurement that is known is good for so long, however many answers come meanwhile."""
 
 
 class _Sample(NamedTuple):
@@ -38,6 +41,9 @@ class ProviderClock:
 
     def __init__(self) -> None:
         self._samples: deque[_Sample] = deque(maxlen=SAMPLES)
+        self._measured: tuple[float, float] | None = None
+        """Between which bounds the provider's clock less the steady one lies; None: unknown."""
+        self._measured_at = -inf
 
     def dated(self, date: datetime, *, sent: float, received: float) -> None:
         """Take in an answer that bore `date`, to a call that was sent and answered then."""
@@ -49,6 +55,18 @@ class ProviderClock:
 
         None: no answer of the last hour bore a date, or they contradict each other.
         """
+        if self._measured is None or not 0 <= steady - self._measured_at < FRESH_SECONDS:
+            self._measured, self._measured_at = self._measure(steady), steady
+        if self._measured is None:
+            return None
+        low, high = self._measured
+        ours = now.timestamp() - steady
+        return ClockSkew(
+            ahead=timedelta(seconds=(low + high) / 2 - ours),
+            within=timedelta(seconds=(high - low) / 2),
+        )
+
+    def _measure(self, steady: float) -> tuple[float, float] | None:
         samples = [
             _Sample(at, low - drift, high + drift)
             for at, low, high in self._samples
@@ -61,11 +79,7 @@ class ProviderClock:
         low, high = shared
         if all(s.high < low or high < s.low for s in samples[-NEWEST:]):
             return None
-        ours = now.timestamp() - steady
-        return ClockSkew(
-            ahead=timedelta(seconds=(low + high) / 2 - ours),
-            within=timedelta(seconds=(high - low) / 2),
-        )
+        return shared
 
 
 def _shared_by_most(samples: list[_Sample]) -> tuple[float, float] | None:

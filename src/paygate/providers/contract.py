@@ -11,10 +11,11 @@ from typing import Protocol
 
 import msgspec
 
+from paygate.crypto.secret import Secret
 from paygate.domain.money import Currency
-from paygate.domain.outcome import Answer, NotSent, Rejected, Unknown
-from paygate.domain.payment_intent import CaptureMethod
-from paygate.domain.payment_method import Instrument
+from paygate.domain.payments.outcome import Answer, NotSent, Rejected, Unknown
+from paygate.domain.payments.payment_intent import CaptureMethod
+from paygate.domain.payments.payment_method import Instrument
 
 
 class ConfirmOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +121,28 @@ class MoneyLeft(msgspec.Struct, frozen=True, kw_only=True):
     customer: str | None
     merchant: str | None
     installation: str | None
+
+
+class EventEndpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the provider sends events, and in what that differs from what we need."""
+
+    provider_reference: str
+    url: str
+    faults: tuple[str, ...]
+    """Sentences; a change of the endpoint mends them."""
+    version_fault: str | None
+    """Only a new endpoint has another version."""
+
+
+class EndpointMade(msgspec.Struct, frozen=True):
+    """A new endpoint, and the secret that its deliveries are signed with: told once."""
+
+    endpoint: EventEndpoint
+    secret: Secret
+
+
+class EventEndpointsError(Exception):
+    """The provider refuses, or did not answer. The message never quotes it."""
 
 
 class SignatureError(Exception):

@@ -5,16 +5,16 @@ from typing import Any
 
 import msgspec
 
+from paygate.domain.access.api_key import ApiKey
 from paygate.domain.alert import Alert, Occurrence
-from paygate.domain.api_key import ApiKey
-from paygate.domain.attempt import Attempt
 from paygate.domain.audit import AuditEntry
-from paygate.domain.correction import Correction
 from paygate.domain.customer import Customer
-from paygate.domain.events import Event
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ledger import Transfer
-from paygate.domain.payment_intent import PaymentIntent
+from paygate.domain.payments.attempt import Attempt
+from paygate.domain.payments.correction import Correction
+from paygate.domain.payments.events import Event
+from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent
 from paygate.jobs.messages import Job

@@ -4,7 +4,7 @@ import asyncio
 from typing import Final
 
 from paygate.storage.change import Change, OutcomeUnknown, Verdict
-from paygate.storage.committer import Committer
+from paygate.storage.commit.committer import Committer
 from paygate.storage.records import Records
 from paygate.telemetry import timing
 

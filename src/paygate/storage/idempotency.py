@@ -6,6 +6,7 @@ lost the connection that tells it wakes everyone: they look again.
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,16 +14,19 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from paygate.domain.idempotency import IdempotencyKey
-from paygate.storage.database import Pool, answering
+from paygate.storage.connections.database import answering
+from paygate.storage.connections.pool import Pool
+from paygate.storage.connections.session import DRIVER_FAULTS, Connect, Connection
+from paygate.storage.connections.watch import Watch, at_work, keep_hearing
 from paygate.storage.look_ups import LookUps, Row
 from paygate.storage.reader import QUERIES
 from paygate.storage.records import Records
-from paygate.storage.session import DRIVER_FAULTS, Connect, Connection
-from paygate.storage.watch import Watch, at_work, keep_hearing
 from paygate.telemetry import log, timing
 
 CHANNEL: Final = "paygate_idempotency_key"
 REDIAL_SECONDS: Final = 1.0
+QUIET_SECONDS: Final = 30.0
+"""When nobody has waited for so long, nobody listens: two requests with one key are seldom."""
 
 
 class Found(NamedTuple):
@@ -33,6 +37,10 @@ class Found(NamedTuple):
     key: IdempotencyKey | None
     lease_left: float = 0.0
     earlier: int = 0
+
+
+class _Quiet(Exception):
+    """Nobody waits for a key."""
 
 
 def _machine_time() -> datetime:
@@ -49,6 +57,7 @@ class IdempotencyKeys:
         records: Records,
         *,
         machine_time: Callable[[], datetime] = _machine_time,
+        quiet_seconds: float = QUIET_SECONDS,
     ) -> None:
         """`machine_time` is this machine's own clock, whatever time a command plays."""
         self._machine_time = machine_time
@@ -58,6 +67,9 @@ class IdempotencyKeys:
         self._look_ups = LookUps(pool, QUERIES["idempotency_key_standing"])
         self._waiting: dict[str, set[asyncio.Event]] = {}
         self._listening: asyncio.Task[None] | None = None
+        self._quiet_seconds = quiet_seconds
+        self._quiet_since = -math.inf
+        """Means something while nobody waits."""
 
     async def find(self, merchant: str, ids: Sequence[str]) -> Found:
         """The key under any of these ids, if there is one.
@@ -91,6 +103,7 @@ class IdempotencyKeys:
             self._waiting[key_id].discard(event)
             if not self._waiting[key_id]:
                 del self._waiting[key_id]
+            self._quiet_since = asyncio.get_running_loop().time()
 
     async def clock_ahead(self) -> timedelta:
         """How far this machine's clock is ahead of the database's, and no less than that.
@@ -122,24 +135,37 @@ class IdempotencyKeys:
             await asyncio.gather(self._listening, return_exceptions=True)
 
     async def _listen(self) -> None:
-        while True:
+        while not self._is_quiet():
             try:
                 connection = await self._connect()
                 try:
                     await self._hear(connection)
                 finally:
                     connection.terminate()
+            except _Quiet:
+                break
             except (OSError, *DRIVER_FAULTS) as error:
                 log.logger().warning("key_listener_lost", error=error)
             self._ring_all()
             await asyncio.sleep(REDIAL_SECONDS)
+        self._listening = None  # who comes now has another listen, and looks again when it does
 
     async def _hear(self, connection: Connection) -> None:
         """Ring for what is told, until the connection is lost."""
         with Watch().over(connection, partial(at_work, self._connect, connection)):
             await connection.add_listener(CHANNEL, self._ring)
         self._ring_all()  # for what was told before we listened
-        await keep_hearing(self._connect, connection, partial(connection.execute, "SELECT"))
+
+        async def beat() -> None:
+            if self._is_quiet():
+                raise _Quiet
+            await connection.execute("SELECT")
+
+        await keep_hearing(self._connect, connection, beat)
+
+    def _is_quiet(self) -> bool:
+        quiet = asyncio.get_running_loop().time() - self._quiet_since
+        return not self._waiting and quiet >= self._quiet_seconds
 
     def _ring(self, _: object, __: int, ___: str, key_id: object) -> None:
         for event in self._waiting.get(str(key_id), ()):

@@ -13,13 +13,14 @@ from typing import Any, Final, TypeAlias
 
 import asyncpg
 
-from paygate.storage.database import Pool, answering
+from paygate.storage.connections.database import answering
+from paygate.storage.connections.pool import Pool
 
 Row: TypeAlias = tuple[Any, ...]
 
 HOLD_SECONDS: Final = 0.01
 """How long those that come wait for the statement before theirs: several times what it takes. Then
-theirs is begun beside it, on another of the pool's connections, so a slow one holds up nobody.
+theirs is begun beside it; where the pool must make a connection for that, it waits a little longer.
 """
 KEYS_AT_ONCE: Final = 256
 """Beyond it a statement only adds latency, as a batch of commits does."""

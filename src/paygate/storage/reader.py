@@ -9,22 +9,23 @@ from typing import Final, NamedTuple, TypeVar
 import asyncpg
 import msgspec
 
+from paygate.domain.access.api_key import ApiKey
 from paygate.domain.alert import Alert, AlertStatus, Occurrence
-from paygate.domain.api_key import ApiKey
-from paygate.domain.attempt import Attempt
 from paygate.domain.customer import Customer
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ids import PREFIXES, RANDOM_BYTES, make_id
 from paygate.domain.ledger import Transfer
-from paygate.domain.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.attempt import Attempt
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent
 from paygate.storage.change import Outdated
-from paygate.storage.database import Pool, answering
+from paygate.storage.connections.database import answering
+from paygate.storage.connections.pool import Pool
 from paygate.storage.look_ups import LookUps, Row
 from paygate.storage.pages import Cut, Page, Place, Stretch, beyond_all
 from paygate.storage.records import Records
-from paygate.storage.schema import WRITER, too_old
+from paygate.storage.schema.versions import WRITER, too_old
 from paygate.storage.tables import PAYMENT_INTENT
 from paygate.storage.unreadable import UNREAD, Unread
 from paygate.telemetry import timing

@@ -10,10 +10,11 @@ from datetime import datetime
 import asyncpg
 import msgspec
 
-from paygate.storage.database import Pool, answering
+from paygate.storage.connections.database import answering
+from paygate.storage.connections.pool import Pool
+from paygate.storage.connections.session import Connect, Connection, hang_up
+from paygate.storage.connections.watch import watched
 from paygate.storage.reader import QUERIES
-from paygate.storage.session import Connect, Connection, hang_up
-from paygate.storage.watch import watched
 
 
 class Restore(msgspec.Struct, frozen=True):

@@ -17,15 +17,15 @@ from typing import Any, Final, NamedTuple, TypeVar
 import asyncpg
 import msgspec
 
-from paygate.domain.attempt import Attempt
 from paygate.domain.ledger import Transfer
-from paygate.domain.payment_intent import PaymentIntent
-from paygate.storage.committer import Connect, Connection
-from paygate.storage.database import answering
+from paygate.domain.payments.attempt import Attempt
+from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.storage.commit.committer import Connect, Connection
+from paygate.storage.connections.database import answering
+from paygate.storage.connections.watch import watched
 from paygate.storage.reader import QUERIES
 from paygate.storage.records import Records
 from paygate.storage.unreadable import Unreadable
-from paygate.storage.watch import watched
 
 RANGE: Final = 500
 """Intents of one snapshot: some fifty milliseconds, in which the event loop serves nobody else."""

@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Mapping
 
-from paygate.flows.apply_received_event import apply_received_event
-from paygate.flows.close_failed_payment import ASK_AGAIN_AFTER, close_failed_payment
+from paygate.flows.alerts.raise_alert import count_occurrence
 from paygate.flows.context import Context
-from paygate.flows.introduce_customer import update_provider_customer
-from paygate.flows.raise_alert import count_occurrence
+from paygate.flows.customers.introduce import update_provider_customer
+from paygate.flows.payments.sweeps.close_failed import ASK_AGAIN_AFTER, close_failed_payment
+from paygate.flows.provider_events.apply_received import apply_received_event
 from paygate.jobs.messages import (
     ApplyProviderEvent,
     CloseFailedPayment,

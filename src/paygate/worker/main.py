@@ -8,8 +8,8 @@ from paygate.flows.context import Context
 from paygate.jobs.messages import Message
 from paygate.jobs.queue import Handler, Queue
 from paygate.jobs.schedule import SCHEDULE, ScheduledJob
-from paygate.storage.session import Connect, Connection
-from paygate.storage.watch import keep_hearing
+from paygate.storage.connections.session import Connect, Connection
+from paygate.storage.connections.watch import keep_hearing
 from paygate.telemetry import log
 from paygate.worker.handlers import handlers
 from paygate.worker.scheduled import AT_WORK_ALREADY, Report, run_scheduled

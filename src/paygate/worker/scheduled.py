@@ -5,19 +5,19 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from paygate.domain.access import Actor, Caller
-from paygate.flows.apply_waiting_events import apply_waiting_events
-from paygate.flows.close_alerts import close_alerts
-from paygate.flows.close_overdue_attempts import close_overdue_attempts
+from paygate.domain.access.roles import Actor, Caller
+from paygate.flows.alerts.close import close_alerts
+from paygate.flows.alerts.watch_jobs import watch_jobs
 from paygate.flows.context import Context
-from paygate.flows.expire_payment_intents import expire_payment_intents
-from paygate.flows.purge_idempotency_keys import purge_idempotency_keys
-from paygate.flows.resolve_attempts import resolve_attempts
+from paygate.flows.idempotency.purge import purge_idempotency_keys
+from paygate.flows.ledger.verify import verify_ledger
+from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
+from paygate.flows.payments.sweeps.expire import expire_payment_intents
+from paygate.flows.payments.sweeps.resolve import resolve_attempts
+from paygate.flows.payments.sweeps.watch_authorizations import watch_authorizations
+from paygate.flows.provider.watch import WarningCode, watch_provider
+from paygate.flows.provider_events.apply_waiting import apply_waiting_events
 from paygate.flows.sweep import Faults
-from paygate.flows.verify_ledger import verify_ledger
-from paygate.flows.watch_authorizations import watch_authorizations
-from paygate.flows.watch_jobs import watch_jobs
-from paygate.flows.watch_provider import WarningCode, watch_provider
 from paygate.storage.installation import DEFAULT_MERCHANT
 
 Report = Mapping[str, int]

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final, Protocol
 
-from paygate.api.addresses import TrustedProxies
-from paygate.api.buckets import network_of
+from paygate.api.edge.addresses import TrustedProxies
+from paygate.api.edge.buckets import network_of
 from paygate.telemetry import log
 
 LOG_SECONDS: Final = 60.0

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final, cast
 
-from paygate.api.errors import DOCS, STATUS, encode_error
+from paygate.api.edge.errors import DOCS, STATUS, encode_error
+from paygate.api.edge.headers import ALWAYS
 from paygate.api.http.connections import Connections
 from paygate.api.http.parser import PIECE_BYTES, RequestParser, Stage
 from paygate.api.http.request import App, HttpRequest, render_head
@@ -126,6 +127,19 @@ class HttpConnection(asyncio.Protocol):
         """The peer has read."""
         self._relieve()
         self.read_on()
+
+    def eof_received(self) -> bool:
+        """The peer sends nothing more. Returns whether the connection stays: for the answer to what
+        was asked in full, since such a peer may still listen (the end of TLS is that of both ways).
+        It is held for as long as the application takes, as anybody else's, and is the last.
+        """
+        asked, tls = self._active, self._ends["scheme"] == "https"
+        if asked is None or asked is self._incoming or tls:
+            return False
+        asked.keep_alive = self._farewell is not None
+        self._deaf = True
+        self._set_deadline()
+        return True
 
     def connection_lost(self, _: Exception | None) -> None:
         """The end. What the application has begun it finishes, though nobody will hear of it."""
@@ -355,7 +369,7 @@ def _answer(refusal: Refusal, docs: str) -> bytes:
     headers = (
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
-        (b"cache-control", b"no-store"),
         (b"request-id", request_id.encode()),
+        *ALWAYS,
     )
     return render_head(STATUS[refusal.code], headers, keep_alive=False) + body

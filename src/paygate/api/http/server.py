@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
-from paygate.api.errors import DOCS
+from paygate.api.edge.errors import DOCS
 from paygate.api.http.connections import Connection, Connections
 from paygate.api.http.protocol import Deadlines, HttpConnection
 from paygate.api.http.request import ASGI, App
@@ -94,15 +94,17 @@ class Server:
             self._admit(accepted, peer)
 
     def _admit(self, accepted: socket.socket, peer: Any) -> None:
+        # A socket of both families spells an IPv4 client in IPv6.
+        address = peer[0].removeprefix("::ffff:") if "." in peer[0] else peer[0]
         ends = {
-            "client": peer[:2],
+            "client": (address, peer[1]),
             "server": accepted.getsockname()[:2],
             "scheme": "https" if self._certificate else "http",
         }
         connection = HttpConnection(
             self._app, self._connections, self._tasks, self._deadlines, ends, self._docs
         )
-        if not self._connections.admit(connection, peer[0]):
+        if not self._connections.admit(connection, address):
             accepted.close()
             return
         accepted.setblocking(False)

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, assert_never
 
-from paygate.domain.confirmation import speaks_of_its_call_alone
 from paygate.domain.money import Currency
-from paygate.domain.outcome import Answer, NotSent, Rejected, Unknown
+from paygate.domain.payments.confirmation import speaks_of_its_call_alone
+from paygate.domain.payments.outcome import Answer, NotSent, Rejected, Unknown
 from paygate.providers.contract import (
     Absent,
     CancelOrder,

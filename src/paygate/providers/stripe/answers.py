@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from paygate.domain.outcome import (
+from paygate.domain.payments.outcome import (
     Answer,
     Approved,
     Cancelled,
@@ -18,7 +18,7 @@ from paygate.domain.outcome import (
     Rejected,
     Unknown,
 )
-from paygate.domain.payment_intent import CaptureMethod
+from paygate.domain.payments.payment_intent import CaptureMethod
 from paygate.providers.contract import (
     CaptureOrder,
     ConfirmOrder,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from paygate.domain.outcome import Advice, PaymentError
+from paygate.domain.payments.outcome import Advice, PaymentError
 from paygate.providers.stripe import fields
 from paygate.providers.stripe.instruments import DEBITS
 

@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import Final
 
 from paygate.crypto.secret import Secret
-from paygate.domain.outcome import Answer, Unknown
+from paygate.domain.payments.outcome import Answer, Unknown
 from paygate.providers.contract import Notice, SignatureError
 from paygate.providers.stripe import fields, translate
 from paygate.providers.stripe.decoding import decoded

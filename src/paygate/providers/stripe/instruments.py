@@ -13,7 +13,13 @@ from typing import Any, Final, assert_never
 import msgspec
 
 from paygate.domain.money import Currency
-from paygate.domain.payment_method import CardToken, DirectDebit, Instrument, Mandate, PushTransfer
+from paygate.domain.payments.payment_method import (
+    CardToken,
+    DirectDebit,
+    Instrument,
+    Mandate,
+    PushTransfer,
+)
 
 PUSH: Final = "customer_balance"
 EURO_COUNTRIES: Final = ("BE", "DE", "ES", "FR", "IE", "NL")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from paygate.domain.outcome import BankTransfer, Card, PaymentMethod
+from paygate.domain.payments.outcome import BankTransfer, Card, PaymentMethod
 from paygate.providers.stripe.fields import code, mapping, text, whole
 from paygate.providers.stripe.instruments import DEBITS, PUSH, RAILS
 

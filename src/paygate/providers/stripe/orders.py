@@ -6,8 +6,8 @@ with others.
 
 from typing import Any
 
-from paygate.domain.payment_intent import CaptureMethod
-from paygate.domain.payment_method import CardToken, DirectDebit, PushTransfer
+from paygate.domain.payments.payment_intent import CaptureMethod
+from paygate.domain.payments.payment_method import CardToken, DirectDebit, PushTransfer
 from paygate.providers.contract import CaptureOrder, ConfirmOrder, CustomerOrder
 from paygate.providers.stripe import instruments, money
 

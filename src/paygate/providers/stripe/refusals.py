@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from paygate.domain.outcome import (
+from paygate.domain.payments.outcome import (
     Answer,
     Declined,
     Outcome,

@@ -40,7 +40,12 @@ def check(settings: StripeSettings, *, livemode: bool) -> None:
         raise ValueError("the installation must have a name")
     if settings.webhook_tolerance_seconds < 1:
         raise ValueError("the webhook tolerance must be at least a second")
-    base = urlsplit(settings.api_base)
+    check_base(settings.api_base, livemode=livemode)
+
+
+def check_base(api_base: str, *, livemode: bool) -> None:
+    """Raises ValueError: no key of that mode goes to that address."""
+    base = urlsplit(api_base)
     if base.scheme not in {"http", "https"} or not base.hostname:
         raise ValueError("the stripe API base must be a URL such as https://api.stripe.com")
     if livemode and base.scheme != "https":

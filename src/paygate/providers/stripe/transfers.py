@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from paygate.domain.outcome import BankAccount, TransferInstructions
+from paygate.domain.payments.outcome import BankAccount, TransferInstructions
 from paygate.providers.stripe.fields import link, mapping, text, whole
 from paygate.providers.stripe.methods import country
 from paygate.providers.stripe.money import NotRepresentable, from_provider

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from paygate.domain.outcome import (
+from paygate.domain.payments.outcome import (
     ActionRequired,
     Answer,
     Approved,

@@ -1,0 +1,1 @@
+"""The way of every request, whatever it asks for: limits, keys, bodies, errors, refusals."""

@@ -1,0 +1,111 @@
+"""Request bodies: read within bounds, and from bytes to the value that a call takes."""
+
+from collections.abc import Awaitable, Callable
+from functools import cache
+from typing import Any, Final
+
+import msgspec
+
+from paygate.api.edge.body_faults import refused_body
+from paygate.api.edge.control_characters import refuse_in_body
+from paygate.api.edge.endpoint import BODY_LIMIT, JSON
+from paygate.api.edge.exchange import Exchange
+from paygate.domain.errors import ErrorCode, Refusal
+
+MOST: Final = 32 * 1024 * 1024
+"""Of all requests in one process: thousands of ordinary ones, and little beside the process."""
+MOST_OF_LARGE: Final = MOST * 3 // 4
+"""What grows beyond BODY_LIMIT leaves a quarter to those that do not: a few large bodies that never
+come to an end keep out no ordinary event and no payment.
+"""
+RETRY_AFTER_SECONDS: Final = 1
+
+
+class Bodies:
+    """The bodies that one process has in hand, from their first byte to the end of the request."""
+
+    def __init__(self) -> None:
+        self.held = 0
+        """Bytes."""
+
+    async def read(
+        self, exchange: Exchange, receive: Callable[[], Awaitable[Any]], limit: int
+    ) -> bytes:
+        """The whole body of a request.
+
+        Raises:
+            Refusal: `body_too_large` as soon as it is; `overloaded` when all bodies together are.
+        """
+        chunks: list[bytes] = []
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Refusal(ErrorCode.PARAMETER_INVALID, "the request ended before its body did")
+            chunk = message.get("body", b"")
+            self._hold(exchange, len(chunk))
+            if exchange.held > limit:
+                raise Refusal(ErrorCode.BODY_TOO_LARGE, f"the body must not exceed {limit} bytes")
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def release(self, exchange: Exchange) -> None:
+        """Let go of a request's body."""
+        self.held -= exchange.held
+        exchange.held = 0
+
+    def _hold(self, exchange: Exchange, size: int) -> None:
+        exchange.held += size
+        self.held += size
+        if self.held > (MOST if exchange.held <= BODY_LIMIT else MOST_OF_LARGE):
+            raise Refusal(
+                ErrorCode.OVERLOADED,
+                "too many bodies at once; nothing was done",
+                retry_after_seconds=RETRY_AFTER_SECONDS,
+            )
+
+
+@cache
+def requires(shape: type[msgspec.Struct]) -> bool:
+    """Whether a body has fields that must be there."""
+    return any(field.required for field in msgspec.structs.fields(shape))
+
+
+def parse(shape: type[msgspec.Struct], exchange: Exchange, content: bytes) -> Any:
+    """The body as a `shape`, strictly: a string or a float is no integer, an unknown field is
+    refused, and so is a control character.
+
+    Raises:
+        Refusal: what is wrong with it.
+    """
+    if not content and not requires(shape):
+        content = b"{}"
+    else:
+        _check_content_type(exchange)
+    try:
+        body = _decoder(shape)(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise refused_body(error, shape, content) from None
+    refuse_in_body(content, body)
+    return body
+
+
+@cache
+def _decoder(shape: type[msgspec.Struct]) -> Callable[[bytes], Any]:
+    return msgspec.json.Decoder(shape).decode
+
+
+def _check_content_type(exchange: Exchange) -> None:
+    headers = exchange.headers
+    if headers.get("content-encoding"):
+        # Whoever read the request before us may have undone it, and seen another body.
+        raise Refusal(ErrorCode.CONTENT_TYPE_UNSUPPORTED, "send the body without Content-Encoding")
+    content_type = headers.get("content-type", "")
+    if content_type == JSON:
+        return
+    kind, _, parameters = content_type.partition(";")
+    charset = parameters.strip().lower()
+    if kind.strip().lower() != JSON or charset not in {"", "charset=utf-8", 'charset="utf-8"'}:
+        raise Refusal(
+            ErrorCode.CONTENT_TYPE_UNSUPPORTED, "send the body as application/json in UTF-8"
+        )

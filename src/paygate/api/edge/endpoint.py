@@ -1,0 +1,84 @@
+"""An endpoint is a value: its route, who may call it, what it takes, what it answers.
+
+The router, the OpenAPI document, the docs page and the tests' walk over roles all read the
+same list, so none of them can forget a route.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
+
+from paygate.api.edge.exchange import Exchange
+from paygate.api.edge.limits import Limits
+from paygate.domain.access.roles import Action
+from paygate.flows.access.authenticate import Authenticator
+from paygate.flows.context import Context
+from paygate.flows.provider.watch import ProviderLook
+
+JSON: Final = "application/json"
+BODY_LIMIT: Final = 64 * 1024
+"""50 metadata pairs of 540 characters are 27 KB; twice that, since UTF-8 may need it."""
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class Desk(NamedTuple):
+    """What handlers work with: the flows' context, who is who, and who may ask now."""
+
+    ctx: Context
+    authenticator: Authenticator
+    limits: Limits
+    provider_look: ProviderLook
+
+
+Handler = Callable[[Desk, Exchange, Any], Awaitable[Any]]
+Show = Callable[[Exchange, Any], msgspec.Struct]
+
+
+def _as_it_is(_: Exchange, value: msgspec.Struct) -> msgspec.Struct:
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """`path` as OpenAPI writes it. Without an `action` it is open to all, and audited by none.
+
+    `handle` asks a flow, `show` puts what it answers on the wire; a raw one may answer a `Reply`.
+    """
+
+    method: Literal["GET", "POST"]
+    path: str
+    summary: str
+    handle: Handler
+    answer: type[msgspec.Struct] | None = None
+    """None: no JSON."""
+    show: Show = _as_it_is
+    public_answer: type[msgspec.Struct] | None = None
+    """What a payer's browser gets instead, where it may ask at all."""
+    action: Action | None = None
+    body: type[msgspec.Struct] | None = None
+    """A body without required fields may be left out: it is then an empty object."""
+    query: type[msgspec.Struct] | None = None
+    """What the handler is given where there is no body."""
+    raw: bool = False
+    """Takes the bytes as they came and proves its caller itself (a signature, not a key)."""
+    browser: bool = False
+    """A person looks at it: where it is refused, it answers a page that says nothing."""
+    status: int = 200
+    body_limit: int = BODY_LIMIT
+
+    @property
+    def takes_key(self) -> bool:
+        """Whether it changes something for an API key, and so takes an `Idempotency-Key`."""
+        return self.method == "POST" and self.action is not None and not self.raw
+
+
+class Reply(NamedTuple):
+    """An HTTP answer before it is sent."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = NO_HEADERS
+    media_type: str = JSON

@@ -1,0 +1,94 @@
+"""The store that many processes and nodes count in: Valkey, or Redis, through `limits`.
+
+It may be slow, or gone: a request waits for it a moment, and then not again for a while.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NamedTuple, TypeVar
+
+from limits import RateLimitItem, RateLimitItemPerSecond
+from limits.aio.storage import RedisStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from valkey.asyncio import ConnectionPool
+from valkey.exceptions import ValkeyError
+
+from paygate.api.edge.buckets import Bucket
+from paygate.telemetry import log
+
+ANSWER_SECONDS: Final = 0.25
+"""A hundred times what it takes; a payer does not notice it once."""
+PAUSE_SECONDS: Final = 5.0
+"""After silence, one request in so many seconds finds out whether the store is back."""
+CONNECTIONS: Final = 32
+"""Of one process. Each is held for a round trip; more requests than these wait a moment."""
+
+T = TypeVar("T")
+
+
+class Room(NamedTuple):
+    """What a bucket still takes, and how long until it takes one more."""
+
+    left: int
+    wait_seconds: float
+
+
+class LimitsStore:
+    """Counts in the store. Every answer may be None: it did not answer."""
+
+    def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """`url` as PAYGATE_LIMITS_URL; nothing is connected yet."""
+        # Its own time limits would cost as much as the rest: one is set around all of it.
+        self._pool = ConnectionPool.from_url(url, max_connections=CONNECTIONS)
+        self._turns = asyncio.Semaphore(CONNECTIONS)
+        pool: Any = self._pool  # which the library's annotation leaves out
+        storage = RedisStorage(
+            f"async+{url}", implementation="valkey", key_prefix="paygate", connection_pool=pool
+        )
+        self._limiter = SlidingWindowCounterRateLimiter(storage)
+        self._items: dict[Bucket, RateLimitItem] = {}
+        self._clock = clock
+        self._away = False
+        self._silent_until = 0.0
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._pool.disconnect()
+
+    async def hit(self, bucket: Bucket, subject: str) -> bool | None:
+        """Count one more, unless that would be too many: then False."""
+        return await self._ask(lambda: self._limiter.hit(self._item(bucket), bucket.name, subject))
+
+    async def room(self, bucket: Bucket, subject: str) -> Room | None:
+        """How much room there is."""
+        stats = await self._ask(
+            lambda: self._limiter.get_window_stats(self._item(bucket), bucket.name, subject)
+        )
+        return stats and Room(stats.remaining, stats.reset_time - time.time())
+
+    def _item(self, bucket: Bucket) -> RateLimitItem:
+        item = self._items.get(bucket)
+        if item is None:
+            item = RateLimitItemPerSecond(bucket.quota, bucket.seconds, namespace="limit")
+            self._items[bucket] = item
+        return item
+
+    async def _ask(self, ask: Callable[[], Awaitable[T]]) -> T | None:
+        now = self._clock()
+        if self._away:
+            if now < self._silent_until:
+                return None
+            self._silent_until = now + PAUSE_SECONDS  # for the others, while this one tries
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS), self._turns:
+                answer = await ask()
+        except (ValkeyError, OSError) as error:  # a timeout is an OSError
+            if not self._away:
+                log.logger().error("limits_store_away", error=error)
+            self._away, self._silent_until = True, now + PAUSE_SECONDS
+            return None
+        if self._away:
+            self._away = False
+            log.logger().warning("limits_store_back")
+        return answer

@@ -1,0 +1,1 @@
+"""Payments on the wire: the endpoints of payment intents, and a payer's way back."""

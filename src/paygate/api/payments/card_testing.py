@@ -1,0 +1,41 @@
+"""Card testing: stolen cards tried one after another, to learn which still work.
+
+Whoever confirms is watched for declines. The handler does not know of it.
+"""
+
+from typing import Any, Final
+
+from paygate.api.edge.endpoint import Desk, Handler
+from paygate.api.edge.exchange import Exchange
+from paygate.domain.payments.outcome import PaymentError
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
+
+NO_DECLINES: Final = frozenset({"payment_method_rejected", "provider_configuration"})
+"""Failures that no bank has spoken in: nothing was learnt of a card."""
+
+
+def watch_declines(handle: Handler) -> Handler:
+    """The same handler, refused with `rate_limited` after too many declines."""
+
+    async def watched(desk: Desk, exchange: Exchange, body: Any) -> Any:
+        async with desk.limits.card_tried(exchange) as tried:
+            answer = await handle(desk, exchange, body)
+            tried.bad, tried.good = is_decline(answer), is_approval(answer)
+        return answer
+
+    return watched
+
+
+def is_approval(answer: Any) -> bool:
+    """Whether a confirm ended because a bank said yes."""
+    paid = (Status.SUCCEEDED, Status.REQUIRES_CAPTURE)
+    return isinstance(answer, PaymentIntent) and answer.status in paid
+
+
+def is_decline(answer: Any) -> bool:
+    """Whether a confirm ended because a bank said no."""
+    match answer:
+        case PaymentIntent(status=Status.FAILED, last_payment_error=PaymentError(code=code)):
+            return code not in NO_DECLINES
+        case _:
+            return False

@@ -1,0 +1,167 @@
+"""`/payment-intents`: the wire's side of the payment flows."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from paygate.api.edge.endpoint import Desk, Endpoint
+from paygate.api.edge.exchange import Exchange
+from paygate.api.objects import (
+    CreatedPaymentIntentObject,
+    PaymentIntentObject,
+    PublicPaymentIntentObject,
+    created_payment_intent_object,
+    payment_intent_object,
+    public_payment_intent_object,
+)
+from paygate.api.pages import ListObject, PageQuery, cut_of
+from paygate.api.payments.card_testing import watch_declines
+from paygate.domain.access.roles import Action
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
+from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.payments.capture import CapturePaymentIntent, capture_payment_intent
+from paygate.flows.payments.confirm import ConfirmPaymentIntent, confirm_payment_intent
+from paygate.flows.payments.create import Created, CreatePaymentIntent, create_payment_intent
+from paygate.flows.payments.list import list_payment_intents
+from paygate.flows.payments.read import read_payment_intent
+from paygate.storage.reader import IntentFilters
+
+PATH = "/payment-intents"
+
+Moment = Annotated[datetime, Meta(tz=True)]
+_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+class PaymentIntentList(ListObject[PaymentIntentObject], frozen=True, kw_only=True):
+    """A page of payment intents."""
+
+
+class PaymentIntentQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The query of `GET /payment-intents`. Times are ISO 8601 with an offset, and exclusive."""
+
+    status: Status | None = None
+    reference: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    customer: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
+
+
+async def _create(desk: Desk, exchange: Exchange, body: CreatePaymentIntent) -> Created:
+    return await create_payment_intent(desk.ctx, exchange.known_caller, body)
+
+
+async def _list(desk: Desk, exchange: Exchange, query: PaymentIntentQuery) -> PaymentIntentList:
+    cut = cut_of(query, "payment_intent")
+    filters = IntentFilters(
+        status=query.status,
+        reference=query.reference,
+        customer=query.customer,
+        created_after=_in_reach(query.created_after),
+        created_before=_in_reach(query.created_before),
+    )
+    page = await list_payment_intents(desk.ctx, exchange.known_caller, cut, filters, exchange.query)
+    data = tuple(payment_intent_object(intent) for intent in page.items)
+    return PaymentIntentList(data=data, has_more=page.has_more, url=PATH)
+
+
+def _in_reach(at: datetime | None) -> datetime | None:
+    """The time, or the nearest that an id and the database can name: nothing was made beyond."""
+    return None if at is None else min(max(at, _EARLIEST), _LATEST)
+
+
+async def _read(desk: Desk, exchange: Exchange, _: Any) -> PaymentIntent:
+    return await read_payment_intent(desk.ctx, exchange.known_caller, exchange.path["id"])
+
+
+async def _confirm(desk: Desk, exchange: Exchange, body: ConfirmPaymentIntent) -> PaymentIntent:
+    return await confirm_payment_intent(desk.ctx, exchange.known_caller, exchange.path["id"], body)
+
+
+async def _capture(desk: Desk, exchange: Exchange, body: CapturePaymentIntent) -> PaymentIntent:
+    return await capture_payment_intent(desk.ctx, exchange.known_caller, exchange.path["id"], body)
+
+
+async def _cancel(desk: Desk, exchange: Exchange, body: CancelPaymentIntent) -> PaymentIntent:
+    return await cancel_payment_intent(desk.ctx, exchange.known_caller, exchange.path["id"], body)
+
+
+def _show_created(_: Exchange, created: Created) -> msgspec.Struct:
+    return created_payment_intent_object(created.intent, created.client_secret)
+
+
+def _show(exchange: Exchange, intent: PaymentIntent) -> msgspec.Struct:
+    if exchange.client_side:
+        return public_payment_intent_object(intent)
+    return payment_intent_object(intent)
+
+
+CONFIRM_LIMIT: Final = 8 * 1024
+"""Twice what its longest parameters come to; a payer's browser may send it, so it is kept short."""
+
+ENDPOINTS = (
+    Endpoint(
+        method="POST",
+        path=PATH,
+        summary="Create a payment intent. Nothing is charged.",
+        action=Action.INTENT_CREATE,
+        body=CreatePaymentIntent,
+        answer=CreatedPaymentIntentObject,
+        status=201,
+        handle=_create,
+        show=_show_created,
+    ),
+    Endpoint(
+        method="GET",
+        path=PATH,
+        summary="List payment intents, newest first.",
+        action=Action.INTENT_LIST,
+        query=PaymentIntentQuery,
+        answer=PaymentIntentList,
+        handle=_list,
+    ),
+    Endpoint(
+        method="GET",
+        path="/payment-intents/{id}",
+        summary="Read a payment intent.",
+        action=Action.INTENT_READ,
+        answer=PaymentIntentObject,
+        public_answer=PublicPaymentIntentObject,
+        handle=_read,
+        show=_show,
+    ),
+    Endpoint(
+        method="POST",
+        path="/payment-intents/{id}/confirm",
+        summary="Confirm a payment intent: the provider is asked for the money.",
+        action=Action.INTENT_CONFIRM,
+        body=ConfirmPaymentIntent,
+        body_limit=CONFIRM_LIMIT,
+        answer=PaymentIntentObject,
+        public_answer=PublicPaymentIntentObject,
+        handle=watch_declines(_confirm),
+        show=_show,
+    ),
+    Endpoint(
+        method="POST",
+        path="/payment-intents/{id}/capture",
+        summary="Take the money of a held payment, all of it or `amount`; the rest is released.",
+        action=Action.INTENT_CAPTURE,
+        body=CapturePaymentIntent,
+        answer=PaymentIntentObject,
+        handle=_capture,
+        show=_show,
+    ),
+    Endpoint(
+        method="POST",
+        path="/payment-intents/{id}/cancel",
+        summary="Cancel a payment intent: a hold is released, a challenge ends.",
+        action=Action.INTENT_CANCEL,
+        body=CancelPaymentIntent,
+        answer=PaymentIntentObject,
+        handle=_cancel,
+        show=_show,
+    ),
+)

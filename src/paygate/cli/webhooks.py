@@ -1,0 +1,86 @@
+"""`paygate webhooks`: the endpoint at the provider that our events are sent to."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from paygate.cli.command import Data, run_async, settings_of
+from paygate.settings import Settings, line
+
+if TYPE_CHECKING:
+    from paygate.providers.contract import EventEndpoint
+    from paygate.providers.stripe.webhook_endpoints import StripeWebhookEndpoints
+
+app = typer.Typer(help="The provider's webhook endpoint for this gateway.", no_args_is_help=True)
+
+
+@app.command()
+def register(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Look, and say what would be done.")
+    ] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="Change an endpoint that differs from what we need.")
+    ] = False,
+    data: Data = None,
+) -> None:
+    """Register PAYGATE_PUBLIC_URL/webhooks at the provider, for exactly the events that we read.
+
+    The signing secret goes to standard output, as a line of paygate.toml, and
+    all else to standard error: `paygate webhooks register >> paygate.toml`. An
+    endpoint that is there already is left as it is, and what is wrong with it
+    is said (exit status 1).
+    """
+    from paygate.wiring import open_webhook_endpoints
+
+    settings = settings_of(data)
+    url = f"{settings.require('public_url')}/webhooks"
+
+    async def go() -> None:
+        async with open_webhook_endpoints(settings) as endpoints:
+            # The same door has two names.
+            found = await endpoints.at(frozenset({url, f"{url}/stripe"}))
+            if found:
+                right = [await _look_at(endpoints, e, update=update and not dry_run) for e in found]
+                if len(found) > 1:
+                    _say("every event comes once for each of these: delete all but one")
+                if len(found) > 1 or not all(right):
+                    raise typer.Exit(1)
+            elif dry_run:
+                _say(f"would register {url}")
+            else:
+                await _make(endpoints, url, settings)
+
+    run_async(go())
+
+
+async def _make(endpoints: "StripeWebhookEndpoints", url: str, settings: Settings) -> None:
+    made = await endpoints.make(url)
+    _say(f"registered {url} ({made.endpoint.provider_reference})")
+    _say("its signing secret is shown once, here; it is a line of paygate.toml:")
+    # A second line of the same name would spoil the file.
+    remark = "# one more of " if settings.stripe_webhook_secrets else ""
+    typer.echo(f"{remark}{line('stripe_webhook_secrets', made.secret.reveal())}", nl=False)
+
+
+async def _look_at(
+    endpoints: "StripeWebhookEndpoints", endpoint: "EventEndpoint", *, update: bool
+) -> bool:
+    """Say how an endpoint stands, changed if it should be; returns whether nothing is wrong."""
+    reference = endpoint.provider_reference
+    if update and endpoint.faults:
+        endpoint = await endpoints.change(reference, endpoint.url) or endpoint
+        _say(f"{reference} is updated")
+    for fault in endpoint.faults:
+        _say(f"{reference}: {fault} (--update mends it)")
+    if endpoint.version_fault:
+        _say(f"{reference}: {endpoint.version_fault} (delete it there, and register again)")
+    right = not endpoint.faults and endpoint.version_fault is None
+    if right:
+        _say(f"{endpoint.url} is registered ({reference}); its secret is in the provider's pages")
+    return right
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")

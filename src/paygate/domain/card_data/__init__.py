@@ -1,0 +1,1 @@
+"""Card numbers and IBANs, found in whatever text they hide in."""

@@ -1,0 +1,1 @@
+"""A payment: the intent, its attempts, and what an answer makes of both."""

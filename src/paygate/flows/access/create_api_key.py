@@ -1,0 +1,103 @@
+"""Create an API key. Its text is in the answer and nowhere else.
+
+Under an idempotency key the stored answer has it too, sealed, for as long as it can be replayed.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from paygate.crypto.api_keys import KeyMode, KeySide, new_api_key, parse_api_key
+from paygate.crypto.secret import Secret
+from paygate.domain.access.api_key import ApiKey
+from paygate.domain.access.roles import Action, Caller, Role
+from paygate.domain.audit import Subject
+from paygate.domain.errors import ErrorCode, Refusal
+from paygate.flows.context import Context
+from paygate.storage.change import Change, Committed
+
+LONGEST: Final = timedelta(days=3660)
+"""Ten years: a key that shall live longer has no end, and says so."""
+
+Name = Annotated[str, Meta(min_length=1, max_length=100)]
+
+
+class CreateApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /api-keys`. The role `publishable` makes a key that browsers may see."""
+
+    role: Role
+    name: Name | None = None
+    expires_at: Annotated[datetime, Meta(tz=True)] | None = None
+
+
+class NewApiKey(NamedTuple):
+    """What we keep of a key, and its text."""
+
+    key: ApiKey
+    text: Secret
+
+
+async def create_api_key(ctx: Context, caller: Caller, request: CreateApiKey) -> NewApiKey:
+    """A key for the caller's merchant.
+
+    Raises:
+        Refusal: `expires_at` is not within the ten years to come, or the name is not printable.
+    """
+    expires_at = request.expires_at
+    if expires_at is not None:
+        if not ctx.now() < expires_at <= ctx.now() + LONGEST:
+            raise Refusal(
+                ErrorCode.PARAMETER_INVALID,
+                "expires_at must be in the future, and within ten years",
+                param="expires_at",
+            )
+        expires_at = expires_at.astimezone(UTC)
+    if request.name is not None and not request.name.isprintable():
+        raise Refusal(
+            ErrorCode.PARAMETER_INVALID, "name must be printable characters", param="name"
+        )
+    made = make_api_key(
+        ctx, caller.merchant, role=request.role, name=request.name, expires_at=expires_at
+    )
+    audit = ctx.audit(
+        caller, Action.API_KEY_CREATE, key_subject(made.key.id), details={"role": str(request.role)}
+    )
+    verdict = await ctx.door.commit(Change(audit, creates=(made.key,), concludes=made))
+    assert isinstance(verdict, Committed), "a change without guards is never refused"
+    return made
+
+
+def make_api_key(
+    ctx: Context,
+    merchant: str,
+    *,
+    role: Role,
+    name: str | None,
+    expires_at: datetime | None = None,
+) -> NewApiKey:
+    """A new key as a value; nothing is written."""
+    mode = KeyMode.LIVE if ctx.provider.livemode else KeyMode.TEST
+    side = KeySide.PUBLISHABLE if role is Role.PUBLISHABLE else KeySide.SECRET
+    made = new_api_key(mode, side, ctx.new_id("api_key"), ctx.random_bytes)
+    now = ctx.now()
+    key = ApiKey(
+        id=made.key_id,
+        merchant=merchant,
+        name=name,
+        role=role,
+        side="pk" if role is Role.PUBLISHABLE else "sk",
+        livemode=ctx.provider.livemode,
+        hint=made.hint,
+        secret_hash=ctx.hasher.of_api_key(parse_api_key(made.key.reveal())),
+        created_at=now,
+        updated_at=now,
+        expires_at=expires_at,
+    )
+    return NewApiKey(key, made.key)
+
+
+def key_subject(key_id: str) -> Subject:
+    """An API key, as the audit log names it."""
+    return Subject("api_key", key_id)

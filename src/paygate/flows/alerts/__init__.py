@@ -1,0 +1,1 @@
+"""Alerts: raised by every other room, seen by a person, closed when their cause is gone."""

@@ -1,0 +1,158 @@
+"""Close alerts whose cause is gone. Nobody acknowledges what is no longer so.
+
+Of most types the records themselves say whether the cause still stands, and a run by the clock
+looks. What only its own check can tell is closed by that check, with `close_alert` or
+`close_cleared`. An alert about what has happened, and is over, stays for a person (docs/alerts.md).
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from paygate.domain import alert
+from paygate.domain.access.roles import Action, Caller
+from paygate.domain.alert import Alert, AlertType
+from paygate.domain.audit import Subject
+from paygate.domain.payments.attempt import OPEN, AttemptState
+from paygate.domain.payments.payment_intent import Status
+from paygate.domain.provider_event import EventStatus
+from paygate.flows.alerts.raise_alert import count_occurrence
+from paygate.flows.alerts.watch_jobs import STUCK_AFTER
+from paygate.flows.context import Context
+from paygate.flows.idempotency.purge import is_unfinished
+from paygate.flows.payments.attempt.settle import MISSING
+from paygate.flows.payments.sweeps.close_failed import LEFT_OPEN
+from paygate.flows.sweep import Sweep
+from paygate.jobs.messages import RaiseAlert
+from paygate.storage.change import Change, Committed
+from paygate.storage.pages import newest
+from paygate.storage.reader import IntentFilters
+
+PAGE: Final = 200
+WORKER_IS_LATE: Final = timedelta(minutes=5)
+"""An occurrence that has waited so long for its job is counted here: the job was lost."""
+
+_IN_DOUBT: Final = frozenset({AttemptState.STARTED, AttemptState.UNKNOWN})
+
+
+class Closed(NamedTuple):
+    """What a run did: alerts closed, and occurrences counted whose job was lost."""
+
+    closed: int
+    counted: int
+
+
+async def close_alerts(ctx: Context, run_id: str) -> Closed:
+    """Look at every alert that stands, and close those whose cause is gone."""
+    sweep = Sweep(ctx, "close-alerts", run_id)
+    closed = counted = 0
+    waiting = partial(ctx.read.occurrences_waiting, ctx.now() - WORKER_IS_LATE)
+    async for found in sweep.every(waiting, PAGE):
+        with sweep:
+            counted += await count_occurrence(ctx, RaiseAlert(found.merchant, found.id))
+    async for standing in sweep.every(ctx.read.alerts_standing, PAGE):
+        stands = _STANDS.get(standing.concern.type)
+        with sweep:
+            if stands is not None and not await stands(ctx, standing):
+                closed += await _close(ctx, sweep.caller(standing.merchant), standing)
+    await sweep.end()
+    return Closed(closed, counted)
+
+
+async def close_alert(
+    ctx: Context, caller: Caller, kind: AlertType, subject: Subject, stage: str | None = None
+) -> bool:
+    """Close the alert of the caller's merchant that a check finds gone; False when none stands, or
+    when it was found once more at this moment.
+    """
+    name = alert.name_of(kind, subject, stage)
+    standing = await ctx.read.alert_standing(caller.merchant, name)
+    return standing is not None and await _close(ctx, caller, standing)
+
+
+async def close_cleared(
+    ctx: Context, sweep: Sweep, kind: AlertType, found: Collection[tuple[str, str]], since: datetime
+) -> int:
+    """Close all alerts of a type that a whole check, begun at `since`, has not found again; `found`
+    names merchant and subject. How many it closed.
+    """
+    closed = 0
+    async for standing in sweep.every(ctx.read.alerts_standing, PAGE):
+        with sweep:
+            gone = (standing.merchant, standing.concern.subject.id) not in found
+            # Another check may have found it meanwhile.
+            if standing.concern.type is kind and gone and standing.last_at < since:
+                closed += await _close(ctx, sweep.caller(standing.merchant), standing)
+    return closed
+
+
+async def _close(ctx: Context, caller: Caller, standing: Alert) -> bool:
+    """False when the alert has moved on: what came up just now is looked at by the next run."""
+    after = alert.closed(standing, ctx.now())
+    audit = ctx.audit(caller, Action.ALERT_CLOSE, Subject("alert", after.id))
+    return isinstance(await ctx.door.commit(Change(audit, advances=(after,))), Committed)
+
+
+async def _hold_stands(ctx: Context, standing: Alert) -> bool:
+    intent = await ctx.read.payment_intent(standing.merchant, standing.concern.subject.id)
+    return intent is not None and intent.status is Status.REQUIRES_CAPTURE
+
+
+async def _attempt_is_unresolved(ctx: Context, standing: Alert) -> bool:
+    intent = await ctx.read.payment_intent(standing.merchant, standing.concern.subject.id)
+    if intent is None or intent.attempt is None:
+        return False
+    attempt = await ctx.read.attempt(intent.merchant, intent.attempt)
+    if attempt is None or attempt.state is AttemptState.CANCELLED:
+        return False
+    if standing.concern.stage in {MISSING, LEFT_OPEN} and intent.status is Status.FAILED:
+        return True  # whether the payment takes money still, only a person can see
+    return attempt.state in (OPEN if standing.concern.stage == MISSING else _IN_DOUBT)
+
+
+async def _key_is_unfinished(ctx: Context, standing: Alert) -> bool:
+    key = await ctx.read.idempotency_key(standing.merchant, standing.concern.subject.id)
+    return key is not None and await is_unfinished(ctx, key)
+
+
+async def _event_is_dead(ctx: Context, standing: Alert) -> bool:
+    event = await ctx.read.provider_event(standing.merchant, standing.concern.subject.id)
+    return event is not None and event.status is EventStatus.DEAD_LETTER
+
+
+async def _record_is_closed(ctx: Context, standing: Alert) -> bool:
+    subject = standing.concern.subject
+    return not await ctx.read.opens(subject.object, standing.merchant, subject.id)
+
+
+async def _jobs_wait(ctx: Context, standing: Alert) -> bool:
+    waiting = await ctx.read.jobs_waiting(ctx.now() - STUCK_AFTER)
+    return standing.concern.subject.id in waiting
+
+
+async def _provider_refuses(ctx: Context, standing: Alert) -> bool:
+    """Until a payment that was made after the last refusal has come through: a key that may look
+    around may still not charge, so that nothing less is proof.
+    """
+    for status in (Status.SUCCEEDED, Status.REQUIRES_CAPTURE, Status.REQUIRES_ACTION):
+        after = IntentFilters(status=status, created_after=standing.last_at)
+        page = await ctx.read.payment_intents(standing.merchant, newest("payment_intent", 1), after)
+        if page.items:
+            return False
+    return True
+
+
+_STANDS: Final[Mapping[AlertType, Callable[[Context, Alert], Awaitable[bool]]]] = MappingProxyType(
+    {
+        AlertType.AUTHORIZATION_EXPIRING: _hold_stands,
+        AlertType.ATTEMPT_UNRESOLVED: _attempt_is_unresolved,
+        AlertType.IDEMPOTENCY_UNFINISHED: _key_is_unfinished,
+        AlertType.WEBHOOK_DEAD_LETTER: _event_is_dead,
+        AlertType.RECORD_UNREADABLE: _record_is_closed,
+        AlertType.PROVIDER_MISCONFIGURED: _provider_refuses,
+        AlertType.JOB_STUCK: _jobs_wait,
+    }
+)
+"""Whether the cause of an alert still stands, for the types whose records say so."""

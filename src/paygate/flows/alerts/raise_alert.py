@@ -1,0 +1,123 @@
+"""Raise an alert: one stands per type, subject and stage, and counts how often it was found.
+
+Whoever commits a fact that a person must see puts an `occurrence` into that same commit, with its
+job. `raise_alert` is for what has no commit of its own.
+"""
+
+from datetime import datetime
+
+from paygate.domain import alert
+from paygate.domain.access.roles import Action, Actor, Caller
+from paygate.domain.alert import Alert, Concern, Occurrence
+from paygate.domain.audit import Subject
+from paygate.flows.context import Context, Patience
+from paygate.jobs.messages import Job, RaiseAlert
+from paygate.storage.change import Change, Committed, StorageError
+from paygate.storage.unreadable import Unreadable
+from paygate.telemetry import log
+
+
+def occurrence(ctx: Context, merchant: str, concern: Concern) -> Occurrence:
+    """What came up now, for the `creates` of the commit that it tells of; `to_raise` is for its
+    jobs.
+    """
+    now = ctx.now()
+    return Occurrence(
+        id=ctx.new_id("alert_occurrence", now), merchant=merchant, concern=concern, at=now
+    )
+
+
+def to_raise(*occurrences: Occurrence) -> tuple[Job, ...]:
+    """The jobs that have occurrences counted by their alerts."""
+    return tuple(Job(RaiseAlert(each.merchant, each.id)) for each in occurrences)
+
+
+async def raise_alert(ctx: Context, caller: Caller, concern: Concern) -> None:
+    """Raise the alert for the caller's merchant, or count the one that stands: what happens each
+    time, a condition that every look finds again once an hour.
+
+    Others may raise the same one at this moment; a caller who loses that race too long leaves an
+    occurrence, which nothing can refuse. An alert that stands and cannot be read is not counted:
+    the sweep over alerts tells people of it.
+    """
+    patience = Patience("an alert kept changing while it was raised")
+    while True:
+        try:
+            now = ctx.now()
+            standing = await ctx.read.alert_standing(caller.merchant, concern.name)
+            if standing is not None and alert.said_lately(standing, concern, now):
+                return
+            raised, change = _counting(ctx, caller, standing, concern, now)
+        except Unreadable as error:
+            log.logger().error("alert_not_raised", request_id=caller.request_id, error=error)
+            return
+        if await _done(ctx, raised, change):
+            return
+        if not await patience.lasts():
+            break
+    left = occurrence(ctx, caller.merchant, concern)
+    audit = ctx.audit(caller, Action.ALERT_RAISE, Subject("alert_occurrence", left.id))
+    await ctx.door.commit(Change(audit, creates=(left,), jobs=to_raise(left)))
+
+
+async def count_occurrence(ctx: Context, message: RaiseAlert) -> bool:
+    """Have an occurrence counted by its alert, once however often this is asked; whether it was
+    now.
+
+    One commit advances both, so that of two workers, or of a worker and its own repeated job, one
+    finds the occurrence counted. What cannot be read waits for the sweep over alerts, which tells
+    people of it.
+
+    Raises:
+        StorageError: others kept changing the alert; the job comes again.
+    """
+    patience = Patience("an alert kept changing while an occurrence was counted", end=StorageError)
+    while True:
+        try:
+            found = await ctx.read.occurrence(message.merchant, message.occurrence)
+            if found is None or found.alert is not None:
+                return False
+            caller = Caller(Actor("job", name="raise-alert"), found.merchant, request_id=found.id)
+            standing = await ctx.read.alert_standing(found.merchant, found.concern.name)
+            raised, change = _counting(ctx, caller, standing, found.concern, found.at, found)
+        except Unreadable as error:
+            log.logger().error("alert_not_raised", request_id=message.occurrence, error=error)
+            return False
+        if await _done(ctx, raised, change):
+            return True
+        await patience.pause()
+
+
+def _counting(
+    ctx: Context,
+    caller: Caller,
+    standing: Alert | None,
+    concern: Concern,
+    at: datetime,
+    found: Occurrence | None = None,
+) -> tuple[Alert, Change]:
+    """The alert that counts what came up, and the change that makes it so."""
+    if standing is None:
+        raised = alert.raised(
+            concern,
+            alert_id=ctx.new_id("alert", at),
+            merchant=caller.merchant,
+            livemode=ctx.provider.livemode,
+            at=at,
+        )
+    else:
+        raised = alert.found_again(standing, concern, at)
+    done = () if found is None else (alert.counted(found, raised),)
+    audit = ctx.audit(caller, Action.ALERT_RAISE, Subject("alert", raised.id))
+    if standing is None:
+        return raised, Change(audit, creates=(raised,), advances=done)
+    return raised, Change(audit, advances=(raised, *done))
+
+
+async def _done(ctx: Context, raised: Alert, change: Change) -> bool:
+    """Whether the change could be made true; a new alert is logged."""
+    if not isinstance(await ctx.door.commit(change), Committed):
+        return False
+    if change.creates:
+        log.logger().warning("alert_raised", alert=raised.id, reason=raised.concern.type)
+    return True

@@ -1,0 +1,1 @@
+"""Customers: found or made with a payment intent, and made known to the provider."""

@@ -1,0 +1,66 @@
+"""Find or make the customer that a new payment intent names, in the intent's own commit."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from paygate.domain.access.roles import Caller
+from paygate.domain.customer import Customer, with_details
+from paygate.domain.errors import ErrorCode, Refusal
+from paygate.flows.context import Context
+from paygate.flows.customers.read import find_customer
+from paygate.jobs.messages import Job, UpdateProviderCustomer
+
+
+class CustomerDetails(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`id` names a known customer, whose details are brought up to date; without it a new one."""
+
+    id: Annotated[str, Meta(max_length=64)] | None = None
+    email: Annotated[str, Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$(?!\n)")] | None = None
+    name: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+
+
+class Identified(msgspec.Struct, frozen=True):
+    """The customer's id, and what the commit must write of it."""
+
+    id: str | None = None
+    creates: tuple[Customer, ...] = ()
+    advances: tuple[Customer, ...] = ()
+    jobs: tuple[Job, ...] = ()
+
+
+async def identify_customer(
+    ctx: Context, caller: Caller, details: CustomerDetails | None
+) -> Identified:
+    """Who the payer is, if the request says so.
+
+    Raises:
+        Refusal: `resource_missing` for an id that is unknown, or a customer without any detail.
+    """
+    if details is None:
+        return Identified()
+    now = ctx.now()
+    if details.id is None:
+        if details.email is None and details.name is None:
+            raise Refusal(
+                ErrorCode.PARAMETER_MISSING,
+                "customer needs an id, or an email or a name for a new one",
+                param="customer",
+            )
+        new = Customer(
+            id=ctx.new_id("customer", now),
+            merchant=caller.merchant,
+            livemode=ctx.provider.livemode,
+            email=details.email,
+            name=details.name,
+            created_at=now,
+            updated_at=now,
+        )
+        return Identified(new.id, creates=(new,))
+    known = await find_customer(ctx, caller.merchant, details.id, param="customer.id")
+    after = with_details(known, now, email=details.email, name=details.name)
+    if (after.email, after.name) == (known.email, known.name):
+        return Identified(known.id)
+    behind = (Job(UpdateProviderCustomer(after.merchant, after.id)),)
+    return Identified(known.id, advances=(after,), jobs=behind if after.provider_is_behind else ())

@@ -1,0 +1,166 @@
+"""Make a payer known to the provider, once: a push transfer goes to an account of their own there.
+
+The provider's customer is made under a key of ours, and its id is kept with our customer before
+anything is paid to it, so that every later payment names the same one. Details that changed since
+are told before the next payment, and by a job. A payer whom the merchant did not name is known by
+the intent.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar, assert_never
+
+import msgspec
+
+from paygate.domain import customer as customers
+from paygate.domain.access.roles import Action, Actor, Caller
+from paygate.domain.audit import Subject
+from paygate.domain.customer import Customer
+from paygate.domain.payments.outcome import NotSent, Rejected, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.flows.context import Context, Patience
+from paygate.jobs.messages import UpdateProviderCustomer
+from paygate.providers.contract import Absent, CustomerMade, CustomerOrder, KeySpent
+from paygate.storage.change import Change, Committed
+
+KEYS: Final = 4
+"""The provider remembers a fault of its own under a key for a day, so the next key is tried, in
+the same order each time: the first good one leads to the same customer again.
+"""
+
+Said = TypeVar("Said")
+
+
+async def introduce_customer(
+    ctx: Context, caller: Caller, intent: PaymentIntent, *, timeout_seconds: float
+) -> str | NotSent | Rejected:
+    """The provider's id of the intent's payer; without it nothing is paid, so that is what a silent
+    provider means: not sent.
+    """
+    if intent.customer is None:
+        order = CustomerOrder(key=intent.id, customer=intent.id, merchant=intent.merchant)
+        return _reference(await _make(ctx, order, timeout_seconds))
+    changing = "the customer kept changing while it was made known to the provider"
+    patience = Patience(changing, seconds=timeout_seconds)
+    while True:
+        customer = await ctx.read.customer(intent.merchant, intent.customer)
+        assert customer is not None, "customers are never deleted"
+        if customer.provider_reference is not None and not customer.provider_is_behind:
+            return customer.provider_reference
+        told = await _tell(ctx, customer, timeout_seconds)
+        if isinstance(told, NotSent | Rejected):
+            return told
+        kept = await _keep(ctx, caller, told)
+        if not kept and not await patience.lasts():
+            return NotSent(changing)
+
+
+async def update_provider_customer(ctx: Context, message: UpdateProviderCustomer) -> bool:
+    """Tell the provider the details of a customer that it knows, if it does not have them; whether
+    that is done with. Who is not known there is told of when they pay.
+    """
+    caller = Caller(
+        Actor("job", name="update-provider-customer"), message.merchant, message.customer
+    )
+    timeout_seconds = ctx.policy.provider_timeout_seconds
+    patience = Patience("a customer kept changing while it was told", seconds=timeout_seconds)
+    while True:
+        customer = await ctx.read.customer(message.merchant, message.customer)
+        assert customer is not None, "customers are never deleted"
+        if not customer.provider_is_behind:
+            return True
+        told = await _tell(ctx, customer, timeout_seconds)
+        if isinstance(told, Rejected):
+            return True  # the payer's next payment fails by it, and says so
+        if isinstance(told, NotSent):
+            return False
+        kept = await _keep(ctx, caller, told)
+        if not kept and not await patience.lasts():
+            return False
+
+
+async def forget_customer(ctx: Context, caller: Caller, intent: PaymentIntent) -> None:
+    """The provider does not take its own id of the payer any more (it was deleted there): the next
+    payment makes them known anew.
+    """
+    if intent.customer is None:
+        return
+    customer = await ctx.read.customer(intent.merchant, intent.customer)
+    assert customer is not None, "customers are never deleted"
+    # While details wait to be told, it is these that the provider refused, or they will show that
+    # the customer is gone. Should it change just now, the next payment comes here again.
+    if customer.provider_reference is not None and not customer.provider_is_behind:
+        await _keep(ctx, caller, customers.forgotten(customer, ctx.now()))
+
+
+async def _tell(
+    ctx: Context, customer: Customer, timeout_seconds: float
+) -> Customer | NotSent | Rejected:
+    """The customer once the provider knows these details, or knows nobody of that id any more."""
+    # A key goes with one version: the provider refuses its second use with other details.
+    order = CustomerOrder(
+        key=f"{customer.id}-{customer.version}",
+        customer=customer.id,
+        merchant=customer.merchant,
+        email=customer.email,
+        name=customer.name,
+    )
+    reference = customer.provider_reference
+    said: CustomerMade | Absent | NotSent | Rejected | Unknown
+    if reference is None:
+        said = await _make(ctx, order, timeout_seconds)
+    else:
+        said = await _change(ctx, reference, order, timeout_seconds)
+    if isinstance(said, Absent):
+        return customers.forgotten(customer, ctx.now())
+    made = _reference(said)
+    return customers.introduced(customer, made, ctx.now()) if isinstance(made, str) else made
+
+
+async def _make(
+    ctx: Context, order: CustomerOrder, timeout_seconds: float
+) -> CustomerMade | NotSent | Rejected | Unknown:
+    return await _under_a_good_key(
+        order, lambda keyed: ctx.provider.make_customer(keyed, timeout_seconds=timeout_seconds)
+    )
+
+
+async def _change(
+    ctx: Context, reference: str, order: CustomerOrder, timeout_seconds: float
+) -> CustomerMade | Absent | NotSent | Rejected | Unknown:
+    return await _under_a_good_key(
+        order,
+        lambda keyed: ctx.provider.change_customer(
+            reference, keyed, timeout_seconds=timeout_seconds
+        ),
+    )
+
+
+async def _under_a_good_key(
+    order: CustomerOrder, ask: Callable[[CustomerOrder], Awaitable[Said | KeySpent]]
+) -> Said | NotSent:
+    for number in range(1, KEYS + 1):
+        key = order.key if number == 1 else f"{order.key}-{number}"
+        said = await ask(msgspec.structs.replace(order, key=key))
+        if not isinstance(said, KeySpent):
+            return said
+    return NotSent("the provider remembers something else under each key for the payer")
+
+
+def _reference(
+    said: CustomerMade | NotSent | Rejected | Unknown,
+) -> str | NotSent | Rejected:
+    match said:
+        case CustomerMade():
+            return said.provider_reference
+        case Unknown():
+            return NotSent(said.message)
+        case NotSent() | Rejected():
+            return said
+        case _:
+            assert_never(said)
+
+
+async def _keep(ctx: Context, caller: Caller, after: Customer) -> bool:
+    """Write it down; False when another was first: then that one stands."""
+    audit = ctx.audit(caller, Action.CUSTOMER_INTRODUCE, Subject("customer", after.id))
+    return isinstance(await ctx.door.commit(Change(audit, advances=(after,))), Committed)

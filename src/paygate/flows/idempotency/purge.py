@@ -1,0 +1,105 @@
+"""Purge idempotency keys that are past their time. Those that are not finished stay, and alert.
+
+A key that is not finished may stand for a charge that nobody knows of. Once the payment that its
+request was about has ended, it does not: what became of the payment was told to the merchant, and
+the key waits for its request in silence.
+
+A finished key keeps a retry from being charged again, so the age of one is never told by a clock
+that is wrong: a node whose own clock is known to be so leaves the purge to the others.
+"""
+
+import asyncio
+from datetime import timedelta
+from functools import partial
+from typing import Final, NamedTuple
+
+from paygate.domain.access.roles import Action
+from paygate.domain.alert import AlertType, Concern
+from paygate.domain.audit import Subject
+from paygate.domain.idempotency import IdempotencyKey, KeyState
+from paygate.domain.payments.payment_intent import FINAL
+from paygate.flows.alerts.raise_alert import raise_alert
+from paygate.flows.context import Context
+from paygate.flows.provider.clock import is_out_of_step
+from paygate.flows.sweep import Sweep
+from paygate.storage.change import Change
+from paygate.storage.installation import DEFAULT_MERCHANT
+from paygate.telemetry import log
+
+BATCH: Final = 1000
+"""Deleted in one statement: a few milliseconds, during which nobody waits for it."""
+AT_ONCE: Final = 50
+"""Unfinished keys that are looked at together, so few that payments have the door to themselves."""
+
+
+AHEAD_MOST: Final = timedelta(minutes=1)
+"""How far this machine's clock may be ahead of the database's: next to nothing for a key's age, and
+more than a slow answer accounts for."""
+
+
+class Purged(NamedTuple):
+    """What a run did."""
+
+    deleted: int
+    unfinished: int
+
+
+async def purge_idempotency_keys(ctx: Context, run_id: str) -> Purged:
+    """Delete the finished keys of more than `PAYGATE_IDEMPOTENCY_TTL` ago, and alert for every
+    other one of that age whose request may have left something undone. Nothing is done by a clock
+    that is known to be wrong.
+    """
+    before = ctx.now() - ctx.policy.idempotency_ttl
+    if (why := await _clock_fault(ctx)) is not None:
+        log.logger().warning("purge_put_off", request_id=run_id, reason=why)
+        return Purged(0, 0)
+    sweep = Sweep(ctx, "purge-idempotency-keys", run_id)
+    deleted = 0
+    while batch := await ctx.keys.purge(before, BATCH):
+        deleted += batch
+    if deleted:
+        job, details = sweep.caller(DEFAULT_MERCHANT), {"deleted": str(deleted)}
+        await ctx.door.commit(Change(ctx.audit(job, Action.IDEMPOTENCY_KEY_PURGE, details=details)))
+
+    async def look(key: IdempotencyKey) -> bool:
+        with sweep:
+            if await is_unfinished(ctx, key):
+                await raise_alert(ctx, sweep.caller(key.merchant), _concern(key))
+                return True
+        return False
+
+    unfinished = 0
+    read = partial(ctx.read.idempotency_keys_unfinished, before)
+    async for keys in sweep.stretches(read, AT_ONCE):
+        unfinished += sum(await asyncio.gather(*map(look, keys)))
+    await sweep.end()
+    return Purged(deleted, unfinished)
+
+
+async def _clock_fault(ctx: Context) -> str | None:
+    """What is known to be wrong with this machine's clock. The time that a command plays is not."""
+    if await ctx.keys.clock_ahead() > AHEAD_MOST:
+        return "clock_ahead_of_the_database"
+    return "clock_out_of_step_with_the_provider" if is_out_of_step(ctx) else None
+
+
+async def is_unfinished(ctx: Context, key: IdempotencyKey) -> bool:
+    """Whether a key's request may have left something undone."""
+    if key.state is KeyState.FINISHED:
+        return False
+    if key.about is None or key.about.object != "payment_intent":
+        return True
+    intent = await ctx.read.payment_intent(key.merchant, key.about.id)
+    return intent is None or intent.status not in FINAL or intent.pending_operation is not None
+
+
+def _concern(key: IdempotencyKey) -> Concern:
+    return Concern(
+        type=AlertType.IDEMPOTENCY_UNFINISHED,
+        subject=Subject("idempotency_key", key.id),
+        severity="warning",
+        message=f"the request {key.claim} began under an Idempotency-Key and never ended",
+        what_to_do="Send the same request with the same key again: it resumes. If its sender is"
+        " gone, look for the request id in the log and the audit log, and compare with the"
+        " provider.",
+    )

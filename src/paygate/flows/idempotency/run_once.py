@@ -1,0 +1,153 @@
+"""One request, one answer: every call with an `Idempotency-Key` goes through here; no flow knows.
+
+A refused request leaves its key free. Of several at once one works and the others wait to be told;
+all get the same bytes. Whoever comes after a holder that died resumes from its last commit.
+"""
+
+import asyncio
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from paygate.crypto.encoding import length_prefixed
+from paygate.domain.errors import ErrorCode, Refusal
+from paygate.domain.idempotency import IdempotencyKey, KeyState
+from paygate.flows.context import Context, RequestKey
+from paygate.flows.idempotency.keyed_door import Flow, KeyedDoor, KeyedRequest, KeyTaken, Render
+from paygate.storage.change import Change
+from paygate.storage.idempotency import Found
+from paygate.telemetry import timing
+
+WAIT_SECONDS: Final = 10.0
+"""How long a request waits for another with its key."""
+LOOK_AGAIN_SECONDS: Final = 1.0
+"""Should a notification be lost: a look this often costs nothing."""
+CLAIMING_SECONDS: Final = 0.02
+"""A key that is just being claimed is not to be seen yet; a commit takes a fraction of this."""
+RETRY_AFTER_SECONDS: Final = 1
+
+
+class Answered(NamedTuple):
+    """The body, and whether it was given before."""
+
+    body: bytes
+    replayed: bool
+
+
+async def idempotently(ctx: Context, request: KeyedRequest, flow: Flow, render: Render) -> Answered:
+    """What `flow` answers, or what an earlier request with the key was answered.
+
+    Raises:
+        Refusal: the flow's own; `idempotency_key_reused` for other parameters;
+            `idempotency_key_in_use` when the first request takes too long.
+    """
+    merchant = request.caller.merchant
+    name = length_prefixed(request.scope, request.key).decode()
+    ids = [found.hex() for found in ctx.index.candidates(merchant, "idempotency_key", name)]
+    fingerprints = _fingerprints(ctx, request, request.parameters)
+    end = asyncio.get_running_loop().time() + WAIT_SECONDS
+    key, _, earlier = await _standing(ctx, request, ids, fingerprints, end)
+    while True:
+        if key is not None and key.body is not None:
+            return await _replay(ctx, request, key.body)
+        held = key or _new(ctx, request, ids[0], fingerprints[0])
+        door = KeyedDoor(ctx, request, render, held, RequestKey(ids[0], ids[-1], earlier))
+        try:
+            if key is not None:
+                await door.take_over()
+            return Answered(await door.run(flow), replayed=False)
+        except (KeyTaken, Refusal) as cause:
+            if door.claimed and isinstance(cause, Refusal):
+                raise
+            # Another may have claimed it meanwhile, and what refused may be its doing.
+            key, _, earlier = await _standing(ctx, request, ids, fingerprints, end)
+            if key is None and isinstance(cause, Refusal):
+                raise
+            if key is None:
+                _left(end)
+                await asyncio.sleep(CLAIMING_SECONDS)
+
+
+def _fingerprints(ctx: Context, request: KeyedRequest, parameters: bytes) -> tuple[bytes, ...]:
+    """What identifies the request with these parameters, under every key of the index."""
+    data = length_prefixed(request.caller.merchant, request.scope) + parameters
+    return ctx.index.fingerprints(data)
+
+
+async def _standing(
+    ctx: Context, request: KeyedRequest, ids: list[str], fingerprints: tuple[bytes, ...], end: float
+) -> Found:
+    """The key once it is finished, or nobody works on its request; or that it is new."""
+    while True:
+        found = await ctx.keys.find(request.caller.merchant, ids)
+        key, lease_left, _ = found
+        if key is None:
+            return found
+        if key.fingerprint not in fingerprints and not _of_earlier_version(ctx, request, key):
+            raise _reused()
+        if key.state is KeyState.FINISHED or lease_left <= 0:
+            return found
+        await _wait(ctx, key, min(lease_left, _left(end)))
+
+
+def _of_earlier_version(ctx: Context, request: KeyedRequest, key: IdempotencyKey) -> bool:
+    """Whether the key was made for the same parameters by the version before."""
+    if request.earlier is None:
+        return False
+    return key.fingerprint in _fingerprints(ctx, request, request.earlier())
+
+
+async def _wait(ctx: Context, key: IdempotencyKey, seconds: float) -> None:
+    """Until the key may have changed, or so long."""
+    with timing.spent(timing.Part.LOCK):
+        async with ctx.keys.waiting(key.id) as rung:
+            # What was told before we listened is seen by looking once more.
+            found = (await ctx.keys.find(key.merchant, (key.id,))).key
+            if found is not None and found.version == key.version:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(min(seconds, LOOK_AGAIN_SECONDS)):
+                        await rung.wait()
+
+
+async def _replay(ctx: Context, request: KeyedRequest, body: bytes) -> Answered:
+    """The stored answer, after a write of its own: a commit is on the standby only after all that
+    came before it, so what is told again is as safe as it was the first time.
+    """
+    entry = ctx.audit(request.caller, request.action, details={"idempotency": "replayed"})
+    await ctx.door.commit(Change(entry))
+    return Answered(body, replayed=True)
+
+
+def _new(ctx: Context, request: KeyedRequest, key_id: str, fingerprint: bytes) -> IdempotencyKey:
+    now = ctx.now()
+    return IdempotencyKey(
+        id=key_id,
+        merchant=request.caller.merchant,
+        state=KeyState.WORKING,
+        fingerprint=fingerprint,
+        claim=request.caller.request_id,
+        holder=request.caller.request_id,
+        lease=ctx.policy.lock_ttl,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _left(end: float) -> float:
+    """Seconds that may still be waited."""
+    left = end - asyncio.get_running_loop().time()
+    if left <= 0:
+        raise Refusal(
+            ErrorCode.IDEMPOTENCY_KEY_IN_USE,
+            "the first request with this Idempotency-Key is still under way: try it again",
+            param="Idempotency-Key",
+            retry_after_seconds=RETRY_AFTER_SECONDS,
+        )
+    return left
+
+
+def _reused() -> Refusal:
+    return Refusal(
+        ErrorCode.IDEMPOTENCY_KEY_REUSED,
+        "this Idempotency-Key was used with other parameters: a new request needs a new key",
+        param="Idempotency-Key",
+    )

@@ -1,0 +1,1 @@
+"""The ledger, read whole and held against the provider's own list."""

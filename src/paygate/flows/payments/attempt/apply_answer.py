@@ -1,0 +1,232 @@
+"""What an answer of the provider's makes true, whichever way it came: a call's reply, an event, a
+look-up by a sweep. One verdict, and all that is committed with it.
+
+The reply, an event and the sweep may all bring the same truth, in any order. Whoever is second
+finds it settled, and changes nothing.
+"""
+
+from enum import StrEnum
+from typing import Final, NamedTuple, assert_never
+
+import msgspec
+
+from paygate.domain.access.roles import Caller
+from paygate.domain.alert import AlertType, Concern
+from paygate.domain.payments.attempt import Attempt
+from paygate.domain.payments.conclusion import CORRECTABLE, conclude
+from paygate.domain.payments.confirmation import AHEAD, Moved, Stay
+from paygate.domain.payments.outcome import Answer, Approved, Cancelled, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.flows.context import Context, intent_subject
+from paygate.flows.payments.attempt.consequences import NOTHING, Consequences, of_concern, of_move
+from paygate.flows.payments.attempt.correct import corrected, correction_concern, give_back
+from paygate.providers.contract import Absent
+from paygate.telemetry import timing
+
+
+class Verdict(StrEnum):
+    """What became of an answer; the words stand in a provider event's record."""
+
+    APPLIED = "applied"
+    CORRECTED = "corrected"
+    """Captured money was found under an intent that had ended without."""
+    HOLD_VOIDED = "hold_voided"
+    """Money was held by a payment that does not count, and was given back."""
+    ORPHAN_CHARGE = "orphan_charge"
+    """Money was captured by a payment that does not count."""
+    ALREADY_SETTLED = "already_settled"
+    NOTHING_NEW = "nothing_new"
+    STALE = "older_than_applied"
+    MISMATCH = "amount_or_currency_mismatch"
+    UNRESOLVED = "provider_unreachable"
+    """The provider must be asked first, and did not answer."""
+
+
+_QUIET: Final = {
+    Stay.SETTLED: Verdict.ALREADY_SETTLED,
+    Stay.NOTHING_NEW: Verdict.NOTHING_NEW,
+    Stay.STALE: Verdict.STALE,
+}
+"""The verdicts on answers that change nothing, and of which nobody need hear."""
+
+
+class Applied(NamedTuple):
+    """The intent as the commit leaves it, and what the commit holds; nothing when there is none."""
+
+    verdict: Verdict
+    intent: PaymentIntent
+    answer: Answer
+    """As it was applied: the one that was fetched in its place, when it was."""
+    commits: Consequences = NOTHING
+
+
+async def apply_answer(
+    ctx: Context,
+    caller: Caller,
+    intent: PaymentIntent,
+    attempt: Attempt,
+    answer: Answer,
+    *,
+    proof: str | None = None,
+) -> Applied:
+    """What `answer` makes of an intent and its attempt. Nothing is committed here.
+
+    `proof` names what a correction rests on; None: the provider's payment itself.
+    """
+    stay, answer, asks = _conclude(ctx, intent, attempt, answer)
+    if asks is not None:
+        stay, answer = await _ask(ctx, intent, attempt, answer, asks)
+    match stay:
+        case Moved():
+            moves = of_move(ctx, intent, stay, request_id=caller.request_id, answer=answer)
+            return Applied(Verdict.APPLIED, stay.intent, answer, moves)
+        case Stay.SETTLED | Stay.NOTHING_NEW | Stay.STALE:
+            return Applied(_QUIET[stay], intent, answer)
+        case Stay.TIE:
+            return Applied(Verdict.UNRESOLVED, intent, answer)
+        case Stay.MISMATCH:
+            told = of_concern(ctx, intent.merchant, _mismatch(intent, answer))
+            return Applied(Verdict.MISMATCH, intent, answer, told)
+        case Stay.MONEY_AFTER_THE_END:
+            return await _after_the_end(ctx, intent, answer, proof)
+        case Stay.MONEY_ELSEWHERE:
+            return await _elsewhere(ctx, intent, answer)
+        case _:
+            assert_never(stay)
+
+
+class Glance(NamedTuple):
+    """What can be said of an answer without asking the provider."""
+
+    verdict: Verdict | None
+    """On an answer that changes nothing; None: it may change something."""
+    asks: bool
+    """Whether the provider must be asked before anything is said."""
+
+
+def glance(ctx: Context, intent: PaymentIntent, attempt: Attempt, answer: Answer) -> Glance:
+    """The verdict that `apply_answer` comes to where nothing changes: nothing is asked or written
+    for it.
+    """
+    stay, _, asks = _conclude(ctx, intent, attempt, answer)
+    if asks is not None:
+        return Glance(None, asks=True)
+    return Glance(None if isinstance(stay, Moved) else _QUIET.get(stay), asks=False)
+
+
+def _conclude(
+    ctx: Context, intent: PaymentIntent, attempt: Attempt, answer: Answer
+) -> tuple[Moved | Stay, Answer, str | None]:
+    """What the answer does by itself; and the payment to ask about first, where its time does not
+    tell.
+    """
+    answer, dated = _dated(ctx, answer)
+    stay = conclude(intent, attempt, answer, ctx.now())
+    if stay is not Stay.TIE and (dated or not isinstance(stay, Moved)):
+        return stay, answer, None
+    return stay, answer, answer.provider_reference
+
+
+async def _ask(
+    ctx: Context, intent: PaymentIntent, attempt: Attempt, answer: Answer, provider_reference: str
+) -> tuple[Moved | Stay, Answer]:
+    """What the payment does as it stands at the provider now, in place of the answer."""
+    with timing.spent(timing.Part.PROVIDER):
+        fetched = await ctx.provider.retrieve(
+            provider_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
+        )
+    if isinstance(fetched, Absent) or isinstance(fetched.outcome, Unknown):
+        return Stay.TIE, answer
+    fetched, _ = _dated(ctx, fetched)
+    return conclude(intent, attempt, fetched, ctx.now(), fetched=True), fetched
+
+
+def _dated(ctx: Context, answer: Answer) -> tuple[Answer, bool]:
+    """The answer without a time that cannot order it, and whether it kept its own: one from the
+    future orders nothing.
+    """
+    now = ctx.now()
+    if answer.as_of is None or answer.as_of <= max(now, ctx.provider_time() or now) + AHEAD:
+        return answer, True
+    return msgspec.structs.replace(answer, as_of=None), False
+
+
+async def _after_the_end(
+    ctx: Context, intent: PaymentIntent, answer: Answer, proof: str | None
+) -> Applied:
+    """Money under an intent that had ended without: a correction, or a hold to give back."""
+    assert isinstance(answer.outcome, Approved), "only money is found after the end"
+    if not answer.outcome.captured:
+        return await _given_back(ctx, intent, answer)
+    proof = proof or answer.provider_reference or intent.id
+    after, creates = corrected(ctx, intent, answer, proof=proof)
+    told = of_concern(ctx, intent.merchant, correction_concern(intent))
+    commits = Consequences(creates, (after,)).also(told)
+    return Applied(Verdict.CORRECTED, after, answer, commits)
+
+
+async def _elsewhere(ctx: Context, intent: PaymentIntent, answer: Answer) -> Applied:
+    """Money of another payment than the one that counts: a hold is given back, the rest is told."""
+    assert isinstance(answer.outcome, Approved), "only money is found elsewhere"
+    if not answer.outcome.captured:
+        return await _given_back(ctx, intent, answer)
+    told = of_concern(ctx, intent.merchant, _orphan(intent, answer))
+    return Applied(Verdict.ORPHAN_CHARGE, intent, answer, told)
+
+
+async def _given_back(ctx: Context, intent: PaymentIntent, answer: Answer) -> Applied:
+    """The provider says itself that the hold is closed. While that is not known a person is told,
+    since nobody else may ever ask again.
+    """
+    given = await give_back(ctx, answer)
+    if isinstance(given.outcome, Cancelled):
+        return Applied(Verdict.HOLD_VOIDED, intent, answer)
+    if isinstance(given.outcome, Approved) and given.outcome.captured:
+        # Somebody has captured the hold meanwhile.
+        taken = msgspec.structs.replace(answer, outcome=given.outcome, as_of=given.as_of)
+        if intent.status in CORRECTABLE:
+            return await _after_the_end(ctx, intent, taken, proof=None)
+        return await _elsewhere(ctx, intent, taken)
+    told = of_concern(ctx, intent.merchant, _hold_left(intent, answer))
+    return Applied(Verdict.UNRESOLVED, intent, answer, told)
+
+
+def _mismatch(intent: PaymentIntent, answer: Answer) -> Concern:
+    return Concern(
+        type=AlertType.RECONCILIATION_DRIFT,
+        subject=intent_subject(intent.id),
+        severity="critical",
+        message=f"the provider's payment is of another amount: {answer.amount} {answer.currency}"
+        f"{_taken(answer)}, for {intent.amount} {intent.currency} (smallest units); the payment"
+        " intent stays as it is",
+        what_to_do=f"Look {answer.provider_reference} up in the provider's dashboard.",
+    )
+
+
+def _taken(answer: Answer) -> str:
+    outcome = answer.outcome
+    return f" with {outcome.amount_received} taken" if isinstance(outcome, Approved) else ""
+
+
+def _orphan(intent: PaymentIntent, answer: Answer) -> Concern:
+    return Concern(
+        type=AlertType.ORPHAN_CHARGE,
+        subject=intent_subject(intent.id),
+        severity="critical",
+        message="the provider took money a second time for this payment intent",
+        what_to_do=f"Refund {answer.provider_reference} at the provider; the payment intent itself"
+        f" rests on {intent.provider_reference}.",
+    )
+
+
+def _hold_left(intent: PaymentIntent, answer: Answer) -> Concern:
+    return Concern(
+        type=AlertType.ORPHAN_CHARGE,
+        subject=intent_subject(intent.id),
+        stage="hold",
+        severity="warning",
+        message="the provider holds money that this payment intent does not rest on, and did not"
+        " say that it gave it back",
+        what_to_do=f"Cancel {answer.provider_reference} at the provider, unless it is cancelled"
+        " there by now.",
+    )

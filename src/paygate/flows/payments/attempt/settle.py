@@ -1,0 +1,137 @@
+"""Settle an attempt: what the provider said becomes true in one commit, once."""
+
+from typing import Final
+
+from paygate.domain.access.roles import Action, Caller
+from paygate.domain.alert import AlertType, Concern
+from paygate.domain.payments.attempt import Attempt
+from paygate.domain.payments.confirmation import Moved
+from paygate.domain.payments.outcome import Answer, NotSent, PaymentError, Rejected, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent, Status, Trigger, advance
+from paygate.flows.alerts.raise_alert import raise_alert
+from paygate.flows.context import SETTLING_SECONDS, Context, Patience, intent_subject
+from paygate.flows.payments.attempt.apply_answer import apply_answer
+from paygate.flows.payments.attempt.consequences import NOTHING, of_move
+from paygate.providers.contract import Absent
+from paygate.storage.change import Change, Committed, Impossible, OutcomeUnknown
+from paygate.storage.tables import REFERENCE_TAKEN
+
+MISSING: Final = "missing"
+"""The stage of the alert for a payment that the provider says it has not."""
+
+
+async def settle_attempt(
+    ctx: Context,
+    caller: Caller,
+    action: Action,
+    intent: PaymentIntent,
+    attempt: Attempt,
+    answer: Answer,
+) -> PaymentIntent:
+    """The intent once `answer` was applied, or as whoever came first left it."""
+    # The attempt stays open beyond it: its event or the sweep brings the answer again.
+    patience = Patience(
+        "an intent kept changing while its attempt was settled",
+        end=OutcomeUnknown,
+        seconds=SETTLING_SECONDS,
+    )
+    while True:
+        applied = await apply_answer(ctx, caller, intent, attempt, answer)
+        if applied.commits == NOTHING:
+            # No commit proves that the records were the newest: others may have ended them.
+            newest = await reread(ctx, attempt)
+            if newest == (intent, attempt):
+                return intent
+            intent, attempt = newest
+            continue
+        change = Change(
+            ctx.audit(caller, action, intent_subject(intent.id)),
+            *applied.commits,
+            # What was certainly not sent is no answer yet: the same request may go on with it.
+            concludes=None if isinstance(answer.outcome, NotSent) else applied.intent,
+        )
+        try:
+            committed = isinstance(await ctx.door.commit(change), Committed)
+        except Impossible as error:
+            if error.constraint != REFERENCE_TAKEN:
+                raise
+            answer = await _of_another_intent(ctx, caller, intent, answer)
+            committed = False
+        if committed:
+            return applied.intent
+        await patience.pause()
+        intent, attempt = await reread(ctx, attempt)
+
+
+async def fail_unsent(
+    ctx: Context, caller: Caller, action: Action, attempt: Attempt, answer: Answer
+) -> bool:
+    """Fail an intent whose last attempt was certainly not sent, and that nobody tries again.
+    Returns whether that was done: not when somebody has tried since `attempt` was read, for of that
+    nothing is certain.
+    """
+    intent, newest = await reread(ctx, attempt)
+    assert isinstance(answer.outcome, Rejected), "it failed"
+    waits = intent.status is Status.PROCESSING and intent.attempt == attempt.id
+    if not waits or newest.version != attempt.version:
+        return False
+    error = PaymentError(code=answer.outcome.reason, message=answer.outcome.message)
+    changes = {"pending_operation": None, "last_payment_error": error}
+    after = advance(intent, Trigger.FAIL, ctx.now(), **changes)
+    commits = of_move(ctx, intent, Moved(after, None), request_id=caller.request_id)
+    change = Change(ctx.audit(caller, action, intent_subject(intent.id)), *commits)
+    return isinstance(await ctx.door.commit(change), Committed)
+
+
+async def ask_how_it_stands(
+    ctx: Context, caller: Caller, action: Action, intent: PaymentIntent, attempt: Attempt
+) -> PaymentIntent:
+    """The intent once what the provider says of its payment now was applied."""
+    assert intent.provider_reference is not None, "what is under way is known to the provider"
+    found = await ctx.provider.retrieve(
+        intent.provider_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
+    )
+    if isinstance(found, Absent):
+        await raise_alert(ctx, caller, payment_missing(intent))
+        return intent
+    return await settle_attempt(ctx, caller, action, intent, attempt, found)
+
+
+def payment_missing(intent: PaymentIntent) -> Concern:
+    """A payment that the provider gave an id, and that it says now it does not have: nothing may be
+    concluded from that. Another account's key asks so.
+    """
+    return Concern(
+        type=AlertType.ATTEMPT_UNRESOLVED,
+        subject=intent_subject(intent.id),
+        stage=MISSING,
+        severity="critical",
+        message=f"the provider says that it has no payment {intent.provider_reference}, the id that"
+        " it gave us for this payment intent, which stays as it is",
+        what_to_do="See whether the provider's key is of the account that has this payment.",
+    )
+
+
+async def reread(ctx: Context, attempt: Attempt) -> tuple[PaymentIntent, Attempt]:
+    """Both records as they stand now."""
+    found = await ctx.read.attempt_with_intent(attempt.merchant, attempt.id)
+    assert found is not None, "payments are never deleted"
+    return found
+
+
+async def _of_another_intent(
+    ctx: Context, caller: Caller, intent: PaymentIntent, answer: Answer
+) -> Answer:
+    """What is left of an answer whose payment stands under another intent of ours: the payment is
+    never this one's outcome, and a person must look.
+    """
+    concern = Concern(
+        type=AlertType.RECONCILIATION_DRIFT,
+        subject=intent_subject(intent.id),
+        severity="critical",
+        message="the provider answered with the payment of another payment intent",
+        what_to_do=f"Look {answer.provider_reference} up in the provider's dashboard, and the two"
+        " payment intents that it is given for.",
+    )
+    await raise_alert(ctx, caller, concern)
+    return Answer(Unknown("the provider answered with the payment of another intent"))

@@ -1,0 +1,177 @@
+"""Cancel a payment intent: here when nothing was sent, else at the provider, and final only when
+the provider says so. A hold is released, a challenge ends.
+"""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from paygate.domain.access.roles import Action, Caller
+from paygate.domain.errors import ErrorCode, Refusal
+from paygate.domain.payments.attempt import Attempt, AttemptState, Operation, to_be_closed
+from paygate.domain.payments.confirmation import Moved
+from paygate.domain.payments.outcome import Answer
+from paygate.domain.payments.payment_intent import FINAL, PaymentIntent, Status, Trigger, advance
+from paygate.flows.context import Context, Patience, intent_subject
+from paygate.flows.payments.attempt.begin import (
+    TO_ASK_AGAIN,
+    TOO_LATE,
+    Prepared,
+    attempt_of_this_request,
+    begin,
+    new_attempt,
+    refuse_if_not_sent,
+    send_again,
+    stood_still,
+    work_on,
+)
+from paygate.flows.payments.attempt.consequences import of_move
+from paygate.flows.payments.attempt.settle import settle_attempt
+from paygate.flows.payments.capture import check_nothing_pending
+from paygate.flows.payments.read import find_payment_intent
+from paygate.providers.contract import CancelOrder, ProviderSilent
+from paygate.storage.change import Change, Committed
+from paygate.telemetry import timing
+
+
+class CancelPaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /payment-intents/{id}/cancel`."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+
+
+async def cancel_payment_intent(
+    ctx: Context, caller: Caller, intent_id: str, request: CancelPaymentIntent
+) -> PaymentIntent:
+    """The intent after the provider's answer; `pending_operation` while that is not known yet.
+
+    Raises:
+        Refusal: not found, `state_conflict` at its end, `operation_pending` while its confirm is
+            under way or unknown, or `provider_unavailable` when certainly nothing was sent.
+    """
+    patience = Patience("an intent kept changing while it was cancelled")
+    while True:
+        intent = await find_payment_intent(ctx, caller.merchant, intent_id)
+        before = await attempt_of_this_request(ctx, intent)
+        prepared: Prepared | None = None
+        if before is not None and before.cancelling:
+            prepared = intent, before
+        elif before is not None and _goes_on(intent, before):
+            prepared = await send_again(ctx, caller, Action.INTENT_CANCEL, intent, before)
+        elif before is not None and before.state is not AttemptState.NOT_SENT:
+            return intent
+        elif await _nothing_was_sent(ctx, intent):
+            await check_not_forgotten(ctx, intent)
+            after = await cancelled(ctx, caller, Action.INTENT_CANCEL, intent, request.reason)
+            if after is not None:
+                return after
+        else:
+            prepared = await _prepare(ctx, caller, intent, request)
+        if prepared is not None:
+            return await _ask(ctx, caller, *prepared)
+        await patience.pause()
+
+
+def _goes_on(intent: PaymentIntent, attempt: Attempt) -> bool:
+    """Whether a request goes on with the attempt that its earlier try left behind."""
+    held = intent.status is Status.REQUIRES_CAPTURE and intent.pending_operation is None
+    return attempt.state in TO_ASK_AGAIN or (attempt.state is AttemptState.NOT_SENT and held)
+
+
+async def check_not_forgotten(ctx: Context, intent: PaymentIntent) -> None:
+    """Raises a refusal when the intent's payment was made before the database was restored, or when
+    the provider does not tell.
+    """
+    first = ctx.attempt_id(intent, Operation.CONFIRM, 1)
+    timeout = ctx.policy.provider_timeout_seconds
+    try:
+        found = await ctx.after_restore.payment_of(intent, first, timeout_seconds=timeout)
+    except ProviderSilent:
+        raise Refusal(
+            ErrorCode.PROVIDER_UNAVAILABLE,
+            "the database was restored, and the provider does not tell what it has forgotten",
+            subject=intent,
+        ) from None
+    if found is not None:
+        raise Refusal(
+            ErrorCode.STATE_CONFLICT,
+            "this payment was made before the database was restored: confirm it once more, which"
+            " charges nobody, and cancel or refund it then",
+            subject=intent,
+        )
+
+
+async def _nothing_was_sent(ctx: Context, intent: PaymentIntent) -> bool:
+    if intent.status is Status.CREATED:
+        return True
+    if intent.status is not Status.PROCESSING or intent.attempt is None:
+        return False
+    last = await ctx.read.attempt(intent.merchant, intent.attempt)
+    return last is not None and last.state is AttemptState.NOT_SENT and not last.answered
+
+
+async def _prepare(
+    ctx: Context, caller: Caller, intent: PaymentIntent, request: CancelPaymentIntent
+) -> Prepared | None:
+    if intent.status in FINAL:
+        raise Refusal(
+            ErrorCode.STATE_CONFLICT,
+            f"a payment intent that is {intent.status} cannot be cancelled",
+            subject=intent,
+        )
+    check_nothing_pending(intent)
+    if intent.status is Status.REQUIRES_CAPTURE:
+        attempt = new_attempt(ctx, intent, Operation.CANCEL, reason=request.reason)
+        return await begin(ctx, caller, Action.INTENT_CANCEL, intent, attempt, Trigger.WORK_ON)
+    assert intent.attempt is not None, "it was confirmed"
+    open_ = await ctx.read.attempt(intent.merchant, intent.attempt)
+    assert open_ is not None, "payments are never deleted"
+    if open_.state in TO_ASK_AGAIN or open_.cancelling or intent.provider_reference is None:
+        raise Refusal(
+            ErrorCode.OPERATION_PENDING,
+            f"a {intent.pending_operation or 'confirm'} of this payment intent is under way",
+            subject=intent,
+            retry_after_seconds=1,
+        )
+    open_ = to_be_closed(open_, ctx.now(), reason=request.reason, claim=ctx.claim)
+    pending = {"pending_operation": Operation.CANCEL.value}
+    return await work_on(ctx, caller, Action.INTENT_CANCEL, intent, open_, **pending)
+
+
+async def _ask(
+    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
+) -> PaymentIntent:
+    with ctx.answers.awaited(attempt):
+        answer = await send_cancel(ctx, intent, attempt)
+        intent = await settle_attempt(ctx, caller, Action.INTENT_CANCEL, intent, attempt, answer)
+    # A wish that is written down stands, and the sweep sends it again: it is pending, not refused.
+    refuse_if_not_sent(intent, answer, waits=intent.status not in FINAL and not attempt.cancelling)
+    return intent
+
+
+async def send_cancel(ctx: Context, intent: PaymentIntent, attempt: Attempt) -> Answer:
+    """Ask the provider to close the payment. It may be asked as often as it takes."""
+    assert intent.provider_reference is not None, "what is under way is known to the provider"
+    # A wish to close a confirm stands until the provider has said yes; a cancel of a hold may have
+    # been given up meanwhile.
+    if not attempt.cancelling and stood_still(ctx, attempt):
+        return Answer(TOO_LATE)
+    # A refusal is remembered under its key; the sweep asks anew, since a payment may have moved.
+    key = f"{attempt.id}-cancel-{attempt.version}" if attempt.cancelling else f"{attempt.id}-cancel"
+    order = CancelOrder(key=key, provider_reference=intent.provider_reference)
+    with timing.spent(timing.Part.PROVIDER):
+        return await ctx.provider.cancel(order, timeout_seconds=ctx.policy.provider_timeout_seconds)
+
+
+async def cancelled(
+    ctx: Context, caller: Caller, action: Action, intent: PaymentIntent, reason: str | None
+) -> PaymentIntent | None:
+    """The intent once it is cancelled, or None when it moved on meanwhile."""
+    after = advance(
+        intent, Trigger.CANCEL, ctx.now(), cancellation_reason=reason, pending_operation=None
+    )
+    commits = of_move(ctx, intent, Moved(after, None), request_id=caller.request_id)
+    audit = ctx.audit(caller, action, intent_subject(intent.id))
+    change = Change(audit, *commits, concludes=after)
+    return after if isinstance(await ctx.door.commit(change), Committed) else None

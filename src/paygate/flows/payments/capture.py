@@ -1,0 +1,143 @@
+"""Capture a held payment, wholly or in part, in three beats: prepare, call, settle.
+
+A capture is a standing order: once it is durable it is sent until the provider has said what
+became of it, whether or not somebody waits.
+"""
+
+import msgspec
+
+from paygate.domain.access.roles import Action, Caller
+from paygate.domain.errors import ErrorCode, Refusal
+from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
+from paygate.domain.payments.outcome import Answer
+from paygate.domain.payments.payment_intent import PaymentIntent, Status, Trigger
+from paygate.flows.context import Context, Patience
+from paygate.flows.payments.attempt.begin import (
+    TO_ASK_AGAIN,
+    TOO_LATE,
+    Prepared,
+    attempt_of_this_request,
+    begin,
+    may_be_sent,
+    new_attempt,
+    refuse_if_not_sent,
+    send_again,
+    stood_still,
+)
+from paygate.flows.payments.attempt.settle import settle_attempt
+from paygate.flows.payments.read import find_payment_intent
+from paygate.providers.contract import CaptureOrder
+from paygate.telemetry import timing
+
+
+class CapturePaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /payment-intents/{id}/capture`; without an amount all of the hold."""
+
+    amount: int | None = None
+
+
+async def capture_payment_intent(
+    ctx: Context, caller: Caller, intent_id: str, request: CapturePaymentIntent
+) -> PaymentIntent:
+    """The intent after the provider's answer; `pending_operation` while that is not known yet.
+
+    Raises:
+        Refusal: not found, not held, `authorization_expired`, `operation_pending`, an amount out
+            of range, or `provider_unavailable` when certainly nothing was sent.
+    """
+    patience = Patience("an intent kept changing while it was captured")
+    while True:
+        intent = await find_payment_intent(ctx, caller.merchant, intent_id)
+        before = await attempt_of_this_request(ctx, intent)
+        unsent = before is not None and before.state is AttemptState.NOT_SENT
+        if before is None or (unsent and not may_be_sent(ctx, before)):
+            prepared = await _prepare(ctx, caller, intent, request)
+        elif unsent:
+            _check_hold(ctx, intent)
+            prepared = await send_again(ctx, caller, Action.INTENT_CAPTURE, intent, before)
+        elif before.state in TO_ASK_AGAIN:
+            prepared = await send_again(ctx, caller, Action.INTENT_CAPTURE, intent, before)
+        else:
+            return intent
+        if prepared is not None:
+            return await _ask(ctx, caller, *prepared)
+        await patience.pause()
+
+
+def _check_hold(ctx: Context, intent: PaymentIntent) -> None:
+    """Raises a refusal when the intent's money cannot be captured now."""
+    check_nothing_pending(intent)
+    if intent.status is not Status.REQUIRES_CAPTURE:
+        raise Refusal(
+            ErrorCode.STATE_CONFLICT,
+            f"a payment intent that is {intent.status} has nothing to capture",
+            subject=intent,
+        )
+    if intent.authorization_expires_at is not None and (
+        ctx.now() >= intent.authorization_expires_at
+    ):
+        raise Refusal(
+            ErrorCode.AUTHORIZATION_EXPIRED,
+            "the hold has lapsed: the payer must pay again",
+            subject=intent,
+        )
+
+
+async def _prepare(
+    ctx: Context, caller: Caller, intent: PaymentIntent, request: CapturePaymentIntent
+) -> Prepared | None:
+    _check_hold(ctx, intent)
+    amount = intent.amount_capturable if request.amount is None else request.amount
+    if not 1 <= amount <= intent.amount_capturable:
+        raise Refusal(
+            ErrorCode.AMOUNT_TOO_SMALL if amount < 1 else ErrorCode.AMOUNT_TOO_LARGE,
+            f"amount must be 1 to {intent.amount_capturable}, what is held",
+            param="amount",
+        )
+    if not ctx.provider.representable(amount, intent.currency):
+        raise Refusal(
+            ErrorCode.AMOUNT_NOT_REPRESENTABLE,
+            f"the provider cannot take exactly {amount} smallest units of {intent.currency}",
+            param="amount",
+        )
+    attempt = new_attempt(ctx, intent, Operation.CAPTURE, amount=amount)
+    return await begin(ctx, caller, Action.INTENT_CAPTURE, intent, attempt, Trigger.WORK_ON)
+
+
+async def _ask(
+    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
+) -> PaymentIntent:
+    with ctx.answers.awaited(attempt):
+        answer = await send_capture(ctx, intent, attempt)
+        intent = await settle_attempt(ctx, caller, Action.INTENT_CAPTURE, intent, attempt, answer)
+    refuse_if_not_sent(intent, answer, waits=intent.status is Status.REQUIRES_CAPTURE)
+    return intent
+
+
+async def send_capture(ctx: Context, intent: PaymentIntent, attempt: Attempt) -> Answer:
+    """Ask the provider, for this attempt: from its rows alone, so that a re-send is equal."""
+    assert attempt.amount is not None, "a capture has an amount"
+    assert intent.provider_reference is not None, "what is held is known to the provider"
+    if stood_still(ctx, attempt) or not may_be_sent(ctx, attempt):
+        return Answer(TOO_LATE)
+    order = CaptureOrder(
+        attempt=attempt.id,
+        provider_reference=intent.provider_reference,
+        amount=attempt.amount,
+        currency=intent.currency,
+    )
+    with timing.spent(timing.Part.PROVIDER):
+        return await ctx.provider.capture(
+            order, timeout_seconds=ctx.policy.provider_timeout_seconds
+        )
+
+
+def check_nothing_pending(intent: PaymentIntent) -> None:
+    """Raises `operation_pending` while a capture or a cancel is under way or unknown."""
+    if intent.status is Status.REQUIRES_CAPTURE and intent.pending_operation is not None:
+        raise Refusal(
+            ErrorCode.OPERATION_PENDING,
+            f"a {intent.pending_operation} of this payment intent is under way",
+            subject=intent,
+            retry_after_seconds=1,
+        )

@@ -1,0 +1,111 @@
+"""A payer comes back from a challenge: ask the provider, settle, and send them on to the merchant.
+
+The address that they come by is believed in one thing, whose challenge it was, and that is
+signed. How it ended the provider says itself, never the browser. Whatever is already settled
+stays: a second visit, or a late one, is shown the way and changes nothing.
+"""
+
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+
+from paygate.crypto.callback_states import CallbackState
+from paygate.domain.access.roles import Action, Caller
+from paygate.domain.errors import ErrorCode, Refusal
+from paygate.domain.ids import PREFIXES, is_id
+from paygate.domain.payments.attempt import OPEN, Attempt
+from paygate.domain.payments.outcome import Answer, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.return_url import with_parameters
+from paygate.flows.context import Context, intent_subject
+from paygate.flows.payments.attempt.settle import reread, settle_attempt
+from paygate.providers.contract import Absent
+from paygate.storage.change import Change, StorageError
+from paygate.telemetry import timing
+
+ASK_SECONDS: Final = 4.0
+TIE_SECONDS: Final = 1.0
+"""The payer looks at a blank page meanwhile: five seconds in all. The second one is for an answer
+of the same second as the newest known fact, which makes `settle_attempt` ask once more."""
+LATE: Final = timedelta(hours=1)
+"""Who answers the challenge in its last moment still comes back in time."""
+
+
+async def complete_authentication(
+    ctx: Context, caller: Caller, intent_id: str, state: str | None
+) -> str:
+    """The merchant's page to send the payer to, with the intent's id and status as a hint.
+
+    `caller` has proven nothing; the merchant is the state's.
+
+    Raises:
+        Refusal: `callback_state_invalid`, alike for a forged state, another intent's, and one of
+            an attempt that is not there.
+    """
+    signed = _open(ctx, intent_id, state)
+    found = await ctx.read.attempt_with_intent(signed.merchant, signed.attempt)
+    if found is None:
+        raise _invalid()
+    intent, attempt = found
+    if intent.id != intent_id or attempt.return_url is None:
+        raise _invalid()
+    caller = msgspec.structs.replace(caller, merchant=signed.merchant)
+    subject = intent_subject(intent.id)
+    await ctx.door.commit(Change(ctx.audit(caller, Action.INTENT_AUTHENTICATE, subject)))
+    status = intent.status
+    if attempt.state in OPEN and ctx.now().timestamp() < signed.expires_at:
+        try:
+            status = await _settled(ctx, caller, intent, attempt)
+        except StorageError:
+            status = Status.PROCESSING  # the payer goes on, and so does the event or the sweep
+    return with_parameters(attempt.return_url, {"payment_intent": intent.id, "status": status})
+
+
+def callback_url(ctx: Context, attempt: Attempt) -> str | None:
+    """Where the provider sends the payer of this attempt; None when we are not reachable."""
+    if ctx.policy.public_url is None or attempt.return_url is None:
+        return None
+    expires_at = attempt.created_at + ctx.policy.authentication_ttl + LATE
+    state = CallbackState(attempt.merchant, attempt.id, int(expires_at.timestamp()))
+    signed = ctx.callback_states.make(attempt.intent, state)
+    return f"{ctx.policy.public_url}/payment-intents/{attempt.intent}/3ds-callback?state={signed}"
+
+
+def _open(ctx: Context, intent_id: str, state: str | None) -> CallbackState:
+    signed = None
+    if state is not None and is_id(PREFIXES["payment_intent"], intent_id):
+        signed = ctx.callback_states.open(intent_id, state)
+    if signed is None:
+        raise _invalid()
+    return signed
+
+
+async def _settled(ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt) -> Status:
+    """The intent's status once the provider was asked; `processing` when it did not tell."""
+    answer = await _ask(ctx, attempt)
+    if answer is None:
+        intent, attempt = await reread(ctx, attempt)  # an event may have told meanwhile
+        return Status.PROCESSING if attempt.state in OPEN else intent.status
+    policy = msgspec.structs.replace(ctx.policy, provider_timeout_seconds=TIE_SECONDS)
+    hurried = msgspec.structs.replace(ctx, policy=policy)
+    action = Action.INTENT_AUTHENTICATE
+    return (await settle_attempt(hurried, caller, action, intent, attempt, answer)).status
+
+
+async def _ask(ctx: Context, attempt: Attempt) -> Answer | None:
+    """What the provider says of the attempt's payment; None when it does not."""
+    if attempt.provider_reference is None:
+        return None
+    timeout_seconds = min(ASK_SECONDS, ctx.policy.provider_timeout_seconds)
+    with timing.spent(timing.Part.PROVIDER):
+        answer = await ctx.provider.retrieve(
+            attempt.provider_reference, timeout_seconds=timeout_seconds
+        )
+    if isinstance(answer, Absent) or isinstance(answer.outcome, Unknown):
+        return None
+    return answer
+
+
+def _invalid() -> Refusal:
+    return Refusal(ErrorCode.CALLBACK_STATE_INVALID, "this is not an address that we made")

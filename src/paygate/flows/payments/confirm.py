@@ -1,0 +1,227 @@
+"""Confirm a payment intent in three beats: prepare, call, settle.
+
+The attempt and its provider key are durable before the provider hears of it, nothing is open
+in the database while it is asked, and what it said is settled in one commit. A crash between
+any two leaves an open attempt that its event or the sweep resolves.
+"""
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from paygate.domain.access.roles import Action, Caller
+from paygate.domain.errors import ErrorCode, Refusal
+from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
+from paygate.domain.payments.outcome import Answer, Rejected, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent, Status, Trigger
+from paygate.domain.payments.payment_method import CardToken, Instrument, PushTransfer
+from paygate.domain.payments.return_url import MAX_LENGTH, check_return_url
+from paygate.flows.context import Context, Patience
+from paygate.flows.customers.introduce import forget_customer, introduce_customer
+from paygate.flows.payments.attempt.begin import (
+    TO_ASK_AGAIN,
+    TOO_LATE,
+    Prepared,
+    attempt_of_this_request,
+    begin,
+    may_be_sent,
+    new_attempt,
+    refuse_if_not_sent,
+    send_again,
+    stood_still,
+)
+from paygate.flows.payments.attempt.choose import Method, choose_instrument
+from paygate.flows.payments.attempt.settle import settle_attempt
+from paygate.flows.payments.complete_authentication import callback_url
+from paygate.flows.payments.read import find_payment_intent
+from paygate.providers.contract import Absent, ConfirmOrder, ProviderSilent
+from paygate.telemetry import timing
+
+
+class ConfirmPaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /payment-intents/{id}/confirm`. A card needs a `return_url`."""
+
+    payment_method: Method
+    return_url: (
+        Annotated[str, Meta(max_length=MAX_LENGTH, pattern=r"^https?://[!-~]+$(?!\n)")] | None
+    ) = None
+    amount: int | None = None
+    currency: str | None = None
+
+
+async def confirm_payment_intent(
+    ctx: Context, caller: Caller, intent_id: str, request: ConfirmPaymentIntent
+) -> PaymentIntent:
+    """The intent after the provider's answer; `processing` when that is not known yet.
+
+    A request that died is resumed under its idempotency key: the same attempt goes on, so that
+    the provider sees the same key, and nothing is charged twice.
+
+    Raises:
+        Refusal: not found, already confirmed, contradicting parameters, or
+            `provider_unavailable` when certainly nothing was sent.
+    """
+    patience = Patience("an intent kept changing while it was confirmed")
+    while True:
+        intent = await find_payment_intent(ctx, caller.merchant, intent_id)
+        instrument = _check(ctx, intent, request)
+        before = await _earlier_try(ctx, intent)
+        if before is None:
+            prepared = await _prepare(ctx, caller, intent, request, instrument)
+        elif _goes_on(intent, before):
+            prepared = await send_again(ctx, caller, Action.INTENT_CONFIRM, intent, before)
+        else:
+            return intent
+        if prepared is not None:
+            return await _ask(ctx, caller, *prepared)
+        await patience.pause()
+
+
+def _goes_on(intent: PaymentIntent, attempt: Attempt) -> bool:
+    """Whether a request goes on with the attempt that its earlier try left behind."""
+    not_sent = attempt.state is AttemptState.NOT_SENT and intent.status is Status.PROCESSING
+    return not_sent or attempt.state in TO_ASK_AGAIN
+
+
+async def _ask(
+    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
+) -> PaymentIntent:
+    with ctx.answers.awaited(attempt):
+        answer = await send_confirm(ctx, caller, intent, attempt)
+        if isinstance(answer.outcome, Rejected) and answer.outcome.reason == "customer_refused":
+            # Before the answer is: a crash in between must not leave every later payment to fail.
+            await forget_customer(ctx, caller, intent)
+        intent = await settle_attempt(ctx, caller, Action.INTENT_CONFIRM, intent, attempt, answer)
+    refuse_if_not_sent(intent, answer, waits=intent.status is Status.PROCESSING)
+    return intent
+
+
+def _check(ctx: Context, intent: PaymentIntent, request: ConfirmPaymentIntent) -> Instrument:
+    """What it is paid with, once all that the request says was looked at."""
+    instrument = choose_instrument(ctx, intent, request.payment_method)
+    if request.return_url is not None:
+        check_return_url(
+            request.return_url,
+            hosts=ctx.policy.return_url_hosts,
+            production=ctx.policy.production,
+        )
+    elif isinstance(instrument, CardToken):
+        raise Refusal(
+            ErrorCode.PARAMETER_MISSING,
+            "a card needs a return_url: the payer's bank may want to ask them",
+            param="return_url",
+        )
+    if request.currency not in (None, intent.currency):
+        raise Refusal(
+            ErrorCode.CURRENCY_MISMATCH,
+            f"the payment intent is in {intent.currency}",
+            param="currency",
+        )
+    if request.amount not in (None, intent.amount):
+        raise Refusal(
+            ErrorCode.AMOUNT_MISMATCH,
+            f"the payment intent is for {intent.amount}",
+            param="amount",
+        )
+    return instrument
+
+
+async def _earlier_try(ctx: Context, intent: PaymentIntent) -> Attempt | None:
+    """What an earlier try of this same request left behind; None when the intent is untouched.
+
+    Raises:
+        Refusal: another request confirmed it.
+    """
+    if intent.status is Status.CREATED:
+        return None
+    last = await attempt_of_this_request(ctx, intent)
+    if last is not None:
+        return last
+    raise Refusal(
+        ErrorCode.INTENT_ALREADY_CONFIRMED,
+        f"the payment intent is {intent.status}: it can be confirmed once",
+        subject=intent,
+    )
+
+
+async def _prepare(
+    ctx: Context,
+    caller: Caller,
+    intent: PaymentIntent,
+    request: ConfirmPaymentIntent,
+    instrument: Instrument,
+) -> Prepared | None:
+    attempt = new_attempt(
+        ctx, intent, Operation.CONFIRM, instrument=instrument, return_url=request.return_url
+    )
+    attempt = msgspec.structs.replace(
+        attempt,
+        callback_url=callback_url(ctx, attempt),
+        close_at=_patience(ctx, attempt.created_at, instrument),
+    )
+    return await begin(ctx, caller, Action.INTENT_CONFIRM, intent, attempt, Trigger.CONFIRM)
+
+
+def _patience(ctx: Context, at: datetime, instrument: Instrument) -> datetime:
+    """Until when the payer is waited for, should they have to act."""
+    pushed = isinstance(instrument, PushTransfer)
+    return at + (ctx.policy.bank_transfer_ttl if pushed else ctx.policy.authentication_ttl)
+
+
+async def send_confirm(
+    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
+) -> Answer:
+    """Ask the provider, for this attempt: once per attempt, however often it is asked."""
+    if stood_still(ctx, attempt) or not may_be_sent(ctx, attempt):
+        return Answer(TOO_LATE)
+    timeout_seconds = ctx.policy.provider_timeout_seconds
+    payer: str | None = None
+    with timing.spent(timing.Part.PROVIDER):
+        found = await _sent_before_a_restore(ctx, intent, attempt)
+        if found is not None:
+            return found
+        if isinstance(attempt.instrument, PushTransfer):
+            timeout_seconds /= 2  # two calls, in the time of one
+            made = await introduce_customer(ctx, caller, intent, timeout_seconds=timeout_seconds)
+            if not isinstance(made, str):
+                return Answer(made)
+            payer = made
+        order = confirm_order(intent, attempt, payer)
+        if stood_still(ctx, attempt):
+            return Answer(TOO_LATE)  # what was asked before took its time
+        return await ctx.provider.confirm(order, timeout_seconds=timeout_seconds)
+
+
+async def _sent_before_a_restore(
+    ctx: Context, intent: PaymentIntent, attempt: Attempt
+) -> Answer | None:
+    """How the payment stands that this attempt made before the database was restored, if it did."""
+    timeout = ctx.policy.provider_timeout_seconds
+    try:
+        reference = await ctx.after_restore.payment_of(intent, attempt.id, timeout_seconds=timeout)
+    except ProviderSilent as silence:
+        return Answer(Unknown(str(silence)))
+    if reference is None:
+        return None
+    found = await ctx.provider.retrieve(reference, timeout_seconds=timeout)
+    return Answer(Unknown("the provider has lost it")) if isinstance(found, Absent) else found
+
+
+def confirm_order(intent: PaymentIntent, attempt: Attempt, payer: str | None) -> ConfirmOrder:
+    """What is sent for an attempt: from its rows alone, so that a re-send is equal."""
+    assert attempt.instrument is not None, "a confirm is paid with something"
+    return ConfirmOrder(
+        attempt=attempt.id,
+        intent=intent.id,
+        merchant=intent.merchant,
+        amount=intent.amount,
+        currency=intent.currency,
+        capture_method=intent.capture_method,
+        instrument=attempt.instrument,
+        customer=payer,
+        return_url=attempt.callback_url or attempt.return_url,
+        description=intent.description,
+        statement_descriptor=intent.statement_descriptor,
+    )

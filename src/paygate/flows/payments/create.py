@@ -1,0 +1,165 @@
+"""Create a payment intent: nothing is sent anywhere, one commit."""
+
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from paygate.crypto.client_secrets import new_client_secret
+from paygate.crypto.encoding import length_prefixed
+from paygate.domain.access.roles import Action, Caller
+from paygate.domain.errors import ErrorCode, Refusal
+from paygate.domain.money import check_amount, parse_currency
+from paygate.domain.payments import events
+from paygate.domain.payments.payment_intent import (
+    CaptureMethod,
+    PaymentIntent,
+    PaymentMethodType,
+    Status,
+)
+from paygate.flows.context import Context, Patience, intent_subject
+from paygate.flows.customers.identify import CustomerDetails, identify_customer
+from paygate.storage.change import Change, Committed
+
+Text = Annotated[str, Meta(min_length=1, max_length=500)]
+Reference = Annotated[str, Meta(min_length=1, max_length=200)]
+# Stripe's rule (payments/account/statement-descriptors): 5 to 22 characters, one of them a
+# letter, and none of those that `_FORBIDDEN_IN_DESCRIPTOR` has.
+StatementDescriptor = Annotated[
+    str, Meta(min_length=5, max_length=22, pattern=r"^(?=.*[A-Za-z])[ -~]*$(?!\n)")
+]
+# It comes back in a header, which carries printable ASCII and trims the spaces around.
+SessionId = Annotated[str, Meta(min_length=16, max_length=200, pattern=r"^[!-~][ -~]*[!-~]$(?!\n)")]
+MetadataKey = Annotated[str, Meta(min_length=1, max_length=40)]
+MetadataValue = Annotated[str, Meta(max_length=500)]
+Metadata = Annotated[dict[MetadataKey, MetadataValue], Meta(max_length=50)]
+SEED_BYTES: Final = 16
+_FORBIDDEN_IN_DESCRIPTOR = frozenset("<>\\'\"*")
+
+
+class CreatePaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /payment-intents`. `amount` in the currency's smallest unit."""
+
+    amount: int
+    currency: str
+    capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
+    payment_method_types: Annotated[
+        tuple[PaymentMethodType, ...], Meta(min_length=1, max_length=2)
+    ] = (PaymentMethodType.CARD,)
+    reference: Reference | None = None
+    description: Text | None = None
+    statement_descriptor: StatementDescriptor | None = None
+    metadata: Metadata = msgspec.field(default_factory=dict)
+    customer: CustomerDetails | None = None
+    session_id: SessionId | None = None
+
+
+class Created(msgspec.Struct, frozen=True):
+    """A new intent, and the secret that its payer's browser is given; the text is kept nowhere."""
+
+    intent: PaymentIntent
+    client_secret: str | None
+
+
+async def create_payment_intent(
+    ctx: Context, caller: Caller, request: CreatePaymentIntent
+) -> Created:
+    """The intent, durable, with status `created`.
+
+    Raises:
+        Refusal: a parameter is out of range, the provider cannot charge this amount, or there is
+            no such customer.
+    """
+    patience = Patience("a customer kept changing while a payment intent was created")
+    while True:
+        intent = _new_intent(ctx, caller, request)
+        customer = await identify_customer(ctx, caller, request.customer)
+        created = _with_secret(ctx, intent, request.session_id, customer.id)
+        event = events.of_intent(
+            created.intent,
+            event_id=ctx.new_id("event"),
+            at=intent.created_at,
+            request_id=caller.request_id,
+        )
+        change = Change(
+            ctx.audit(caller, Action.INTENT_CREATE, intent_subject(intent.id)),
+            creates=(created.intent, event, *customer.creates),
+            advances=customer.advances,
+            jobs=customer.jobs,
+            concludes=created,
+        )
+        if isinstance(await ctx.door.commit(change), Committed):
+            return created
+        await patience.pause()
+
+
+def _with_secret(
+    ctx: Context, intent: PaymentIntent, session_id: str | None, customer: str | None
+) -> Created:
+    """In production a secret is bound to a session, so an intent without one has no client side."""
+    if session_id is None and ctx.policy.production:
+        return Created(msgspec.structs.replace(intent, customer=customer), None)
+    secret = new_client_secret(intent.id, ctx.random_bytes)
+    intent = msgspec.structs.replace(
+        intent,
+        customer=customer,
+        client_secret_hash=ctx.hasher.of_client_secret(secret),
+        session_hash=None if session_id is None else ctx.hasher.of_session(intent.id, session_id),
+    )
+    return Created(intent, secret)
+
+
+def _new_intent(ctx: Context, caller: Caller, request: CreatePaymentIntent) -> PaymentIntent:
+    currency = parse_currency(request.currency)
+    amount = check_amount(request.amount, maximum=ctx.policy.max_amount)
+    if not ctx.provider.representable(amount, currency):
+        raise Refusal(
+            ErrorCode.AMOUNT_NOT_REPRESENTABLE,
+            f"the provider cannot charge exactly {amount} smallest units of {currency}",
+            param="amount",
+        )
+    if _FORBIDDEN_IN_DESCRIPTOR.intersection(request.statement_descriptor or ""):
+        raise Refusal(
+            ErrorCode.PARAMETER_INVALID,
+            "statement_descriptor must not contain any of < > \\ ' \" *",
+            param="statement_descriptor",
+        )
+    manual = request.capture_method is CaptureMethod.MANUAL
+    if manual and PaymentMethodType.CARD not in request.payment_method_types:
+        raise Refusal(
+            ErrorCode.PARAMETER_INVALID,
+            "only a card's money can be held: capture_method manual needs card among the"
+            " payment_method_types",
+            param="capture_method",
+        )
+    now = ctx.now()
+    return PaymentIntent(
+        id=ctx.new_id("payment_intent", now),
+        merchant=caller.merchant,
+        livemode=ctx.provider.livemode,
+        amount=amount,
+        currency=currency,
+        status=Status.CREATED,
+        capture_method=request.capture_method,
+        payment_method_types=tuple(dict.fromkeys(request.payment_method_types)),
+        provider=ctx.provider.name,
+        reference=request.reference,
+        description=request.description,
+        statement_descriptor=request.statement_descriptor,
+        metadata=request.metadata,
+        seed=_seed(ctx, caller),
+        create_key=None if ctx.request_key is None else bytes.fromhex(ctx.request_key.id),
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _seed(ctx: Context, caller: Caller) -> bytes:
+    """A keyed hash of the request's Idempotency-Key, another one each time that the key is used
+    anew after its time to live; random without a key.
+    """
+    if ctx.request_key is None:
+        return ctx.random_bytes(SEED_BYTES)
+    _, key, earlier = ctx.request_key
+    name = length_prefixed("intent_seed", caller.merchant, key, str(earlier))
+    return ctx.index.fingerprints(name)[-1]

@@ -1,0 +1,97 @@
+"""Ask the provider of a payment whose id it gave us, when nobody waits: how it stands, or that it
+be closed.
+
+Such a payment is there. Where the provider says that it is not, another account was asked, and
+that says nothing of the money: a person is told, and the payment stays as it is.
+"""
+
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+
+from paygate.domain.access.roles import Action, Caller
+from paygate.domain.payments.attempt import Attempt, Operation, to_be_closed
+from paygate.domain.payments.outcome import Answer, Unknown
+from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.flows.alerts.raise_alert import raise_alert
+from paygate.flows.context import Context
+from paygate.flows.payments.attempt.begin import Prepared, work_on
+from paygate.flows.payments.attempt.settle import payment_missing
+from paygate.flows.payments.sweeps.look_up import CLOCK_UNKNOWN
+from paygate.flows.provider.clock import by_the_provider, is_in_step
+from paygate.providers.contract import Absent, CancelOrder
+
+MARGIN: Final = timedelta(seconds=5)
+"""Beyond the provider's deadline nobody is still waiting for a sending's reply."""
+
+
+async def ask_provider(ctx: Context, provider_reference: str) -> Answer | Absent:
+    """How the payment stands; `Unknown` when the provider did not tell."""
+    await ctx.pace.turn()
+    return await ctx.provider.retrieve(
+        provider_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
+    )
+
+
+async def make_sure(ctx: Context, provider_reference: str, answer: Answer) -> Answer | Absent:
+    """The answer to a call; where that tells nothing, how the payment stands: the provider keeps
+    a 500 of its own with a key, and would say nothing else for a day.
+    """
+    if not isinstance(answer.outcome, Unknown):
+        return answer
+    return await ask_provider(ctx, provider_reference)
+
+
+async def close_at_provider(
+    ctx: Context, attempt: Attempt, provider_reference: str
+) -> Answer | Absent:
+    """What became of the payment once the provider was asked to close it, or how it stands."""
+    # A refusal is remembered under its key, so each try has its own; a cancel takes no money.
+    key = f"{attempt.id}-close-{int(ctx.now().timestamp())}"
+    order = CancelOrder(key=key, provider_reference=provider_reference)
+    await ctx.pace.turn()
+    answer = await ctx.provider.cancel(order, timeout_seconds=ctx.policy.provider_timeout_seconds)
+    return await make_sure(ctx, provider_reference, answer)
+
+
+async def give_up(
+    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt, idle: Answer
+) -> Prepared | None:
+    """A confirm that the provider never went on with, about to be closed there: both records with
+    the wish written down, so that whoever brings its end makes the same of it.
+
+    None when a request of ours may still confirm it, or the intent has moved on.
+    """
+    if not _is_over(ctx, attempt):
+        return None
+    reference = idle.provider_reference or intent.provider_reference
+    attempt = to_be_closed(attempt, ctx.now(), reason=None, given_up=True)
+    attempt = msgspec.structs.replace(attempt, provider_reference=reference)
+    return await work_on(
+        ctx,
+        caller,
+        Action.ATTEMPT_RESOLVE,
+        intent,
+        attempt,
+        provider_reference=reference,
+        pending_operation=Operation.CANCEL.value,
+    )
+
+
+def _is_over(ctx: Context, attempt: Attempt) -> bool:
+    """Whether no sending of the attempt is under way any longer, by a clock that is right."""
+    now = by_the_provider(ctx, ctx.now())
+    if now is None or not is_in_step(ctx):
+        return False
+    # The sweep may repeat the first sending for the resend window; the last is written down.
+    sent = [(attempt.first_sent_as_of, attempt.first_sent_at, ctx.policy.resend_window)]
+    if attempt.sent_again_at is not None:
+        sent.append((attempt.sent_again_as_of, attempt.sent_again_at, timedelta(0)))
+    last = max((as_of or at + CLOCK_UNKNOWN) + repeats for as_of, at, repeats in sent)
+    return now >= last + timedelta(seconds=ctx.policy.provider_timeout_seconds) + MARGIN
+
+
+async def alert_absent(ctx: Context, caller: Caller, intent: PaymentIntent) -> None:
+    """Tell a person that a payment with an id of the provider's is not at the provider."""
+    await raise_alert(ctx, caller, payment_missing(intent))

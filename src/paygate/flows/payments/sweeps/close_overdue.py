@@ -1,0 +1,111 @@
+"""Close payments that nobody waits for any longer: a challenge that was not answered or could not
+be shown, a transfer that was not funded, a cancel that the provider has not confirmed yet. What
+the provider itself still works on is only asked for: its event may have been lost.
+
+The provider says how each ends: a payer who acts in the last moment has paid. Any number of nodes
+may run it at once: each attempt is taken in hand by the version it was read at.
+"""
+
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from paygate.domain.access.roles import Action, Caller
+from paygate.domain.payments.attempt import Attempt, AttemptState, Operation, put_off, to_be_closed
+from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.domain.payments.payment_method import DirectDebit
+from paygate.flows.context import Context
+from paygate.flows.payments.attempt.begin import work_on
+from paygate.flows.payments.attempt.settle import reread, settle_attempt
+from paygate.flows.payments.sweeps.ask_provider import alert_absent, ask_provider, close_at_provider
+from paygate.flows.sweep import Crew, Sweep
+from paygate.providers.contract import Absent
+
+AT_ONCE: Final = 25
+"""Each is a call to the provider, which may take as long as it is waited for: at 100 ms a call
+250 a second, above any pace."""
+PAGE: Final = 200
+AGAIN_AFTER: Final = timedelta(minutes=15)
+LOOK_AGAIN_AFTER: Final = timedelta(hours=1)
+"""A debit takes days."""
+EXPIRED: Final = "expired"
+"""The cancellation's reason."""
+
+_WAITING: Final = frozenset({AttemptState.PENDING, AttemptState.ACTION_REQUIRED})
+
+
+async def close_overdue_attempts(ctx: Context, run_id: str) -> int:
+    """Close every attempt whose time is over; how many this run brought to an end."""
+    closed = 0
+    sweep = Sweep(ctx, "expire-intents", run_id)
+    met: set[str] = set()
+
+    async def close(attempt: Attempt) -> None:
+        nonlocal closed
+        ended = await _close(ctx, sweep.caller(attempt.merchant), attempt)
+        closed += ended
+
+    async with Crew(AT_ONCE, sweep) as crew:
+        async for attempt in sweep.every(partial(ctx.read.attempts_to_close, ctx.now()), PAGE):
+            if attempt.id not in met:  # a wish to close it puts it behind the others
+                met.add(attempt.id)
+                await crew.take(close(attempt))
+    await sweep.end()
+    return closed
+
+
+async def _close(ctx: Context, caller: Caller, attempt: Attempt) -> bool:
+    """Whether it has come to its end."""
+    intent, attempt = await reread(ctx, attempt)
+    if attempt.state not in _WAITING or attempt.close_at is None or attempt.close_at > ctx.now():
+        return False
+    # What the provider works on is not the payer's to finish, and no time is up for it.
+    acts = attempt.state is AttemptState.ACTION_REQUIRED and not _takes_days(ctx, attempt)
+    if attempt.cancelling or acts:
+        wait = AGAIN_AFTER
+        if not await _end(ctx, caller, intent, attempt):
+            return False  # somebody else has it in hand
+    else:
+        wait = LOOK_AGAIN_AFTER
+        await _look(ctx, caller, intent, attempt)
+    intent, attempt = await reread(ctx, attempt)
+    if attempt.state not in _WAITING:
+        return True
+    later = put_off(attempt, ctx.now(), ctx.now() + wait)
+    await work_on(ctx, caller, Action.INTENT_EXPIRE, intent, later)
+    return False
+
+
+def _takes_days(ctx: Context, attempt: Attempt) -> bool:
+    """Whether the payer still waits for the small deposits that prove a debit's account theirs."""
+    days = attempt.created_at + ctx.policy.bank_transfer_ttl
+    return isinstance(attempt.instrument, DirectDebit) and ctx.now() < days
+
+
+async def _end(ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt) -> bool:
+    """Write the wish down and have the provider close the payment; whether it was ours to do."""
+    action = Action.INTENT_EXPIRE
+    if not attempt.cancelling:
+        attempt = to_be_closed(attempt, ctx.now(), reason=EXPIRED, given_up=True)
+        pending = {"pending_operation": Operation.CANCEL.value}
+        prepared = await work_on(ctx, caller, action, intent, attempt, **pending)
+        if prepared is None:
+            return False
+        intent, attempt = prepared
+    assert intent.provider_reference is not None, "what is under way is known to the provider"
+    answer = await close_at_provider(ctx, attempt, intent.provider_reference)
+    if isinstance(answer, Absent):
+        await alert_absent(ctx, caller, intent)
+    else:
+        await settle_attempt(ctx, caller, action, intent, attempt, answer)
+    return True
+
+
+async def _look(ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt) -> None:
+    """Settle by how the payment stands, if the provider tells."""
+    assert intent.provider_reference is not None, "what is under way is known to the provider"
+    answer = await ask_provider(ctx, intent.provider_reference)
+    if isinstance(answer, Absent):
+        await alert_absent(ctx, caller, intent)
+    else:
+        await settle_attempt(ctx, caller, Action.ATTEMPT_RESOLVE, intent, attempt, answer)

@@ -1,0 +1,268 @@
+"""Resolve one attempt in doubt, by what the provider says of it: to a call, or in its list."""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+import msgspec
+
+from paygate.domain.access.roles import Action, Caller
+from paygate.domain.alert import AlertType, Concern
+from paygate.domain.payments.attempt import Attempt, AttemptState, Operation, missed, move
+from paygate.domain.payments.conclusion import conclude
+from paygate.domain.payments.confirmation import Moved
+from paygate.domain.payments.outcome import Answer, Approved, Rejected, Unknown
+from paygate.domain.payments.payment_intent import FINAL, PaymentIntent
+from paygate.flows.alerts.raise_alert import raise_alert
+from paygate.flows.context import Context, intent_subject
+from paygate.flows.payments.attempt.begin import (
+    TO_ASK_AGAIN,
+    TOO_LATE,
+    Prepared,
+    doubt,
+    may_be_sent,
+    send_again,
+    stood_still,
+    work_on,
+)
+from paygate.flows.payments.attempt.consequences import of_move
+from paygate.flows.payments.attempt.settle import reread, settle_attempt
+from paygate.flows.payments.capture import send_capture
+from paygate.flows.payments.confirm import send_confirm
+from paygate.flows.payments.sweeps.ask_provider import (
+    alert_absent,
+    ask_provider,
+    close_at_provider,
+    give_up,
+    make_sure,
+)
+from paygate.flows.payments.sweeps.look_up import Sought
+from paygate.flows.provider.clock import by_the_provider, is_in_step, provider_now, sent_at
+from paygate.providers.contract import Absent
+from paygate.storage.change import Change, Committed
+
+MISSES_APART: Final = timedelta(minutes=10)
+"""Two look-ups this far apart that find nothing: it never arrived."""
+UNRESOLVED_AFTER: Final = timedelta(hours=1)
+NEVER_ARRIVED: Final = Answer(
+    Rejected("provider_unavailable", "The provider could not be reached; nothing was charged.")
+)
+
+_ACTION: Final = Action.ATTEMPT_RESOLVE
+
+
+class End(StrEnum):
+    """What became of an attempt in a run."""
+
+    RESOLVED = "resolved"
+    IN_DOUBT = "in_doubt"
+    TOLD = "told"
+    """In doubt, and a person was told why."""
+
+
+class Doubted(NamedTuple):
+    """What an alert says of an attempt in doubt."""
+
+    intent: str
+    attempt: str
+    operation: Operation
+    sent_at: datetime
+
+
+async def resolve_by_call(ctx: Context, caller: Caller, attempt: Attempt) -> End:
+    """Send the attempt again, or ask how its payment stands, and settle by the answer."""
+    prepared = await _in_hand(ctx, caller, attempt.merchant, attempt.id, sends=True)
+    if isinstance(prepared, End):
+        return prepared
+    answer = await _ask(ctx, caller, *prepared)
+    return End.IN_DOUBT if answer is None else await _settle(ctx, caller, *prepared, answer)
+
+
+async def resolve_as_found(ctx: Context, caller: Caller, each: Sought, answer: Answer) -> End:
+    """Settle by what the provider's list shows."""
+    prepared = await _in_hand(ctx, caller, each.merchant, each.attempt)
+    if isinstance(prepared, End):
+        return prepared
+    return await _settle(ctx, caller, *prepared, answer)
+
+
+async def resolve_as_missed(ctx: Context, caller: Caller, each: Sought) -> End:
+    """Write one miss down; a second one, long after, is the end. None counts on a node whose clock
+    may be wrong.
+    """
+    prepared = await _in_hand(ctx, caller, each.merchant, each.attempt)
+    if isinstance(prepared, End):
+        return prepared
+    intent, attempt = prepared
+    if intent.provider_reference is not None:
+        # The id has become known meanwhile, and what bears one has arrived.
+        answer = await ask_provider(ctx, intent.provider_reference)
+        return await _settle(ctx, caller, intent, attempt, answer)
+    if attempt.sent_before or attempt.sent_again_at != each.sent_again_at or not is_in_step(ctx):
+        return End.IN_DOUBT
+    now = ctx.now()
+    if attempt.missed_at is None:
+        await work_on(ctx, caller, _ACTION, intent, missed(attempt, now))
+    elif now >= attempt.missed_at + MISSES_APART:
+        return await _end(ctx, caller, intent, attempt)
+    return End.IN_DOUBT
+
+
+async def alert_unresolved(ctx: Context, caller: Caller, doubted: Doubted) -> None:
+    """Tell a person of an attempt that has been in doubt for long."""
+    if provider_now(ctx) < doubted.sent_at + UNRESOLVED_AFTER:
+        return
+    clock = "" if is_in_step(ctx) else "; this node's clock is not known to be right"
+    concern = Concern(
+        type=AlertType.ATTEMPT_UNRESOLVED,
+        subject=intent_subject(doubted.intent),
+        severity="critical",
+        message=f"what became of a {doubted.operation} is not known since it was sent{clock}",
+        what_to_do="Look the payment up in the provider's dashboard by its metadata"
+        f" (paygate_attempt: {doubted.attempt}). It is never sent again on its own.",
+    )
+    await raise_alert(ctx, caller, concern)
+
+
+async def _in_hand(
+    ctx: Context, caller: Caller, merchant: str, attempt_id: str, *, sends: bool = False
+) -> Prepared | End:
+    """Intent and attempt as they are before the provider is asked of them, with the sending written
+    down when this run `sends` it again; the attempt's end for now when there is nothing to ask, or
+    somebody else has it in hand.
+    """
+    found = await ctx.read.attempt_with_intent(merchant, attempt_id)
+    assert found is not None, "payments are never deleted"
+    intent, attempt = found
+    if attempt.state not in TO_ASK_AGAIN or intent.status in FINAL:
+        return End.RESOLVED
+    write = send_again if sends and _is_sent_again(ctx, attempt) else doubt
+    return await write(ctx, caller, _ACTION, intent, attempt) or End.IN_DOUBT
+
+
+def _is_sent_again(ctx: Context, attempt: Attempt) -> bool:
+    """Whether this run may send the attempt: a confirm only while its payer is there."""
+    if attempt.cancelling:
+        return False
+    if attempt.operation is Operation.CONFIRM:
+        return payer_is_there(ctx, attempt)
+    return may_be_sent(ctx, attempt)
+
+
+async def _ask(
+    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
+) -> Answer | Absent | None:
+    """What the provider says of the attempt; None when its list alone could tell."""
+    reference = intent.provider_reference
+    if attempt.cancelling or attempt.operation is Operation.CANCEL:
+        assert reference is not None, "what is under way is known to the provider"
+        if not attempt.cancelling and may_be_sent(ctx, attempt) and stood_still(ctx, attempt):
+            return Answer(TOO_LATE)  # a cancel of a hold may have been given up meanwhile
+        return await close_at_provider(ctx, attempt, reference)
+    if attempt.operation is Operation.CAPTURE:
+        assert reference is not None, "what is held is known to the provider"
+        return await _ask_for_capture(ctx, intent, attempt, reference)
+    if payer_is_there(ctx, attempt):
+        await ctx.pace.turn()
+        answer = await send_confirm(ctx, caller, intent, attempt)
+        reference = answer.provider_reference or reference
+        return answer if reference is None else await make_sure(ctx, reference, answer)
+    return None if reference is None else await ask_provider(ctx, reference)
+
+
+async def _ask_for_capture(
+    ctx: Context, intent: PaymentIntent, attempt: Attempt, reference: str
+) -> Answer | Absent:
+    if not may_be_sent(ctx, attempt):
+        return _forgotten(ctx, attempt, await ask_provider(ctx, reference))
+    await ctx.pace.turn()
+    answer = await send_capture(ctx, intent, attempt)
+    if not isinstance(answer.outcome, Rejected):
+        return await make_sure(ctx, reference, answer)
+    # A refusal ends the order: it must not be another account's, which knows no such payment.
+    standing = await ask_provider(ctx, reference)
+    if isinstance(standing, Absent) or isinstance(standing.outcome, Unknown):
+        return standing
+    return answer
+
+
+def _forgotten(ctx: Context, attempt: Attempt, standing: Answer | Absent) -> Answer | Absent:
+    """A hold that stands when the provider has forgotten the capture's key was not captured by it
+    and never will be: its merchant may capture or cancel it again. Nothing is taken for forgotten
+    while the provider's time is not known.
+    """
+    now, first = ctx.provider_time(), attempt.first_sent_as_of or attempt.first_sent_at
+    forgotten = now is not None and now >= first + ctx.provider.keys_kept
+    match standing:
+        case Answer(outcome=Approved(captured=False)) if forgotten:
+            return msgspec.structs.replace(standing, outcome=NEVER_ARRIVED.outcome)
+        case _:
+            return standing
+
+
+def payer_is_there(ctx: Context, attempt: Attempt) -> bool:
+    """Whether a confirm may be sent again by nobody's hand, by a clock that all nodes share."""
+    now = by_the_provider(ctx, ctx.now())
+    until = sent_at(attempt) + ctx.policy.resend_window
+    there = now is not None and now < until
+    return there and not attempt.sent_before and may_be_sent(ctx, attempt)
+
+
+async def _settle(
+    ctx: Context,
+    caller: Caller,
+    intent: PaymentIntent,
+    attempt: Attempt,
+    answer: Answer | Absent,
+) -> End:
+    """What the answer made of the attempt."""
+    if isinstance(answer, Answer) and isinstance(answer.outcome, Unknown):
+        if (
+            answer.outcome.idle
+            and attempt.operation is Operation.CONFIRM
+            and not attempt.cancelling
+        ):
+            prepared = await give_up(ctx, caller, intent, attempt, answer)
+            if prepared is not None:
+                intent, attempt = prepared
+                answer = await close_at_provider(ctx, attempt, str(intent.provider_reference))
+        if isinstance(answer, Answer):
+            intent, attempt = await _adopt(ctx, caller, intent, attempt, answer)
+    if isinstance(answer, Absent):
+        await alert_absent(ctx, caller, intent)
+        return End.TOLD
+    await settle_attempt(ctx, caller, _ACTION, intent, attempt, answer)
+    _, attempt = await reread(ctx, attempt)
+    return End.IN_DOUBT if attempt.state in TO_ASK_AGAIN else End.RESOLVED
+
+
+async def _adopt(
+    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt, answer: Answer
+) -> Prepared:
+    """The records once they bear the provider's id of a payment that says nothing yet: from now on
+    it is asked for by that.
+    """
+    reference = answer.provider_reference
+    if reference is None or intent.provider_reference is not None:
+        return intent, attempt
+    known = move(
+        attempt,
+        AttemptState.UNKNOWN,
+        ctx.now(),
+        provider_reference=reference,
+        detail=attempt.detail,
+    )
+    adopted = await work_on(ctx, caller, _ACTION, intent, known, provider_reference=reference)
+    return adopted or (intent, attempt)
+
+
+async def _end(ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt) -> End:
+    """Fail what never arrived, in one commit or not at all: should it be sent again meanwhile, the
+    misses say nothing of that sending.
+    """
+    moved = conclude(intent, attempt, NEVER_ARRIVED, ctx.now())
+    assert isinstance(moved, Moved), "an attempt in doubt can end"
+    commits = of_move(ctx, intent, moved, request_id=caller.request_id, answer=NEVER_ARRIVED)
+    change = Change(ctx.audit(caller, _ACTION, intent_subject(intent.id)), *commits)
+    ended = isinstance(await ctx.door.commit(change), Committed)
+    return End.RESOLVED if ended else End.IN_DOUBT

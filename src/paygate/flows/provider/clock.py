@@ -1,0 +1,61 @@
+"""The provider's clock, as far as this process knows it: what was made there is looked for in the
+provider's time, so that a node whose own clock is wrong looks where the payment is.
+"""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from paygate.domain.payments.attempt import Attempt
+from paygate.flows.context import Context
+from paygate.providers.contract import ProviderSilent
+
+SKEW_MOST: Final = timedelta(seconds=5)
+"""A node that is kept in time is off by milliseconds. One that is off by seconds is drifting or was
+set by hand, and what it was a minute ago nobody knows: it may find payments, and ends none. The
+same bound raises the alert for the clock."""
+
+
+def by_the_provider(ctx: Context, at: datetime) -> datetime | None:
+    """A time of ours by the provider's clock; None when that is not known."""
+    skew = ctx.provider.skew
+    return None if skew is None else at + skew.ahead
+
+
+def provider_now(ctx: Context) -> datetime:
+    """Now, by the provider's clock; by ours where that is all there is."""
+    now = ctx.now()
+    return by_the_provider(ctx, now) or now
+
+
+def sent_at(attempt: Attempt) -> datetime:
+    """When an attempt was first sent, by the provider's clock if it was known to the sender."""
+    return attempt.first_sent_as_of or attempt.first_sent_at
+
+
+def sent_again_at(attempt: Attempt) -> datetime | None:
+    """The same of its last sending; None when it was sent once."""
+    return attempt.sent_again_as_of or attempt.sent_again_at
+
+
+def is_in_step(ctx: Context) -> bool:
+    """Whether this node's clock is known to agree with the provider's, beyond the doubt in that."""
+    skew = ctx.provider.skew
+    return skew is not None and abs(skew.ahead) <= SKEW_MOST + skew.within
+
+
+def is_out_of_step(ctx: Context) -> bool:
+    """Whether this node's clock is known to disagree with the provider's."""
+    return ctx.provider.skew is not None and not is_in_step(ctx)
+
+
+async def learn_the_time(ctx: Context) -> None:
+    """Have an answer of the provider's if there was none lately: each bears its time."""
+    if ctx.provider.skew is not None:
+        return
+    now, timeout = ctx.now(), ctx.policy.provider_timeout_seconds
+    await ctx.pace.turn()
+    try:
+        async for _ in ctx.provider.list_created(now, now, timeout_seconds=timeout):
+            return
+    except ProviderSilent:
+        return

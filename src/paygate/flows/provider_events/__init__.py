@@ -1,0 +1,1 @@
+"""Provider events: received, then applied once."""

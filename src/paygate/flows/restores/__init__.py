@@ -1,0 +1,1 @@
+"""Restores of the database: declared, and what the provider did in the forgotten time."""

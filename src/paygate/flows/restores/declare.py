@@ -1,0 +1,21 @@
+"""Declare that the database was restored from a backup: no payment is made a second time."""
+
+from datetime import datetime
+
+from paygate.domain.access.roles import Action, Caller
+from paygate.flows.context import Context
+from paygate.storage.change import Change
+from paygate.storage.restores import Restore
+
+
+async def declare_restore(
+    ctx: Context, caller: Caller, taken_at: datetime | None = None
+) -> Restore:
+    """The restore as it is written down; `taken_at` is the moment of the backup, where it is known.
+
+    From now on a payment intent of before is confirmed only
+    after its payment was looked for at the provider.
+    """
+    restore = await ctx.restores.declare(ctx.now(), taken_at)
+    await ctx.door.commit(Change(ctx.audit(caller, Action.RESTORE_DECLARE)))
+    return restore

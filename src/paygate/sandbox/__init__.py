@@ -1,8 +1,0 @@
-"""A payment provider in a process of its own, speaking Stripe's wire protocol.
-
-It keeps its own durable books and imports nothing of the gateway: whoever tests the gateway
-reads the truth here. `server` assembles it; `protocol` is the wire, `resources` are Stripe's
-objects, `store` is the disk, `webhooks` are the deliveries, `control` is the tester's side door.
-"""
-
-API_VERSION = "2026-08-26.dahlia"

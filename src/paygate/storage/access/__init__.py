@@ -1,0 +1,1 @@
+"""Merchants, and when each API key was last used."""

@@ -1,0 +1,1 @@
+"""The commit door: changes that arrive together are written in one statement."""

@@ -1,0 +1,1 @@
+"""Connections to PostgreSQL: made, pooled, and watched for their end."""

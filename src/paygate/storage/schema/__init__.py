@@ -1,0 +1,1 @@
+"""The schema: its migrations, and which versions of paygate it takes."""

@@ -1,0 +1,110 @@
+"""The calls of the side door.
+
+It must never be reachable under /v1, nor ask for the API's key: it binds with the sandbox to
+loopback, and whoever can order faults owns the sandbox anyway.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from paygate_sandbox.control.ledger import ledger
+from paygate_sandbox.control.orders import ClockOrder, FaultOrder
+from paygate_sandbox.engine import Engine
+from paygate_sandbox.faults import FaultError
+
+PREFIX = "/_sandbox/"
+
+Order = TypeVar("Order")
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class Control:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._parts = engine.parts
+        self._calls: dict[tuple[str, str], Handler] = {
+            ("GET", "ledger"): self._ledger,
+            ("GET", "faults"): self._report_faults,
+            ("POST", "faults"): self._order_fault,
+            ("DELETE", "faults"): self._clear_faults,
+            ("GET", "clock"): self._tell_clock,
+            ("POST", "clock"): self._advance_clock,
+            ("GET", "deliveries"): self._count_deliveries,
+        }
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        call = self._calls.get((request.method, request.path.removeprefix(PREFIX)))
+        if call is None:
+            return _refusal(404, f"no such control call: {request.method} {request.path}")
+        try:
+            return await call(request)
+        except (msgspec.ValidationError, msgspec.DecodeError, FaultError) as error:
+            return _refusal(400, str(error))
+        except web.HTTPRequestEntityTooLarge:
+            return _refusal(413, "the body is too large")
+
+    async def _ledger(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._engine.catch_up()
+        await self._parts.database.committed()
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        for piece in ledger(self._parts.objects):
+            await self._parts.database.committed()
+            await response.write(piece)
+        await response.write_eof()
+        return response
+
+    async def _report_faults(self, _request: web.BaseRequest) -> web.StreamResponse:
+        return _json(self._parts.faults.report())
+
+    async def _order_fault(self, request: web.BaseRequest) -> web.StreamResponse:
+        order = await _read(request, FaultOrder)
+        fault = self._parts.faults.add(
+            on=order.on,
+            kind=order.kind,
+            count=order.count,
+            probability=order.probability,
+            seed=order.seed,
+            seconds=order.seconds,
+            hold=order.hold,
+        )
+        return _json(fault.report(), status=201)
+
+    async def _clear_faults(self, _request: web.BaseRequest) -> web.StreamResponse:
+        return _json({"cleared": self._parts.faults.clear()})
+
+    async def _tell_clock(self, _request: web.BaseRequest) -> web.StreamResponse:
+        return _json(self._clock())
+
+    async def _advance_clock(self, request: web.BaseRequest) -> web.StreamResponse:
+        order = await _read(request, ClockOrder)
+        self._engine.advance_clock(order.advance_seconds)
+        await self._engine.catch_up_politely()
+        await self._parts.database.committed()
+        return _json(self._clock())
+
+    async def _count_deliveries(self, _request: web.BaseRequest) -> web.StreamResponse:
+        return _json(self._parts.events.count())
+
+    def _clock(self) -> dict[str, int]:
+        clock = self._parts.clock
+        return {"now": clock.now(), "advanced_seconds": clock.offset}
+
+
+async def _read(request: web.BaseRequest, kind: type[Order]) -> Order:
+    return msgspec.json.decode(await request.read(), type=kind)
+
+
+def _json(body: Any, status: int = 200) -> web.Response:
+    return web.Response(
+        body=msgspec.json.encode(body),
+        status=status,
+        headers={"Content-Type": "application/json"},
+    )
+
+
+def _refusal(status: int, message: str) -> web.Response:
+    return _json({"error": {"message": message}}, status)

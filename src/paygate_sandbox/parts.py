@@ -1,0 +1,57 @@
+"""What a sandbox consists of: the parts that changes read and write, put together from a store.
+
+It must never change an object by itself: `engine` is the one way to that.
+"""
+
+from dataclasses import dataclass
+
+from paygate_sandbox.clock import Clock
+from paygate_sandbox.faults import Faults
+from paygate_sandbox.ids import Ids
+from paygate_sandbox.store.database import Database
+from paygate_sandbox.store.events import EventLog
+from paygate_sandbox.store.keys import IdempotencyKeys
+from paygate_sandbox.store.objects import Objects
+from paygate_sandbox.store.timers import Timers
+from paygate_sandbox.webhooks.subscriptions import Subscriptions
+
+
+@dataclass(slots=True)
+class Parts:
+    """The parts of one sandbox; `base_url` is its own address once it listens."""
+
+    database: Database
+    account_id: str
+    clock: Clock
+    ids: Ids
+    faults: Faults
+    objects: Objects
+    events: EventLog
+    keys: IdempotencyKeys
+    timers: Timers
+    subscriptions: Subscriptions
+    base_url: str = ""
+
+
+def assemble(database: Database, seed: str | None) -> Parts:
+    """The parts of a sandbox that starts, once more, on this store."""
+    boots = int(database.state("boots") or 0) + 1
+    # Each start has ids of its own, or a seeded restart would give the same ones again.
+    ids = Ids(seed, boots)
+    with database.transaction():
+        database.set_state("boots", str(boots))
+        account_id = database.state("account") or ids.new("acct")
+        database.set_state("account", account_id)
+    objects = Objects(database.connection)
+    return Parts(
+        database=database,
+        account_id=account_id,
+        clock=Clock(int(database.state("clock_offset") or 0)),
+        ids=ids,
+        faults=Faults(),
+        objects=objects,
+        events=EventLog(database.connection),
+        keys=IdempotencyKeys(database.connection),
+        timers=Timers(database.connection),
+        subscriptions=Subscriptions(objects),
+    )

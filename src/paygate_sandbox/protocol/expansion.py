@@ -1,0 +1,74 @@
+"""`expand[]`: ids replaced by the objects they name, at most four levels deep.
+
+Paths are checked against the table before anything executes, as Stripe does. It must never read
+the store itself: the caller hands in how an object is found.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from paygate_sandbox.protocol.errors import StripeError
+
+MAX_LEVELS = 4
+
+# What each kind of object names by id, and the kind that stands there.
+EXPANDABLE: dict[str, dict[str, str]] = {
+    "payment_intent": {
+        "customer": "customer",
+        "latest_charge": "charge",
+        "payment_method": "payment_method",
+    },
+    "charge": {
+        "balance_transaction": "balance_transaction",
+        "customer": "customer",
+        "failure_balance_transaction": "balance_transaction",
+        "payment_intent": "payment_intent",
+    },
+    "balance_transaction": {"source": "charge"},
+    "payment_method": {"customer": "customer"},
+    "customer_cash_balance_transaction": {"customer": "customer"},
+    "mandate": {"payment_method": "payment_method"},
+}
+
+Find = Callable[[str, str], dict[str, Any] | None]
+
+
+def check_paths(paths: list[str], kind: str, *, is_list: bool) -> list[list[str]]:
+    """The paths as steps below one object of this kind; a path that leads nowhere is refused."""
+    checked: list[list[str]] = []
+    for path in paths:
+        steps = path.split(".")
+        if len(steps) > MAX_LEVELS:
+            raise StripeError("You cannot expand more than 4 levels of a property.", param="expand")
+        if is_list:
+            if steps[0] != "data":
+                hint = ""
+                if steps[0] in EXPANDABLE.get(kind, {}):
+                    hint = f" You may want to try expanding 'data.{path}' instead."
+                raise StripeError(f"This property cannot be expanded ({path}).{hint}")
+            steps = steps[1:]
+        _check(steps, kind, path)
+        checked.append(steps)
+    return checked
+
+
+def _check(steps: list[str], kind: str, path: str) -> None:
+    for step in steps:
+        table = EXPANDABLE.get(kind, {})
+        if step not in table:
+            raise StripeError(f"This property cannot be expanded ({path}).")
+        kind = table[step]
+
+
+def expand(body: dict[str, Any], paths: list[list[str]], find: Find) -> dict[str, Any]:
+    for steps in paths:
+        node = body
+        for step in steps:
+            value = node.get(step)
+            if isinstance(value, str):
+                value = find(EXPANDABLE[node["object"]][step], value)
+                node[step] = value
+            if value is None:
+                break
+            node = value
+    return body

@@ -1,0 +1,48 @@
+"""Every call and every timer of the sandbox, in one place.
+
+It must never hold behaviour: it names it.
+"""
+
+from collections.abc import Mapping
+
+from paygate_sandbox.books import TimerHandler
+from paygate_sandbox.resources import (
+    account,
+    balance,
+    cash_balance,
+    charges,
+    customers,
+    events,
+    mandates,
+    payment_methods,
+    webhook_endpoints,
+)
+from paygate_sandbox.resources.endpoint import Endpoint
+from paygate_sandbox.resources.payment_intents import (
+    attempt,
+    debit,
+    endpoints,
+    funding,
+    hold,
+    outcome,
+)
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    *endpoints.ENDPOINTS,
+    *funding.ENDPOINTS,
+    *charges.ENDPOINTS,
+    *payment_methods.ENDPOINTS,
+    *mandates.ENDPOINTS,
+    *customers.ENDPOINTS,
+    *cash_balance.ENDPOINTS,
+    *balance.ENDPOINTS,
+    *events.ENDPOINTS,
+    *webhook_endpoints.ENDPOINTS,
+    *account.ENDPOINTS,
+)
+
+TIMER_HANDLERS: Mapping[str, TimerHandler] = {
+    attempt.EXPIRE_AUTHORIZATION: hold.expire_authorization,
+    debit.SETTLE_DEBIT: debit.settle,
+    outcome.RECORD_BALANCE: outcome.record_balance,
+}

@@ -1,0 +1,151 @@
+"""Which requests are the same one, from one version of paygate to the next."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import inspect
+
+from paygate.api.edge.idempotency import spell, spell_in_full
+from paygate.api.routes import ENDPOINTS
+
+CREATE = b'{"amount":1999,"currency":"eur","metadata":{"b":"2","a":"1"},"customer":{"email":"a@b"}}'
+CONFIRM = (
+    b'{"payment_method":{"type":"card","token":"pm_card_visa"},"return_url":"https://shop.example"}'
+)
+TRANSFER = b'{"payment_method":{"type":"bank_transfer","flow":"push","country":"DE"}}'
+SENT: dict[str, list[bytes]] = {
+    "CreatePaymentIntent": [CREATE, b'{"amount":1,"currency":"eur"}'],
+    "ConfirmPaymentIntent": [CONFIRM, TRANSFER],
+    "CapturePaymentIntent": [b"{}", b'{"amount":5}'],
+    "CancelPaymentIntent": [b"{}", b'{"reason":"no"}'],
+    "CreateApiKey": [b'{"role":"operator"}', b'{"role":"admin","name":"a"}'],
+    "RotateApiKey": [b"{}", b'{"overlap":"1h"}'],
+    "RevokeApiKey": [b"{}"],
+    "AcknowledgeAlert": [b"{}", b'{"note":"seen"}'],
+}
+"""What clients send, by the name of the parameters' struct."""
+
+
+def bodies() -> Iterator[tuple[type[msgspec.Struct], bytes]]:
+    """The parameters of every call that takes an `Idempotency-Key`, with a request of each."""
+    for endpoint in ENDPOINTS:
+        if endpoint.takes_key and endpoint.body is not None:
+            for sent in SENT[endpoint.body.__name__]:
+                yield endpoint.body, sent
+
+
+every_body = pytest.mark.parametrize(
+    ("body", "sent"), [pytest.param(*each, id=each[0].__name__) for each in bodies()]
+)
+
+
+def grown(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    """The struct as a later version has it: one more parameter, here and in all nested structs."""
+    config = kind.__struct_config__
+    fields: list[Any] = [("added", str | None, None)]
+    for field in msgspec.structs.fields(kind):
+        nested = _grown_type(field.type)
+        if field.required:
+            fields.append((field.name, nested))
+        elif field.default_factory is not msgspec.NODEFAULT:
+            fields.append(
+                (field.name, nested, msgspec.field(default_factory=field.default_factory))
+            )
+        else:
+            fields.append((field.name, nested, field.default))
+    return msgspec.defstruct(
+        kind.__name__,
+        fields,
+        kw_only=True,
+        forbid_unknown_fields=True,
+        tag=config.tag,
+        tag_field=config.tag_field,
+    )
+
+
+def _grown_type(annotation: Any) -> Any:
+    """A field's type, with the structs in it grown."""
+    info = inspect.type_info(annotation)
+    options = info.types if isinstance(info, inspect.UnionType) else (info,)
+    if not any(isinstance(option, inspect.StructType) for option in options):
+        return annotation
+    union: Any = None
+    for option in options:
+        part = grown(option.cls) if isinstance(option, inspect.StructType) else type(None)
+        union = part if union is None else union | part
+    return union
+
+
+@every_body
+def test_a_later_version_takes_a_retry_for_the_same_request(
+    body: type[msgspec.Struct], sent: bytes
+) -> None:
+    """It has parameters more, which the request of before the upgrade could not have."""
+    later = msgspec.json.decode(sent, type=grown(body))
+    assert spell(later) == spell(msgspec.json.decode(sent, type=body))
+
+
+@every_body
+def test_a_default_that_is_sent_is_as_good_as_left_out(
+    body: type[msgspec.Struct], sent: bytes
+) -> None:
+    """By its value: what the decoder makes of the text is not the same object as the default."""
+    least = msgspec.json.decode(sent, type=body)
+    whole = json.loads(msgspec.json.encode(least))  # the request with its defaults written out
+    assert spell(msgspec.json.decode(json.dumps(whole), type=body)) == spell(least)
+
+
+@every_body
+def test_what_is_sent_counts(body: type[msgspec.Struct], sent: bytes) -> None:
+    """Each parameter that is not at its default, and the type of a payment method."""
+    spelled = json.loads(spell(msgspec.json.decode(sent, type=body)))
+    assert spelled == json.loads(sent)
+
+
+def test_parameters_in_another_order_of_the_struct_are_the_same() -> None:
+    """A version may sort its parameters anew."""
+    one = msgspec.defstruct("One", [("a", int), ("b", int)])
+    other = msgspec.defstruct("Other", [("b", int), ("a", int)])
+    assert spell(one(a=1, b=2)) == spell(other(a=1, b=2))
+
+
+def test_structs_in_a_list_are_spelled_alike() -> None:
+    item = msgspec.defstruct("Item", [("sku", str), ("count", int, 1)])
+    order = msgspec.defstruct("Order", [("items", tuple[item, ...])])  # type: ignore[valid-type]
+    assert json.loads(spell(order((item("a"), item("b", 2))))) == {
+        "items": [{"sku": "a"}, {"sku": "b", "count": 2}]
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "sent", "spelled"),
+    [
+        (
+            "CreatePaymentIntent",
+            CREATE,
+            (
+                b'{"amount":1999,"currency":"eur","capture_method":"automatic",'
+                b'"payment_method_types":["card"],"reference":null,"description":null,'
+                b'"statement_descriptor":null,"metadata":{"a":"1","b":"2"},'
+                b'"customer":{"id":null,"email":"a@b","name":null},"session_id":null}'
+            ),
+        ),
+        (
+            "ConfirmPaymentIntent",
+            CONFIRM,
+            (
+                b'{"payment_method":{"type":"card","token":"pm_card_visa"},'
+                b'"return_url":"https://shop.example","amount":null,"currency":null}'
+            ),
+        ),
+    ],
+)
+def test_the_earlier_spelling_is_as_it_was(name: str, sent: bytes, spelled: bytes) -> None:
+    """Keys that a pre-release made hold fingerprints of these bytes. When a parameter is added,
+    a day after the release their time is over, and this spelling goes.
+    """
+    body = next(kind for kind, _ in bodies() if kind.__name__ == name)
+    assert spell_in_full(msgspec.json.decode(sent, type=body)) == spelled

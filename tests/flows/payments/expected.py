@@ -1,0 +1,139 @@
+"""What may be answered to a request, from what was committed and what the provider's books say."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from paygate.domain.access.roles import Action
+from paygate.domain.errors import ErrorCode
+from paygate.domain.idempotency import IdempotencyKey, KeyState
+from paygate.domain.payments.attempt import AttemptState
+from paygate.domain.payments.payment_intent import FINAL, PaymentIntent, Status
+from paygate.flows.payments.attempt.begin import KEYS_MARGIN
+from paygate.flows.payments.cancel import CancelPaymentIntent
+from paygate.flows.payments.capture import CapturePaymentIntent
+from paygate.flows.payments.confirm import ConfirmPaymentIntent
+from paygate.flows.payments.create import CreatePaymentIntent
+from tests.flows.payments.ledger import NOT_HEARD, LedgerProvider, Payment, Will
+from tests.flows.payments.watched import Log
+from tests.flows.world import World
+
+KEPT = timedelta(hours=24)
+CUT_OFF = "cut off"
+"""The client heard nothing."""
+IN_DOUBT = frozenset({AttemptState.STARTED, AttemptState.UNKNOWN})
+Body = CreatePaymentIntent | ConfirmPaymentIntent | CapturePaymentIntent | CancelPaymentIntent
+
+ENDS = {
+    Will.APPROVE: Status.SUCCEEDED,
+    Will.HOLD: Status.REQUIRES_CAPTURE,
+    Will.DECLINE: Status.FAILED,
+    Will.REJECT: Status.FAILED,
+    Will.ASK_PAYER: Status.REQUIRES_ACTION,
+    Will.WORK_ON: Status.PROCESSING,
+    Will.LOSE_ORDER: Status.PROCESSING,
+    Will.LOSE_REPLY: Status.PROCESSING,
+    Will.NOT_SENT: ErrorCode.PROVIDER_UNAVAILABLE,
+    Will.CUT_BEFORE: CUT_OFF,
+    Will.CUT_AFTER: CUT_OFF,
+}
+"""What a confirm is answered that the provider had not heard of."""
+
+
+@dataclass
+class Ask:
+    """A request that a client sends, and what it was told for good."""
+
+    action: Action
+    path: str
+    body: Body
+    key: str | None
+    requests: set[str] = field(default_factory=set)
+    told: bytes | None = None
+
+
+class Model:
+    """What there is of one merchant, and what follows from it."""
+
+    world: World
+    log: Log
+    provider: LedgerProvider
+
+    def intent(self, intent_id: str) -> PaymentIntent:
+        found = self.log.records[PaymentIntent, intent_id]
+        assert isinstance(found, PaymentIntent)
+        return found
+
+    def payments(self, intent: str | None = None) -> list[Payment]:
+        return [p for p in self.provider.ledger if intent in (None, p.order.intent)]
+
+    def expected(self, ask: Ask, key: IdempotencyKey | None) -> object:
+        """What must be answered, if nothing is cut off."""
+        if key is not None and key.state is KeyState.FINISHED:
+            return key.body
+        if ask.action is Action.INTENT_CREATE:
+            return Status.CREATED
+        intent = self.intent(ask.path)
+        if ask.action is Action.INTENT_CANCEL:
+            return self._cancels(intent, key)
+        if ask.action is Action.INTENT_CAPTURE:
+            return self._captures(intent, key)
+        return self._confirms(intent, key)
+
+    def _cancels(self, intent: PaymentIntent, key: IdempotencyKey | None) -> object:
+        attempts = self.log.attempts(intent.id)
+        last = attempts[-1] if attempts else None
+        own = last is not None and key is not None and key.claim in (last.claim, last.cancel_claim)
+        if last is None or (
+            last.state is AttemptState.NOT_SENT and intent.status is Status.PROCESSING
+        ):
+            created = intent.status in {Status.CREATED, Status.PROCESSING}
+            return Status.CANCELLED if created else ErrorCode.STATE_CONFLICT
+        if intent.status in FINAL:
+            return intent.status if own else ErrorCode.STATE_CONFLICT
+        in_doubt = last.state in IN_DOUBT
+        if not own and (in_doubt or intent.pending_operation == "cancel"):
+            return ErrorCode.OPERATION_PENDING
+        payment = self._payment_of(intent)
+        return Status.CANCELLED if payment.closable else payment.status
+
+    def _captures(self, intent: PaymentIntent, key: IdempotencyKey | None) -> object:
+        attempts = self.log.attempts(intent.id)
+        last = attempts[-1] if attempts else None
+        own = last is not None and key is not None and key.claim == last.claim
+        if own and last is not None and last.state not in IN_DOUBT:
+            return intent.status
+        if own and last is not None:
+            late = self.world.clock() >= last.first_sent_at + KEPT - KEYS_MARGIN
+            return Status.REQUIRES_CAPTURE if late else self._payment_of(intent).status
+        if intent.status is not Status.REQUIRES_CAPTURE:
+            return ErrorCode.STATE_CONFLICT
+        if intent.pending_operation is not None:
+            return ErrorCode.OPERATION_PENDING
+        assert intent.authorization_expires_at is not None
+        if self.world.clock() >= intent.authorization_expires_at:
+            return ErrorCode.AUTHORIZATION_EXPIRED
+        payment = self._payment_of(intent)
+        return Status.SUCCEEDED if payment.held else payment.status
+
+    def _payment_of(self, intent: PaymentIntent) -> Payment:
+        (payment,) = (p for p in self.payments() if p.reference == intent.provider_reference)
+        return payment
+
+    def _confirms(self, intent: PaymentIntent, key: IdempotencyKey | None) -> object:
+        will = self.provider.will
+        attempts = self.log.attempts(intent.id)
+        if not attempts and intent.status is Status.CREATED:
+            return ENDS[will]
+        if not attempts or key is None or attempts[-1].claim != key.claim:
+            return ErrorCode.INTENT_ALREADY_CONFIRMED
+        last = attempts[-1]
+        not_sent = last.state is AttemptState.NOT_SENT and intent.status is Status.PROCESSING
+        if last.state not in IN_DOUBT and not not_sent:
+            return intent.status
+        if self.world.clock() >= last.first_sent_at + self.provider.keys_kept - KEYS_MARGIN:
+            return Status.PROCESSING
+        if not_sent:
+            return ENDS[will]
+        known = [p for p in self.payments(intent.id) if p.order.attempt == last.id]
+        tells = will not in (*NOT_HEARD, Will.LOSE_REPLY, Will.CUT_AFTER)
+        return known[-1].status if known and tells else ENDS[will]

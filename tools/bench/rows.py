@@ -1,0 +1,146 @@
+"""Every row of the benchmark: its name, what it means, and its goal. Imports nothing of ours, for
+`--help` shows it.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+Sample = Mapping[str, float]
+"""What one round measured, by the row's key."""
+
+
+class Row(NamedTuple):
+    """A row of the table. Units: `/s` is so many a second, `x` a ratio."""
+
+    name: str
+    unit: str
+    explained: str = ""
+    """For `--help`; a row without belongs to the one above."""
+    goal: str = ""
+    against: str = ""
+    """The goal of the ratio to the other revision."""
+
+
+def _cpu(key: str, goal: str = "") -> dict[str, Row]:
+    """The CPU of what another row counts."""
+    return {
+        f"{key}/gateway": Row("  CPU, gateway", "ms"),
+        f"{key}/database": Row("  CPU, database", "ms"),
+        f"{key}/cpu": Row("  CPU, both", "ms", against=goal),
+    }
+
+
+def _pgbench(key: str, goal: str) -> dict[str, Row]:
+    """What stands beside a rate of commits."""
+    return {
+        f"{key}/limit": Row("  pgbench, same rows", "/s"),
+        f"{key}/ratio": Row("  ratio to pgbench", "x", goal=goal),
+    }
+
+
+ROWS: Final[Mapping[str, Row]] = MappingProxyType(
+    {
+        "door": Row(
+            "commit door",
+            "/s",
+            "creates with two seals each, committed by one process for 32 callers without HTTP;"
+            " beside it pgbench writes the same rows on the same server, one transaction each",
+        ),
+        **_pgbench("door", ">= 1.3"),
+        "create": Row(
+            "create, end to end",
+            "/s",
+            "creates under an idempotency key over TLS, as fast as they are answered; beside it"
+            " pgbench as above, with all rows of such a create",
+        ),
+        **_pgbench("create", ">= 1.0"),
+        **_cpu("create"),
+        "replay": Row(
+            "replay of a create", "/s", "the same creates again, answered from their keys"
+        ),
+        "replay/ratio": Row("  ratio to a create", "x", goal=">= 1"),
+        "create/p50": Row(
+            "create at 200/s, p50",
+            "ms",
+            "the whole latency of a create at a fixed rate, counted from when it was due",
+            goal="< 5",
+        ),
+        "create/p99": Row("create at 200/s, p99", "ms"),
+        "confirm/p50": Row(
+            "confirm's own, p50",
+            "ms",
+            "the latency of a confirm at 50/s, less what the gateway waited for the provider",
+            goal="< 3",
+        ),
+        "confirm/p99": Row("confirm's own, p99", "ms"),
+        "idle/gateway": Row(
+            "idle, gateway CPU",
+            "ms/s",
+            "a gateway (API and worker, not the sandbox) that nobody asks, and its database",
+            goal="< 2",
+        ),
+        "idle/database": Row("idle, database CPU", "ms/s"),
+        "idle/transactions": Row("idle, transactions", "/s"),
+        "payment": Row(
+            "complete payment",
+            "/s",
+            "create, confirm, and the provider's event received and applied",
+            against=">= 2",
+        ),
+        **_cpu("payment", "<= 0.40"),
+        "payment/transactions": Row(
+            "  transactions",
+            "",
+            "of the database for each payment, reads too, less those of an idle gateway",
+        ),
+        "payment/wal": Row("  WAL", "KiB", "written to PostgreSQL's log for each payment"),
+        "payment/fsyncs": Row("  fsyncs of the WAL", ""),
+        "accepted": Row(
+            "webhook accepted",
+            "/s",
+            "signed events of payments that are not ours, answered 200",
+            against=">= 2",
+        ),
+        "applied": Row(
+            "webhook applied",
+            "/s",
+            "the same, accepted and applied: until the last of them is done with",
+            against=">= 2",
+        ),
+        **_cpu("applied"),
+        "connections": Row(
+            "database connections",
+            "",
+            "after the load above; their memory is what no other process shares",
+            against="<= 0.5",
+        ),
+        "connections/memory": Row("  their memory", "MiB"),
+        "stored": Row(
+            "create, 100,000 stored",
+            "/s",
+            "creates when so many payments are stored, beside those of the row `create`",
+        ),
+        "stored/ratio": Row("  ratio to few stored", "x", goal=">= 0.8"),
+        "million": Row("create, million stored", "/s", "the same (--full)"),
+        "million/ratio": Row("  ratio to few stored", "x", goal=">= 0.8"),
+        "verify": Row(
+            "ledger verify",
+            "s",
+            "`paygate ledger verify` on all that is stored (--full), and the most memory it took",
+        ),
+        "verify/memory": Row("  peak memory", "MiB", goal="flat"),
+        "doubt": Row(
+            "in doubt resolved",
+            "s",
+            "10,000 attempts without a reply, looked up by the worker's rounds at a slow provider"
+            " (--full)",
+            goal="< 900",
+        ),
+    }
+)
+
+
+def explained() -> str:
+    """Every explanation, for `--help`."""
+    return "\n\n".join(f"{row.name}: {row.explained}." for row in ROWS.values() if row.explained)
