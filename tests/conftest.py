@@ -78,6 +78,24 @@ async def connect(database: str) -> AsyncIterator[Callable[[], Awaitable[Connect
         yield open_one
 
 
+@pytest.fixture
+async def bare(postgres: EmbeddedPostgres) -> AsyncIterator[Connection]:
+    """A connection to a database that was never migrated."""
+    admin = await asyncpg.connect(postgres.dsn)
+    await admin.execute("CREATE DATABASE bare TEMPLATE template0")
+    connection = await raw(postgres.dsn, database="bare")
+    yield connection
+    await connection.close()
+    await admin.execute("DROP DATABASE bare WITH (FORCE)")
+    await admin.close()
+
+
+@pytest.fixture
+def dsn(postgres: EmbeddedPostgres, bare: Connection) -> str:
+    """Of that database."""
+    return _named(postgres.dsn, "bare")
+
+
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway as real processes, with the settings of a first start, that the run shares."""

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from paygate.settings import _SETTINGS, FILE, Rate, SettingsError, load, write
+from paygate.setting_kinds import Rate
+from paygate.settings import _SETTINGS, FILE, TO_SERVE, SettingsError, load, write
 from paygate.wiring import provider_rate
 
 GOOD: list[tuple[str, str, Any]] = [
@@ -58,6 +59,14 @@ GOOD += [
     ("keep_alive", "65s", timedelta(seconds=65)),
     ("numeric_references", "true", True),
     ("numeric_references", "false", False),
+    ("request_log", "false", False),
+    *(
+        ("database_url", address, address)
+        for address in (
+            "postgresql://u:p%40%2F@a:1,[::1]:2/x?host=/run/a%40b",
+            "postgresql:///paygate?host=/run/postgresql",
+        )
+    ),
     ("allowed_origins", "https://shop.example", ("https://shop.example",)),
     (
         "allowed_origins",
@@ -103,6 +112,7 @@ DEFAULTS: dict[str, Any] = {
     "keep_alive": timedelta(seconds=75),
     "allowed_origins": (),
     "numeric_references": False,
+    "request_log": True,
 }
 DURATIONS = ["", "30", "s", "0s", "-1s", "1.5h", "30 s", "1w", "\u0663s", "9" * 30 + "d", "5M"]
 BAD: dict[str, list[str]] = {
@@ -114,6 +124,11 @@ BAD: dict[str, list[str]] = {
         "hunter2",
         "postgresql://u:hunter2@[db/paygate",
         "postgresql://u:hunter2@d\u2100b/paygate",
+        "postgresql://u:hun/ter2@db/paygate",
+        "postgresql://u:12/hunter2@db/paygate",
+        "postgresql://u:12?hunter2@db/paygate",
+        "postgresql://u:12#hunter2@db/paygate",
+        "postgresql://db:hunter2/paygate",
     ],
     "provider": ["", "Stripe", "other"],
     "stripe_api_base": ["", "api.stripe.com", "ftp://hunter2", "https://[hunter2]/", "HTTP://x"],
@@ -192,6 +207,7 @@ BAD: dict[str, list[str]] = {
         "none",
     ],
     "numeric_references": ["", "1", "True", "yes", "on"],
+    "request_log": ["", "0", "off"],
     "allowed_origins": [
         "",
         ",",
@@ -307,14 +323,34 @@ def test_the_data_directorys_file_goes_before_the_working_directorys(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "content", [b"max_amount", b"\xff\xfe", b'stripe_api_key = "hunter2', None]
+    ("content", "where"),
+    [
+        (b"max_amount", "paygate.toml, line 1, column 11: Expected '='"),
+        (b"# fine\nmax_amount = 5 6\n", "paygate.toml, line 2, column 16: "),
+        (b"max_amount = 5\nmax_amount = 6\n", "paygate.toml, line 2, column 15: "),
+        (b'kek = "x"\nstripe_api_key = "hunter2', "paygate.toml, line 2, column 26: "),
+        (b'kek = "x"\n# caf\xe9\n', "paygate.toml, line 2, column 6: not UTF-8"),
+        (b"\xff\xfe", "paygate.toml, line 1, column 1: not UTF-8"),
+        (None, "cannot read paygate.toml: Is a directory"),
+    ],
 )
-def test_a_file_that_does_not_read_stops_the_start(tmp_path: Path, content: bytes | None) -> None:
+def test_a_file_that_does_not_read_stops_the_start_and_says_where(
+    tmp_path: Path, content: bytes | None, where: str
+) -> None:
     if content is None:
         (tmp_path / FILE).mkdir()
     else:
         (tmp_path / FILE).write_bytes(content)
-    assert FILE in refused({})
+    assert refused({}).startswith(where)
+
+
+def test_a_fault_in_the_file_is_placed(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text('\nmax_amounts = 5\n  lock_ttl = "hunter2"\n[stripe]\nx = 1\n')
+    unknown, wrong, table = refused({}).split("; ")
+    assert unknown.endswith("did you mean PAYGATE_MAX_AMOUNT?) (paygate.toml, line 2)")
+    assert wrong.endswith("24h or 14d (paygate.toml, line 3)")
+    assert table.startswith("PAYGATE_STRIPE is not a setting")
+    assert table.endswith("(paygate.toml, line 4)")
 
 
 @pytest.mark.parametrize("value", ["true", "1.5", "[1]", "1979-05-27", "0"])
@@ -360,6 +396,55 @@ def test_production_limits_more() -> None:
 @pytest.mark.parametrize("name", ["PAYGATE_TLS_CERT", "PAYGATE_TLS_KEY"])
 def test_certificate_and_key_go_together(name: str) -> None:
     assert refused({name: "x.pem"}) == "PAYGATE_TLS_CERT and PAYGATE_TLS_KEY go together"
+
+
+def test_everything_wrong_is_said_at_once() -> None:
+    environ = {
+        "PAYGATE_STRIPE_WEBHOOK_SECRET": "hunter2",
+        "PAYGATE_LOCK_TTL": "hunter2",
+        "PAYGATE_KEK": "hunter2",
+        "PAYGATE_STRIPE_API_KEY": "sk_test_hunter2",
+    }
+    with pytest.raises(SettingsError) as refusal:
+        load(environ, needs=TO_SERVE)
+    message = str(refusal.value)
+    assert "hunter2" not in message
+    unknown, *others = message.split(" (in the environment", maxsplit=1)[0].split("; ")
+    assert unknown.endswith("this version (did you mean PAYGATE_STRIPE_WEBHOOK_SECRETS?)")
+    address = "postgresql://paygate:PASSWORD@db.example:5432/paygate"
+    assert others == [
+        "PAYGATE_LOCK_TTL must be a duration such as 30s, 5m, 24h or 14d",
+        "PAYGATE_KEK must be a URL that starts with file:, such as file:/etc/paygate/kek",
+        f"PAYGATE_DATABASE_URL is not set, such as {address}",
+        "PAYGATE_STRIPE_WEBHOOK_SECRETS is not set, such as whsec_...",
+        "PAYGATE_TLS_CERT is not set, such as /etc/paygate/tls/cert.pem",
+        "PAYGATE_TLS_KEY is not set, such as /etc/paygate/tls/key.pem",
+    ]
+
+
+def test_all_that_production_refuses_is_said_at_once() -> None:
+    environ = {"PAYGATE_ENVIRONMENT": "production", "PAYGATE_RATE_LIMIT": "off"}
+    message = refused(environ | {"PAYGATE_STRIPE_API_KEY": "sk_test_1"})
+    assert message.count("production refuses") == 2
+
+
+def test_production_needs_more_to_serve() -> None:
+    given = dict.fromkeys(TO_SERVE.always, "file:/x")
+    given["database_url"] = "postgresql://db/x"
+    environ = {f"PAYGATE_{name.upper()}": text for name, text in given.items()}
+    load(environ, needs=TO_SERVE)
+    with pytest.raises(SettingsError) as refusal:
+        load(environ | {"PAYGATE_ENVIRONMENT": "production"}, needs=TO_SERVE)
+    for name in TO_SERVE.in_production:
+        assert f"PAYGATE_{name.upper()} is not set, such as " in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", _SETTINGS)
+def test_every_setting_has_an_example_that_is_taken(name: str) -> None:
+    setting = _SETTINGS[name]
+    text = setting.example or setting.default
+    assert text is not None
+    setting.parse(text)
 
 
 @pytest.mark.parametrize("name", ["database_url", "stripe_api_key", "stripe_webhook_secrets"])

@@ -1,55 +1,52 @@
 """Settings, parsed once and frozen: the environment over `paygate.toml` over the defaults.
 
-Every setting is one line of `_SETTINGS`. An unknown `PAYGATE_` name or a bad value stops the
-start with one clear line, which never repeats a secret.
+Every setting is one line of `_SETTINGS`. Unknown names, bad values and missing settings stop the
+start with one clear line that names them all, and never repeats a secret (docs/cli.md).
 """
 
+import difflib
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
-from urllib.parse import urlsplit
 
 import msgspec
 
-from paygate.domain.durations import DURATION, parse_duration
-from paygate.domain.payments.return_url import LOOPBACK, is_host_pattern, parse_web_url
+from paygate import setting_kinds as kinds
 from paygate.private import write_private
+from paygate.setting_kinds import Rate
 
 PREFIX: Final = "PAYGATE_"
 FILE: Final = "paygate.toml"
 
 
-class SettingsError(Exception):
-    """A setting is wrong; the message names it and says what it takes."""
+class Needs(NamedTuple):
+    """The settings that a command cannot do without."""
+
+    always: tuple[str, ...] = ()
+    in_production: tuple[str, ...] = ()
 
 
-class Rate(NamedTuple):
-    """So many in so many seconds."""
-
-    amount: int
-    seconds: int
-
-
-_RATE: Final = "a rate such as 100/second or 600/minute, of at most 1000000, or off"
-_PROVIDER_RATE: Final = "a rate such as 80/second or 600/minute, of at most 1000000"
-_RATE_UNITS: Final = {"second": 1, "minute": 60}
-_RATE_DIGITS: Final = 7
-_RATE_LIMIT: Final = 1_000_000
-"""No node serves it; more can only be a slip."""
-_ORIGIN: Final = re.compile(
-    r"(?P<scheme>https?)://"
-    r"(?P<host>[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*|\[[0-9a-f:]+\])"
-    r"(?::(?P<port>[1-9][0-9]{0,4}))?"
+NOTHING: Final = Needs()
+TO_UNLOCK: Final = Needs(("database_url", "kek", "stripe_api_key"))
+"""What opens an installation's records; the mode of the provider's key is theirs."""
+TO_WORK: Final = Needs((*TO_UNLOCK.always, "stripe_webhook_secrets"))
+"""What every process needs that takes or works on payments."""
+TO_SERVE: Final = Needs(
+    (*TO_WORK.always, "tls_cert", "tls_key"), in_production=("public_url", "return_url_hosts")
 )
-"""Exactly as a browser serialises one: it is compared as text."""
-_DEFAULT_PORTS: Final = {"https": "443", "http": "80"}
-"""A browser leaves them out."""
-_PORT_MOST: Final = 65535
+
+_WAY_OUT: Final = (
+    " (in the environment or in paygate.toml; or name a data directory of `paygate up` with --data)"
+)
 _RATES: Final = {"production": Rate(100, 1), "development": Rate(10_000, 1)}
+
+
+class SettingsError(Exception):
+    """Settings are wrong; the message names each and says what it takes."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +80,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     public_url: str | None = None
     return_url_hosts: tuple[str, ...] = ()
     numeric_references: bool = False
+    request_log: bool = True
+    """Whether each request is a line of the log."""
     allowed_origins: tuple[str, ...] = ()
     """Of pages whose scripts may call the client side (CORS)."""
     database_url: str | None = None
@@ -103,238 +102,89 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return values
 
     def require(self, name: str) -> str:
-        """A setting that this command cannot do without.
-
-        Raises:
-            SettingsError: it is not set.
-        """
+        """A setting that this command cannot do without. Raises SettingsError: it is not set."""
         value = getattr(self, name)
         if not value:
-            raise SettingsError(
-                f"{PREFIX}{name.upper()} is not set (name a data directory of `paygate up` with"
-                " --data, or set it)"
-            )
+            raise SettingsError(_missing(name) + _WAY_OUT)
         return str(value)
 
 
-def _text(value: str) -> str:
-    if not value or not value.isprintable():
-        raise ValueError("a text without control characters")
-    return value
+class _Setting(NamedTuple):
+    parse: Callable[[str], Any]
+    """Raises ValueError, which says what is wanted and does not quote."""
+    default: str | None = None
+    example: str | None = None
+    """For what has no default, and where the words of `parse` give none."""
 
 
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        if value not in choices:
-            raise ValueError(" or ".join(choices))
-        return value
-
-    return parse
-
-
-def _url(*schemes: str) -> Callable[[str], str]:
-    # In lower case alone, though a URL may be written otherwise: what `_check` refuses is found
-    # by its scheme. What `urlsplit` says of a fault may quote a password, so it is not passed on.
-    wanted = "a URL that starts with " + " or ".join(f"{s}:" for s in schemes)
-
-    def parse(value: str) -> str:
-        try:
-            scheme = urlsplit(value).scheme
-        except ValueError:
-            raise ValueError(wanted) from None
-        if scheme not in schemes or not value.startswith(f"{scheme}:"):
-            raise ValueError(wanted)
-        return value
-
-    return parse
-
-
-def _duration(value: str) -> timedelta:
-    length = parse_duration(value)
-    if not length:
-        raise ValueError(DURATION)
-    return length
-
-
-def _rate(value: str) -> Rate | None:
-    if value == "off":
-        return None
-    return _some_rate(value, _RATE)
-
-
-def _some_rate(value: str, wanted: str) -> Rate:
-    amount, _, unit = value.partition("/")
-    if unit not in _RATE_UNITS or not amount.isascii() or not amount.isdecimal():
-        raise ValueError(wanted)
-    if len(amount) > _RATE_DIGITS or not 1 <= int(amount) <= _RATE_LIMIT:
-        raise ValueError(wanted)
-    return Rate(int(amount), _RATE_UNITS[unit])
-
-
-def _provider_rate(value: str) -> Rate:
-    return _some_rate(value, _PROVIDER_RATE)
-
-
-def _limits_url(value: str) -> str:
-    wanted = "memory:// or a URL such as valkey://host:6379 (or valkeys:, redis:, rediss:)"
-    if value == "memory://":
-        return value
-    try:
-        parts = urlsplit(_url("valkey", "valkeys", "redis", "rediss")(value))
-        _ = parts.port  # which may be no number
-    except ValueError:
-        raise ValueError(wanted) from None
-    database = parts.path.removeprefix("/") or "0"
-    if not (parts.hostname and database.isdecimal() and value.isprintable()) or parts.query:
-        raise ValueError(wanted)
-    return value
-
-
-def _networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    wanted = "comma-separated networks such as 10.0.0.0/8, none of them all addresses"
-    try:
-        networks = tuple(ip_network(item.strip()) for item in value.split(","))
-    except ValueError:
-        raise ValueError(wanted) from None
-    if not all(network.prefixlen for network in networks):
-        raise ValueError(wanted)
-    return networks
-
-
-def _public_url(value: str) -> str:
-    parts = parse_web_url(value)
-    plain = parts is not None and parts.query is None and parts.fragment is None
-    if parts is None or not plain or (parts.scheme == "http" and parts.host not in LOOPBACK):
-        raise ValueError("an https URL such as https://pay.example, without a query")
-    return value.rstrip("/")
-
-
-def _hosts(value: str) -> tuple[str, ...]:
-    hosts = tuple(item.strip().lower() for item in value.split(","))
-    if not all(is_host_pattern(host) for host in hosts):
-        raise ValueError("comma-separated host names such as shop.example or *.shop.example")
-    return hosts
-
-
-def _origins(value: str) -> tuple[str, ...]:
-    wanted = (
-        "comma-separated origins as a browser writes them, such as https://shop.example"
-        " (http for this machine alone)"
-    )
-    origins = tuple(item.strip() for item in value.split(","))
-    if not all(map(_is_origin, origins)):
-        raise ValueError(wanted)
-    return origins
-
-
-def _is_origin(text: str) -> bool:
-    match = _ORIGIN.fullmatch(text)
-    if match is None or match["port"] == _DEFAULT_PORTS[match["scheme"]]:
-        return False
-    if match["port"] is not None and int(match["port"]) > _PORT_MOST:
-        return False
-    return match["scheme"] == "https" or match["host"] in LOOPBACK
-
-
-def _boolean(value: str) -> bool:
-    if value not in ("true", "false"):
-        raise ValueError("true or false")
-    return value == "true"
-
-
-def _whole(limit: int) -> Callable[[str], int]:
-    def parse(value: str) -> int:
-        if not value.isascii() or not value.isdecimal() or not 1 <= int(value) <= limit:
-            raise ValueError(f"a whole number from 1 to {limit}")
-        return int(value)
-
-    return parse
-
-
-_amount: Final = _whole(10**15)
-"""Far beyond any currency's use, far below what JSON keeps exact (2**53)."""
-_connections: Final = _whole(100_000)
-
-
-def _list(value: str) -> tuple[str, ...]:
-    items = tuple(_text(item.strip()) for item in value.split(","))
-    if not items:
-        raise ValueError("a comma-separated list")
-    return items
-
-
-def _path(value: str) -> Path:
-    return Path(_text(value)).expanduser()
-
-
-_SETTINGS: Final[Mapping[str, tuple[Callable[[str], Any], str | None]]] = {
-    "data": (_path, "data"),
-    "environment": (_one_of("development", "production"), "development"),
-    "database_url": (_url("postgresql", "postgres"), None),
-    "provider": (_one_of("stripe"), "stripe"),
-    "stripe_api_base": (_url("https", "http"), "https://api.stripe.com"),
-    "stripe_api_key": (_text, None),
-    "stripe_webhook_secrets": (_list, None),
-    "provider_timeout": (_duration, "30s"),
-    "webhook_tolerance": (_duration, "5m"),
-    "intent_ttl": (_duration, "24h"),
-    "idempotency_ttl": (_duration, "24h"),
-    "lock_ttl": (_duration, "30s"),
-    "resend_window": (_duration, "2m"),
-    "authentication_ttl": (_duration, "1h"),
-    "bank_transfer_ttl": (_duration, "14d"),
-    "max_amount": (_amount, "99999999"),
-    "tls_cert": (_path, None),
-    "tls_key": (_path, None),
-    "kek": (_url("file"), None),
-    "limits_url": (_limits_url, "memory://"),
-    "rate_limit": (_rate, None),
-    "provider_rate": (_provider_rate, None),
-    "trusted_proxies": (_networks, None),
-    "max_connections": (_connections, "2000"),
-    "max_connections_per_address": (_connections, "200"),
-    "header_timeout": (_duration, "10s"),
-    "body_timeout": (_duration, "30s"),
-    "keep_alive": (_duration, "75s"),
-    "public_url": (_public_url, None),
-    "return_url_hosts": (_hosts, None),
-    "allowed_origins": (_origins, None),
-    "numeric_references": (_boolean, "false"),
+_SETTINGS: Final[Mapping[str, _Setting]] = {
+    "data": _Setting(kinds.path, "data"),
+    "environment": _Setting(kinds.one_of("development", "production"), "development"),
+    "database_url": _Setting(
+        kinds.database_url, example="postgresql://paygate:PASSWORD@db.example:5432/paygate"
+    ),
+    "provider": _Setting(kinds.one_of("stripe"), "stripe"),
+    "stripe_api_base": _Setting(kinds.url("https", "http"), "https://api.stripe.com"),
+    "stripe_api_key": _Setting(kinds.text, example="sk_test_..."),
+    "stripe_webhook_secrets": _Setting(kinds.texts, example="whsec_..."),
+    "provider_timeout": _Setting(kinds.duration, "30s"),
+    "webhook_tolerance": _Setting(kinds.duration, "5m"),
+    "intent_ttl": _Setting(kinds.duration, "24h"),
+    "idempotency_ttl": _Setting(kinds.duration, "24h"),
+    "lock_ttl": _Setting(kinds.duration, "30s"),
+    "resend_window": _Setting(kinds.duration, "2m"),
+    "authentication_ttl": _Setting(kinds.duration, "1h"),
+    "bank_transfer_ttl": _Setting(kinds.duration, "14d"),
+    "max_amount": _Setting(kinds.amount, "99999999"),
+    "tls_cert": _Setting(kinds.path, example="/etc/paygate/tls/cert.pem"),
+    "tls_key": _Setting(kinds.path, example="/etc/paygate/tls/key.pem"),
+    "kek": _Setting(kinds.url("file"), example="file:/etc/paygate/kek"),
+    "limits_url": _Setting(kinds.limits_url, "memory://"),
+    "rate_limit": _Setting(kinds.rate, example="100/second"),
+    "provider_rate": _Setting(kinds.provider_rate, example="80/second"),
+    "trusted_proxies": _Setting(kinds.networks, example="10.0.0.0/8"),
+    "max_connections": _Setting(kinds.connections, "2000"),
+    "max_connections_per_address": _Setting(kinds.connections, "200"),
+    "header_timeout": _Setting(kinds.duration, "10s"),
+    "body_timeout": _Setting(kinds.duration, "30s"),
+    "keep_alive": _Setting(kinds.duration, "75s"),
+    "public_url": _Setting(kinds.public_url, example="https://pay.example"),
+    "return_url_hosts": _Setting(kinds.hosts, example="shop.example"),
+    "allowed_origins": _Setting(kinds.origins, example="https://shop.example"),
+    "numeric_references": _Setting(kinds.boolean, "false"),
+    "request_log": _Setting(kinds.boolean, "true"),
 }
-"""Name without prefix, in lower case: how it is parsed, and its default."""
+"""By its name without prefix, in lower case."""
 
 
-def load(environ: Mapping[str, str], *, data: Path | None = None) -> Settings:
+class _Given(NamedTuple):
+    """What somebody set."""
+
+    text: str
+    place: str = ""
+    """Where in a file; nothing for the environment."""
+
+
+def load(
+    environ: Mapping[str, str], *, data: Path | None = None, needs: Needs = NOTHING
+) -> Settings:
     """The settings of this process.
 
     `data` (the command line's) wins over `PAYGATE_DATA`; its `paygate.toml`, or else the one in
-    the working directory, is read below the environment.
+    the working directory, is read below the environment. `needs` are those that must be set.
 
     Raises:
-        SettingsError: an unknown name, a bad value, or an unreadable file.
+        SettingsError: unknown names, bad values, missing settings, or an unreadable file.
     """
-    named = {
-        name.removeprefix(PREFIX).lower(): value
-        for name, value in environ.items()
-        if name.startswith(PREFIX)
-    }
-    if data is not None:
-        named["data"] = str(data)
-    folder = Path(named.get("data", "data")).expanduser()
+    given = _of_environment(environ, data)
+    folder = Path(given["data"].text if "data" in given else "data").expanduser()
     found = folder / FILE if (folder / FILE).exists() else Path(FILE)
-    values = _read(found) | named if found.exists() else named
-    parsed = {}
-    for name, text in values.items():
-        if name not in _SETTINGS:
-            raise SettingsError(f"{PREFIX}{name.upper()} is not a setting of this version")
-        parsed[name] = _parse(name, text)
-    for name, (parse, default) in _SETTINGS.items():
-        if name not in parsed and default is not None:
-            parsed[name] = parse(default)
-    parsed.setdefault("rate_limit", _RATES[parsed["environment"]])
-    settings = Settings(**parsed)
-    _check(settings)
-    return settings
+    return _parse(_read(found) | given if found.exists() else given, needs)
+
+
+def load_environment(environ: Mapping[str, str], *, needs: Needs = NOTHING) -> Settings:
+    """Like `load`, of the environment alone."""
+    return _parse(_of_environment(environ, None), needs)
 
 
 def write(path: Path, values: Mapping[str, str]) -> None:
@@ -348,37 +198,113 @@ def line(name: str, value: str) -> str:
     return f"{name} = {msgspec.json.encode(value).decode()}\n"
 
 
-def _read(path: Path) -> dict[str, str]:
+def _of_environment(environ: Mapping[str, str], data: Path | None) -> dict[str, _Given]:
+    given = {
+        name.removeprefix(PREFIX).lower(): _Given(value)
+        for name, value in environ.items()
+        if name.startswith(PREFIX)
+    }
+    return given if data is None else given | {"data": _Given(str(data))}
+
+
+def _read(path: Path) -> dict[str, _Given]:
+    """The settings in a file. Raises SettingsError: what does not read, and where it stands."""
+    content = ""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read as TOML: {type(error).__name__}") from None
+        content = path.read_text(encoding="utf-8")
+        values = tomllib.loads(content)
+    except OSError as error:
+        raise SettingsError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        place = _position(error.object[: error.start].decode())
+        raise SettingsError(f"{path}, {place}: not UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        words, _, place = str(error).rpartition(" (at ")
+        if place.startswith("end"):
+            place = _position(content)
+        raise SettingsError(f"{path}, {place.rstrip(')')}: {words}") from None
+    lines = content.splitlines()
     return {
-        name: value if isinstance(value, str) else str(value) for name, value in content.items()
+        name: _Given(
+            value if isinstance(value, str) else str(value), f" ({path}{_line(name, lines)})"
+        )
+        for name, value in values.items()
     }
 
 
-def _parse(name: str, text: str) -> Any:
-    parse, _ = _SETTINGS[name]
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise SettingsError(f"{PREFIX}{name.upper()} must be {error}") from None
+def _position(before: str) -> str:
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    return f"line {line}, column {column}"
 
 
-def _check(settings: Settings) -> None:
-    """What no single value shows."""
+def _line(name: str, lines: Iterable[str]) -> str:
+    assigned = re.compile(rf"""\s*\[?["']?{re.escape(name)}\b""")
+    numbers = (n for n, line in enumerate(lines, start=1) if assigned.match(line))
+    return f", line {number}" if (number := next(numbers, None)) else ""
+
+
+def _parse(given: Mapping[str, _Given], needs: Needs) -> Settings:
+    parsed: dict[str, Any] = {}
+    faults: list[str] = []
+    for name, (text, place) in given.items():
+        setting = _SETTINGS.get(name)
+        if setting is None:
+            faults.append(_unknown(name) + place)
+            continue
+        try:
+            parsed[name] = setting.parse(text)
+        except ValueError as error:
+            faults.append(_wrong(name, setting, str(error)) + place)
+    production = parsed.get("environment") == "production"
+    needed = (*needs.always, *(needs.in_production if production else ()))
+    missing = [_missing(name) for name in needed if name not in given]
+    if faults or missing:
+        raise SettingsError("; ".join(faults + missing) + (_WAY_OUT if missing else ""))
+    for name, setting in _SETTINGS.items():
+        if name not in parsed and setting.default is not None:
+            parsed[name] = setting.parse(setting.default)
+    parsed.setdefault("rate_limit", _RATES[parsed["environment"]])
+    settings = Settings(**parsed)
+    if faults := _together(settings):
+        raise SettingsError("; ".join(faults))
+    return settings
+
+
+def _variable(name: str) -> str:
+    return PREFIX + name.upper()
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, _SETTINGS, n=1)
+    meant = f" (did you mean {_variable(near[0])}?)" if near else ""
+    return f"{_variable(name)} is not a setting of this version{meant}"
+
+
+def _wrong(name: str, setting: _Setting, wanted: str) -> str:
+    example = setting.example or setting.default
+    shown = "" if "such as" in wanted or " or " in wanted else f", such as {example}"
+    return f"{_variable(name)} must be {wanted}{shown}"
+
+
+def _missing(name: str) -> str:
+    return f"{_variable(name)} is not set, such as {_SETTINGS[name].example}"
+
+
+def _together(settings: Settings) -> list[str]:
+    """What no single value shows: the faults."""
+    faults = []
     if (settings.tls_cert is None) is not (settings.tls_key is None):
-        raise SettingsError("PAYGATE_TLS_CERT and PAYGATE_TLS_KEY go together")
+        faults.append("PAYGATE_TLS_CERT and PAYGATE_TLS_KEY go together")
     if settings.environment == "development":
-        return
+        return faults
     if (settings.stripe_api_key or "").startswith(("sk_test_", "rk_test_")):
-        raise SettingsError("production refuses a test key of the provider: PAYGATE_STRIPE_API_KEY")
+        faults.append("production refuses a test key of the provider: PAYGATE_STRIPE_API_KEY")
     if settings.stripe_api_base.startswith("http:"):
-        raise SettingsError("production refuses a provider without TLS: PAYGATE_STRIPE_API_BASE")
+        faults.append("production refuses a provider without TLS: PAYGATE_STRIPE_API_BASE")
     if (settings.public_url or "").startswith("http:"):
-        raise SettingsError("production refuses an address without TLS: PAYGATE_PUBLIC_URL")
+        faults.append("production refuses an address without TLS: PAYGATE_PUBLIC_URL")
     if any(origin.startswith("http:") for origin in settings.allowed_origins):
-        raise SettingsError("production refuses a page without TLS: PAYGATE_ALLOWED_ORIGINS")
+        faults.append("production refuses a page without TLS: PAYGATE_ALLOWED_ORIGINS")
     if settings.rate_limit is None:
-        raise SettingsError("production refuses to be without a limit: PAYGATE_RATE_LIMIT")
+        faults.append("production refuses to be without a limit: PAYGATE_RATE_LIMIT")
+    return faults

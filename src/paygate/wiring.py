@@ -24,16 +24,18 @@ from paygate.flows.restores.after_restore import AfterRestore
 from paygate.providers.stripe.adapter import StripeProvider
 from paygate.providers.stripe.settings import StripeSettings, livemode_of
 from paygate.providers.stripe.webhook_endpoints import StripeWebhookEndpoints
-from paygate.settings import Rate, Settings, SettingsError
+from paygate.setting_kinds import Rate
+from paygate.settings import Settings, SettingsError
 from paygate.storage.access.api_key_use import ApiKeyUse
 from paygate.storage.access.merchants import Merchants
 from paygate.storage.commit.committer import Committer
 from paygate.storage.connections.database import connector
 from paygate.storage.connections.pool import open_pool
+from paygate.storage.connections.reach import reaching
 from paygate.storage.connections.session import Connect
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
-from paygate.storage.installation import Installation, install, read_installation
+from paygate.storage.installation import DEFAULT_MERCHANT, Installation, install, read_installation
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
 from paygate.storage.restores import Restores, notice_restore
@@ -63,21 +65,31 @@ def connect(settings: Settings, *, name: str) -> Connect:
     return connector(settings.require("database_url"), name=f"paygate {name}")
 
 
+def _reach(settings: Settings, *, name: str) -> Connect:
+    """How a process makes its first connection: a fault is told as one to whoever started it."""
+    return reaching(connect(settings, name=name), settings.require("database_url"))
+
+
 async def prepare_database(settings: Settings, tell: Tell = lambda _: None) -> list[str]:
     """Migrate, and make the installation if there is none. Returns the migrations applied; what it
     does, and whom it waits for, is told.
     """
+    livemode = _livemode(settings)
     kms = _kms(settings)
-    dial = connect(settings, name="migrate")
+    dial = _reach(settings, name="migrate")
     applied = await migrate(dial, tell=tell)
-    await install(
+    new_id = make_id("in_", int(now().timestamp() * 1000), secrets.token_bytes(RANDOM_BYTES))
+    installation = await install(
         dial,
-        installation_id=make_id(
-            "in_", int(now().timestamp() * 1000), secrets.token_bytes(RANDOM_BYTES)
-        ),
-        livemode=_livemode(settings),
+        installation_id=new_id,
+        livemode=livemode,
         keysets=lambda installation: generate_keyring(kms, installation),
     )
+    if installation.id == new_id:
+        tell(
+            f"made installation {new_id}, for {'live' if livemode else 'test'} payments,"
+            f" with its keys and merchant {DEFAULT_MERCHANT}"
+        )
     return applied
 
 
@@ -97,7 +109,7 @@ async def open_service(settings: Settings, *, name: str) -> AsyncIterator[Contex
     """
     if settings.environment == "production" and settings.require("kek").startswith("file:"):
         log.logger().warning("kek_in_a_file")
-    if await notice_restore(connect(settings, name=name), now()):
+    if await notice_restore(_reach(settings, name=name), now()):
         log.logger().warning("restore_noticed")
     async with open_context(settings, name=name) as ctx:
         asked = await look_at_provider(
@@ -119,7 +131,7 @@ async def open_context(
 ) -> AsyncIterator[Context]:
     """The parts of one process, for as long as it needs them."""
     dial = connect(settings, name=name)
-    installation, keyring = await _unlock(settings, dial)
+    installation, keyring = await _unlock(settings, name)
     provider = _provider(settings, installation)
     index = BlindIndex(keyring)
     records = Records(Sealer(keyring), index)
@@ -166,12 +178,14 @@ async def open_context(
 
 async def open_records(settings: Settings) -> Records:
     """What seals and opens this installation's records, for tools that need nothing else."""
-    _, keyring = await _unlock(settings, connect(settings, name="records"))
+    _, keyring = await _unlock(settings, "records")
     return Records(Sealer(keyring), BlindIndex(keyring))
 
 
-async def _unlock(settings: Settings, dial: Connect) -> tuple[Installation, Keyring]:
-    installation = await read_installation(dial, livemode=_livemode(settings))
+async def _unlock(settings: Settings, name: str) -> tuple[Installation, Keyring]:
+    installation = await read_installation(
+        _reach(settings, name=name), livemode=_livemode(settings)
+    )
     keyring = load_keyring(_kms(settings), installation.id, installation.keysets)
     return installation, keyring
 

@@ -262,7 +262,7 @@ async def test_an_unknown_id_is_not_found(gateway: Gateway, intent: str) -> None
 
 
 async def test_unknown_paths_and_methods(gateway: Gateway) -> None:
-    for path in ("/nothing-here", "/payment-intents/..%2f..", "/"):
+    for path in ("/nothing-here", "/payment-intents/..%2f..", "//"):
         is_error(await gateway.call("GET", path), 404, "route_unknown")
     answer = await gateway.call("DELETE", "/payment-intents")
     is_error(answer, 405, "method_not_allowed")
@@ -273,3 +273,11 @@ async def test_unknown_paths_and_methods(gateway: Gateway) -> None:
 async def test_an_actor_that_is_no_name_is_refused(gateway: Gateway, name: str) -> None:
     answer = await gateway.call("POST", "/payment-intents", GOOD, headers={"Paygate-Actor": name})
     is_error(answer, 400, "parameter_invalid", "Paygate-Actor")
+
+
+async def test_every_error_has_the_whole_address_of_its_explanation(gateway: Gateway) -> None:
+    docs = f"{gateway.ready['api_url']}/docs#"
+    answer = await gateway.call("GET", "/nothing-here")
+    assert answer.json["error"]["doc_url"] == f"{docs}route_unknown"
+    raw = await gateway.wire(b"nonsense\r\n\r\n")
+    assert f'"doc_url":"{docs}request_malformed"'.encode() in raw

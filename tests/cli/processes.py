@@ -20,14 +20,18 @@ class Ran(NamedTuple):
     err: str
 
 
+def clean_environ() -> dict[str, str]:
+    """The environment without the settings of whoever runs the tests."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("PAYGATE_")}
+
+
 def run(*arguments: str, cwd: Path, environ: Mapping[str, str] | None = None) -> Ran:
     """A `paygate` command, to its end, without the settings of whoever runs the tests."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("PAYGATE_")}
     plain = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200"}
     done = subprocess.run(
         [sys.executable, "-m", "paygate.cli", *arguments],
         cwd=cwd,
-        env=clean | plain | dict(environ or {}),
+        env=clean_environ() | plain | dict(environ or {}),
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,

@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,18 +16,31 @@ import asyncpg
 import pytest
 
 from paygate.cli.main import app
-from tests.cli.processes import children, ended, is_one_clear_line, run
+from paygate.cli.serve import certificate_of
+from paygate.crypto.kms import FileKms
+from paygate.settings import TO_SERVE, TO_UNLOCK, TO_WORK, SettingsError, load
+from paygate.storage.schema.versions import migrations
+from paygate.wiring import prepare_database
+from tests.cli.processes import children, clean_environ, ended, is_one_clear_line, run
 from tests.gateway import Gateway, until
 
 OPTIONS = {
     "init": ["--environment", "--public-url", "--return-url-hosts", "--tls-cert", "--tls-key"],
-    "up": ["--data", "--port", "--sandbox-port", "--no-sandbox", "--ready-file", "--processes"],
+    "up": [
+        "--data",
+        "--port",
+        "--sandbox-port",
+        "--no-sandbox",
+        "--ready-file",
+        "--processes",
+        "--quiet",
+    ],
     "serve": ["--data", "--host", "--port", "--processes"],
     "worker": ["--data"],
     "sandbox": ["--data", "--host", "--port", "--secret-key", "--publishable-key", "--ca-file"],
-    "migrate": ["--data"],
+    "migrate": ["--data", "--quiet"],
     "bench": ["--json", "--full", "--quick", "--rounds", "--against"],
-    "restored": ["--taken-at", "--data", "--json"],
+    "restored": ["--taken-at", "--data", "--json", "--quiet"],
 }
 READY = {
     "api_url",
@@ -33,6 +48,7 @@ READY = {
     "secret_key",
     "publishable_key",
     "webhook_secret",
+    "provider_webhook_secret",
     "sandbox_url",
     "sandbox_secret_key",
     "sandbox_publishable_key",
@@ -82,19 +98,68 @@ def test_wrong_usage_is_status_2(arguments: list[str], tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", ["migrate", "worker"])
-def test_without_settings_the_first_missing_one_is_named(command: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["migrate", "worker", "serve"])
+def test_without_settings_all_missing_ones_are_named(command: str, tmp_path: Path) -> None:
     ran = run(command, cwd=tmp_path)
-    is_one_clear_line(ran, "PAYGATE_", "is not set")
+    names = {"migrate": TO_UNLOCK, "worker": TO_WORK, "serve": TO_SERVE}[command].always
+    is_one_clear_line(ran, *(f"PAYGATE_{name.upper()} is not set, such as" for name in names))
+
+
+def test_up_without_the_simulator_asks_for_the_providers_settings_first(tmp_path: Path) -> None:
+    ran = run("up", "--no-sandbox", "--port", "0", cwd=tmp_path)
+    is_one_clear_line(ran, "PAYGATE_STRIPE_API_KEY is not set", "PAYGATE_STRIPE_WEBHOOK_SECRETS")
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--port", "--sandbox-port"])
+def test_a_taken_port_is_said_before_anything_is_made(option: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ports = {"--port": "0", "--sandbox-port": "0"} | {option: port}
+        ran = run("up", *(word for pair in ports.items() for word in pair), cwd=tmp_path)
+    is_one_clear_line(ran, f"port {port} of 127.0.0.1 is taken", f"with {option} (0: any free one)")
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+@pytest.mark.parametrize("wrong", ["PAYGATE_TLS_CERT", "PAYGATE_TLS_KEY"])
+def test_a_wrong_tls_path_is_one_clear_line(wrong: str, tmp_path: Path) -> None:
+    (tmp_path / "there.pem").write_text("no certificate")
+    files = {"PAYGATE_TLS_CERT": "there.pem", "PAYGATE_TLS_KEY": "there.pem"}
+    environ = SETTINGS | files | {"PAYGATE_KEK": "file:/k", wrong: "/nowhere/hidden.pem"}
+    ran = run("serve", "--port", "0", cwd=tmp_path, environ=environ)
+    is_one_clear_line(ran, f"{wrong}: cannot read /nowhere/hidden.pem: No such file")
+
+
+def test_files_that_are_no_certificate_are_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "there.pem").write_text("no certificate")
+    environ = SETTINGS | {"PAYGATE_TLS_CERT": "there.pem", "PAYGATE_TLS_KEY": "there.pem"}
+    with contextlib.chdir(tmp_path), pytest.raises(SettingsError, match="not a certificate in PEM"):
+        certificate_of(load(environ))
 
 
 def test_a_bad_setting_is_one_clear_line(tmp_path: Path) -> None:
     ran = run("migrate", cwd=tmp_path, environ={"PAYGATE_STRIPE_API_KEI": "hunter2"})
-    is_one_clear_line(ran, "PAYGATE_STRIPE_API_KEI is not a setting")
+    is_one_clear_line(
+        ran, "PAYGATE_STRIPE_API_KEI is not a setting", "did you mean PAYGATE_STRIPE_API_KEY?"
+    )
 
 
 def test_an_unreachable_database_is_one_clear_line(tmp_path: Path) -> None:
-    is_one_clear_line(run("migrate", cwd=tmp_path, environ=SETTINGS))
+    environ = SETTINGS | {"PAYGATE_KEK": FileKms.create(tmp_path / "kek").path.as_uri()}
+    ran = run("migrate", cwd=tmp_path, environ=environ)
+    is_one_clear_line(ran, "database none at 127.0.0.1:1", "nothing listens there")
+
+
+async def test_migrate_says_what_it_made(dsn: str, tmp_path: Path) -> None:
+    kek = FileKms.create(tmp_path / "kek").path.as_uri()
+    environ = SETTINGS | {"PAYGATE_KEK": kek, "PAYGATE_DATABASE_URL": dsn}
+    settings, told = load(environ, data=tmp_path), list[str]()
+    assert await prepare_database(settings, told.append) == [m.name for m in migrations()]
+    assert re.fullmatch(
+        r"made installation in_\w+, for test payments, with its keys and merchant default", told[-1]
+    )
+    told.clear()
+    assert await prepare_database(settings, told.append) == told == []
 
 
 @pytest.mark.parametrize("environment", ["development", "production"])
@@ -137,7 +202,8 @@ def test_the_ready_file_is_whole_and_private(running: Gateway) -> None:
 def test_a_held_data_directory_is_refused(running: Gateway, tmp_path: Path) -> None:
     data = running.ready["data_dir"]
     ran = run("up", "--data", data, "--port", "0", "--sandbox-port", "0", cwd=tmp_path)
-    is_one_clear_line(ran, data)
+    assert "starting embedded PostgreSQL" in ran.out
+    is_one_clear_line(ran._replace(out=""), data)
 
 
 @pytest.mark.parametrize("command", ["migrate", "worker"])
@@ -177,6 +243,65 @@ async def test_a_killed_api_process_is_replaced(gateway: Gateway) -> None:
     for intent in acknowledged:
         assert await gateway.read(intent["id"]) == intent
     assert "process_died" in gateway.log.read_text()
+
+
+@needs_proc
+async def test_a_killed_database_is_started_again(gateway: Gateway) -> None:
+    async def created() -> Any:
+        answer = await gateway.call("POST", "/payment-intents", {"amount": 5, "currency": "eur"})
+        return answer.json if answer.status == 201 else None
+
+    async def read_back() -> bool:
+        # By each of the processes: those that have not heard of the new server say 503.
+        path = f"/payment-intents/{before['id']}"
+        answers = [await gateway.call("GET", path) for _ in range(4)]
+        return all(a.status == 200 and a.json == before for a in answers)
+
+    before = await gateway.create()
+    pid_file = Path(gateway.ready["data_dir"]) / "postgres" / "cluster" / "postmaster.pid"
+    os.kill(int(pid_file.read_text().split()[0]), signal.SIGKILL)
+    await until(created)
+    await until(read_back)
+    assert "database_started_again" in gateway.log.read_text()
+
+
+async def test_requests_are_lines_of_the_log(gateway: Gateway) -> None:
+    request_id = (await gateway.call("GET", "/payment-intents")).headers["Request-Id"]
+
+    async def line() -> Any:
+        lines = [text for text in gateway.log.read_text().splitlines() if request_id in text]
+        return json.loads(lines[0]) if lines else None
+
+    found = await until(line)
+    assert (found["event"], found["route"], found["status"]) == ("request", "/payment-intents", 200)
+
+
+async def test_serve_says_where_it_listens_and_may_be_silent_of_requests(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    environ = clean_environ() | {"PAYGATE_REQUEST_LOG": "false"}
+    serve = [sys.executable, "-m", "paygate.cli", "serve", "--port", "0", "--processes", "1"]
+    process = await asyncio.create_subprocess_exec(
+        *(*serve, "--data", gateway.ready["data_dir"]),
+        cwd=tmp_path,
+        env=environ,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stderr is not None
+        async with asyncio.timeout(60):
+            entry = json.loads(await process.stderr.readline())
+            assert (entry["event"], entry["host"], entry["processes"]) == (
+                *("listening", "127.0.0.1", 1),
+            )
+            url = f"https://127.0.0.1:{entry['port']}/healthz"
+            assert (await gateway.visit("GET", url)).status == 200
+            process.send_signal(signal.SIGTERM)
+            assert await process.stderr.read() == b""
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
 
 
 async def create_until_cut_off(gateway: Gateway, acknowledged: list[dict[str, Any]]) -> None:

@@ -2,8 +2,10 @@
 file, no open folder; and no secret is shown to who may list processes.
 """
 
+import asyncio
 import os
 import secrets
+import signal
 import ssl
 import stat
 import sys
@@ -34,8 +36,9 @@ def mode(path: Path) -> int:
 
 def descendants(pid: int) -> list[int]:
     found = []
-    for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        found += [int(text), *descendants(int(text))]
+    for task in Path(f"/proc/{pid}/task").iterdir():  # any thread may start one
+        for text in (task / "children").read_text().split():
+            found += [int(text), *descendants(int(text))]
     return found
 
 
@@ -50,7 +53,7 @@ def test_no_secret_is_in_an_argument_and_only_the_sandbox_is_given_its_keys(
 ) -> None:
     ready = running.ready
     secrets = {n: v for n, v in ready.items() if n.endswith(("_key", "_secret")) and v}
-    assert len(secrets) == 5
+    assert len(secrets) == 6
     pids = [running.process.pid, *descendants(running.process.pid)]
     assert len(pids) > 5
     for pid in pids:
@@ -101,9 +104,10 @@ def test_a_module_in_the_working_directory_is_not_imported(tmp_path: Path) -> No
     assert not (tmp_path / "imported").exists()
 
 
-async def test_children_of_a_hostile_working_directory_start_and_one_that_keeps_dying_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_child_that_ends_before_it_was_ready_ends_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """At once, in a hostile working directory too, and whatever else is being waited for."""
     (tmp_path / "paygate").mkdir()
     (tmp_path / "paygate" / "__init__.py").write_text("open('imported', 'w')\n")
     (tmp_path / "sitecustomize.py").write_text("open('imported', 'w')\n")
@@ -111,10 +115,46 @@ async def test_children_of_a_hostile_working_directory_start_and_one_that_keeps_
     monkeypatch.setenv("PYTHONPATH", ".")
     supervisor = Supervisor()
     supervisor.keep(Program("nonsense", ["nonsense"]))
-    with pytest.raises(ChildProcessError, match="the nonsense process keeps dying"):
-        await supervisor.wait()
+    with pytest.raises(
+        ChildProcessError, match=r"the nonsense process ended before it was ready \(status 2\)"
+    ):
+        await supervisor.during(supervisor.ready())
     await supervisor.stop()
     assert not (tmp_path / "imported").exists()
+    assert capfd.readouterr().err.count("No such command") == 1  # started once
+
+
+@needs_proc
+async def test_a_child_that_was_ready_is_started_again_and_work_is_cut_off_by_the_end(
+    tmp_path: Path,
+) -> None:
+    def simulators() -> list[int]:
+        return [pid for pid, command in children(os.getpid()).items() if command[0] == "sandbox"]
+
+    supervisor = Supervisor()
+    arguments = ["sandbox", "--data", str(tmp_path), "--port", "0"]
+    supervisor.keep(Program("sandbox", arguments, settings=False))
+    async with asyncio.timeout(30):
+        assert await supervisor.during(supervisor.ready())
+        (first,) = simulators()
+        os.kill(first, signal.SIGKILL)
+        while not (found := simulators()) or found == [first]:
+            await asyncio.sleep(0.05)
+        asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGTERM)
+        assert not await supervisor.during(asyncio.Event().wait())
+    await supervisor.stop()
+    assert simulators() == []
+
+
+async def test_a_fault_of_what_runs_beside_the_children_ends_the_wait() -> None:
+    async def fail() -> None:
+        raise OSError("gone")
+
+    supervisor = Supervisor()
+    supervisor.watch(fail())
+    with pytest.raises(OSError, match="gone"):
+        await supervisor.wait()
+    await supervisor.stop()
 
 
 def test_a_private_file_replaces_a_link_and_leaves_its_target(tmp_path: Path) -> None:

@@ -66,21 +66,3 @@ async def superuser(
     yield connection
     await everything.rollback()
     await connection.close()
-
-
-@pytest.fixture
-async def bare(postgres: EmbeddedPostgres) -> AsyncIterator[Connection]:
-    """A connection to a database that was never migrated."""
-    admin = await asyncpg.connect(postgres.dsn)
-    await admin.execute("CREATE DATABASE bare TEMPLATE template0")
-    connection = await raw(postgres.dsn, database="bare")
-    yield connection
-    await connection.close()
-    await admin.execute("DROP DATABASE bare WITH (FORCE)")
-    await admin.close()
-
-
-@pytest.fixture
-def dsn(postgres: EmbeddedPostgres, bare: Connection) -> str:
-    """Of that database."""
-    return postgres.dsn.replace("@/paygate?", "@/bare?")

@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from structlog.testing import capture_logs
+
 from paygate.domain.alert import Alert, AlertType
 from paygate.domain.payments.outcome import Unknown
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.alerts.watch_jobs import watch_jobs
 from paygate.storage.connections.database import connector
-from paygate.worker.main import work
-from paygate.worker.scheduled import run_scheduled
+from paygate.worker.main import tell_of_run, work
+from paygate.worker.scheduled import AT_WORK_ALREADY, run_scheduled
 from tests.flows.spoilt import mend, spoil
 from tests.flows.world import APPROVED, World, notice
 from tests.gateway import until
@@ -95,3 +97,13 @@ async def test_somebody_is_told_of_jobs_that_nobody_gets_done(world: World) -> N
         ("later", 1),
         ("close_failed_payment", 1),
     }
+
+
+def test_a_job_that_did_nothing_is_not_worth_a_line() -> None:
+    with capture_logs() as told:
+        tell_of_run("expire-intents", {"cancelled": 0, "closed": 0})
+        tell_of_run("expire-intents", {AT_WORK_ALREADY: 1})
+        tell_of_run("expire-intents", {"cancelled": 0, "closed": 2})
+    assert [(t["event"], t["job"], t["cancelled"], t["closed"]) for t in told] == [
+        ("job_ran", "expire-intents", 0, 2)
+    ]

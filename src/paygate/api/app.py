@@ -15,6 +15,7 @@ from paygate.api.routes import ENDPOINTS
 from paygate.flows.access.authenticate import Authenticator
 from paygate.flows.context import Context
 from paygate.flows.provider.watch import ProviderLook
+from paygate.telemetry.request_log import RequestLog
 
 COLLECT_AFTER: Final = (10_000, 20, 20)
 """Objects, and collections of the generation before: a request leaves some hundred objects that the
@@ -32,11 +33,13 @@ class Api:
         limits: Limits,
         trusted_proxies: TrustedProxies,
         cors: Cors,
+        request_log: RequestLog | None = None,
     ) -> None:
         self._open_context = open_context
         self._limits = limits
         self._trusted_proxies = trusted_proxies
         self._cors = cors
+        self._request_log = request_log
         self._edge: Edge | None = None
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -55,7 +58,11 @@ class Api:
         async with self._open_context() as ctx:
             desk = Desk(ctx, Authenticator(ctx), self._limits, ProviderLook(ctx))
             self._edge = edge = Edge(
-                desk, (*ENDPOINTS, *DOCUMENTS), self._trusted_proxies, self._cors
+                desk,
+                (*ENDPOINTS, *DOCUMENTS),
+                self._trusted_proxies,
+                self._cors,
+                self._request_log,
             )
             # What was loaded stays for good: the collector need not walk it again and again.
             gc.collect()
@@ -67,4 +74,6 @@ class Api:
                     await receive()
             finally:
                 await self._limits.close()
+                if self._request_log is not None:
+                    self._request_log.flush()
         await send({"type": "lifespan.shutdown.complete"})

@@ -43,7 +43,12 @@ async def _docs_page(_: Desk, __: Exchange, ___: Any) -> Reply:
     return docs_page()
 
 
+async def _root(_: Desk, __: Exchange, ___: Any) -> Reply:
+    return Reply(303, b"", {"Location": "/docs"}, "text/plain")
+
+
 DOCUMENTS: Final = (
+    Endpoint(method="GET", path="/", summary="The way to the docs.", handle=_root),
     Endpoint(
         method="GET", path="/openapi.json", summary="This API for machines.", handle=_openapi_json
     ),

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from paygate.cli.command import AsJson, Data, perform, print_json, print_table, run_async
+from paygate.cli.command import AsJson, Data, Quiet, perform, print_json, print_table, run_async
+from paygate.domain.access.roles import Role
 
 if TYPE_CHECKING:
     from paygate.api.api_keys import ApiKeyList, NewApiKeyObject
@@ -23,17 +24,16 @@ KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id: key_..."
 
 @app.command()
 def create(
-    role: Annotated[
-        str, typer.Option(help="admin, operator, support, finance, auditor or publishable.")
-    ],
+    role: Annotated[Role, typer.Option(help="What the key may do (docs/api-keys.md).")],
     merchant: Merchant = "default",
     name: Annotated[str | None, typer.Option(help="What people call it.")] = None,
     data: Data = None,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Create an API key. Its text is printed once and kept nowhere."""
     from paygate.api.api_keys import new_api_key_object
-    from paygate.api.edge.errors import parse_body
+    from paygate.api.edge.body_faults import refused_body
     from paygate.domain.access.roles import Action
     from paygate.flows.access.create_api_key import CreateApiKey, create_api_key
 
@@ -41,18 +41,24 @@ def create(
         try:
             request = msgspec.convert({"role": role, "name": name}, CreateApiKey)
         except msgspec.ValidationError as error:
-            raise parse_body(error) from None
+            raise refused_body(error, CreateApiKey) from None
         caller = await _for(ctx, caller, merchant)
         return new_api_key_object(await create_api_key(ctx, caller, request))
 
     async def go() -> None:
-        _show_new(await perform(data, Action.API_KEY_CREATE, work), as_json=as_json)
+        made = await perform(data, Action.API_KEY_CREATE, work)
+        _show_new(made, as_json=as_json, quiet=quiet)
 
     run_async(go())
 
 
 @app.command("list")
-def list_(merchant: Merchant = "default", data: Data = None, as_json: AsJson = False) -> None:
+def list_(
+    merchant: Merchant = "default",
+    data: Data = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
     """List a merchant's keys, newest first, revoked and expired ones too."""
     from paygate.domain.access.roles import Action
 
@@ -69,7 +75,7 @@ def list_(merchant: Merchant = "default", data: Data = None, as_json: AsJson = F
             (k.id, k.role, k.name, k.hint, k.created_at, k.last_used_at, k.expires_at, k.revoked_at)
             for k in found.data
         ]
-        print_table(head, rows)
+        print_table(head, rows, quiet=quiet)
 
     run_async(go())
 
@@ -82,6 +88,7 @@ def rotate(
     ] = "24h",
     data: Data = None,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make a key like this one, which itself ends after the overlap."""
     from paygate.api.api_keys import new_api_key_object
@@ -95,13 +102,14 @@ def rotate(
         )
 
     async def go() -> None:
-        _show_new(await perform(data, Action.API_KEY_ROTATE, work), as_json=as_json)
+        made = await perform(data, Action.API_KEY_ROTATE, work)
+        _show_new(made, as_json=as_json, quiet=quiet)
 
     run_async(go())
 
 
 @app.command()
-def revoke(key_id: KeyId, data: Data = None, as_json: AsJson = False) -> None:
+def revoke(key_id: KeyId, data: Data = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Revoke a key: within a second it opens nothing, on every node."""
     from paygate.api.objects import api_key_object
     from paygate.domain.access.roles import Action
@@ -115,7 +123,7 @@ def revoke(key_id: KeyId, data: Data = None, as_json: AsJson = False) -> None:
         revoked = await perform(data, Action.API_KEY_REVOKE, work)
         if as_json:
             print_json(revoked)
-        else:
+        elif not quiet:
             typer.echo(f"{revoked.id} is revoked since {revoked.revoked_at}")
 
     run_async(go())
@@ -156,9 +164,12 @@ async def _all_keys(ctx: "Context", caller: "Caller") -> "ApiKeyList":
         cut, query = Cut(LIMIT, last), f"limit={LIMIT}&starting_after={last}"
 
 
-def _show_new(made: "NewApiKeyObject", *, as_json: bool) -> None:
+def _show_new(made: "NewApiKeyObject", *, as_json: bool, quiet: bool) -> None:
     if as_json:
         print_json(made)
+        return
+    if quiet:
+        typer.echo(made.key)
         return
     typer.echo(f"{made.id} ({made.role} of {made.merchant}). Keep its text, it is shown once:")
     typer.echo(made.key)

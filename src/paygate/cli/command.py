@@ -5,14 +5,14 @@ import pwd
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 import uvloop
 
-from paygate.settings import Settings, load
+from paygate.settings import TO_WORK, Needs, Settings, load
 
 if TYPE_CHECKING:  # imported late, where they are used: they are most of a command's start
     from paygate.domain.access.roles import Action, Caller
@@ -25,14 +25,22 @@ Data = Annotated[
     typer.Option("--data", help="The data directory (PAYGATE_DATA).", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the object as JSON.")]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", help="Print what another program needs, such as an id, and no words."
+    ),
+]
 
+FAR: Final = timedelta(days=3660)
+"""Nobody's backup and nobody's payment is ten years away: such a time is a slip."""
 WIDTH: Final = 200
 """Of a table that goes to a file or a pipe, where no terminal says how wide it is."""
 
 
-def settings_of(data: Path | None) -> Settings:
+def settings_of(data: Path | None, needs: Needs = TO_WORK) -> Settings:
     """The settings of this command."""
-    return load(os.environ, data=data)
+    return load(os.environ, data=data, needs=needs)
 
 
 def run_async(work: Coroutine[Any, Any, None]) -> None:
@@ -67,16 +75,21 @@ async def perform(
 
 
 def moment_of(text: str, option: str) -> datetime:
-    """The time that an option gives; one without a zone is UTC's.
+    """The time that an option gives, in UTC.
 
     Raises:
-        BadParameter: it is none.
+        BadParameter: no time, one without a zone, or one further away than `FAR`.
     """
+    wanted = "a time with its zone, such as 2026-11-24T12:00:00Z"
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter("a time such as 2026-11-24T12:00:00Z", param_hint=option) from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        raise typer.BadParameter(wanted, param_hint=option) from None
+    if moment.tzinfo is None:
+        raise typer.BadParameter(wanted, param_hint=option)
+    if abs(moment - datetime.now(UTC)) > FAR:
+        raise typer.BadParameter(f"within {FAR.days} days of now", param_hint=option)
+    return moment.astimezone(UTC)
 
 
 def print_json(value: Any) -> None:
@@ -86,8 +99,19 @@ def print_json(value: Any) -> None:
     typer.echo(encode(value).decode())
 
 
-def print_table(head: Sequence[str], rows: Iterable[Sequence[str | None]]) -> None:
-    """Rows for a person; what is unknown is a dash."""
+def print_list(data: Sequence[Any], url: str) -> None:
+    """A whole list, in the shape of the API's."""
+    print_json({"object": "list", "data": data, "has_more": False, "url": url})
+
+
+def print_table(
+    head: Sequence[str], rows: Iterable[Sequence[str | None]], *, quiet: bool = False
+) -> None:
+    """Rows for a person; what is unknown is a dash. With `quiet`, the first column alone."""
+    if quiet:
+        for first, *_ in rows:
+            typer.echo(first)
+        return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

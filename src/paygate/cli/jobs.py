@@ -9,8 +9,10 @@ import typer
 from paygate.cli.command import (
     AsJson,
     Data,
+    Quiet,
     moment_of,
     print_json,
+    print_list,
     print_table,
     run_async,
     settings_of,
@@ -23,25 +25,38 @@ app = typer.Typer(help="Scheduled jobs: what runs by the clock.", no_args_is_hel
 
 
 @app.command("list")
-def list_(as_json: AsJson = False) -> None:
+def list_(as_json: AsJson = False, quiet: Quiet = False) -> None:
     """List the scheduled jobs."""
     from paygate.jobs.schedule import SCHEDULE
 
     if as_json:
-        print_json([job._asdict() for job in SCHEDULE])
+        print_list([{"object": "job", **job._asdict()} for job in SCHEDULE], "/jobs")
     else:
-        print_table(("job", "cron (UTC)", "does"), [(j.name, j.cron, j.summary) for j in SCHEDULE])
+        rows = [(job.name, job.cron, job.summary) for job in SCHEDULE]
+        print_table(("job", "cron (UTC)", "does"), rows, quiet=quiet)
+
+
+def _names() -> list[str]:
+    from paygate.jobs.schedule import SCHEDULE
+
+    return [job.name for job in SCHEDULE]
 
 
 @app.command()
 def run(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="As `paygate jobs list` names it.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="As `paygate jobs list` names it.", autocompletion=_names
+        ),
+    ],
     now: Annotated[
         str | None,
         typer.Option(metavar="ISO8601", help="As if it were then; development only."),
     ] = None,
     data: Data = None,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Run one scheduled job once."""
     from paygate.wiring import now as real_time
@@ -59,7 +74,7 @@ def run(
             report = await run_scheduled(ctx, name)
         if as_json:
             print_json({"job": name, "report": report})
-        else:
+        elif not quiet:
             typer.echo(f"{name}: " + ", ".join(f"{what} {count}" for what, count in report.items()))
 
     run_async(go())

@@ -7,6 +7,7 @@ import typer
 from paygate.cli.command import (
     AsJson,
     Data,
+    Quiet,
     perform,
     print_json,
     print_table,
@@ -56,6 +57,7 @@ def verify(
     ] = True,
     data: Data = None,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Recompute everything against ledger and provider; exit 1 if anything disagrees."""
     from paygate.domain.access.roles import Action
@@ -69,7 +71,7 @@ def verify(
         found = await perform(data, Action.LEDGER_READ, work)
         if as_json:
             print_json(found._asdict())
-        else:
+        elif not quiet:
             _print(found)
         if not found.agrees:
             raise typer.Exit(1)

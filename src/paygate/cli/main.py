@@ -8,16 +8,15 @@ import typer
 
 from paygate import __version__
 from paygate.cli import api_keys, jobs, keys, ledger, merchants, webhooks
-from paygate.cli.command import Data, run_async, settings_of
+from paygate.cli.command import Data, Quiet, run_async, settings_of
 from paygate.cli.init import init
 from paygate.cli.restored import restored
-from paygate.settings import SettingsError
+from paygate.settings import TO_SERVE, TO_UNLOCK, SettingsError
 from paygate_sandbox.command import sandbox
 
 app = typer.Typer(
     help="A self-hosted payment gateway.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -54,7 +53,7 @@ def run() -> None:
         OSError,
     )
     try:
-        app()
+        app(prog_name="paygate")
     except expected as error:
         sys.stderr.write(f"paygate: {error}\n")
         sys.exit(1)
@@ -62,6 +61,7 @@ def run() -> None:
 
 @app.callback(invoke_without_command=True)
 def _root(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     lifeline: Annotated[bool, typer.Option("--lifeline", hidden=True)] = False,
 ) -> None:
@@ -69,9 +69,10 @@ def _root(
         typer.echo(f"paygate {__version__}")
         raise typer.Exit
     if lifeline:
-        from paygate.cli.lifeline import hold
+        from paygate.cli.lifeline import hold, tell_ready
 
         hold()
+        context.obj = tell_ready  # for the sandbox, which knows nothing of us
 
 
 @app.command()
@@ -86,6 +87,7 @@ def up(
     ready_file: Annotated[
         Path | None, typer.Option(help="Written, whole, when all is ready (JSON).")
     ] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Run everything for development: database, sandbox, API, worker. Ctrl-C stops it."""
     from paygate.cli.up import Wishes, run_up
@@ -97,6 +99,7 @@ def up(
         sandbox=sandbox,
         processes=processes,
         ready_file=ready_file,
+        quiet=quiet,
     )
     run_async(run_up(wishes))
 
@@ -112,7 +115,7 @@ def serve(
     """Serve the API over TLS (PAYGATE_TLS_CERT and PAYGATE_TLS_KEY)."""
     from paygate.cli.serve import serve_here, serve_in_processes
 
-    settings = settings_of(data)
+    settings = settings_of(data, TO_SERVE)
     if fd is None:
         run_async(serve_in_processes(settings, host=host, port=port, processes=processes))
     else:
@@ -142,12 +145,16 @@ def bench(context: typer.Context) -> None:
 
 
 @app.command()
-def migrate(data: Data = None) -> None:
+def migrate(data: Data = None, quiet: Quiet = False) -> None:
     """Bring the database up to this version, and make the installation if there is none."""
     from paygate.wiring import prepare_database
 
+    def tell(line: str) -> None:
+        if not quiet:
+            typer.echo(line)
+
     async def go() -> None:
-        applied = await prepare_database(settings_of(data), typer.echo)
-        typer.echo("\n".join(f"applied {name}" for name in applied) or "nothing to do")
+        applied = await prepare_database(settings_of(data, TO_UNLOCK), tell)
+        tell("\n".join(f"applied {name}" for name in applied) or "nothing to do")
 
     run_async(go())

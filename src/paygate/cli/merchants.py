@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from paygate.cli.command import AsJson, Data, perform, print_json, print_table, run_async
+from paygate.cli.command import (
+    AsJson,
+    Data,
+    Quiet,
+    perform,
+    print_json,
+    print_list,
+    print_table,
+    run_async,
+)
 
 if TYPE_CHECKING:
     from paygate.domain.access.merchant import Merchant
@@ -31,6 +40,7 @@ def create(
     ],
     data: Data = None,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Create a merchant."""
     from paygate.domain.access.roles import Action
@@ -43,6 +53,8 @@ def create(
         made = await perform(data, Action.MERCHANT_CREATE, work)
         if as_json:
             print_json(made)
+        elif quiet:
+            typer.echo(made.id)
         else:
             typer.echo(f"created {made.id}; its first key:")
             typer.echo(f"paygate api-keys create --role admin --merchant {made.id}")
@@ -51,7 +63,7 @@ def create(
 
 
 @app.command("list")
-def list_(data: Data = None, as_json: AsJson = False) -> None:
+def list_(data: Data = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """List the merchants."""
     from paygate.domain.access.roles import Action
     from paygate.flows.access.read_merchants import list_merchants
@@ -62,9 +74,9 @@ def list_(data: Data = None, as_json: AsJson = False) -> None:
     async def go() -> None:
         found = await perform(data, Action.MERCHANT_LIST, work)
         if as_json:
-            print_json({"object": "list", "data": found, "has_more": False, "url": "/merchants"})
+            print_list(found, "/merchants")
         else:
-            print_table(("id", "created"), [(m.id, m.created_at) for m in found])
+            print_table(("id", "created"), [(m.id, m.created_at) for m in found], quiet=quiet)
 
     run_async(go())
 

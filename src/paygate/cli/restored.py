@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paygate.cli.command import AsJson, Data, moment_of, perform, print_json, run_async
+from paygate.cli.command import AsJson, Data, Quiet, moment_of, perform, print_json, run_async
 
 if TYPE_CHECKING:
     from paygate.domain.access.roles import Caller
@@ -29,6 +29,7 @@ def restored(
     ] = None,
     data: Data = None,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Tell the gateway that its database was restored. Run it before the API starts."""
     from paygate.domain.access.roles import Action
@@ -43,7 +44,7 @@ def restored(
         restore = await perform(data, Action.RESTORE_DECLARE, work)
         if as_json:
             print_json({"taken_at": restore.taken_at, "noticed_at": restore.noticed_at})
-        else:
+        elif not quiet:
             at = {"taken_at": restore.taken_at, "noticed_at": restore.noticed_at}
             shown = {name: f"{moment:%Y-%m-%d %H:%M:%S} UTC" for name, moment in at.items()}
             typer.echo(NEXT.format(**shown), nl=False)

@@ -1,9 +1,12 @@
 """`paygate serve`: the API, in one process or several that share a port."""
 
 import asyncio
+import errno
 import resource
 import signal
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final
@@ -11,15 +14,19 @@ from typing import Any, Final
 from paygate.api.app import Api
 from paygate.api.edge.addresses import TrustedProxies
 from paygate.api.edge.cors import Cors
+from paygate.api.edge.errors import docs_at
 from paygate.api.edge.limits import Limits
 from paygate.api.http.connections import Connections
 from paygate.api.http.protocol import Deadlines
 from paygate.api.http.server import BACKLOG, Server
 from paygate.api.http.tls import Certificate
 from paygate.cli.hangups import heed_hangups
+from paygate.cli.lifeline import tell_ready
 from paygate.cli.processes import Program, Supervisor
+from paygate.flows.context import Context
 from paygate.settings import Settings, SettingsError
 from paygate.telemetry import log
+from paygate.telemetry.request_log import RequestLog
 from paygate.wiring import check, open_context
 
 LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
@@ -29,7 +36,7 @@ OPENSSL_CONFIG: Final = Path(__file__).with_name("openssl.cnf")
 """Python's ssl cannot name a list of groups; OpenSSL reads it from here."""
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, option: str = "--port") -> socket.socket:
     """A listening socket on a port that nobody else has; our own processes may share it then.
 
     Raises SettingsError: there is no such address here, or it is taken, or not ours to take.
@@ -41,6 +48,11 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, UnicodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "this is no name of a host"
         where = f"[{host}]:{port}" if family is socket.AF_INET6 else f"{host}:{port}"
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            raise SettingsError(
+                f"port {port} of {host} is taken: end what listens there (another `paygate up`?),"
+                f" or choose another with {option} (0: any free one)"
+            ) from None
         raise SettingsError(f"cannot listen on {where}: {why}") from None
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     return sock
@@ -76,20 +88,48 @@ async def serve_here(settings: Settings, fd: int, *, processes: int) -> None:
         body=settings.body_timeout.total_seconds(),
         idle=settings.keep_alive.total_seconds(),
     )
-    certificate = Certificate(Path(settings.require("tls_cert")), Path(settings.require("tls_key")))
+    certificate = certificate_of(settings)
     api = Api(
-        lambda: open_context(settings, name="api"),
+        lambda: _opened(settings),
         Limits(settings, processes=processes),
         TrustedProxies(settings.trusted_proxies),
         Cors(settings.allowed_origins),
+        RequestLog() if settings.request_log else None,
     )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, certificate.reload)
-    server = Server(api, connections, deadlines, certificate)
+    docs = docs_at(settings.public_url)
+    server = Server(api, connections, deadlines, certificate, docs=docs)
     await server.serve([socket.socket(fileno=fd)], stop)
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[Context]:
+    async with open_context(settings, name="api") as ctx:
+        tell_ready()  # the socket is bound: who connects from now on is served in a moment
+        yield ctx
+
+
+def certificate_of(settings: Settings) -> Certificate:
+    """What the API is served with. Raises SettingsError: the files cannot be used, and why."""
+    paths = {name: Path(settings.require(name)) for name in ("tls_cert", "tls_key")}
+    for name, path in paths.items():
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise SettingsError(
+                f"PAYGATE_{name.upper()}: cannot read {path}: {error.strerror}"
+            ) from None
+    try:
+        return Certificate(*paths.values())
+    except OSError:
+        raise SettingsError(
+            "PAYGATE_TLS_CERT and PAYGATE_TLS_KEY: {tls_cert} and {tls_key} are not a certificate"
+            " in PEM and its own key without a passphrase".format(**paths)
+        ) from None
 
 
 def make_room(connections: int) -> int:
@@ -129,17 +169,17 @@ def api_programs(sock: socket.socket, count: int, environment: dict[str, str]) -
 async def serve_in_processes(settings: Settings, *, host: str, port: int, processes: int) -> None:
     """Serve in child processes until SIGINT or SIGTERM."""
     log.configure()
-    settings.require("tls_cert")
-    if settings.environment == "production":
-        settings.require("public_url")
-        settings.require("return_url_hosts")
+    certificate_of(settings)
     await check(settings)
     supervisor = Supervisor()
     heed_hangups(supervisor.reload)
     with listen(host, port) as sock:
+        host, port = sock.getsockname()[:2]
         for program in api_programs(sock, processes, {"PAYGATE_DATA": str(settings.data)}):
             supervisor.keep(program)
         try:
-            await supervisor.wait()
+            if await supervisor.during(supervisor.ready()):
+                log.logger().info("listening", host=host, port=port, processes=processes)
+                await supervisor.wait()
         finally:
             await supervisor.stop()

@@ -4,22 +4,21 @@ What it makes once - the key-encryption key, the certificate authority, the API 
 sandbox's keys - stays in the data directory, so that the next start is the same gateway.
 """
 
-import asyncio
 import functools
 import json
 import os
 import secrets
-import ssl
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import aiohttp
 import msgspec
 from rich.console import Console
 
 from paygate import settings as settings_module
 from paygate.cli.certificates import Certificates, ensure_certificates
+from paygate.cli.database import OwnDatabase
 from paygate.cli.hangups import heed_hangups
 from paygate.cli.processes import Program, Supervisor
 from paygate.cli.serve import api_programs, listen
@@ -32,7 +31,7 @@ from paygate.flows.access.create_api_key import CreateApiKey, create_api_key
 from paygate.flows.context import Context
 from paygate.private import close_file, close_folder, remove_planted, write_private
 from paygate.providers.stripe.webhook_endpoints import StripeWebhookEndpoints
-from paygate.settings import FILE, Settings, load
+from paygate.settings import FILE, NOTHING, Needs, Settings, load
 from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.telemetry import log
 from paygate.wiring import open_service, prepare_database
@@ -41,8 +40,9 @@ from paygate_sandbox.command import PUBLISHABLE_KEY, SECRET_KEY
 HOST: Final = "127.0.0.1"
 SANDBOX_RATE: Final = "10000/second"
 """The sandbox limits nobody."""
-READY_SECONDS: Final = 60.0
-POLL_SECONDS: Final = 0.05
+REGISTER_SECONDS: Final = 60.0
+OF_PROVIDER: Final = Needs(("stripe_api_key", "stripe_webhook_secrets"))
+"""Without the sandbox."""
 STATE: Final = "up.json"
 
 
@@ -67,6 +67,7 @@ class Wishes:
     sandbox: bool
     processes: int
     ready_file: Path | None
+    quiet: bool
 
 
 async def run_up(wishes: Wishes) -> None:
@@ -101,54 +102,70 @@ class Up:
         self._wishes = wishes
         self._data = data
         self._supervisor = Supervisor()
-        self._console = Console(highlight=False)
+        self._console = Console(highlight=False, quiet=wishes.quiet)
         self._state = self._read_state()
         self._sandbox_url: str | None = None
         self.is_told = False
 
     async def run(self) -> None:
-        """From the database to the ready file; then wait for the end."""
+        """From the ports to the ready file; then wait for the end."""
         heed_hangups(self._supervisor.reload)
-        postgres = self._start_database()
-        try:
-            with listen(HOST, self._wishes.port) as sock:
-                port = sock.getsockname()[1]
-                api_url = f"https://{HOST}:{port}"
-                certificates = ensure_certificates(self._data / "tls", HOST)
-                try:
-                    if self._wishes.sandbox:
-                        await self._start_sandbox(api_url, certificates)
-                    settings = self._write_settings(postgres, certificates, api_url)
-                    await prepare_database(settings, functools.partial(self._say, "database"))
-                    await self._ensure_keys(settings)
-                    environment = {"PAYGATE_DATA": str(self._data)}
-                    for program in api_programs(sock, self._wishes.processes, environment):
-                        self._supervisor.keep(program)
-                    self._supervisor.keep(Program("worker", ["worker"], environment))
-                    await self._wait_for(f"{api_url}/readyz", certificates.ca)
-                    self._tell(settings, api_url, certificates)
+        # What could stop the start is looked at before anything is made.
+        needs = NOTHING if self._wishes.sandbox else OF_PROVIDER
+        settings_module.load_environment(os.environ, needs=needs)
+        with listen(HOST, self._wishes.port) as sock, self._listen_for_sandbox() as its_sock:
+            database = self._start_database()
+            try:
+                if await self._supervisor.during(self._start(sock, its_sock, database)):
                     await self._supervisor.wait()
-                finally:
-                    await self._supervisor.stop()
-        finally:
-            if postgres is not None:
-                await asyncio.to_thread(postgres.stop)
+            finally:
+                await self._supervisor.stop()
+                if database is not None:
+                    await database.stop()
 
-    def _start_database(self) -> EmbeddedPostgres | None:
+    async def _start(
+        self, sock: socket.socket, its_sock: socket.socket, database: OwnDatabase | None
+    ) -> None:
+        if database is not None:
+            self._supervisor.watch(database.keep())
+        api_url = f"https://{HOST}:{sock.getsockname()[1]}"
+        certificates = ensure_certificates(self._data / "tls", HOST)
+        if self._wishes.sandbox:
+            await self._start_sandbox(its_sock, api_url, certificates)
+        settings = self._write_settings(database, certificates, api_url)
+        await prepare_database(settings, functools.partial(self._say, "database"))
+        await self._ensure_keys(settings)
+        environment = {"PAYGATE_DATA": str(self._data)}
+        self._say("api", f"starting {self._wishes.processes} processes, and the worker")
+        for program in api_programs(sock, self._wishes.processes, environment):
+            self._supervisor.keep(program)
+        self._supervisor.keep(Program("worker", ["worker"], environment))
+        await self._supervisor.ready()
+        self._tell(settings, api_url, certificates)
+
+    def _listen_for_sandbox(self) -> socket.socket:
+        """The sandbox's port, kept for it until it starts."""
+        if not self._wishes.sandbox:
+            return socket.socket()
+        return listen(HOST, self._wishes.sandbox_port, option="--sandbox-port")
+
+    def _start_database(self) -> OwnDatabase | None:
         if os.environ.get("PAYGATE_DATABASE_URL"):
             return None
-        postgres = EmbeddedPostgres.start(self._data / "postgres")
-        self._say("database", "embedded PostgreSQL")
-        return postgres
+        folder = self._data / "postgres"
+        self._say("database", f"starting embedded PostgreSQL in {folder}")
+        return OwnDatabase(EmbeddedPostgres.start(folder))
 
-    async def _start_sandbox(self, api_url: str, certificates: Certificates) -> None:
+    async def _start_sandbox(
+        self, its_sock: socket.socket, api_url: str, certificates: Certificates
+    ) -> None:
         state = self._state
         state.sandbox_secret_key = state.sandbox_secret_key or f"sk_test_{secrets.token_hex(16)}"
         state.sandbox_publishable_key = (
             state.sandbox_publishable_key or f"pk_test_{secrets.token_hex(16)}"
         )
-        with listen(HOST, self._wishes.sandbox_port) as sock:
-            port = sock.getsockname()[1]  # a free one; the sandbox takes it a moment later
+        port = its_sock.getsockname()[1]
+        its_sock.close()  # the sandbox takes the port a moment later
         self._sandbox_url = f"http://{HOST}:{port}"
         arguments = ["sandbox", "--data", str(self._data / "sandbox"), "--port", str(port)]
         arguments += ["--ca-file", str(certificates.ca)]
@@ -157,7 +174,7 @@ class Up:
             PUBLISHABLE_KEY: state.sandbox_publishable_key,
         }
         self._supervisor.keep(Program("sandbox", arguments, keys, settings=False))
-        await self._wait_for(f"{self._sandbox_url}/_sandbox/faults", certificates.ca)
+        await self._supervisor.ready()
         await self._register_webhook(f"{api_url}/webhooks")
         self._write_state()
         self._say("sandbox", self._sandbox_url)
@@ -167,7 +184,7 @@ class Up:
         state = self._state
         assert self._sandbox_url is not None
         endpoints = StripeWebhookEndpoints(
-            self._sandbox_url, Secret(state.sandbox_secret_key), timeout_seconds=READY_SECONDS
+            self._sandbox_url, Secret(state.sandbox_secret_key), timeout_seconds=REGISTER_SECONDS
         )
         try:
             if state.webhook_endpoint and await endpoints.change(state.webhook_endpoint, url):
@@ -179,7 +196,7 @@ class Up:
         state.webhook_secret = made.secret.reveal()
 
     def _write_settings(
-        self, postgres: EmbeddedPostgres | None, certificates: Certificates, api_url: str
+        self, database: OwnDatabase | None, certificates: Certificates, api_url: str
     ) -> Settings:
         """`paygate.toml` in the data directory, so that other commands find this gateway."""
         kek = self._data / "kek"
@@ -191,8 +208,8 @@ class Up:
             "tls_cert": str(certificates.certificate),
             "tls_key": str(certificates.key),
         }
-        if postgres is not None:
-            values["database_url"] = postgres.dsn
+        if database is not None:
+            values["database_url"] = database.dsn
         if self._sandbox_url is not None:
             values["stripe_api_base"] = self._sandbox_url
             values["provider_rate"] = SANDBOX_RATE
@@ -208,20 +225,6 @@ class Up:
             state.publishable_key = await _ensure_key(ctx, state.publishable_key, Role.PUBLISHABLE)
         self._write_state()
 
-    async def _wait_for(self, url: str, ca: Path) -> None:
-        """Until a URL answers 200; a child that gave up ends the wait."""
-        context = ssl.create_default_context(cafile=ca)
-        async with asyncio.timeout(READY_SECONDS), aiohttp.ClientSession() as session:
-            while True:
-                self._supervisor.check()
-                try:
-                    async with session.get(url, ssl=context) as response:
-                        if response.ok:
-                            return
-                except aiohttp.ClientError:
-                    pass
-                await asyncio.sleep(POLL_SECONDS)
-
     def _tell(self, settings: Settings, api_url: str, certificates: Certificates) -> None:
         state = self._state
         ready = {
@@ -230,6 +233,7 @@ class Up:
             "secret_key": state.secret_key,
             "publishable_key": state.publishable_key,
             "webhook_secret": settings.stripe_webhook_secrets[0],
+            "provider_webhook_secret": settings.stripe_webhook_secrets[0],
             "sandbox_url": self._sandbox_url,
             "sandbox_secret_key": state.sandbox_secret_key if self._sandbox_url else None,
             "sandbox_publishable_key": (
@@ -242,7 +246,7 @@ class Up:
         if self._wishes.ready_file is not None:
             write_private(self._wishes.ready_file, json.dumps(ready, indent=2) + "\n")
             self.is_told = True
-        self._say("api", f"{api_url}  (docs at {api_url}/docs)")
+        self._say("listening", f"on {api_url}  (docs at {api_url}/docs)")
         self._say("trust", f"curl --cacert {certificates.ca}")
         self._say("key", f"the admin's is in {self._data / STATE}")
         self._console.print("[bold green]ready[/] - Ctrl-C stops everything")

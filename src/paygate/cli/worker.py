@@ -3,6 +3,7 @@
 import asyncio
 import signal
 
+from paygate.cli.lifeline import tell_ready
 from paygate.settings import Settings
 from paygate.telemetry import log
 from paygate.wiring import connect, open_service
@@ -17,4 +18,5 @@ async def run_worker(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with open_service(settings, name="worker") as ctx:
+        tell_ready()
         await work(ctx, connect(settings, name="worker queue"), stop)

@@ -122,8 +122,11 @@ class EmbeddedPostgres:
     dsn: str
     pid: int
 
-    def __init__(self, where: Place, lock: int, server: "_Server") -> None:
+    def __init__(
+        self, where: Place, lock: int, server: "_Server", settings: Mapping[str, str]
+    ) -> None:
         """Internal: `start` is the way in."""
+        self._settings = settings
         self._where = where
         self._lock: int | None = lock
         self._server = server
@@ -143,7 +146,8 @@ class EmbeddedPostgres:
             lock = claim(where.data_dir)
             try:
                 prepare(where)
-                return cls(where, lock, _obtain(where, _command(where, settings)))
+                server = _obtain(where, _command(where, settings))
+                return cls(where, lock, server, settings)
             except BaseException:
                 release(lock)
                 raise
@@ -152,6 +156,22 @@ class EmbeddedPostgres:
             raise EmbeddedPostgresError(
                 f"cannot use data directory {data_dir}: {error.strerror or error}{culprit}"
             ) from error
+
+    @property
+    def log(self) -> Path:
+        """What the server says of itself."""
+        return self._where.log
+
+    def runs(self) -> bool:
+        """Whether the server lives."""
+        return self._server.runs()
+
+    def revive(self) -> None:
+        """Start the server again after its death, at the same address. Raises
+        `EmbeddedPostgresError`.
+        """
+        self._server = _obtain(self._where, _command(self._where, self._settings))
+        self.pid = self._server.pid
 
     def stop(self, *, immediate: bool = False) -> None:
         """End the server and set the directory free; a second call does nothing.

@@ -1,4 +1,5 @@
-"""Structured logs to standard error, one JSON object a line, with keys from one list.
+"""Structured logs to standard error, with keys from one list: one JSON object a line, or what a
+person reads where that is a terminal.
 
 A key that is not declared here is dropped and named, so that nothing reaches a log by
 accident. Free text from requests and providers is never a value; an exception is logged as
@@ -6,6 +7,7 @@ its type and its frames, because its words may quote data.
 """
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import MutableMapping
@@ -16,38 +18,51 @@ import structlog
 KEYS: Final = frozenset(
     {
         "event",
-        "lapsed",
         "level",
-        "mismatches",
         "timestamp",
-        "action",
+        "exception",
+        "frames",
+        "undeclared",
         "alert",
-        "cancelled",
-        "closed",
-        "counted",
         "at_work_already",
         "attempt",
+        "caller",
+        "cancelled",
+        "clock_skew",
+        "closed",
         "code",
+        "counted",
         "deleted",
-        "exception",
+        "duration_ms",
         "expiring",
         "failed",
-        "frames",
+        "folder",
+        "host",
         "intent",
         "intents",
         "job",
+        "lapsed",
         "limit",
+        "method",
+        "mismatches",
+        "mode",
+        "not_compared",
         "port",
         "process",
+        "processes",
+        "provider_account_changed",
+        "provider_account_unreadable",
         "provider_event",
+        "provider_pin_unreadable",
+        "provider_unreachable",
         "reason",
         "request_id",
         "resolved",
         "route",
         "status",
-        "undeclared",
         "unfinished",
         "unresolved",
+        "until",
         "waiting",
         "wanted",
     }
@@ -56,13 +71,16 @@ KEYS: Final = frozenset(
 
 def configure() -> None:
     """Set up logging for this process. Libraries' own warnings come the same way."""
+    show: structlog.types.Processor = structlog.processors.JSONRenderer()
+    if sys.stderr.isatty():
+        show = structlog.dev.ConsoleRenderer(colors=not os.environ.get("NO_COLOR"), pad_event_to=0)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _exception,
             _declared_only,
-            structlog.processors.JSONRenderer(),
+            show,
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),

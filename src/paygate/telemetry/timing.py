@@ -29,6 +29,10 @@ class Timing:
         self.started = time.perf_counter_ns()
         self.spent = _NOTHING_SPENT.copy()
 
+    def milliseconds(self) -> float:
+        """How long it has taken so far."""
+        return (time.perf_counter_ns() - self.started) // 1000 / 1000
+
     def header(self) -> str:
         """The Server-Timing value (W3C Server Timing), in milliseconds.
 

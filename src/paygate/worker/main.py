@@ -12,7 +12,7 @@ from paygate.storage.connections.session import Connect, Connection
 from paygate.storage.connections.watch import keep_hearing
 from paygate.telemetry import log
 from paygate.worker.handlers import handlers
-from paygate.worker.scheduled import run_scheduled
+from paygate.worker.scheduled import AT_WORK_ALREADY, Report, run_scheduled
 
 RECONNECT_SECONDS: Final = 1.0
 """How long to wait for a database that went away before the queue is opened again."""
@@ -28,13 +28,18 @@ async def work(ctx: Context, connect: Connect, stop: asyncio.Event) -> None:
 
     def occurrence(name: str) -> Run:
         async def occur() -> None:
-            report = await run_scheduled(ctx, name)
-            log.logger().info("job_ran", job=name, **report)
+            tell_of_run(name, await run_scheduled(ctx, name))
 
         return occur
 
     scheduled = {job: occurrence(job.name) for job in SCHEDULE}
     await run_queues(connect, handlers(ctx), scheduled, stop)
+
+
+def tell_of_run(name: str, report: Report) -> None:
+    """Log what a scheduled job did, if it did anything."""
+    if any(report.values()) and AT_WORK_ALREADY not in report:
+        log.logger().info("job_ran", job=name, **report)
 
 
 async def run_queues(

@@ -18,6 +18,7 @@ from paygate.flows.access.authenticate import Authenticator
 from paygate.flows.access.create_api_key import CreateApiKey, create_api_key
 from paygate.flows.provider.watch import ProviderLook
 from paygate.settings import load
+from paygate.telemetry.request_log import RequestLog
 from tests.flows.world import World
 from tests.gateway import Answer
 
@@ -27,12 +28,14 @@ Headers = dict[str, str | bytes]
 class Door:
     """One API process, without the server before it."""
 
-    def __init__(self, world: World, **settings: str) -> None:
+    def __init__(
+        self, world: World, request_log: RequestLog | None = None, **settings: str
+    ) -> None:
         limits = Limits(load({"PAYGATE_RATE_LIMIT": "off"} | settings), processes=1)
         ctx = world.ctx
         desk = Desk(ctx, Authenticator(ctx), limits, ProviderLook(ctx))
         self.world = world
-        self.edge = Edge(desk, (*ENDPOINTS, *DOCUMENTS), TrustedProxies(()), Cors(()))
+        self.edge = Edge(desk, (*ENDPOINTS, *DOCUMENTS), TrustedProxies(()), Cors(()), request_log)
 
     async def key(self, role: Role = Role.OPERATOR) -> str:
         """A new API key, as a header has it."""
@@ -102,6 +105,6 @@ def _bytes(value: str | bytes) -> bytes:
 @asynccontextmanager
 async def door_of(world: World, **settings: str) -> AsyncIterator[Door]:
     """A door that is closed in the end, as the server does: what was counted is written down."""
-    door = Door(world, **settings)
+    door = Door(world, None, **settings)
     async with door.edge.refusals.counted():
         yield door

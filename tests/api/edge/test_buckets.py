@@ -16,7 +16,7 @@ from paygate.api.edge.buckets import (
 )
 from paygate.api.edge.errors import STATUS, headers_of
 from paygate.domain.errors import CATALOGUE, ErrorType
-from paygate.settings import Rate
+from paygate.setting_kinds import Rate
 
 DOCS = Path(__file__).parents[3] / "docs" / "rate-limits.md"
 

@@ -29,7 +29,9 @@ def found(router: Router, endpoint: Endpoint, path: str) -> bool:
     return route is not None and route[0].endpoints.get(endpoint.method) is endpoint
 
 
-@pytest.mark.parametrize("endpoint", ALL, ids=lambda e: f"{e.method} {e.path}")
+@pytest.mark.parametrize(
+    "endpoint", [e for e in ALL if e.path != "/"], ids=lambda e: f"{e.method} {e.path}"
+)
 def test_every_endpoint_is_at_its_one_path(router: Router, endpoint: Endpoint) -> None:
     path = endpoint.path.format(id=ID)
     assert found(router, endpoint, path)
@@ -58,6 +60,11 @@ def test_every_endpoint_is_at_its_one_path(router: Router, endpoint: Endpoint) -
             assert endpoint.path.endswith("/{id}"), other
             assert other.startswith(path)
             assert "/" not in other.removeprefix(path)
+
+
+def test_the_root_is_one_path_too(router: Router) -> None:
+    assert router.find("/") is not None
+    assert [other for other in ("", "//", "/.", "/%20", "///") if router.find(other)] == []
 
 
 def test_a_missing_parameter_is_no_path(router: Router) -> None:

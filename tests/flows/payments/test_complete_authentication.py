@@ -100,9 +100,8 @@ class Challenged:
 
     def page(self, status: str) -> str:
         """The merchant's page, as the payer gets there."""
-        return (
-            f"https://shop.example/done?order=7&payment_intent={self.intent.id}&status={status}#top"
-        )
+        ours = f"payment_intent={self.intent.id}&status={status}"
+        return f"https://shop.example/done?order=7&status=mine&{ours}#top"
 
 
 @pytest.fixture

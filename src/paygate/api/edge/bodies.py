@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import msgspec
 
+from paygate.api.edge.body_faults import refused_body
 from paygate.api.edge.control_characters import refuse_in_body
 from paygate.api.edge.endpoint import BODY_LIMIT, JSON
-from paygate.api.edge.errors import parse_body
 from paygate.api.edge.exchange import Exchange
 from paygate.domain.errors import ErrorCode, Refusal
 
@@ -85,7 +85,7 @@ def parse(shape: type[msgspec.Struct], exchange: Exchange, content: bytes) -> An
     try:
         body = _decoder(shape)(content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise parse_body(error) from None
+        raise refused_body(error, shape, content) from None
     refuse_in_body(content, body)
     return body
 

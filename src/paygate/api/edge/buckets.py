@@ -12,7 +12,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import Final, NamedTuple
 
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.settings import Rate
+from paygate.setting_kinds import Rate
 
 BURST: Final = 3
 """So many times the rate may come at once. The window is as much longer, so the mean holds."""

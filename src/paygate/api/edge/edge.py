@@ -19,7 +19,7 @@ from paygate.api.edge.card_data import in_body, refuse_card_data, take_from_enve
 from paygate.api.edge.control_characters import refuse_in_envelope
 from paygate.api.edge.cors import Cors
 from paygate.api.edge.endpoint import Desk, Endpoint, Reply
-from paygate.api.edge.errors import STATUS, encode_error, headers_of, refusal_of
+from paygate.api.edge.errors import STATUS, docs_at, encode_error, headers_of, refusal_of
 from paygate.api.edge.exchange import Exchange
 from paygate.api.edge.headers import ALWAYS
 from paygate.api.edge.idempotency import REPLAYED, idempotency_key, scope_of, spell, spell_in_full
@@ -37,6 +37,7 @@ from paygate.flows.idempotency.run_once import idempotently
 from paygate.storage.change import OutcomeUnknown, StorageError
 from paygate.storage.unreadable import Unreadable
 from paygate.telemetry import log, timing
+from paygate.telemetry.request_log import RequestLog
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -64,17 +65,21 @@ class Edge:
         endpoints: Iterable[Endpoint],
         trusted_proxies: TrustedProxies,
         cors: Cors,
+        request_log: RequestLog | None = None,
     ) -> None:
         self._desk = desk
         self._router = Router(endpoints)
         self._trusted_proxies = trusted_proxies
         self._cors = cors
+        self._request_log = request_log
         self.bodies = Bodies()
         self.refusals = RefusalLog(desk.ctx)
+        self._docs = docs_at(desk.ctx.policy.public_url)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve one ASGI request."""
         exchange = self._arrived(scope)
+        reply = None
         try:
             reply = await self._reply(scope, exchange, receive)
             if exchange.refusal is not None:
@@ -85,6 +90,16 @@ class Edge:
             await send({"type": "http.response.body", "body": body})
         finally:
             self.bodies.release(exchange)
+            if self._request_log is not None and reply is not None:
+                self._request_log.write(
+                    scope["method"],
+                    exchange.route,
+                    reply.status,
+                    None if exchange.refusal is None else exchange.refusal.code,
+                    exchange.timing.milliseconds(),
+                    exchange.request_id,
+                    None if exchange.caller is None else exchange.caller.actor.id,
+                )
 
     def _arrived(self, scope: Any) -> Exchange:
         clock, ctx = timing.begin(), self._desk.ctx
@@ -95,6 +110,7 @@ class Edge:
             headers,
             self._trusted_proxies.client_address(scope),
             clock,
+            self._docs,
         )
         if len(headers) != len(lines):
             names = [name.decode("latin-1") for name, _ in lines]
@@ -108,6 +124,7 @@ class Edge:
         if found is None:
             return refuse(exchange, Refusal(ErrorCode.ROUTE_UNKNOWN, "no such path"))
         route, exchange.path = found
+        exchange.route = route.path
         endpoint = route.endpoints.get(method)
         if endpoint is None:
             return _without_endpoint(method, route, exchange)
@@ -245,7 +262,9 @@ def refuse(exchange: Exchange, error: Exception) -> Reply:
     exchange.refusal = refusal = refusal_of(error)
     if refusal.code in OURS or isinstance(error, StorageError):
         log.logger().error("request_failed", request_id=exchange.request_id, error=error)
-    body = encode_error(refusal, exchange.request_id, client_side=exchange.client_side)
+    body = encode_error(
+        refusal, exchange.request_id, docs=exchange.docs, client_side=exchange.client_side
+    )
     return Reply(STATUS[refusal.code], body, headers_of(refusal))
 
 

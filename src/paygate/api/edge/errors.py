@@ -1,6 +1,5 @@
 """Errors on the wire: the domain's codes to HTTP statuses, and every exception to one shape."""
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from paygate.storage.change import OutcomeUnknown, Outdated, Overloaded, Unavail
 from paygate.storage.unreadable import Unreadable
 
 DOCS: Final = "/docs#"
+"""Under our own address: a code's row is named by the code."""
 
 _STATUS_OF_TYPE: Final = {
     ErrorType.INVALID_REQUEST: 400,
@@ -57,9 +57,6 @@ _OF_STORAGE: Final[Mapping[type[Exception], tuple[ErrorCode, str]]] = {
     Outdated: (ErrorCode.NODE_OUTDATED, "an upgrade is under way; nothing was done here: retry"),
 }
 
-_AT: Final = re.compile(r" - at `\$\.?(?:\[\.\.\.\])?([^`]*)`")
-_FIELD: Final = re.compile(r"field `([^`]*)`")
-
 
 class ErrorBody(msgspec.Struct, frozen=True, omit_defaults=True):
     """What stands under `error`."""
@@ -96,7 +93,14 @@ def refusal_of(error: Exception) -> Refusal:
             return Refusal(ErrorCode.INTERNAL_ERROR, "an unexpected fault; it was logged")
 
 
-def encode_error(refusal: Refusal, request_id: str, *, client_side: bool = False) -> bytes:
+def docs_at(public_url: str | None) -> str:
+    """Where the codes are explained: absolute as far as our own address is known."""
+    return (public_url or "") + DOCS
+
+
+def encode_error(
+    refusal: Refusal, request_id: str, *, docs: str = DOCS, client_side: bool = False
+) -> bytes:
     """The body of an error answer; a payer's browser sees an intent's public view alone."""
     entry = CATALOGUE[refusal.code]
     subject = refusal.subject
@@ -106,7 +110,7 @@ def encode_error(refusal: Refusal, request_id: str, *, client_side: bool = False
         code=refusal.code,
         message=refusal.message,
         param=refusal.param,
-        doc_url=DOCS + refusal.code,
+        doc_url=docs + refusal.code,
         request_id=request_id,
         retriable=entry.retriable,
         payment_intent=show(subject) if isinstance(subject, PaymentIntent) else msgspec.UNSET,
@@ -124,30 +128,3 @@ def headers_of(refusal: Refusal) -> dict[str, str]:
     if STATUS[refusal.code] == 503 or refusal.retry_after_seconds is not None:  # noqa: PLR2004
         return {"Retry-After": str(refusal.retry_after_seconds or RETRY_AFTER_SECONDS)}
     return {}
-
-
-def parse_body(error: Exception) -> Refusal:
-    """What msgspec says of a body, as a refusal that names the parameter and quotes no value."""
-    if not isinstance(error, msgspec.ValidationError):
-        return Refusal(ErrorCode.MALFORMED_JSON, "the body must be one JSON object in UTF-8")
-    text = str(error)
-    where = _AT.search(text)
-    path = where[1] if where else ""
-    field = _FIELD.search(text)
-    said = _AT.sub("", text)
-    if field and "unknown field" in said:
-        return Refusal(
-            ErrorCode.PARAMETER_UNKNOWN,
-            "this call takes no such parameter",
-            param=_joined(path, field[1][:100]),
-        )
-    if field and "missing required field" in said:
-        name = _joined(path, field[1])
-        return Refusal(ErrorCode.PARAMETER_MISSING, f"{name} is required", param=name)
-    if said.startswith(("Invalid enum value", "Invalid value")):
-        said = "not one of the allowed values"  # msgspec quotes the value
-    return Refusal(ErrorCode.PARAMETER_INVALID, f"{path or 'the body'}: {said}", param=path or None)
-
-
-def _joined(path: str, field: str) -> str:
-    return f"{path}.{field}" if path else field

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from paygate.api.edge.errors import DOCS
 from paygate.domain.access.roles import Action, Caller, Role
 from paygate.domain.errors import Refusal
 from paygate.telemetry.timing import Timing
@@ -14,6 +15,7 @@ class Exchange:
         "action",
         "address",
         "caller",
+        "docs",
         "headers",
         "held",
         "path",
@@ -21,12 +23,18 @@ class Exchange:
         "refusal",
         "repeated",
         "request_id",
+        "route",
         "target",
         "timing",
     )
 
     def __init__(
-        self, request_id: str, headers: Mapping[str, str], address: str | None, timing: Timing
+        self,
+        request_id: str,
+        headers: Mapping[str, str],
+        address: str | None,
+        timing: Timing,
+        docs: str = DOCS,
     ) -> None:
         self.request_id = request_id
         self.headers = headers
@@ -36,7 +44,11 @@ class Exchange:
         self.target = ""
         """The path as it was asked for, percent-decoded; what it means is in `path`."""
         self.address = address
+        self.docs = docs
+        """Where an error's code is explained, but for the code."""
         self.timing = timing
+        self.route: str | None = None
+        """The template of the path; None when there is no such path."""
         self.path: Mapping[str, str] = {}
         """The path's parameters, as they were sent."""
         self.query = ""

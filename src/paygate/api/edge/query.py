@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import inspect
 
-from paygate.api.edge.errors import parse_body
+from paygate.api.edge.body_faults import refused_body, unknown_parameter
 from paygate.domain.errors import ErrorCode, Refusal
 
 _PARAMETERS: Final = 20
@@ -28,9 +28,7 @@ def parse_query(kind: type[msgspec.Struct], text: str) -> Any:
     values: dict[str, str | int] = {}
     for name, value in _pairs(text):
         if name not in known:
-            raise Refusal(
-                ErrorCode.PARAMETER_UNKNOWN, "this call takes no such parameter", param=name[:100]
-            )
+            raise unknown_parameter(name[:100], name, known)
         if name in values:
             raise Refusal(ErrorCode.PARAMETER_INVALID, f"{name} is given twice", param=name)
         integer = name in _integers(kind) and _INTEGER.fullmatch(value)
@@ -39,7 +37,7 @@ def parse_query(kind: type[msgspec.Struct], text: str) -> Any:
         # What is no integer by the rule above stays text, which strict conversion refuses.
         return msgspec.convert(values, kind, strict=True)
     except msgspec.ValidationError as error:
-        raise parse_body(error) from None
+        raise refused_body(error, kind) from None
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:

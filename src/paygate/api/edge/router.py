@@ -18,6 +18,8 @@ class Route(NamedTuple):
     endpoints: Mapping[str, Endpoint]
     allow: str
     """The `Allow` header (RFC 9110, 10.2.1)."""
+    path: str
+    """As the endpoints write it."""
 
 
 class Router:
@@ -29,7 +31,7 @@ class Router:
             by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
         self._root = _Node()
         for path, methods in by_path.items():
-            self._root.add(path, _route(methods))
+            self._root.add(path, _route(path, methods))
 
     def find(self, path: str) -> tuple[Route, dict[str, str]] | None:
         """The route of a path, and the path's parameters; None when there is no such path."""
@@ -67,11 +69,11 @@ class _Node:
         node.route = route
 
 
-def _route(endpoints: Mapping[str, Endpoint]) -> Route:
+def _route(path: str, endpoints: Mapping[str, Endpoint]) -> Route:
     """HEAD is GET without the body, where GET only reads: what a browser's callback does, no look
     ahead may do.
     """
     get = endpoints.get("GET")
     heads = {} if get is None or get.raw else {"HEAD": get}
     methods = {**endpoints, **heads}
-    return Route(methods, ", ".join(sorted({*methods, "OPTIONS"})))
+    return Route(methods, ", ".join(sorted({*methods, "OPTIONS"})), path)

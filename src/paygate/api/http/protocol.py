@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final, cast
 
-from paygate.api.edge.errors import STATUS, encode_error
+from paygate.api.edge.errors import DOCS, STATUS, encode_error
 from paygate.api.edge.headers import ALWAYS
 from paygate.api.http.connections import Connections
 from paygate.api.http.parser import PIECE_BYTES, RequestParser, Stage
@@ -64,15 +64,17 @@ class HttpConnection(asyncio.Protocol):
         tasks: set[asyncio.Task[None]],
         deadlines: Deadlines,
         ends: dict[str, Any],
+        docs: str = DOCS,
     ) -> None:
         """`tasks` are the application's calls that are under way, of all connections; `ends` says
-        who is connected with whom: a part of all requests' scopes.
+        who is connected with whom: a part of all requests' scopes; `docs` explains errors.
         """
         self._app = app
         self._connections = connections
         self._tasks = tasks
         self._deadlines = deadlines
         self._ends = ends
+        self._docs = docs
         self._loop = asyncio.get_running_loop()
         self.opening: asyncio.Task[None] | None = None
         """The TLS handshake, while there is no transport."""
@@ -256,7 +258,7 @@ class HttpConnection(asyncio.Protocol):
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         elif self._farewell is not None:
-            self.write(_answer(self._farewell))
+            self.write(_answer(self._farewell, self._docs))
             self._end(linger=True)
         elif self._deaf:
             self._end(linger=True)
@@ -359,11 +361,11 @@ class HttpConnection(asyncio.Protocol):
             self.congested = None
 
 
-def _answer(refusal: Refusal) -> bytes:
+def _answer(refusal: Refusal, docs: str) -> bytes:
     """What a peer is told that never reached the application."""
     milliseconds, random = int(time.time() * 1000), secrets.token_bytes(RANDOM_BYTES)
     request_id = make_id(PREFIXES["request"], milliseconds, random)
-    body = encode_error(refusal, request_id)
+    body = encode_error(refusal, request_id, docs=docs)
     headers = (
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),

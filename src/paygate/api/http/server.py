@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
+from paygate.api.edge.errors import DOCS
 from paygate.api.http.connections import Connection, Connections
 from paygate.api.http.protocol import Deadlines, HttpConnection
 from paygate.api.http.request import ASGI, App
@@ -32,14 +33,18 @@ class Server:
         certificate: Certificate | None,
         *,
         drain_seconds: float = 10.0,
+        docs: str = DOCS,
     ) -> None:
-        """Without a certificate it speaks plain HTTP. `drain_seconds` is how long a stop waits."""
+        """Without a certificate it speaks plain HTTP. `drain_seconds` is how long a stop waits;
+        `docs` is where errors are explained.
+        """
         self._loop = asyncio.get_running_loop()
         self._app = app
         self._connections = connections
         self._deadlines = deadlines
         self._certificate = certificate
         self._drain_seconds = drain_seconds
+        self._docs = docs
         self._tasks: set[asyncio.Task[None]] = set()
         """The application's calls that are under way."""
         self._openings: set[asyncio.Task[None]] = set()
@@ -97,7 +102,7 @@ class Server:
             "scheme": "https" if self._certificate else "http",
         }
         connection = HttpConnection(
-            self._app, self._connections, self._tasks, self._deadlines, ends
+            self._app, self._connections, self._tasks, self._deadlines, ends, self._docs
         )
         if not self._connections.admit(connection, address):
             accepted.close()

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from ipaddress import AddressValueError, IPv6Address
 from typing import Final, NamedTuple
-from urllib.parse import unquote_plus, urlencode
+from urllib.parse import urlencode
 
 from paygate.domain.errors import ErrorCode, Refusal
 
@@ -107,14 +107,10 @@ def check_return_url(url: str, *, hosts: Sequence[str] | None, production: bool)
 def with_parameters(url: str, added: dict[str, str]) -> str:
     """The address with these parameters at the end of its query.
 
-    What it has of these names already is left out, everything else is kept as it was written;
-    a fragment stays last, or it would swallow them.
+    The query is kept as it was written, also where it has parameters of these names: those are the
+    merchant's, and ours are the last. A fragment stays last, or it would swallow them.
     """
     rest, hash_sign, fragment = url.partition("#")
     address, _, query = rest.partition("?")
-    kept = [
-        piece
-        for piece in query.split("&")
-        if piece and unquote_plus(piece.partition("=")[0]) not in added
-    ]
-    return f"{address}?{'&'.join([*kept, urlencode(added)])}{hash_sign}{fragment}"
+    kept = f"{query}&" if query else ""
+    return f"{address}?{kept}{urlencode(added)}{hash_sign}{fragment}"

@@ -1,0 +1,207 @@
+"""What a setting's text means: one function for each kind of value.
+
+Each raises ValueError, which says what is wanted and never quotes the text: that may be a secret.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from paygate.domain.durations import DURATION, parse_duration
+from paygate.domain.payments.return_url import LOOPBACK, is_host_pattern, parse_web_url
+
+
+class Rate(NamedTuple):
+    """So many in so many seconds."""
+
+    amount: int
+    seconds: int
+
+
+_RATE: Final = "a rate such as 100/second or 600/minute, of at most 1000000, or off"
+_PROVIDER_RATE: Final = "a rate such as 80/second or 600/minute, of at most 1000000"
+_RATE_UNITS: Final = {"second": 1, "minute": 60}
+_RATE_DIGITS: Final = 7
+_RATE_LIMIT: Final = 1_000_000
+"""No node serves it; more can only be a slip."""
+_ORIGIN: Final = re.compile(
+    r"(?P<scheme>https?)://"
+    r"(?P<host>[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*|\[[0-9a-f:]+\])"
+    r"(?::(?P<port>[1-9][0-9]{0,4}))?"
+)
+"""Exactly as a browser serialises one: it is compared as text."""
+_HOST_AND_PORT: Final = re.compile(r"(?:[^:\[\]]*|\[[^\[\]]*\])(?::[0-9]*)?")
+_DEFAULT_PORTS: Final = {"https": "443", "http": "80"}
+"""A browser leaves them out."""
+_PORT_MOST: Final = 65535
+
+
+def text(value: str) -> str:
+    if not value or not value.isprintable():
+        raise ValueError("a text without control characters")
+    return value
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value not in choices:
+            raise ValueError(" or ".join(choices))
+        return value
+
+    return parse
+
+
+def url(*schemes: str) -> Callable[[str], str]:
+    # In lower case alone, though a URL may be written otherwise: what `_check` refuses is found
+    # by its scheme. What `urlsplit` says of a fault may quote a password, so it is not passed on.
+    wanted = "a URL that starts with " + " or ".join(f"{s}:" for s in schemes)
+
+    def parse(value: str) -> str:
+        try:
+            scheme = urlsplit(value).scheme
+        except ValueError:
+            raise ValueError(wanted) from None
+        if scheme not in schemes or not value.startswith(f"{scheme}:"):
+            raise ValueError(wanted)
+        return value
+
+    return parse
+
+
+def database_url(value: str) -> str:
+    """An address whose host, port and database can be told apart from its password.
+
+    Of `postgresql://u:pa/ss@db` a parser takes `pa` for a port and `ss@db` for a database, which
+    an error would then show.
+    """
+    parts = urlsplit(url("postgresql", "postgres")(value))
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    rest = parts.path + parts.query + parts.fragment
+    if "@" in rest or not all(map(_HOST_AND_PORT.fullmatch, hosts)):
+        raise ValueError(
+            "a URL with %40 for @, %2F for /, %3F for ?, %23 for # and %3A for : in its names and"
+            " its password"
+        )
+    return value
+
+
+def duration(value: str) -> timedelta:
+    length = parse_duration(value)
+    if not length:
+        raise ValueError(DURATION)
+    return length
+
+
+def rate(value: str) -> Rate | None:
+    if value == "off":
+        return None
+    return _some_rate(value, _RATE)
+
+
+def _some_rate(value: str, wanted: str) -> Rate:
+    amount, _, unit = value.partition("/")
+    if unit not in _RATE_UNITS or not amount.isascii() or not amount.isdecimal():
+        raise ValueError(wanted)
+    if len(amount) > _RATE_DIGITS or not 1 <= int(amount) <= _RATE_LIMIT:
+        raise ValueError(wanted)
+    return Rate(int(amount), _RATE_UNITS[unit])
+
+
+def provider_rate(value: str) -> Rate:
+    return _some_rate(value, _PROVIDER_RATE)
+
+
+def limits_url(value: str) -> str:
+    wanted = "memory:// or a URL such as valkey://host:6379 (or valkeys:, redis:, rediss:)"
+    if value == "memory://":
+        return value
+    try:
+        parts = urlsplit(url("valkey", "valkeys", "redis", "rediss")(value))
+        _ = parts.port  # which may be no number
+    except ValueError:
+        raise ValueError(wanted) from None
+    database = parts.path.removeprefix("/") or "0"
+    if not (parts.hostname and database.isdecimal() and value.isprintable()) or parts.query:
+        raise ValueError(wanted)
+    return value
+
+
+def networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    wanted = "comma-separated networks such as 10.0.0.0/8, none of them all addresses"
+    try:
+        networks = tuple(ip_network(item.strip()) for item in value.split(","))
+    except ValueError:
+        raise ValueError(wanted) from None
+    if not all(network.prefixlen for network in networks):
+        raise ValueError(wanted)
+    return networks
+
+
+def public_url(value: str) -> str:
+    parts = parse_web_url(value)
+    plain = parts is not None and parts.query is None and parts.fragment is None
+    if parts is None or not plain or (parts.scheme == "http" and parts.host not in LOOPBACK):
+        raise ValueError("an https URL such as https://pay.example, without a query")
+    return value.rstrip("/")
+
+
+def hosts(value: str) -> tuple[str, ...]:
+    hosts = tuple(item.strip().lower() for item in value.split(","))
+    if not all(is_host_pattern(host) for host in hosts):
+        raise ValueError("comma-separated host names such as shop.example or *.shop.example")
+    return hosts
+
+
+def origins(value: str) -> tuple[str, ...]:
+    wanted = (
+        "comma-separated origins as a browser writes them, such as https://shop.example"
+        " (http for this machine alone)"
+    )
+    origins = tuple(item.strip() for item in value.split(","))
+    if not all(map(_is_origin, origins)):
+        raise ValueError(wanted)
+    return origins
+
+
+def _is_origin(text: str) -> bool:
+    match = _ORIGIN.fullmatch(text)
+    if match is None or match["port"] == _DEFAULT_PORTS[match["scheme"]]:
+        return False
+    if match["port"] is not None and int(match["port"]) > _PORT_MOST:
+        return False
+    return match["scheme"] == "https" or match["host"] in LOOPBACK
+
+
+def boolean(value: str) -> bool:
+    if value not in ("true", "false"):
+        raise ValueError("true or false")
+    return value == "true"
+
+
+def whole(limit: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        if not value.isascii() or not value.isdecimal() or not 1 <= int(value) <= limit:
+            raise ValueError(f"a whole number from 1 to {limit}")
+        return int(value)
+
+    return parse
+
+
+amount: Final = whole(10**15)
+"""Far beyond any currency's use, far below what JSON keeps exact (2**53)."""
+connections: Final = whole(100_000)
+
+
+def texts(value: str) -> tuple[str, ...]:
+    items = tuple(text(item.strip()) for item in value.split(","))
+    if not items:
+        raise ValueError("a comma-separated list")
+    return items
+
+
+def path(value: str) -> Path:
+    return Path(text(value)).expanduser()
