@@ -105,7 +105,7 @@ def test_without_settings_all_missing_ones_are_named(command: str, tmp_path: Pat
     is_one_clear_line(ran, *(f"PAYGATE_{name.upper()} is not set, such as" for name in names))
 
 
-def test_up_without_the_simulator_asks_for_the_providers_settings_first(tmp_path: Path) -> None:
+def test_up_without_the_sandbox_asks_for_the_providers_settings_first(tmp_path: Path) -> None:
     ran = run("up", "--no-sandbox", "--port", "0", cwd=tmp_path)
     is_one_clear_line(ran, "PAYGATE_STRIPE_API_KEY is not set", "PAYGATE_STRIPE_WEBHOOK_SECRETS")
     assert list((tmp_path / "data").iterdir()) == []

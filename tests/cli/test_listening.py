@@ -74,7 +74,7 @@ def test_who_comes_by_ipv4_is_known_by_that_address() -> None:
 
 
 def test_a_port_is_taken_once_by_either_family() -> None:
-    with listen("127.0.0.1", 0) as sock, pytest.raises(SettingsError, match="cannot listen on"):
+    with listen("127.0.0.1", 0) as sock, pytest.raises(SettingsError, match="is taken"):
         listen("::", sock.getsockname()[1])
 
 

@@ -128,7 +128,7 @@ async def test_a_child_that_ends_before_it_was_ready_ends_the_start(
 async def test_a_child_that_was_ready_is_started_again_and_work_is_cut_off_by_the_end(
     tmp_path: Path,
 ) -> None:
-    def simulators() -> list[int]:
+    def sandboxes() -> list[int]:
         return [pid for pid, command in children(os.getpid()).items() if command[0] == "sandbox"]
 
     supervisor = Supervisor()
@@ -136,14 +136,14 @@ async def test_a_child_that_was_ready_is_started_again_and_work_is_cut_off_by_th
     supervisor.keep(Program("sandbox", arguments, settings=False))
     async with asyncio.timeout(30):
         assert await supervisor.during(supervisor.ready())
-        (first,) = simulators()
+        (first,) = sandboxes()
         os.kill(first, signal.SIGKILL)
-        while not (found := simulators()) or found == [first]:
+        while not (found := sandboxes()) or found == [first]:
             await asyncio.sleep(0.05)
         asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGTERM)
         assert not await supervisor.during(asyncio.Event().wait())
     await supervisor.stop()
-    assert simulators() == []
+    assert sandboxes() == []
 
 
 async def test_a_fault_of_what_runs_beside_the_children_ends_the_wait() -> None:

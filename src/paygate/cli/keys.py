@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from paygate.cli.command import Data, settings_of
-from paygate.settings import SettingsError
+from paygate.settings import NOTHING, SettingsError
 
 KEEP = """\
 Keep a copy of {path} apart from the database's backups: without it no record can be read
@@ -21,7 +21,7 @@ def create_kek(
     data: Data = None,
 ) -> None:
     """Make a key-encryption key in a file, for its owner's eyes alone."""
-    made = create_kek_file(path, settings_of(data).data)
+    made = create_kek_file(path, settings_of(data, NOTHING).data)
     typer.echo(f"made {made} (mode 0600). Its setting:\nPAYGATE_KEK={made.as_uri()}")
     typer.echo(KEEP.format(path=made))
 

@@ -1,16 +1,18 @@
 """`paygate webhooks`: the endpoint at the provider that our events are sent to."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from paygate.cli.command import Data, run_async, settings_of
-from paygate.settings import Settings, line
+from paygate.settings import Needs, Settings, line
 
 if TYPE_CHECKING:
     from paygate.providers.contract import EventEndpoint
     from paygate.providers.stripe.webhook_endpoints import StripeWebhookEndpoints
+
+NEEDS: Final = Needs(("stripe_api_key", "public_url"))
 
 app = typer.Typer(help="The provider's webhook endpoint for this gateway.", no_args_is_help=True)
 
@@ -34,7 +36,7 @@ def register(
     """
     from paygate.wiring import open_webhook_endpoints
 
-    settings = settings_of(data)
+    settings = settings_of(data, NEEDS)
     url = f"{settings.require('public_url')}/webhooks"
 
     async def go() -> None:
