@@ -4,7 +4,7 @@ from paygate.domain.provider_event import ProviderEvent
 from paygate.storage.change import Change
 from paygate.storage.commit.statement import CLAIM_LOCK_SEED
 from paygate.storage.connections.session import Connection
-from paygate.storage.records import Records, provider_reference_index
+from paygate.storage.records import Records
 from tests.making import make_audit
 
 
@@ -13,7 +13,7 @@ async def hold_claim(connection: Connection, records: Records, reference: str) -
     await connection.execute(
         "SELECT pg_advisory_xact_lock(hashtextextended(concat_ws(chr(31), 'provider_event',"
         " 'default', $1::bytea), $2))",
-        provider_reference_index(records.index, "default", reference),
+        records.provider_reference_indexes("default", reference)[0],
         CLAIM_LOCK_SEED,
     )
 

@@ -5,40 +5,14 @@ from typing import Final
 
 import msgspec
 
-from paygate.domain.access.api_key import ApiKey
-from paygate.domain.alert import Alert, Occurrence
-from paygate.domain.audit import AuditEntry
-from paygate.domain.customer import Customer
-from paygate.domain.idempotency import IdempotencyKey
-from paygate.domain.ledger import Transfer
-from paygate.domain.payments.attempt import Attempt
-from paygate.domain.payments.correction import Correction
-from paygate.domain.payments.events import Event
-from paygate.domain.payments.payment_intent import PaymentIntent
-from paygate.domain.provider_account import ProviderAccount
-from paygate.domain.provider_event import ProviderEvent
 from paygate.jobs import messages
-from paygate.storage import tables
 from paygate.storage.change import Record
 from paygate.storage.connections.session import Connection
 from paygate.storage.records import Records
-from paygate.storage.tables import Table
+from paygate.storage.stored import Table
+from paygate.storage.tables import STORED
 
-TABLE_OF: Final[dict[type[Record], Table]] = {
-    PaymentIntent: tables.PAYMENT_INTENT,
-    Attempt: tables.ATTEMPT,
-    IdempotencyKey: tables.IDEMPOTENCY_KEY,
-    Alert: tables.ALERT,
-    Occurrence: tables.ALERT_OCCURRENCE,
-    Customer: tables.CUSTOMER,
-    Transfer: tables.LEDGER_TRANSFER,
-    Correction: tables.CORRECTION,
-    ProviderAccount: tables.PROVIDER_ACCOUNT,
-    ProviderEvent: tables.PROVIDER_EVENT,
-    ApiKey: tables.API_KEY,
-    Event: tables.EVENT,
-    AuditEntry: tables.AUDIT_ENTRY,
-}
+TABLE_OF: Final = STORED
 
 
 class Stored(msgspec.Struct):

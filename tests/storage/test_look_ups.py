@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import asyncpg
 import pytest
 
+from paygate.storage.blocks import QUERIES
 from paygate.storage.change import Change, Committed, Unavailable
 from paygate.storage.connections.pool import Pool, open_pool
 from paygate.storage.connections.session import Connection
 from paygate.storage.door import Door
 from paygate.storage.look_ups import KEYS_AT_ONCE, LookUps
-from paygate.storage.reader import QUERIES, Reader
+from paygate.storage.reader import Reader
 from paygate.storage.records import Records
 from paygate.telemetry import timing
 from tests.making import make_audit, make_confirmed, make_intent

@@ -6,8 +6,8 @@ import asyncpg
 import pytest
 
 from paygate.domain.ids import PREFIXES, make_id
+from paygate.storage.blocks import QUERIES
 from paygate.storage.pages import newest
-from paygate.storage.reader import QUERIES
 
 PAGED = sorted(name for name in QUERIES if name.endswith(("_older", "_newer")))
 

@@ -5,17 +5,17 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
+from paygate.storage.blocks import QUERIES
 from paygate.storage.commit.lane import PLANS
 from paygate.storage.commit.statement import Mode, Section, build
 from paygate.storage.connections.session import Connection
 from paygate.storage.look_ups import for_many
-from paygate.storage.reader import QUERIES
 from tests.storage.stored import TABLE_OF
 
 Connect = Callable[[], Awaitable[Connection]]
 
 TABLES = sorted(TABLE_OF.values(), key=lambda table: table.name)
-VERSIONED = [table for table in TABLES if table.columns[2][0] == "version"]
+VERSIONED = [table for table in TABLES if "version" in table.names]
 CLAIMED = [table for table in TABLES if table.claimed_by]
 
 

@@ -165,7 +165,8 @@ async def test_a_column_altered_alone_is_found(
     record, table, connection = planted(kind, MARK), TABLE_OF[kind], await connect()
     await loosen(connection)
     await commit(door, record)
-    for name, sql_type in table.columns:
+    for column in table.columns:
+        name = column.name
         changed = {
             "text": f"CASE {name} WHEN 'working' THEN 'finished' WHEN 'open' THEN 'acknowledged'"
             f" ELSE {name} || 'x' END",
@@ -173,7 +174,7 @@ async def test_a_column_altered_alone_is_found(
             "timestamptz": f"{name} + interval '1 microsecond'",
             "interval": f"{name} + interval '1 microsecond'",
             "bytea": f"set_byte({name}, 7, (get_byte({name}, 7) + 1) % 256)",
-        }[sql_type]
+        }[column.sql_type]
         once = connection.transaction()
         await once.start()
         await connection.execute(f"ALTER TABLE {table.name} DISABLE TRIGGER USER")

@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 
 from paygate.embedded.server import EmbeddedPostgres
+from paygate.storage.blocks import QUERIES
 from paygate.storage.connections.session import Connection
-from paygate.storage.reader import QUERIES
 from tests.raw import raw
 
 MERCHANTS, EACH, PAGE = 10, 1200, 50

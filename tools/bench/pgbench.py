@@ -10,6 +10,7 @@ from typing import Any, Final
 from paygate.embedded.server import binaries
 from paygate.storage.commit.statement import Section
 from paygate.storage.schema.versions import ANNOUNCED
+from paygate.storage.stored import Column
 from tools.bench import BenchError
 
 CLIENTS: Final = 32
@@ -22,9 +23,7 @@ def script(rows: Rows) -> str:
     statements = []
     for section, row in rows:
         table = section.table
-        values = [
-            _value(name, kind, cell) for (name, kind), cell in zip(table.columns, row, strict=True)
-        ]
+        values = [_value(column, cell) for column, cell in zip(table.columns, row, strict=True)]
         statements.append(
             f"INSERT INTO {table.name} ({', '.join(table.names)}) VALUES ({', '.join(values)});"  # noqa: S608 -- names from tables.py
         )
@@ -58,13 +57,13 @@ def run(dsn: str, rows: Rows, folder: Path, seconds: int) -> float:
     return float(found[1])
 
 
-def _value(name: str, kind: str, cell: Any) -> str:
+def _value(column: Column, cell: Any) -> str:
     if cell is None:
         return "NULL"
-    if name == "id":
+    if column.name == "id":
         return f"'{cell[:3]}' || replace(gen_random_uuid()::text, '-', '')"
-    if kind == "bytea":
+    if column.sql_type == "bytea":
         return f"'\\x{cell.hex()}'::bytea"
-    if kind == "timestamptz":
+    if column.sql_type == "timestamptz":
         return "now()"
-    return str(cell) if kind == "int4" else f"'{cell}'"
+    return str(cell) if column.sql_type == "int4" else f"'{cell}'"

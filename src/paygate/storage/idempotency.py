@@ -14,12 +14,12 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from paygate.domain.idempotency import IdempotencyKey
+from paygate.storage.blocks import QUERIES
 from paygate.storage.connections.database import answering
 from paygate.storage.connections.pool import Pool
 from paygate.storage.connections.session import DRIVER_FAULTS, Connect, Connection
 from paygate.storage.connections.watch import Watch, at_work, keep_hearing
 from paygate.storage.look_ups import LookUps, Row
-from paygate.storage.reader import QUERIES
 from paygate.storage.records import Records
 from paygate.telemetry import log, timing
 
@@ -85,10 +85,10 @@ class IdempotencyKeys:
 
     def _open(self, row: Row | None) -> Found:
         assert row is not None, "a key that is not there is told of as well"
-        *values, lease_left, earlier = row
+        lease_left, earlier = row[-2:]
         if earlier is not None:
             return Found(None, earlier=earlier)
-        return Found(self._records.open(IdempotencyKey, values), lease_left or 0.0)
+        return Found(self._records.open(IdempotencyKey, row[:-2]), lease_left or 0.0)
 
     @asynccontextmanager
     async def waiting(self, key_id: str) -> AsyncIterator[asyncio.Event]:

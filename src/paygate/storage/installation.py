@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from paygate.storage.blocks import QUERIES
 from paygate.storage.connections.session import Connect, hang_up
 from paygate.storage.connections.watch import watched
-from paygate.storage.reader import QUERIES
 from paygate.storage.schema.migrate import be_alone
 from paygate.storage.schema.versions import MigrationError, check_version
 

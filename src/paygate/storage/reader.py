@@ -1,9 +1,7 @@
 """What flows read: a typed function for every named block of `queries/`."""
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.resources import files
 from typing import Final, NamedTuple, TypeVar
 
 import asyncpg
@@ -19,6 +17,7 @@ from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent
+from paygate.storage.blocks import QUERIES
 from paygate.storage.change import Outdated
 from paygate.storage.connections.database import answering
 from paygate.storage.connections.pool import Pool
@@ -26,7 +25,6 @@ from paygate.storage.look_ups import LookUps, Row
 from paygate.storage.pages import Cut, Page, Place, Stretch, beyond_all
 from paygate.storage.records import Records
 from paygate.storage.schema.versions import WRITER, too_old
-from paygate.storage.tables import PAYMENT_INTENT
 from paygate.storage.unreadable import UNREAD, Unread
 from paygate.telemetry import timing
 
@@ -36,23 +34,6 @@ _READINGS: Final = 10
 _BEYOND_INTENTS: Final = beyond_all("payment_intent")
 
 R = TypeVar("R", bound=msgspec.Struct)
-
-_NAMED: Final = re.compile(r"^-- name: (\w+)\n(.*?)(?=^-- name: |\Z)", re.MULTILINE | re.DOTALL)
-
-
-def load_queries() -> dict[str, str]:
-    """Every block of every file in `queries/`, by name."""
-    blocks: dict[str, str] = {}
-    for entry in sorted((files("paygate.storage") / "queries").iterdir(), key=lambda e: e.name):
-        if not entry.name.endswith(".sql"):
-            continue
-        for name, sql in _NAMED.findall(entry.read_text(encoding="utf-8")):
-            assert name not in blocks, f"two queries are called {name}"
-            blocks[name] = sql.strip()
-    return blocks
-
-
-QUERIES: Final = load_queries()
 
 
 class IntentFilters(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,13 +89,7 @@ class Reader:
     ) -> tuple[PaymentIntent, Attempt] | None:
         """An attempt's intent and the attempt, of one moment, or None."""
         row = await self._look_up("attempt_with_intent", merchant, attempt_id)
-        if row is None:
-            return None
-        width = len(PAYMENT_INTENT.columns)
-        return (
-            self._records.open(PaymentIntent, row[:width]),
-            self._records.open(Attempt, row[width:]),
-        )
+        return None if row is None else self._records.open_both(PaymentIntent, Attempt, row)
 
     async def attempts_in_doubt(
         self, before: datetime, after: Place | None, limit: int
@@ -273,19 +248,17 @@ class Reader:
 
     async def opens(self, table: str, merchant: str, record_id: str) -> bool:
         """Whether a record that could not be read can be read now, or is not there any more."""
-        known = self._records.named(table)
-        if known is None:
+        stored = self._records.named(table)
+        if stored is None:
             return False
-        record, columns = known[0], ", ".join(known[1].names)
+        every = f"SELECT {', '.join(stored.names)} FROM {stored.name}"  # noqa: S608 -- as declared
         with answering():
             row = await self._pool.fetchrow(
-                f"SELECT {columns} FROM {table} WHERE merchant = $1 AND id = $2",  # noqa: S608
-                merchant,
-                record_id,
+                f"{every} WHERE merchant = $1 AND id = $2", merchant, record_id
             )
         try:
             if row is not None:
-                self._open(record, row)
+                self._open(stored.record, row)
         except UNREAD:
             return False
         return True

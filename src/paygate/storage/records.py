@@ -1,153 +1,51 @@
 """Domain values to sealed rows, and back. What stands in clear is compared on opening.
 
-One entry of `_KINDS` says everything about a record: its table, and its columns in clear as
-a function of the value. Writing and opening use the same function, so the two cannot differ.
+Writing and opening make the columns in clear by the same declaration (`tables`), so the two cannot
+differ.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
 from paygate.crypto.blind_index import BlindIndex
-from paygate.crypto.seal import SealedPlace, Sealer, SealError
-from paygate.domain.access.api_key import ApiKey
-from paygate.domain.alert import Alert, Occurrence
-from paygate.domain.audit import AuditEntry
-from paygate.domain.customer import Customer
-from paygate.domain.idempotency import IdempotencyKey
-from paygate.domain.ledger import Transfer
-from paygate.domain.payments.attempt import Attempt
-from paygate.domain.payments.correction import Correction
-from paygate.domain.payments.events import Event
-from paygate.domain.payments.payment_intent import PaymentIntent
-from paygate.domain.provider_account import ProviderAccount
-from paygate.domain.provider_event import ProviderEvent
+from paygate.crypto.seal import Sealer, SealError
 from paygate.jobs import messages
-from paygate.storage import tables
 from paygate.storage.change import Change, Outdated, Record
 from paygate.storage.commit.statement import Mode, Section
-from paygate.storage.tables import Table
+from paygate.storage.stored import Column, Stored, Table
+from paygate.storage.tables import PAYMENT, PROVIDER_REFERENCE, REFERENCE, STANDING_INTENT, STORED
 from paygate.storage.unreadable import UNREAD, SealBroken, Tampered, Unread
 
 R = TypeVar("R", bound=msgspec.Struct)
-Clear = Callable[[Any, BlindIndex], tuple[Any, ...]]
+S = TypeVar("S", bound=msgspec.Struct)
 
 JOB_TABLE: Final = Table(
-    "pgqueuer", (("entrypoint", "text"), ("payload", "bytea"), ("delay", "interval"))
+    "pgqueuer",
+    Column("entrypoint", "text"),
+    Column("payload", "bytea"),
+    Column("delay", "interval"),
 )
 _ENQUEUE: Final = Section(JOB_TABLE, Mode.ENQUEUE)
-_STAND: Final = Section(tables.STANDING_INTENT, Mode.STAND)
-_APPEND_ONLY_VERSION: Final = 1
+_STAND: Final = Section(STANDING_INTENT, Mode.STAND)
 
 
-class _Kind:
-    """A record's table, its clear columns after merchant and id, and its coders."""
+class _Kind(NamedTuple):
+    """What is stored of a kind of record, and the sections that write it."""
 
-    def __init__(self, record: type[msgspec.Struct], table: Table, clear: Clear) -> None:
-        self.table = table
-        self.clear = clear
-        self.encode = msgspec.msgpack.Encoder().encode
-        self.decode = msgspec.msgpack.Decoder(record).decode
-        self.insert = Section(table, Mode.CLAIM if table.claimed_by else Mode.INSERT)
-        self.advance = Section(table, Mode.ADVANCE)
+    stored: Stored[Any]
+    insert: Section
+    advance: Section
 
 
-def reference_index(index: BlindIndex, merchant: str, reference: str) -> bytes:
-    """How a merchant's own reference is looked up."""
-    return index.of(merchant, "reference", reference)
-
-
-def provider_reference_index(index: BlindIndex, merchant: str, reference: str) -> bytes:
-    """How a provider's id is looked up: theirs are never in clear."""
-    return index.of(merchant, "provider_reference", reference)
-
-
-def payment_index(index: BlindIndex, provider_reference: str) -> bytes:
-    """How an intent is looked up by the provider's id of its payment: whoever asks by that does not
-    know the merchant.
-    """
-    return index.of("", "payment", provider_reference)
-
-
-_KINDS: Final[dict[type, _Kind]] = {
-    PaymentIntent: _Kind(
-        PaymentIntent,
-        tables.PAYMENT_INTENT,
-        lambda r, index: (
-            r.version,
-            r.status,
-            r.created_at,
-            r.updated_at,
-            None if r.reference is None else reference_index(index, r.merchant, r.reference),
-            r.customer,
-            r.money_seq,
-            None if r.provider_reference is None else payment_index(index, r.provider_reference),
-            r.create_key,
-        ),
-    ),
-    Attempt: _Kind(
-        Attempt,
-        tables.ATTEMPT,
-        lambda r, _: (
-            r.version,
-            r.intent,
-            r.number,
-            r.operation,
-            r.state,
-            r.first_sent_at,
-            r.updated_at,
-            r.close_at,
-        ),
-    ),
-    IdempotencyKey: _Kind(
-        IdempotencyKey,
-        tables.IDEMPOTENCY_KEY,
-        lambda r, _: (r.version, r.state, r.holder, r.lease, r.created_at, r.updated_at),
-    ),
-    ProviderEvent: _Kind(
-        ProviderEvent,
-        tables.PROVIDER_EVENT,
-        lambda r, index: (
-            r.version,
-            r.status,
-            provider_reference_index(index, r.merchant, r.provider_reference),
-            r.received_at,
-            r.updated_at,
-        ),
-    ),
-    ApiKey: _Kind(
-        ApiKey,
-        tables.API_KEY,
-        lambda r, _: (
-            r.version,
-            r.secret_hash,
-            r.expires_at,
-            r.revoked_at,
-            r.created_at,
-            r.updated_at,
-        ),
-    ),
-    Alert: _Kind(
-        Alert,
-        tables.ALERT,
-        lambda r, _: (r.version, r.status, r.stands_as, r.created_at, r.updated_at),
-    ),
-    Occurrence: _Kind(Occurrence, tables.ALERT_OCCURRENCE, lambda r, _: (r.version, r.at)),
-    Customer: _Kind(
-        Customer, tables.CUSTOMER, lambda r, _: (r.version, r.created_at, r.updated_at)
-    ),
-    Correction: _Kind(
-        Correction,
-        tables.CORRECTION,
-        lambda r, _: (r.intent, r.intent_version, r.from_status, r.to_status, r.at),
-    ),
-    Transfer: _Kind(
-        Transfer, tables.LEDGER_TRANSFER, lambda r, _: (r.intent, r.money_seq, r.posted_at)
-    ),
-    ProviderAccount: _Kind(ProviderAccount, tables.PROVIDER_ACCOUNT, lambda r, _: (r.created_at,)),
-    Event: _Kind(Event, tables.EVENT, lambda r, _: (r.data.id, r.created_at)),
-    AuditEntry: _Kind(AuditEntry, tables.AUDIT_ENTRY, lambda r, _: (r.at,)),
+_KINDS: Final = {
+    record: _Kind(
+        stored,
+        Section(stored, Mode.CLAIM if stored.claimed_by else Mode.INSERT),
+        Section(stored, Mode.ADVANCE),
+    )
+    for record, stored in STORED.items()
 }
 
 
@@ -160,26 +58,26 @@ class Records:
 
     def reference_indexes(self, merchant: str, reference: str) -> list[bytes]:
         """Under which values a merchant's reference may stand, while the index key is rotated."""
-        return list(self.index.candidates(merchant, "reference", reference))
+        return REFERENCE.candidates(self.index, merchant, reference)
 
     def payment_indexes(self, provider_reference: str) -> list[bytes]:
         """Under which values a payment of the provider's may stand, while the key is rotated."""
-        return list(self.index.candidates("", "payment", provider_reference))
+        return PAYMENT.candidates(self.index, "", provider_reference)
 
     def provider_reference_indexes(self, merchant: str, reference: str) -> list[bytes]:
         """The same for the provider's id of an event."""
-        return list(self.index.candidates(merchant, "provider_reference", reference))
+        return PROVIDER_REFERENCE.candidates(self.index, merchant, reference)
 
     def rows(self, change: Change) -> list[tuple[Section, tuple[Any, ...]]]:
         """The rows of a change, sealed."""
         kinds = _KINDS
-        rows = [(kinds[AuditEntry].insert, self._row(kinds[AuditEntry], change.audit))]
-        for record in change.creates:
+        rows: list[tuple[Section, tuple[Any, ...]]] = []
+        for record in (change.audit, *change.creates):
             kind = kinds[type(record)]
-            rows.append((kind.insert, self._row(kind, record)))
+            rows.append((kind.insert, self._row(kind.stored, record)))
         for record in change.advances:
             kind = kinds[type(record)]
-            rows.append((kind.advance, self._row(kind, record)))
+            rows.append((kind.advance, self._row(kind.stored, record)))
         if (intent := change.stands) is not None:
             rows.append((_STAND, (intent.merchant, intent.id, intent.version)))
         for job in change.jobs:
@@ -191,9 +89,9 @@ class Records:
         assert sum(s.mode is Mode.CLAIM for s in guards) <= 1, "two claims could be half held"
         return rows
 
-    def named(self, table: str) -> tuple[type[Record], Table] | None:
-        """The kind of record that a table holds; None when this version knows no such table."""
-        return next(((r, k.table) for r, k in _KINDS.items() if k.table.name == table), None)
+    def named(self, table: str) -> Stored[Any] | None:
+        """What a table holds; None when this version knows no such table."""
+        return next((stored for stored in STORED.values() if stored.name == table), None)
 
     def open(self, record: type[R], row: Sequence[Any]) -> R:
         """The record in a row of all its table's columns, in their order.
@@ -203,23 +101,25 @@ class Records:
             Outdated: it was sealed for this place, in a shape that this version does not know.
             Tampered: the clear columns are not the record's own.
         """
-        kind = _KINDS[record]
-        merchant, record_id = row[0], row[1]
-        name = (kind.table.name, merchant, record_id)
+        stored: Stored[R] = STORED[record]
+        place = stored.place(row)
+        name = (place.table, place.merchant, place.id)
         try:
-            value = kind.decode(self._sealer.open(_place(kind, row), row[-1]))
+            value = stored.decode(self._sealer.open(place, row[-1]))
         except SealError as error:
             raise SealBroken(*name, str(error)) from None
         except msgspec.MsgspecError:  # its words would quote what it found
-            table = kind.table.name
             raise Outdated(
-                f"{table} {record_id} was written by a newer version of paygate"
+                f"{place.table} {place.id} was written by a newer version of paygate"
             ) from None
-        clear = (merchant, record_id, *kind.clear(value, self.index))
-        if clear != tuple(row[:-1]) and clear != _filled(kind.table, row, clear):
+        if not stored.shows(row, stored.clear(value, self.index)):
             raise Tampered(*name, "clear columns and record differ")
-        assert isinstance(value, record)
         return value
+
+    def open_both(self, first: type[R], second: type[S], row: Sequence[Any]) -> tuple[R, S]:
+        """The records in a row of all columns of the one, and all columns of the other."""
+        width = len(STORED[first].columns)
+        return self.open(first, row[:width]), self.open(second, row[width:])
 
     def open_each(
         self, record: type[R], rows: Iterable[Sequence[Any]]
@@ -234,21 +134,6 @@ class Records:
                 unread.append(fault)
         return opened, unread
 
-    def _row(self, kind: _Kind, record: Record) -> tuple[Any, ...]:
-        clear = (record.merchant, record.id, *kind.clear(record, self.index))
-        return (*clear, self._sealer.seal(_place(kind, clear), kind.encode(record)))
-
-
-def _filled(table: Table, row: Sequence[Any], clear: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The columns in clear of a row, with those that it was written without."""
-    names = table.names[:-1]
-    return tuple(
-        ours if theirs is None and name in table.added_later else theirs
-        for name, theirs, ours in zip(names, row, clear, strict=False)
-    )
-
-
-def _place(kind: _Kind, row: Sequence[Any]) -> SealedPlace:
-    versioned = kind.table.columns[2][0] == "version"
-    version = row[2] if versioned else _APPEND_ONLY_VERSION
-    return SealedPlace(row[0], kind.table.name, row[1], version)
+    def _row(self, stored: Stored[Any], record: Record) -> tuple[Any, ...]:
+        clear = stored.clear(record, self.index)
+        return (*clear, self._sealer.seal(stored.place(clear), stored.encode(record)))

@@ -10,11 +10,11 @@ from datetime import datetime
 import asyncpg
 import msgspec
 
+from paygate.storage.blocks import QUERIES
 from paygate.storage.connections.database import answering
 from paygate.storage.connections.pool import Pool
 from paygate.storage.connections.session import Connect, Connection, hang_up
 from paygate.storage.connections.watch import watched
-from paygate.storage.reader import QUERIES
 
 
 class Restore(msgspec.Struct, frozen=True):

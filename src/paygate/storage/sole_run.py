@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from typing import Final
 
+from paygate.storage.blocks import QUERIES
 from paygate.storage.connections.database import answering
 from paygate.storage.connections.session import DRIVER_FAULTS, Connect, Connection
 from paygate.storage.connections.watch import watched
-from paygate.storage.reader import QUERIES
 
 SIGN_OF_LIFE_SECONDS: Final = 10.0
 SILENT_SECONDS: Final = 40.0

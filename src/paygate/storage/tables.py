@@ -1,150 +1,146 @@
-"""The tables that a change may write, as data: the committer's SQL is generated from this.
+"""Every stored record, declared once: its table, its columns in clear, and who claims a row.
 
-The columns here are those in clear, and `sealed`; `migrations/` says the rest.
+A column is added here and in a migration; `schema/migrations/` says what the schema holds it to.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from paygate.domain.access.api_key import ApiKey
+from paygate.domain.alert import Alert, Occurrence
+from paygate.domain.audit import AuditEntry
+from paygate.domain.customer import Customer
+from paygate.domain.idempotency import IdempotencyKey
+from paygate.domain.ledger import Transfer
+from paygate.domain.payments.attempt import Attempt
+from paygate.domain.payments.correction import Correction
+from paygate.domain.payments.events import Event
+from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.domain.provider_account import ProviderAccount
+from paygate.domain.provider_event import ProviderEvent
+from paygate.storage.stored import VERSIONED, Column, Hash, Stored, Table
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Table:
-    """`columns` name to SQL type, in the order of a row; `merchant` and `id` come first."""
-
-    name: str
-    columns: tuple[tuple[str, str], ...]
-    claimed_by: tuple[str, ...] = ()
-    """The unique columns whose conflict refuses a creation, instead of being a fault."""
-    added_later: frozenset[str] = frozenset()
-    """Columns that are null in rows of before, until they next advance."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The columns' names, in order."""
-        return tuple(name for name, _ in self.columns)
-
-
-_KEY: Final = (("merchant", "text"), ("id", "text"))
-_VERSIONED: Final = (*_KEY, ("version", "int4"))
-_SEALED: Final = (("sealed", "bytea"),)
+REFERENCE: Final = Hash("reference")
+"""A merchant's own reference."""
+PAYMENT: Final = Hash("payment", across_merchants=True)
+"""The provider's id of a payment."""
+PROVIDER_REFERENCE: Final = Hash("provider_reference")
+"""The provider's id of an event."""
 
 REFERENCE_TAKEN: Final = "payment_intent_provider_reference"
 """The unique index that a payment of another intent's runs into."""
-PAYMENT_INTENT: Final = Table(
+PAYMENT_INTENT: Final = Stored(
+    PaymentIntent,
     "payment_intent",
-    (
-        *_VERSIONED,
-        ("status", "text"),
-        ("created_at", "timestamptz"),
-        ("updated_at", "timestamptz"),
-        ("reference_index", "bytea"),
-        ("customer", "text"),
-        ("money_seq", "int4"),
-        ("provider_reference_index", "bytea"),
-        ("create_key", "bytea"),
-        *_SEALED,
-    ),
-    added_later=frozenset({"provider_reference_index"}),
+    Column("status", "text"),
+    Column("created_at", "timestamptz"),
+    Column("updated_at", "timestamptz"),
+    Column("reference_index", "bytea", "reference", REFERENCE),
+    Column("customer", "text"),
+    Column("money_seq", "int4"),
+    Column("provider_reference_index", "bytea", "provider_reference", PAYMENT, added_later=True),
+    Column("create_key", "bytea"),
 )
-STANDING_INTENT: Final = Table(PAYMENT_INTENT.name, _VERSIONED)
+STANDING_INTENT: Final = Table(PAYMENT_INTENT.name, *VERSIONED)
 """As much of an intent as tells whether it has moved."""
-ATTEMPT: Final = Table(
+ATTEMPT: Final = Stored(
+    Attempt,
     "attempt",
-    (
-        *_VERSIONED,
-        ("intent", "text"),
-        ("number", "int4"),
-        ("operation", "text"),
-        ("state", "text"),
-        ("first_sent_at", "timestamptz"),
-        ("updated_at", "timestamptz"),
-        ("close_at", "timestamptz"),
-        *_SEALED,
-    ),
+    Column("intent", "text"),
+    Column("number", "int4"),
+    Column("operation", "text"),
+    Column("state", "text"),
+    Column("first_sent_at", "timestamptz"),
+    Column("updated_at", "timestamptz"),
+    Column("close_at", "timestamptz"),
 )
 # Its `leased_until` is not here: the schema alone writes it, on its own clock.
-IDEMPOTENCY_KEY: Final = Table(
+IDEMPOTENCY_KEY: Final = Stored(
+    IdempotencyKey,
     "idempotency_key",
-    (
-        *_VERSIONED,
-        ("state", "text"),
-        ("holder", "text"),
-        ("lease", "interval"),
-        ("created_at", "timestamptz"),
-        ("updated_at", "timestamptz"),
-        *_SEALED,
-    ),
+    Column("state", "text"),
+    Column("holder", "text"),
+    Column("lease", "interval"),
+    Column("created_at", "timestamptz"),
+    Column("updated_at", "timestamptz"),
     claimed_by=("merchant", "id"),
 )
-PROVIDER_EVENT: Final = Table(
+PROVIDER_EVENT: Final = Stored(
+    ProviderEvent,
     "provider_event",
-    (
-        *_VERSIONED,
-        ("status", "text"),
-        ("reference_index", "bytea"),
-        ("received_at", "timestamptz"),
-        ("updated_at", "timestamptz"),
-        *_SEALED,
-    ),
+    Column("status", "text"),
+    Column("reference_index", "bytea", "provider_reference", PROVIDER_REFERENCE),
+    Column("received_at", "timestamptz"),
+    Column("updated_at", "timestamptz"),
     claimed_by=("merchant", "reference_index"),
 )
-API_KEY: Final = Table(
+API_KEY: Final = Stored(
+    ApiKey,
     "api_key",
-    (
-        *_VERSIONED,
-        ("secret_hash", "bytea"),
-        ("expires_at", "timestamptz"),
-        ("revoked_at", "timestamptz"),
-        ("created_at", "timestamptz"),
-        ("updated_at", "timestamptz"),
-        *_SEALED,
-    ),
+    Column("secret_hash", "bytea"),
+    Column("expires_at", "timestamptz"),
+    Column("revoked_at", "timestamptz"),
+    Column("created_at", "timestamptz"),
+    Column("updated_at", "timestamptz"),
 )
-EVENT: Final = Table(
-    "event", (*_KEY, ("object_id", "text"), ("created_at", "timestamptz"), *_SEALED)
+EVENT: Final = Stored(
+    Event, "event", Column("object_id", "text", "data.id"), Column("created_at", "timestamptz")
 )
-AUDIT_ENTRY: Final = Table("audit_entry", (*_KEY, ("at", "timestamptz"), *_SEALED))
-CUSTOMER: Final = Table(
+AUDIT_ENTRY: Final = Stored(AuditEntry, "audit_entry", Column("at", "timestamptz"))
+CUSTOMER: Final = Stored(
+    Customer,
     "customer",
-    (*_VERSIONED, ("created_at", "timestamptz"), ("updated_at", "timestamptz"), *_SEALED),
+    Column("created_at", "timestamptz"),
+    Column("updated_at", "timestamptz"),
 )
-CORRECTION: Final = Table(
+CORRECTION: Final = Stored(
+    Correction,
     "correction",
-    (
-        *_KEY,
-        ("intent", "text"),
-        ("intent_version", "int4"),
-        ("from_status", "text"),
-        ("to_status", "text"),
-        ("at", "timestamptz"),
-        *_SEALED,
-    ),
+    Column("intent", "text"),
+    Column("intent_version", "int4"),
+    Column("from_status", "text"),
+    Column("to_status", "text"),
+    Column("at", "timestamptz"),
 )
-ALERT: Final = Table(
+ALERT: Final = Stored(
+    Alert,
     "alert",
-    (
-        *_VERSIONED,
-        ("status", "text"),
-        ("stands_as", "text"),
-        ("created_at", "timestamptz"),
-        ("updated_at", "timestamptz"),
-        *_SEALED,
-    ),
+    Column("status", "text"),
+    Column("stands_as", "text"),
+    Column("created_at", "timestamptz"),
+    Column("updated_at", "timestamptz"),
     claimed_by=("merchant", "stands_as"),
 )
-ALERT_OCCURRENCE: Final = Table("alert_occurrence", (*_VERSIONED, ("at", "timestamptz"), *_SEALED))
-PROVIDER_ACCOUNT: Final = Table(
+ALERT_OCCURRENCE: Final = Stored(Occurrence, "alert_occurrence", Column("at", "timestamptz"))
+PROVIDER_ACCOUNT: Final = Stored(
+    ProviderAccount,
     "provider_account",
-    (*_KEY, ("created_at", "timestamptz"), *_SEALED),
+    Column("created_at", "timestamptz"),
     claimed_by=("merchant", "id"),
 )
-LEDGER_TRANSFER: Final = Table(
+LEDGER_TRANSFER: Final = Stored(
+    Transfer,
     "ledger_transfer",
-    (
-        *_KEY,
-        ("intent", "text"),
-        ("money_seq", "int4"),
-        ("posted_at", "timestamptz"),
-        *_SEALED,
-    ),
+    Column("intent", "text"),
+    Column("money_seq", "int4"),
+    Column("posted_at", "timestamptz"),
 )
+
+STORED: Final[dict[type, Stored[Any]]] = {
+    stored.record: stored
+    for stored in (
+        PAYMENT_INTENT,
+        ATTEMPT,
+        IDEMPOTENCY_KEY,
+        PROVIDER_EVENT,
+        API_KEY,
+        ALERT,
+        ALERT_OCCURRENCE,
+        CUSTOMER,
+        CORRECTION,
+        LEDGER_TRANSFER,
+        PROVIDER_ACCOUNT,
+        EVENT,
+        AUDIT_ENTRY,
+    )
+}
+"""What is stored of every kind of record."""

@@ -20,10 +20,10 @@ import msgspec
 from paygate.domain.ledger import Transfer
 from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.storage.blocks import QUERIES
 from paygate.storage.commit.committer import Connect, Connection
 from paygate.storage.connections.database import answering
 from paygate.storage.connections.watch import watched
-from paygate.storage.reader import QUERIES
 from paygate.storage.records import Records
 from paygate.storage.unreadable import Unreadable
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
+from paygate.storage.blocks import QUERIES
 from paygate.storage.connections.pool import Pool
-from paygate.storage.reader import QUERIES
 from paygate.telemetry import log
 
 EVERY_SECONDS: Final = 60.0

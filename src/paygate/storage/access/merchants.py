@@ -8,11 +8,11 @@ import asyncpg
 
 from paygate.domain.access.merchant import Merchant
 from paygate.domain.audit import AuditEntry
+from paygate.storage.blocks import QUERIES
 from paygate.storage.change import Change, OutcomeUnknown, Unavailable
 from paygate.storage.connections.database import answering
 from paygate.storage.connections.pool import Pool
 from paygate.storage.connections.session import Connection, tells_unreplicated
-from paygate.storage.reader import QUERIES
 from paygate.storage.records import Records
 
 

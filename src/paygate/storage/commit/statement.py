@@ -4,7 +4,7 @@ Order matters: compare-and-set guards lock first (skipping what is held elsewher
 as it was is looked at, claims are inserted after, and only changes that hold every guard write
 their rows. So no change is ever half held, and no client round trip stands inside a transaction.
 
-Only names from `tables` reach the text; every value is a parameter.
+Only names that are declared (`tables`) reach the text; every value is a parameter.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from paygate.storage.tables import Table
+from paygate.storage.stored import Table
 
 
 class Mode(Enum):
@@ -65,7 +65,7 @@ class _Text:
     def rows(self, place: int, table: Table) -> None:
         """The section's rows as a relation: `ord` and the table's columns."""
         names = ("ord", *table.names)
-        types = ("int4", *(kind for _, kind in table.columns))
+        types = ("int4", *(column.sql_type for column in table.columns))
         first = self.parameters + 1
         arrays = ", ".join(f"${first + i}::{kind}[]" for i, kind in enumerate(types))
         self.parameters += len(types)

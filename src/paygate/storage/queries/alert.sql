@@ -1,32 +1,25 @@
 -- name: alert
-SELECT merchant, id, version, status, stands_as, created_at, updated_at, sealed
-FROM alert WHERE merchant = $1 AND id = $2
+SELECT {alert} FROM alert WHERE merchant = $1 AND id = $2
 
 -- name: alert_standing
-SELECT merchant, id, version, status, stands_as, created_at, updated_at, sealed
-FROM alert WHERE merchant = $1 AND stands_as = $2
+SELECT {alert} FROM alert WHERE merchant = $1 AND stands_as = $2
 
 -- name: alerts_older
-SELECT merchant, id, version, status, stands_as, created_at, updated_at, sealed
-FROM alert WHERE merchant = $1 AND id < $2 AND ($4::text IS NULL OR status = $4)
+SELECT {alert} FROM alert WHERE merchant = $1 AND id < $2 AND ($4::text IS NULL OR status = $4)
 ORDER BY id DESC LIMIT $3
 
 -- name: alerts_newer
-SELECT merchant, id, version, status, stands_as, created_at, updated_at, sealed
-FROM alert WHERE merchant = $1 AND id > $2 AND ($4::text IS NULL OR status = $4)
+SELECT {alert} FROM alert WHERE merchant = $1 AND id > $2 AND ($4::text IS NULL OR status = $4)
 ORDER BY id LIMIT $3
 
 -- name: alert_occurrence
-SELECT merchant, id, version, at, sealed
-FROM alert_occurrence WHERE merchant = $1 AND id = $2
+SELECT {alert_occurrence} FROM alert_occurrence WHERE merchant = $1 AND id = $2
 
 -- name: alerts_standing
-SELECT merchant, id, version, status, stands_as, created_at, updated_at, sealed
-FROM alert WHERE stands_as IS NOT NULL AND (merchant, id) > ($1, $2)
+SELECT {alert} FROM alert WHERE stands_as IS NOT NULL AND (merchant, id) > ($1, $2)
 ORDER BY merchant, id LIMIT $3
 
 -- name: occurrences_waiting
-SELECT merchant, id, version, at, sealed
-FROM alert_occurrence
+SELECT {alert_occurrence} FROM alert_occurrence
 WHERE version = 1 AND at < $5 AND (at, merchant, id) > ($1, $2, $3)
 ORDER BY at, merchant, id LIMIT $4

@@ -1,14 +1,11 @@
 -- name: api_key
-SELECT merchant, id, version, secret_hash, expires_at, revoked_at, created_at, updated_at, sealed
-FROM api_key WHERE id = $1
+SELECT {api_key} FROM api_key WHERE id = $1
 
 -- name: api_keys_older
-SELECT merchant, id, version, secret_hash, expires_at, revoked_at, created_at, updated_at, sealed
-FROM api_key WHERE merchant = $1 AND id < $2 ORDER BY id DESC LIMIT $3
+SELECT {api_key} FROM api_key WHERE merchant = $1 AND id < $2 ORDER BY id DESC LIMIT $3
 
 -- name: api_keys_newer
-SELECT merchant, id, version, secret_hash, expires_at, revoked_at, created_at, updated_at, sealed
-FROM api_key WHERE merchant = $1 AND id > $2 ORDER BY id LIMIT $3
+SELECT {api_key} FROM api_key WHERE merchant = $1 AND id > $2 ORDER BY id LIMIT $3
 
 -- name: api_key_uses
 SELECT key, last_used_at FROM api_key_use WHERE key = ANY($1::text[])

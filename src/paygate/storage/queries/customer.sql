@@ -1,3 +1,2 @@
 -- name: customer
-SELECT merchant, id, version, created_at, updated_at, sealed
-FROM customer WHERE merchant = $1 AND id = $2
+SELECT {customer} FROM customer WHERE merchant = $1 AND id = $2

@@ -1,5 +1,5 @@
 -- name: idempotency_key_standing
-SELECT k.merchant, k.id, k.version, k.state, k.holder, k.lease, k.created_at, k.updated_at, k.sealed,
+SELECT {idempotency_key as k},
        GREATEST(extract(epoch FROM k.leased_until - clock_timestamp()), 0)::float8 AS lease_left,
        CASE WHEN k.id IS NULL THEN (
            SELECT count(*) FROM payment_intent p
@@ -19,11 +19,9 @@ WHERE k.merchant = old.merchant AND k.id = old.id AND k.state = 'finished'
 RETURNING k.id
 
 -- name: idempotency_keys_unfinished
-SELECT merchant, id, version, state, holder, lease, created_at, updated_at, sealed
-FROM idempotency_key
+SELECT {idempotency_key} FROM idempotency_key
 WHERE state = 'working' AND created_at < $5 AND (created_at, merchant, id) > ($1, $2, $3)
 ORDER BY created_at, merchant, id LIMIT $4
 
 -- name: idempotency_key
-SELECT merchant, id, version, state, holder, lease, created_at, updated_at, sealed
-FROM idempotency_key WHERE merchant = $1 AND id = $2
+SELECT {idempotency_key} FROM idempotency_key WHERE merchant = $1 AND id = $2

@@ -8,7 +8,6 @@ SELECT id, created_at FROM merchant ORDER BY created_at, id
 WITH made AS (
     INSERT INTO merchant (id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING id, created_at
 ), told AS (
-    INSERT INTO audit_entry (merchant, id, at, sealed)
-    SELECT $2::text, $3::text, $4::timestamptz, $5::bytea FROM made
+    INSERT INTO audit_entry ({audit_entry}) SELECT {audit_entry from $2} FROM made
 )
 SELECT id, created_at FROM made

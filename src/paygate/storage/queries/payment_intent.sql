@@ -1,17 +1,11 @@
 -- name: payment_intent
-SELECT merchant, id, version, status, created_at, updated_at, reference_index, customer, money_seq,
-       provider_reference_index, create_key, sealed
-FROM payment_intent WHERE merchant = $1 AND id = $2
+SELECT {payment_intent} FROM payment_intent WHERE merchant = $1 AND id = $2
 
 -- name: payment_intent_by_provider_reference
-SELECT merchant, id, version, status, created_at, updated_at, reference_index, customer, money_seq,
-       provider_reference_index, create_key, sealed
-FROM payment_intent WHERE provider_reference_index = $1
+SELECT {payment_intent} FROM payment_intent WHERE provider_reference_index = $1
 
 -- name: payment_intents_older
-SELECT merchant, id, version, status, created_at, updated_at, reference_index, customer, money_seq,
-       provider_reference_index, create_key, sealed
-FROM payment_intent
+SELECT {payment_intent} FROM payment_intent
 WHERE merchant = $1 AND id < $2 AND id >= $4 AND id < $5
   AND ($6::text IS NULL OR status = $6)
   AND ($7::bytea[] IS NULL OR reference_index = ANY ($7))
@@ -21,9 +15,7 @@ WHERE merchant = $1 AND id < $2 AND id >= $4 AND id < $5
 ORDER BY id DESC LIMIT $3
 
 -- name: payment_intents_newer
-SELECT merchant, id, version, status, created_at, updated_at, reference_index, customer, money_seq,
-       provider_reference_index, create_key, sealed
-FROM payment_intent
+SELECT {payment_intent} FROM payment_intent
 WHERE merchant = $1 AND id > $2 AND id >= $4 AND id < $5
   AND ($6::text IS NULL OR status = $6)
   AND ($7::bytea[] IS NULL OR reference_index = ANY ($7))
@@ -33,8 +25,7 @@ WHERE merchant = $1 AND id > $2 AND id >= $4 AND id < $5
 ORDER BY id LIMIT $3
 
 -- name: payment_intents_overdue
-SELECT merchant, id, version, status, created_at, updated_at, reference_index, customer, money_seq,
-       provider_reference_index, create_key, sealed
+SELECT {payment_intent}
 FROM ((  -- the merchant where the last page ended, and those after it: two bounds at once on an id
          -- that is not known to the planner would be taken for next to nothing, and all be sorted
     SELECT * FROM payment_intent p
@@ -51,14 +42,11 @@ FROM ((  -- the merchant where the last page ended, and those after it: two boun
 ORDER BY merchant, id LIMIT $3
 
 -- name: payment_intents_after
-SELECT merchant, id, version, status, created_at, updated_at, reference_index, customer, money_seq,
-       provider_reference_index, create_key, sealed
+SELECT {payment_intent}
 FROM payment_intent WHERE (merchant, id) > ($1, $2) ORDER BY merchant, id LIMIT $3
 
 -- name: payment_intents_held
-SELECT i.merchant, i.id, i.version, i.status, i.created_at, i.updated_at, i.reference_index,
-       i.customer, i.money_seq, i.provider_reference_index, i.create_key, i.sealed
-FROM merchant m CROSS JOIN LATERAL (
+SELECT {payment_intent as i} FROM merchant m CROSS JOIN LATERAL (
     SELECT * FROM payment_intent p
     WHERE p.merchant = m.id AND p.status = 'requires_capture'
       AND p.id > CASE WHEN m.id = $1 THEN $2 ELSE '' END

@@ -1,3 +1,2 @@
 -- name: provider_account
-SELECT merchant, id, created_at, sealed
-FROM provider_account WHERE merchant = $1 AND id = $2
+SELECT {provider_account} FROM provider_account WHERE merchant = $1 AND id = $2

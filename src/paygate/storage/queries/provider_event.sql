@@ -1,10 +1,8 @@
 -- name: provider_event
-SELECT merchant, id, version, status, reference_index, received_at, updated_at, sealed
-FROM provider_event WHERE merchant = $1 AND id = $2
+SELECT {provider_event} FROM provider_event WHERE merchant = $1 AND id = $2
 
 -- name: provider_event_by_provider_reference
-SELECT merchant, id, version, status, reference_index, received_at, updated_at, sealed
-FROM provider_event WHERE merchant = $1 AND reference_index = ANY ($2)
+SELECT {provider_event} FROM provider_event WHERE merchant = $1 AND reference_index = ANY ($2)
 
 -- name: provider_events_waiting
 SELECT merchant, id, updated_at

@@ -1,26 +1,20 @@
 -- name: ledger_transfers_between
-SELECT merchant, id, intent, money_seq, posted_at, sealed
-FROM ledger_transfer
+SELECT {ledger_transfer} FROM ledger_transfer
 WHERE (merchant, intent) > ($1, $2)
   AND ($3::text IS NULL OR (merchant, intent) <= ($3, $4::text))
 ORDER BY merchant, intent, money_seq
 
 -- name: ledger_transfers_of
-SELECT merchant, id, intent, money_seq, posted_at, sealed
-FROM ledger_transfer WHERE merchant = $1 AND intent = $2 ORDER BY money_seq
+SELECT {ledger_transfer} FROM ledger_transfer WHERE merchant = $1 AND intent = $2 ORDER BY money_seq
 
 -- name: ledger_attempts_between
-SELECT merchant, id, version, intent, number, operation, state, first_sent_at, updated_at, close_at,
-       sealed
-FROM attempt
+SELECT {attempt} FROM attempt
 WHERE (merchant, intent) > ($1, $2)
   AND ($3::text IS NULL OR (merchant, intent) <= ($3, $4::text))
 ORDER BY merchant, intent, number
 
 -- name: ledger_attempts_of
-SELECT merchant, id, version, intent, number, operation, state, first_sent_at, updated_at, close_at,
-       sealed
-FROM attempt WHERE merchant = $1 AND intent = $2 ORDER BY number
+SELECT {attempt} FROM attempt WHERE merchant = $1 AND intent = $2 ORDER BY number
 
 -- name: installed_at
 SELECT min(created_at) FROM installation

@@ -1,0 +1,117 @@
+"""How records are stored, as data: a table, its columns, and what a record says in each.
+
+`tables` declares every record in these words. Rows, statements and the columns of queries are
+made from its declaration, so a column is added there and in a migration, and nowhere else.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from paygate.crypto.blind_index import BlindIndex
+from paygate.crypto.seal import SealedPlace
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True, slots=True)
+class Hash:
+    """How a value is looked up that is never in clear: by its keyed hash under this label."""
+
+    label: str
+    across_merchants: bool = False
+    """For those who look up without knowing the merchant."""
+
+    def of(self, index: BlindIndex, merchant: str, value: str) -> bytes:
+        """What stands in the column."""
+        return index.of("" if self.across_merchants else merchant, self.label, value)
+
+    def candidates(self, index: BlindIndex, merchant: str, value: str) -> list[bytes]:
+        """What may stand in the column while the index key is rotated."""
+        return list(index.candidates("" if self.across_merchants else merchant, self.label, value))
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`field` is the record's attribute that the column shows, a path of them with dots; the one
+    of the column's own name when left out.
+    """
+
+    name: str
+    sql_type: str
+    field: str = ""
+    hashed: Hash | None = None
+    """The column holds this hash of the field; of None, null."""
+    added_later: bool = False
+    """The column is null in rows of before, until they next advance."""
+
+    @property
+    def source(self) -> str:
+        """Where in the record the value is."""
+        return self.field or self.name
+
+
+class Table:
+    """A table that a change may write, and its columns in the order of a row."""
+
+    def __init__(self, name: str, *columns: Column, claimed_by: tuple[str, ...] = ()) -> None:
+        """`claimed_by` names the unique columns whose conflict refuses a creation, instead of being
+        a fault.
+        """
+        self.name: Final = name
+        self.columns: Final = columns
+        self.names: Final = tuple(column.name for column in columns)
+        self.claimed_by: Final = claimed_by
+
+
+KEY: Final = (Column("merchant", "text"), Column("id", "text"))
+VERSIONED: Final = (*KEY, Column("version", "int4"))
+_SEALED: Final = Column("sealed", "bytea")
+_APPEND_ONLY_VERSION: Final = 1
+
+
+class Stored(Table, Generic[R]):
+    """A kind of record: its table and its coder. A row begins with the record's key, its version
+    too when it has one, and ends with the sealed record.
+    """
+
+    def __init__(
+        self, record: type[R], name: str, *clear: Column, claimed_by: tuple[str, ...] = ()
+    ) -> None:
+        """`clear` are the columns in clear beside the key."""
+        self._versioned: Final = hasattr(record, "version")
+        columns = (*(VERSIONED if self._versioned else KEY), *clear)
+        for column in columns:
+            assert hasattr(record, column.source.partition(".")[0]), (name, column)
+        super().__init__(name, *columns, _SEALED, claimed_by=claimed_by)
+        self.record: Final = record
+        self.encode: Final = msgspec.msgpack.Encoder().encode
+        self.decode: Final = msgspec.msgpack.Decoder(record).decode
+        self._values: Final = attrgetter(*(column.source for column in columns))
+        self._hashes: Final = [(n, c.hashed) for n, c in enumerate(columns) if c.hashed]
+
+    def clear(self, record: R, index: BlindIndex) -> tuple[Any, ...]:
+        """The record's row, but for what is sealed."""
+        values = self._values(record)
+        if not self._hashes:
+            return values
+        row = list(values)
+        for place, hashed in self._hashes:
+            if row[place] is not None:
+                row[place] = hashed.of(index, row[0], row[place])
+        return tuple(row)
+
+    def place(self, row: Sequence[Any]) -> SealedPlace:
+        """Where the record of a row is sealed."""
+        version = row[2] if self._versioned else _APPEND_ONLY_VERSION
+        return SealedPlace(row[0], self.name, row[1], version)
+
+    def shows(self, row: Sequence[Any], clear: tuple[Any, ...]) -> bool:
+        """Whether a row's columns in clear are these; those that were added later may be null."""
+        return clear == row[:-1] or all(
+            theirs == ours or (theirs is None and column.added_later)
+            for column, theirs, ours in zip(self.columns, row, clear, strict=False)
+        )
