@@ -2,11 +2,6 @@
 the provider says so. A hold is released, a challenge ends.
 """
 
-from typing import Annotated
-
-import msgspec
-from msgspec import Meta
-
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.payments.attempt import Attempt, AttemptState, Operation, to_be_closed
@@ -35,14 +30,8 @@ from paygate.storage.change import Change, Committed
 from paygate.telemetry import timing
 
 
-class CancelPaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of `POST /payment-intents/{id}/cancel`."""
-
-    reason: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
-
-
 async def cancel_payment_intent(
-    ctx: Context, caller: Caller, intent_id: str, request: CancelPaymentIntent
+    ctx: Context, caller: Caller, intent_id: str, *, reason: str | None = None
 ) -> PaymentIntent:
     """The intent after the provider's answer; `pending_operation` while that is not known yet.
 
@@ -63,11 +52,11 @@ async def cancel_payment_intent(
             return intent
         elif await _nothing_was_sent(ctx, intent):
             await check_not_forgotten(ctx, intent)
-            after = await cancelled(ctx, caller, Action.INTENT_CANCEL, intent, request.reason)
+            after = await cancelled(ctx, caller, Action.INTENT_CANCEL, intent, reason)
             if after is not None:
                 return after
         else:
-            prepared = await _prepare(ctx, caller, intent, request)
+            prepared = await _prepare(ctx, caller, intent, reason)
         if prepared is not None:
             return await _ask(ctx, caller, *prepared)
         await patience.pause()
@@ -112,7 +101,7 @@ async def _nothing_was_sent(ctx: Context, intent: PaymentIntent) -> bool:
 
 
 async def _prepare(
-    ctx: Context, caller: Caller, intent: PaymentIntent, request: CancelPaymentIntent
+    ctx: Context, caller: Caller, intent: PaymentIntent, reason: str | None
 ) -> Prepared | None:
     if intent.status in FINAL:
         raise Refusal(
@@ -122,7 +111,7 @@ async def _prepare(
         )
     check_nothing_pending(intent)
     if intent.status is Status.REQUIRES_CAPTURE:
-        attempt = new_attempt(ctx, intent, Operation.CANCEL, reason=request.reason)
+        attempt = new_attempt(ctx, intent, Operation.CANCEL, reason=reason)
         return await begin(ctx, caller, Action.INTENT_CANCEL, intent, attempt, Trigger.WORK_ON)
     assert intent.attempt is not None, "it was confirmed"
     open_ = await ctx.read.attempt(intent.merchant, intent.attempt)
@@ -134,7 +123,7 @@ async def _prepare(
             subject=intent,
             retry_after_seconds=1,
         )
-    open_ = to_be_closed(open_, ctx.now(), reason=request.reason, claim=ctx.claim)
+    open_ = to_be_closed(open_, ctx.now(), reason=reason, claim=ctx.claim)
     pending = {"pending_operation": Operation.CANCEL.value}
     return await work_on(ctx, caller, Action.INTENT_CANCEL, intent, open_, **pending)
 

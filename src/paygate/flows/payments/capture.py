@@ -4,8 +4,6 @@ A capture is a standing order: once it is durable it is sent until the provider 
 became of it, whether or not somebody waits.
 """
 
-import msgspec
-
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
@@ -30,16 +28,12 @@ from paygate.providers.contract import CaptureOrder
 from paygate.telemetry import timing
 
 
-class CapturePaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of `POST /payment-intents/{id}/capture`; without an amount all of the hold."""
-
-    amount: int | None = None
-
-
 async def capture_payment_intent(
-    ctx: Context, caller: Caller, intent_id: str, request: CapturePaymentIntent
+    ctx: Context, caller: Caller, intent_id: str, *, amount: int | None = None
 ) -> PaymentIntent:
     """The intent after the provider's answer; `pending_operation` while that is not known yet.
+
+    Without an amount all of the hold is captured.
 
     Raises:
         Refusal: not found, not held, `authorization_expired`, `operation_pending`, an amount out
@@ -51,7 +45,7 @@ async def capture_payment_intent(
         before = await attempt_of_this_request(ctx, intent)
         unsent = before is not None and before.state is AttemptState.NOT_SENT
         if before is None or (unsent and not may_be_sent(ctx, before)):
-            prepared = await _prepare(ctx, caller, intent, request)
+            prepared = await _prepare(ctx, caller, intent, amount)
         elif unsent:
             _check_hold(ctx, intent)
             prepared = await send_again(ctx, caller, Action.INTENT_CAPTURE, intent, before)
@@ -84,10 +78,10 @@ def _check_hold(ctx: Context, intent: PaymentIntent) -> None:
 
 
 async def _prepare(
-    ctx: Context, caller: Caller, intent: PaymentIntent, request: CapturePaymentIntent
+    ctx: Context, caller: Caller, intent: PaymentIntent, amount: int | None
 ) -> Prepared | None:
     _check_hold(ctx, intent)
-    amount = intent.amount_capturable if request.amount is None else request.amount
+    amount = intent.amount_capturable if amount is None else amount
     if not 1 <= amount <= intent.amount_capturable:
         raise Refusal(
             ErrorCode.AMOUNT_TOO_SMALL if amount < 1 else ErrorCode.AMOUNT_TOO_LARGE,

@@ -6,10 +6,8 @@ any two leaves an open attempt that its event or the sweep resolves.
 """
 
 from datetime import datetime
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.errors import ErrorCode, Refusal
@@ -17,7 +15,7 @@ from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
 from paygate.domain.payments.outcome import Answer, Rejected, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent, Status, Trigger
 from paygate.domain.payments.payment_method import CardToken, Instrument, PushTransfer
-from paygate.domain.payments.return_url import MAX_LENGTH, check_return_url
+from paygate.domain.payments.return_url import check_return_url
 from paygate.flows.context import Context, Patience
 from paygate.flows.customers.introduce import forget_customer, introduce_customer
 from paygate.flows.payments.attempt.begin import (
@@ -32,7 +30,7 @@ from paygate.flows.payments.attempt.begin import (
     send_again,
     stood_still,
 )
-from paygate.flows.payments.attempt.choose import Method, choose_instrument
+from paygate.flows.payments.attempt.choose import check_instrument
 from paygate.flows.payments.attempt.settle import settle_attempt
 from paygate.flows.payments.complete_authentication import callback_url
 from paygate.flows.payments.read import find_payment_intent
@@ -40,19 +38,19 @@ from paygate.providers.contract import Absent, ConfirmOrder, ProviderSilent
 from paygate.telemetry import timing
 
 
-class ConfirmPaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of `POST /payment-intents/{id}/confirm`. A card needs a `return_url`."""
+class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
+    """How an intent is to be paid. A card needs a `return_url`; `amount` and `currency` are what
+    the caller expects of the intent.
+    """
 
-    payment_method: Method
-    return_url: (
-        Annotated[str, Meta(max_length=MAX_LENGTH, pattern=r"^https?://[!-~]+$(?!\n)")] | None
-    ) = None
+    instrument: Instrument
+    return_url: str | None = None
     amount: int | None = None
     currency: str | None = None
 
 
 async def confirm_payment_intent(
-    ctx: Context, caller: Caller, intent_id: str, request: ConfirmPaymentIntent
+    ctx: Context, caller: Caller, intent_id: str, confirmation: Confirmation
 ) -> PaymentIntent:
     """The intent after the provider's answer; `processing` when that is not known yet.
 
@@ -66,10 +64,10 @@ async def confirm_payment_intent(
     patience = Patience("an intent kept changing while it was confirmed")
     while True:
         intent = await find_payment_intent(ctx, caller.merchant, intent_id)
-        instrument = _check(ctx, intent, request)
+        _check(ctx, intent, confirmation)
         before = await _earlier_try(ctx, intent)
         if before is None:
-            prepared = await _prepare(ctx, caller, intent, request, instrument)
+            prepared = await _prepare(ctx, caller, intent, confirmation)
         elif _goes_on(intent, before):
             prepared = await send_again(ctx, caller, Action.INTENT_CONFIRM, intent, before)
         else:
@@ -98,34 +96,33 @@ async def _ask(
     return intent
 
 
-def _check(ctx: Context, intent: PaymentIntent, request: ConfirmPaymentIntent) -> Instrument:
-    """What it is paid with, once all that the request says was looked at."""
-    instrument = choose_instrument(ctx, intent, request.payment_method)
-    if request.return_url is not None:
+def _check(ctx: Context, intent: PaymentIntent, confirmation: Confirmation) -> None:
+    """Raises a refusal when the intent cannot be confirmed so."""
+    check_instrument(ctx, intent, confirmation.instrument)
+    if confirmation.return_url is not None:
         check_return_url(
-            request.return_url,
+            confirmation.return_url,
             hosts=ctx.policy.return_url_hosts,
             production=ctx.policy.production,
         )
-    elif isinstance(instrument, CardToken):
+    elif isinstance(confirmation.instrument, CardToken):
         raise Refusal(
             ErrorCode.PARAMETER_MISSING,
             "a card needs a return_url: the payer's bank may want to ask them",
             param="return_url",
         )
-    if request.currency not in (None, intent.currency):
+    if confirmation.currency not in (None, intent.currency):
         raise Refusal(
             ErrorCode.CURRENCY_MISMATCH,
             f"the payment intent is in {intent.currency}",
             param="currency",
         )
-    if request.amount not in (None, intent.amount):
+    if confirmation.amount not in (None, intent.amount):
         raise Refusal(
             ErrorCode.AMOUNT_MISMATCH,
             f"the payment intent is for {intent.amount}",
             param="amount",
         )
-    return instrument
 
 
 async def _earlier_try(ctx: Context, intent: PaymentIntent) -> Attempt | None:
@@ -150,11 +147,11 @@ async def _prepare(
     ctx: Context,
     caller: Caller,
     intent: PaymentIntent,
-    request: ConfirmPaymentIntent,
-    instrument: Instrument,
+    confirmation: Confirmation,
 ) -> Prepared | None:
+    instrument = confirmation.instrument
     attempt = new_attempt(
-        ctx, intent, Operation.CONFIRM, instrument=instrument, return_url=request.return_url
+        ctx, intent, Operation.CONFIRM, instrument=instrument, return_url=confirmation.return_url
     )
     attempt = msgspec.structs.replace(
         attempt,
