@@ -67,10 +67,13 @@ class Stay(StrEnum):
 
 
 class Moved(msgspec.Struct, frozen=True):
-    """The records one version on; no attempt, when none was under way."""
+    """The intent `before`, and the records one version on; no attempt, when none was under way."""
 
+    before: PaymentIntent
     intent: PaymentIntent
-    attempt: Attempt | None
+    attempt: Attempt | None = None
+    proof: str | None = None
+    """What the provider said, when the move corrects an end."""
 
 
 def confirmed(
@@ -81,7 +84,8 @@ def confirmed(
     forgot = isinstance(answer.outcome, Unknown) and answer.outcome.known_key
     if forgot and not attempt.sent_before and AttemptState.UNKNOWN in MOVES[attempt.state]:
         working = {"pending_operation": attempt.operation.value}
-        return Moved(advance(intent, Trigger.WORK_ON, at, **working), forgotten(attempt, at))
+        waiting = advance(intent, Trigger.WORK_ON, at, **working)
+        return Moved(intent, waiting, forgotten(attempt, at))
     # What an earlier try left in doubt, a later one that is refused for itself does not end.
     doubted = attempt.answered and isinstance(answer.outcome, Rejected)
     begun = attempt.state is not AttemptState.STARTED
@@ -139,7 +143,7 @@ def in_order(
         provider_reference=answer.provider_reference or intent.provider_reference,
         provider_as_of=answer.as_of or intent.provider_as_of,
     )
-    return Moved(after, attempt)
+    return Moved(intent, after, attempt)
 
 
 def speaks_of_its_call_alone(outcome: Outcome) -> bool:

@@ -8,7 +8,7 @@ from paygate.domain.payments.attempt import Attempt, AttemptState, Operation, to
 from paygate.domain.payments.confirmation import Moved
 from paygate.domain.payments.outcome import Answer
 from paygate.domain.payments.payment_intent import FINAL, PaymentIntent, Status, Trigger, advance
-from paygate.flows.context import Context, Patience, intent_subject
+from paygate.flows.context import Context, Patience
 from paygate.flows.payments.attempt.begin import (
     TO_ASK_AGAIN,
     TOO_LATE,
@@ -21,12 +21,11 @@ from paygate.flows.payments.attempt.begin import (
     stood_still,
     work_on,
 )
-from paygate.flows.payments.attempt.consequences import of_move
+from paygate.flows.payments.attempt.consequences import commit_move
 from paygate.flows.payments.attempt.settle import settle_attempt
 from paygate.flows.payments.capture import check_nothing_pending
 from paygate.flows.payments.read import find_payment_intent
 from paygate.providers.contract import CancelOrder, ProviderSilent
-from paygate.storage.change import Change, Committed
 from paygate.telemetry import timing
 
 
@@ -160,7 +159,5 @@ async def cancelled(
     after = advance(
         intent, Trigger.CANCEL, ctx.now(), cancellation_reason=reason, pending_operation=None
     )
-    commits = of_move(ctx, intent, Moved(after, None), request_id=caller.request_id)
-    audit = ctx.audit(caller, action, intent_subject(intent.id))
-    change = Change(audit, *commits, concludes=after)
-    return after if isinstance(await ctx.door.commit(change), Committed) else None
+    done = await commit_move(ctx, caller, action, Moved(intent, after), concludes=after)
+    return after if done else None

@@ -19,7 +19,7 @@ from paygate.domain.payments.outcome import Answer, Approved, Cancelled, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.payments.attempt.consequences import NOTHING, Consequences, of_concern, of_move
-from paygate.flows.payments.attempt.correct import corrected, correction_concern, give_back
+from paygate.flows.payments.attempt.correct import corrected, give_back
 from paygate.providers.contract import Absent
 from paygate.telemetry import timing
 
@@ -78,7 +78,7 @@ async def apply_answer(
         stay, answer = await _ask(ctx, intent, attempt, answer, asks)
     match stay:
         case Moved():
-            moves = of_move(ctx, intent, stay, request_id=caller.request_id, answer=answer)
+            moves = of_move(ctx, stay, request_id=caller.request_id, answer=answer)
             return Applied(Verdict.APPLIED, stay.intent, answer, moves)
         case Stay.SETTLED | Stay.NOTHING_NEW | Stay.STALE:
             return Applied(_QUIET[stay], intent, answer)
@@ -159,10 +159,9 @@ async def _after_the_end(
     if not answer.outcome.captured:
         return await _given_back(ctx, intent, answer)
     proof = proof or answer.provider_reference or intent.id
-    after, creates = corrected(ctx, intent, answer, proof=proof)
-    told = of_concern(ctx, intent.merchant, correction_concern(intent))
-    commits = Consequences(creates, (after,)).also(told)
-    return Applied(Verdict.CORRECTED, after, answer, commits)
+    moved = corrected(intent, answer, ctx.now(), proof=proof)
+    commits = of_move(ctx, moved, request_id=None, answer=answer)
+    return Applied(Verdict.CORRECTED, moved.intent, answer, commits)
 
 
 async def _elsewhere(ctx: Context, intent: PaymentIntent, answer: Answer) -> Applied:

@@ -9,9 +9,9 @@ from paygate.domain.payments.attempt import Attempt, AttemptState, Operation, mo
 from paygate.domain.payments.confirmation import Moved
 from paygate.domain.payments.outcome import Answer, NotSent, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent, Trigger, advance
-from paygate.flows.context import Context, intent_subject
-from paygate.flows.payments.attempt.consequences import of_move
-from paygate.storage.change import Change, Committed, Impossible
+from paygate.flows.context import Context
+from paygate.flows.payments.attempt.consequences import commit_move
+from paygate.storage.change import Impossible
 from paygate.storage.tables import REFERENCE_TAKEN
 
 KEYS_MARGIN: Final = timedelta(hours=1)
@@ -55,8 +55,7 @@ async def begin(
     """Commit the attempt and the advanced intent together. After this the sweep resolves the
     attempt even if we crash. None when the intent has moved on.
     """
-    before = intent
-    intent = advance(
+    after = advance(
         intent,
         trigger,
         attempt.created_at,
@@ -64,20 +63,17 @@ async def begin(
         attempts=attempt.number,
         pending_operation=attempt.operation.value,
     )
-    commits = of_move(ctx, before, Moved(intent, None), request_id=caller.request_id)
-    audit = ctx.audit(caller, action, intent_subject(intent.id))
-    change = Change(audit, (attempt, *commits.creates), commits.advances)
     try:
-        committed = isinstance(await ctx.door.commit(change), Committed)
+        committed = await commit_move(ctx, caller, action, Moved(intent, after, attempt))
     except Impossible as error:
         if error.constraint != ATTEMPT_TAKEN:
             raise
         raise Refusal(
             ErrorCode.STATE_CONFLICT,
             "this payment was begun under another payment intent that the same create made",
-            subject=before,
+            subject=intent,
         ) from None
-    return (intent, attempt) if committed else None
+    return (after, attempt) if committed else None
 
 
 async def doubt(
@@ -120,15 +116,14 @@ async def work_on(
 
     None when the intent has moved on.
     """
-    intent = advance(intent, Trigger.WORK_ON, ctx.now(), **changes)
-    audit = ctx.audit(caller, action, intent_subject(intent.id))
+    after = advance(intent, Trigger.WORK_ON, ctx.now(), **changes)
     try:
-        verdict = await ctx.door.commit(Change(audit, advances=(intent, attempt)))
+        committed = await commit_move(ctx, caller, action, Moved(intent, after, attempt))
     except Impossible as error:
         if error.constraint != REFERENCE_TAKEN:
             raise
         return None  # the payment is another intent's: settling the answer says so
-    return (intent, attempt) if isinstance(verdict, Committed) else None
+    return (after, attempt) if committed else None
 
 
 async def attempt_of_this_request(ctx: Context, intent: PaymentIntent) -> Attempt | None:

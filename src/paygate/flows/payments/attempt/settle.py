@@ -11,9 +11,9 @@ from paygate.domain.payments.payment_intent import PaymentIntent, Status, Trigge
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import SETTLING_SECONDS, Context, Patience, intent_subject
 from paygate.flows.payments.attempt.apply_answer import apply_answer
-from paygate.flows.payments.attempt.consequences import NOTHING, of_move
+from paygate.flows.payments.attempt.consequences import NOTHING, change_of, commit_move
 from paygate.providers.contract import Absent
-from paygate.storage.change import Change, Committed, Impossible, OutcomeUnknown
+from paygate.storage.change import Committed, Impossible, OutcomeUnknown
 from paygate.storage.tables import REFERENCE_TAKEN
 
 MISSING: Final = "missing"
@@ -44,12 +44,9 @@ async def settle_attempt(
                 return intent
             intent, attempt = newest
             continue
-        change = Change(
-            ctx.audit(caller, action, intent_subject(intent.id)),
-            *applied.commits,
-            # What was certainly not sent is no answer yet: the same request may go on with it.
-            concludes=None if isinstance(answer.outcome, NotSent) else applied.intent,
-        )
+        # What was certainly not sent is no answer yet: the same request may go on with it.
+        concludes = None if isinstance(answer.outcome, NotSent) else applied.intent
+        change = change_of(ctx, caller, action, intent, applied.commits, concludes=concludes)
         try:
             committed = isinstance(await ctx.door.commit(change), Committed)
         except Impossible as error:
@@ -78,9 +75,7 @@ async def fail_unsent(
     error = PaymentError(code=answer.outcome.reason, message=answer.outcome.message)
     changes = {"pending_operation": None, "last_payment_error": error}
     after = advance(intent, Trigger.FAIL, ctx.now(), **changes)
-    commits = of_move(ctx, intent, Moved(after, None), request_id=caller.request_id)
-    change = Change(ctx.audit(caller, action, intent_subject(intent.id)), *commits)
-    return isinstance(await ctx.door.commit(change), Committed)
+    return await commit_move(ctx, caller, action, Moved(intent, after))
 
 
 async def ask_how_it_stands(

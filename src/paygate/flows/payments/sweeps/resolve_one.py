@@ -25,7 +25,7 @@ from paygate.flows.payments.attempt.begin import (
     stood_still,
     work_on,
 )
-from paygate.flows.payments.attempt.consequences import of_move
+from paygate.flows.payments.attempt.consequences import commit_move
 from paygate.flows.payments.attempt.settle import reread, settle_attempt
 from paygate.flows.payments.capture import send_capture
 from paygate.flows.payments.confirm import send_confirm
@@ -39,7 +39,6 @@ from paygate.flows.payments.sweeps.ask_provider import (
 from paygate.flows.payments.sweeps.look_up import Sought
 from paygate.flows.provider.clock import by_the_provider, is_in_step, provider_now, sent_at
 from paygate.providers.contract import Absent
-from paygate.storage.change import Change, Committed
 
 MISSES_APART: Final = timedelta(minutes=10)
 """Two look-ups this far apart that find nothing: it never arrived."""
@@ -262,7 +261,5 @@ async def _end(ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Att
     """
     moved = conclude(intent, attempt, NEVER_ARRIVED, ctx.now())
     assert isinstance(moved, Moved), "an attempt in doubt can end"
-    commits = of_move(ctx, intent, moved, request_id=caller.request_id, answer=NEVER_ARRIVED)
-    change = Change(ctx.audit(caller, _ACTION, intent_subject(intent.id)), *commits)
-    ended = isinstance(await ctx.door.commit(change), Committed)
+    ended = await commit_move(ctx, caller, _ACTION, moved, answer=NEVER_ARRIVED)
     return End.RESOLVED if ended else End.IN_DOUBT
