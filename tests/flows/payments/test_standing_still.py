@@ -18,6 +18,7 @@ from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.payments.payment_method import PushTransfer
 from paygate.flows.context import CommitDoor
 from paygate.flows.payments.attempt.settle import settle_attempt
+from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.cancel import cancel_payment_intent
 from paygate.flows.payments.capture import capture_payment_intent
 from paygate.flows.payments.confirm import Confirmation, confirm_payment_intent
@@ -120,8 +121,8 @@ async def ended_meanwhile(world: World, *said: Answer) -> PaymentIntent:
     async def end(_: object) -> None:
         world.provider.during = None
         found, (attempt,) = await world.now(intent)
-        action = Action.ATTEMPT_RESOLVE
-        ended = await settle_attempt(world.ctx, world.caller, action, found, attempt, NEVER_ARRIVED)
+        work = Work(world.caller, Action.ATTEMPT_RESOLVE, found, attempt)
+        ended = await settle_attempt(world.ctx, work, NEVER_ARRIVED)
         assert ended.status is Status.FAILED
 
     world.provider.during = end

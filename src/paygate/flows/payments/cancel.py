@@ -12,7 +12,6 @@ from paygate.flows.context import Context, Patience
 from paygate.flows.payments.attempt.begin import (
     TO_ASK_AGAIN,
     TOO_LATE,
-    Prepared,
     attempt_of_this_request,
     begin,
     new_attempt,
@@ -23,6 +22,7 @@ from paygate.flows.payments.attempt.begin import (
 )
 from paygate.flows.payments.attempt.consequences import commit_move
 from paygate.flows.payments.attempt.settle import settle_attempt
+from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.capture import check_nothing_pending
 from paygate.flows.payments.read import find_payment_intent
 from paygate.providers.contract import CancelOrder, ProviderSilent
@@ -42,11 +42,11 @@ async def cancel_payment_intent(
     while True:
         intent = await find_payment_intent(ctx, caller.merchant, intent_id)
         before = await attempt_of_this_request(ctx, intent)
-        prepared: Prepared | None = None
+        work: Work | None = None
         if before is not None and before.cancelling:
-            prepared = intent, before
+            work = Work(caller, Action.INTENT_CANCEL, intent, before)
         elif before is not None and _goes_on(intent, before):
-            prepared = await send_again(ctx, caller, Action.INTENT_CANCEL, intent, before)
+            work = await send_again(ctx, Work(caller, Action.INTENT_CANCEL, intent, before))
         elif before is not None and before.state is not AttemptState.NOT_SENT:
             return intent
         elif await _nothing_was_sent(ctx, intent):
@@ -55,9 +55,9 @@ async def cancel_payment_intent(
             if after is not None:
                 return after
         else:
-            prepared = await _prepare(ctx, caller, intent, reason)
-        if prepared is not None:
-            return await _ask(ctx, caller, *prepared)
+            work = await _prepare(ctx, caller, intent, reason)
+        if work is not None:
+            return await _ask(ctx, work)
         await patience.pause()
 
 
@@ -101,7 +101,7 @@ async def _nothing_was_sent(ctx: Context, intent: PaymentIntent) -> bool:
 
 async def _prepare(
     ctx: Context, caller: Caller, intent: PaymentIntent, reason: str | None
-) -> Prepared | None:
+) -> Work | None:
     if intent.status in FINAL:
         raise Refusal(
             ErrorCode.STATE_CONFLICT,
@@ -111,7 +111,8 @@ async def _prepare(
     check_nothing_pending(intent)
     if intent.status is Status.REQUIRES_CAPTURE:
         attempt = new_attempt(ctx, intent, Operation.CANCEL, reason=reason)
-        return await begin(ctx, caller, Action.INTENT_CANCEL, intent, attempt, Trigger.WORK_ON)
+        work = Work(caller, Action.INTENT_CANCEL, intent, attempt)
+        return await begin(ctx, work, Trigger.WORK_ON)
     assert intent.attempt is not None, "it was confirmed"
     open_ = await ctx.read.attempt(intent.merchant, intent.attempt)
     assert open_ is not None, "payments are never deleted"
@@ -122,24 +123,24 @@ async def _prepare(
             subject=intent,
             retry_after_seconds=1,
         )
-    open_ = to_be_closed(open_, ctx.now(), reason=reason, claim=ctx.claim)
-    pending = {"pending_operation": Operation.CANCEL.value}
-    return await work_on(ctx, caller, Action.INTENT_CANCEL, intent, open_, **pending)
+    work = Work(caller, Action.INTENT_CANCEL, intent, open_)
+    closing = to_be_closed(open_, ctx.now(), reason=reason, claim=ctx.claim)
+    return await work_on(ctx, work, closing, pending_operation=Operation.CANCEL.value)
 
 
-async def _ask(
-    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
-) -> PaymentIntent:
-    with ctx.answers.awaited(attempt):
-        answer = await send_cancel(ctx, intent, attempt)
-        intent = await settle_attempt(ctx, caller, Action.INTENT_CANCEL, intent, attempt, answer)
+async def _ask(ctx: Context, work: Work) -> PaymentIntent:
+    with ctx.answers.awaited(work.attempt):
+        answer = await send_cancel(ctx, work)
+        intent = await settle_attempt(ctx, work, answer)
     # A wish that is written down stands, and the sweep sends it again: it is pending, not refused.
-    refuse_if_not_sent(intent, answer, waits=intent.status not in FINAL and not attempt.cancelling)
+    waits = intent.status not in FINAL and not work.attempt.cancelling
+    refuse_if_not_sent(intent, answer, waits=waits)
     return intent
 
 
-async def send_cancel(ctx: Context, intent: PaymentIntent, attempt: Attempt) -> Answer:
+async def send_cancel(ctx: Context, work: Work) -> Answer:
     """Ask the provider to close the payment. It may be asked as often as it takes."""
+    intent, attempt = work.intent, work.attempt
     assert intent.provider_reference is not None, "what is under way is known to the provider"
     # A wish to close a confirm stands until the provider has said yes; a cancel of a hold may have
     # been given up meanwhile.

@@ -6,14 +6,13 @@ became of it, whether or not somebody waits.
 
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
+from paygate.domain.payments.attempt import AttemptState, Operation
 from paygate.domain.payments.outcome import Answer
 from paygate.domain.payments.payment_intent import PaymentIntent, Status, Trigger
 from paygate.flows.context import Context, Patience
 from paygate.flows.payments.attempt.begin import (
     TO_ASK_AGAIN,
     TOO_LATE,
-    Prepared,
     attempt_of_this_request,
     begin,
     may_be_sent,
@@ -23,6 +22,7 @@ from paygate.flows.payments.attempt.begin import (
     stood_still,
 )
 from paygate.flows.payments.attempt.settle import settle_attempt
+from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.read import find_payment_intent
 from paygate.providers.contract import CaptureOrder
 from paygate.telemetry import timing
@@ -45,16 +45,16 @@ async def capture_payment_intent(
         before = await attempt_of_this_request(ctx, intent)
         unsent = before is not None and before.state is AttemptState.NOT_SENT
         if before is None or (unsent and not may_be_sent(ctx, before)):
-            prepared = await _prepare(ctx, caller, intent, amount)
+            work = await _prepare(ctx, caller, intent, amount)
         elif unsent:
             _check_hold(ctx, intent)
-            prepared = await send_again(ctx, caller, Action.INTENT_CAPTURE, intent, before)
+            work = await send_again(ctx, Work(caller, Action.INTENT_CAPTURE, intent, before))
         elif before.state in TO_ASK_AGAIN:
-            prepared = await send_again(ctx, caller, Action.INTENT_CAPTURE, intent, before)
+            work = await send_again(ctx, Work(caller, Action.INTENT_CAPTURE, intent, before))
         else:
             return intent
-        if prepared is not None:
-            return await _ask(ctx, caller, *prepared)
+        if work is not None:
+            return await _ask(ctx, work)
         await patience.pause()
 
 
@@ -79,7 +79,7 @@ def _check_hold(ctx: Context, intent: PaymentIntent) -> None:
 
 async def _prepare(
     ctx: Context, caller: Caller, intent: PaymentIntent, amount: int | None
-) -> Prepared | None:
+) -> Work | None:
     _check_hold(ctx, intent)
     amount = intent.amount_capturable if amount is None else amount
     if not 1 <= amount <= intent.amount_capturable:
@@ -95,21 +95,20 @@ async def _prepare(
             param="amount",
         )
     attempt = new_attempt(ctx, intent, Operation.CAPTURE, amount=amount)
-    return await begin(ctx, caller, Action.INTENT_CAPTURE, intent, attempt, Trigger.WORK_ON)
+    return await begin(ctx, Work(caller, Action.INTENT_CAPTURE, intent, attempt), Trigger.WORK_ON)
 
 
-async def _ask(
-    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
-) -> PaymentIntent:
-    with ctx.answers.awaited(attempt):
-        answer = await send_capture(ctx, intent, attempt)
-        intent = await settle_attempt(ctx, caller, Action.INTENT_CAPTURE, intent, attempt, answer)
+async def _ask(ctx: Context, work: Work) -> PaymentIntent:
+    with ctx.answers.awaited(work.attempt):
+        answer = await send_capture(ctx, work)
+        intent = await settle_attempt(ctx, work, answer)
     refuse_if_not_sent(intent, answer, waits=intent.status is Status.REQUIRES_CAPTURE)
     return intent
 
 
-async def send_capture(ctx: Context, intent: PaymentIntent, attempt: Attempt) -> Answer:
+async def send_capture(ctx: Context, work: Work) -> Answer:
     """Ask the provider, for this attempt: from its rows alone, so that a re-send is equal."""
+    intent, attempt = work.intent, work.attempt
     assert attempt.amount is not None, "a capture has an amount"
     assert intent.provider_reference is not None, "what is held is known to the provider"
     if stood_still(ctx, attempt) or not may_be_sent(ctx, attempt):

@@ -21,7 +21,6 @@ from paygate.flows.customers.introduce import forget_customer, introduce_custome
 from paygate.flows.payments.attempt.begin import (
     TO_ASK_AGAIN,
     TOO_LATE,
-    Prepared,
     attempt_of_this_request,
     begin,
     may_be_sent,
@@ -32,6 +31,7 @@ from paygate.flows.payments.attempt.begin import (
 )
 from paygate.flows.payments.attempt.choose import check_instrument
 from paygate.flows.payments.attempt.settle import settle_attempt
+from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.complete_authentication import callback_url
 from paygate.flows.payments.read import find_payment_intent
 from paygate.providers.contract import Absent, ConfirmOrder, ProviderSilent
@@ -67,13 +67,13 @@ async def confirm_payment_intent(
         _check(ctx, intent, confirmation)
         before = await _earlier_try(ctx, intent)
         if before is None:
-            prepared = await _prepare(ctx, caller, intent, confirmation)
+            work = await _prepare(ctx, caller, intent, confirmation)
         elif _goes_on(intent, before):
-            prepared = await send_again(ctx, caller, Action.INTENT_CONFIRM, intent, before)
+            work = await send_again(ctx, Work(caller, Action.INTENT_CONFIRM, intent, before))
         else:
             return intent
-        if prepared is not None:
-            return await _ask(ctx, caller, *prepared)
+        if work is not None:
+            return await _ask(ctx, work)
         await patience.pause()
 
 
@@ -83,15 +83,13 @@ def _goes_on(intent: PaymentIntent, attempt: Attempt) -> bool:
     return not_sent or attempt.state in TO_ASK_AGAIN
 
 
-async def _ask(
-    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
-) -> PaymentIntent:
-    with ctx.answers.awaited(attempt):
-        answer = await send_confirm(ctx, caller, intent, attempt)
+async def _ask(ctx: Context, work: Work) -> PaymentIntent:
+    with ctx.answers.awaited(work.attempt):
+        answer = await send_confirm(ctx, work)
         if isinstance(answer.outcome, Rejected) and answer.outcome.reason == "customer_refused":
             # Before the answer is: a crash in between must not leave every later payment to fail.
-            await forget_customer(ctx, caller, intent)
-        intent = await settle_attempt(ctx, caller, Action.INTENT_CONFIRM, intent, attempt, answer)
+            await forget_customer(ctx, work.caller, work.intent)
+        intent = await settle_attempt(ctx, work, answer)
     refuse_if_not_sent(intent, answer, waits=intent.status is Status.PROCESSING)
     return intent
 
@@ -148,7 +146,7 @@ async def _prepare(
     caller: Caller,
     intent: PaymentIntent,
     confirmation: Confirmation,
-) -> Prepared | None:
+) -> Work | None:
     instrument = confirmation.instrument
     attempt = new_attempt(
         ctx, intent, Operation.CONFIRM, instrument=instrument, return_url=confirmation.return_url
@@ -158,7 +156,7 @@ async def _prepare(
         callback_url=callback_url(ctx, attempt),
         close_at=_patience(ctx, attempt.created_at, instrument),
     )
-    return await begin(ctx, caller, Action.INTENT_CONFIRM, intent, attempt, Trigger.CONFIRM)
+    return await begin(ctx, Work(caller, Action.INTENT_CONFIRM, intent, attempt), Trigger.CONFIRM)
 
 
 def _patience(ctx: Context, at: datetime, instrument: Instrument) -> datetime:
@@ -167,10 +165,9 @@ def _patience(ctx: Context, at: datetime, instrument: Instrument) -> datetime:
     return at + (ctx.policy.bank_transfer_ttl if pushed else ctx.policy.authentication_ttl)
 
 
-async def send_confirm(
-    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
-) -> Answer:
+async def send_confirm(ctx: Context, work: Work) -> Answer:
     """Ask the provider, for this attempt: once per attempt, however often it is asked."""
+    caller, _, intent, attempt = work
     if stood_still(ctx, attempt) or not may_be_sent(ctx, attempt):
         return Answer(TOO_LATE)
     timeout_seconds = ctx.policy.provider_timeout_seconds

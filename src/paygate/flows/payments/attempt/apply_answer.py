@@ -10,7 +10,6 @@ from typing import Final, NamedTuple, assert_never
 
 import msgspec
 
-from paygate.domain.access.roles import Caller
 from paygate.domain.alert import AlertType, Concern
 from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.conclusion import CORRECTABLE, conclude
@@ -20,6 +19,7 @@ from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.payments.attempt.consequences import NOTHING, Consequences, of_concern, of_move
 from paygate.flows.payments.attempt.correct import corrected, give_back
+from paygate.flows.payments.attempt.work import Work
 from paygate.providers.contract import Absent
 from paygate.telemetry import timing
 
@@ -61,18 +61,13 @@ class Applied(NamedTuple):
 
 
 async def apply_answer(
-    ctx: Context,
-    caller: Caller,
-    intent: PaymentIntent,
-    attempt: Attempt,
-    answer: Answer,
-    *,
-    proof: str | None = None,
+    ctx: Context, work: Work, answer: Answer, *, proof: str | None = None
 ) -> Applied:
-    """What `answer` makes of an intent and its attempt. Nothing is committed here.
+    """What `answer` makes of a payment. Nothing is committed here.
 
     `proof` names what a correction rests on; None: the provider's payment itself.
     """
+    caller, _, intent, attempt = work
     stay, answer, asks = _conclude(ctx, intent, attempt, answer)
     if asks is not None:
         stay, answer = await _ask(ctx, intent, attempt, answer, asks)
