@@ -48,7 +48,7 @@ _NEVER_BEGUN: Final = PaymentError(
 )
 
 
-class Stay(StrEnum):
+class Unmoved(StrEnum):
     """Why an answer moves nothing."""
 
     SETTLED = "settled"
@@ -76,9 +76,9 @@ class Moved(msgspec.Struct, frozen=True):
     """What the provider said, when the move corrects an end."""
 
 
-def confirmed(
+def conclude_confirm(
     intent: PaymentIntent, attempt: Attempt, answer: Answer, at: datetime, *, fetched: bool
-) -> Moved | Stay:
+) -> Moved | Unmoved:
     """Apply `answer` to an intent and its open confirm."""
     state = state_of(answer.outcome)
     forgot = isinstance(answer.outcome, Unknown) and answer.outcome.known_key
@@ -90,20 +90,20 @@ def confirmed(
     doubted = attempt.answered and isinstance(answer.outcome, Rejected)
     begun = attempt.state is not AttemptState.STARTED
     if (begun or doubted) and speaks_of_its_call_alone(answer.outcome):
-        return Stay.NOTHING_NEW
+        return Unmoved.NOTHING_NEW
     trigger, changes = _effect(intent, attempt, answer.outcome)
     if isinstance(answer.outcome, Approved):
         changes = _keep_known(intent, changes)
     if trigger is Trigger.AUTHORIZE and changes["authorization_expires_at"] is None:
         changes["authorization_expires_at"] = at + HOLD_LASTS
     if (intent.status, trigger) not in TRANSITIONS or state not in MOVES[attempt.state]:
-        return Stay.STALE
+        return Unmoved.STALE
     known = {
         **changes,
         "provider_reference": answer.provider_reference or intent.provider_reference,
     }
     if state is attempt.state and all(getattr(intent, k) == v for k, v in known.items()):
-        return Stay.NOTHING_NEW
+        return Unmoved.NOTHING_NEW
     after = move(
         attempt,
         state,
@@ -126,15 +126,15 @@ def in_order(
     changes: dict[str, Any],
     *,
     fetched: bool,
-) -> Moved | Stay:
+) -> Moved | Unmoved:
     """The move, unless a newer fact was applied before."""
     if answer.as_of is not None and intent.provider_as_of is not None:
         # A time from the future orders nothing, though it was written down.
         believed = intent.provider_as_of <= at + AHEAD
         if believed and answer.as_of < intent.provider_as_of:
-            return Stay.STALE
+            return Unmoved.STALE
         if not fetched and (not believed or answer.as_of == intent.provider_as_of):
-            return Stay.TIE
+            return Unmoved.TIE
     after = advance(
         intent,
         trigger,
@@ -209,7 +209,7 @@ def _effect(
             assert_never(outcome)
 
 
-def captured(intent: PaymentIntent, outcome: Approved) -> dict[str, Any]:
+def capture_fields(intent: PaymentIntent, outcome: Approved) -> dict[str, Any]:
     """What a capture sets, whoever made it; the money takes the next place in the ledger."""
     return {
         **DONE,
@@ -221,7 +221,7 @@ def captured(intent: PaymentIntent, outcome: Approved) -> dict[str, Any]:
 
 def _approved(intent: PaymentIntent, outcome: Approved) -> tuple[Trigger, dict[str, Any]]:
     if outcome.captured:
-        changes = captured(intent, outcome)
+        changes = capture_fields(intent, outcome)
         return Trigger.CAPTURE, {**changes, "payment_method": outcome.payment_method}
     return Trigger.AUTHORIZE, {
         **DONE,

@@ -1,6 +1,6 @@
 """Capture a held payment, wholly or in part, in three beats: prepare, call, settle.
 
-A capture is a standing order: once it is durable it is sent until the provider has said what
+A capture is an order that stands: once it is durable it is sent until the provider has said what
 became of it, whether or not somebody waits.
 """
 

@@ -13,7 +13,7 @@ import msgspec
 from paygate.domain.alert import AlertType, Concern
 from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.conclusion import CORRECTABLE, conclude
-from paygate.domain.payments.confirmation import AHEAD, Moved, Stay
+from paygate.domain.payments.confirmation import AHEAD, Moved, Unmoved
 from paygate.domain.payments.outcome import Answer, Approved, Cancelled, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.context import Context, intent_subject
@@ -43,9 +43,9 @@ class Verdict(StrEnum):
 
 
 _QUIET: Final = {
-    Stay.SETTLED: Verdict.ALREADY_SETTLED,
-    Stay.NOTHING_NEW: Verdict.NOTHING_NEW,
-    Stay.STALE: Verdict.STALE,
+    Unmoved.SETTLED: Verdict.ALREADY_SETTLED,
+    Unmoved.NOTHING_NEW: Verdict.NOTHING_NEW,
+    Unmoved.STALE: Verdict.STALE,
 }
 """The verdicts on answers that change nothing, and of which nobody need hear."""
 
@@ -68,26 +68,26 @@ async def apply_answer(
     `proof` names what a correction rests on; None: the provider's payment itself.
     """
     caller, _, intent, attempt = work
-    stay, answer, asks = _conclude(ctx, intent, attempt, answer)
+    effect, answer, asks = _conclude(ctx, intent, attempt, answer)
     if asks is not None:
-        stay, answer = await _ask(ctx, intent, attempt, answer, asks)
-    match stay:
+        effect, answer = await _ask(ctx, intent, attempt, answer, asks)
+    match effect:
         case Moved():
-            moves = of_move(ctx, stay, request_id=caller.request_id, answer=answer)
-            return Applied(Verdict.APPLIED, stay.intent, answer, moves)
-        case Stay.SETTLED | Stay.NOTHING_NEW | Stay.STALE:
-            return Applied(_QUIET[stay], intent, answer)
-        case Stay.TIE:
+            moves = of_move(ctx, effect, request_id=caller.request_id, answer=answer)
+            return Applied(Verdict.APPLIED, effect.intent, answer, moves)
+        case Unmoved.SETTLED | Unmoved.NOTHING_NEW | Unmoved.STALE:
+            return Applied(_QUIET[effect], intent, answer)
+        case Unmoved.TIE:
             return Applied(Verdict.UNRESOLVED, intent, answer)
-        case Stay.MISMATCH:
+        case Unmoved.MISMATCH:
             told = of_concern(ctx, intent.merchant, _mismatch(intent, answer))
             return Applied(Verdict.MISMATCH, intent, answer, told)
-        case Stay.MONEY_AFTER_THE_END:
+        case Unmoved.MONEY_AFTER_THE_END:
             return await _after_the_end(ctx, intent, answer, proof)
-        case Stay.MONEY_ELSEWHERE:
+        case Unmoved.MONEY_ELSEWHERE:
             return await _elsewhere(ctx, intent, answer)
         case _:
-            assert_never(stay)
+            assert_never(effect)
 
 
 class Glance(NamedTuple):
@@ -103,35 +103,35 @@ def glance(ctx: Context, intent: PaymentIntent, attempt: Attempt, answer: Answer
     """The verdict that `apply_answer` comes to where nothing changes: nothing is asked or written
     for it.
     """
-    stay, _, asks = _conclude(ctx, intent, attempt, answer)
+    effect, _, asks = _conclude(ctx, intent, attempt, answer)
     if asks is not None:
         return Glance(None, asks=True)
-    return Glance(None if isinstance(stay, Moved) else _QUIET.get(stay), asks=False)
+    return Glance(None if isinstance(effect, Moved) else _QUIET.get(effect), asks=False)
 
 
 def _conclude(
     ctx: Context, intent: PaymentIntent, attempt: Attempt, answer: Answer
-) -> tuple[Moved | Stay, Answer, str | None]:
+) -> tuple[Moved | Unmoved, Answer, str | None]:
     """What the answer does by itself; and the payment to ask about first, where its time does not
     tell.
     """
     answer, dated = _dated(ctx, answer)
-    stay = conclude(intent, attempt, answer, ctx.now())
-    if stay is not Stay.TIE and (dated or not isinstance(stay, Moved)):
-        return stay, answer, None
-    return stay, answer, answer.provider_reference
+    effect = conclude(intent, attempt, answer, ctx.now())
+    if effect is not Unmoved.TIE and (dated or not isinstance(effect, Moved)):
+        return effect, answer, None
+    return effect, answer, answer.provider_reference
 
 
 async def _ask(
     ctx: Context, intent: PaymentIntent, attempt: Attempt, answer: Answer, provider_reference: str
-) -> tuple[Moved | Stay, Answer]:
+) -> tuple[Moved | Unmoved, Answer]:
     """What the payment does as it stands at the provider now, in place of the answer."""
     with timing.spent(timing.Part.PROVIDER):
         fetched = await ctx.provider.retrieve(
             provider_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
         )
     if isinstance(fetched, Absent) or isinstance(fetched.outcome, Unknown):
-        return Stay.TIE, answer
+        return Unmoved.TIE, answer
     fetched, _ = _dated(ctx, fetched)
     return conclude(intent, attempt, fetched, ctx.now(), fetched=True), fetched
 

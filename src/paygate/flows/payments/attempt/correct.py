@@ -6,7 +6,7 @@ ledger. A hold is given back. Captured money is never sent back by itself.
 
 from datetime import datetime
 
-from paygate.domain.payments.confirmation import Moved, captured
+from paygate.domain.payments.confirmation import Moved, capture_fields
 from paygate.domain.payments.outcome import Answer, Approved
 from paygate.domain.payments.payment_intent import PaymentIntent, Status, correct
 from paygate.flows.context import Context
@@ -25,7 +25,7 @@ def corrected(before: PaymentIntent, answer: Answer, at: datetime, *, proof: str
         payment_method=outcome.payment_method or before.payment_method,
         provider_reference=answer.provider_reference or before.provider_reference,
         provider_as_of=answer.as_of or before.provider_as_of,
-        **captured(before, outcome),
+        **capture_fields(before, outcome),
     )
     return Moved(before, after, proof=proof)
 

@@ -2,7 +2,7 @@
 
 A confirm is sent again for `PAYGATE_RESEND_WINDOW` after it was first sent; later it is only
 looked up, for a charge that begins when the payer has left is a wrong charge. A capture or a
-cancel is a standing order, and sent again while the provider knows its key.
+cancel is an order that stands, and sent again while the provider knows its key.
 
 The young come first, and again and again while the run lasts: they can be sent again for two
 minutes only. The older are asked for one by one where the provider's id is known, and all together
