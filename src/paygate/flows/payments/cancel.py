@@ -10,15 +10,15 @@ from paygate.domain.payments.outcome import Answer
 from paygate.domain.payments.payment_intent import FINAL, PaymentIntent, Status, Trigger, advance
 from paygate.flows.context import Context, Patience
 from paygate.flows.payments.attempt.begin import (
-    TO_ASK_AGAIN,
+    IN_DOUBT,
     TOO_LATE,
     attempt_of_this_request,
     begin,
+    commit_progress,
+    commit_resend,
     new_attempt,
     refuse_if_not_sent,
-    send_again,
     stood_still,
-    work_on,
 )
 from paygate.flows.payments.attempt.consequences import commit_move
 from paygate.flows.payments.attempt.settle import settle_attempt
@@ -45,8 +45,8 @@ async def cancel_payment_intent(
         work: Work | None = None
         if before is not None and before.cancelling:
             work = Work(caller, Action.INTENT_CANCEL, intent, before)
-        elif before is not None and _goes_on(intent, before):
-            work = await send_again(ctx, Work(caller, Action.INTENT_CANCEL, intent, before))
+        elif before is not None and _resumes(intent, before):
+            work = await commit_resend(ctx, Work(caller, Action.INTENT_CANCEL, intent, before))
         elif before is not None and before.state is not AttemptState.NOT_SENT:
             return intent
         elif await _nothing_was_sent(ctx, intent):
@@ -61,10 +61,10 @@ async def cancel_payment_intent(
         await patience.pause()
 
 
-def _goes_on(intent: PaymentIntent, attempt: Attempt) -> bool:
+def _resumes(intent: PaymentIntent, attempt: Attempt) -> bool:
     """Whether a request goes on with the attempt that its earlier try left behind."""
     held = intent.status is Status.REQUIRES_CAPTURE and intent.pending_operation is None
-    return attempt.state in TO_ASK_AGAIN or (attempt.state is AttemptState.NOT_SENT and held)
+    return attempt.state in IN_DOUBT or (attempt.state is AttemptState.NOT_SENT and held)
 
 
 async def check_not_forgotten(ctx: Context, intent: PaymentIntent) -> None:
@@ -116,7 +116,7 @@ async def _prepare(
     assert intent.attempt is not None, "it was confirmed"
     open_ = await ctx.read.attempt(intent.merchant, intent.attempt)
     assert open_ is not None, "payments are never deleted"
-    if open_.state in TO_ASK_AGAIN or open_.cancelling or intent.provider_reference is None:
+    if open_.state in IN_DOUBT or open_.cancelling or intent.provider_reference is None:
         raise Refusal(
             ErrorCode.OPERATION_PENDING,
             f"a {intent.pending_operation or 'confirm'} of this payment intent is under way",
@@ -125,7 +125,7 @@ async def _prepare(
         )
     work = Work(caller, Action.INTENT_CANCEL, intent, open_)
     closing = to_be_closed(open_, ctx.now(), reason=reason, claim=ctx.claim)
-    return await work_on(ctx, work, closing, pending_operation=Operation.CANCEL.value)
+    return await commit_progress(ctx, work, closing, pending_operation=Operation.CANCEL.value)
 
 
 async def _ask(ctx: Context, work: Work) -> PaymentIntent:

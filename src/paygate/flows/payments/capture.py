@@ -11,14 +11,14 @@ from paygate.domain.payments.outcome import Answer
 from paygate.domain.payments.payment_intent import PaymentIntent, Status, Trigger
 from paygate.flows.context import Context, Patience
 from paygate.flows.payments.attempt.begin import (
-    TO_ASK_AGAIN,
+    IN_DOUBT,
     TOO_LATE,
     attempt_of_this_request,
     begin,
+    commit_resend,
     may_be_sent,
     new_attempt,
     refuse_if_not_sent,
-    send_again,
     stood_still,
 )
 from paygate.flows.payments.attempt.settle import settle_attempt
@@ -48,9 +48,9 @@ async def capture_payment_intent(
             work = await _prepare(ctx, caller, intent, amount)
         elif unsent:
             _check_hold(ctx, intent)
-            work = await send_again(ctx, Work(caller, Action.INTENT_CAPTURE, intent, before))
-        elif before.state in TO_ASK_AGAIN:
-            work = await send_again(ctx, Work(caller, Action.INTENT_CAPTURE, intent, before))
+            work = await commit_resend(ctx, Work(caller, Action.INTENT_CAPTURE, intent, before))
+        elif before.state in IN_DOUBT:
+            work = await commit_resend(ctx, Work(caller, Action.INTENT_CAPTURE, intent, before))
         else:
             return intent
         if work is not None:

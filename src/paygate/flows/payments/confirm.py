@@ -19,14 +19,14 @@ from paygate.domain.payments.return_url import check_return_url
 from paygate.flows.context import Context, Patience
 from paygate.flows.customers.introduce import forget_customer, introduce_customer
 from paygate.flows.payments.attempt.begin import (
-    TO_ASK_AGAIN,
+    IN_DOUBT,
     TOO_LATE,
     attempt_of_this_request,
     begin,
+    commit_resend,
     may_be_sent,
     new_attempt,
     refuse_if_not_sent,
-    send_again,
     stood_still,
 )
 from paygate.flows.payments.attempt.choose import check_instrument
@@ -68,8 +68,8 @@ async def confirm_payment_intent(
         before = await _earlier_try(ctx, intent)
         if before is None:
             work = await _prepare(ctx, caller, intent, confirmation)
-        elif _goes_on(intent, before):
-            work = await send_again(ctx, Work(caller, Action.INTENT_CONFIRM, intent, before))
+        elif _resumes(intent, before):
+            work = await commit_resend(ctx, Work(caller, Action.INTENT_CONFIRM, intent, before))
         else:
             return intent
         if work is not None:
@@ -77,10 +77,10 @@ async def confirm_payment_intent(
         await patience.pause()
 
 
-def _goes_on(intent: PaymentIntent, attempt: Attempt) -> bool:
+def _resumes(intent: PaymentIntent, attempt: Attempt) -> bool:
     """Whether a request goes on with the attempt that its earlier try left behind."""
     not_sent = attempt.state is AttemptState.NOT_SENT and intent.status is Status.PROCESSING
-    return not_sent or attempt.state in TO_ASK_AGAIN
+    return not_sent or attempt.state in IN_DOUBT
 
 
 async def _ask(ctx: Context, work: Work) -> PaymentIntent:

@@ -15,7 +15,7 @@ from paygate.domain.alert import Alert, AlertType
 from paygate.domain.payments.attempt import OPEN, Attempt, AttemptState, missed
 from paygate.domain.payments.outcome import Answer, Cancelled, Outcome, Rejected, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
-from paygate.flows.payments.attempt.begin import work_on
+from paygate.flows.payments.attempt.begin import commit_progress
 from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
 from paygate.providers.contract import Absent, ClockSkew
@@ -239,7 +239,7 @@ async def test_an_id_that_becomes_known_while_the_list_is_read_is_asked_for(worl
             if now.provider_reference is None:
                 known = missed(open_, world.clock())
                 work = Work(caller, Action.ATTEMPT_RESOLVE, now, open_)
-                await work_on(world.ctx, work, known, provider_reference=THEIRS)
+                await commit_progress(world.ctx, work, known, provider_reference=THEIRS)
         yield answer(APPROVED, attempt="at_other", installation=INSTALLATION)
 
     world.provider.listing = read

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.payments.attempt import Attempt, AttemptState, Operation, move, sent_again
+from paygate.domain.payments.attempt import Attempt, AttemptState, Operation, move, resent
 from paygate.domain.payments.confirmation import Moved
 from paygate.domain.payments.outcome import Answer, NotSent, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent, Trigger, advance
@@ -16,7 +16,7 @@ from paygate.storage.tables import REFERENCE_TAKEN
 
 KEYS_MARGIN: Final = timedelta(hours=1)
 """An attempt is not sent again in the last hour that the provider promises to know its key."""
-TO_ASK_AGAIN: Final = frozenset({AttemptState.STARTED, AttemptState.UNKNOWN})
+IN_DOUBT: Final = frozenset({AttemptState.STARTED, AttemptState.UNKNOWN})
 """States of an attempt whose request died before it had an answer."""
 ATTEMPT_TAKEN: Final = "attempt_pkey"
 """What an attempt runs into that is there under another intent, of the same seed."""
@@ -69,7 +69,7 @@ async def begin(ctx: Context, work: Work, trigger: Trigger) -> Work | None:
     return work._replace(intent=after) if committed else None
 
 
-async def doubt(ctx: Context, work: Work) -> Work | None:
+async def commit_doubt(ctx: Context, work: Work) -> Work | None:
     """The work, with the attempt in doubt: whoever sent it may have died before the answer.
 
     None when the intent has moved on.
@@ -78,24 +78,26 @@ async def doubt(ctx: Context, work: Work) -> Work | None:
         return work
     detail = "the request was cut off"
     attempt = move(work.attempt, AttemptState.UNKNOWN, ctx.now(), detail=detail)
-    return await work_on(ctx, work, attempt)
+    return await commit_progress(ctx, work, attempt)
 
 
-async def send_again(ctx: Context, work: Work) -> Work | None:
+async def commit_resend(ctx: Context, work: Work) -> Work | None:
     """The work, with the sending written down before the attempt is sent once more: a look-up
     must know from when on the payment may be there, and a sender that stood still what is stale.
 
     None when the intent has moved on.
     """
     attempt = work.attempt
-    if not may_be_sent(ctx, attempt) and attempt.state in TO_ASK_AGAIN:
-        return await doubt(ctx, work)
-    again = sent_again(attempt, ctx.now(), ctx.provider_time())
+    if not may_be_sent(ctx, attempt) and attempt.state in IN_DOUBT:
+        return await commit_doubt(ctx, work)
+    again = resent(attempt, ctx.now(), ctx.provider_time())
     pending = {"pending_operation": attempt.operation.value}
-    return await work_on(ctx, work, again, **pending)
+    return await commit_progress(ctx, work, again, **pending)
 
 
-async def work_on(ctx: Context, work: Work, attempt: Attempt, **changes: Any) -> Work | None:
+async def commit_progress(
+    ctx: Context, work: Work, attempt: Attempt, **changes: Any
+) -> Work | None:
     """Write down `attempt`, which has gone on, and the intent with it, which is their guard.
 
     None when the intent has moved on.

@@ -14,7 +14,7 @@ from paygate.domain.payments.attempt import Attempt, Operation, to_be_closed
 from paygate.domain.payments.outcome import Answer, Unknown
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import Context
-from paygate.flows.payments.attempt.begin import work_on
+from paygate.flows.payments.attempt.begin import commit_progress
 from paygate.flows.payments.attempt.settle import payment_missing
 from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.sweeps.look_up import CLOCK_UNKNOWN
@@ -65,7 +65,7 @@ async def give_up(ctx: Context, work: Work, idle: Answer) -> Work | None:
     reference = idle.provider_reference or work.intent.provider_reference
     attempt = to_be_closed(work.attempt, ctx.now(), reason=None, given_up=True)
     attempt = msgspec.structs.replace(attempt, provider_reference=reference)
-    return await work_on(
+    return await commit_progress(
         ctx,
         work,
         attempt,

@@ -15,7 +15,7 @@ from paygate.domain.payments.attempt import Attempt, AttemptState, Operation, pu
 from paygate.domain.payments.outcome import Answer
 from paygate.domain.payments.payment_method import DirectDebit
 from paygate.flows.context import Context
-from paygate.flows.payments.attempt.begin import work_on
+from paygate.flows.payments.attempt.begin import commit_progress
 from paygate.flows.payments.attempt.settle import settle_attempt
 from paygate.flows.payments.attempt.work import Work, reread, take_up
 from paygate.flows.payments.sweeps.ask_provider import alert_absent, ask_provider, close_at_provider
@@ -73,7 +73,7 @@ async def _close(ctx: Context, caller: Caller, attempt: Attempt) -> bool:
     work = await reread(ctx, work)
     if work.attempt.state not in _WAITING:
         return True
-    await work_on(ctx, work, put_off(work.attempt, ctx.now(), ctx.now() + wait))
+    await commit_progress(ctx, work, put_off(work.attempt, ctx.now(), ctx.now() + wait))
     return False
 
 
@@ -87,7 +87,7 @@ async def _end(ctx: Context, work: Work) -> bool:
     """Write the wish down and have the provider close the payment; whether it was ours to do."""
     if not work.attempt.cancelling:
         closing = to_be_closed(work.attempt, ctx.now(), reason=EXPIRED, given_up=True)
-        wished = await work_on(ctx, work, closing, pending_operation=Operation.CANCEL.value)
+        wished = await commit_progress(ctx, work, closing, pending_operation=Operation.CANCEL.value)
         if wished is None:
             return False
         work = wished

@@ -16,13 +16,13 @@ from paygate.domain.payments.payment_intent import FINAL
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.payments.attempt.begin import (
-    TO_ASK_AGAIN,
+    IN_DOUBT,
     TOO_LATE,
-    doubt,
+    commit_doubt,
+    commit_progress,
+    commit_resend,
     may_be_sent,
-    send_again,
     stood_still,
-    work_on,
 )
 from paygate.flows.payments.attempt.consequences import commit_move
 from paygate.flows.payments.attempt.settle import settle_attempt
@@ -97,7 +97,7 @@ async def resolve_as_missed(ctx: Context, caller: Caller, each: Sought) -> End:
         return End.IN_DOUBT
     now = ctx.now()
     if attempt.missed_at is None:
-        await work_on(ctx, work, missed(attempt, now))
+        await commit_progress(ctx, work, missed(attempt, now))
     elif now >= attempt.missed_at + MISSES_APART:
         return await _end(ctx, work)
     return End.IN_DOUBT
@@ -127,9 +127,9 @@ async def _in_hand(
     somebody else has it in hand.
     """
     work = await take_up(ctx, caller, Action.ATTEMPT_RESOLVE, merchant, attempt_id)
-    if work.attempt.state not in TO_ASK_AGAIN or work.intent.status in FINAL:
+    if work.attempt.state not in IN_DOUBT or work.intent.status in FINAL:
         return End.RESOLVED
-    write = send_again if sends and _is_sent_again(ctx, work.attempt) else doubt
+    write = commit_resend if sends and _is_sent_again(ctx, work.attempt) else commit_doubt
     return await write(ctx, work) or End.IN_DOUBT
 
 
@@ -215,7 +215,7 @@ async def _settle(ctx: Context, work: Work, answer: Answer | Absent) -> End:
         return End.TOLD
     await settle_attempt(ctx, work, answer)
     work = await reread(ctx, work)
-    return End.IN_DOUBT if work.attempt.state in TO_ASK_AGAIN else End.RESOLVED
+    return End.IN_DOUBT if work.attempt.state in IN_DOUBT else End.RESOLVED
 
 
 async def _adopt(ctx: Context, work: Work, answer: Answer) -> Work:
@@ -232,7 +232,7 @@ async def _adopt(ctx: Context, work: Work, answer: Answer) -> Work:
         provider_reference=reference,
         detail=work.attempt.detail,
     )
-    return await work_on(ctx, work, known, provider_reference=reference) or work
+    return await commit_progress(ctx, work, known, provider_reference=reference) or work
 
 
 async def _end(ctx: Context, work: Work) -> End:
