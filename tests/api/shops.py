@@ -10,7 +10,7 @@ import asyncpg
 
 from paygate.domain.access.roles import Actor, Caller, Role
 from paygate.domain.audit import AuditEntry
-from paygate.flows.access.create_api_key import CreateApiKey, create_api_key
+from paygate.flows.access.create_api_key import create_api_key
 from paygate.flows.access.create_merchant import create_merchant
 from paygate.flows.context import Context
 from paygate.settings import load
@@ -53,7 +53,7 @@ async def open_shop(gateway: Gateway) -> Shop:
     caller = Caller(Actor("command", name="test"), merchant, "req_test")
     async with inside(gateway) as ctx:
         await create_merchant(ctx, caller, merchant)
-        _, text = await create_api_key(ctx, caller, CreateApiKey(role=Role.ADMIN, name="first"))
+        _, text = await create_api_key(ctx, caller, role=Role.ADMIN, name="first")
     return Shop(gateway, merchant, text.reveal())
 
 

@@ -1,9 +1,11 @@
 """The document and the server are made from one list; here they are held to each other."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec import inspect
 
 from paygate.api.edge.browser_pages import NOTHING_HERE
 from paygate.api.edge.errors import STATUS
@@ -53,6 +55,42 @@ def test_a_body_is_required_where_a_field_of_it_is() -> None:
     paths = document()["paths"]
     assert paths["/api-keys"]["post"]["requestBody"]["required"]
     assert not paths["/api-keys/{id}/rotate"]["post"]["requestBody"]["required"]
+
+
+def structs_of(annotation: Any) -> Iterator[type[msgspec.Struct]]:
+    """The structs that a field's value may be."""
+    info = inspect.type_info(annotation)
+    if isinstance(info, inspect.Metadata):
+        info = info.type
+    for option in info.types if isinstance(info, inspect.UnionType) else (info,):
+        if isinstance(option, inspect.StructType):
+            yield option.cls
+
+
+def bodies() -> set[type[msgspec.Struct]]:
+    """What is sent to any endpoint, and what is nested in that."""
+    found: set[type[msgspec.Struct]] = set()
+    todo = [endpoint.body for endpoint in ENDPOINTS if endpoint.body is not None]
+    while todo:
+        body = todo.pop()
+        if body not in found:
+            found.add(body)
+            for field in msgspec.structs.fields(body):
+                todo += structs_of(field.type)
+    return found
+
+
+@pytest.mark.parametrize("body", list(bodies()), ids=lambda body: body.__name__)
+def test_every_field_of_a_body_has_a_description_and_an_example(
+    body: type[msgspec.Struct],
+) -> None:
+    served = msgspec.json.decode(msgspec.json.encode(document()))
+    schema = served["components"]["schemas"][body.__name__]
+    for field in msgspec.structs.fields(body):
+        shown = schema["properties"][field.encode_name]
+        assert shown["description"].endswith("."), field.name
+        (example,) = shown["examples"]
+        msgspec.convert(example, field.type)  # what is shown can be sent
 
 
 async def test_the_docs_page_names_every_code_and_route(gateway: Gateway) -> None:

@@ -21,7 +21,7 @@ from paygate.embedded.cluster import NAME, place
 from paygate.embedded.server import EmbeddedPostgres
 from paygate.flows.idempotency.keyed_door import KeyedRequest
 from paygate.flows.idempotency.run_once import Answered, idempotently
-from paygate.flows.payments.create import CreatePaymentIntent, create_payment_intent
+from paygate.flows.payments.create import NewPaymentIntent, create_payment_intent
 from paygate.storage.change import OutcomeUnknown, Unavailable
 from paygate.storage.connections.database import connector
 from paygate.storage.connections.session import Connection
@@ -111,7 +111,7 @@ async def create_once(world: World, key: str) -> Answered:
     """Create under an idempotency key: one commit makes the intent and stores the answer."""
     world.requests += 1
     caller = msgspec.structs.replace(world.caller, request_id=f"req_{world.requests}")
-    body = CreatePaymentIntent(amount=1999, currency="eur", reference=key)
+    body = NewPaymentIntent(amount=1999, currency="eur", reference=key)
     return await idempotently(
         world.ctx,
         KeyedRequest(caller, Action.INTENT_CREATE, "sk POST /payment-intents", key, encode(body)),

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from paygate.api.edge.idempotency import spell, spell_in_full
+from paygate.api.payments.bodies import CreatePaymentIntent
 from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert
 from paygate.domain.idempotency import IdempotencyKey
@@ -16,8 +17,8 @@ from paygate.flows.idempotency.keyed_door import KeyedRequest
 from paygate.flows.idempotency.purge import purge_idempotency_keys
 from paygate.flows.idempotency.run_once import Answered, idempotently
 from paygate.flows.ledger.verify import verify_ledger
-from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
-from paygate.flows.payments.create import CreatePaymentIntent, create_payment_intent
+from paygate.flows.payments.cancel import cancel_payment_intent
+from paygate.flows.payments.create import create_payment_intent
 from paygate.flows.payments.read import read_payment_intent
 from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
 from paygate.flows.payments.sweeps.expire import expire_payment_intents
@@ -41,9 +42,7 @@ ACTS: dict[str, Callable[[World, PaymentIntent], Awaitable[object]]] = {
     "read": lambda world, intent: read_payment_intent(world.ctx, world.caller, intent.id),
     "confirm": lambda world, intent: world.confirm(intent),
     "confirm under a key": lambda world, intent: world.confirm_once(intent, "key"),
-    "cancel": lambda world, intent: cancel_payment_intent(
-        world.ctx, world.caller, intent.id, CancelPaymentIntent()
-    ),
+    "cancel": lambda world, intent: cancel_payment_intent(world.ctx, world.caller, intent.id),
 }
 
 
@@ -125,17 +124,17 @@ async def test_a_retry_across_the_upgrade_is_the_same_request(
     world: World, spelled: Callable[[Any], bytes]
 ) -> None:
     """Whose key the pre-release made, or this version."""
-    request = CreatePaymentIntent(amount=1999, currency="eur")
+    body = CreatePaymentIntent(amount=1999, currency="eur")
 
     async def create(parameters: bytes, **more: Any) -> Answered:
         action, scope = Action.INTENT_CREATE, "sk POST /payment-intents"
         return await idempotently(
             world.ctx,
             KeyedRequest(world.caller, action, scope, "key", parameters, **more),
-            lambda ctx: create_payment_intent(ctx, world.caller, request),
+            lambda ctx: create_payment_intent(ctx, world.caller, body.value()),
             lambda created: encode(created.intent),
         )
 
-    first = await create(spelled(request))
-    again = await create(spell(request), earlier=lambda: spell_in_full(request))
+    first = await create(spelled(body))
+    again = await create(spell(body), earlier=lambda: spell_in_full(body))
     assert (again.body, again.replayed) == (first.body, True)

@@ -27,14 +27,14 @@ from paygate.domain.payments.outcome import (
     Unknown,
 )
 from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.domain.payments.payment_method import CardToken
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.alerts.raise_alert import count_occurrence
 from paygate.flows.context import Context
 from paygate.flows.idempotency.keyed_door import KeyedRequest
 from paygate.flows.idempotency.run_once import Answered, idempotently
-from paygate.flows.payments.attempt.choose import CardMethod
-from paygate.flows.payments.confirm import ConfirmPaymentIntent, confirm_payment_intent
-from paygate.flows.payments.create import CreatePaymentIntent, create_payment_intent
+from paygate.flows.payments.confirm import Confirmation, confirm_payment_intent
+from paygate.flows.payments.create import NewPaymentIntent, create_payment_intent
 from paygate.flows.provider_events.apply import apply_provider_event
 from paygate.flows.provider_events.receive import receive_provider_event
 from paygate.jobs.messages import ApplyProviderEvent, Job, RaiseAlert, decode
@@ -68,9 +68,7 @@ IN_STEP = ClockSkew(ahead=timedelta(0), within=timedelta(seconds=1))
 CARD = Card("visa", "4242", 4, 2030)
 APPROVED = Approved(captured=True, amount_received=1999, amount_capturable=0, payment_method=CARD)
 CARDLESS = Approved(captured=True, amount_received=1999, amount_capturable=0)
-REQUEST = ConfirmPaymentIntent(
-    payment_method=CardMethod("tok_1"), return_url="https://shop.example/done"
-)
+REQUEST = Confirmation(instrument=CardToken("tok_1"), return_url="https://shop.example/done")
 
 Hook = Callable[[ConfirmOrder], Awaitable[None]]
 Introduced = CustomerMade | KeySpent | NotSent | Rejected | Unknown
@@ -233,7 +231,7 @@ class World:
     )
 
     async def create(self, **more: Any) -> PaymentIntent:
-        request = CreatePaymentIntent(amount=1999, currency="eur", **more)
+        request = NewPaymentIntent(amount=1999, currency="eur", **more)
         return (await create_payment_intent(self.ctx, self.caller, request)).intent
 
     async def confirm(self, intent: PaymentIntent) -> PaymentIntent:
@@ -244,7 +242,7 @@ class World:
         self.ctx = msgspec.structs.replace(self.ctx, **changes)
 
     async def confirm_once(
-        self, intent: PaymentIntent, key: str, *, request: ConfirmPaymentIntent = REQUEST
+        self, intent: PaymentIntent, key: str, *, request: Confirmation = REQUEST
     ) -> Answered:
         """Confirm under an idempotency key, as the edge does."""
         self.requests += 1

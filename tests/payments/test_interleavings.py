@@ -23,7 +23,7 @@ from paygate.domain.payments.outcome import ActionRequired, Answer, Approved, Ca
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.payments.attempt.begin import KEYS_MARGIN
-from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.payments.cancel import cancel_payment_intent
 from paygate.flows.payments.complete_authentication import complete_authentication
 from paygate.flows.payments.confirm import confirm_payment_intent
 from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
@@ -127,8 +127,7 @@ class Race:
         return await confirm_payment_intent(self.ctx, self.world.caller, intent.id, REQUEST)
 
     async def cancel(self, intent: PaymentIntent) -> PaymentIntent:
-        request = CancelPaymentIntent(reason="by hand")
-        return await cancel_payment_intent(self.ctx, self.world.caller, intent.id, request)
+        return await cancel_payment_intent(self.ctx, self.world.caller, intent.id, reason="by hand")
 
     async def expire(self) -> None:
         await expire_payment_intents(self.ctx, "run_1")

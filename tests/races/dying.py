@@ -21,16 +21,16 @@ from paygate.crypto.seal import Sealer
 from paygate.domain.access.roles import Action, Actor, Caller, Role
 from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.outcome import Approved
+from paygate.domain.payments.payment_method import PushTransfer
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.context import Context, Policy
 from paygate.flows.idempotency.keyed_door import Flow, KeyedRequest
 from paygate.flows.idempotency.run_once import idempotently
-from paygate.flows.payments.attempt.choose import BankTransferMethod
-from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
-from paygate.flows.payments.capture import CapturePaymentIntent, capture_payment_intent
+from paygate.flows.payments.cancel import cancel_payment_intent
+from paygate.flows.payments.capture import capture_payment_intent
 from paygate.flows.payments.complete_authentication import complete_authentication
-from paygate.flows.payments.confirm import ConfirmPaymentIntent, confirm_payment_intent
-from paygate.flows.payments.create import CreatePaymentIntent, create_payment_intent
+from paygate.flows.payments.confirm import Confirmation, confirm_payment_intent
+from paygate.flows.payments.create import NewPaymentIntent, create_payment_intent
 from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
 from paygate.flows.provider.pace import Pace
 from paygate.flows.provider_events.answers_under_way import AnswersUnderWay
@@ -56,7 +56,7 @@ from tests.flows.world import INSTALLATION, REQUEST, WAITS_SECONDS, encode, noti
 from tests.races.books import AMOUNT, CARD, FileProvider, Steps
 
 CALLER = Caller(Actor("api_key", id="key_1", role=Role.ADMIN), "default", request_id="req_1")
-TRANSFER = ConfirmPaymentIntent(payment_method=BankTransferMethod(flow="push", country="DE"))
+TRANSFER = Confirmation(instrument=PushTransfer("DE"))
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -151,7 +151,7 @@ async def act(ctx: Context, setting: Setting) -> bytes:
             await close_overdue_attempts(ctx, "run_1")
             return b"closed"
         case "create":
-            new = CreatePaymentIntent(amount=AMOUNT, currency="eur")
+            new = NewPaymentIntent(amount=AMOUNT, currency="eur")
             return await _keyed(
                 ctx, setting, Action.INTENT_CREATE, lambda c: create_payment_intent(c, CALLER, new)
             )
@@ -168,14 +168,14 @@ async def act(ctx: Context, setting: Setting) -> bytes:
                 ctx,
                 setting,
                 Action.INTENT_CAPTURE,
-                lambda c: capture_payment_intent(c, CALLER, intent, CapturePaymentIntent()),
+                lambda c: capture_payment_intent(c, CALLER, intent),
             )
         case "cancel" | "release":
             return await _keyed(
                 ctx,
                 setting,
                 Action.INTENT_CANCEL,
-                lambda c: cancel_payment_intent(c, CALLER, intent, CancelPaymentIntent()),
+                lambda c: cancel_payment_intent(c, CALLER, intent),
             )
     raise AssertionError(setting.flow)
 

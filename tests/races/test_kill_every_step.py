@@ -10,10 +10,10 @@ import pytest
 
 from paygate.crypto.keyring import generate_keyring
 from paygate.crypto.kms import FileKms
+from paygate.domain.customer import Payer
 from paygate.domain.payments.attempt import OPEN
 from paygate.domain.payments.payment_intent import CaptureMethod, PaymentMethodType, Status
-from paygate.flows.customers.identify import CustomerDetails
-from paygate.flows.payments.create import CreatePaymentIntent, create_payment_intent
+from paygate.flows.payments.create import NewPaymentIntent, create_payment_intent
 from paygate.storage.connections.session import Connection
 from tests.flows.world import INSTALLATION
 from tests.races.books import AMOUNT, Books, Steps
@@ -71,12 +71,12 @@ async def prepared(setting: Setting, case: Case) -> Setting:
     if setting.flow == "create":
         return setting
     manual = CaptureMethod.MANUAL if case.manual else CaptureMethod.AUTOMATIC
-    request = CreatePaymentIntent(
+    request = NewPaymentIntent(
         amount=AMOUNT,
         currency="eur",
         capture_method=manual,
         payment_method_types=tuple(PaymentMethodType),
-        customer=CustomerDetails(name="Ada"),
+        customer=Payer(name="Ada"),
     )
     async with opened(setting, Steps(NEVER)) as ctx:
         intent = (await create_payment_intent(ctx, CALLER, request)).intent.id

@@ -10,7 +10,7 @@ import pytest
 
 from paygate.domain.errors import Refusal
 from paygate.domain.payments.payment_intent import FINAL, Status
-from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.payments.cancel import cancel_payment_intent
 from paygate.flows.payments.sweeps.expire import expire_payment_intents
 from paygate.storage.change import StorageError
 from paygate.storage.connections.session import Connection
@@ -87,14 +87,13 @@ async def test_everybody_at_one_intent(world: World, connect: Connect, seed: int
     intent = await world.create()
     world.clock.forward(25 * 3600)
     world.provider.answers = [answer(APPROVED) for _ in range(40)]
-    cancel = CancelPaymentIntent()
 
     def someone() -> Awaitable[object]:
         match chance.randrange(3):
             case 0:
                 return world.confirm(intent)
             case 1:
-                return cancel_payment_intent(world.ctx, world.caller, intent.id, cancel)
+                return cancel_payment_intent(world.ctx, world.caller, intent.id)
             case _:
                 return expire_payment_intents(world.ctx, "run_1")
 

@@ -22,10 +22,10 @@ from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.payments.outcome import Answer, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.domain.payments.payment_method import CardToken
 from paygate.flows.context import CommitDoor, Context
-from paygate.flows.payments.attempt.choose import CardMethod
-from paygate.flows.payments.confirm import ConfirmPaymentIntent, confirm_payment_intent
-from paygate.flows.payments.create import CreatePaymentIntent, create_payment_intent
+from paygate.flows.payments.confirm import Confirmation, confirm_payment_intent
+from paygate.flows.payments.create import NewPaymentIntent, create_payment_intent
 from paygate.providers.contract import ConfirmOrder, Provider
 from paygate.providers.stripe import orders, translate
 from paygate.settings import load
@@ -43,8 +43,8 @@ DOUBTFUL_SINCE: Final = timedelta(minutes=5)
 """How old those in doubt are: the sweep only looks them up, as after a long outage."""
 ANSWER_BYTES: Final = 1000
 """About what a create answers, which its idempotency key keeps."""
-REQUEST: Final = ConfirmPaymentIntent(
-    payment_method=CardMethod("pm_card_visa"), return_url="https://shop.example/done"
+REQUEST: Final = Confirmation(
+    instrument=CardToken("pm_card_visa"), return_url="https://shop.example/done"
 )
 
 
@@ -148,7 +148,7 @@ class _Payer:
     async def pay(self, number: int, at: datetime, loses: str | None) -> None:
         """One payment, as if it were `at`."""
         self._bank.at, self._bank.loses = at, loses
-        request = CreatePaymentIntent(
+        request = NewPaymentIntent(
             amount=100 + number % 9_900, currency="eur", reference=f"seed-{number}"
         )
         created = await _patiently(self._ctx, self._caller, request)
@@ -205,7 +205,7 @@ def _work(seeded: Seeded, end: datetime) -> Iterator[tuple[int, datetime, str | 
         yield seeded.payments + number, at, "reply" if number % 2 else "order"
 
 
-async def _patiently(ctx: Context, caller: Caller, request: CreatePaymentIntent) -> PaymentIntent:
+async def _patiently(ctx: Context, caller: Caller, request: NewPaymentIntent) -> PaymentIntent:
     """The intent created, once the committer's queue has room."""
     while True:
         try:

@@ -1,10 +1,12 @@
 """`/alerts`: what a person must look at, and that somebody did."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
+from paygate.api.edge.bodies import about
 from paygate.api.edge.endpoint import Desk, Endpoint
 from paygate.api.edge.exchange import Exchange
 from paygate.api.objects import time_text
@@ -12,7 +14,7 @@ from paygate.api.pages import ListObject, PageQuery, cut_of
 from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert, AlertStatus, AlertType, Severity
 from paygate.domain.audit import Subject
-from paygate.flows.alerts.acknowledge import AcknowledgeAlert, acknowledge_alert
+from paygate.flows.alerts.acknowledge import acknowledge_alert
 from paygate.flows.alerts.list import list_alerts
 
 PATH = "/alerts"
@@ -57,6 +59,15 @@ class AlertQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     status: AlertStatus | None = None
 
 
+class AcknowledgeAlert(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /alerts/{id}/acknowledge`."""
+
+    note: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=500)] | None,
+        about("For those who look at it next.", "asked the provider, case 4711"),
+    ] = None
+
+
 def alert_object(alert: Alert) -> AlertObject:
     """The alert as clients see it."""
     concern, seen = alert.concern, alert.acknowledged
@@ -93,7 +104,8 @@ async def _list(desk: Desk, exchange: Exchange, query: AlertQuery) -> AlertList:
 
 
 async def _acknowledge(desk: Desk, exchange: Exchange, body: AcknowledgeAlert) -> Alert:
-    return await acknowledge_alert(desk.ctx, exchange.known_caller, exchange.path["id"], body)
+    caller, alert_id = exchange.known_caller, exchange.path["id"]
+    return await acknowledge_alert(desk.ctx, caller, alert_id, note=body.note)
 
 
 def _show(_: Exchange, alert: Alert) -> AlertObject:

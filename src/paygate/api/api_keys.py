@@ -1,19 +1,23 @@
 """`/api-keys`: create, list, rotate, revoke. A key's text is in the answer that made it, once."""
 
 from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
+from paygate.api.edge.bodies import about
 from paygate.api.edge.endpoint import Desk, Endpoint
 from paygate.api.edge.exchange import Exchange
 from paygate.api.objects import ApiKeyObject, api_key_object
 from paygate.api.pages import ListObject, PageQuery, cut_of
 from paygate.domain.access.api_key import ApiKey
-from paygate.domain.access.roles import Action
-from paygate.flows.access.create_api_key import CreateApiKey, NewApiKey, create_api_key
+from paygate.domain.access.roles import Action, Role
+from paygate.flows.access.create_api_key import NewApiKey, create_api_key
 from paygate.flows.access.read_api_keys import Uses, list_api_keys
 from paygate.flows.access.revoke_api_key import Revoked, revoke_api_key
-from paygate.flows.access.rotate_api_key import RotateApiKey, rotate_api_key
+from paygate.flows.access.rotate_api_key import rotate_api_key
 
 PATH = "/api-keys"
 
@@ -26,6 +30,31 @@ class NewApiKeyObject(ApiKeyObject, frozen=True, kw_only=True):
 
 class ApiKeyList(ListObject[ApiKeyObject], frozen=True, kw_only=True):
     """A page of API keys."""
+
+
+class CreateApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /api-keys`. The role `publishable` makes a key that browsers may see."""
+
+    role: Annotated[Role, about("What the key may do.", Role.OPERATOR)]
+    name: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=100)] | None,
+        about("For people: whose key it is.", "checkout"),
+    ] = None
+    expires_at: Annotated[
+        Annotated[datetime, Meta(tz=True)] | None,
+        about(
+            "ISO 8601 with an offset, within ten years; left out, it has no end.",
+            "2027-06-30T00:00:00Z",
+        ),
+    ] = None
+
+
+class RotateApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /api-keys/{id}/rotate`."""
+
+    overlap: Annotated[
+        str, about("For how long the old key opens beside the new one: 0s to 7d.", "1h")
+    ] = "24h"
 
 
 class RevokeApiKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,7 +74,7 @@ def api_key_list(keys: Iterable[ApiKey], uses: Uses, *, has_more: bool) -> ApiKe
 
 
 async def _create(desk: Desk, exchange: Exchange, body: CreateApiKey) -> NewApiKey:
-    return await create_api_key(desk.ctx, exchange.known_caller, body)
+    return await create_api_key(desk.ctx, exchange.known_caller, **msgspec.structs.asdict(body))
 
 
 async def _list(desk: Desk, exchange: Exchange, query: PageQuery) -> ApiKeyList:
@@ -55,7 +84,8 @@ async def _list(desk: Desk, exchange: Exchange, query: PageQuery) -> ApiKeyList:
 
 
 async def _rotate(desk: Desk, exchange: Exchange, body: RotateApiKey) -> NewApiKey:
-    return await rotate_api_key(desk.ctx, exchange.known_caller, exchange.path["id"], body)
+    caller, key_id = exchange.known_caller, exchange.path["id"]
+    return await rotate_api_key(desk.ctx, caller, key_id, overlap=body.overlap)
 
 
 async def _revoke(desk: Desk, exchange: Exchange, _: RevokeApiKey) -> Revoked:

@@ -32,10 +32,10 @@ def create(
     quiet: Quiet = False,
 ) -> None:
     """Create an API key. Its text is printed once and kept nowhere."""
-    from paygate.api.api_keys import new_api_key_object
+    from paygate.api.api_keys import CreateApiKey, new_api_key_object
     from paygate.api.edge.body_faults import refused_body
     from paygate.domain.access.roles import Action
-    from paygate.flows.access.create_api_key import CreateApiKey, create_api_key
+    from paygate.flows.access.create_api_key import create_api_key
 
     async def work(ctx: "Context", caller: "Caller") -> "NewApiKeyObject":
         try:
@@ -43,7 +43,8 @@ def create(
         except msgspec.ValidationError as error:
             raise refused_body(error, CreateApiKey) from None
         caller = await _for(ctx, caller, merchant)
-        return new_api_key_object(await create_api_key(ctx, caller, request))
+        made = await create_api_key(ctx, caller, role=request.role, name=request.name)
+        return new_api_key_object(made)
 
     async def go() -> None:
         made = await perform(data, Action.API_KEY_CREATE, work)
@@ -93,13 +94,11 @@ def rotate(
     """Make a key like this one, which itself ends after the overlap."""
     from paygate.api.api_keys import new_api_key_object
     from paygate.domain.access.roles import Action
-    from paygate.flows.access.rotate_api_key import RotateApiKey, rotate_api_key
+    from paygate.flows.access.rotate_api_key import rotate_api_key
 
     async def work(ctx: "Context", caller: "Caller") -> "NewApiKeyObject":
         caller = await _for_owner(ctx, caller, key_id)
-        return new_api_key_object(
-            await rotate_api_key(ctx, caller, key_id, RotateApiKey(overlap=overlap))
-        )
+        return new_api_key_object(await rotate_api_key(ctx, caller, key_id, overlap=overlap))
 
     async def go() -> None:
         made = await perform(data, Action.API_KEY_ROTATE, work)

@@ -27,7 +27,7 @@ from paygate.crypto.kms import FileKms
 from paygate.crypto.secret import Secret
 from paygate.domain.access.roles import Actor, Caller, Role
 from paygate.embedded.server import EmbeddedPostgres
-from paygate.flows.access.create_api_key import CreateApiKey, create_api_key
+from paygate.flows.access.create_api_key import create_api_key
 from paygate.flows.context import Context
 from paygate.private import close_file, close_folder, remove_planted, write_private
 from paygate.providers.stripe.webhook_endpoints import StripeWebhookEndpoints
@@ -278,6 +278,5 @@ async def _ensure_key(ctx: Context, known: str, role: Role) -> str:
         if key is not None and key.valid_at(ctx.now()):
             return known
     caller = Caller(Actor("command", name="paygate up"), DEFAULT_MERCHANT, request_id="up")
-    request = CreateApiKey(role=role, name=f"paygate up ({role})")
-    _, secret = await create_api_key(ctx, caller, request)
+    _, secret = await create_api_key(ctx, caller, role=role, name=f"paygate up ({role})")
     return secret.reveal()

@@ -8,6 +8,14 @@ import msgspec
 from paygate.domain.record import Recorded
 
 
+class Payer(msgspec.Struct, frozen=True, kw_only=True):
+    """Who pays, as the merchant says: a customer known by `id`, or a new one."""
+
+    id: str | None = None
+    email: str | None = None
+    name: str | None = None
+
+
 class Customer(Recorded, frozen=True, kw_only=True):
     """What the merchant told us of a payer."""
 

@@ -15,7 +15,7 @@ from paygate.api.edge.limits import Limits
 from paygate.api.routes import ENDPOINTS
 from paygate.domain.access.roles import Role
 from paygate.flows.access.authenticate import Authenticator
-from paygate.flows.access.create_api_key import CreateApiKey, create_api_key
+from paygate.flows.access.create_api_key import create_api_key
 from paygate.flows.provider.watch import ProviderLook
 from paygate.settings import load
 from paygate.telemetry.request_log import RequestLog
@@ -39,8 +39,7 @@ class Door:
 
     async def key(self, role: Role = Role.OPERATOR) -> str:
         """A new API key, as a header has it."""
-        request = CreateApiKey(role=role, name="a key")
-        _, secret = await create_api_key(self.world.ctx, self.world.caller, request)
+        _, secret = await create_api_key(self.world.ctx, self.world.caller, role=role, name="a key")
         return f"Bearer {secret.reveal()}"
 
     async def call(

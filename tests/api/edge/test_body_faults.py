@@ -9,10 +9,9 @@ import pytest
 
 from paygate.api.edge.body_faults import refused_body
 from paygate.api.edge.query import parse_query
+from paygate.api.payments.bodies import ConfirmPaymentIntent, CreatePaymentIntent
 from paygate.api.routes import ENDPOINTS
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.flows.payments.confirm import ConfirmPaymentIntent
-from paygate.flows.payments.create import CreatePaymentIntent
 from tests.api.edge.asgi import Door
 from tests.flows.world import World
 

@@ -19,6 +19,7 @@ from paygate.api.edge.errors import encode_error
 from paygate.api.edge.idempotency import spell
 from paygate.api.edge.limits import Limits
 from paygate.api.objects import encode, public_payment_intent_object
+from paygate.api.payments.bodies import CancelPaymentIntent, CreatePaymentIntent
 from paygate.domain.access.roles import Action, Caller, Role
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.payments.outcome import PaymentError, Rejected
@@ -27,8 +28,8 @@ from paygate.flows.access import authenticate
 from paygate.flows.context import Context
 from paygate.flows.idempotency.keyed_door import KeyedRequest
 from paygate.flows.idempotency.run_once import idempotently
-from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
-from paygate.flows.payments.create import CreatePaymentIntent, create_payment_intent
+from paygate.flows.payments.cancel import cancel_payment_intent
+from paygate.flows.payments.create import NewPaymentIntent, create_payment_intent
 from paygate.settings import load
 from tests.api.edge.asgi import Door, Headers, door_of
 from tests.flows.world import World, answer
@@ -187,14 +188,15 @@ async def test_a_refusal_tells_no_time(world: World) -> None:
 
 async def test_a_key_of_the_version_before_is_found(world: World) -> None:
     """That one took the scope from the path as it came: the right spelling is still the same."""
-    body = CreatePaymentIntent(amount=1999, currency="eur")
+    new = NewPaymentIntent(amount=1999, currency="eur")
     made = await world.create()
-    for path, sent, flow in (
-        ("/payment-intents", GOOD, partial(create_payment_intent, request=body)),
+    for path, sent, shape, flow in (
+        ("/payment-intents", GOOD, CreatePaymentIntent, partial(create_payment_intent, new=new)),
         (
             f"/payment-intents/{made.id}/cancel",
             b"{}",
-            partial(cancel_payment_intent, intent_id=made.id, request=CancelPaymentIntent()),
+            CancelPaymentIntent,
+            partial(cancel_payment_intent, intent_id=made.id),
         ),
     ):
         stored = KeyedRequest(
@@ -202,7 +204,7 @@ async def test_a_key_of_the_version_before_is_found(world: World) -> None:
             Action.INTENT_CREATE,
             f"sk POST {path}",
             "before",
-            spell(msgspec.json.decode(sent, type=type(flow.keywords["request"]))),
+            spell(msgspec.json.decode(sent, type=shape)),
         )
         run = partial(_run, flow, world.caller)
         first = await idempotently(world.ctx, stored, run, lambda _: b'{"the first":"answer"}')

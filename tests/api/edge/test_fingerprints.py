@@ -69,6 +69,8 @@ def grown(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
 def _grown_type(annotation: Any) -> Any:
     """A field's type, with the structs in it grown."""
     info = inspect.type_info(annotation)
+    if isinstance(info, inspect.Metadata):  # a description, which changes no value
+        info = info.type
     options = info.types if isinstance(info, inspect.UnionType) else (info,)
     if not any(isinstance(option, inspect.StructType) for option in options):
         return annotation

@@ -20,7 +20,7 @@ from paygate.domain.audit import AuditEntry
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.payments.outcome import PaymentError
 from paygate.domain.payments.payment_intent import Status
-from paygate.flows.access.create_api_key import CreateApiKey, create_api_key
+from paygate.flows.access.create_api_key import create_api_key
 from paygate.settings import load
 from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.telemetry.timing import Timing
@@ -82,7 +82,7 @@ async def new_key(gateway: Gateway, role: Role = Role.OPERATOR) -> str:
     settings = load({}, data=Path(gateway.ready["data_dir"]))
     async with open_context(settings, name="test") as ctx:
         caller = Caller(Actor("command", name="test"), DEFAULT_MERCHANT, request_id="test")
-        _, secret = await create_api_key(ctx, caller, CreateApiKey(role=role, name="test"))
+        _, secret = await create_api_key(ctx, caller, role=role, name="test")
         return secret.reveal()
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from paygate.domain.payments.attempt import MOVES, OPEN, Attempt, AttemptState, move, state_of
 from paygate.domain.payments.conclusion import conclude
-from paygate.domain.payments.confirmation import Moved, Stay
+from paygate.domain.payments.confirmation import Moved, Unmoved
 from paygate.domain.payments.outcome import (
     ActionRequired,
     Advice,
@@ -87,9 +87,9 @@ def test_a_closed_attempt_stays(state: AttemptState, outcome: Outcome) -> None:
     closed = msgspec.structs.replace(attempt, state=state)
     found = conclude(intent, closed, answer(outcome), START)
     if state is not AttemptState.NOT_SENT:
-        assert found is Stay.SETTLED
+        assert found is Unmoved.SETTLED
     elif isinstance(outcome, Unknown | NotSent):
-        assert found is Stay.NOTHING_NEW
+        assert found is Unmoved.NOTHING_NEW
     else:
         assert isinstance(found, Moved), "the payment is there, whatever we thought"
         assert found.attempt is not None
@@ -101,7 +101,7 @@ def test_what_speaks_of_its_call_alone_never_replaces_knowing(state: AttemptStat
     intent, attempt = confirming()
     known = msgspec.structs.replace(attempt, state=state)
     for outcome in (Unknown("reset"), NotSent("429"), Rejected("provider_configuration", "401")):
-        assert conclude(intent, known, Answer(outcome), START) is Stay.NOTHING_NEW
+        assert conclude(intent, known, Answer(outcome), START) is Unmoved.NOTHING_NEW
 
 
 def test_an_event_does_not_forget_the_card() -> None:
@@ -121,7 +121,7 @@ def test_the_same_answer_twice_changes_nothing(outcome: Outcome) -> None:
     assert isinstance(moved, Moved)
     assert moved.attempt is not None
     again = conclude(moved.intent, moved.attempt, said, START)
-    assert again in {Stay.SETTLED, Stay.NOTHING_NEW}
+    assert again in {Unmoved.SETTLED, Unmoved.NOTHING_NEW}
 
 
 def test_an_older_fact_moves_nothing() -> None:
@@ -130,7 +130,7 @@ def test_an_older_fact_moves_nothing() -> None:
     assert isinstance(moved, Moved)
     assert moved.attempt is not None
     late = answer(Pending(), as_of=START - SECOND)
-    assert conclude(moved.intent, moved.attempt, late, START) is Stay.STALE
+    assert conclude(moved.intent, moved.attempt, late, START) is Unmoved.STALE
 
 
 def test_a_tie_of_seconds_is_fetched() -> None:
@@ -139,7 +139,7 @@ def test_a_tie_of_seconds_is_fetched() -> None:
     assert isinstance(moved, Moved)
     assert moved.attempt is not None
     tie = answer(ENDS[0][0], as_of=START)
-    assert conclude(moved.intent, moved.attempt, tie, START) is Stay.TIE
+    assert conclude(moved.intent, moved.attempt, tie, START) is Unmoved.TIE
     decided = conclude(moved.intent, moved.attempt, tie, START, fetched=True)
     assert isinstance(decided, Moved)
     assert decided.intent.status is Status.SUCCEEDED
@@ -155,7 +155,7 @@ def test_a_tie_of_seconds_is_fetched() -> None:
 )
 def test_another_amount_is_never_applied(said: Answer) -> None:
     intent, attempt = confirming()
-    assert conclude(intent, attempt, said, START) is Stay.MISMATCH
+    assert conclude(intent, attempt, said, START) is Unmoved.MISMATCH
 
 
 def test_a_decline_says_why() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from paygate.domain.payments.attempt import Attempt, AttemptState, to_be_closed
 from paygate.domain.payments.conclusion import conclude
-from paygate.domain.payments.confirmation import Moved, Stay
+from paygate.domain.payments.confirmation import Moved, Unmoved
 from paygate.domain.payments.outcome import (
     ActionRequired,
     Answer,
@@ -143,7 +143,9 @@ def test_a_wish_is_pending_until_the_end(outcome: Outcome, wish: str) -> None:
 )
 @pytest.mark.parametrize("wish", [None, "merchant", "sweep"])
 def test_what_speaks_of_its_call_alone_ends_nothing(outcome: Outcome, wish: str | None) -> None:
-    assert conclude(*acting(PushTransfer(), wish=wish), Answer(outcome), START) is Stay.NOTHING_NEW
+    assert (
+        conclude(*acting(PushTransfer(), wish=wish), Answer(outcome), START) is Unmoved.NOTHING_NEW
+    )
 
 
 @pytest.mark.parametrize(("outcome", "operation"), [(Pending(), "confirm"), (HIDDEN, None)])

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,10 +14,10 @@ from paygate.domain.access.roles import Action, Role
 from paygate.domain.audit import Result, Subject
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.access.authenticate import Authenticator
-from paygate.flows.access.create_api_key import LONGEST, CreateApiKey, create_api_key
+from paygate.flows.access.create_api_key import LONGEST, create_api_key
 from paygate.flows.access.read_api_keys import find_api_key, list_api_keys
 from paygate.flows.access.revoke_api_key import revoke_api_key
-from paygate.flows.access.rotate_api_key import RotateApiKey, rotate_api_key
+from paygate.flows.access.rotate_api_key import rotate_api_key
 from paygate.storage.change import Change, Overloaded
 from paygate.storage.pages import newest
 from tests.flows.world import World
@@ -25,13 +26,12 @@ from tests.making import START, make_audit, new_id
 DAY = timedelta(days=1)
 
 
-async def made(world: World, role: Role = Role.OPERATOR, **more: object) -> tuple[ApiKey, Secret]:
-    request = msgspec.convert({"role": role, "name": "shop", **more}, CreateApiKey)
-    return await create_api_key(world.ctx, world.caller, request)
+async def made(world: World, role: Role = Role.OPERATOR, **more: Any) -> tuple[ApiKey, Secret]:
+    return await create_api_key(world.ctx, world.caller, role=role, **{"name": "shop", **more})
 
 
 async def rotated(world: World, key: ApiKey, overlap: str = "24h") -> tuple[ApiKey, Secret]:
-    return await rotate_api_key(world.ctx, world.caller, key.id, RotateApiKey(overlap=overlap))
+    return await rotate_api_key(world.ctx, world.caller, key.id, overlap=overlap)
 
 
 async def stored(world: World, key: ApiKey) -> ApiKey:
@@ -88,9 +88,7 @@ async def test_a_key_may_have_no_name_and_an_end(world: World) -> None:
 )
 async def test_an_end_is_in_the_ten_years_to_come(world: World, expires_at: datetime) -> None:
     with pytest.raises(Refusal) as refused:
-        await create_api_key(
-            world.ctx, world.caller, CreateApiKey(role=Role.ADMIN, expires_at=expires_at)
-        )
+        await create_api_key(world.ctx, world.caller, role=Role.ADMIN, expires_at=expires_at)
     assert (refused.value.code, refused.value.param) == (ErrorCode.PARAMETER_INVALID, "expires_at")
     assert await world.all(ApiKey) == []
 
@@ -235,7 +233,7 @@ async def test_another_merchants_key_is_not_there(world: World) -> None:
     for key_id in (key.id, unknown, "key_x", "", "pi_" + key.id[4:]):
         for change in (
             find_api_key(world.ctx, "other", key_id),
-            rotate_api_key(world.ctx, other, key_id, RotateApiKey()),
+            rotate_api_key(world.ctx, other, key_id, overlap="24h"),
             revoke_api_key(world.ctx, other, key_id),
         ):
             with pytest.raises(Refusal) as refused:

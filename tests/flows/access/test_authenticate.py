@@ -11,7 +11,7 @@ from paygate.domain.access.api_key import ApiKey
 from paygate.domain.access.roles import MATRIX, Action, Actor, Caller, Role
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.access.authenticate import CACHE_SECONDS, Authenticator, authorize
-from paygate.flows.access.create_api_key import CreateApiKey, create_api_key
+from paygate.flows.access.create_api_key import create_api_key
 from paygate.storage.change import Change
 from tests.flows.world import World
 from tests.making import START, make_audit, new_id
@@ -64,8 +64,7 @@ async def is_refused(world: World, text: str) -> None:
 
 
 async def made(world: World, role: Role = Role.ADMIN) -> tuple[ApiKey, str]:
-    request = CreateApiKey(role=role, name="a key")
-    key, secret = await create_api_key(world.ctx, world.caller, request)
+    key, secret = await create_api_key(world.ctx, world.caller, role=role, name="a key")
     return key, secret.reveal()
 
 

@@ -8,7 +8,7 @@ import pytest
 from paygate.crypto.client_secrets import new_client_secret
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.access.authenticate_client import authenticate_client
-from paygate.flows.payments.create import CreatePaymentIntent, create_payment_intent
+from paygate.flows.payments.create import NewPaymentIntent, create_payment_intent
 from tests.flows.world import World
 from tests.making import new_id
 
@@ -16,7 +16,7 @@ SESSION = "session-0123456789"
 
 
 async def create(world: World, session: str | None = SESSION) -> tuple[str, str | None]:
-    request = CreatePaymentIntent(amount=1999, currency="eur", session_id=session)
+    request = NewPaymentIntent(amount=1999, currency="eur", session_id=session)
     created = await create_payment_intent(world.ctx, world.caller, request)
     return created.intent.id, created.client_secret
 

@@ -25,12 +25,12 @@ from paygate.domain.payments.outcome import (
 )
 from paygate.domain.payments.payment_intent import Status
 from paygate.domain.provider_event import EventStatus
-from paygate.flows.alerts.acknowledge import AcknowledgeAlert, acknowledge_alert
+from paygate.flows.alerts.acknowledge import acknowledge_alert
 from paygate.flows.alerts.close import close_alert, close_alerts, close_cleared
 from paygate.flows.alerts.list import list_alerts
 from paygate.flows.alerts.raise_alert import occurrence, raise_alert
 from paygate.flows.idempotency.purge import purge_idempotency_keys
-from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.payments.cancel import cancel_payment_intent
 from paygate.flows.payments.sweeps.close_failed import GIVE_UP_AFTER, close_failed_payment
 from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
 from paygate.flows.payments.sweeps.resolve import resolve_attempts
@@ -60,7 +60,7 @@ async def a_hold_expires(world: World) -> Mend:
     async def mend(world: World) -> None:
         world.clock.forward(1)
         world.provider.answers.append(answer(Cancelled(None), as_of=world.clock.time))
-        await cancel_payment_intent(world.ctx, world.caller, intent.id, CancelPaymentIntent())
+        await cancel_payment_intent(world.ctx, world.caller, intent.id)
 
     return mend
 
@@ -138,7 +138,7 @@ async def test_an_alert_closes_when_its_cause_is_gone_and_not_before(
     (alert,) = await world.all(Alert)
     assert alert.concern.type is kind
     if seen:
-        await acknowledge_alert(world.ctx, world.caller, alert.id, AcknowledgeAlert())
+        await acknowledge_alert(world.ctx, world.caller, alert.id)
     assert (await close_alerts(world.ctx, "run")).closed == 0
     await mend(world)
     assert (await close_alerts(world.ctx, "run_2")).closed == 1

@@ -9,7 +9,7 @@ from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert, AlertStatus, AlertType, Concern, Occurrence
 from paygate.domain.audit import Subject
 from paygate.domain.payments.payment_intent import PaymentIntent
-from paygate.flows.alerts.acknowledge import AcknowledgeAlert, acknowledge_alert
+from paygate.flows.alerts.acknowledge import acknowledge_alert
 from paygate.flows.alerts.close import close_alerts
 from paygate.flows.alerts.raise_alert import count_occurrence, occurrence, raise_alert, to_raise
 from paygate.jobs.messages import RaiseAlert
@@ -45,7 +45,7 @@ async def happen(world: World, *concerns: Concern) -> list[RaiseAlert]:
 
 async def acknowledge(world: World) -> None:
     (alert,) = await world.all(Alert)
-    await acknowledge_alert(world.ctx, world.caller, alert.id, AcknowledgeAlert())
+    await acknowledge_alert(world.ctx, world.caller, alert.id)
 
 
 async def test_an_occurrence_is_counted_once_however_often_its_job_comes(world: World) -> None:

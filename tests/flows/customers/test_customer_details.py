@@ -5,12 +5,11 @@ at the latest.
 import msgspec
 import pytest
 
-from paygate.domain.customer import Customer
+from paygate.domain.customer import Customer, Payer
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.payments.attempt import AttemptState
 from paygate.domain.payments.outcome import Answer, NotSent, Rejected, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
-from paygate.flows.customers.identify import CustomerDetails
 from paygate.flows.customers.introduce import KEYS, update_provider_customer
 from paygate.jobs.messages import UpdateProviderCustomer, decode
 from paygate.providers.contract import Absent, CustomerMade, KeySpent
@@ -30,11 +29,11 @@ async def known(world: World) -> PaymentIntent:
     return intent
 
 
-def changed_of(intent: PaymentIntent, **details: str) -> CustomerDetails:
-    return CustomerDetails(id=intent.customer, **({"email": NEW} | details))
+def changed_of(intent: PaymentIntent, **details: str) -> Payer:
+    return Payer(id=intent.customer, **({"email": NEW} | details))
 
 
-async def pays_again(world: World, intent: PaymentIntent, details: CustomerDetails) -> None:
+async def pays_again(world: World, intent: PaymentIntent, details: Payer) -> None:
     reference = f"ref_{len(world.provider.orders) + 1}"
     world.provider.answers.append(answer(funded(), provider_reference=reference))
     await confirm_by(world, await to_transfer(world, customer=details))
@@ -61,7 +60,7 @@ async def test_the_next_payment_tells_the_provider_first(world: World) -> None:
     after = await customer_of(world, first)
     assert (after.email, after.provider_reference) == (NEW, theirs)
     # And once only.
-    await pays_again(world, first, CustomerDetails(id=first.customer))
+    await pays_again(world, first, Payer(id=first.customer))
     await pays_again(world, first, changed_of(first))
     assert len(told(world)) == 1
 
@@ -85,7 +84,7 @@ async def test_a_job_tells_where_no_payment_follows(world: World) -> None:
     assert told(world) == [(f"cus {first.customer}", NEW, "Ada")]
     assert await update_provider_customer(world.ctx, message), "a job may come twice"
     assert len(told(world)) == 1
-    await pays_again(world, first, CustomerDetails(id=first.customer))
+    await pays_again(world, first, Payer(id=first.customer))
     assert len(told(world)) == 1
 
 
@@ -138,7 +137,7 @@ async def test_who_was_deleted_there_is_made_known_anew_at_once(world: World, by
         (message,) = await jobs(world)
         assert await update_provider_customer(world.ctx, message)
         assert (await customer_of(world, first)).provider_reference is None
-        await pays_again(world, first, CustomerDetails(id=first.customer))
+        await pays_again(world, first, Payer(id=first.customer))
     assert payers(world)[-1] == "cus_anew"
     assert [order.email for order in world.provider.introduced] == ["ada@shop.example", NEW]
     assert len({order.key for order in world.provider.introduced}) == 2
@@ -181,7 +180,7 @@ async def test_who_was_made_known_before_this_was_written_down_is_told_once(worl
     old = msgspec.structs.replace(before, introduced_version=None, version=before.version + 1)
     assert await world.ctx.door.commit(Change(make_audit(), advances=(old,))) == Committed()
     for _ in range(2):
-        await pays_again(world, first, CustomerDetails(id=first.customer))
+        await pays_again(world, first, Payer(id=first.customer))
     assert told(world) == [(f"cus {first.customer}", "ada@shop.example", "Ada")]
     assert isinstance(await customer_of(world, first), Customer)
 
@@ -191,9 +190,9 @@ async def test_who_is_made_known_anew_has_a_key_of_their_own(world: World) -> No
     first = await known(world)
     gone = Rejected("customer_refused", "the provider does not know the payer any more")
     world.provider.answers.append(Answer(gone))
-    await confirm_by(world, await to_transfer(world, customer=CustomerDetails(id=first.customer)))
+    await confirm_by(world, await to_transfer(world, customer=Payer(id=first.customer)))
     assert (await customer_of(world, first)).provider_reference is None
-    await pays_again(world, first, CustomerDetails(id=first.customer))
+    await pays_again(world, first, Payer(id=first.customer))
     one, two = world.provider.introduced
     assert (one.email, one.name) == (two.email, two.name)
     assert one.key != two.key

@@ -9,12 +9,11 @@ import pytest
 
 from paygate.domain.access.roles import Action
 from paygate.domain.alert import AlertType
-from paygate.domain.customer import Customer
+from paygate.domain.customer import Customer, Payer
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.payments.attempt import AttemptState
 from paygate.domain.payments.outcome import Answer, NotSent, Rejected, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
-from paygate.flows.customers.identify import CustomerDetails
 from paygate.flows.customers.introduce import KEYS
 from paygate.flows.payments.sweeps.resolve import resolve_attempts
 from paygate.providers.contract import ConfirmOrder, CustomerMade, CustomerOrder, KeySpent
@@ -31,7 +30,7 @@ from tests.flows.payments.transfers import (
 )
 from tests.flows.world import Introduced, World, answer
 
-ADA = CustomerDetails(email="ada@shop.example", name="Ada")
+ADA = Payer(email="ada@shop.example", name="Ada")
 SPENT = KeySpent("500")
 LOST = Answer(Unknown("reset"))
 SILENT = [Unknown("timeout"), NotSent("refused", retry_after_seconds=7)]
@@ -68,7 +67,7 @@ async def test_a_customer_is_introduced_once_and_kept_before_anything_is_paid(
         email="ada@shop.example",
         name="Ada",
     )
-    second, _ = await paying(world, funded(), customer=CustomerDetails(id=first.customer))
+    second, _ = await paying(world, funded(), customer=Payer(id=first.customer))
     assert second.customer == first.customer
     assert len(world.provider.introduced) == 1
     assert payers(world) == seen == [theirs, theirs]
@@ -125,7 +124,7 @@ async def test_details_that_change_in_between_do_not_get_stuck(world: World) -> 
     world.provider.introducing = die
     with pytest.raises(ConnectionAbortedError):
         await world.confirm_once(intent, "k", request=PUSH)
-    await world.create(customer=CustomerDetails(id=intent.customer, email="new@shop.example"))
+    await world.create(customer=Payer(id=intent.customer, email="new@shop.example"))
     world.provider.answers.append(answer(funded()))
     await world.confirm_once(intent, "k", request=PUSH)
     first, second = world.provider.introduced
@@ -138,7 +137,7 @@ async def test_details_that_change_while_it_is_made_are_not_lost(world: World) -
 
     async def change() -> None:
         world.provider.introducing = None
-        await world.create(customer=CustomerDetails(id=intent.customer, name="Ada L."))
+        await world.create(customer=Payer(id=intent.customer, name="Ada L."))
 
     world.provider.introducing = change
     world.provider.answers.append(answer(funded()))
@@ -152,7 +151,7 @@ async def test_details_that_change_while_it_is_made_are_not_lost(world: World) -
 async def test_of_two_confirms_at_once_the_stored_customer_is_everyones(world: World) -> None:
     """Also should the provider have made two: what was written first stands."""
     first = await to_transfer(world, customer=ADA)
-    second = await to_transfer(world, customer=CustomerDetails(id=first.customer))
+    second = await to_transfer(world, customer=Payer(id=first.customer))
     both = asyncio.Event()
 
     async def until_both() -> None:
@@ -174,7 +173,7 @@ async def test_of_two_confirms_at_once_the_stored_customer_is_everyones(world: W
 @pytest.mark.parametrize("customer", [ADA, None])
 @pytest.mark.parametrize("silence", SILENT)
 async def test_a_silent_provider_means_that_nothing_was_sent(
-    world: World, silence: Introduced, customer: CustomerDetails | None
+    world: World, silence: Introduced, customer: Payer | None
 ) -> None:
     intent = await to_transfer(world, customer=customer)
     world.provider.customers.append(silence)
@@ -234,9 +233,7 @@ async def test_a_key_of_ours_that_is_refused_is_alerted_once(world: World) -> No
 
 
 @pytest.mark.parametrize("customer", [ADA, None])
-async def test_a_re_send_names_the_same_customer(
-    world: World, customer: CustomerDetails | None
-) -> None:
+async def test_a_re_send_names_the_same_customer(world: World, customer: Payer | None) -> None:
     world.provider.answers.append(LOST)
     intent = await confirm_by(world, await to_transfer(world, customer=customer))
     world.clock.forward(60)
@@ -304,7 +301,7 @@ async def test_another_merchants_customer_is_another(world: World) -> None:
 
 @pytest.mark.parametrize("customer", [ADA, None])
 async def test_a_key_that_is_spent_is_got_round_the_same_way_each_time(
-    world: World, customer: CustomerDetails | None
+    world: World, customer: Payer | None
 ) -> None:
     """The provider gives its own 500 again under a key, for a day; a re-send finds the payer of
     the first sending behind the same key.

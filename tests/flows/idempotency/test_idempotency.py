@@ -23,8 +23,8 @@ from paygate.flows.context import CommitDoor, Context
 from paygate.flows.idempotency import run_once as idempotency
 from paygate.flows.idempotency.keyed_door import KeyedDoor, KeyedRequest
 from paygate.flows.idempotency.run_once import Answered, idempotently
-from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
-from paygate.flows.payments.create import CreatePaymentIntent, create_payment_intent
+from paygate.flows.payments.cancel import cancel_payment_intent
+from paygate.flows.payments.create import NewPaymentIntent, create_payment_intent
 from paygate.providers.contract import ConfirmOrder
 from paygate.storage.change import Change, OutcomeUnknown, Verdict
 from tests.flows.provider_events.test_apply_provider_event import CHALLENGE
@@ -59,7 +59,7 @@ async def create_once(
     scope: str = "sk POST /payment-intents",
     **more: Any,
 ) -> Answered:
-    request = CreatePaymentIntent(amount=amount, currency="eur", **more)
+    request = NewPaymentIntent(amount=amount, currency="eur", **more)
     return await idempotently(
         world.ctx,
         KeyedRequest(world.caller, Action.INTENT_CREATE, scope, key, encode(request)),
@@ -71,11 +71,10 @@ async def create_once(
 async def cancel_once(world: World, intent: PaymentIntent, key: str) -> Answered:
     world.requests += 1
     caller = msgspec.structs.replace(world.caller, request_id=f"req_{world.requests}")
-    body = CancelPaymentIntent()
     return await idempotently(
         world.ctx,
         KeyedRequest(caller, Action.INTENT_CANCEL, f"sk POST {intent.id}/cancel", key, b"{}"),
-        lambda ctx: cancel_payment_intent(ctx, caller, intent.id, body),
+        lambda ctx: cancel_payment_intent(ctx, caller, intent.id),
         encode,
     )
 

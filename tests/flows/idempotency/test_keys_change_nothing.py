@@ -10,31 +10,30 @@ import msgspec
 import pytest
 
 from paygate.domain.access.api_key import ApiKey
-from paygate.domain.access.roles import Action
+from paygate.domain.access.roles import Action, Role
 from paygate.domain.alert import Alert
-from paygate.domain.customer import Customer
+from paygate.domain.customer import Customer, Payer
 from paygate.domain.errors import Refusal
 from paygate.domain.ledger import Transfer
 from paygate.domain.payments.outcome import Answer, Cancelled, NotSent, Outcome, Rejected, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent
-from paygate.flows.access.create_api_key import CreateApiKey, create_api_key
+from paygate.domain.payments.payment_method import PushTransfer
+from paygate.flows.access.create_api_key import create_api_key
 from paygate.flows.context import Context
-from paygate.flows.customers.identify import CustomerDetails
 from paygate.flows.idempotency.keyed_door import KeyedRequest
 from paygate.flows.idempotency.run_once import idempotently
-from paygate.flows.payments.attempt.choose import BankTransferMethod
-from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
-from paygate.flows.payments.capture import CapturePaymentIntent, capture_payment_intent
-from paygate.flows.payments.confirm import ConfirmPaymentIntent, confirm_payment_intent
-from paygate.flows.payments.create import CreatePaymentIntent, create_payment_intent
+from paygate.flows.payments.cancel import cancel_payment_intent
+from paygate.flows.payments.capture import capture_payment_intent
+from paygate.flows.payments.confirm import Confirmation, confirm_payment_intent
+from paygate.flows.payments.create import NewPaymentIntent, create_payment_intent
 from paygate.storage.change import Change
 from tests.domain.payments.test_confirmation import ENDS
 from tests.flows.payments.test_holds import held, later, taken
 from tests.flows.world import REQUEST, World, answer, encode
 
 Run = Callable[[Context], Awaitable[Any]]
-PUSH = ConfirmPaymentIntent(payment_method=BankTransferMethod(flow="push", country="DE"))
-ADA = CustomerDetails(email="ada@shop.example")
+PUSH = Confirmation(instrument=PushTransfer("DE"))
+ADA = Payer(email="ada@shop.example")
 
 
 class Flow(NamedTuple):
@@ -47,7 +46,7 @@ class Flow(NamedTuple):
 Prepare = Callable[[World], Awaitable[Flow]]
 
 
-def confirming(said: Answer, request: ConfirmPaymentIntent = REQUEST, **more: Any) -> Prepare:
+def confirming(said: Answer, request: Confirmation = REQUEST, **more: Any) -> Prepare:
     async def prepare(world: World) -> Flow:
         intent = await world.create(**more)
         world.provider.answers.append(said)
@@ -70,20 +69,18 @@ def ordering(order: str, said: Answer) -> Prepare:
         if order == "capture":
             return Flow(
                 Action.INTENT_CAPTURE,
-                lambda ctx: capture_payment_intent(
-                    ctx, world.caller, hold.id, CapturePaymentIntent()
-                ),
+                lambda ctx: capture_payment_intent(ctx, world.caller, hold.id),
             )
         return Flow(
             Action.INTENT_CANCEL,
-            lambda ctx: cancel_payment_intent(ctx, world.caller, hold.id, CancelPaymentIntent()),
+            lambda ctx: cancel_payment_intent(ctx, world.caller, hold.id),
         )
 
     return prepare
 
 
 async def creating(world: World) -> Flow:
-    request = CreatePaymentIntent(amount=1999, currency="eur", customer=ADA)
+    request = NewPaymentIntent(amount=1999, currency="eur", customer=ADA)
     return Flow(Action.INTENT_CREATE, lambda ctx: create_payment_intent(ctx, world.caller, request))
 
 
@@ -91,13 +88,15 @@ async def cancelling_at_once(world: World) -> Flow:
     intent = await world.create()
     return Flow(
         Action.INTENT_CANCEL,
-        lambda ctx: cancel_payment_intent(ctx, world.caller, intent.id, CancelPaymentIntent()),
+        lambda ctx: cancel_payment_intent(ctx, world.caller, intent.id),
     )
 
 
 async def making_a_key(world: World) -> Flow:
-    request = CreateApiKey(role="support", name="desk")  # type: ignore[arg-type]
-    return Flow(Action.API_KEY_CREATE, lambda ctx: create_api_key(ctx, world.caller, request))
+    return Flow(
+        Action.API_KEY_CREATE,
+        lambda ctx: create_api_key(ctx, world.caller, role=Role.SUPPORT, name="desk"),
+    )
 
 
 REFUSED_PAYER = Answer(Rejected("customer_refused", "deleted there"))

@@ -1,7 +1,9 @@
 """What may be answered to a request, from what was committed and what the provider's books say."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from paygate.domain.access.roles import Action
 from paygate.domain.errors import ErrorCode
@@ -9,10 +11,6 @@ from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.payments.attempt import AttemptState
 from paygate.domain.payments.payment_intent import FINAL, PaymentIntent, Status
 from paygate.flows.payments.attempt.begin import KEYS_MARGIN
-from paygate.flows.payments.cancel import CancelPaymentIntent
-from paygate.flows.payments.capture import CapturePaymentIntent
-from paygate.flows.payments.confirm import ConfirmPaymentIntent
-from paygate.flows.payments.create import CreatePaymentIntent
 from tests.flows.payments.ledger import NOT_HEARD, LedgerProvider, Payment, Will
 from tests.flows.payments.watched import Log
 from tests.flows.world import World
@@ -21,7 +19,8 @@ KEPT = timedelta(hours=24)
 CUT_OFF = "cut off"
 """The client heard nothing."""
 IN_DOUBT = frozenset({AttemptState.STARTED, AttemptState.UNKNOWN})
-Body = CreatePaymentIntent | ConfirmPaymentIntent | CapturePaymentIntent | CancelPaymentIntent
+Body = Mapping[str, Any]
+"""What a flow is given of a request, by name."""
 
 ENDS = {
     Will.APPROVE: Status.SUCCEEDED,

@@ -19,16 +19,16 @@ from paygate.domain.payments.attempt import OPEN, Attempt, AttemptState, state_o
 from paygate.domain.payments.events import Event
 from paygate.domain.payments.outcome import Cancelled
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.payment_method import CardToken
 from paygate.domain.provider_event import ProviderEvent
 from paygate.flows.context import Context
 from paygate.flows.idempotency.keyed_door import KeyedRequest
 from paygate.flows.idempotency.purge import purge_idempotency_keys
 from paygate.flows.idempotency.run_once import idempotently
-from paygate.flows.payments.attempt.choose import CardMethod
-from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.payments.cancel import cancel_payment_intent
 from paygate.flows.payments.capture import capture_payment_intent
-from paygate.flows.payments.confirm import ConfirmPaymentIntent, confirm_payment_intent
-from paygate.flows.payments.create import Created, create_payment_intent
+from paygate.flows.payments.confirm import Confirmation, confirm_payment_intent
+from paygate.flows.payments.create import Created, NewPaymentIntent, create_payment_intent
 from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
 from paygate.flows.payments.sweeps.expire import expire_payment_intents
 from paygate.flows.provider_events.apply import apply_provider_event
@@ -46,9 +46,7 @@ _merchants = (f"shop {n}" for n in itertools.count())
 
 _JUDGED: tuple[type[Any], ...] = (PaymentIntent, Attempt, IdempotencyKey, Event)
 
-CONFIRM = ConfirmPaymentIntent(
-    payment_method=CardMethod("tok_1"), return_url="https://shop.example/done"
-)
+CONFIRM = {"instrument": CardToken("tok_1"), "return_url": "https://shop.example/done"}
 
 
 @dataclass(frozen=True)
@@ -171,18 +169,19 @@ class Life(Model):
         ctx = msgspec.structs.replace(
             self.ctx, door=WatchedDoor(self.ctx.door, self.log, death), policy=policy
         )
-        body: Any = msgspec.structs.replace(ask.body, **other)
+        body = {**ask.body, **other}
         if not other:
             ask.requests.add(request_id)
 
         async def flow(ctx: Context) -> Any:
             if ask.action is Action.INTENT_CREATE:
-                return await create_payment_intent(ctx, caller, body)
+                return await create_payment_intent(ctx, caller, NewPaymentIntent(**body))
             if ask.action is Action.INTENT_CONFIRM:
-                return await confirm_payment_intent(ctx, caller, ask.path, body)
+                confirmation = Confirmation(**body)
+                return await confirm_payment_intent(ctx, caller, ask.path, confirmation)
             if ask.action is Action.INTENT_CAPTURE:
-                return await capture_payment_intent(ctx, caller, ask.path, body)
-            return await cancel_payment_intent(ctx, caller, ask.path, body)
+                return await capture_payment_intent(ctx, caller, ask.path, **body)
+            return await cancel_payment_intent(ctx, caller, ask.path, **body)
 
         try:
             if ask.key is None:
@@ -217,9 +216,7 @@ class Life(Model):
         was = self.intent(intent_id)
         one = self.ask(Action.INTENT_CONFIRM, intent_id, CONFIRM)
         two = self.ask(Action.INTENT_CONFIRM, intent_id, CONFIRM)
-        three = self.ask(
-            Action.INTENT_CANCEL, intent_id, CancelPaymentIntent(reason="raced"), keyed=False
-        )
+        three = self.ask(Action.INTENT_CANCEL, intent_id, {"reason": "raced"}, keyed=False)
         first, twin, second, _, _ = await asyncio.gather(
             self.raw(one), self.raw(one), self.raw(two), self.raw(three), self.expire()
         )

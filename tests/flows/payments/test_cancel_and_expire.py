@@ -11,7 +11,7 @@ from paygate.domain.payments.attempt import AttemptState
 from paygate.domain.payments.outcome import Outcome, Unknown
 from paygate.domain.payments.payment_intent import FINAL, PaymentIntent, Status
 from paygate.flows.context import CommitDoor
-from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.payments.cancel import cancel_payment_intent
 from paygate.flows.payments.sweeps.expire import expire_payment_intents
 from paygate.providers.contract import ConfirmOrder
 from paygate.storage.change import Change, Verdict
@@ -22,8 +22,7 @@ DAY = 24 * 3600
 
 
 async def cancel(world: World, intent: PaymentIntent, reason: str | None = None) -> PaymentIntent:
-    request = CancelPaymentIntent(reason=reason)
-    return await cancel_payment_intent(world.ctx, world.caller, intent.id, request)
+    return await cancel_payment_intent(world.ctx, world.caller, intent.id, reason=reason)
 
 
 async def test_a_created_intent_is_cancelled_with_its_reason(world: World) -> None:

@@ -24,18 +24,14 @@ from paygate.domain.payments.outcome import (
     Unknown,
 )
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.payment_method import CardToken
 from paygate.flows.context import CommitDoor
-from paygate.flows.payments.attempt.choose import CardMethod
 from paygate.flows.payments.complete_authentication import (
     ASK_SECONDS,
     LATE,
     complete_authentication,
 )
-from paygate.flows.payments.confirm import (
-    ConfirmPaymentIntent,
-    confirm_order,
-    confirm_payment_intent,
-)
+from paygate.flows.payments.confirm import Confirmation, confirm_order, confirm_payment_intent
 from paygate.providers.contract import Absent
 from paygate.storage.change import Change, Overloaded, Verdict
 from tests.flows.world import (
@@ -119,7 +115,7 @@ async def challenge(
     action = ActionRequired(RedirectToUrl(CHALLENGE, "what the provider was told"))
     bank.answers.append(said or answer(action))
     intent = await world.create()
-    request = ConfirmPaymentIntent(payment_method=CardMethod("tok_1"), return_url=url)
+    request = Confirmation(instrument=CardToken("tok_1"), return_url=url)
     intent = await confirm_payment_intent(world.ctx, world.caller, intent.id, request)
     assert intent.attempt is not None
     attempt = await world.ctx.read.attempt(intent.merchant, intent.attempt)
@@ -374,7 +370,7 @@ async def test_a_confirm_with_another_return_url_leaves_nothing(
     world.use(policy=policy)
     intent = await world.create()
     counts = await world.counts()
-    request = ConfirmPaymentIntent(payment_method=CardMethod("tok_1"), return_url=url)
+    request = Confirmation(instrument=CardToken("tok_1"), return_url=url)
     with pytest.raises(Refusal) as refusal:
         await confirm_payment_intent(world.ctx, world.caller, intent.id, request)
     assert (refusal.value.code, refusal.value.param) == (code, "return_url")

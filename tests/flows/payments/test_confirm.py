@@ -21,16 +21,12 @@ from paygate.domain.payments.outcome import (
 from paygate.domain.payments.payment_intent import FINAL, PaymentIntent, Status
 from paygate.domain.payments.payment_method import CardToken
 from paygate.domain.provider_event import EventStatus
-from paygate.flows.customers.identify import CustomerDetails
-from paygate.flows.payments.attempt.choose import BankTransferMethod, CardMethod, MandateDetails
-from paygate.flows.payments.confirm import ConfirmPaymentIntent, confirm_payment_intent
-from paygate.flows.payments.create import CreatePaymentIntent
+from paygate.flows.payments.confirm import confirm_payment_intent
 from paygate.providers.contract import ConfirmOrder
 from paygate.storage.connections.session import Connection
 from paygate.storage.records import Records
 from tests.domain.payments.test_confirmation import ENDS
 from tests.flows.world import APPROVED, CARD, CARDLESS, REQUEST, THEIRS, World, answer, notice
-from tests.making import START
 from tests.storage.stored import TABLE_OF, select
 
 Connect = Callable[[], Awaitable[Connection]]
@@ -234,36 +230,3 @@ async def test_a_crash_in_the_call_leaves_a_question(world: World) -> None:
     assert len(world.provider.orders) == 1
     assert intent.provider_reference != THEIRS
     assert len(await world.all(AuditEntry)) == 2
-
-
-@pytest.mark.parametrize(
-    ("shape", "name", "fine"),
-    [
-        (CardMethod, "token", "pm_1"),
-        (BankTransferMethod, "country", "DE"),
-        (MandateDetails, "user_agent", "Mozilla/5.0"),
-        (ConfirmPaymentIntent, "return_url", "https://shop.example/done"),
-        (CreatePaymentIntent, "statement_descriptor", "SHOP 17"),
-        (CustomerDetails, "email", "ana@shop.example"),
-    ],
-)
-def test_no_text_of_a_pattern_ends_in_a_line_end(
-    shape: type[msgspec.Struct], name: str, fine: str
-) -> None:
-    fields = {field.encode_name: field.type for field in msgspec.structs.fields(shape)}
-    assert msgspec.convert(fine, fields[name]) == fine
-    for end in ("\n", "\r\n", "\r"):
-        with pytest.raises(msgspec.ValidationError):
-            msgspec.convert(fine + end, fields[name])
-
-
-@pytest.mark.parametrize("address", ["fe80::1%eth0", "fe80::1%\r\nX-Header: 1", "::1%\x00"])
-async def test_an_address_of_a_mandate_has_no_text_in_it(world: World, address: str) -> None:
-    intent = await world.create(payment_method_types=("bank_transfer",))
-    mandate = MandateDetails(accepted_at=START, ip_address=address, user_agent="Mozilla/5.0")
-    method = BankTransferMethod(flow="debit", token="ba_1", mandate=mandate)
-    request = ConfirmPaymentIntent(payment_method=method)
-    with pytest.raises(Refusal) as refused:
-        await confirm_payment_intent(world.ctx, world.caller, intent.id, request)
-    assert refused.value.param == "payment_method.mandate.ip_address"
-    assert world.provider.orders == []

@@ -29,8 +29,8 @@ from paygate.domain.payments.outcome import (
 )
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import EventStatus
-from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
-from paygate.flows.payments.capture import CapturePaymentIntent, capture_payment_intent
+from paygate.flows.payments.cancel import cancel_payment_intent
+from paygate.flows.payments.capture import capture_payment_intent
 from paygate.flows.payments.sweeps.watch_authorizations import watch_authorizations
 from paygate.providers.contract import CancelOrder, CaptureOrder
 from tests.flows.world import APPROVED, THEIRS, World, answer, notice
@@ -58,13 +58,11 @@ async def held(world: World) -> PaymentIntent:
 
 
 async def capture(world: World, intent: PaymentIntent, amount: int | None = None) -> PaymentIntent:
-    request = CapturePaymentIntent(amount=amount)
-    return await capture_payment_intent(world.ctx, world.caller, intent.id, request)
+    return await capture_payment_intent(world.ctx, world.caller, intent.id, amount=amount)
 
 
 async def cancel(world: World, intent: PaymentIntent) -> PaymentIntent:
-    request = CancelPaymentIntent(reason="out of stock")
-    return await cancel_payment_intent(world.ctx, world.caller, intent.id, request)
+    return await cancel_payment_intent(world.ctx, world.caller, intent.id, reason="out of stock")
 
 
 async def ledger(world: World) -> list[tuple[int, int]]:

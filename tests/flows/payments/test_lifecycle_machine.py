@@ -12,9 +12,6 @@ from hypothesis import strategies as st
 
 from paygate.domain.access.roles import Action
 from paygate.flows.idempotency import keyed_door
-from paygate.flows.payments.cancel import CancelPaymentIntent
-from paygate.flows.payments.capture import CapturePaymentIntent
-from paygate.flows.payments.create import CreatePaymentIntent
 from tests.flows.payments.ledger import CUT, LATER, Will
 from tests.flows.payments.life import CONFIRM, Life
 from tests.flows.payments.watched import Death
@@ -35,7 +32,7 @@ class Create:
     death: Death | None = None
 
     async def take(self, life: Life) -> None:
-        body = CreatePaymentIntent(amount=1999, currency="eur")
+        body = {"amount": 1999, "currency": "eur"}
         await life.send(life.ask(Action.INTENT_CREATE, "", body, keyed=self.keyed), self.death)
 
 
@@ -62,8 +59,10 @@ class Cancel:
 
     async def take(self, life: Life) -> None:
         path = life.choose(self.intent)
-        body = CancelPaymentIntent(reason="by hand")
-        await life.send(life.ask(Action.INTENT_CANCEL, path, body, keyed=self.keyed), self.death)
+        await life.send(
+            life.ask(Action.INTENT_CANCEL, path, {"reason": "by hand"}, keyed=self.keyed),
+            self.death,
+        )
 
 
 @dataclass(frozen=True)
@@ -74,8 +73,7 @@ class Capture:
 
     async def take(self, life: Life) -> None:
         path = life.choose_held(self.intent)
-        body = CapturePaymentIntent()
-        await life.send(life.ask(Action.INTENT_CAPTURE, path, body, keyed=self.keyed), self.death)
+        await life.send(life.ask(Action.INTENT_CAPTURE, path, {}, keyed=self.keyed), self.death)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from paygate.domain.payments.outcome import (
     Rejected,
 )
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
-from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
+from paygate.flows.payments.cancel import cancel_payment_intent
 from paygate.flows.payments.sweeps.resolve import resolve_attempts
 from paygate.providers.contract import Absent
 from tests.flows.world import APPROVED, INSTALLATION, World, answer, notice
@@ -121,7 +121,7 @@ async def test_a_later_try_that_nobody_answered_makes_nothing_certain(world: Wor
     intent, attempt = await not_sent(world, ANSWERED)
     await tried_again(world, intent, REFUSED)
     with pytest.raises(Refusal) as refused:
-        await cancel_payment_intent(world.ctx, world.caller, intent.id, CancelPaymentIntent())
+        await cancel_payment_intent(world.ctx, world.caller, intent.id)
     assert refused.value.code is ErrorCode.OPERATION_PENDING
     world.provider.objects = [answer(APPROVED, attempt=attempt.id, installation=INSTALLATION)]
     await later(world)
@@ -162,13 +162,12 @@ async def test_what_is_tried_again_while_it_is_looked_for_has_not_failed(world: 
 @pytest.mark.parametrize("why", [ANSWERED, REFUSED])
 async def test_only_what_is_certain_is_cancelled_here(world: World, why: NotSent) -> None:
     intent, _ = await not_sent(world, why)
-    request = CancelPaymentIntent()
     if why.answered:
         with pytest.raises(Refusal) as refused:
-            await cancel_payment_intent(world.ctx, world.caller, intent.id, request)
+            await cancel_payment_intent(world.ctx, world.caller, intent.id)
         assert refused.value.code is ErrorCode.OPERATION_PENDING
     else:
-        after = await cancel_payment_intent(world.ctx, world.caller, intent.id, request)
+        after = await cancel_payment_intent(world.ctx, world.caller, intent.id)
         assert after.status is Status.CANCELLED
 
 

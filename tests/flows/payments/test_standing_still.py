@@ -15,12 +15,13 @@ from paygate.domain.ledger import Transfer
 from paygate.domain.payments.attempt import AttemptState, Operation
 from paygate.domain.payments.outcome import Answer, Approved, Cancelled, NotSent, Rejected, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.payment_method import PushTransfer
 from paygate.flows.context import CommitDoor
-from paygate.flows.payments.attempt.choose import BankTransferMethod
 from paygate.flows.payments.attempt.settle import settle_attempt
-from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
-from paygate.flows.payments.capture import CapturePaymentIntent, capture_payment_intent
-from paygate.flows.payments.confirm import ConfirmPaymentIntent, confirm_payment_intent
+from paygate.flows.payments.attempt.work import Work
+from paygate.flows.payments.cancel import cancel_payment_intent
+from paygate.flows.payments.capture import capture_payment_intent
+from paygate.flows.payments.confirm import Confirmation, confirm_payment_intent
 from paygate.storage.change import Change, Verdict
 from tests.flows.payments.test_holds import held
 from tests.flows.world import APPROVED, REQUEST, World, answer
@@ -68,7 +69,7 @@ async def test_a_transfer_is_not_sent_late_behind_its_payer(world: World) -> Non
 
     world.provider.introducing = sleep
     intent = await world.create(payment_method_types=("bank_transfer",))
-    request = ConfirmPaymentIntent(payment_method=BankTransferMethod(flow="push", country="DE"))
+    request = Confirmation(instrument=PushTransfer("DE"))
     after = await confirm_payment_intent(world.ctx, world.caller, intent.id, request)
     assert world.provider.orders == []
     assert (after.status, after.pending_operation) == (Status.PROCESSING, "confirm")
@@ -97,8 +98,7 @@ async def test_its_own_retry_is_written_down_and_sent(world: World) -> None:
 async def test_a_capture_is_not_sent_late(world: World) -> None:
     hold = await held(world)
     late = freeze(world, 31)
-    request = CapturePaymentIntent()
-    after = await capture_payment_intent(late.ctx, world.caller, hold.id, request)
+    after = await capture_payment_intent(late.ctx, world.caller, hold.id)
     assert world.provider.standing == []
     assert (after.status, after.pending_operation) == (Status.REQUIRES_CAPTURE, "capture")
 
@@ -106,7 +106,7 @@ async def test_a_capture_is_not_sent_late(world: World) -> None:
 async def test_a_cancel_is_not_sent_late(world: World) -> None:
     hold = await held(world)
     late = freeze(world, 31)
-    after = await cancel_payment_intent(late.ctx, world.caller, hold.id, CancelPaymentIntent())
+    after = await cancel_payment_intent(late.ctx, world.caller, hold.id)
     assert world.provider.standing == []
     assert (after.status, after.pending_operation) == (Status.REQUIRES_CAPTURE, "cancel")
 
@@ -121,8 +121,8 @@ async def ended_meanwhile(world: World, *said: Answer) -> PaymentIntent:
     async def end(_: object) -> None:
         world.provider.during = None
         found, (attempt,) = await world.now(intent)
-        action = Action.ATTEMPT_RESOLVE
-        ended = await settle_attempt(world.ctx, world.caller, action, found, attempt, NEVER_ARRIVED)
+        work = Work(world.caller, Action.ATTEMPT_RESOLVE, found, attempt)
+        ended = await settle_attempt(world.ctx, work, NEVER_ARRIVED)
         assert ended.status is Status.FAILED
 
     world.provider.during = end
@@ -173,11 +173,10 @@ async def test_what_was_not_sent_goes_on_with_its_own_key(world: World) -> None:
         Answer(NotSent("429")),
         answer(APPROVED, as_of=START + timedelta(seconds=1)),
     ]
-    request = CapturePaymentIntent()
     world.use(claim="req_capture")
     with pytest.raises(Refusal):
-        await capture_payment_intent(world.ctx, world.caller, hold.id, request)
-    after = await capture_payment_intent(world.ctx, world.caller, hold.id, request)
+        await capture_payment_intent(world.ctx, world.caller, hold.id)
+    after = await capture_payment_intent(world.ctx, world.caller, hold.id)
     assert after.status is Status.SUCCEEDED
     first, second = world.provider.standing
     assert first == second

@@ -15,23 +15,19 @@ from paygate.domain.payments.outcome import (
     TransferInstructions,
 )
 from paygate.domain.payments.payment_intent import PaymentIntent, PaymentMethodType
-from paygate.flows.payments.attempt.choose import BankTransferMethod, MandateDetails
-from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
-from paygate.flows.payments.confirm import ConfirmPaymentIntent, confirm_payment_intent
+from paygate.domain.payments.payment_method import DirectDebit, Mandate, PushTransfer
+from paygate.flows.payments.cancel import cancel_payment_intent
+from paygate.flows.payments.confirm import Confirmation, confirm_payment_intent
 from paygate.jobs.messages import Message, decode
 from paygate.providers.contract import Notice
 from tests.flows.world import World, answer, notice
 from tests.making import START
 
-PUSH: Final = ConfirmPaymentIntent(
-    payment_method=BankTransferMethod(flow="push", country="DE"),
+PUSH: Final = Confirmation(
+    instrument=PushTransfer("DE"),
 )
-DEBIT: Final = ConfirmPaymentIntent(
-    payment_method=BankTransferMethod(
-        flow="debit",
-        token="pm_account",
-        mandate=MandateDetails(accepted_at=START, ip_address="203.0.113.9", user_agent="Mozilla"),
-    )
+DEBIT: Final = Confirmation(
+    instrument=DirectDebit("pm_account", Mandate(START, "203.0.113.9", "Mozilla"))
 )
 BY_PUSH: Final = BankTransfer("push", "DE")
 BY_DEBIT: Final = BankTransfer("debit", None, "6789")
@@ -76,13 +72,13 @@ async def to_transfer(world: World, **more: Any) -> PaymentIntent:
 
 
 async def confirm_by(
-    world: World, intent: PaymentIntent, request: ConfirmPaymentIntent = PUSH
+    world: World, intent: PaymentIntent, request: Confirmation = PUSH
 ) -> PaymentIntent:
     return await confirm_payment_intent(world.ctx, world.caller, intent.id, request)
 
 
 async def paying(
-    world: World, outcome: Outcome, request: ConfirmPaymentIntent = PUSH, **more: Any
+    world: World, outcome: Outcome, request: Confirmation = PUSH, **more: Any
 ) -> tuple[PaymentIntent, Attempt]:
     """An intent whose transfer was answered so."""
     world.provider.answers.append(answer(outcome))
@@ -92,8 +88,7 @@ async def paying(
 
 
 async def cancel(world: World, intent: PaymentIntent) -> PaymentIntent:
-    request = CancelPaymentIntent(reason="out of stock")
-    return await cancel_payment_intent(world.ctx, world.caller, intent.id, request)
+    return await cancel_payment_intent(world.ctx, world.caller, intent.id, reason="out of stock")
 
 
 async def alerts(world: World, kind: AlertType) -> list[Alert]:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from paygate.domain.alert import Alert
-from paygate.domain.payments.attempt import Attempt, AttemptState, sent_again
+from paygate.domain.payments.attempt import Attempt, AttemptState, resent
 from paygate.domain.payments.outcome import Answer, Unknown
 from paygate.domain.payments.payment_intent import Status
 from paygate.flows.payments.sweeps.look_up import (
@@ -293,7 +293,7 @@ def sending(*at: timedelta, known: bool = True) -> Attempt:
         first_sent_as_of=START + first + hour if known else None,
     )
     for each in others:
-        attempt = sent_again(attempt, START + each, START + each + hour if known else None)
+        attempt = resent(attempt, START + each, START + each + hour if known else None)
     return attempt
 
 

@@ -7,11 +7,11 @@ import pytest
 
 from paygate.domain.alert import Alert, AlertType
 from paygate.domain.audit import Subject
+from paygate.domain.customer import Payer
 from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.outcome import Cancelled, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import EventStatus, ProviderEvent
-from paygate.flows.customers.identify import CustomerDetails
 from paygate.flows.provider_events.apply import apply_provider_event
 from paygate.jobs.messages import ApplyProviderEvent
 from paygate.providers.contract import Absent, MoneyLeft, Notice
@@ -19,7 +19,7 @@ from tests.flows.payments.transfers import alerts, at, cancel, funded, paying, t
 from tests.flows.world import INSTALLATION, World
 from tests.making import START
 
-ADA = CustomerDetails(name="Ada")
+ADA = Payer(name="Ada")
 
 
 def came(reference: str = "evt_left") -> Notice:
@@ -39,7 +39,7 @@ def left(payer: str | None, **amounts: int) -> MoneyLeft:
     return MoneyLeft(amounts=amounts, customer=payer, merchant="default", installation=INSTALLATION)
 
 
-async def payer_of(world: World, customer: CustomerDetails | None = None) -> str:
+async def payer_of(world: World, customer: Payer | None = None) -> str:
     intent, _ = await paying(world, funded(), customer=customer)
     return intent.customer or intent.id
 
@@ -50,7 +50,7 @@ async def excess(world: World) -> list[Alert]:
 
 @pytest.mark.parametrize(("customer", "kind"), [(ADA, "customer"), (None, "payment_intent")])
 async def test_it_is_alerted_once_and_counted(
-    world: World, customer: CustomerDetails | None, kind: str
+    world: World, customer: Payer | None, kind: str
 ) -> None:
     payer = await payer_of(world, customer)
     for count, amounts in enumerate(({"eur": 501}, {"eur": 501, "usd": 7}), start=1):

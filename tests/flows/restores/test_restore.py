@@ -17,8 +17,8 @@ from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.flows.idempotency.keyed_door import KeyedRequest
 from paygate.flows.idempotency.purge import purge_idempotency_keys
 from paygate.flows.idempotency.run_once import idempotently
-from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
-from paygate.flows.payments.create import CreatePaymentIntent, create_payment_intent
+from paygate.flows.payments.cancel import cancel_payment_intent
+from paygate.flows.payments.create import NewPaymentIntent, create_payment_intent
 from paygate.flows.payments.sweeps.expire import expire_payment_intents
 from paygate.flows.payments.sweeps.resolve import resolve_attempts
 from paygate.flows.restores.after_restore import AfterRestore
@@ -60,7 +60,7 @@ async def create_once(world: World, key: str) -> PaymentIntent:
     """Create under an idempotency key, as the edge does."""
     world.requests += 1
     caller = msgspec.structs.replace(world.caller, request_id=f"req_{world.requests}")
-    request = CreatePaymentIntent(amount=1999, currency="eur")
+    request = NewPaymentIntent(amount=1999, currency="eur")
     answered = await idempotently(
         world.ctx,
         KeyedRequest(caller, Action.INTENT_CREATE, "sk POST /payment-intents", key, b"{}"),
@@ -278,9 +278,8 @@ async def test_what_was_paid_is_not_cancelled_here(world: World, how: str) -> No
     if how == "expire":
         assert await expire_payment_intents(world.ctx, "run") == 0
     else:
-        request = CancelPaymentIntent()
         with pytest.raises(Refusal) as refused:
-            await cancel_payment_intent(world.ctx, world.caller, intent.id, request)
+            await cancel_payment_intent(world.ctx, world.caller, intent.id)
         assert refused.value.code is ErrorCode.STATE_CONFLICT
     assert (await world.now(intent))[0].status is Status.CREATED
 

@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any, Final
 
 import msgspec
+from msgspec import Meta
 
 from paygate.api.edge.body_faults import refused_body
 from paygate.api.edge.control_characters import refuse_in_body
@@ -63,6 +64,11 @@ class Bodies:
                 "too many bodies at once; nothing was done",
                 retry_after_seconds=RETRY_AFTER_SECONDS,
             )
+
+
+def about(description: str, example: Any) -> Meta:
+    """What the documents say of a field."""
+    return Meta(description=description, examples=[example])
 
 
 @cache

@@ -17,13 +17,19 @@ from paygate.api.objects import (
     public_payment_intent_object,
 )
 from paygate.api.pages import ListObject, PageQuery, cut_of
+from paygate.api.payments.bodies import (
+    CancelPaymentIntent,
+    CapturePaymentIntent,
+    ConfirmPaymentIntent,
+    CreatePaymentIntent,
+)
 from paygate.api.payments.card_testing import watch_declines
 from paygate.domain.access.roles import Action
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
-from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
-from paygate.flows.payments.capture import CapturePaymentIntent, capture_payment_intent
-from paygate.flows.payments.confirm import ConfirmPaymentIntent, confirm_payment_intent
-from paygate.flows.payments.create import Created, CreatePaymentIntent, create_payment_intent
+from paygate.flows.payments.cancel import cancel_payment_intent
+from paygate.flows.payments.capture import capture_payment_intent
+from paygate.flows.payments.confirm import confirm_payment_intent
+from paygate.flows.payments.create import Created, create_payment_intent
 from paygate.flows.payments.list import list_payment_intents
 from paygate.flows.payments.read import read_payment_intent
 from paygate.storage.reader import IntentFilters
@@ -50,7 +56,7 @@ class PaymentIntentQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 async def _create(desk: Desk, exchange: Exchange, body: CreatePaymentIntent) -> Created:
-    return await create_payment_intent(desk.ctx, exchange.known_caller, body)
+    return await create_payment_intent(desk.ctx, exchange.known_caller, body.value())
 
 
 async def _list(desk: Desk, exchange: Exchange, query: PaymentIntentQuery) -> PaymentIntentList:
@@ -77,15 +83,18 @@ async def _read(desk: Desk, exchange: Exchange, _: Any) -> PaymentIntent:
 
 
 async def _confirm(desk: Desk, exchange: Exchange, body: ConfirmPaymentIntent) -> PaymentIntent:
-    return await confirm_payment_intent(desk.ctx, exchange.known_caller, exchange.path["id"], body)
+    caller, intent_id = exchange.known_caller, exchange.path["id"]
+    return await confirm_payment_intent(desk.ctx, caller, intent_id, body.value())
 
 
 async def _capture(desk: Desk, exchange: Exchange, body: CapturePaymentIntent) -> PaymentIntent:
-    return await capture_payment_intent(desk.ctx, exchange.known_caller, exchange.path["id"], body)
+    caller, intent_id = exchange.known_caller, exchange.path["id"]
+    return await capture_payment_intent(desk.ctx, caller, intent_id, amount=body.amount)
 
 
 async def _cancel(desk: Desk, exchange: Exchange, body: CancelPaymentIntent) -> PaymentIntent:
-    return await cancel_payment_intent(desk.ctx, exchange.known_caller, exchange.path["id"], body)
+    caller, intent_id = exchange.known_caller, exchange.path["id"]
+    return await cancel_payment_intent(desk.ctx, caller, intent_id, reason=body.reason)
 
 
 def _show_created(_: Exchange, created: Created) -> msgspec.Struct:

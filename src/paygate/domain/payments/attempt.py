@@ -168,7 +168,7 @@ def put_off(attempt: Attempt, at: datetime, close_at: datetime) -> Attempt:
     return _next(attempt, at, close_at=close_at)
 
 
-def sent_again(attempt: Attempt, at: datetime, as_of: datetime | None) -> Attempt:
+def resent(attempt: Attempt, at: datetime, as_of: datetime | None) -> Attempt:
     """An attempt that is about to be sent once more, at `as_of` by the provider's clock: what was
     missed before then proves nothing any longer. One that was not sent begins anew, and so does the
     time that its payer is waited for.

@@ -48,7 +48,7 @@ _NEVER_BEGUN: Final = PaymentError(
 )
 
 
-class Stay(StrEnum):
+class Unmoved(StrEnum):
     """Why an answer moves nothing."""
 
     SETTLED = "settled"
@@ -67,39 +67,43 @@ class Stay(StrEnum):
 
 
 class Moved(msgspec.Struct, frozen=True):
-    """The records one version on; no attempt, when none was under way."""
+    """The intent `before`, and the records one version on; no attempt, when none was under way."""
 
+    before: PaymentIntent
     intent: PaymentIntent
-    attempt: Attempt | None
+    attempt: Attempt | None = None
+    proof: str | None = None
+    """What the provider said, when the move corrects an end."""
 
 
-def confirmed(
+def conclude_confirm(
     intent: PaymentIntent, attempt: Attempt, answer: Answer, at: datetime, *, fetched: bool
-) -> Moved | Stay:
+) -> Moved | Unmoved:
     """Apply `answer` to an intent and its open confirm."""
     state = state_of(answer.outcome)
     forgot = isinstance(answer.outcome, Unknown) and answer.outcome.known_key
     if forgot and not attempt.sent_before and AttemptState.UNKNOWN in MOVES[attempt.state]:
         working = {"pending_operation": attempt.operation.value}
-        return Moved(advance(intent, Trigger.WORK_ON, at, **working), forgotten(attempt, at))
+        waiting = advance(intent, Trigger.WORK_ON, at, **working)
+        return Moved(intent, waiting, forgotten(attempt, at))
     # What an earlier try left in doubt, a later one that is refused for itself does not end.
     doubted = attempt.answered and isinstance(answer.outcome, Rejected)
     begun = attempt.state is not AttemptState.STARTED
     if (begun or doubted) and speaks_of_its_call_alone(answer.outcome):
-        return Stay.NOTHING_NEW
+        return Unmoved.NOTHING_NEW
     trigger, changes = _effect(intent, attempt, answer.outcome)
     if isinstance(answer.outcome, Approved):
         changes = _keep_known(intent, changes)
     if trigger is Trigger.AUTHORIZE and changes["authorization_expires_at"] is None:
         changes["authorization_expires_at"] = at + HOLD_LASTS
     if (intent.status, trigger) not in TRANSITIONS or state not in MOVES[attempt.state]:
-        return Stay.STALE
+        return Unmoved.STALE
     known = {
         **changes,
         "provider_reference": answer.provider_reference or intent.provider_reference,
     }
     if state is attempt.state and all(getattr(intent, k) == v for k, v in known.items()):
-        return Stay.NOTHING_NEW
+        return Unmoved.NOTHING_NEW
     after = move(
         attempt,
         state,
@@ -122,15 +126,15 @@ def in_order(
     changes: dict[str, Any],
     *,
     fetched: bool,
-) -> Moved | Stay:
+) -> Moved | Unmoved:
     """The move, unless a newer fact was applied before."""
     if answer.as_of is not None and intent.provider_as_of is not None:
         # A time from the future orders nothing, though it was written down.
         believed = intent.provider_as_of <= at + AHEAD
         if believed and answer.as_of < intent.provider_as_of:
-            return Stay.STALE
+            return Unmoved.STALE
         if not fetched and (not believed or answer.as_of == intent.provider_as_of):
-            return Stay.TIE
+            return Unmoved.TIE
     after = advance(
         intent,
         trigger,
@@ -139,7 +143,7 @@ def in_order(
         provider_reference=answer.provider_reference or intent.provider_reference,
         provider_as_of=answer.as_of or intent.provider_as_of,
     )
-    return Moved(after, attempt)
+    return Moved(intent, after, attempt)
 
 
 def speaks_of_its_call_alone(outcome: Outcome) -> bool:
@@ -205,7 +209,7 @@ def _effect(
             assert_never(outcome)
 
 
-def captured(intent: PaymentIntent, outcome: Approved) -> dict[str, Any]:
+def capture_fields(intent: PaymentIntent, outcome: Approved) -> dict[str, Any]:
     """What a capture sets, whoever made it; the money takes the next place in the ledger."""
     return {
         **DONE,
@@ -217,7 +221,7 @@ def captured(intent: PaymentIntent, outcome: Approved) -> dict[str, Any]:
 
 def _approved(intent: PaymentIntent, outcome: Approved) -> tuple[Trigger, dict[str, Any]]:
     if outcome.captured:
-        changes = captured(intent, outcome)
+        changes = capture_fields(intent, outcome)
         return Trigger.CAPTURE, {**changes, "payment_method": outcome.payment_method}
     return Trigger.AUTHORIZE, {
         **DONE,

@@ -4,10 +4,7 @@ Under an idempotency key the stored answer has it too, sealed, for as long as it
 """
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final, NamedTuple
-
-import msgspec
-from msgspec import Meta
+from typing import Final, NamedTuple
 
 from paygate.crypto.api_keys import KeyMode, KeySide, new_api_key, parse_api_key
 from paygate.crypto.secret import Secret
@@ -21,16 +18,6 @@ from paygate.storage.change import Change, Committed
 LONGEST: Final = timedelta(days=3660)
 """Ten years: a key that shall live longer has no end, and says so."""
 
-Name = Annotated[str, Meta(min_length=1, max_length=100)]
-
-
-class CreateApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of `POST /api-keys`. The role `publishable` makes a key that browsers may see."""
-
-    role: Role
-    name: Name | None = None
-    expires_at: Annotated[datetime, Meta(tz=True)] | None = None
-
 
 class NewApiKey(NamedTuple):
     """What we keep of a key, and its text."""
@@ -39,13 +26,19 @@ class NewApiKey(NamedTuple):
     text: Secret
 
 
-async def create_api_key(ctx: Context, caller: Caller, request: CreateApiKey) -> NewApiKey:
-    """A key for the caller's merchant.
+async def create_api_key(
+    ctx: Context,
+    caller: Caller,
+    *,
+    role: Role,
+    name: str | None = None,
+    expires_at: datetime | None = None,
+) -> NewApiKey:
+    """A key for the caller's merchant. The role `publishable` makes one that browsers may see.
 
     Raises:
         Refusal: `expires_at` is not within the ten years to come, or the name is not printable.
     """
-    expires_at = request.expires_at
     if expires_at is not None:
         if not ctx.now() < expires_at <= ctx.now() + LONGEST:
             raise Refusal(
@@ -54,15 +47,13 @@ async def create_api_key(ctx: Context, caller: Caller, request: CreateApiKey) ->
                 param="expires_at",
             )
         expires_at = expires_at.astimezone(UTC)
-    if request.name is not None and not request.name.isprintable():
+    if name is not None and not name.isprintable():
         raise Refusal(
             ErrorCode.PARAMETER_INVALID, "name must be printable characters", param="name"
         )
-    made = make_api_key(
-        ctx, caller.merchant, role=request.role, name=request.name, expires_at=expires_at
-    )
+    made = make_api_key(ctx, caller.merchant, role=role, name=name, expires_at=expires_at)
     audit = ctx.audit(
-        caller, Action.API_KEY_CREATE, key_subject(made.key.id), details={"role": str(request.role)}
+        caller, Action.API_KEY_CREATE, key_subject(made.key.id), details={"role": str(role)}
     )
     verdict = await ctx.door.commit(Change(audit, creates=(made.key,), concludes=made))
     assert isinstance(verdict, Committed), "a change without guards is never refused"

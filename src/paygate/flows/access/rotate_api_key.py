@@ -17,15 +17,7 @@ LONGEST_OVERLAP: Final = timedelta(days=7)
 """A roll-out takes hours; a key that is kept for weeks was not rotated."""
 
 
-class RotateApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of `POST /api-keys/{id}/rotate`: for how long the old key opens beside the new."""
-
-    overlap: str = "24h"
-
-
-async def rotate_api_key(
-    ctx: Context, caller: Caller, key_id: str, request: RotateApiKey
-) -> NewApiKey:
+async def rotate_api_key(ctx: Context, caller: Caller, key_id: str, *, overlap: str) -> NewApiKey:
     """The new key, of the same role and name.
 
     The old key ends after the overlap, or when it would have ended anyway; the new one has no end.
@@ -34,7 +26,7 @@ async def rotate_api_key(
         Refusal: not found; the overlap is no duration up to seven days; `state_conflict` for a
             key that opens nothing any more.
     """
-    overlap = _overlap(request.overlap)
+    beside = _overlap(overlap)
     patience = Patience("an API key kept changing")
     while True:
         old = await find_api_key(ctx, caller.merchant, key_id)
@@ -47,7 +39,7 @@ async def rotate_api_key(
                 subject=old,
             )
         made = make_api_key(ctx, old.merchant, role=old.role, name=old.name)
-        ends = min(now + overlap, old.expires_at or now + overlap)
+        ends = min(now + beside, old.expires_at or now + beside)
         ended = msgspec.structs.replace(
             old, version=old.version + 1, expires_at=ends, updated_at=now
         )

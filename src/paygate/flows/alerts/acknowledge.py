@@ -1,10 +1,5 @@
 """Acknowledge an alert: somebody has seen it. It stands until what it tells of is over."""
 
-from typing import Annotated
-
-import msgspec
-from msgspec import Meta
-
 from paygate.domain import alert
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.alert import Alert, AlertStatus
@@ -15,14 +10,8 @@ from paygate.flows.context import Context, Patience
 from paygate.storage.change import Change, Committed
 
 
-class AcknowledgeAlert(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of `POST /alerts/{id}/acknowledge`."""
-
-    note: Annotated[str, Meta(min_length=1, max_length=500)] | None = None
-
-
 async def acknowledge_alert(
-    ctx: Context, caller: Caller, alert_id: str, request: AcknowledgeAlert
+    ctx: Context, caller: Caller, alert_id: str, *, note: str | None = None
 ) -> Alert:
     """The acknowledged alert; `by` is the person that the request names, else its key.
 
@@ -39,7 +28,7 @@ async def acknowledge_alert(
         if standing.status is not AlertStatus.OPEN:
             raise Refusal(ErrorCode.STATE_CONFLICT, f"the alert is {standing.status} already")
         by = caller.actor.name or str(caller.actor.id)
-        after = alert.acknowledged(standing, by, ctx.now(), request.note)
+        after = alert.acknowledged(standing, by, ctx.now(), note)
         audit = ctx.audit(caller, Action.ALERT_ACKNOWLEDGE, Subject("alert", after.id))
         change = Change(audit, advances=(after,), concludes=after)
         if isinstance(await ctx.door.commit(change), Committed):

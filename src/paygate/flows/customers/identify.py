@@ -1,24 +1,13 @@
 """Find or make the customer that a new payment intent names, in the intent's own commit."""
 
-from typing import Annotated
-
 import msgspec
-from msgspec import Meta
 
 from paygate.domain.access.roles import Caller
-from paygate.domain.customer import Customer, with_details
+from paygate.domain.customer import Customer, Payer, with_details
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.context import Context
 from paygate.flows.customers.read import find_customer
 from paygate.jobs.messages import Job, UpdateProviderCustomer
-
-
-class CustomerDetails(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`id` names a known customer, whose details are brought up to date; without it a new one."""
-
-    id: Annotated[str, Meta(max_length=64)] | None = None
-    email: Annotated[str, Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$(?!\n)")] | None = None
-    name: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
 
 
 class Identified(msgspec.Struct, frozen=True):
@@ -30,9 +19,7 @@ class Identified(msgspec.Struct, frozen=True):
     jobs: tuple[Job, ...] = ()
 
 
-async def identify_customer(
-    ctx: Context, caller: Caller, details: CustomerDetails | None
-) -> Identified:
+async def identify_customer(ctx: Context, caller: Caller, details: Payer | None) -> Identified:
     """Who the payer is, if the request says so.
 
     Raises:

@@ -27,7 +27,7 @@ from paygate.domain.ledger import (
 from paygate.domain.payments.outcome import Answer, Unknown
 from paygate.flows.context import Context, Patience
 from paygate.flows.ledger.report_mismatch import Findings
-from paygate.flows.payments.attempt.begin import TO_ASK_AGAIN
+from paygate.flows.payments.attempt.begin import IN_DOUBT
 from paygate.providers.contract import Absent, ProviderSilent
 from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.storage.whole_ledger import IntentBooks, LedgerSession, Recorded
@@ -309,7 +309,7 @@ def _judge(
         said = f"{reference} pays for another payment intent as well: {paid_by[1].id}"
         return _Verdict(paid_by[0].merchant, Mismatch(paid_by[0].id, said), passes=False)
     for books in owners:
-        in_doubt = any(attempt.state in TO_ASK_AGAIN for attempt in books.attempts)
+        in_doubt = any(attempt.state in IN_DOUBT for attempt in books.attempts)
         if books.intent is None or books.unreadable or in_doubt:
             continue  # told already, or the sweep asks what became of it
         mismatch = check_payment(books.intent, reference, theirs)

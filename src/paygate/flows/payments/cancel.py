@@ -2,47 +2,35 @@
 the provider says so. A hold is released, a challenge ends.
 """
 
-from typing import Annotated
-
-import msgspec
-from msgspec import Meta
-
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.payments.attempt import Attempt, AttemptState, Operation, to_be_closed
 from paygate.domain.payments.confirmation import Moved
 from paygate.domain.payments.outcome import Answer
 from paygate.domain.payments.payment_intent import FINAL, PaymentIntent, Status, Trigger, advance
-from paygate.flows.context import Context, Patience, intent_subject
+from paygate.flows.context import Context, Patience
 from paygate.flows.payments.attempt.begin import (
-    TO_ASK_AGAIN,
+    IN_DOUBT,
     TOO_LATE,
-    Prepared,
     attempt_of_this_request,
     begin,
+    commit_progress,
+    commit_resend,
     new_attempt,
     refuse_if_not_sent,
-    send_again,
     stood_still,
-    work_on,
 )
-from paygate.flows.payments.attempt.consequences import of_move
+from paygate.flows.payments.attempt.consequences import commit_move
 from paygate.flows.payments.attempt.settle import settle_attempt
+from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.capture import check_nothing_pending
 from paygate.flows.payments.read import find_payment_intent
 from paygate.providers.contract import CancelOrder, ProviderSilent
-from paygate.storage.change import Change, Committed
 from paygate.telemetry import timing
 
 
-class CancelPaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of `POST /payment-intents/{id}/cancel`."""
-
-    reason: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
-
-
 async def cancel_payment_intent(
-    ctx: Context, caller: Caller, intent_id: str, request: CancelPaymentIntent
+    ctx: Context, caller: Caller, intent_id: str, *, reason: str | None = None
 ) -> PaymentIntent:
     """The intent after the provider's answer; `pending_operation` while that is not known yet.
 
@@ -54,29 +42,29 @@ async def cancel_payment_intent(
     while True:
         intent = await find_payment_intent(ctx, caller.merchant, intent_id)
         before = await attempt_of_this_request(ctx, intent)
-        prepared: Prepared | None = None
+        work: Work | None = None
         if before is not None and before.cancelling:
-            prepared = intent, before
-        elif before is not None and _goes_on(intent, before):
-            prepared = await send_again(ctx, caller, Action.INTENT_CANCEL, intent, before)
+            work = Work(caller, Action.INTENT_CANCEL, intent, before)
+        elif before is not None and _resumes(intent, before):
+            work = await commit_resend(ctx, Work(caller, Action.INTENT_CANCEL, intent, before))
         elif before is not None and before.state is not AttemptState.NOT_SENT:
             return intent
         elif await _nothing_was_sent(ctx, intent):
             await check_not_forgotten(ctx, intent)
-            after = await cancelled(ctx, caller, Action.INTENT_CANCEL, intent, request.reason)
+            after = await cancelled(ctx, caller, Action.INTENT_CANCEL, intent, reason)
             if after is not None:
                 return after
         else:
-            prepared = await _prepare(ctx, caller, intent, request)
-        if prepared is not None:
-            return await _ask(ctx, caller, *prepared)
+            work = await _prepare(ctx, caller, intent, reason)
+        if work is not None:
+            return await _ask(ctx, work)
         await patience.pause()
 
 
-def _goes_on(intent: PaymentIntent, attempt: Attempt) -> bool:
+def _resumes(intent: PaymentIntent, attempt: Attempt) -> bool:
     """Whether a request goes on with the attempt that its earlier try left behind."""
     held = intent.status is Status.REQUIRES_CAPTURE and intent.pending_operation is None
-    return attempt.state in TO_ASK_AGAIN or (attempt.state is AttemptState.NOT_SENT and held)
+    return attempt.state in IN_DOUBT or (attempt.state is AttemptState.NOT_SENT and held)
 
 
 async def check_not_forgotten(ctx: Context, intent: PaymentIntent) -> None:
@@ -112,8 +100,8 @@ async def _nothing_was_sent(ctx: Context, intent: PaymentIntent) -> bool:
 
 
 async def _prepare(
-    ctx: Context, caller: Caller, intent: PaymentIntent, request: CancelPaymentIntent
-) -> Prepared | None:
+    ctx: Context, caller: Caller, intent: PaymentIntent, reason: str | None
+) -> Work | None:
     if intent.status in FINAL:
         raise Refusal(
             ErrorCode.STATE_CONFLICT,
@@ -122,36 +110,37 @@ async def _prepare(
         )
     check_nothing_pending(intent)
     if intent.status is Status.REQUIRES_CAPTURE:
-        attempt = new_attempt(ctx, intent, Operation.CANCEL, reason=request.reason)
-        return await begin(ctx, caller, Action.INTENT_CANCEL, intent, attempt, Trigger.WORK_ON)
+        attempt = new_attempt(ctx, intent, Operation.CANCEL, reason=reason)
+        work = Work(caller, Action.INTENT_CANCEL, intent, attempt)
+        return await begin(ctx, work, Trigger.WORK_ON)
     assert intent.attempt is not None, "it was confirmed"
     open_ = await ctx.read.attempt(intent.merchant, intent.attempt)
     assert open_ is not None, "payments are never deleted"
-    if open_.state in TO_ASK_AGAIN or open_.cancelling or intent.provider_reference is None:
+    if open_.state in IN_DOUBT or open_.cancelling or intent.provider_reference is None:
         raise Refusal(
             ErrorCode.OPERATION_PENDING,
             f"a {intent.pending_operation or 'confirm'} of this payment intent is under way",
             subject=intent,
             retry_after_seconds=1,
         )
-    open_ = to_be_closed(open_, ctx.now(), reason=request.reason, claim=ctx.claim)
-    pending = {"pending_operation": Operation.CANCEL.value}
-    return await work_on(ctx, caller, Action.INTENT_CANCEL, intent, open_, **pending)
+    work = Work(caller, Action.INTENT_CANCEL, intent, open_)
+    closing = to_be_closed(open_, ctx.now(), reason=reason, claim=ctx.claim)
+    return await commit_progress(ctx, work, closing, pending_operation=Operation.CANCEL.value)
 
 
-async def _ask(
-    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
-) -> PaymentIntent:
-    with ctx.answers.awaited(attempt):
-        answer = await send_cancel(ctx, intent, attempt)
-        intent = await settle_attempt(ctx, caller, Action.INTENT_CANCEL, intent, attempt, answer)
+async def _ask(ctx: Context, work: Work) -> PaymentIntent:
+    with ctx.answers.awaited(work.attempt):
+        answer = await send_cancel(ctx, work)
+        intent = await settle_attempt(ctx, work, answer)
     # A wish that is written down stands, and the sweep sends it again: it is pending, not refused.
-    refuse_if_not_sent(intent, answer, waits=intent.status not in FINAL and not attempt.cancelling)
+    waits = intent.status not in FINAL and not work.attempt.cancelling
+    refuse_if_not_sent(intent, answer, waits=waits)
     return intent
 
 
-async def send_cancel(ctx: Context, intent: PaymentIntent, attempt: Attempt) -> Answer:
+async def send_cancel(ctx: Context, work: Work) -> Answer:
     """Ask the provider to close the payment. It may be asked as often as it takes."""
+    intent, attempt = work.intent, work.attempt
     assert intent.provider_reference is not None, "what is under way is known to the provider"
     # A wish to close a confirm stands until the provider has said yes; a cancel of a hold may have
     # been given up meanwhile.
@@ -171,7 +160,5 @@ async def cancelled(
     after = advance(
         intent, Trigger.CANCEL, ctx.now(), cancellation_reason=reason, pending_operation=None
     )
-    commits = of_move(ctx, intent, Moved(after, None), request_id=caller.request_id)
-    audit = ctx.audit(caller, action, intent_subject(intent.id))
-    change = Change(audit, *commits, concludes=after)
-    return after if isinstance(await ctx.door.commit(change), Committed) else None
+    done = await commit_move(ctx, caller, action, Moved(intent, after), concludes=after)
+    return after if done else None

@@ -1,45 +1,39 @@
 """Capture a held payment, wholly or in part, in three beats: prepare, call, settle.
 
-A capture is a standing order: once it is durable it is sent until the provider has said what
+A capture is an order that stands: once it is durable it is sent until the provider has said what
 became of it, whether or not somebody waits.
 """
 
-import msgspec
-
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
+from paygate.domain.payments.attempt import AttemptState, Operation
 from paygate.domain.payments.outcome import Answer
 from paygate.domain.payments.payment_intent import PaymentIntent, Status, Trigger
 from paygate.flows.context import Context, Patience
 from paygate.flows.payments.attempt.begin import (
-    TO_ASK_AGAIN,
+    IN_DOUBT,
     TOO_LATE,
-    Prepared,
     attempt_of_this_request,
     begin,
+    commit_resend,
     may_be_sent,
     new_attempt,
     refuse_if_not_sent,
-    send_again,
     stood_still,
 )
 from paygate.flows.payments.attempt.settle import settle_attempt
+from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.read import find_payment_intent
 from paygate.providers.contract import CaptureOrder
 from paygate.telemetry import timing
 
 
-class CapturePaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of `POST /payment-intents/{id}/capture`; without an amount all of the hold."""
-
-    amount: int | None = None
-
-
 async def capture_payment_intent(
-    ctx: Context, caller: Caller, intent_id: str, request: CapturePaymentIntent
+    ctx: Context, caller: Caller, intent_id: str, *, amount: int | None = None
 ) -> PaymentIntent:
     """The intent after the provider's answer; `pending_operation` while that is not known yet.
+
+    Without an amount all of the hold is captured.
 
     Raises:
         Refusal: not found, not held, `authorization_expired`, `operation_pending`, an amount out
@@ -51,16 +45,16 @@ async def capture_payment_intent(
         before = await attempt_of_this_request(ctx, intent)
         unsent = before is not None and before.state is AttemptState.NOT_SENT
         if before is None or (unsent and not may_be_sent(ctx, before)):
-            prepared = await _prepare(ctx, caller, intent, request)
+            work = await _prepare(ctx, caller, intent, amount)
         elif unsent:
             _check_hold(ctx, intent)
-            prepared = await send_again(ctx, caller, Action.INTENT_CAPTURE, intent, before)
-        elif before.state in TO_ASK_AGAIN:
-            prepared = await send_again(ctx, caller, Action.INTENT_CAPTURE, intent, before)
+            work = await commit_resend(ctx, Work(caller, Action.INTENT_CAPTURE, intent, before))
+        elif before.state in IN_DOUBT:
+            work = await commit_resend(ctx, Work(caller, Action.INTENT_CAPTURE, intent, before))
         else:
             return intent
-        if prepared is not None:
-            return await _ask(ctx, caller, *prepared)
+        if work is not None:
+            return await _ask(ctx, work)
         await patience.pause()
 
 
@@ -84,10 +78,10 @@ def _check_hold(ctx: Context, intent: PaymentIntent) -> None:
 
 
 async def _prepare(
-    ctx: Context, caller: Caller, intent: PaymentIntent, request: CapturePaymentIntent
-) -> Prepared | None:
+    ctx: Context, caller: Caller, intent: PaymentIntent, amount: int | None
+) -> Work | None:
     _check_hold(ctx, intent)
-    amount = intent.amount_capturable if request.amount is None else request.amount
+    amount = intent.amount_capturable if amount is None else amount
     if not 1 <= amount <= intent.amount_capturable:
         raise Refusal(
             ErrorCode.AMOUNT_TOO_SMALL if amount < 1 else ErrorCode.AMOUNT_TOO_LARGE,
@@ -101,21 +95,20 @@ async def _prepare(
             param="amount",
         )
     attempt = new_attempt(ctx, intent, Operation.CAPTURE, amount=amount)
-    return await begin(ctx, caller, Action.INTENT_CAPTURE, intent, attempt, Trigger.WORK_ON)
+    return await begin(ctx, Work(caller, Action.INTENT_CAPTURE, intent, attempt), Trigger.WORK_ON)
 
 
-async def _ask(
-    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
-) -> PaymentIntent:
-    with ctx.answers.awaited(attempt):
-        answer = await send_capture(ctx, intent, attempt)
-        intent = await settle_attempt(ctx, caller, Action.INTENT_CAPTURE, intent, attempt, answer)
+async def _ask(ctx: Context, work: Work) -> PaymentIntent:
+    with ctx.answers.awaited(work.attempt):
+        answer = await send_capture(ctx, work)
+        intent = await settle_attempt(ctx, work, answer)
     refuse_if_not_sent(intent, answer, waits=intent.status is Status.REQUIRES_CAPTURE)
     return intent
 
 
-async def send_capture(ctx: Context, intent: PaymentIntent, attempt: Attempt) -> Answer:
+async def send_capture(ctx: Context, work: Work) -> Answer:
     """Ask the provider, for this attempt: from its rows alone, so that a re-send is equal."""
+    intent, attempt = work.intent, work.attempt
     assert attempt.amount is not None, "a capture has an amount"
     assert intent.provider_reference is not None, "what is held is known to the provider"
     if stood_still(ctx, attempt) or not may_be_sent(ctx, attempt):

@@ -16,10 +16,11 @@ from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.ids import PREFIXES, is_id
 from paygate.domain.payments.attempt import OPEN, Attempt
 from paygate.domain.payments.outcome import Answer, Unknown
-from paygate.domain.payments.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.payment_intent import Status
 from paygate.domain.payments.return_url import with_parameters
 from paygate.flows.context import Context, intent_subject
-from paygate.flows.payments.attempt.settle import reread, settle_attempt
+from paygate.flows.payments.attempt.settle import settle_attempt
+from paygate.flows.payments.attempt.work import Work, reread
 from paygate.providers.contract import Absent
 from paygate.storage.change import Change, StorageError
 from paygate.telemetry import timing
@@ -56,7 +57,8 @@ async def complete_authentication(
     status = intent.status
     if attempt.state in OPEN and ctx.now().timestamp() < signed.expires_at:
         try:
-            status = await _settled(ctx, caller, intent, attempt)
+            work = Work(caller, Action.INTENT_AUTHENTICATE, intent, attempt)
+            status = await _settled(ctx, work)
         except StorageError:
             status = Status.PROCESSING  # the payer goes on, and so does the event or the sweep
     return with_parameters(attempt.return_url, {"payment_intent": intent.id, "status": status})
@@ -81,16 +83,15 @@ def _open(ctx: Context, intent_id: str, state: str | None) -> CallbackState:
     return signed
 
 
-async def _settled(ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt) -> Status:
+async def _settled(ctx: Context, work: Work) -> Status:
     """The intent's status once the provider was asked; `processing` when it did not tell."""
-    answer = await _ask(ctx, attempt)
+    answer = await _ask(ctx, work.attempt)
     if answer is None:
-        intent, attempt = await reread(ctx, attempt)  # an event may have told meanwhile
-        return Status.PROCESSING if attempt.state in OPEN else intent.status
+        work = await reread(ctx, work)  # an event may have told meanwhile
+        return Status.PROCESSING if work.attempt.state in OPEN else work.intent.status
     policy = msgspec.structs.replace(ctx.policy, provider_timeout_seconds=TIE_SECONDS)
     hurried = msgspec.structs.replace(ctx, policy=policy)
-    action = Action.INTENT_AUTHENTICATE
-    return (await settle_attempt(hurried, caller, action, intent, attempt, answer)).status
+    return (await settle_attempt(hurried, work, answer)).status
 
 
 async def _ask(ctx: Context, attempt: Attempt) -> Answer | None:

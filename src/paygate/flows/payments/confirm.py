@@ -6,10 +6,8 @@ any two leaves an open attempt that its event or the sweep resolves.
 """
 
 from datetime import datetime
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.errors import ErrorCode, Refusal
@@ -17,42 +15,42 @@ from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
 from paygate.domain.payments.outcome import Answer, Rejected, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent, Status, Trigger
 from paygate.domain.payments.payment_method import CardToken, Instrument, PushTransfer
-from paygate.domain.payments.return_url import MAX_LENGTH, check_return_url
+from paygate.domain.payments.return_url import check_return_url
 from paygate.flows.context import Context, Patience
 from paygate.flows.customers.introduce import forget_customer, introduce_customer
 from paygate.flows.payments.attempt.begin import (
-    TO_ASK_AGAIN,
+    IN_DOUBT,
     TOO_LATE,
-    Prepared,
     attempt_of_this_request,
     begin,
+    commit_resend,
     may_be_sent,
     new_attempt,
     refuse_if_not_sent,
-    send_again,
     stood_still,
 )
-from paygate.flows.payments.attempt.choose import Method, choose_instrument
+from paygate.flows.payments.attempt.choose import check_instrument
 from paygate.flows.payments.attempt.settle import settle_attempt
+from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.complete_authentication import callback_url
 from paygate.flows.payments.read import find_payment_intent
 from paygate.providers.contract import Absent, ConfirmOrder, ProviderSilent
 from paygate.telemetry import timing
 
 
-class ConfirmPaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of `POST /payment-intents/{id}/confirm`. A card needs a `return_url`."""
+class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
+    """How an intent is to be paid. A card needs a `return_url`; `amount` and `currency` are what
+    the caller expects of the intent.
+    """
 
-    payment_method: Method
-    return_url: (
-        Annotated[str, Meta(max_length=MAX_LENGTH, pattern=r"^https?://[!-~]+$(?!\n)")] | None
-    ) = None
+    instrument: Instrument
+    return_url: str | None = None
     amount: int | None = None
     currency: str | None = None
 
 
 async def confirm_payment_intent(
-    ctx: Context, caller: Caller, intent_id: str, request: ConfirmPaymentIntent
+    ctx: Context, caller: Caller, intent_id: str, confirmation: Confirmation
 ) -> PaymentIntent:
     """The intent after the provider's answer; `processing` when that is not known yet.
 
@@ -66,66 +64,63 @@ async def confirm_payment_intent(
     patience = Patience("an intent kept changing while it was confirmed")
     while True:
         intent = await find_payment_intent(ctx, caller.merchant, intent_id)
-        instrument = _check(ctx, intent, request)
+        _check(ctx, intent, confirmation)
         before = await _earlier_try(ctx, intent)
         if before is None:
-            prepared = await _prepare(ctx, caller, intent, request, instrument)
-        elif _goes_on(intent, before):
-            prepared = await send_again(ctx, caller, Action.INTENT_CONFIRM, intent, before)
+            work = await _prepare(ctx, caller, intent, confirmation)
+        elif _resumes(intent, before):
+            work = await commit_resend(ctx, Work(caller, Action.INTENT_CONFIRM, intent, before))
         else:
             return intent
-        if prepared is not None:
-            return await _ask(ctx, caller, *prepared)
+        if work is not None:
+            return await _ask(ctx, work)
         await patience.pause()
 
 
-def _goes_on(intent: PaymentIntent, attempt: Attempt) -> bool:
+def _resumes(intent: PaymentIntent, attempt: Attempt) -> bool:
     """Whether a request goes on with the attempt that its earlier try left behind."""
     not_sent = attempt.state is AttemptState.NOT_SENT and intent.status is Status.PROCESSING
-    return not_sent or attempt.state in TO_ASK_AGAIN
+    return not_sent or attempt.state in IN_DOUBT
 
 
-async def _ask(
-    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
-) -> PaymentIntent:
-    with ctx.answers.awaited(attempt):
-        answer = await send_confirm(ctx, caller, intent, attempt)
+async def _ask(ctx: Context, work: Work) -> PaymentIntent:
+    with ctx.answers.awaited(work.attempt):
+        answer = await send_confirm(ctx, work)
         if isinstance(answer.outcome, Rejected) and answer.outcome.reason == "customer_refused":
             # Before the answer is: a crash in between must not leave every later payment to fail.
-            await forget_customer(ctx, caller, intent)
-        intent = await settle_attempt(ctx, caller, Action.INTENT_CONFIRM, intent, attempt, answer)
+            await forget_customer(ctx, work.caller, work.intent)
+        intent = await settle_attempt(ctx, work, answer)
     refuse_if_not_sent(intent, answer, waits=intent.status is Status.PROCESSING)
     return intent
 
 
-def _check(ctx: Context, intent: PaymentIntent, request: ConfirmPaymentIntent) -> Instrument:
-    """What it is paid with, once all that the request says was looked at."""
-    instrument = choose_instrument(ctx, intent, request.payment_method)
-    if request.return_url is not None:
+def _check(ctx: Context, intent: PaymentIntent, confirmation: Confirmation) -> None:
+    """Raises a refusal when the intent cannot be confirmed so."""
+    check_instrument(ctx, intent, confirmation.instrument)
+    if confirmation.return_url is not None:
         check_return_url(
-            request.return_url,
+            confirmation.return_url,
             hosts=ctx.policy.return_url_hosts,
             production=ctx.policy.production,
         )
-    elif isinstance(instrument, CardToken):
+    elif isinstance(confirmation.instrument, CardToken):
         raise Refusal(
             ErrorCode.PARAMETER_MISSING,
             "a card needs a return_url: the payer's bank may want to ask them",
             param="return_url",
         )
-    if request.currency not in (None, intent.currency):
+    if confirmation.currency not in (None, intent.currency):
         raise Refusal(
             ErrorCode.CURRENCY_MISMATCH,
             f"the payment intent is in {intent.currency}",
             param="currency",
         )
-    if request.amount not in (None, intent.amount):
+    if confirmation.amount not in (None, intent.amount):
         raise Refusal(
             ErrorCode.AMOUNT_MISMATCH,
             f"the payment intent is for {intent.amount}",
             param="amount",
         )
-    return instrument
 
 
 async def _earlier_try(ctx: Context, intent: PaymentIntent) -> Attempt | None:
@@ -150,18 +145,18 @@ async def _prepare(
     ctx: Context,
     caller: Caller,
     intent: PaymentIntent,
-    request: ConfirmPaymentIntent,
-    instrument: Instrument,
-) -> Prepared | None:
+    confirmation: Confirmation,
+) -> Work | None:
+    instrument = confirmation.instrument
     attempt = new_attempt(
-        ctx, intent, Operation.CONFIRM, instrument=instrument, return_url=request.return_url
+        ctx, intent, Operation.CONFIRM, instrument=instrument, return_url=confirmation.return_url
     )
     attempt = msgspec.structs.replace(
         attempt,
         callback_url=callback_url(ctx, attempt),
         close_at=_patience(ctx, attempt.created_at, instrument),
     )
-    return await begin(ctx, caller, Action.INTENT_CONFIRM, intent, attempt, Trigger.CONFIRM)
+    return await begin(ctx, Work(caller, Action.INTENT_CONFIRM, intent, attempt), Trigger.CONFIRM)
 
 
 def _patience(ctx: Context, at: datetime, instrument: Instrument) -> datetime:
@@ -170,10 +165,9 @@ def _patience(ctx: Context, at: datetime, instrument: Instrument) -> datetime:
     return at + (ctx.policy.bank_transfer_ttl if pushed else ctx.policy.authentication_ttl)
 
 
-async def send_confirm(
-    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
-) -> Answer:
+async def send_confirm(ctx: Context, work: Work) -> Answer:
     """Ask the provider, for this attempt: once per attempt, however often it is asked."""
+    caller, _, intent, attempt = work
     if stood_still(ctx, attempt) or not may_be_sent(ctx, attempt):
         return Answer(TOO_LATE)
     timeout_seconds = ctx.policy.provider_timeout_seconds

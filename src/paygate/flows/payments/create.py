@@ -1,13 +1,13 @@
 """Create a payment intent: nothing is sent anywhere, one commit."""
 
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
-from msgspec import Meta
 
 from paygate.crypto.client_secrets import new_client_secret
 from paygate.crypto.encoding import length_prefixed
 from paygate.domain.access.roles import Action, Caller
+from paygate.domain.customer import Payer
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.money import check_amount, parse_currency
 from paygate.domain.payments import events
@@ -18,40 +18,26 @@ from paygate.domain.payments.payment_intent import (
     Status,
 )
 from paygate.flows.context import Context, Patience, intent_subject
-from paygate.flows.customers.identify import CustomerDetails, identify_customer
+from paygate.flows.customers.identify import identify_customer
 from paygate.storage.change import Change, Committed
 
-Text = Annotated[str, Meta(min_length=1, max_length=500)]
-Reference = Annotated[str, Meta(min_length=1, max_length=200)]
-# Stripe's rule (payments/account/statement-descriptors): 5 to 22 characters, one of them a
-# letter, and none of those that `_FORBIDDEN_IN_DESCRIPTOR` has.
-StatementDescriptor = Annotated[
-    str, Meta(min_length=5, max_length=22, pattern=r"^(?=.*[A-Za-z])[ -~]*$(?!\n)")
-]
-# It comes back in a header, which carries printable ASCII and trims the spaces around.
-SessionId = Annotated[str, Meta(min_length=16, max_length=200, pattern=r"^[!-~][ -~]*[!-~]$(?!\n)")]
-MetadataKey = Annotated[str, Meta(min_length=1, max_length=40)]
-MetadataValue = Annotated[str, Meta(max_length=500)]
-Metadata = Annotated[dict[MetadataKey, MetadataValue], Meta(max_length=50)]
 SEED_BYTES: Final = 16
 _FORBIDDEN_IN_DESCRIPTOR = frozenset("<>\\'\"*")
 
 
-class CreatePaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of `POST /payment-intents`. `amount` in the currency's smallest unit."""
+class NewPaymentIntent(msgspec.Struct, frozen=True, kw_only=True):
+    """What a merchant wants to be paid. `amount` in the currency's smallest unit."""
 
     amount: int
     currency: str
     capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
-    payment_method_types: Annotated[
-        tuple[PaymentMethodType, ...], Meta(min_length=1, max_length=2)
-    ] = (PaymentMethodType.CARD,)
-    reference: Reference | None = None
-    description: Text | None = None
-    statement_descriptor: StatementDescriptor | None = None
-    metadata: Metadata = msgspec.field(default_factory=dict)
-    customer: CustomerDetails | None = None
-    session_id: SessionId | None = None
+    payment_method_types: tuple[PaymentMethodType, ...] = (PaymentMethodType.CARD,)
+    reference: str | None = None
+    description: str | None = None
+    statement_descriptor: str | None = None
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    customer: Payer | None = None
+    session_id: str | None = None
 
 
 class Created(msgspec.Struct, frozen=True):
@@ -61,9 +47,7 @@ class Created(msgspec.Struct, frozen=True):
     client_secret: str | None
 
 
-async def create_payment_intent(
-    ctx: Context, caller: Caller, request: CreatePaymentIntent
-) -> Created:
+async def create_payment_intent(ctx: Context, caller: Caller, new: NewPaymentIntent) -> Created:
     """The intent, durable, with status `created`.
 
     Raises:
@@ -72,9 +56,9 @@ async def create_payment_intent(
     """
     patience = Patience("a customer kept changing while a payment intent was created")
     while True:
-        intent = _new_intent(ctx, caller, request)
-        customer = await identify_customer(ctx, caller, request.customer)
-        created = _with_secret(ctx, intent, request.session_id, customer.id)
+        intent = _new_intent(ctx, caller, new)
+        customer = await identify_customer(ctx, caller, new.customer)
+        created = _with_secret(ctx, intent, new.session_id, customer.id)
         event = events.of_intent(
             created.intent,
             event_id=ctx.new_id("event"),
@@ -109,23 +93,23 @@ def _with_secret(
     return Created(intent, secret)
 
 
-def _new_intent(ctx: Context, caller: Caller, request: CreatePaymentIntent) -> PaymentIntent:
-    currency = parse_currency(request.currency)
-    amount = check_amount(request.amount, maximum=ctx.policy.max_amount)
+def _new_intent(ctx: Context, caller: Caller, new: NewPaymentIntent) -> PaymentIntent:
+    currency = parse_currency(new.currency)
+    amount = check_amount(new.amount, maximum=ctx.policy.max_amount)
     if not ctx.provider.representable(amount, currency):
         raise Refusal(
             ErrorCode.AMOUNT_NOT_REPRESENTABLE,
             f"the provider cannot charge exactly {amount} smallest units of {currency}",
             param="amount",
         )
-    if _FORBIDDEN_IN_DESCRIPTOR.intersection(request.statement_descriptor or ""):
+    if _FORBIDDEN_IN_DESCRIPTOR.intersection(new.statement_descriptor or ""):
         raise Refusal(
             ErrorCode.PARAMETER_INVALID,
             "statement_descriptor must not contain any of < > \\ ' \" *",
             param="statement_descriptor",
         )
-    manual = request.capture_method is CaptureMethod.MANUAL
-    if manual and PaymentMethodType.CARD not in request.payment_method_types:
+    manual = new.capture_method is CaptureMethod.MANUAL
+    if manual and PaymentMethodType.CARD not in new.payment_method_types:
         raise Refusal(
             ErrorCode.PARAMETER_INVALID,
             "only a card's money can be held: capture_method manual needs card among the"
@@ -140,13 +124,13 @@ def _new_intent(ctx: Context, caller: Caller, request: CreatePaymentIntent) -> P
         amount=amount,
         currency=currency,
         status=Status.CREATED,
-        capture_method=request.capture_method,
-        payment_method_types=tuple(dict.fromkeys(request.payment_method_types)),
+        capture_method=new.capture_method,
+        payment_method_types=tuple(dict.fromkeys(new.payment_method_types)),
         provider=ctx.provider.name,
-        reference=request.reference,
-        description=request.description,
-        statement_descriptor=request.statement_descriptor,
-        metadata=request.metadata,
+        reference=new.reference,
+        description=new.description,
+        statement_descriptor=new.statement_descriptor,
+        metadata=new.metadata,
         seed=_seed(ctx, caller),
         create_key=None if ctx.request_key is None else bytes.fromhex(ctx.request_key.id),
         created_at=now,

@@ -29,6 +29,7 @@ from paygate.flows.payments.attempt.consequences import (
     Consequences,
     of_concern,
 )
+from paygate.flows.payments.attempt.work import Work
 from paygate.jobs.messages import ApplyProviderEvent, Job
 from paygate.providers.contract import Absent, Notice
 from paygate.storage.change import Change, Committed, StorageError
@@ -155,7 +156,8 @@ async def _of_payment(ctx: Context, event: ProviderEvent, about: About) -> Chang
         answer = await _fetched(ctx, answer)
     caller = Caller(_actor(ctx), intent.merchant, request_id=event.id)
     proof = event.provider_reference
-    applied = await apply_answer(ctx, caller, intent, attempt, answer, proof=proof)
+    work = Work(caller, Action.PROVIDER_EVENT_APPLY, intent, attempt)
+    applied = await apply_answer(ctx, work, answer, proof=proof)
     if applied.verdict is Verdict.UNRESOLVED or isinstance(applied.answer.outcome, Unknown):
         raise PutOff(Verdict.UNRESOLVED)
     return end(ctx, event, _ended(applied.verdict, intent), applied.commits)

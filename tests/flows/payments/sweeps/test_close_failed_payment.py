@@ -43,7 +43,7 @@ DECLINED = Declined(PaymentError("card_declined", "no"))
 CHALLENGE = ActionRequired(RedirectToUrl("https://bank.example/3ds"))
 CLOSED = Cancelled("requested_by_customer")
 HOUR = 3600
-TO_ASK_AGAIN = [
+IN_DOUBT = [
     Answer(Unknown("timeout")),
     Answer(NotSent("429")),
     Answer(Rejected("provider_configuration", "401")),
@@ -185,7 +185,7 @@ async def test_it_is_closed_and_nothing_changes_here(world: World) -> None:
     assert await world.counts() == before
 
 
-@pytest.mark.parametrize("said", TO_ASK_AGAIN)
+@pytest.mark.parametrize("said", IN_DOUBT)
 async def test_it_is_asked_of_for_three_days(world: World, said: Answer) -> None:
     intent, job = await failed(world)
     world.provider.answers += [said] * 3
@@ -238,7 +238,7 @@ async def test_it_is_given_up_three_days_after_the_failure_not_the_beginning(
     _, attempt = await world.confirming(CHALLENGE)
     world.clock.forward(7 * 24 * HOUR)
     await world.applied(told(attempt, DECLINED, 7 * 24 * HOUR))
-    world.provider.answers.append(TO_ASK_AGAIN[0])
+    world.provider.answers.append(IN_DOUBT[0])
     assert not await close(world, closing(attempt))
 
 
@@ -337,7 +337,7 @@ async def test_a_crash_before_the_call_leaves_the_job(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("said", "waits"),
-    [(TO_ASK_AGAIN[0], True), (at(60, CLOSED), False)],
+    [(IN_DOUBT[0], True), (at(60, CLOSED), False)],
 )
 async def test_the_worker_keeps_the_job_until_it_is_done(
     world: World, connect: Callable[[], Awaitable[Connection]], said: Answer, waits: bool

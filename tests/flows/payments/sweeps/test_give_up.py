@@ -15,7 +15,8 @@ from paygate.domain.alert import Alert, AlertType
 from paygate.domain.payments.attempt import OPEN, Attempt, AttemptState, missed
 from paygate.domain.payments.outcome import Answer, Cancelled, Outcome, Rejected, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
-from paygate.flows.payments.attempt.begin import work_on
+from paygate.flows.payments.attempt.begin import commit_progress
+from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
 from paygate.providers.contract import Absent, ClockSkew
 from tests.flows.payments.sweeps.test_close_overdue_attempts import CHALLENGE
@@ -237,8 +238,8 @@ async def test_an_id_that_becomes_known_while_the_list_is_read_is_asked_for(worl
             now, (open_,) = await world.now(intent)
             if now.provider_reference is None:
                 known = missed(open_, world.clock())
-                action = Action.ATTEMPT_RESOLVE
-                await work_on(world.ctx, caller, action, now, known, provider_reference=THEIRS)
+                work = Work(caller, Action.ATTEMPT_RESOLVE, now, open_)
+                await commit_progress(world.ctx, work, known, provider_reference=THEIRS)
         yield answer(APPROVED, attempt="at_other", installation=INSTALLATION)
 
     world.provider.listing = read

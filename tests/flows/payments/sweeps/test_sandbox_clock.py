@@ -7,8 +7,8 @@ import pytest
 
 from paygate.crypto.secret import Secret
 from paygate.domain.payments.payment_intent import Status
-from paygate.flows.payments.attempt.choose import CardMethod
-from paygate.flows.payments.confirm import ConfirmPaymentIntent, confirm_payment_intent
+from paygate.domain.payments.payment_method import CardToken
+from paygate.flows.payments.confirm import Confirmation, confirm_payment_intent
 from paygate.flows.payments.sweeps.resolve import resolve_attempts
 from paygate.flows.provider.clock import learn_the_time
 from paygate.providers.stripe.adapter import StripeProvider
@@ -21,9 +21,7 @@ from tests.sandbox.conftest import options, sandbox, session, stripe
 __all__ = ["options", "sandbox", "session", "stripe"]
 
 AHEAD_SECONDS = 600
-REQUEST = ConfirmPaymentIntent(
-    payment_method=CardMethod("pm_card_visa"), return_url="https://shop.example/done"
-)
+REQUEST = Confirmation(instrument=CardToken("pm_card_visa"), return_url="https://shop.example/done")
 
 
 @pytest.fixture

@@ -10,16 +10,16 @@ from typing import Final, NamedTuple, assert_never
 
 import msgspec
 
-from paygate.domain.access.roles import Caller
 from paygate.domain.alert import AlertType, Concern
 from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.conclusion import CORRECTABLE, conclude
-from paygate.domain.payments.confirmation import AHEAD, Moved, Stay
+from paygate.domain.payments.confirmation import AHEAD, Moved, Unmoved
 from paygate.domain.payments.outcome import Answer, Approved, Cancelled, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.payments.attempt.consequences import NOTHING, Consequences, of_concern, of_move
-from paygate.flows.payments.attempt.correct import corrected, correction_concern, give_back
+from paygate.flows.payments.attempt.correct import corrected, give_back
+from paygate.flows.payments.attempt.work import Work
 from paygate.providers.contract import Absent
 from paygate.telemetry import timing
 
@@ -43,9 +43,9 @@ class Verdict(StrEnum):
 
 
 _QUIET: Final = {
-    Stay.SETTLED: Verdict.ALREADY_SETTLED,
-    Stay.NOTHING_NEW: Verdict.NOTHING_NEW,
-    Stay.STALE: Verdict.STALE,
+    Unmoved.SETTLED: Verdict.ALREADY_SETTLED,
+    Unmoved.NOTHING_NEW: Verdict.NOTHING_NEW,
+    Unmoved.STALE: Verdict.STALE,
 }
 """The verdicts on answers that change nothing, and of which nobody need hear."""
 
@@ -61,38 +61,33 @@ class Applied(NamedTuple):
 
 
 async def apply_answer(
-    ctx: Context,
-    caller: Caller,
-    intent: PaymentIntent,
-    attempt: Attempt,
-    answer: Answer,
-    *,
-    proof: str | None = None,
+    ctx: Context, work: Work, answer: Answer, *, proof: str | None = None
 ) -> Applied:
-    """What `answer` makes of an intent and its attempt. Nothing is committed here.
+    """What `answer` makes of a payment. Nothing is committed here.
 
     `proof` names what a correction rests on; None: the provider's payment itself.
     """
-    stay, answer, asks = _conclude(ctx, intent, attempt, answer)
+    caller, _, intent, attempt = work
+    effect, answer, asks = _conclude(ctx, intent, attempt, answer)
     if asks is not None:
-        stay, answer = await _ask(ctx, intent, attempt, answer, asks)
-    match stay:
+        effect, answer = await _ask(ctx, intent, attempt, answer, asks)
+    match effect:
         case Moved():
-            moves = of_move(ctx, intent, stay, request_id=caller.request_id, answer=answer)
-            return Applied(Verdict.APPLIED, stay.intent, answer, moves)
-        case Stay.SETTLED | Stay.NOTHING_NEW | Stay.STALE:
-            return Applied(_QUIET[stay], intent, answer)
-        case Stay.TIE:
+            moves = of_move(ctx, effect, request_id=caller.request_id, answer=answer)
+            return Applied(Verdict.APPLIED, effect.intent, answer, moves)
+        case Unmoved.SETTLED | Unmoved.NOTHING_NEW | Unmoved.STALE:
+            return Applied(_QUIET[effect], intent, answer)
+        case Unmoved.TIE:
             return Applied(Verdict.UNRESOLVED, intent, answer)
-        case Stay.MISMATCH:
+        case Unmoved.MISMATCH:
             told = of_concern(ctx, intent.merchant, _mismatch(intent, answer))
             return Applied(Verdict.MISMATCH, intent, answer, told)
-        case Stay.MONEY_AFTER_THE_END:
+        case Unmoved.MONEY_AFTER_THE_END:
             return await _after_the_end(ctx, intent, answer, proof)
-        case Stay.MONEY_ELSEWHERE:
+        case Unmoved.MONEY_ELSEWHERE:
             return await _elsewhere(ctx, intent, answer)
         case _:
-            assert_never(stay)
+            assert_never(effect)
 
 
 class Glance(NamedTuple):
@@ -108,35 +103,35 @@ def glance(ctx: Context, intent: PaymentIntent, attempt: Attempt, answer: Answer
     """The verdict that `apply_answer` comes to where nothing changes: nothing is asked or written
     for it.
     """
-    stay, _, asks = _conclude(ctx, intent, attempt, answer)
+    effect, _, asks = _conclude(ctx, intent, attempt, answer)
     if asks is not None:
         return Glance(None, asks=True)
-    return Glance(None if isinstance(stay, Moved) else _QUIET.get(stay), asks=False)
+    return Glance(None if isinstance(effect, Moved) else _QUIET.get(effect), asks=False)
 
 
 def _conclude(
     ctx: Context, intent: PaymentIntent, attempt: Attempt, answer: Answer
-) -> tuple[Moved | Stay, Answer, str | None]:
+) -> tuple[Moved | Unmoved, Answer, str | None]:
     """What the answer does by itself; and the payment to ask about first, where its time does not
     tell.
     """
     answer, dated = _dated(ctx, answer)
-    stay = conclude(intent, attempt, answer, ctx.now())
-    if stay is not Stay.TIE and (dated or not isinstance(stay, Moved)):
-        return stay, answer, None
-    return stay, answer, answer.provider_reference
+    effect = conclude(intent, attempt, answer, ctx.now())
+    if effect is not Unmoved.TIE and (dated or not isinstance(effect, Moved)):
+        return effect, answer, None
+    return effect, answer, answer.provider_reference
 
 
 async def _ask(
     ctx: Context, intent: PaymentIntent, attempt: Attempt, answer: Answer, provider_reference: str
-) -> tuple[Moved | Stay, Answer]:
+) -> tuple[Moved | Unmoved, Answer]:
     """What the payment does as it stands at the provider now, in place of the answer."""
     with timing.spent(timing.Part.PROVIDER):
         fetched = await ctx.provider.retrieve(
             provider_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
         )
     if isinstance(fetched, Absent) or isinstance(fetched.outcome, Unknown):
-        return Stay.TIE, answer
+        return Unmoved.TIE, answer
     fetched, _ = _dated(ctx, fetched)
     return conclude(intent, attempt, fetched, ctx.now(), fetched=True), fetched
 
@@ -159,10 +154,9 @@ async def _after_the_end(
     if not answer.outcome.captured:
         return await _given_back(ctx, intent, answer)
     proof = proof or answer.provider_reference or intent.id
-    after, creates = corrected(ctx, intent, answer, proof=proof)
-    told = of_concern(ctx, intent.merchant, correction_concern(intent))
-    commits = Consequences(creates, (after,)).also(told)
-    return Applied(Verdict.CORRECTED, after, answer, commits)
+    moved = corrected(intent, answer, ctx.now(), proof=proof)
+    commits = of_move(ctx, moved, request_id=None, answer=answer)
+    return Applied(Verdict.CORRECTED, moved.intent, answer, commits)
 
 
 async def _elsewhere(ctx: Context, intent: PaymentIntent, answer: Answer) -> Applied:

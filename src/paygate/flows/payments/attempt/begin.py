@@ -3,26 +3,24 @@
 from datetime import timedelta
 from typing import Any, Final
 
-from paygate.domain.access.roles import Action, Caller
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.payments.attempt import Attempt, AttemptState, Operation, move, sent_again
+from paygate.domain.payments.attempt import Attempt, AttemptState, Operation, move, resent
 from paygate.domain.payments.confirmation import Moved
 from paygate.domain.payments.outcome import Answer, NotSent, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent, Trigger, advance
-from paygate.flows.context import Context, intent_subject
-from paygate.flows.payments.attempt.consequences import of_move
-from paygate.storage.change import Change, Committed, Impossible
+from paygate.flows.context import Context
+from paygate.flows.payments.attempt.consequences import commit_move
+from paygate.flows.payments.attempt.work import Work
+from paygate.storage.change import Impossible
 from paygate.storage.tables import REFERENCE_TAKEN
 
 KEYS_MARGIN: Final = timedelta(hours=1)
 """An attempt is not sent again in the last hour that the provider promises to know its key."""
-TO_ASK_AGAIN: Final = frozenset({AttemptState.STARTED, AttemptState.UNKNOWN})
+IN_DOUBT: Final = frozenset({AttemptState.STARTED, AttemptState.UNKNOWN})
 """States of an attempt whose request died before it had an answer."""
 ATTEMPT_TAKEN: Final = "attempt_pkey"
 """What an attempt runs into that is there under another intent, of the same seed."""
 TOO_LATE: Final = Unknown("it was too late to send this: it is looked up instead")
-
-Prepared = tuple[PaymentIntent, Attempt]
 
 
 def new_attempt(ctx: Context, intent: PaymentIntent, operation: Operation, **more: Any) -> Attempt:
@@ -44,91 +42,75 @@ def new_attempt(ctx: Context, intent: PaymentIntent, operation: Operation, **mor
     )
 
 
-async def begin(
-    ctx: Context,
-    caller: Caller,
-    action: Action,
-    intent: PaymentIntent,
-    attempt: Attempt,
-    trigger: Trigger,
-) -> Prepared | None:
+async def begin(ctx: Context, work: Work, trigger: Trigger) -> Work | None:
     """Commit the attempt and the advanced intent together. After this the sweep resolves the
     attempt even if we crash. None when the intent has moved on.
     """
-    before = intent
-    intent = advance(
-        intent,
+    attempt = work.attempt
+    after = advance(
+        work.intent,
         trigger,
         attempt.created_at,
         attempt=attempt.id,
         attempts=attempt.number,
         pending_operation=attempt.operation.value,
     )
-    commits = of_move(ctx, before, Moved(intent, None), request_id=caller.request_id)
-    audit = ctx.audit(caller, action, intent_subject(intent.id))
-    change = Change(audit, (attempt, *commits.creates), commits.advances)
     try:
-        committed = isinstance(await ctx.door.commit(change), Committed)
+        moved = Moved(work.intent, after, attempt)
+        committed = await commit_move(ctx, work.caller, work.action, moved)
     except Impossible as error:
         if error.constraint != ATTEMPT_TAKEN:
             raise
         raise Refusal(
             ErrorCode.STATE_CONFLICT,
             "this payment was begun under another payment intent that the same create made",
-            subject=before,
+            subject=work.intent,
         ) from None
-    return (intent, attempt) if committed else None
+    return work._replace(intent=after) if committed else None
 
 
-async def doubt(
-    ctx: Context, caller: Caller, action: Action, intent: PaymentIntent, attempt: Attempt
-) -> Prepared | None:
-    """Both records, with the attempt in doubt: whoever sent it may have died before the answer.
+async def commit_doubt(ctx: Context, work: Work) -> Work | None:
+    """The work, with the attempt in doubt: whoever sent it may have died before the answer.
 
     None when the intent has moved on.
     """
-    if attempt.state is AttemptState.UNKNOWN:
-        return intent, attempt
-    attempt = move(attempt, AttemptState.UNKNOWN, ctx.now(), detail="the request was cut off")
-    return await work_on(ctx, caller, action, intent, attempt)
+    if work.attempt.state is AttemptState.UNKNOWN:
+        return work
+    detail = "the request was cut off"
+    attempt = move(work.attempt, AttemptState.UNKNOWN, ctx.now(), detail=detail)
+    return await commit_progress(ctx, work, attempt)
 
 
-async def send_again(
-    ctx: Context, caller: Caller, action: Action, intent: PaymentIntent, attempt: Attempt
-) -> Prepared | None:
-    """Both records, with the sending written down before the attempt is sent once more: a look-up
+async def commit_resend(ctx: Context, work: Work) -> Work | None:
+    """The work, with the sending written down before the attempt is sent once more: a look-up
     must know from when on the payment may be there, and a sender that stood still what is stale.
 
     None when the intent has moved on.
     """
-    if not may_be_sent(ctx, attempt) and attempt.state in TO_ASK_AGAIN:
-        return await doubt(ctx, caller, action, intent, attempt)
-    again = sent_again(attempt, ctx.now(), ctx.provider_time())
+    attempt = work.attempt
+    if not may_be_sent(ctx, attempt) and attempt.state in IN_DOUBT:
+        return await commit_doubt(ctx, work)
+    again = resent(attempt, ctx.now(), ctx.provider_time())
     pending = {"pending_operation": attempt.operation.value}
-    return await work_on(ctx, caller, action, intent, again, **pending)
+    return await commit_progress(ctx, work, again, **pending)
 
 
-async def work_on(
-    ctx: Context,
-    caller: Caller,
-    action: Action,
-    intent: PaymentIntent,
-    attempt: Attempt,
-    **changes: Any,
-) -> Prepared | None:
-    """Write down an attempt that has gone on, and the intent with it, which is their guard.
+async def commit_progress(
+    ctx: Context, work: Work, attempt: Attempt, **changes: Any
+) -> Work | None:
+    """Write down `attempt`, which has gone on, and the intent with it, which is their guard.
 
     None when the intent has moved on.
     """
-    intent = advance(intent, Trigger.WORK_ON, ctx.now(), **changes)
-    audit = ctx.audit(caller, action, intent_subject(intent.id))
+    after = advance(work.intent, Trigger.WORK_ON, ctx.now(), **changes)
     try:
-        verdict = await ctx.door.commit(Change(audit, advances=(intent, attempt)))
+        moved = Moved(work.intent, after, attempt)
+        committed = await commit_move(ctx, work.caller, work.action, moved)
     except Impossible as error:
         if error.constraint != REFERENCE_TAKEN:
             raise
         return None  # the payment is another intent's: settling the answer says so
-    return (intent, attempt) if isinstance(verdict, Committed) else None
+    return work._replace(intent=after, attempt=attempt) if committed else None
 
 
 async def attempt_of_this_request(ctx: Context, intent: PaymentIntent) -> Attempt | None:

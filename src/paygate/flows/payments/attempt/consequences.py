@@ -1,27 +1,32 @@
-"""What is committed with a move of a payment: the merchant's event, the transfer in the ledger, the
-alert, the job that follows. Every flow that moves a payment asks here.
+"""What is committed with a move of a payment: both records, the audit entry, the merchant's event,
+the transfer in the ledger, the correction, the alert, the job that follows. Every flow that moves a
+payment commits here.
 """
 
 from typing import Final, NamedTuple
 
 from paygate.domain import ledger
+from paygate.domain.access.roles import Action, Caller
 from paygate.domain.alert import AlertType, Concern
 from paygate.domain.audit import Subject
 from paygate.domain.payments import events
 from paygate.domain.payments.attempt import AttemptState
 from paygate.domain.payments.confirmation import Moved
-from paygate.domain.payments.outcome import Answer, Cancelled, Rejected
+from paygate.domain.payments.correction import correction_of
+from paygate.domain.payments.outcome import Answer, Approved, Cancelled, Rejected
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.flows.alerts.raise_alert import occurrence, to_raise
 from paygate.flows.context import Context, intent_subject
 from paygate.jobs.messages import CloseFailedPayment, Job
-from paygate.storage.change import Appended, Versioned
+from paygate.storage.change import Appended, Change, Committed, Versioned
 
 UNUSED_MONEY: Final = (
     "The money lies with the provider, on the payer's account there: send it back, or let it pay"
     " for another intent of the same customer."
 )
 """What to do about money that pays for nothing."""
+REASON: Final = "captured_after_the_end"
+"""Of every correction: the one that there is."""
 
 
 class Consequences(NamedTuple):
@@ -42,17 +47,53 @@ NOTHING: Final = Consequences()
 """There is nothing to commit."""
 
 
-def of_move(
+async def commit_move(
     ctx: Context,
-    before: PaymentIntent,
+    caller: Caller,
+    action: Action,
     moved: Moved,
     *,
-    request_id: str | None,
     answer: Answer | None = None,
+    concludes: PaymentIntent | None = None,
+) -> bool:
+    """Whether the move is durable, with all that belongs to it; False when the payment has moved on
+    meanwhile. `answer` is the provider's, when that moved it.
+    """
+    commits = of_move(ctx, moved, request_id=caller.request_id, answer=answer)
+    change = change_of(ctx, caller, action, moved.before, commits, concludes=concludes)
+    return isinstance(await ctx.door.commit(change), Committed)
+
+
+def change_of(
+    ctx: Context,
+    caller: Caller,
+    action: Action,
+    intent: PaymentIntent,
+    commits: Consequences,
+    *,
+    concludes: PaymentIntent | None = None,
+) -> Change:
+    """The commit of what a caller did to an intent; the request ends with what it `concludes`."""
+    return Change(
+        ctx.audit(caller, action, intent_subject(intent.id)), *commits, concludes=concludes
+    )
+
+
+def of_move(
+    ctx: Context, moved: Moved, *, request_id: str | None, answer: Answer | None = None
 ) -> Consequences:
     """What is committed with a move; `answer` is the provider's, when that moved it."""
-    intent, attempt = moved.intent, moved.attempt
-    creates: list[Appended] = []
+    before, intent, attempt = moved.before, moved.intent, moved.attempt
+    corrects = moved.proof is not None
+    records = (intent,) if attempt is None else (intent, attempt)
+    creates: list[Versioned | Appended] = [each for each in records if each.version == 1]
+    if corrects:
+        correction_id = ctx.new_id("correction")
+        creates.append(
+            correction_of(
+                before, intent, correction_id=correction_id, reason=REASON, proof=moved.proof
+            )
+        )
     if (type_ := events.news(before, intent)) is not None:
         event = events.of_intent(
             intent,
@@ -60,17 +101,17 @@ def of_move(
             at=intent.updated_at,
             request_id=request_id,
             type_=type_,
+            correction=corrects,
         )
         creates.append(event)
     if intent.money_seq != before.money_seq:
         transfer_id = ctx.new_id("ledger_transfer")
-        creates.append(
-            ledger.capture(before, intent, transfer_id=transfer_id, attempt=intent.attempt)
-        )
-    advances = (intent,) if attempt is None else (intent, attempt)
-    told = Consequences(tuple(creates), advances, _to_do_next(before, moved))
-    concern = None if answer is None else _concern(ctx, before, moved, answer)
-    return told if concern is None else told.also(of_concern(ctx, intent.merchant, concern))
+        paid_by = answer.attempt if corrects and answer is not None else intent.attempt
+        creates.append(ledger.capture(before, intent, transfer_id=transfer_id, attempt=paid_by))
+    advances = tuple(each for each in records if each.version > 1)
+    done = Consequences(tuple(creates), advances, _to_do_next(moved))
+    concern = None if answer is None else _concern(ctx, moved, answer)
+    return done if concern is None else done.also(of_concern(ctx, intent.merchant, concern))
 
 
 def of_concern(ctx: Context, merchant: str, concern: Concern) -> Consequences:
@@ -79,10 +120,10 @@ def of_concern(ctx: Context, merchant: str, concern: Concern) -> Consequences:
     return Consequences((found,), (), to_raise(found))
 
 
-def _to_do_next(before: PaymentIntent, moved: Moved) -> tuple[Job, ...]:
+def _to_do_next(moved: Moved) -> tuple[Job, ...]:
     """The provider's object of a payment that has failed is closed too, lest it be paid still."""
     intent, attempt = moved.intent, moved.attempt
-    failed = intent.status is Status.FAILED and before.status is not Status.FAILED
+    failed = intent.status is Status.FAILED and moved.before.status is not Status.FAILED
     if not failed or intent.attempt is None or intent.provider_reference is None:
         return ()
     if attempt is not None and attempt.state is AttemptState.CANCELLED:
@@ -90,9 +131,12 @@ def _to_do_next(before: PaymentIntent, moved: Moved) -> tuple[Job, ...]:
     return (Job(CloseFailedPayment(intent.merchant, intent.attempt)),)
 
 
-def _concern(ctx: Context, before: PaymentIntent, moved: Moved, answer: Answer) -> Concern | None:
+def _concern(ctx: Context, moved: Moved, answer: Answer) -> Concern | None:
     """What a person must hear of an answer that moved a payment."""
+    before = moved.before
     match answer.outcome:
+        case Approved() if moved.proof is not None:
+            return _corrected(before)
         case Rejected(reason="provider_configuration"):
             return _misconfigured(ctx, answer.outcome.message)
         case Cancelled() if events.received(before):
@@ -100,6 +144,17 @@ def _concern(ctx: Context, before: PaymentIntent, moved: Moved, answer: Answer) 
             return _partly_paid(before, given_up=given_up)
         case _:
             return None
+
+
+def _corrected(intent: PaymentIntent) -> Concern:
+    """What a person must hear of a correction: it should not happen, and it did."""
+    return Concern(
+        type=AlertType.STATE_CORRECTION,
+        subject=intent_subject(intent.id),
+        severity="critical",
+        message=f"money was taken, though it had {intent.status}",
+        what_to_do="Decide with the payer whether the order is still wanted; refund it if not.",
+    )
 
 
 def _misconfigured(ctx: Context, message: str) -> Concern:

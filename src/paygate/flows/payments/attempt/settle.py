@@ -11,23 +11,17 @@ from paygate.domain.payments.payment_intent import PaymentIntent, Status, Trigge
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import SETTLING_SECONDS, Context, Patience, intent_subject
 from paygate.flows.payments.attempt.apply_answer import apply_answer
-from paygate.flows.payments.attempt.consequences import NOTHING, of_move
+from paygate.flows.payments.attempt.consequences import NOTHING, change_of, commit_move
+from paygate.flows.payments.attempt.work import Work, reread, take_up
 from paygate.providers.contract import Absent
-from paygate.storage.change import Change, Committed, Impossible, OutcomeUnknown
+from paygate.storage.change import Committed, Impossible, OutcomeUnknown
 from paygate.storage.tables import REFERENCE_TAKEN
 
 MISSING: Final = "missing"
 """The stage of the alert for a payment that the provider says it has not."""
 
 
-async def settle_attempt(
-    ctx: Context,
-    caller: Caller,
-    action: Action,
-    intent: PaymentIntent,
-    attempt: Attempt,
-    answer: Answer,
-) -> PaymentIntent:
+async def settle_attempt(ctx: Context, work: Work, answer: Answer) -> PaymentIntent:
     """The intent once `answer` was applied, or as whoever came first left it."""
     # The attempt stays open beyond it: its event or the sweep brings the answer again.
     patience = Patience(
@@ -36,31 +30,30 @@ async def settle_attempt(
         seconds=SETTLING_SECONDS,
     )
     while True:
-        applied = await apply_answer(ctx, caller, intent, attempt, answer)
+        applied = await apply_answer(ctx, work, answer)
         if applied.commits == NOTHING:
             # No commit proves that the records were the newest: others may have ended them.
-            newest = await reread(ctx, attempt)
-            if newest == (intent, attempt):
-                return intent
-            intent, attempt = newest
+            newest = await reread(ctx, work)
+            if newest == work:
+                return work.intent
+            work = newest
             continue
-        change = Change(
-            ctx.audit(caller, action, intent_subject(intent.id)),
-            *applied.commits,
-            # What was certainly not sent is no answer yet: the same request may go on with it.
-            concludes=None if isinstance(answer.outcome, NotSent) else applied.intent,
+        # What was certainly not sent is no answer yet: the same request may go on with it.
+        concludes = None if isinstance(answer.outcome, NotSent) else applied.intent
+        change = change_of(
+            ctx, work.caller, work.action, work.intent, applied.commits, concludes=concludes
         )
         try:
             committed = isinstance(await ctx.door.commit(change), Committed)
         except Impossible as error:
             if error.constraint != REFERENCE_TAKEN:
                 raise
-            answer = await _of_another_intent(ctx, caller, intent, answer)
+            answer = await _of_another_intent(ctx, work.caller, work.intent, answer)
             committed = False
         if committed:
             return applied.intent
         await patience.pause()
-        intent, attempt = await reread(ctx, attempt)
+        work = await reread(ctx, work)
 
 
 async def fail_unsent(
@@ -70,7 +63,8 @@ async def fail_unsent(
     Returns whether that was done: not when somebody has tried since `attempt` was read, for of that
     nothing is certain.
     """
-    intent, newest = await reread(ctx, attempt)
+    work = await take_up(ctx, caller, action, attempt.merchant, attempt.id)
+    intent, newest = work.intent, work.attempt
     assert isinstance(answer.outcome, Rejected), "it failed"
     waits = intent.status is Status.PROCESSING and intent.attempt == attempt.id
     if not waits or newest.version != attempt.version:
@@ -78,23 +72,20 @@ async def fail_unsent(
     error = PaymentError(code=answer.outcome.reason, message=answer.outcome.message)
     changes = {"pending_operation": None, "last_payment_error": error}
     after = advance(intent, Trigger.FAIL, ctx.now(), **changes)
-    commits = of_move(ctx, intent, Moved(after, None), request_id=caller.request_id)
-    change = Change(ctx.audit(caller, action, intent_subject(intent.id)), *commits)
-    return isinstance(await ctx.door.commit(change), Committed)
+    return await commit_move(ctx, caller, action, Moved(intent, after))
 
 
-async def ask_how_it_stands(
-    ctx: Context, caller: Caller, action: Action, intent: PaymentIntent, attempt: Attempt
-) -> PaymentIntent:
+async def ask_how_it_stands(ctx: Context, work: Work) -> PaymentIntent:
     """The intent once what the provider says of its payment now was applied."""
+    intent = work.intent
     assert intent.provider_reference is not None, "what is under way is known to the provider"
     found = await ctx.provider.retrieve(
         intent.provider_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
     )
     if isinstance(found, Absent):
-        await raise_alert(ctx, caller, payment_missing(intent))
+        await raise_alert(ctx, work.caller, payment_missing(intent))
         return intent
-    return await settle_attempt(ctx, caller, action, intent, attempt, found)
+    return await settle_attempt(ctx, work, found)
 
 
 def payment_missing(intent: PaymentIntent) -> Concern:
@@ -110,13 +101,6 @@ def payment_missing(intent: PaymentIntent) -> Concern:
         " it gave us for this payment intent, which stays as it is",
         what_to_do="See whether the provider's key is of the account that has this payment.",
     )
-
-
-async def reread(ctx: Context, attempt: Attempt) -> tuple[PaymentIntent, Attempt]:
-    """Both records as they stand now."""
-    found = await ctx.read.attempt_with_intent(attempt.merchant, attempt.id)
-    assert found is not None, "payments are never deleted"
-    return found
 
 
 async def _of_another_intent(

@@ -10,14 +10,13 @@ from typing import Final
 
 import msgspec
 
-from paygate.domain.access.roles import Action, Caller
 from paygate.domain.payments.attempt import Attempt, Operation, to_be_closed
 from paygate.domain.payments.outcome import Answer, Unknown
-from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import Context
-from paygate.flows.payments.attempt.begin import Prepared, work_on
+from paygate.flows.payments.attempt.begin import commit_progress
 from paygate.flows.payments.attempt.settle import payment_missing
+from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.sweeps.look_up import CLOCK_UNKNOWN
 from paygate.flows.provider.clock import by_the_provider, is_in_step
 from paygate.providers.contract import Absent, CancelOrder
@@ -55,24 +54,20 @@ async def close_at_provider(
     return await make_sure(ctx, provider_reference, answer)
 
 
-async def give_up(
-    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt, idle: Answer
-) -> Prepared | None:
-    """A confirm that the provider never went on with, about to be closed there: both records with
-    the wish written down, so that whoever brings its end makes the same of it.
+async def give_up(ctx: Context, work: Work, idle: Answer) -> Work | None:
+    """A confirm that the provider never went on with, about to be closed there: the work with the
+    wish written down, so that whoever brings its end makes the same of it.
 
     None when a request of ours may still confirm it, or the intent has moved on.
     """
-    if not _is_over(ctx, attempt):
+    if not _is_over(ctx, work.attempt):
         return None
-    reference = idle.provider_reference or intent.provider_reference
-    attempt = to_be_closed(attempt, ctx.now(), reason=None, given_up=True)
+    reference = idle.provider_reference or work.intent.provider_reference
+    attempt = to_be_closed(work.attempt, ctx.now(), reason=None, given_up=True)
     attempt = msgspec.structs.replace(attempt, provider_reference=reference)
-    return await work_on(
+    return await commit_progress(
         ctx,
-        caller,
-        Action.ATTEMPT_RESOLVE,
-        intent,
+        work,
         attempt,
         provider_reference=reference,
         pending_operation=Operation.CANCEL.value,
@@ -92,6 +87,6 @@ def _is_over(ctx: Context, attempt: Attempt) -> bool:
     return now >= last + timedelta(seconds=ctx.policy.provider_timeout_seconds) + MARGIN
 
 
-async def alert_absent(ctx: Context, caller: Caller, intent: PaymentIntent) -> None:
+async def alert_absent(ctx: Context, work: Work) -> None:
     """Tell a person that a payment with an id of the provider's is not at the provider."""
-    await raise_alert(ctx, caller, payment_missing(intent))
+    await raise_alert(ctx, work.caller, payment_missing(work.intent))

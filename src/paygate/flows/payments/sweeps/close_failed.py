@@ -11,12 +11,12 @@ import msgspec
 
 from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.domain.alert import AlertType, Concern
-from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.outcome import Answer, Approved, Cancelled
-from paygate.domain.payments.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.payment_intent import Status
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.payments.attempt.settle import settle_attempt
+from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.sweeps.ask_provider import alert_absent, close_at_provider
 from paygate.flows.provider.pace import UNHURRIED
 from paygate.jobs.messages import CloseFailedPayment
@@ -39,26 +39,26 @@ async def close_failed_payment(ctx: Context, message: CloseFailedPayment) -> boo
     caller = Caller(Actor("job", name="close-failed-payment"), intent.merchant, attempt.id)
     # A job that waited for its turn would keep a place of the queue's from an event.
     ctx = msgspec.structs.replace(ctx, pace=UNHURRIED)
+    work = Work(caller, Action.ATTEMPT_RESOLVE, intent, attempt)
     answer = await close_at_provider(ctx, attempt, intent.provider_reference)
     match answer:
         case Absent():
-            await alert_absent(ctx, caller, intent)
+            await alert_absent(ctx, work)
         case Answer(outcome=Cancelled()):
             return True
         case Answer(outcome=Approved(captured=True)):
-            await settle_attempt(ctx, caller, Action.ATTEMPT_RESOLVE, intent, attempt, answer)
+            await settle_attempt(ctx, work, answer)
             return True
     # Not closed yet, or not known to be: whatever it is, it may take money still.
     if ctx.now() <= attempt.updated_at + GIVE_UP_AFTER:
         return False
-    await _alert_open(ctx, caller, intent, attempt)
+    await _alert_open(ctx, work)
     return True
 
 
-async def _alert_open(
-    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
-) -> None:
+async def _alert_open(ctx: Context, work: Work) -> None:
     """What is given up is told: nobody would look for it."""
+    intent, attempt = work.intent, work.attempt
     concern = Concern(
         type=AlertType.ATTEMPT_UNRESOLVED,
         subject=intent_subject(intent.id),
@@ -68,4 +68,4 @@ async def _alert_open(
         what_to_do=f"Cancel {intent.provider_reference} at the provider: whoever has its secret may"
         " pay it still, and money that is taken so is a correction.",
     )
-    await raise_alert(ctx, caller, concern)
+    await raise_alert(ctx, work.caller, concern)

@@ -12,11 +12,12 @@ from typing import Final
 
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.payments.attempt import Attempt, AttemptState, Operation, put_off, to_be_closed
-from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.domain.payments.outcome import Answer
 from paygate.domain.payments.payment_method import DirectDebit
 from paygate.flows.context import Context
-from paygate.flows.payments.attempt.begin import work_on
-from paygate.flows.payments.attempt.settle import reread, settle_attempt
+from paygate.flows.payments.attempt.begin import commit_progress
+from paygate.flows.payments.attempt.settle import settle_attempt
+from paygate.flows.payments.attempt.work import Work, reread, take_up
 from paygate.flows.payments.sweeps.ask_provider import alert_absent, ask_provider, close_at_provider
 from paygate.flows.sweep import Crew, Sweep
 from paygate.providers.contract import Absent
@@ -56,23 +57,23 @@ async def close_overdue_attempts(ctx: Context, run_id: str) -> int:
 
 async def _close(ctx: Context, caller: Caller, attempt: Attempt) -> bool:
     """Whether it has come to its end."""
-    intent, attempt = await reread(ctx, attempt)
+    work = await take_up(ctx, caller, Action.INTENT_EXPIRE, attempt.merchant, attempt.id)
+    attempt = work.attempt
     if attempt.state not in _WAITING or attempt.close_at is None or attempt.close_at > ctx.now():
         return False
     # What the provider works on is not the payer's to finish, and no time is up for it.
     acts = attempt.state is AttemptState.ACTION_REQUIRED and not _takes_days(ctx, attempt)
     if attempt.cancelling or acts:
         wait = AGAIN_AFTER
-        if not await _end(ctx, caller, intent, attempt):
+        if not await _end(ctx, work):
             return False  # somebody else has it in hand
     else:
         wait = LOOK_AGAIN_AFTER
-        await _look(ctx, caller, intent, attempt)
-    intent, attempt = await reread(ctx, attempt)
-    if attempt.state not in _WAITING:
+        await _look(ctx, work)
+    work = await reread(ctx, work)
+    if work.attempt.state not in _WAITING:
         return True
-    later = put_off(attempt, ctx.now(), ctx.now() + wait)
-    await work_on(ctx, caller, Action.INTENT_EXPIRE, intent, later)
+    await commit_progress(ctx, work, put_off(work.attempt, ctx.now(), ctx.now() + wait))
     return False
 
 
@@ -82,30 +83,30 @@ def _takes_days(ctx: Context, attempt: Attempt) -> bool:
     return isinstance(attempt.instrument, DirectDebit) and ctx.now() < days
 
 
-async def _end(ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt) -> bool:
+async def _end(ctx: Context, work: Work) -> bool:
     """Write the wish down and have the provider close the payment; whether it was ours to do."""
-    action = Action.INTENT_EXPIRE
-    if not attempt.cancelling:
-        attempt = to_be_closed(attempt, ctx.now(), reason=EXPIRED, given_up=True)
-        pending = {"pending_operation": Operation.CANCEL.value}
-        prepared = await work_on(ctx, caller, action, intent, attempt, **pending)
-        if prepared is None:
+    if not work.attempt.cancelling:
+        closing = to_be_closed(work.attempt, ctx.now(), reason=EXPIRED, given_up=True)
+        wished = await commit_progress(ctx, work, closing, pending_operation=Operation.CANCEL.value)
+        if wished is None:
             return False
-        intent, attempt = prepared
-    assert intent.provider_reference is not None, "what is under way is known to the provider"
-    answer = await close_at_provider(ctx, attempt, intent.provider_reference)
-    if isinstance(answer, Absent):
-        await alert_absent(ctx, caller, intent)
-    else:
-        await settle_attempt(ctx, caller, action, intent, attempt, answer)
+        work = wished
+    reference = work.intent.provider_reference
+    assert reference is not None, "what is under way is known to the provider"
+    await _settle(ctx, work, await close_at_provider(ctx, work.attempt, reference))
     return True
 
 
-async def _look(ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt) -> None:
+async def _look(ctx: Context, work: Work) -> None:
     """Settle by how the payment stands, if the provider tells."""
-    assert intent.provider_reference is not None, "what is under way is known to the provider"
-    answer = await ask_provider(ctx, intent.provider_reference)
+    reference = work.intent.provider_reference
+    assert reference is not None, "what is under way is known to the provider"
+    asked = work._replace(action=Action.ATTEMPT_RESOLVE)
+    await _settle(ctx, asked, await ask_provider(ctx, reference))
+
+
+async def _settle(ctx: Context, work: Work, answer: Answer | Absent) -> None:
     if isinstance(answer, Absent):
-        await alert_absent(ctx, caller, intent)
+        await alert_absent(ctx, work)
     else:
-        await settle_attempt(ctx, caller, Action.ATTEMPT_RESOLVE, intent, attempt, answer)
+        await settle_attempt(ctx, work, answer)

@@ -2,7 +2,7 @@
 
 A confirm is sent again for `PAYGATE_RESEND_WINDOW` after it was first sent; later it is only
 looked up, for a charge that begins when the payer has left is a wrong charge. A capture or a
-cancel is a standing order, and sent again while the provider knows its key.
+cancel is an order that stands, and sent again while the provider knows its key.
 
 The young come first, and again and again while the run lasts: they can be sent again for two
 minutes only. The older are asked for one by one where the provider's id is known, and all together
@@ -20,7 +20,8 @@ from paygate.domain.access.roles import Action, Caller
 from paygate.domain.payments.attempt import Attempt, Operation
 from paygate.domain.payments.outcome import Answer
 from paygate.flows.context import Context
-from paygate.flows.payments.attempt.settle import fail_unsent, reread, settle_attempt
+from paygate.flows.payments.attempt.settle import fail_unsent, settle_attempt
+from paygate.flows.payments.attempt.work import take_up
 from paygate.flows.payments.sweeps.ask_provider import MARGIN
 from paygate.flows.payments.sweeps.look_up import Sought, look_up, sought
 from paygate.flows.payments.sweeps.resolve_one import (
@@ -254,9 +255,9 @@ class _Run:
         async def found(each: Sought, answer: Answer) -> None:
             caller = self.faults.caller(each.merchant)
             with self.faults:
-                intent, attempt = await reread(self._ctx, doubtful[each.attempt])
                 action = Action.ATTEMPT_RESOLVE
-                await settle_attempt(self._ctx, caller, action, intent, attempt, answer)
+                work = await take_up(self._ctx, caller, action, each.merchant, each.attempt)
+                await settle_attempt(self._ctx, work, answer)
                 self._resolved.add(each.attempt)
 
         wanted = [self._sought(attempt) for attempt in doubtful.values()]

@@ -12,21 +12,21 @@ from paygate.domain.payments.attempt import Attempt, AttemptState, Operation, mi
 from paygate.domain.payments.conclusion import conclude
 from paygate.domain.payments.confirmation import Moved
 from paygate.domain.payments.outcome import Answer, Approved, Rejected, Unknown
-from paygate.domain.payments.payment_intent import FINAL, PaymentIntent
+from paygate.domain.payments.payment_intent import FINAL
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.payments.attempt.begin import (
-    TO_ASK_AGAIN,
+    IN_DOUBT,
     TOO_LATE,
-    Prepared,
-    doubt,
+    commit_doubt,
+    commit_progress,
+    commit_resend,
     may_be_sent,
-    send_again,
     stood_still,
-    work_on,
 )
-from paygate.flows.payments.attempt.consequences import of_move
-from paygate.flows.payments.attempt.settle import reread, settle_attempt
+from paygate.flows.payments.attempt.consequences import commit_move
+from paygate.flows.payments.attempt.settle import settle_attempt
+from paygate.flows.payments.attempt.work import Work, reread, take_up
 from paygate.flows.payments.capture import send_capture
 from paygate.flows.payments.confirm import send_confirm
 from paygate.flows.payments.sweeps.ask_provider import (
@@ -39,7 +39,6 @@ from paygate.flows.payments.sweeps.ask_provider import (
 from paygate.flows.payments.sweeps.look_up import Sought
 from paygate.flows.provider.clock import by_the_provider, is_in_step, provider_now, sent_at
 from paygate.providers.contract import Absent
-from paygate.storage.change import Change, Committed
 
 MISSES_APART: Final = timedelta(minutes=10)
 """Two look-ups this far apart that find nothing: it never arrived."""
@@ -47,8 +46,6 @@ UNRESOLVED_AFTER: Final = timedelta(hours=1)
 NEVER_ARRIVED: Final = Answer(
     Rejected("provider_unavailable", "The provider could not be reached; nothing was charged.")
 )
-
-_ACTION: Final = Action.ATTEMPT_RESOLVE
 
 
 class End(StrEnum):
@@ -71,40 +68,38 @@ class Doubted(NamedTuple):
 
 async def resolve_by_call(ctx: Context, caller: Caller, attempt: Attempt) -> End:
     """Send the attempt again, or ask how its payment stands, and settle by the answer."""
-    prepared = await _in_hand(ctx, caller, attempt.merchant, attempt.id, sends=True)
-    if isinstance(prepared, End):
-        return prepared
-    answer = await _ask(ctx, caller, *prepared)
-    return End.IN_DOUBT if answer is None else await _settle(ctx, caller, *prepared, answer)
+    work = await _in_hand(ctx, caller, attempt.merchant, attempt.id, sends=True)
+    if isinstance(work, End):
+        return work
+    answer = await _ask(ctx, work)
+    return End.IN_DOUBT if answer is None else await _settle(ctx, work, answer)
 
 
 async def resolve_as_found(ctx: Context, caller: Caller, each: Sought, answer: Answer) -> End:
     """Settle by what the provider's list shows."""
-    prepared = await _in_hand(ctx, caller, each.merchant, each.attempt)
-    if isinstance(prepared, End):
-        return prepared
-    return await _settle(ctx, caller, *prepared, answer)
+    work = await _in_hand(ctx, caller, each.merchant, each.attempt)
+    return work if isinstance(work, End) else await _settle(ctx, work, answer)
 
 
 async def resolve_as_missed(ctx: Context, caller: Caller, each: Sought) -> End:
     """Write one miss down; a second one, long after, is the end. None counts on a node whose clock
     may be wrong.
     """
-    prepared = await _in_hand(ctx, caller, each.merchant, each.attempt)
-    if isinstance(prepared, End):
-        return prepared
-    intent, attempt = prepared
+    work = await _in_hand(ctx, caller, each.merchant, each.attempt)
+    if isinstance(work, End):
+        return work
+    intent, attempt = work.intent, work.attempt
     if intent.provider_reference is not None:
         # The id has become known meanwhile, and what bears one has arrived.
         answer = await ask_provider(ctx, intent.provider_reference)
-        return await _settle(ctx, caller, intent, attempt, answer)
+        return await _settle(ctx, work, answer)
     if attempt.sent_before or attempt.sent_again_at != each.sent_again_at or not is_in_step(ctx):
         return End.IN_DOUBT
     now = ctx.now()
     if attempt.missed_at is None:
-        await work_on(ctx, caller, _ACTION, intent, missed(attempt, now))
+        await commit_progress(ctx, work, missed(attempt, now))
     elif now >= attempt.missed_at + MISSES_APART:
-        return await _end(ctx, caller, intent, attempt)
+        return await _end(ctx, work)
     return End.IN_DOUBT
 
 
@@ -126,18 +121,16 @@ async def alert_unresolved(ctx: Context, caller: Caller, doubted: Doubted) -> No
 
 async def _in_hand(
     ctx: Context, caller: Caller, merchant: str, attempt_id: str, *, sends: bool = False
-) -> Prepared | End:
-    """Intent and attempt as they are before the provider is asked of them, with the sending written
+) -> Work | End:
+    """The payment as it is before the provider is asked of them, with the sending written
     down when this run `sends` it again; the attempt's end for now when there is nothing to ask, or
     somebody else has it in hand.
     """
-    found = await ctx.read.attempt_with_intent(merchant, attempt_id)
-    assert found is not None, "payments are never deleted"
-    intent, attempt = found
-    if attempt.state not in TO_ASK_AGAIN or intent.status in FINAL:
+    work = await take_up(ctx, caller, Action.ATTEMPT_RESOLVE, merchant, attempt_id)
+    if work.attempt.state not in IN_DOUBT or work.intent.status in FINAL:
         return End.RESOLVED
-    write = send_again if sends and _is_sent_again(ctx, attempt) else doubt
-    return await write(ctx, caller, _ACTION, intent, attempt) or End.IN_DOUBT
+    write = commit_resend if sends and _is_sent_again(ctx, work.attempt) else commit_doubt
+    return await write(ctx, work) or End.IN_DOUBT
 
 
 def _is_sent_again(ctx: Context, attempt: Attempt) -> bool:
@@ -149,11 +142,9 @@ def _is_sent_again(ctx: Context, attempt: Attempt) -> bool:
     return may_be_sent(ctx, attempt)
 
 
-async def _ask(
-    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt
-) -> Answer | Absent | None:
+async def _ask(ctx: Context, work: Work) -> Answer | Absent | None:
     """What the provider says of the attempt; None when its list alone could tell."""
-    reference = intent.provider_reference
+    attempt, reference = work.attempt, work.intent.provider_reference
     if attempt.cancelling or attempt.operation is Operation.CANCEL:
         assert reference is not None, "what is under way is known to the provider"
         if not attempt.cancelling and may_be_sent(ctx, attempt) and stood_still(ctx, attempt):
@@ -161,22 +152,20 @@ async def _ask(
         return await close_at_provider(ctx, attempt, reference)
     if attempt.operation is Operation.CAPTURE:
         assert reference is not None, "what is held is known to the provider"
-        return await _ask_for_capture(ctx, intent, attempt, reference)
+        return await _ask_for_capture(ctx, work, reference)
     if payer_is_there(ctx, attempt):
         await ctx.pace.turn()
-        answer = await send_confirm(ctx, caller, intent, attempt)
+        answer = await send_confirm(ctx, work)
         reference = answer.provider_reference or reference
         return answer if reference is None else await make_sure(ctx, reference, answer)
     return None if reference is None else await ask_provider(ctx, reference)
 
 
-async def _ask_for_capture(
-    ctx: Context, intent: PaymentIntent, attempt: Attempt, reference: str
-) -> Answer | Absent:
-    if not may_be_sent(ctx, attempt):
-        return _forgotten(ctx, attempt, await ask_provider(ctx, reference))
+async def _ask_for_capture(ctx: Context, work: Work, reference: str) -> Answer | Absent:
+    if not may_be_sent(ctx, work.attempt):
+        return _forgotten(ctx, work.attempt, await ask_provider(ctx, reference))
     await ctx.pace.turn()
-    answer = await send_capture(ctx, intent, attempt)
+    answer = await send_capture(ctx, work)
     if not isinstance(answer.outcome, Rejected):
         return await make_sure(ctx, reference, answer)
     # A refusal ends the order: it must not be another account's, which knows no such payment.
@@ -208,61 +197,49 @@ def payer_is_there(ctx: Context, attempt: Attempt) -> bool:
     return there and not attempt.sent_before and may_be_sent(ctx, attempt)
 
 
-async def _settle(
-    ctx: Context,
-    caller: Caller,
-    intent: PaymentIntent,
-    attempt: Attempt,
-    answer: Answer | Absent,
-) -> End:
+async def _settle(ctx: Context, work: Work, answer: Answer | Absent) -> End:
     """What the answer made of the attempt."""
     if isinstance(answer, Answer) and isinstance(answer.outcome, Unknown):
-        if (
-            answer.outcome.idle
-            and attempt.operation is Operation.CONFIRM
-            and not attempt.cancelling
-        ):
-            prepared = await give_up(ctx, caller, intent, attempt, answer)
-            if prepared is not None:
-                intent, attempt = prepared
-                answer = await close_at_provider(ctx, attempt, str(intent.provider_reference))
+        attempt = work.attempt
+        confirms = attempt.operation is Operation.CONFIRM and not attempt.cancelling
+        if answer.outcome.idle and confirms:
+            closing = await give_up(ctx, work, answer)
+            if closing is not None:
+                work = closing
+                reference = str(work.intent.provider_reference)
+                answer = await close_at_provider(ctx, work.attempt, reference)
         if isinstance(answer, Answer):
-            intent, attempt = await _adopt(ctx, caller, intent, attempt, answer)
+            work = await _adopt(ctx, work, answer)
     if isinstance(answer, Absent):
-        await alert_absent(ctx, caller, intent)
+        await alert_absent(ctx, work)
         return End.TOLD
-    await settle_attempt(ctx, caller, _ACTION, intent, attempt, answer)
-    _, attempt = await reread(ctx, attempt)
-    return End.IN_DOUBT if attempt.state in TO_ASK_AGAIN else End.RESOLVED
+    await settle_attempt(ctx, work, answer)
+    work = await reread(ctx, work)
+    return End.IN_DOUBT if work.attempt.state in IN_DOUBT else End.RESOLVED
 
 
-async def _adopt(
-    ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt, answer: Answer
-) -> Prepared:
-    """The records once they bear the provider's id of a payment that says nothing yet: from now on
-    it is asked for by that.
+async def _adopt(ctx: Context, work: Work, answer: Answer) -> Work:
+    """The work once its records bear the provider's id of a payment that says nothing yet: the
+    payment is asked for by that from now on.
     """
     reference = answer.provider_reference
-    if reference is None or intent.provider_reference is not None:
-        return intent, attempt
+    if reference is None or work.intent.provider_reference is not None:
+        return work
     known = move(
-        attempt,
+        work.attempt,
         AttemptState.UNKNOWN,
         ctx.now(),
         provider_reference=reference,
-        detail=attempt.detail,
+        detail=work.attempt.detail,
     )
-    adopted = await work_on(ctx, caller, _ACTION, intent, known, provider_reference=reference)
-    return adopted or (intent, attempt)
+    return await commit_progress(ctx, work, known, provider_reference=reference) or work
 
 
-async def _end(ctx: Context, caller: Caller, intent: PaymentIntent, attempt: Attempt) -> End:
+async def _end(ctx: Context, work: Work) -> End:
     """Fail what never arrived, in one commit or not at all: should it be sent again meanwhile, the
     misses say nothing of that sending.
     """
-    moved = conclude(intent, attempt, NEVER_ARRIVED, ctx.now())
+    moved = conclude(work.intent, work.attempt, NEVER_ARRIVED, ctx.now())
     assert isinstance(moved, Moved), "an attempt in doubt can end"
-    commits = of_move(ctx, intent, moved, request_id=caller.request_id, answer=NEVER_ARRIVED)
-    change = Change(ctx.audit(caller, _ACTION, intent_subject(intent.id)), *commits)
-    ended = isinstance(await ctx.door.commit(change), Committed)
+    ended = await commit_move(ctx, work.caller, work.action, moved, answer=NEVER_ARRIVED)
     return End.RESOLVED if ended else End.IN_DOUBT

@@ -9,6 +9,7 @@ from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.payments.attempt.settle import ask_how_it_stands
+from paygate.flows.payments.attempt.work import Work
 from paygate.flows.sweep import Sweep
 
 PAGE: Final = 500
@@ -45,7 +46,7 @@ async def _follow(ctx: Context, caller: Caller, intent: PaymentIntent) -> bool:
     assert intent.attempt is not None, "it was confirmed"
     attempt = await ctx.read.attempt(intent.merchant, intent.attempt)
     assert attempt is not None, "payments are never deleted"
-    after = await ask_how_it_stands(ctx, caller, Action.AUTHORIZATION_WATCH, intent, attempt)
+    after = await ask_how_it_stands(ctx, Work(caller, Action.AUTHORIZATION_WATCH, intent, attempt))
     return after.status is not intent.status
 
 

@@ -9,8 +9,8 @@ from paygate.domain.payments.attempt import Attempt, AttemptState, Operation, mo
 from paygate.domain.payments.confirmation import (
     DONE,
     Moved,
-    Stay,
-    captured,
+    Unmoved,
+    capture_fields,
     detail,
     in_order,
     speaks_of_its_call_alone,
@@ -31,25 +31,25 @@ from paygate.domain.payments.outcome import (
 from paygate.domain.payments.payment_intent import PaymentIntent, Trigger
 
 
-def closed(reason: str | None) -> dict[str, Any]:
+def cancel_fields(reason: str | None) -> dict[str, Any]:
     """What the end of a hold sets."""
     return {**DONE, "amount_capturable": 0, "cancellation_reason": reason}
 
 
-def declined(outcome: Declined) -> dict[str, Any]:
+def decline_fields(outcome: Declined) -> dict[str, Any]:
     """What a hold sets that is gone because its money was refused after all."""
     return {**DONE, "amount_capturable": 0, "last_payment_error": outcome.error}
 
 
-def ordered(
+def conclude_order(
     intent: PaymentIntent, attempt: Attempt, answer: Answer, at: datetime, *, fetched: bool
-) -> Moved | Stay:
+) -> Moved | Unmoved:
     """Apply `answer` to a held intent and the open capture or cancel."""
     if attempt.state is not AttemptState.STARTED and speaks_of_its_call_alone(answer.outcome):
-        return Stay.NOTHING_NEW
+        return Unmoved.NOTHING_NEW
     effect = _effect(intent, attempt, answer.outcome)
     if effect is None:
-        return Stay.NOTHING_NEW
+        return Unmoved.NOTHING_NEW
     state, trigger, changes = effect
     after = move(
         attempt,
@@ -70,13 +70,13 @@ def _effect(
     match outcome:
         case Approved(captured=True):
             state = AttemptState.APPROVED if captures else AttemptState.REJECTED
-            return state, Trigger.CAPTURE, captured(intent, outcome)
+            return state, Trigger.CAPTURE, capture_fields(intent, outcome)
         case Cancelled():
             state = AttemptState.CANCELLED if captures else AttemptState.APPROVED
             reason = outcome.reason if captures else attempt.reason
-            return state, Trigger.CANCEL, closed(reason)
+            return state, Trigger.CANCEL, cancel_fields(reason)
         case Declined():
-            return AttemptState.DECLINED, Trigger.FAIL, declined(outcome)
+            return AttemptState.DECLINED, Trigger.FAIL, decline_fields(outcome)
         case Rejected():
             error = PaymentError(code=outcome.reason, message=outcome.message)
             return AttemptState.REJECTED, Trigger.WORK_ON, {**DONE, "last_payment_error": error}
