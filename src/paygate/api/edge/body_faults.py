@@ -122,6 +122,8 @@ def _alternatives(kind: inspect.Type) -> Iterator[inspect.Type]:
                 yield from _alternatives(one)
         case inspect.VarTupleType() | inspect.ListType():
             yield from _alternatives(kind.item_type)
+        case inspect.Metadata():
+            yield from _alternatives(kind.type)
         case _:
             yield kind
 
