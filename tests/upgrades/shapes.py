@@ -18,7 +18,7 @@ from paygate.storage.records import _KINDS
 def within(info: inspect.Type) -> Iterator[inspect.Type]:
     """A type and every type in it."""
     yield info
-    inner = [getattr(info, name, None) for name in ("item_type", "key_type", "value_type")]
+    inner = [getattr(info, name, None) for name in ("type", "item_type", "key_type", "value_type")]
     inner += [*getattr(info, "types", ()), *getattr(info, "item_types", ())]
     if isinstance(info, inspect.StructType):
         inner += [field.type for field in info.fields]
