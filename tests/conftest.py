@@ -1,5 +1,6 @@
 """Fixtures that every floor shares: a real PostgreSQL, and databases cut from one template."""
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from paygate.embedded.server import EmbeddedPostgres
 from paygate.storage.connections.database import connector
@@ -20,15 +22,27 @@ from tests.raw import raw
 _numbers = itertools.count()
 _MEMORY = Path("/dev/shm")
 _ROOM = 8 * 2**30
+_OURS = "PAYGATE_"
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Hundreds of databases are made and dropped: in memory, where there is room, that is cheap.
 
-    Every server keeps its settings, fsync among them; only the disk beneath is a fast one.
+    Every server keeps its settings, fsync among them; only the disk beneath is a fast one. The
+    settings of whoever runs the tests are theirs: neither a test nor a process of one sees them.
     """
+    for name in [name for name in os.environ if name.startswith(_OURS)]:
+        del os.environ[name]
+    set_hypothesis_home_dir(config.rootpath / ".hypothesis")
     if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _away_from_the_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An empty working directory: in the developer's own are their `data/` and `paygate.toml`."""
+    with contextlib.chdir(tmp_path_factory.mktemp("cwd")):
+        yield
 
 
 @pytest.fixture(scope="session")

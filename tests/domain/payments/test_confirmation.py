@@ -33,17 +33,15 @@ REDIRECT = RedirectToUrl("https://provider.example/3ds", "https://gateway.exampl
 ERROR = PaymentError("card_declined", "no", "insufficient_funds", Advice.TRY_AGAIN_LATER)
 SECOND = timedelta(seconds=1)
 
+HOLD = Approved(captured=False, amount_received=0, amount_capturable=1999)
+
 ENDS: list[tuple[Outcome, Status, AttemptState]] = [
     (
         Approved(captured=True, amount_received=1999, amount_capturable=0, payment_method=CARD),
         Status.SUCCEEDED,
         AttemptState.APPROVED,
     ),
-    (
-        Approved(captured=False, amount_received=0, amount_capturable=1999),
-        Status.REQUIRES_CAPTURE,
-        AttemptState.APPROVED,
-    ),
+    (HOLD, Status.REQUIRES_CAPTURE, AttemptState.APPROVED),
     (ActionRequired(REDIRECT), Status.REQUIRES_ACTION, AttemptState.ACTION_REQUIRED),
     (ActionRequired(None), Status.REQUIRES_ACTION, AttemptState.ACTION_REQUIRED),
     (Pending(), Status.PROCESSING, AttemptState.PENDING),
@@ -59,6 +57,15 @@ def confirming() -> tuple[PaymentIntent, Attempt]:
     intent = make_intent()
     attempt = make_attempt(intent)
     return advance(intent, Trigger.CONFIRM, START, attempt=attempt.id, attempts=1), attempt
+
+
+def holding() -> tuple[PaymentIntent, Attempt]:
+    """An intent that waits for its capture, and the confirm that made the hold."""
+    intent, attempt = confirming()
+    held = conclude(intent, attempt, answer(HOLD, as_of=START), START)
+    assert isinstance(held, Moved)
+    assert held.attempt is not None
+    return held.intent, held.attempt
 
 
 def answer(outcome: Outcome, **more: Any) -> Answer:
@@ -156,6 +163,29 @@ def test_a_tie_of_seconds_is_fetched() -> None:
 def test_another_amount_is_never_applied(said: Answer) -> None:
     intent, attempt = confirming()
     assert conclude(intent, attempt, said, START) is Unmoved.MISMATCH
+
+
+@pytest.mark.parametrize("reference", ["pi_another", None])
+@pytest.mark.parametrize("outcome", [end[0] for end in ENDS])
+def test_a_hold_is_moved_by_its_own_payment_alone(outcome: Outcome, reference: str | None) -> None:
+    """What ends another payment, or one that nobody names, does not end the one that counts."""
+    said = answer(outcome, as_of=START + SECOND)
+    other = msgspec.structs.replace(said, provider_reference=reference)
+    elsewhere = isinstance(outcome, Approved) and reference is not None
+    expected = Stay.MONEY_ELSEWHERE if elsewhere else Stay.SETTLED
+    assert conclude(*holding(), other, START) is expected
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [end[:2] for end in ENDS if end[2] in {AttemptState.DECLINED, AttemptState.CANCELLED}]
+    + [ENDS[0][:2]],
+)
+def test_a_hold_ends_as_its_own_payment_does(outcome: Outcome, status: Status) -> None:
+    held = holding()
+    ended = conclude(*held, answer(outcome, as_of=START + SECOND), START)
+    assert isinstance(ended, Moved)
+    assert (ended.intent.status, ended.attempt) == (status, None)
 
 
 def test_a_decline_says_why() -> None:

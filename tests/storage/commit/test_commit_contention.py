@@ -1,7 +1,7 @@
 """Two processes fight over the same records, in peace and under faults: backends are killed,
 sockets are cut, the server crashes. What they were told and what is stored must be one story.
 
-`contender` is the process, `judge` has the rules. Set PAYGATE_TEST_SEED to repeat a run's draws.
+`contender` is the process, `judge` has the rules. Set CONTENTION_SEED to repeat a run's draws.
 """
 
 import asyncio
@@ -41,8 +41,8 @@ KILL_EVERY_SECONDS = 0.05
 @pytest.fixture
 def seed() -> int:
     """Printed, so that a failing run shows it."""
-    chosen = int(os.environ.get("PAYGATE_TEST_SEED") or random.randrange(2**32))
-    print(f"PAYGATE_TEST_SEED={chosen}")  # noqa: T201 -- pytest shows it when the test fails
+    chosen = int(os.environ.get("CONTENTION_SEED") or random.randrange(2**32))
+    print(f"CONTENTION_SEED={chosen}")  # noqa: T201 -- pytest shows it when the test fails
     return chosen
 
 
