@@ -25,8 +25,10 @@ def test_a_developers_own_settings_are_not_read(tmp_path: Path) -> None:
         (folder / "paygate.toml").write_text(FOREIGN)
     this = f"{__file__}::{test_a_test_and_its_processes_are_told_no_setting.__name__}"
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", f"--rootdir={ROOT}"]
-        + ["-c", str(ROOT / "pyproject.toml"), this],
+        [
+            *(sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider"),
+            *(f"--rootdir={ROOT}", "-c", str(ROOT / "pyproject.toml"), this),
+        ],
         cwd=tmp_path,
         env=os.environ | {"PAYGATE_MAX_AMOUNT": "1"},
         capture_output=True,

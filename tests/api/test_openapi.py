@@ -80,9 +80,7 @@ def bodies() -> set[type[msgspec.Struct]]:
     return found
 
 
-@pytest.mark.parametrize(
-    "body", sorted(bodies(), key=lambda body: body.__name__), ids=lambda body: body.__name__
-)
+@pytest.mark.parametrize("body", sorted(bodies(), key=repr), ids=lambda body: body.__name__)
 def test_every_field_of_a_body_has_a_description_and_an_example(
     body: type[msgspec.Struct],
 ) -> None:

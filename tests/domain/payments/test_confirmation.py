@@ -172,7 +172,7 @@ def test_a_hold_is_moved_by_its_own_payment_alone(outcome: Outcome, reference: s
     said = answer(outcome, as_of=START + SECOND)
     other = msgspec.structs.replace(said, provider_reference=reference)
     elsewhere = isinstance(outcome, Approved) and reference is not None
-    expected = Stay.MONEY_ELSEWHERE if elsewhere else Stay.SETTLED
+    expected = Unmoved.MONEY_ELSEWHERE if elsewhere else Unmoved.SETTLED
     assert conclude(*holding(), other, START) is expected
 
 
