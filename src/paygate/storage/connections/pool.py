@@ -29,9 +29,9 @@ SEARCH_WITHIN_SECONDS: Final = 10.0
 """A page of a list on a busy server, with an unlucky filter."""
 SEARCH_WAIT_SECONDS: Final = 0.5
 """The minute's jobs search all at once, and no payment waits for a list."""
-IDLE_SECONDS: Final = 30.0
-"""A connection is left when nothing has needed it for so long; what is used again and again is the
-one that was used last.
+IDLE_SECONDS: Final = 300.0
+"""A connection is left when nothing has needed it for so long: a payment that comes once a minute
+waits for none to be made. What is used again and again is the one that was used last.
 """
 GRACE_SECONDS: Final = 1.0
 """How much longer than the server we wait: what the server ends leaves the connection whole."""
