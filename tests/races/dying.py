@@ -25,7 +25,8 @@ from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.context import Context, Policy
 from paygate.flows.idempotency.keyed_door import Flow, KeyedRequest
 from paygate.flows.idempotency.run_once import idempotently
-from paygate.flows.payments.attempt.choose import BankTransferMethod
+from paygate.flows.payments.attach import AttachPaymentMethod, attach_payment_method
+from paygate.flows.payments.attempt.choose import BankTransferMethod, CardMethod
 from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
 from paygate.flows.payments.capture import CapturePaymentIntent, capture_payment_intent
 from paygate.flows.payments.complete_authentication import complete_authentication
@@ -56,6 +57,8 @@ from tests.flows.world import INSTALLATION, REQUEST, WAITS_SECONDS, encode, noti
 from tests.races.books import AMOUNT, CARD, FileProvider, Steps
 
 CALLER = Caller(Actor("api_key", id="key_1", role=Role.ADMIN), "default", request_id="req_1")
+ATTACH = AttachPaymentMethod(payment_method=CardMethod("tok_attached"))
+REVIEWED = ConfirmPaymentIntent(return_url="https://shop.example/done")
 TRANSFER = ConfirmPaymentIntent(payment_method=BankTransferMethod(flow="push", country="DE"))
 
 
@@ -150,34 +153,40 @@ async def act(ctx: Context, setting: Setting) -> bytes:
         case "overdue":
             await close_overdue_attempts(ctx, "run_1")
             return b"closed"
+        case _:
+            return await _keyed(ctx, setting, *_request(setting.flow, intent))
+
+
+def _request(flow: str, intent: str) -> tuple[Action, Flow]:
+    """What a client asks for."""
+    match flow:
         case "create":
             new = CreatePaymentIntent(amount=AMOUNT, currency="eur")
-            return await _keyed(
-                ctx, setting, Action.INTENT_CREATE, lambda c: create_payment_intent(c, CALLER, new)
+            return Action.INTENT_CREATE, lambda ctx: create_payment_intent(ctx, CALLER, new)
+        case "attach":
+            return (
+                Action.INTENT_ATTACH,
+                lambda ctx: attach_payment_method(ctx, CALLER, intent, ATTACH),
             )
-        case "confirm" | "transfer":
-            how = REQUEST if setting.flow == "confirm" else TRANSFER
-            return await _keyed(
-                ctx,
-                setting,
+        case "confirm" | "transfer" | "reviewed":
+            how = {"confirm": REQUEST, "transfer": TRANSFER, "reviewed": REVIEWED}[flow]
+            return (
                 Action.INTENT_CONFIRM,
-                lambda c: confirm_payment_intent(c, CALLER, intent, how),
+                lambda ctx: confirm_payment_intent(ctx, CALLER, intent, how),
             )
         case "capture":
-            return await _keyed(
-                ctx,
-                setting,
+            taken = CapturePaymentIntent()
+            return (
                 Action.INTENT_CAPTURE,
-                lambda c: capture_payment_intent(c, CALLER, intent, CapturePaymentIntent()),
+                lambda ctx: capture_payment_intent(ctx, CALLER, intent, taken),
             )
         case "cancel" | "release":
-            return await _keyed(
-                ctx,
-                setting,
+            ended = CancelPaymentIntent()
+            return (
                 Action.INTENT_CANCEL,
-                lambda c: cancel_payment_intent(c, CALLER, intent, CancelPaymentIntent()),
+                lambda ctx: cancel_payment_intent(ctx, CALLER, intent, ended),
             )
-    raise AssertionError(setting.flow)
+    raise AssertionError(flow)
 
 
 async def _keyed(ctx: Context, setting: Setting, action: Action, flow: Flow) -> bytes:

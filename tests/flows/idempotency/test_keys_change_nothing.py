@@ -22,7 +22,8 @@ from paygate.flows.context import Context
 from paygate.flows.customers.identify import CustomerDetails
 from paygate.flows.idempotency.keyed_door import KeyedRequest
 from paygate.flows.idempotency.run_once import idempotently
-from paygate.flows.payments.attempt.choose import BankTransferMethod
+from paygate.flows.payments.attach import AttachPaymentMethod, attach_payment_method
+from paygate.flows.payments.attempt.choose import BankTransferMethod, CardMethod
 from paygate.flows.payments.cancel import CancelPaymentIntent, cancel_payment_intent
 from paygate.flows.payments.capture import CapturePaymentIntent, capture_payment_intent
 from paygate.flows.payments.confirm import ConfirmPaymentIntent, confirm_payment_intent
@@ -30,7 +31,7 @@ from paygate.flows.payments.create import CreatePaymentIntent, create_payment_in
 from paygate.storage.change import Change
 from tests.domain.payments.test_confirmation import ENDS
 from tests.flows.payments.test_holds import held, later, taken
-from tests.flows.world import REQUEST, World, answer, encode
+from tests.flows.world import REQUEST, Looked, World, answer, encode
 
 Run = Callable[[Context], Awaitable[Any]]
 PUSH = ConfirmPaymentIntent(payment_method=BankTransferMethod(flow="push", country="DE"))
@@ -87,6 +88,19 @@ async def creating(world: World) -> Flow:
     return Flow(Action.INTENT_CREATE, lambda ctx: create_payment_intent(ctx, world.caller, request))
 
 
+def attaching(*said: Looked) -> Prepare:
+    async def prepare(world: World) -> Flow:
+        intent = await world.create()
+        world.provider.methods.extend(said)
+        request = AttachPaymentMethod(payment_method=CardMethod("tok_1"))
+        return Flow(
+            Action.INTENT_ATTACH,
+            lambda ctx: attach_payment_method(ctx, world.caller, intent.id, request),
+        )
+
+    return prepare
+
+
 async def cancelling_at_once(world: World) -> Flow:
     intent = await world.create()
     return Flow(
@@ -104,6 +118,10 @@ REFUSED_PAYER = Answer(Rejected("customer_refused", "deleted there"))
 TRANSFER = {"payment_method_types": ("bank_transfer",), "customer": ADA}
 FLOWS: dict[str, Prepare] = {
     "create": creating,
+    "attach": attaching(),
+    "attach refused": attaching(Rejected("payment_method_rejected", "no")),
+    "attach with our key refused": attaching(Rejected("provider_configuration", "no")),
+    "attach in doubt": attaching(Unknown("reset")),
     "cancel": cancelling_at_once,
     "api key": making_a_key,
     "a payer who is gone": confirming(REFUSED_PAYER, PUSH, **TRANSFER),
@@ -126,7 +144,7 @@ async def newest(world: World) -> list[object]:
     payers = [c for c in await world.all(Customer) if c.id == intent.customer]
     return [
         (intent.status, intent.pending_operation, intent.last_payment_error),
-        (intent.amount_received, intent.version),
+        (intent.amount_received, intent.version, intent.attached),
         [(a.number, a.state, a.version) for a in attempts],
         [(payer.provider_reference is None, payer.version) for payer in payers],
     ]

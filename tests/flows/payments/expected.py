@@ -8,6 +8,7 @@ from paygate.domain.errors import ErrorCode
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.payments.attempt import AttemptState
 from paygate.domain.payments.payment_intent import FINAL, PaymentIntent, Status
+from paygate.flows.payments.attach import AttachPaymentMethod
 from paygate.flows.payments.attempt.begin import KEYS_MARGIN
 from paygate.flows.payments.cancel import CancelPaymentIntent
 from paygate.flows.payments.capture import CapturePaymentIntent
@@ -21,7 +22,13 @@ KEPT = timedelta(hours=24)
 CUT_OFF = "cut off"
 """The client heard nothing."""
 IN_DOUBT = frozenset({AttemptState.STARTED, AttemptState.UNKNOWN})
-Body = CreatePaymentIntent | ConfirmPaymentIntent | CapturePaymentIntent | CancelPaymentIntent
+Body = (
+    CreatePaymentIntent
+    | AttachPaymentMethod
+    | ConfirmPaymentIntent
+    | CapturePaymentIntent
+    | CancelPaymentIntent
+)
 
 ENDS = {
     Will.APPROVE: Status.SUCCEEDED,
@@ -37,6 +44,15 @@ ENDS = {
     Will.CUT_AFTER: CUT_OFF,
 }
 """What a confirm is answered that the provider had not heard of."""
+TOLD = {
+    Will.REJECT: ErrorCode.PAYMENT_METHOD_REJECTED,
+    Will.NOT_SENT: ErrorCode.PROVIDER_UNAVAILABLE,
+    Will.LOSE_ORDER: ErrorCode.PROVIDER_UNAVAILABLE,
+    Will.LOSE_REPLY: ErrorCode.PROVIDER_UNAVAILABLE,
+    Will.CUT_BEFORE: CUT_OFF,
+    Will.CUT_AFTER: CUT_OFF,
+}
+"""What an attach is answered for which the provider shows no method."""
 
 
 @dataclass
@@ -77,7 +93,16 @@ class Model:
             return self._cancels(intent, key)
         if ask.action is Action.INTENT_CAPTURE:
             return self._captures(intent, key)
-        return self._confirms(intent, key)
+        if isinstance(ask.body, AttachPaymentMethod):
+            return self._attaches(intent, ask.body)
+        assert isinstance(ask.body, ConfirmPaymentIntent)
+        return self._confirms(intent, key, ask.body)
+
+    def _attaches(self, intent: PaymentIntent, body: AttachPaymentMethod) -> object:
+        if intent.status is not Status.CREATED:
+            return ErrorCode.STATE_CONFLICT
+        asks = body.payment_method is not None
+        return TOLD.get(self.provider.will, Status.CREATED) if asks else Status.CREATED
 
     def _cancels(self, intent: PaymentIntent, key: IdempotencyKey | None) -> object:
         attempts = self.log.attempts(intent.id)
@@ -119,11 +144,14 @@ class Model:
         (payment,) = (p for p in self.payments() if p.reference == intent.provider_reference)
         return payment
 
-    def _confirms(self, intent: PaymentIntent, key: IdempotencyKey | None) -> object:
+    def _confirms(
+        self, intent: PaymentIntent, key: IdempotencyKey | None, body: ConfirmPaymentIntent
+    ) -> object:
         will = self.provider.will
         attempts = self.log.attempts(intent.id)
         if not attempts and intent.status is Status.CREATED:
-            return ENDS[will]
+            nothing = body.payment_method is None and intent.attached is None
+            return ErrorCode.PARAMETER_MISSING if nothing else ENDS[will]
         if not attempts or key is None or attempts[-1].claim != key.claim:
             return ErrorCode.INTENT_ALREADY_CONFIRMED
         last = attempts[-1]

@@ -35,15 +35,17 @@ from paygate.flows.payments.attempt.begin import (
 from paygate.flows.payments.attempt.choose import Method, choose_instrument
 from paygate.flows.payments.attempt.settle import settle_attempt
 from paygate.flows.payments.complete_authentication import callback_url
-from paygate.flows.payments.read import find_payment_intent
+from paygate.flows.payments.read import find_again, find_payment_intent
 from paygate.providers.contract import Absent, ConfirmOrder, ProviderSilent
 from paygate.telemetry import timing
 
 
 class ConfirmPaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of `POST /payment-intents/{id}/confirm`. A card needs a `return_url`."""
+    """The body of `POST /payment-intents/{id}/confirm`. A card needs a `return_url`; without a
+    `payment_method` the one that is attached is paid with.
+    """
 
-    payment_method: Method
+    payment_method: Method | None = None
     return_url: (
         Annotated[str, Meta(max_length=MAX_LENGTH, pattern=r"^https?://[!-~]+$(?!\n)")] | None
     ) = None
@@ -60,15 +62,16 @@ async def confirm_payment_intent(
     the provider sees the same key, and nothing is charged twice.
 
     Raises:
-        Refusal: not found, already confirmed, contradicting parameters, or
-            `provider_unavailable` when certainly nothing was sent.
+        Refusal: not found, already confirmed, contradicting parameters, `state_conflict` when
+            another method was attached at the same time, or `provider_unavailable` when certainly
+            nothing was sent.
     """
     patience = Patience("an intent kept changing while it was confirmed")
+    intent = first = await find_payment_intent(ctx, caller.merchant, intent_id)
     while True:
-        intent = await find_payment_intent(ctx, caller.merchant, intent_id)
-        instrument = _check(ctx, intent, request)
         before = await _earlier_try(ctx, intent)
         if before is None:
+            instrument = _check(ctx, intent, request)
             prepared = await _prepare(ctx, caller, intent, request, instrument)
         elif _goes_on(intent, before):
             prepared = await send_again(ctx, caller, Action.INTENT_CONFIRM, intent, before)
@@ -77,6 +80,7 @@ async def confirm_payment_intent(
         if prepared is not None:
             return await _ask(ctx, caller, *prepared)
         await patience.pause()
+        intent = await find_again(ctx, first)
 
 
 def _goes_on(intent: PaymentIntent, attempt: Attempt) -> bool:
@@ -100,7 +104,7 @@ async def _ask(
 
 def _check(ctx: Context, intent: PaymentIntent, request: ConfirmPaymentIntent) -> Instrument:
     """What it is paid with, once all that the request says was looked at."""
-    instrument = choose_instrument(ctx, intent, request.payment_method)
+    instrument = _instrument(ctx, intent, request)
     if request.return_url is not None:
         check_return_url(
             request.return_url,
@@ -126,6 +130,18 @@ def _check(ctx: Context, intent: PaymentIntent, request: ConfirmPaymentIntent) -
             param="amount",
         )
     return instrument
+
+
+def _instrument(ctx: Context, intent: PaymentIntent, request: ConfirmPaymentIntent) -> Instrument:
+    if request.payment_method is not None:
+        return choose_instrument(ctx, intent, request.payment_method)
+    if intent.attached is not None:
+        return intent.attached
+    raise Refusal(
+        ErrorCode.PARAMETER_MISSING,
+        "no payment method is attached: a confirm needs a payment_method",
+        param="payment_method",
+    )
 
 
 async def _earlier_try(ctx: Context, intent: PaymentIntent) -> Attempt | None:
@@ -161,7 +177,17 @@ async def _prepare(
         callback_url=callback_url(ctx, attempt),
         close_at=_patience(ctx, attempt.created_at, instrument),
     )
-    return await begin(ctx, caller, Action.INTENT_CONFIRM, intent, attempt, Trigger.CONFIRM)
+    # What is shown of the attached method is not said of another one.
+    shown = intent.payment_method if request.payment_method is None else None
+    return await begin(
+        ctx,
+        caller,
+        Action.INTENT_CONFIRM,
+        intent,
+        attempt,
+        Trigger.CONFIRM,
+        payment_method=shown,
+    )
 
 
 def _patience(ctx: Context, at: datetime, instrument: Instrument) -> datetime:

@@ -1,6 +1,6 @@
-"""Create a payment intent: nothing is sent anywhere, one commit."""
+"""Create a payment intent in one commit. The provider is asked about a method that is attached."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
@@ -19,6 +19,8 @@ from paygate.domain.payments.payment_intent import (
 )
 from paygate.flows.context import Context, Patience, intent_subject
 from paygate.flows.customers.identify import CustomerDetails, identify_customer
+from paygate.flows.payments.attach import look_up_method
+from paygate.flows.payments.attempt.choose import Method
 from paygate.storage.change import Change, Committed
 
 Text = Annotated[str, Meta(min_length=1, max_length=500)]
@@ -52,6 +54,7 @@ class CreatePaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     metadata: Metadata = msgspec.field(default_factory=dict)
     customer: CustomerDetails | None = None
     session_id: SessionId | None = None
+    payment_method: Method | None = None
 
 
 class Created(msgspec.Struct, frozen=True):
@@ -67,12 +70,16 @@ async def create_payment_intent(
     """The intent, durable, with status `created`.
 
     Raises:
-        Refusal: a parameter is out of range, the provider cannot charge this amount, or there is
-            no such customer.
+        Refusal: a parameter is out of range, the provider cannot charge this amount, there is no
+            such customer, or the payment method cannot be attached.
     """
     patience = Patience("a customer kept changing while a payment intent was created")
+    attached: dict[str, Any] = {}
+    if (method := request.payment_method) is not None:
+        draft = _new_intent(ctx, caller, request, attached)
+        attached = await look_up_method(ctx, caller, draft, method)
     while True:
-        intent = _new_intent(ctx, caller, request)
+        intent = _new_intent(ctx, caller, request, attached)
         customer = await identify_customer(ctx, caller, request.customer)
         created = _with_secret(ctx, intent, request.session_id, customer.id)
         event = events.of_intent(
@@ -109,7 +116,9 @@ def _with_secret(
     return Created(intent, secret)
 
 
-def _new_intent(ctx: Context, caller: Caller, request: CreatePaymentIntent) -> PaymentIntent:
+def _new_intent(
+    ctx: Context, caller: Caller, request: CreatePaymentIntent, attached: dict[str, Any]
+) -> PaymentIntent:
     currency = parse_currency(request.currency)
     amount = check_amount(request.amount, maximum=ctx.policy.max_amount)
     if not ctx.provider.representable(amount, currency):
@@ -151,6 +160,7 @@ def _new_intent(ctx: Context, caller: Caller, request: CreatePaymentIntent) -> P
         create_key=None if ctx.request_key is None else bytes.fromhex(ctx.request_key.id),
         created_at=now,
         updated_at=now,
+        **attached,
     )
 
 

@@ -51,6 +51,7 @@ async def begin(
     intent: PaymentIntent,
     attempt: Attempt,
     trigger: Trigger,
+    **changes: Any,
 ) -> Prepared | None:
     """Commit the attempt and the advanced intent together. After this the sweep resolves the
     attempt even if we crash. None when the intent has moved on.
@@ -63,6 +64,7 @@ async def begin(
         attempt=attempt.id,
         attempts=attempt.number,
         pending_operation=attempt.operation.value,
+        **changes,
     )
     commits = of_move(ctx, before, Moved(intent, None), request_id=caller.request_id)
     audit = ctx.audit(caller, action, intent_subject(intent.id))

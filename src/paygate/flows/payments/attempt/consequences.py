@@ -94,7 +94,7 @@ def _concern(ctx: Context, before: PaymentIntent, moved: Moved, answer: Answer) 
     """What a person must hear of an answer that moved a payment."""
     match answer.outcome:
         case Rejected(reason="provider_configuration"):
-            return _misconfigured(ctx, answer.outcome.message)
+            return misconfigured(ctx, answer.outcome.message)
         case Cancelled() if events.received(before):
             given_up = moved.attempt is not None and moved.attempt.given_up
             return _partly_paid(before, given_up=given_up)
@@ -102,7 +102,8 @@ def _concern(ctx: Context, before: PaymentIntent, moved: Moved, answer: Answer) 
             return None
 
 
-def _misconfigured(ctx: Context, message: str) -> Concern:
+def misconfigured(ctx: Context, message: str) -> Concern:
+    """The alert about a provider that refuses our key."""
     return Concern(
         type=AlertType.PROVIDER_MISCONFIGURED,
         subject=Subject("provider", ctx.provider.name),
