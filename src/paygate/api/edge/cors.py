@@ -1,4 +1,4 @@
-"""CORS for the client side: a shop's own pages may read, pay and confirm a payment intent.
+"""CORS for the client side: a shop's own pages may read a payment intent, attach and confirm.
 
 Nothing else of the API answers to a page of another origin, and nothing ever goes with cookies:
 what the page may do is in the publishable key and the client secret that it sends itself.

@@ -59,8 +59,8 @@ _READERS: Final = frozenset({Role.ADMIN, Role.OPERATOR, Role.SUPPORT, Role.FINAN
 _SELLERS: Final = frozenset({Role.ADMIN, Role.OPERATOR})
 _ADMINS: Final = frozenset({Role.ADMIN})
 _CLIENT: Final = frozenset({Role.PUBLISHABLE})
-"""A browser's key: with the intent's client secret it sees that one, attaches a
-payment method to it and confirms it, and no more."""
+"""A browser's key: with the intent's client secret it sees that one, attaches a payment method
+to it and confirms it, and no more."""
 
 MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
     {
