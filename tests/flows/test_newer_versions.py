@@ -5,27 +5,21 @@ from typing import Any
 
 import pytest
 
-from paygate.api.edge.idempotency import spell, spell_in_full
-from paygate.api.payments.bodies import CreatePaymentIntent
-from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.outcome import Answer, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
-from paygate.flows.idempotency.keyed_door import KeyedRequest
 from paygate.flows.idempotency.purge import purge_idempotency_keys
-from paygate.flows.idempotency.run_once import Answered, idempotently
 from paygate.flows.ledger.verify import verify_ledger
 from paygate.flows.payments.cancel import cancel_payment_intent
-from paygate.flows.payments.create import create_payment_intent
 from paygate.flows.payments.read import read_payment_intent
 from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
 from paygate.flows.payments.sweeps.expire import expire_payment_intents
 from paygate.flows.payments.sweeps.resolve import resolve_attempts
 from paygate.flows.payments.sweeps.watch_authorizations import watch_authorizations
 from paygate.storage.change import Outdated
-from tests.flows.world import APPROVED, World, answer, encode
+from tests.flows.world import APPROVED, World, answer
 from tests.storage.newer import made_newer
 
 LOST = Answer(Unknown("reset"))
@@ -117,24 +111,3 @@ async def rows(world: World) -> list[Any]:
         await world.connection.fetch(f"SELECT * FROM {table} ORDER BY id")
         for table in ("payment_intent", "attempt", "idempotency_key")
     ]
-
-
-@pytest.mark.parametrize("spelled", [spell, spell_in_full])
-async def test_a_retry_across_the_upgrade_is_the_same_request(
-    world: World, spelled: Callable[[Any], bytes]
-) -> None:
-    """Whose key the pre-release made, or this version."""
-    body = CreatePaymentIntent(amount=1999, currency="eur")
-
-    async def create(parameters: bytes, **more: Any) -> Answered:
-        action, scope = Action.INTENT_CREATE, "sk POST /payment-intents"
-        return await idempotently(
-            world.ctx,
-            KeyedRequest(world.caller, action, scope, "key", parameters, **more),
-            lambda ctx: create_payment_intent(ctx, world.caller, body.value()),
-            lambda created: encode(created.intent),
-        )
-
-    first = await create(spelled(body))
-    again = await create(spell(body), earlier=lambda: spell_in_full(body))
-    assert (again.body, again.replayed) == (first.body, True)

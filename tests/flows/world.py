@@ -23,11 +23,12 @@ from paygate.domain.payments.outcome import (
     Card,
     NotSent,
     Outcome,
+    PaymentMethod,
     Rejected,
     Unknown,
 )
 from paygate.domain.payments.payment_intent import PaymentIntent
-from paygate.domain.payments.payment_method import CardToken
+from paygate.domain.payments.payment_method import CardToken, Tokened
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.alerts.raise_alert import count_occurrence
 from paygate.flows.context import Context
@@ -73,6 +74,7 @@ REQUEST = Confirmation(instrument=CardToken("tok_1"), return_url="https://shop.e
 Hook = Callable[[ConfirmOrder], Awaitable[None]]
 Introduced = CustomerMade | KeySpent | NotSent | Rejected | Unknown
 Changed = Introduced | Absent
+Looked = PaymentMethod | Rejected | NotSent | Unknown
 
 
 class Clock:
@@ -120,6 +122,12 @@ class ScriptedProvider:
         """The customers whose details were changed, by the provider's id."""
         self.changes: list[Changed] = []
         """What becomes of the next changes; all others are made."""
+        self.asked: list[Tokened] = []
+        """The methods that were asked about."""
+        self.methods: list[Looked] = []
+        """What the next of them are; all others are the same card."""
+        self.asking: Callable[[], Awaitable[None]] | None = None
+        """What happens in the middle of asking about one."""
         self.left: list[MoneyLeft | Absent | Unknown] = []
         self.left_with: list[str] = []
 
@@ -137,6 +145,14 @@ class ScriptedProvider:
     ) -> MoneyLeft | Absent | Unknown:
         self.left_with.append(customer_reference)
         return self.left.pop(0)
+
+    async def payment_method(
+        self, instrument: Tokened, currency: Currency, *, timeout_seconds: float
+    ) -> Looked:
+        self.asked.append(instrument)
+        if self.asking is not None:
+            await self.asking()
+        return self.methods.pop(0) if self.methods else CARD
 
     async def confirm(self, order: ConfirmOrder, *, timeout_seconds: float) -> Answer:
         self.orders.append(order)

@@ -1,9 +1,9 @@
 """What the port promises, asked of a real provider: one suite, whatever the provider.
 
 A provider joins by classes of its own that inherit `ProviderConformance` and its neighbours
-(`conformance_holds`, `conformance_banks`) and answer the fixture `subject`. Nothing here may name
-a provider, its ids or its protocol. The judge of what was charged is the provider's own books,
-never an answer.
+(`conformance_holds`, `conformance_banks`, `conformance_methods`) and answer the fixture `subject`.
+Nothing here may name a provider, its ids or its protocol. The judge of what was charged is the
+provider's own books, never an answer.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ from paygate.providers.contract import (
 from tests.making import new_id
 
 Fault = Literal["reply_lost", "error_after", "error_before", "rate_limited", "hang"]
-Call = Literal["confirm", "capture", "cancel", "customer"]
+Call = Literal["confirm", "capture", "cancel", "customer", "look_up"]
 Account = Literal["good", "failing", "unusable"]
 Delivery = tuple[bytes, Mapping[str, str]]
 

@@ -29,6 +29,7 @@ from tests.providers.conformance_banks import (
     TransferConformance,
 )
 from tests.providers.conformance_holds import HoldConformance
+from tests.providers.conformance_methods import MethodConformance
 from tests.providers.conftest import settings
 from tests.providers.stripe_server import StripeServer, answer
 
@@ -46,6 +47,7 @@ CALLS: Final[dict[Call, str]] = {
     "capture": "capture",
     "cancel": "cancel",
     "customer": "customers",
+    "look_up": "retrieve",
 }
 AUTHORIZED: Final = {"Authorization": f"Bearer {SECRET_KEY}"}
 IBANS: Final[dict[Account, str]] = {
@@ -249,6 +251,10 @@ async def subject(stage: tuple[Sandbox, Subject]) -> AsyncIterator[Subject]:
 
 
 class TestStripe(ProviderConformance):
+    pass
+
+
+class TestStripeMethods(MethodConformance):
     pass
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from paygate.domain.money import Currency
 from paygate.domain.payments.outcome import (
     ActionRequired,
     Answer,
@@ -17,11 +18,12 @@ from paygate.domain.payments.outcome import (
     NextAction,
     Outcome,
     PaymentError,
+    PaymentMethod,
     RedirectToUrl,
     TransferInstructions,
 )
 from paygate.domain.payments.payment_intent import CaptureMethod
-from paygate.domain.payments.payment_method import PushTransfer
+from paygate.domain.payments.payment_method import PushTransfer, Tokened
 from paygate.providers.contract import (
     CancelOrder,
     CaptureOrder,
@@ -106,6 +108,12 @@ class FileProvider(ScriptedProvider):
         self.books = Books(folder)
         self.first = first
         """What a confirm is at first: `captured`, `declined` or `waiting`."""
+
+    async def payment_method(
+        self, instrument: Tokened, currency: Currency, *, timeout_seconds: float
+    ) -> PaymentMethod:
+        self.steps.step()
+        return CARD
 
     async def confirm(self, order: ConfirmOrder, *, timeout_seconds: float) -> Answer:
         if self.during is not None:

@@ -21,11 +21,12 @@ from paygate.crypto.seal import Sealer
 from paygate.domain.access.roles import Action, Actor, Caller, Role
 from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.outcome import Approved
-from paygate.domain.payments.payment_method import PushTransfer
+from paygate.domain.payments.payment_method import CardToken, PushTransfer
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.context import Context, Policy
 from paygate.flows.idempotency.keyed_door import Flow, KeyedRequest
 from paygate.flows.idempotency.run_once import idempotently
+from paygate.flows.payments.attach import attach_payment_method
 from paygate.flows.payments.cancel import cancel_payment_intent
 from paygate.flows.payments.capture import capture_payment_intent
 from paygate.flows.payments.complete_authentication import complete_authentication
@@ -56,6 +57,8 @@ from tests.flows.world import INSTALLATION, REQUEST, WAITS_SECONDS, encode, noti
 from tests.races.books import AMOUNT, CARD, FileProvider, Steps
 
 CALLER = Caller(Actor("api_key", id="key_1", role=Role.ADMIN), "default", request_id="req_1")
+ATTACH = CardToken("tok_attached")
+REVIEWED = Confirmation(return_url="https://shop.example/done")
 TRANSFER = Confirmation(instrument=PushTransfer("DE"))
 
 
@@ -150,34 +153,38 @@ async def act(ctx: Context, setting: Setting) -> bytes:
         case "overdue":
             await close_overdue_attempts(ctx, "run_1")
             return b"closed"
+        case _:
+            return await _keyed(ctx, setting, *_request(setting.flow, intent))
+
+
+def _request(flow: str, intent: str) -> tuple[Action, Flow]:
+    """What a client asks for."""
+    match flow:
         case "create":
             new = NewPaymentIntent(amount=AMOUNT, currency="eur")
-            return await _keyed(
-                ctx, setting, Action.INTENT_CREATE, lambda c: create_payment_intent(c, CALLER, new)
+            return Action.INTENT_CREATE, lambda ctx: create_payment_intent(ctx, CALLER, new)
+        case "attach":
+            return (
+                Action.INTENT_ATTACH,
+                lambda ctx: attach_payment_method(ctx, CALLER, intent, ATTACH),
             )
-        case "confirm" | "transfer":
-            how = REQUEST if setting.flow == "confirm" else TRANSFER
-            return await _keyed(
-                ctx,
-                setting,
+        case "confirm" | "transfer" | "reviewed":
+            how = {"confirm": REQUEST, "transfer": TRANSFER, "reviewed": REVIEWED}[flow]
+            return (
                 Action.INTENT_CONFIRM,
-                lambda c: confirm_payment_intent(c, CALLER, intent, how),
+                lambda ctx: confirm_payment_intent(ctx, CALLER, intent, how),
             )
         case "capture":
-            return await _keyed(
-                ctx,
-                setting,
+            return (
                 Action.INTENT_CAPTURE,
-                lambda c: capture_payment_intent(c, CALLER, intent),
+                lambda ctx: capture_payment_intent(ctx, CALLER, intent),
             )
         case "cancel" | "release":
-            return await _keyed(
-                ctx,
-                setting,
+            return (
                 Action.INTENT_CANCEL,
-                lambda c: cancel_payment_intent(c, CALLER, intent),
+                lambda ctx: cancel_payment_intent(ctx, CALLER, intent),
             )
-    raise AssertionError(setting.flow)
+    raise AssertionError(flow)
 
 
 async def _keyed(ctx: Context, setting: Setting, action: Action, flow: Flow) -> bytes:

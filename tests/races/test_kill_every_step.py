@@ -13,6 +13,7 @@ from paygate.crypto.kms import FileKms
 from paygate.domain.customer import Payer
 from paygate.domain.payments.attempt import OPEN
 from paygate.domain.payments.payment_intent import CaptureMethod, PaymentMethodType, Status
+from paygate.domain.payments.payment_method import CardToken
 from paygate.flows.payments.create import NewPaymentIntent, create_payment_intent
 from paygate.storage.connections.session import Connection
 from tests.flows.world import INSTALLATION
@@ -42,6 +43,8 @@ class Case(msgspec.Struct, frozen=True):
 
 CASES = {
     "create": Case(2),
+    "attach": Case(3, Status.CREATED, (), attempts=0),
+    "reviewed": Case(6, after="attach"),
     "confirm": Case(6),
     "confirm, declined": Case(6, Status.FAILED, ("declined",), first="declined"),
     "cancel": Case(2, Status.CANCELLED, (), attempts=0),
@@ -113,6 +116,10 @@ async def finished(setting: Setting, case: Case) -> None:
         else:
             assert all(attempt.state not in OPEN for attempt in attempts)
         assert len(attempts) == case.attempts
+        attached = CardToken("tok_attached")
+        assert intent.attached == (attached if setting.flow == "attach" else None)
+        if setting.flow == "reviewed":
+            assert [attempt.instrument for attempt in attempts] == [attached]
         unfinished = "SELECT count(*) FROM idempotency_key WHERE state <> 'finished'"
         if setting.flow != "event":  # whose confirm never came again
             assert [row["count"] for row in await ctx.read._pool.fetch(unfinished)] == [0]

@@ -36,14 +36,17 @@ def field_of(field: msgspec.structs.FieldInfo) -> str | None:
 
 
 def shapes() -> dict[str, dict[str, Any]]:
-    """By name: a struct's tag and fields, the values of an enumeration or of a choice."""
-    roots = [*_KINDS, *MESSAGES, *(e.body for e in ENDPOINTS if e.body is not None)]
+    """By name: a struct's tag and fields, and if it is stored; the values of an enumeration."""
+    stored = [*_KINDS, *MESSAGES]
+    sent = [e.body for e in ENDPOINTS if e.body is not None]
     found: dict[str, dict[str, Any]] = {}
-    for root in roots:
+    for root in (*stored, *sent):
         for info in within(inspect.type_info(root)):
             if isinstance(info, inspect.StructType):
                 fields = {f.encode_name: field_of(f) for f in msgspec.structs.fields(info.cls)}
-                found[info.cls.__name__] = {"tag": info.cls.__struct_config__.tag, "fields": fields}
+                tag = info.cls.__struct_config__.tag
+                shape = {"tag": tag, "fields": fields, "stored": root in stored}
+                found.setdefault(info.cls.__name__, shape)
             elif isinstance(info, inspect.EnumType):
                 found[info.cls.__name__] = {"values": [member.value for member in info.cls]}
     return found

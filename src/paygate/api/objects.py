@@ -153,6 +153,7 @@ class PublicPaymentIntentObject(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     status: Status
     payment_method_types: tuple[PaymentMethodType, ...]
+    payment_method: CardObject | BankTransferObject | None
     next_action: NextActionObject | None
     last_payment_error: PublicErrorObject | None
     created_at: str
@@ -194,6 +195,7 @@ def public_payment_intent_object(intent: PaymentIntent) -> PublicPaymentIntentOb
         currency=intent.currency,
         status=intent.status,
         payment_method_types=intent.payment_method_types,
+        payment_method=_method(intent.payment_method),
         next_action=_next_action(intent.next_action),
         last_payment_error=_public_error(intent.last_payment_error),
         created_at=time_text(intent.created_at),

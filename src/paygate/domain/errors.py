@@ -39,6 +39,7 @@ class ErrorCode(StrEnum):
     CURRENCY_UNKNOWN = "currency_unknown"
     CURRENCY_MISMATCH = "currency_mismatch"
     PAYMENT_METHOD_TYPE_NOT_ALLOWED = "payment_method_type_not_allowed"
+    PAYMENT_METHOD_REJECTED = "payment_method_rejected"
     CARD_DATA_REFUSED = "card_data_refused"
     BODY_TOO_LARGE = "body_too_large"
     CONTENT_TYPE_UNSUPPORTED = "content_type_unsupported"
@@ -121,6 +122,10 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
         ErrorCode.PAYMENT_METHOD_TYPE_NOT_ALLOWED: _final(
             ErrorType.INVALID_REQUEST, "The payment intent does not allow this payment method type."
         ),
+        ErrorCode.PAYMENT_METHOD_REJECTED: _final(
+            ErrorType.INVALID_REQUEST,
+            "The provider has no such payment method, or it cannot pay for this payment intent.",
+        ),
         ErrorCode.CARD_DATA_REFUSED: _final(
             ErrorType.INVALID_REQUEST,
             "A parameter holds what looks like a card number or an IBAN; nothing was stored. Those "
@@ -190,7 +195,9 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
             ErrorType.RATE_LIMIT, "Too many requests; Retry-After says when there is room again."
         ),
         ErrorCode.PROVIDER_UNAVAILABLE: _retriable(
-            ErrorType.PROVIDER, "The provider was certainly not reached; nothing was charged."
+            ErrorType.PROVIDER,
+            "The provider was certainly not reached, or did not tell what must be known first; "
+            "nothing was charged.",
         ),
         ErrorCode.OVERLOADED: _retriable(
             ErrorType.INTERNAL, "Too many writes are waiting; nothing was done."

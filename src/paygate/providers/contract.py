@@ -13,9 +13,9 @@ import msgspec
 
 from paygate.crypto.secret import Secret
 from paygate.domain.money import Currency
-from paygate.domain.payments.outcome import Answer, NotSent, Rejected, Unknown
+from paygate.domain.payments.outcome import Answer, NotSent, PaymentMethod, Rejected, Unknown
 from paygate.domain.payments.payment_intent import CaptureMethod
-from paygate.domain.payments.payment_method import Instrument
+from paygate.domain.payments.payment_method import Instrument, Tokened
 
 
 class ConfirmOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,6 +174,16 @@ class Provider(Protocol):
 
     def debit_problem(self, currency: Currency) -> str | None:
         """Why a bank account cannot be debited in a currency, in a sentence; None when it can."""
+
+    async def payment_method(
+        self, instrument: Tokened, currency: Currency, *, timeout_seconds: float
+    ) -> PaymentMethod | Rejected | NotSent | Unknown:
+        """What may be shown of the method behind a token; nothing is changed there by the call.
+
+        `Rejected` when there is none for our account, or none that a confirm in this currency could
+        be paid with so; also when our key is refused. That the method may be used once more, and
+        that its bank says yes, a confirm alone can tell.
+        """
 
     async def confirm(self, order: ConfirmOrder, *, timeout_seconds: float) -> Answer:
         """Create and confirm the payment, once per attempt however often it is called.

@@ -66,6 +66,15 @@ BODIES: Final = (
         CONFIRM | {"payment_method": {"type": "card", "token": TEXT}},
         "payment_method.token",
     ),
+    Place(
+        *CREATE, GOOD | {"payment_method": {"type": "card", "token": TEXT}}, "payment_method.token"
+    ),
+    Place(
+        "POST",
+        f"{INTENT}/payment-method",
+        {"payment_method": {"type": "card", "token": TEXT}},
+        "payment_method.token",
+    ),
     Place("POST", f"{INTENT}/confirm", CONFIRM | {"payment_method": {"type": TEXT}}, None),
     Place(
         "POST", f"{INTENT}/confirm", CONFIRM | {"return_url": f"https://a.example/?n={TEXT}"}, None

@@ -19,7 +19,11 @@ CONFIRM = {
     "payment_method": {"type": "card", "token": "pm_card_visa"},
     "return_url": "https://shop.example/done",
 }
-SHARED = {("GET", "/payment-intents/{id}"), ("POST", "/payment-intents/{id}/confirm")}
+SHARED = {
+    ("GET", "/payment-intents/{id}"),
+    ("POST", "/payment-intents/{id}/payment-method"),
+    ("POST", "/payment-intents/{id}/confirm"),
+}
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from tests.making import START, make_intent
 
 PUBLIC = {
     *("object", "id", "livemode", "amount", "currency", "status", "payment_method_types"),
-    *("next_action", "last_payment_error", "created_at"),
+    *("payment_method", "next_action", "last_payment_error", "created_at"),
 }
 SESSION = "session-0123456789"
 CONFIRM = {

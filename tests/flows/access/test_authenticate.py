@@ -18,6 +18,7 @@ from tests.making import START, make_audit, new_id
 
 ALLOWED = {
     Action.INTENT_CREATE: {Role.ADMIN, Role.OPERATOR},
+    Action.INTENT_ATTACH: {Role.ADMIN, Role.OPERATOR, Role.PUBLISHABLE},
     Action.INTENT_CONFIRM: {Role.ADMIN, Role.OPERATOR, Role.PUBLISHABLE},
     Action.INTENT_READ: set(Role),
     Action.INTENT_LIST: set(Role) - {Role.PUBLISHABLE},
@@ -46,8 +47,8 @@ ALLOWED = {
     Action.PROVIDER_ACCOUNT_PIN: set(),
     Action.RESTORE_DECLARE: {Role.ADMIN},
 }
-"""The contract's table, written out a second time on purpose. A publishable key reads and confirms
-its own intent alone: `authenticate_client` sees to that.
+"""The contract's table, written out a second time on purpose. A publishable key reads, pays and
+confirms its own intent alone: `authenticate_client` sees to that.
 """
 
 

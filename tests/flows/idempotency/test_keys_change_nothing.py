@@ -17,11 +17,12 @@ from paygate.domain.errors import Refusal
 from paygate.domain.ledger import Transfer
 from paygate.domain.payments.outcome import Answer, Cancelled, NotSent, Outcome, Rejected, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent
-from paygate.domain.payments.payment_method import PushTransfer
+from paygate.domain.payments.payment_method import CardToken, PushTransfer
 from paygate.flows.access.create_api_key import create_api_key
 from paygate.flows.context import Context
 from paygate.flows.idempotency.keyed_door import KeyedRequest
 from paygate.flows.idempotency.run_once import idempotently
+from paygate.flows.payments.attach import attach_payment_method
 from paygate.flows.payments.cancel import cancel_payment_intent
 from paygate.flows.payments.capture import capture_payment_intent
 from paygate.flows.payments.confirm import Confirmation, confirm_payment_intent
@@ -29,7 +30,7 @@ from paygate.flows.payments.create import NewPaymentIntent, create_payment_inten
 from paygate.storage.change import Change
 from tests.domain.payments.test_confirmation import ENDS
 from tests.flows.payments.test_holds import held, later, taken
-from tests.flows.world import REQUEST, World, answer, encode
+from tests.flows.world import REQUEST, Looked, World, answer, encode
 
 Run = Callable[[Context], Awaitable[Any]]
 PUSH = Confirmation(instrument=PushTransfer("DE"))
@@ -84,6 +85,18 @@ async def creating(world: World) -> Flow:
     return Flow(Action.INTENT_CREATE, lambda ctx: create_payment_intent(ctx, world.caller, request))
 
 
+def attaching(*said: Looked) -> Prepare:
+    async def prepare(world: World) -> Flow:
+        intent = await world.create()
+        world.provider.methods.extend(said)
+        return Flow(
+            Action.INTENT_ATTACH,
+            lambda ctx: attach_payment_method(ctx, world.caller, intent.id, CardToken("tok_1")),
+        )
+
+    return prepare
+
+
 async def cancelling_at_once(world: World) -> Flow:
     intent = await world.create()
     return Flow(
@@ -103,6 +116,10 @@ REFUSED_PAYER = Answer(Rejected("customer_refused", "deleted there"))
 TRANSFER = {"payment_method_types": ("bank_transfer",), "customer": ADA}
 FLOWS: dict[str, Prepare] = {
     "create": creating,
+    "attach": attaching(),
+    "attach refused": attaching(Rejected("payment_method_rejected", "no")),
+    "attach with our key refused": attaching(Rejected("provider_configuration", "no")),
+    "attach in doubt": attaching(Unknown("reset")),
     "cancel": cancelling_at_once,
     "api key": making_a_key,
     "a payer who is gone": confirming(REFUSED_PAYER, PUSH, **TRANSFER),
@@ -125,7 +142,7 @@ async def newest(world: World) -> list[object]:
     payers = [c for c in await world.all(Customer) if c.id == intent.customer]
     return [
         (intent.status, intent.pending_operation, intent.last_payment_error),
-        (intent.amount_received, intent.version),
+        (intent.amount_received, intent.version, intent.attached),
         [(a.number, a.state, a.version) for a in attempts],
         [(payer.provider_reference is None, payer.version) for payer in payers],
     ]

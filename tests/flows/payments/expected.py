@@ -36,6 +36,15 @@ ENDS = {
     Will.CUT_AFTER: CUT_OFF,
 }
 """What a confirm is answered that the provider had not heard of."""
+TOLD = {
+    Will.REJECT: ErrorCode.PAYMENT_METHOD_REJECTED,
+    Will.NOT_SENT: ErrorCode.PROVIDER_UNAVAILABLE,
+    Will.LOSE_ORDER: ErrorCode.PROVIDER_UNAVAILABLE,
+    Will.LOSE_REPLY: ErrorCode.PROVIDER_UNAVAILABLE,
+    Will.CUT_BEFORE: CUT_OFF,
+    Will.CUT_AFTER: CUT_OFF,
+}
+"""What an attach is answered for which the provider shows no method."""
 
 
 @dataclass
@@ -76,7 +85,15 @@ class Model:
             return self._cancels(intent, key)
         if ask.action is Action.INTENT_CAPTURE:
             return self._captures(intent, key)
-        return self._confirms(intent, key)
+        if ask.action is Action.INTENT_ATTACH:
+            return self._attaches(intent, ask.body)
+        return self._confirms(intent, key, ask.body)
+
+    def _attaches(self, intent: PaymentIntent, body: Body) -> object:
+        if intent.status is not Status.CREATED:
+            return ErrorCode.STATE_CONFLICT
+        asks = body["instrument"] is not None
+        return TOLD.get(self.provider.will, Status.CREATED) if asks else Status.CREATED
 
     def _cancels(self, intent: PaymentIntent, key: IdempotencyKey | None) -> object:
         attempts = self.log.attempts(intent.id)
@@ -118,11 +135,12 @@ class Model:
         (payment,) = (p for p in self.payments() if p.reference == intent.provider_reference)
         return payment
 
-    def _confirms(self, intent: PaymentIntent, key: IdempotencyKey | None) -> object:
+    def _confirms(self, intent: PaymentIntent, key: IdempotencyKey | None, body: Body) -> object:
         will = self.provider.will
         attempts = self.log.attempts(intent.id)
         if not attempts and intent.status is Status.CREATED:
-            return ENDS[will]
+            nothing = body.get("instrument") is None and intent.attached is None
+            return ErrorCode.PARAMETER_MISSING if nothing else ENDS[will]
         if not attempts or key is None or attempts[-1].claim != key.claim:
             return ErrorCode.INTENT_ALREADY_CONFIRMED
         last = attempts[-1]

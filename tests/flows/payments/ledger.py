@@ -24,12 +24,14 @@ from paygate.domain.payments.outcome import (
     NotSent,
     Outcome,
     PaymentError,
+    PaymentMethod,
     Pending,
     RedirectToUrl,
     Rejected,
     Unknown,
 )
 from paygate.domain.payments.payment_intent import Status
+from paygate.domain.payments.payment_method import Tokened
 from paygate.providers.contract import (
     Absent,
     CancelOrder,
@@ -193,6 +195,20 @@ class LedgerProvider:
         self, customer_reference: str, *, timeout_seconds: float
     ) -> MoneyLeft | Absent | Unknown:
         return Absent()
+
+    async def payment_method(
+        self, instrument: Tokened, currency: Currency, *, timeout_seconds: float
+    ) -> PaymentMethod | Rejected | NotSent | Unknown:
+        match self.will:
+            case Will.REJECT:
+                return Rejected("payment_method_rejected", "no such token")
+            case Will.NOT_SENT:
+                return NotSent("refused")
+            case Will.LOSE_ORDER | Will.LOSE_REPLY:
+                return Unknown("timeout")
+            case Will.CUT_BEFORE | Will.CUT_AFTER:
+                raise ConnectionAbortedError
+        return CARD
 
     async def confirm(self, order: ConfirmOrder, *, timeout_seconds: float) -> Answer:
         self.calls.append(order)

@@ -25,6 +25,7 @@ from paygate.flows.context import Context
 from paygate.flows.idempotency.keyed_door import KeyedRequest
 from paygate.flows.idempotency.purge import purge_idempotency_keys
 from paygate.flows.idempotency.run_once import idempotently
+from paygate.flows.payments.attach import attach_payment_method
 from paygate.flows.payments.cancel import cancel_payment_intent
 from paygate.flows.payments.capture import capture_payment_intent
 from paygate.flows.payments.confirm import Confirmation, confirm_payment_intent
@@ -37,7 +38,7 @@ from paygate.jobs.messages import ApplyProviderEvent
 from paygate.storage.change import OutcomeUnknown, Unavailable
 from tests.flows.payments.expected import CUT_OFF, KEPT, Ask, Body, Model
 from tests.flows.payments.ledger import LATER, LedgerProvider, Payment, Will
-from tests.flows.payments.watched import Death, Log, WatchedDoor
+from tests.flows.payments.watched import NAMED, Death, Log, WatchedDoor
 from tests.flows.world import World, encode
 from tests.storage.stored import TABLE_OF, select
 
@@ -46,7 +47,11 @@ _merchants = (f"shop {n}" for n in itertools.count())
 
 _JUDGED: tuple[type[Any], ...] = (PaymentIntent, Attempt, IdempotencyKey, Event)
 
-CONFIRM = {"instrument": CardToken("tok_1"), "return_url": "https://shop.example/done"}
+CONFIRM = {"instrument": CardToken(NAMED.token), "return_url": "https://shop.example/done"}
+REVIEWED = {"return_url": "https://shop.example/done"}
+"""A confirm that is paid with what is attached."""
+ATTACH = {"instrument": CardToken("tok_2")}
+DETACH: Body = {"instrument": None}
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,9 @@ class Life(Model):
         result = await self.raw(ask, death)
         if isinstance(result, Told):
             self.answered(ask, result, key)
-        elif isinstance(result, Refusal) and result.code is not ErrorCode.PROVIDER_UNAVAILABLE:
+        elif isinstance(result, Refusal) and (
+            result.code is not ErrorCode.PROVIDER_UNAVAILABLE or ask.action is Action.INTENT_ATTACH
+        ):
             assert self.log.records == before, "what is refused changes nothing"
         elif isinstance(result, Refusal) and (now := self.key_of(ask)) is not None:
             assert now.state is KeyState.WORKING, "a refusal is no answer to be kept"
@@ -176,6 +183,8 @@ class Life(Model):
         async def flow(ctx: Context) -> Any:
             if ask.action is Action.INTENT_CREATE:
                 return await create_payment_intent(ctx, caller, NewPaymentIntent(**body))
+            if ask.action is Action.INTENT_ATTACH:
+                return await attach_payment_method(ctx, caller, ask.path, **body)
             if ask.action is Action.INTENT_CONFIRM:
                 confirmation = Confirmation(**body)
                 return await confirm_payment_intent(ctx, caller, ask.path, confirmation)
@@ -203,6 +212,7 @@ class Life(Model):
         before = dict(self.log.records), len(self.provider.calls)
         changes: dict[Action, dict[str, Any]] = {
             Action.INTENT_CREATE: {"amount": 2000},
+            Action.INTENT_ATTACH: {"instrument": CardToken("tok_3")},
             Action.INTENT_CONFIRM: {"return_url": "https://shop.example/elsewhere"},
             Action.INTENT_CAPTURE: {"amount": 1},
             Action.INTENT_CANCEL: {"reason": "another"},
@@ -217,8 +227,9 @@ class Life(Model):
         one = self.ask(Action.INTENT_CONFIRM, intent_id, CONFIRM)
         two = self.ask(Action.INTENT_CONFIRM, intent_id, CONFIRM)
         three = self.ask(Action.INTENT_CANCEL, intent_id, {"reason": "raced"}, keyed=False)
-        first, twin, second, _, _ = await asyncio.gather(
-            self.raw(one), self.raw(one), self.raw(two), self.raw(three), self.expire()
+        four = self.ask(Action.INTENT_ATTACH, intent_id, ATTACH, keyed=False)
+        first, twin, second, *_ = await asyncio.gather(
+            *(self.raw(ask) for ask in (one, one, two, three, four)), self.expire()
         )
         # A cancel may come after a confirm that left something to cancel.
         winners = [r for r in (second,) if isinstance(r, Told)]
@@ -342,7 +353,8 @@ class Life(Model):
         for ask in self.asks:
             key = self.key_of(ask)
             if key is not None and key.state is KeyState.WORKING:
-                assert ask.action is not Action.INTENT_CREATE, "one commit claims and finishes it"
+                one_commit = (Action.INTENT_CREATE, Action.INTENT_ATTACH)
+                assert ask.action not in one_commit, "which claims and finishes it"
             if ask.told is not None and key is not None and key.created_at >= limit:
                 assert key.body == ask.told
 

@@ -4,6 +4,7 @@ database, the log of commits and the provider's own books must agree (`life` has
 """
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 import pytest
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 
 from paygate.domain.access.roles import Action
 from paygate.flows.idempotency import keyed_door
+from tests.flows.payments.expected import Body
 from tests.flows.payments.ledger import CUT, LATER, Will
-from tests.flows.payments.life import CONFIRM, Life
+from tests.flows.payments.life import ATTACH, CONFIRM, DETACH, REVIEWED, Life
 from tests.flows.payments.watched import Death
 from tests.flows.world import World
 
@@ -37,17 +39,36 @@ class Create:
 
 
 @dataclass(frozen=True)
-class Confirm:
+class Attach:
+    """Or detach."""
+
     intent: int
     will: Will
     keyed: bool
     death: Death | None = None
+    body: Body = MappingProxyType(ATTACH)
 
     async def take(self, life: Life) -> None:
         life.provider.will = self.will
         path = life.choose(self.intent)
         await life.send(
-            life.ask(Action.INTENT_CONFIRM, path, CONFIRM, keyed=self.keyed), self.death
+            life.ask(Action.INTENT_ATTACH, path, self.body, keyed=self.keyed), self.death
+        )
+
+
+@dataclass(frozen=True)
+class Confirm:
+    intent: int
+    will: Will
+    keyed: bool
+    death: Death | None = None
+    body: Body = MappingProxyType(CONFIRM)
+
+    async def take(self, life: Life) -> None:
+        life.provider.will = self.will
+        path = life.choose(self.intent)
+        await life.send(
+            life.ask(Action.INTENT_CONFIRM, path, self.body, keyed=self.keyed), self.death
         )
 
 
@@ -101,7 +122,7 @@ class Other:
 
 @dataclass(frozen=True)
 class Race:
-    """Two confirms with one key, a third with another, a cancel and an expiry, all at once."""
+    """Two confirms with one key, one with another, a cancel, an attach and an expiry, at once."""
 
     intent: int
     will: Will
@@ -189,6 +210,9 @@ _step: st.SearchStrategy[Step] = st.one_of(
     st.builds(Create, _keyed, _death),
     st.builds(Confirm, _which, _will, _keyed, _death),
     st.builds(Confirm, _which, _will, _keyed),
+    st.builds(Attach, _which, _will, _keyed, _death, st.sampled_from([ATTACH, ATTACH, DETACH])),
+    st.builds(Attach, _which, st.just(Will.APPROVE), _keyed),
+    st.builds(Confirm, _which, _will, _keyed, _death, st.just(REVIEWED)),
     st.builds(Cancel, _which, _keyed, _death),
     st.builds(Capture, _which, _keyed, _death),
     st.builds(Again, _which, _again, _death),
@@ -234,6 +258,15 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 @example(steps=[Confirm(0, Will.ASK_PAYER, keyed=True), RunLate(), Again(0, Will.APPROVE)])
 @example(steps=[Confirm(0, Will.CUT_AFTER, keyed=True), Again(0, Will.NOT_SENT)])
+@example(
+    steps=[
+        Attach(0, Will.APPROVE, keyed=True, death=Death(1, durable=True)),
+        Again(0, Will.REJECT),
+        Confirm(0, Will.CUT_BEFORE, keyed=True, body=REVIEWED),
+        Again(0, Will.NOT_SENT),
+        Again(0, Will.DECLINE),
+    ]
+)
 async def test_whatever_happens_the_books_agree(world: World, steps: list[Step]) -> None:
     await world.connection.execute(
         "INSERT INTO merchant (id) VALUES ($1)", (life := Life(world)).merchant

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from paygate.domain.idempotency import IdempotencyKey, KeyState
-from paygate.domain.payments.attempt import Attempt
+from paygate.domain.payments.attempt import Attempt, Operation
 from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import TRANSITIONS, PaymentIntent, Status
+from paygate.domain.payments.payment_method import CardToken
 from paygate.domain.provider_event import ProviderEvent
 from paygate.flows.context import CommitDoor
 from paygate.storage.change import Change, Committed, OutcomeUnknown, Unavailable, Verdict
@@ -18,6 +19,8 @@ from tests.flows.world import encode
 LEGAL: Final = {(before, after) for (before, _), after in TRANSITIONS.items()} | {
     (None, Status.CREATED)
 }
+NAMED: Final = CardToken("tok_1")
+"""What a confirm is paid with that names a method."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,9 @@ class Log:
         self.audits[change.audit.id] = change.audit.request_id or ""
         self.received += [r for r in change.creates if isinstance(r, ProviderEvent)]
         for record in change.creates:
+            if isinstance(record, Attempt) and record.operation is Operation.CONFIRM:
+                attached = self.records[PaymentIntent, record.intent].attached
+                assert record.instrument in (NAMED, attached), "paid with what nobody chose"
             if record.merchant == self.merchant:
                 assert getattr(record, "version", 1) == 1
                 assert (type(record), record.id) not in self.records, "made once"
@@ -61,6 +67,7 @@ class Log:
     def _put(self, change: Change, before: Any, record: Any) -> None:
         if isinstance(record, PaymentIntent):
             was = None if before is None else before.status
+            assert record.attached is None or record.status is Status.CREATED
             assert (was, record.status) in LEGAL, f"{was} became {record.status}"
             told = [e.data for e in change.creates if isinstance(e, Event)]
             assert told == ([record] if was is not record.status else []), "told once, as it is"

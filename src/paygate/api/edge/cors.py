@@ -1,4 +1,4 @@
-"""CORS for the client side: a shop's own pages may read and confirm a payment intent.
+"""CORS for the client side: a shop's own pages may read a payment intent, attach and confirm.
 
 Nothing else of the API answers to a page of another origin, and nothing ever goes with cookies:
 what the page may do is in the publishable key and the client secret that it sends itself.
@@ -14,7 +14,7 @@ PREFLIGHT_SECONDS: Final = 600
 """How long a browser need not ask again. Chromium keeps it for two hours at most."""
 _ROUTES: Final = {
     "GET": re.compile(r"/payment-intents/[^/]+"),
-    "POST": re.compile(r"/payment-intents/[^/]+/confirm"),
+    "POST": re.compile(r"/payment-intents/[^/]+/(confirm|payment-method)"),
 }
 _ASKED: Final = "access-control-request-method"
 _TAKEN: Final = (

@@ -22,7 +22,7 @@ from paygate.api.edge.endpoint import Desk, Endpoint, Reply
 from paygate.api.edge.errors import STATUS, docs_at, encode_error, headers_of, refusal_of
 from paygate.api.edge.exchange import Exchange
 from paygate.api.edge.headers import ALWAYS
-from paygate.api.edge.idempotency import REPLAYED, idempotency_key, scope_of, spell, spell_in_full
+from paygate.api.edge.idempotency import REPLAYED, idempotency_key, scope_of, spell
 from paygate.api.edge.query import parse_query
 from paygate.api.edge.refusals import RefusalLog
 from paygate.api.edge.router import Route, Router
@@ -215,7 +215,6 @@ class Edge:
                 scope_of(endpoint, exchange),
                 key,
                 spell(body),
-                lambda: spell_in_full(body),
             ),
             lambda ctx: endpoint.handle(self._desk._replace(ctx=ctx), exchange, body),
             lambda value: encode(endpoint.show(exchange, value)),

@@ -48,17 +48,7 @@ def spell(body: Any) -> bytes:
     A version that adds a parameter, with a default, spells what was sent before as the version
     before it did: a retry across the upgrade is the same request.
     """
-    return _composed(_ENCODER.encode(_without_defaults(body)))
-
-
-def spell_in_full(body: Any) -> bytes:
-    """As the pre-releases spelled it, with every default. Keys of theirs live for a day beside
-    the first release, which is the last to know this.
-    """
-    return _composed(_ENCODER.encode(body))
-
-
-def _composed(text: bytes) -> bytes:
+    text = _ENCODER.encode(_without_defaults(body))
     return text if text.isascii() else unicodedata.normalize("NFC", text.decode()).encode()
 
 

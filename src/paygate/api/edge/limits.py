@@ -95,7 +95,7 @@ class Limits:
 
     @asynccontextmanager
     async def card_tried(self, exchange: Exchange) -> AsyncIterator["Try"]:
-        """Around a confirm: who has had too many declines may not try another card now."""
+        """Around a try of a card: who has had too many declines may not try another now."""
         caller = exchange.caller
         assert caller is not None, "cards are tried behind an API key"
         if not self._on:

@@ -90,10 +90,22 @@ class CreatePaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         SessionId | None,
         about("Binds the client secret to the payer's session.", "9f2c4e6a8b0d1f3e5a7c"),
     ] = None
+    payment_method: Annotated[
+        "Method | None",
+        about(
+            "Attached at once; confirm may leave it out then.",
+            {"type": "card", "token": "pm_card_visa"},
+        ),
+    ] = None
 
     def value(self) -> NewPaymentIntent:
-        """The same fields, as the flow takes them."""
-        return msgspec.convert(self, NewPaymentIntent, from_attributes=True)
+        """The same fields, as the flow takes them.
+
+        Raises:
+            Refusal: a part of the payment method is missing, or belongs to another one.
+        """
+        new = msgspec.convert(self, NewPaymentIntent, from_attributes=True)
+        return msgspec.structs.replace(new, instrument=chosen(self.payment_method))
 
 
 class CardMethod(
@@ -159,11 +171,13 @@ Method = CardMethod | BankTransferMethod
 
 
 class ConfirmPaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of `POST /payment-intents/{id}/confirm`. A card needs a `return_url`."""
+    """The body of `POST /payment-intents/{id}/confirm`. A card needs a `return_url`; without a
+    `payment_method` the one that is attached is paid with.
+    """
 
     payment_method: Annotated[
-        Method, about("What is paid with.", {"type": "card", "token": "pm_card_visa"})
-    ]
+        Method | None, about("What is paid with.", {"type": "card", "token": "pm_card_visa"})
+    ] = None
     return_url: Annotated[
         Annotated[str, Meta(max_length=MAX_LENGTH, pattern=r"^https?://[!-~]+$(?!\n)")] | None,
         about(
@@ -185,11 +199,19 @@ class ConfirmPaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
             Refusal: a part of the payment method is missing, or belongs to another one.
         """
         return Confirmation(
-            instrument=instrument_of(self.payment_method),
+            instrument=chosen(self.payment_method),
             return_url=self.return_url,
             amount=self.amount,
             currency=self.currency,
         )
+
+
+class AttachPaymentMethod(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /payment-intents/{id}/payment-method`: null detaches."""
+
+    payment_method: Annotated[
+        Method | None, about("What is to be paid with.", {"type": "card", "token": "pm_card_visa"})
+    ]
 
 
 class CapturePaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -208,6 +230,11 @@ class CancelPaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         Annotated[str, Meta(min_length=1, max_length=200)] | None,
         about("For people: the intent keeps it.", "out of stock"),
     ] = None
+
+
+def chosen(method: Method | None) -> Instrument | None:
+    """What is paid with, or None where nothing is named. Raises as `instrument_of` does."""
+    return None if method is None else instrument_of(method)
 
 
 def instrument_of(method: Method) -> Instrument:

@@ -1,12 +1,15 @@
 """Card testing: stolen cards tried one after another, to learn which still work.
 
-Whoever confirms is watched for declines. The handler does not know of it.
+Whoever names a payment method is watched for declines, and for tokens that the provider rejects.
+The handler does not know of it.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from paygate.api.edge.endpoint import Desk, Handler
 from paygate.api.edge.exchange import Exchange
+from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.payments.outcome import PaymentError
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 
@@ -14,12 +17,20 @@ NO_DECLINES: Final = frozenset({"payment_method_rejected", "provider_configurati
 """Failures that no bank has spoken in: nothing was learnt of a card."""
 
 
-def watch_declines(handle: Handler) -> Handler:
-    """The same handler, refused with `rate_limited` after too many declines."""
+def watch_declines(handle: Handler, tries: Callable[[Any], bool] = lambda _: True) -> Handler:
+    """The same handler, refused with `rate_limited` after too many declines. `tries` says of a
+    body whether a payment method is tried by it.
+    """
 
     async def watched(desk: Desk, exchange: Exchange, body: Any) -> Any:
+        if not tries(body):
+            return await handle(desk, exchange, body)
         async with desk.limits.card_tried(exchange) as tried:
-            answer = await handle(desk, exchange, body)
+            try:
+                answer = await handle(desk, exchange, body)
+            except Refusal as refusal:
+                tried.bad = refusal.code is ErrorCode.PAYMENT_METHOD_REJECTED
+                raise
             tried.bad, tried.good = is_decline(answer), is_approval(answer)
         return answer
 

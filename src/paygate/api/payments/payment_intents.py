@@ -18,14 +18,17 @@ from paygate.api.objects import (
 )
 from paygate.api.pages import ListObject, PageQuery, cut_of
 from paygate.api.payments.bodies import (
+    AttachPaymentMethod,
     CancelPaymentIntent,
     CapturePaymentIntent,
     ConfirmPaymentIntent,
     CreatePaymentIntent,
+    chosen,
 )
 from paygate.api.payments.card_testing import watch_declines
 from paygate.domain.access.roles import Action
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
+from paygate.flows.payments.attach import attach_payment_method
 from paygate.flows.payments.cancel import cancel_payment_intent
 from paygate.flows.payments.capture import capture_payment_intent
 from paygate.flows.payments.confirm import confirm_payment_intent
@@ -82,6 +85,12 @@ async def _read(desk: Desk, exchange: Exchange, _: Any) -> PaymentIntent:
     return await read_payment_intent(desk.ctx, exchange.known_caller, exchange.path["id"])
 
 
+async def _attach(desk: Desk, exchange: Exchange, body: AttachPaymentMethod) -> PaymentIntent:
+    caller, intent_id = exchange.known_caller, exchange.path["id"]
+    instrument = chosen(body.payment_method)
+    return await attach_payment_method(desk.ctx, caller, intent_id, instrument)
+
+
 async def _confirm(desk: Desk, exchange: Exchange, body: ConfirmPaymentIntent) -> PaymentIntent:
     caller, intent_id = exchange.known_caller, exchange.path["id"]
     return await confirm_payment_intent(desk.ctx, caller, intent_id, body.value())
@@ -107,8 +116,9 @@ def _show(exchange: Exchange, intent: PaymentIntent) -> msgspec.Struct:
     return payment_intent_object(intent)
 
 
-CONFIRM_LIMIT: Final = 8 * 1024
-"""Twice what its longest parameters come to; a payer's browser may send it, so it is kept short."""
+METHOD_LIMIT: Final = 8 * 1024
+"""Twice what a confirm's longest parameters come to. A payer's browser may send a method, so its
+bodies are kept short."""
 
 ENDPOINTS = (
     Endpoint(
@@ -119,7 +129,7 @@ ENDPOINTS = (
         body=CreatePaymentIntent,
         answer=CreatedPaymentIntentObject,
         status=201,
-        handle=_create,
+        handle=watch_declines(_create, lambda body: body.payment_method is not None),
         show=_show_created,
     ),
     Endpoint(
@@ -143,11 +153,23 @@ ENDPOINTS = (
     ),
     Endpoint(
         method="POST",
+        path="/payment-intents/{id}/payment-method",
+        summary="Attach a payment method to be reviewed before confirming; null detaches it.",
+        action=Action.INTENT_ATTACH,
+        body=AttachPaymentMethod,
+        body_limit=METHOD_LIMIT,
+        answer=PaymentIntentObject,
+        public_answer=PublicPaymentIntentObject,
+        handle=watch_declines(_attach),
+        show=_show,
+    ),
+    Endpoint(
+        method="POST",
         path="/payment-intents/{id}/confirm",
         summary="Confirm a payment intent: the provider is asked for the money.",
         action=Action.INTENT_CONFIRM,
         body=ConfirmPaymentIntent,
-        body_limit=CONFIRM_LIMIT,
+        body_limit=METHOD_LIMIT,
         answer=PaymentIntentObject,
         public_answer=PublicPaymentIntentObject,
         handle=watch_declines(_confirm),

@@ -27,6 +27,7 @@ class Action(StrEnum):
     INTENT_CREATE = "payment_intent.create"
     INTENT_READ = "payment_intent.read"
     INTENT_LIST = "payment_intent.list"
+    INTENT_ATTACH = "payment_intent.attach"
     INTENT_CONFIRM = "payment_intent.confirm"
     INTENT_CAPTURE = "payment_intent.capture"
     INTENT_CANCEL = "payment_intent.cancel"
@@ -58,13 +59,15 @@ _READERS: Final = frozenset({Role.ADMIN, Role.OPERATOR, Role.SUPPORT, Role.FINAN
 _SELLERS: Final = frozenset({Role.ADMIN, Role.OPERATOR})
 _ADMINS: Final = frozenset({Role.ADMIN})
 _CLIENT: Final = frozenset({Role.PUBLISHABLE})
-"""A browser's key: with the intent's client secret it sees and confirms that one, and no more."""
+"""A browser's key: with the intent's client secret it sees that one, attaches a payment method
+to it and confirms it, and no more."""
 
 MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
     {
         Action.INTENT_CREATE: _SELLERS,
         Action.INTENT_READ: _READERS | _CLIENT,
         Action.INTENT_LIST: _READERS,
+        Action.INTENT_ATTACH: _SELLERS | _CLIENT,
         Action.INTENT_CONFIRM: _SELLERS | _CLIENT,
         Action.INTENT_CAPTURE: _SELLERS,
         Action.INTENT_CANCEL: _SELLERS,

@@ -15,6 +15,7 @@ import msgspec
 
 from paygate.domain.money import Currency
 from paygate.domain.payments.outcome import NextAction, PaymentError, PaymentMethod
+from paygate.domain.payments.payment_method import Instrument
 from paygate.domain.record import Recorded
 
 
@@ -34,6 +35,7 @@ class Status(StrEnum):
 class Trigger(StrEnum):
     """What can happen to a payment intent."""
 
+    ATTACH = "attach"
     CONFIRM = "confirm"
     WORK_ON = "work_on"
     REQUIRE_ACTION = "require_action"
@@ -62,6 +64,7 @@ _S, _T = Status, Trigger
 
 TRANSITIONS: Final[Mapping[tuple[Status, Trigger], Status]] = MappingProxyType(
     {
+        (_S.CREATED, _T.ATTACH): _S.CREATED,
         (_S.CREATED, _T.CONFIRM): _S.PROCESSING,
         (_S.CREATED, _T.CANCEL): _S.CANCELLED,
         (_S.PROCESSING, _T.WORK_ON): _S.PROCESSING,
@@ -127,6 +130,10 @@ class PaymentIntent(Recorded, frozen=True, kw_only=True):
     amount_received: int = 0
     pending_operation: str | None = None
     payment_method: PaymentMethod | None = None
+    """What may be shown of the method that is attached, or that the payment is made with."""
+    attached: Instrument | None = None
+    """What a confirm that names no method is paid with; nothing once the intent is confirmed or
+    cancelled."""
     next_action: NextAction | None = None
     last_payment_error: PaymentError | None = None
     cancellation_reason: str | None = None
@@ -187,6 +194,8 @@ def _next(
     intent: PaymentIntent, status: Status, at: datetime, changes: dict[str, Any]
 ) -> PaymentIntent:
     at = max(at, intent.updated_at)
+    if status is not Status.CREATED:
+        changes["attached"] = None
     final_at = intent.final_at or (at if status in FINAL else None)
     after = msgspec.structs.replace(
         intent,

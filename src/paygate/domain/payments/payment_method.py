@@ -40,3 +40,6 @@ class DirectDebit(Recorded, frozen=True, tag="debit"):
 
 Instrument = CardToken | PushTransfer | DirectDebit
 """Handled with `match` and `assert_never`."""
+
+Tokened = CardToken | DirectDebit
+"""What the provider can be asked about before it is paid with."""

@@ -47,8 +47,6 @@ class KeyedRequest(NamedTuple):
     key: str
     parameters: bytes
     """The parsed request in one spelling, whatever its white space and order were."""
-    earlier: Callable[[], bytes] | None = None
-    """The same in the spelling of the version before, whose keys may still be there."""
 
 
 class KeyTaken(Exception):
@@ -120,13 +118,14 @@ class KeyedDoor:
 
     async def commit(self, change: Change) -> Verdict:
         """Commit with the key in the same statement; behind the request's last commit without it,
-        for then the answer is given, and the key is nobody's any more.
+        for then the answer is given, and the key is nobody's any more. An alert is no step of the
+        request, which may be refused after it and leave its key free.
 
         Raises:
             KeyTaken: another request has it.
         """
         async with self._turn:
-            if self._key.state is KeyState.FINISHED:
+            if self._key.state is KeyState.FINISHED or change.audit.action is Action.ALERT_RAISE:
                 return await self._ctx.door.commit(change)
             return await self._commit(change)
 

@@ -43,7 +43,7 @@ async def idempotently(ctx: Context, request: KeyedRequest, flow: Flow, render: 
     merchant = request.caller.merchant
     name = length_prefixed(request.scope, request.key).decode()
     ids = [found.hex() for found in ctx.index.candidates(merchant, "idempotency_key", name)]
-    fingerprints = _fingerprints(ctx, request, request.parameters)
+    fingerprints = _fingerprints(ctx, request)
     end = asyncio.get_running_loop().time() + WAIT_SECONDS
     key, _, earlier = await _standing(ctx, request, ids, fingerprints, end)
     while True:
@@ -67,9 +67,9 @@ async def idempotently(ctx: Context, request: KeyedRequest, flow: Flow, render: 
                 await asyncio.sleep(CLAIMING_SECONDS)
 
 
-def _fingerprints(ctx: Context, request: KeyedRequest, parameters: bytes) -> tuple[bytes, ...]:
-    """What identifies the request with these parameters, under every key of the index."""
-    data = length_prefixed(request.caller.merchant, request.scope) + parameters
+def _fingerprints(ctx: Context, request: KeyedRequest) -> tuple[bytes, ...]:
+    """What identifies the request with its parameters, under every key of the index."""
+    data = length_prefixed(request.caller.merchant, request.scope) + request.parameters
     return ctx.index.fingerprints(data)
 
 
@@ -82,18 +82,11 @@ async def _standing(
         key, lease_left, _ = found
         if key is None:
             return found
-        if key.fingerprint not in fingerprints and not _of_earlier_version(ctx, request, key):
+        if key.fingerprint not in fingerprints:
             raise _reused()
         if key.state is KeyState.FINISHED or lease_left <= 0:
             return found
         await _wait(ctx, key, min(lease_left, _left(end)))
-
-
-def _of_earlier_version(ctx: Context, request: KeyedRequest, key: IdempotencyKey) -> bool:
-    """Whether the key was made for the same parameters by the version before."""
-    if request.earlier is None:
-        return False
-    return key.fingerprint in _fingerprints(ctx, request, request.earlier())
 
 
 async def _wait(ctx: Context, key: IdempotencyKey, seconds: float) -> None:

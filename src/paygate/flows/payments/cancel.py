@@ -24,7 +24,7 @@ from paygate.flows.payments.attempt.consequences import commit_move
 from paygate.flows.payments.attempt.settle import settle_attempt
 from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.capture import check_nothing_pending
-from paygate.flows.payments.read import find_payment_intent
+from paygate.flows.payments.read import find_again, find_payment_intent
 from paygate.providers.contract import CancelOrder, ProviderSilent
 from paygate.telemetry import timing
 
@@ -35,12 +35,13 @@ async def cancel_payment_intent(
     """The intent after the provider's answer; `pending_operation` while that is not known yet.
 
     Raises:
-        Refusal: not found, `state_conflict` at its end, `operation_pending` while its confirm is
-            under way or unknown, or `provider_unavailable` when certainly nothing was sent.
+        Refusal: not found, `state_conflict` at its end or when a payment method was attached at
+            the same time, `operation_pending` while its confirm is under way or unknown, or
+            `provider_unavailable` when certainly nothing was sent.
     """
     patience = Patience("an intent kept changing while it was cancelled")
+    intent = first = await find_payment_intent(ctx, caller.merchant, intent_id)
     while True:
-        intent = await find_payment_intent(ctx, caller.merchant, intent_id)
         before = await attempt_of_this_request(ctx, intent)
         work: Work | None = None
         if before is not None and before.cancelling:
@@ -59,6 +60,7 @@ async def cancel_payment_intent(
         if work is not None:
             return await _ask(ctx, work)
         await patience.pause()
+        intent = await find_again(ctx, first)
 
 
 def _resumes(intent: PaymentIntent, attempt: Attempt) -> bool:

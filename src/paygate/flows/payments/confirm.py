@@ -33,7 +33,7 @@ from paygate.flows.payments.attempt.choose import check_instrument
 from paygate.flows.payments.attempt.settle import settle_attempt
 from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.complete_authentication import callback_url
-from paygate.flows.payments.read import find_payment_intent
+from paygate.flows.payments.read import find_again, find_payment_intent
 from paygate.providers.contract import Absent, ConfirmOrder, ProviderSilent
 from paygate.telemetry import timing
 
@@ -43,7 +43,8 @@ class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
     the caller expects of the intent.
     """
 
-    instrument: Instrument
+    instrument: Instrument | None = None
+    """None: the one that is attached."""
     return_url: str | None = None
     amount: int | None = None
     currency: str | None = None
@@ -58,16 +59,17 @@ async def confirm_payment_intent(
     the provider sees the same key, and nothing is charged twice.
 
     Raises:
-        Refusal: not found, already confirmed, contradicting parameters, or
-            `provider_unavailable` when certainly nothing was sent.
+        Refusal: not found, already confirmed, contradicting parameters, `state_conflict` when
+            another method was attached at the same time, or `provider_unavailable` when certainly
+            nothing was sent.
     """
     patience = Patience("an intent kept changing while it was confirmed")
+    intent = first = await find_payment_intent(ctx, caller.merchant, intent_id)
     while True:
-        intent = await find_payment_intent(ctx, caller.merchant, intent_id)
-        _check(ctx, intent, confirmation)
         before = await _earlier_try(ctx, intent)
         if before is None:
-            work = await _prepare(ctx, caller, intent, confirmation)
+            instrument = _check(ctx, intent, confirmation)
+            work = await _prepare(ctx, caller, intent, confirmation, instrument)
         elif _resumes(intent, before):
             work = await commit_resend(ctx, Work(caller, Action.INTENT_CONFIRM, intent, before))
         else:
@@ -75,6 +77,7 @@ async def confirm_payment_intent(
         if work is not None:
             return await _ask(ctx, work)
         await patience.pause()
+        intent = await find_again(ctx, first)
 
 
 def _resumes(intent: PaymentIntent, attempt: Attempt) -> bool:
@@ -94,16 +97,16 @@ async def _ask(ctx: Context, work: Work) -> PaymentIntent:
     return intent
 
 
-def _check(ctx: Context, intent: PaymentIntent, confirmation: Confirmation) -> None:
-    """Raises a refusal when the intent cannot be confirmed so."""
-    check_instrument(ctx, intent, confirmation.instrument)
+def _check(ctx: Context, intent: PaymentIntent, confirmation: Confirmation) -> Instrument:
+    """What the intent is paid with, once all that the caller says was looked at."""
+    instrument = _instrument(ctx, intent, confirmation.instrument)
     if confirmation.return_url is not None:
         check_return_url(
             confirmation.return_url,
             hosts=ctx.policy.return_url_hosts,
             production=ctx.policy.production,
         )
-    elif isinstance(confirmation.instrument, CardToken):
+    elif isinstance(instrument, CardToken):
         raise Refusal(
             ErrorCode.PARAMETER_MISSING,
             "a card needs a return_url: the payer's bank may want to ask them",
@@ -121,6 +124,20 @@ def _check(ctx: Context, intent: PaymentIntent, confirmation: Confirmation) -> N
             f"the payment intent is for {intent.amount}",
             param="amount",
         )
+    return instrument
+
+
+def _instrument(ctx: Context, intent: PaymentIntent, chosen: Instrument | None) -> Instrument:
+    if chosen is not None:
+        check_instrument(ctx, intent, chosen)
+        return chosen
+    if intent.attached is not None:
+        return intent.attached
+    raise Refusal(
+        ErrorCode.PARAMETER_MISSING,
+        "no payment method is attached: a confirm needs a payment_method",
+        param="payment_method",
+    )
 
 
 async def _earlier_try(ctx: Context, intent: PaymentIntent) -> Attempt | None:
@@ -146,8 +163,8 @@ async def _prepare(
     caller: Caller,
     intent: PaymentIntent,
     confirmation: Confirmation,
+    instrument: Instrument,
 ) -> Work | None:
-    instrument = confirmation.instrument
     attempt = new_attempt(
         ctx, intent, Operation.CONFIRM, instrument=instrument, return_url=confirmation.return_url
     )
@@ -156,7 +173,10 @@ async def _prepare(
         callback_url=callback_url(ctx, attempt),
         close_at=_patience(ctx, attempt.created_at, instrument),
     )
-    return await begin(ctx, Work(caller, Action.INTENT_CONFIRM, intent, attempt), Trigger.CONFIRM)
+    # What is shown of the attached method is not said of another one.
+    shown = intent.payment_method if confirmation.instrument is None else None
+    work = Work(caller, Action.INTENT_CONFIRM, intent, attempt)
+    return await begin(ctx, work, Trigger.CONFIRM, payment_method=shown)
 
 
 def _patience(ctx: Context, at: datetime, instrument: Instrument) -> datetime:

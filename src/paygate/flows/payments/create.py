@@ -1,6 +1,6 @@
-"""Create a payment intent: nothing is sent anywhere, one commit."""
+"""Create a payment intent in one commit. The provider is asked about a method that is attached."""
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -17,8 +17,10 @@ from paygate.domain.payments.payment_intent import (
     PaymentMethodType,
     Status,
 )
+from paygate.domain.payments.payment_method import Instrument
 from paygate.flows.context import Context, Patience, intent_subject
 from paygate.flows.customers.identify import identify_customer
+from paygate.flows.payments.attach import look_up_method
 from paygate.storage.change import Change, Committed
 
 SEED_BYTES: Final = 16
@@ -38,6 +40,8 @@ class NewPaymentIntent(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = msgspec.field(default_factory=dict)
     customer: Payer | None = None
     session_id: str | None = None
+    instrument: Instrument | None = None
+    """What is attached."""
 
 
 class Created(msgspec.Struct, frozen=True):
@@ -51,12 +55,16 @@ async def create_payment_intent(ctx: Context, caller: Caller, new: NewPaymentInt
     """The intent, durable, with status `created`.
 
     Raises:
-        Refusal: a parameter is out of range, the provider cannot charge this amount, or there is
-            no such customer.
+        Refusal: a parameter is out of range, the provider cannot charge this amount, there is no
+            such customer, or the payment method cannot be attached.
     """
     patience = Patience("a customer kept changing while a payment intent was created")
+    attached: dict[str, Any] = {}
+    if new.instrument is not None:
+        draft = _new_intent(ctx, caller, new, attached)
+        attached = await look_up_method(ctx, caller, draft, new.instrument)
     while True:
-        intent = _new_intent(ctx, caller, new)
+        intent = _new_intent(ctx, caller, new, attached)
         customer = await identify_customer(ctx, caller, new.customer)
         created = _with_secret(ctx, intent, new.session_id, customer.id)
         event = events.of_intent(
@@ -93,7 +101,9 @@ def _with_secret(
     return Created(intent, secret)
 
 
-def _new_intent(ctx: Context, caller: Caller, new: NewPaymentIntent) -> PaymentIntent:
+def _new_intent(
+    ctx: Context, caller: Caller, new: NewPaymentIntent, attached: dict[str, Any]
+) -> PaymentIntent:
     currency = parse_currency(new.currency)
     amount = check_amount(new.amount, maximum=ctx.policy.max_amount)
     if not ctx.provider.representable(amount, currency):
@@ -135,6 +145,7 @@ def _new_intent(ctx: Context, caller: Caller, new: NewPaymentIntent) -> PaymentI
         create_key=None if ctx.request_key is None else bytes.fromhex(ctx.request_key.id),
         created_at=now,
         updated_at=now,
+        **attached,
     )
 
 

@@ -1,9 +1,9 @@
 """Read a payment intent. A read leaves its audit entry before anything is shown."""
 
 from paygate.domain.access.roles import Action, Caller
-from paygate.domain.errors import missing
+from paygate.domain.errors import ErrorCode, Refusal, missing
 from paygate.domain.ids import PREFIXES, is_id
-from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.flows.context import Context, intent_subject
 from paygate.storage.change import Change
 
@@ -26,3 +26,20 @@ async def find_payment_intent(ctx: Context, merchant: str, intent_id: str) -> Pa
         if intent is not None:
             return intent
     raise missing("payment intent")
+
+
+async def find_again(ctx: Context, first: PaymentIntent) -> PaymentIntent:
+    """The intent as it stands now, for a flow that read `first` and whose commit was refused.
+
+    Raises:
+        Refusal: `state_conflict` when another payment method was attached in between, for the
+            caller has decided by the one before.
+    """
+    intent = await find_payment_intent(ctx, first.merchant, first.id)
+    if intent.status is Status.CREATED and intent.version != first.version:
+        raise Refusal(
+            ErrorCode.STATE_CONFLICT,
+            "the payment method of this payment intent was changed at the same time",
+            subject=intent,
+        )
+    return intent

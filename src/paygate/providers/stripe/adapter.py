@@ -12,7 +12,8 @@ from typing import Any, Final, assert_never
 
 from paygate.domain.money import Currency
 from paygate.domain.payments.confirmation import speaks_of_its_call_alone
-from paygate.domain.payments.outcome import Answer, NotSent, Rejected, Unknown
+from paygate.domain.payments.outcome import Answer, NotSent, PaymentMethod, Rejected, Unknown
+from paygate.domain.payments.payment_method import Tokened
 from paygate.providers.contract import (
     Absent,
     CancelOrder,
@@ -42,6 +43,7 @@ from paygate.providers.stripe.settings import StripeSettings, check, livemode_of
 
 _PAYMENTS: Final = "/v1/payment_intents"
 _CUSTOMERS: Final = "/v1/customers"
+_METHODS: Final = "/v1/payment_methods"
 _ACCOUNT: Final = "/v1/account"
 _NO_SUCH: Final = "the provider has no such payment"
 _OK, _NOT_FOUND = 200, 404
@@ -83,6 +85,20 @@ class StripeProvider:
 
     def debit_problem(self, currency: Currency) -> str | None:
         return instruments.debit_problem(currency)
+
+    async def payment_method(
+        self, instrument: Tokened, currency: Currency, *, timeout_seconds: float
+    ) -> PaymentMethod | Rejected | NotSent | Unknown:
+        if fields.identifier(instrument.token) is None:
+            return refusals.UNUSABLE
+        path = f"{_METHODS}/{instrument.token}"
+        reply = _replied(await self._wire.call("get", path, {}, timeout_seconds=timeout_seconds))
+        if not isinstance(reply, Reply):
+            return reply
+        if reply.status != _OK:
+            return refusals.of_payment_method(reply.status, reply.body)
+        kind = instruments.kind_of(instrument, currency)
+        return answers.to_payment_method(instrument, kind, reply.body, livemode=self.livemode)
 
     async def confirm(self, order: ConfirmOrder, *, timeout_seconds: float) -> Answer:
         deadline = _now() + timeout_seconds
@@ -179,7 +195,7 @@ class StripeProvider:
         )
         if isinstance(fact, Silent) and fact.remembered:
             return KeySpent(fact.message)
-        reply = _posted(fact)
+        reply = _replied(fact)
         if not isinstance(reply, Reply):
             return reply
         if reply.status == _OK:
@@ -286,7 +302,7 @@ class StripeProvider:
         fact = await self._wire.call(
             "post", path, params, idempotency_key=idempotency_key, timeout_seconds=timeout_seconds
         )
-        return _posted(fact)
+        return _replied(fact)
 
     def _payment(self, reply: Reply) -> Answer:
         return translate.payment(reply.body, livemode=self.livemode, as_of=reply.as_of)
@@ -325,7 +341,7 @@ def _of_all_tries(reply: Reply, answer: Answer) -> Answer:
     return answer
 
 
-def _posted(fact: Fact) -> Reply | NotSent | Unknown:
+def _replied(fact: Fact) -> Reply | NotSent | Unknown:
     match fact:
         case NotBegun(message, asked, answered):
             return NotSent(message, max(asked, 1), answered)

@@ -14,11 +14,13 @@ from paygate.domain.payments.outcome import (
     Approved,
     Cancelled,
     Outcome,
+    PaymentMethod,
     Pending,
     Rejected,
     Unknown,
 )
 from paygate.domain.payments.payment_intent import CaptureMethod
+from paygate.domain.payments.payment_method import Tokened
 from paygate.providers.contract import (
     CaptureOrder,
     ConfirmOrder,
@@ -26,8 +28,9 @@ from paygate.providers.contract import (
     CustomerOrder,
     MoneyLeft,
 )
-from paygate.providers.stripe import fields
+from paygate.providers.stripe import fields, methods
 from paygate.providers.stripe.money import NotRepresentable, from_provider
+from paygate.providers.stripe.refusals import UNUSABLE
 
 _MAX_UNITS: Final = 10**15
 """Beyond any balance; keeps a hostile number out of our arithmetic."""
@@ -87,6 +90,22 @@ def to_cancel(provider_reference: str, answer: Answer) -> Answer:
     if isinstance(answer.outcome, Cancelled | Unknown):
         return answer
     return _doubted(answer, "the provider took the cancel, and the payment is not cancelled")
+
+
+def to_payment_method(
+    instrument: Tokened, kind: str, body: Mapping[str, Any], *, livemode: bool
+) -> PaymentMethod | Rejected | Unknown:
+    """What Stripe shows of the method behind a token, if a confirm of ours may name it."""
+    named = fields.identifier(body.get("id"))
+    if body.get("object") != "payment_method" or named is None:
+        return Unknown("the answer is not a payment method")
+    # A test token (`pm_card_visa`) is answered with a new method each time.
+    if body.get("livemode") is not livemode or (livemode and named != instrument.token):
+        return Unknown("the provider answered with another payment method")
+    # A method of one of Stripe's customers is taken with that customer alone, and we name none.
+    if body.get("type") != kind or body.get("customer") or body.get("customer_account"):
+        return UNUSABLE
+    return methods.of_method(body) or Unknown("the provider shows nothing of the payment method")
 
 
 def to_make_customer(

@@ -19,6 +19,7 @@ from paygate.domain.payments.payment_method import (
     Instrument,
     Mandate,
     PushTransfer,
+    Tokened,
 )
 
 PUSH: Final = "customer_balance"
@@ -62,6 +63,11 @@ def debit_problem(currency: Currency) -> str | None:
     if currency in DEBITS:
         return None
     return f"the provider debits bank accounts in {_list(DEBITS)}, not in {currency}"
+
+
+def kind_of(instrument: Tokened, currency: Currency) -> str:
+    """Stripe's type of the payment method that an instrument's token must stand for."""
+    return "card" if isinstance(instrument, CardToken) else DEBITS[currency]
 
 
 def parameters(instrument: Instrument, currency: Currency) -> dict[str, Any]:

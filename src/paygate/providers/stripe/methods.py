@@ -30,6 +30,11 @@ def payment_method(body: Mapping[str, Any]) -> PaymentMethod | None:
     return None
 
 
+def of_method(body: Mapping[str, Any]) -> PaymentMethod | None:
+    """The same of a PaymentMethod that was asked for itself."""
+    return payment_method({"payment_method": body})
+
+
 def charged_with(body: Mapping[str, Any]) -> Mapping[str, Any]:
     """The payment method as charged: there when the call expanded `latest_charge`."""
     return mapping(mapping(body, "latest_charge"), "payment_method_details")

@@ -45,7 +45,10 @@ _STATE_CODES: Final = frozenset(
 )
 """The payment is no longer what the call takes it for: who asks how it stands learns the truth."""
 
-_UNUSABLE: Final = "The payment method is unknown, used up or not usable for this payment."
+UNUSABLE: Final = Rejected(
+    "payment_method_rejected",
+    "The payment method is unknown, used up or not usable for this payment.",
+)
 
 _TOKEN_CODES: Final = frozenset(
     {
@@ -165,7 +168,7 @@ def _invalid(error: Mapping[str, Any], code: str | None) -> Outcome:
     if code is not None and code in _ORDER_REFUSALS:
         return Declined(_ORDER_REFUSALS[code])
     if code in _TOKEN_CODES or param == "payment_method" or _names_payment_method(error, code):
-        return Rejected("payment_method_rejected", _UNUSABLE)
+        return UNUSABLE
     if param == "customer":
         return Rejected("customer_refused", "the provider does not know the payer any more")
     named = param.partition("[")[0] if isinstance(param, str) else ""
@@ -230,6 +233,17 @@ def of_customer(status: int, body: object) -> Rejected | KeySpent | Absent | Unk
     if code == "email_invalid" or param in {"email", "name"}:
         return Rejected("customer_refused", "the provider does not take the customer's details")
     return _configuration("the provider does not take our request as it stands", code)
+
+
+def of_payment_method(status: int, body: object) -> Rejected | Unknown:
+    """A refusal to show a payment method."""
+    error = fields.mapping(body, "error")
+    kind, code = fields.code(error.get("type")), fields.code(error.get("code"))
+    if status in {_UNAUTHENTICATED, _FORBIDDEN} and kind == _INVALID:
+        return _configuration(_KEY_REFUSED, code)
+    if kind == _INVALID and code in _TOKEN_CODES | {"resource_missing"}:
+        return UNUSABLE
+    return Unknown(_named("the provider refuses to show the payment method", code))
 
 
 def of_account(status: int, body: object) -> Rejected | Unknown:

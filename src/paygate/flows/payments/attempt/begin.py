@@ -42,7 +42,7 @@ def new_attempt(ctx: Context, intent: PaymentIntent, operation: Operation, **mor
     )
 
 
-async def begin(ctx: Context, work: Work, trigger: Trigger) -> Work | None:
+async def begin(ctx: Context, work: Work, trigger: Trigger, **changes: Any) -> Work | None:
     """Commit the attempt and the advanced intent together. After this the sweep resolves the
     attempt even if we crash. None when the intent has moved on.
     """
@@ -54,6 +54,7 @@ async def begin(ctx: Context, work: Work, trigger: Trigger) -> Work | None:
         attempt=attempt.id,
         attempts=attempt.number,
         pending_operation=attempt.operation.value,
+        **changes,
     )
     try:
         moved = Moved(work.intent, after, attempt)

@@ -138,7 +138,7 @@ def _concern(ctx: Context, moved: Moved, answer: Answer) -> Concern | None:
         case Approved() if moved.proof is not None:
             return _corrected(before)
         case Rejected(reason="provider_configuration"):
-            return _misconfigured(ctx, answer.outcome.message)
+            return misconfigured(ctx, answer.outcome.message)
         case Cancelled() if events.received(before):
             given_up = moved.attempt is not None and moved.attempt.given_up
             return _partly_paid(before, given_up=given_up)
@@ -157,7 +157,8 @@ def _corrected(intent: PaymentIntent) -> Concern:
     )
 
 
-def _misconfigured(ctx: Context, message: str) -> Concern:
+def misconfigured(ctx: Context, message: str) -> Concern:
+    """The alert about a provider that refuses our key."""
     return Concern(
         type=AlertType.PROVIDER_MISCONFIGURED,
         subject=Subject("provider", ctx.provider.name),
