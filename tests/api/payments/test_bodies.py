@@ -51,7 +51,9 @@ def test_no_text_of_a_pattern_ends_in_a_line_end(
 
 
 def test_a_flow_is_given_every_field_of_a_new_intent() -> None:
-    assert CreatePaymentIntent.__struct_fields__ == NewPaymentIntent.__struct_fields__
+    *same, sent_as = CreatePaymentIntent.__struct_fields__
+    assert (*same, "instrument") == NewPaymentIntent.__struct_fields__
+    assert sent_as == "payment_method"
     sent = CreatePaymentIntent(
         amount=1,
         currency="jpy",
@@ -63,6 +65,7 @@ def test_a_flow_is_given_every_field_of_a_new_intent() -> None:
         metadata={"a": "b"},
         customer=CustomerDetails(id="cus_1", email="ana@shop.example", name="Ana"),
         session_id="9f2c4e6a8b0d1f3e",
+        payment_method=CardMethod("tok_1"),
     )
     assert sent.value() == NewPaymentIntent(
         amount=1,
@@ -75,6 +78,7 @@ def test_a_flow_is_given_every_field_of_a_new_intent() -> None:
         metadata={"a": "b"},
         customer=Payer(id="cus_1", email="ana@shop.example", name="Ana"),
         session_id="9f2c4e6a8b0d1f3e",
+        instrument=CardToken("tok_1"),
     )
     least = CreatePaymentIntent(amount=1, currency="jpy")
     assert least.value() == NewPaymentIntent(amount=1, currency="jpy")

@@ -3,8 +3,7 @@ any order, jobs by the clock. A model beside it says what may be answered; after
 database, the log of commits and the provider's own books must agree (`life` has the rules).
 """
 
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import pytest
@@ -46,7 +45,7 @@ class Attach:
     will: Will
     keyed: bool
     death: Death | None = None
-    body: Body = MappingProxyType(ATTACH)
+    body: Body = field(default_factory=lambda: ATTACH)
 
     async def take(self, life: Life) -> None:
         life.provider.will = self.will
@@ -62,7 +61,7 @@ class Confirm:
     will: Will
     keyed: bool
     death: Death | None = None
-    body: Body = MappingProxyType(CONFIRM)
+    body: Body = field(default_factory=lambda: CONFIRM)
 
     async def take(self, life: Life) -> None:
         life.provider.will = self.will
