@@ -46,9 +46,9 @@ async def all_fired(shop: Shop, faults: tuple[dict[str, Any], ...]) -> None:
     """Until each of them has struck; a delivery may be on its way yet."""
 
     async def struck() -> bool:
-        told = (await shop.gateway.sandbox("GET", "/_sandbox/faults"))["faults"]
-        assert len(told) == len(faults)
-        return all(f["fired"] > 0 for f in told)
+        standing = (await shop.gateway.sandbox("GET", "/_sandbox/faults"))["faults"]
+        assert len(standing) == len(faults)
+        return all(f["fired"] > 0 for f in standing)
 
     await until(struck)
     await shop.gateway.sandbox("DELETE", "/_sandbox/faults")

@@ -253,7 +253,7 @@ async def test_a_refused_card_is_refused_a_hold_too(
 @pytest.mark.parametrize("token", HIDDEN)
 async def test_a_page_does_not_learn_what_the_bank_noticed(gateway: Gateway, token: str) -> None:
     """Of all that a payer's browser can ask for, nothing differs from an ordinary decline."""
-    told = []
+    views_of = []
     for card in (token, "pm_card_chargeDeclined"):
         intent, secret = await gateway.create_with_secret()
         browser = Browser(gateway, secret)
@@ -266,10 +266,10 @@ async def test_a_page_does_not_learn_what_the_bank_noticed(gateway: Gateway, tok
         assert [a.status for a in answers] == [200, 409, 200]
         views = [a.json.get("error", {}).get("payment_intent") or a.json for a in answers]
         assert all(set(view) == PUBLIC for view in views)
-        told.append([(v["status"], v["last_payment_error"]) for v in views])
+        views_of.append([(v["status"], v["last_payment_error"]) for v in views])
         for answer in answers:
             assert not [w for w in ("lost", "stolen", "fraud", "risk") if w.encode() in answer.body]
         private = (await gateway.read(intent["id"]))["last_payment_error"]
         assert (private["decline_code"] in SECRET) is (card == token), "the shop's server knows"
-    hidden, ordinary = told
+    hidden, ordinary = views_of
     assert hidden == ordinary

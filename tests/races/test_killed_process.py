@@ -283,7 +283,7 @@ class Delivery:
         return status != b""
 
 
-async def told(gateway: Gateway, intent: str) -> dict[str, Any]:
+async def event_object(gateway: Gateway, intent: str) -> dict[str, Any]:
     """The provider's own event of the payment."""
 
     async def found() -> Any:
@@ -320,7 +320,7 @@ async def test_who_ends_while_deliveries_are_held(races: Gateway, how: signal.Si
     await gateway.sandbox("POST", "/_sandbox/faults", fault)
     async with client_of(gateway, other) as there, asyncio.TaskGroup() as tasks:
         confirm = tasks.create_task(persist(there, path, CONFIRM, key, patience=60))
-        original = await told(gateway, intent["id"])
+        original = await event_object(gateway, intent["id"])
         bodies = {f"evt_{how.name}_{n}": original for n in range(HELD)}
         sent = {name: json.dumps(body | {"id": name}).encode() for name, body in bodies.items()}
         for delivery, body in zip(deliveries, sent.values(), strict=True):

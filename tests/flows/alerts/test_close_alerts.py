@@ -186,13 +186,13 @@ async def test_what_has_failed_and_may_be_open_at_the_provider_is_a_persons_to_e
         world.provider.objects = [said]
         await close_failed_payment(world.ctx, job)
         assert (await close_alerts(world.ctx, "run")).closed == 0
-    told = {alert.concern.stage: alert.count for alert in await world.all(Alert)}
-    assert told == {"left_open": 1} | ({"missing": 2} if said == Absent() else {})
+    counts = {alert.concern.stage: alert.count for alert in await world.all(Alert)}
+    assert counts == {"left_open": 1} | ({"missing": 2} if said == Absent() else {})
     # It has taken money after all, and pays for the intent.
     world.provider.answers = [answer(APPROVED, as_of=world.clock())]
     await close_failed_payment(world.ctx, job)
     assert (await world.now(intent))[0].status is Status.SUCCEEDED
-    assert (await close_alerts(world.ctx, "run")).closed == len(told)
+    assert (await close_alerts(world.ctx, "run")).closed == len(counts)
 
 
 def test_the_docs_say_of_every_type_what_it_is_and_when_it_closes() -> None:

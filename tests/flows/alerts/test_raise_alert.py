@@ -174,5 +174,5 @@ async def test_an_alert_that_cannot_be_read_fails_nobody_and_loses_nothing(world
     assert await close_alerts(world.ctx, "run") == (1, 1)
     found = {alert.concern.type: alert for alert in await world.all(Alert)}
     assert found[HAPPENED.type].count == 2
-    told = found[AlertType.RECORD_UNREADABLE]
-    assert (told.concern.subject.object, told.status) == ("alert", AlertStatus.CLOSED)
+    unreadable = found[AlertType.RECORD_UNREADABLE]
+    assert (unreadable.concern.subject.object, unreadable.status) == ("alert", AlertStatus.CLOSED)

@@ -211,7 +211,7 @@ async def test_a_refusing_provider_fails_the_payment_plainly(
     assert after.last_payment_error is not None
     assert after.last_payment_error.code == refusal.reason
     assert world.provider.orders == []
-    assert await world.told(intent) == [
+    assert await world.event_types(intent) == [
         "payment_intent.created",
         "payment_intent.processing",
         "payment_intent.failed",

@@ -311,7 +311,7 @@ async def test_a_dead_holders_request_is_resumed_with_the_same_provider_key(
         Status.SUCCEEDED,
         [AttemptState.APPROVED],
     )
-    assert (await world.told(intent)).count("payment_intent.succeeded") == 1
+    assert (await world.event_types(intent)).count("payment_intent.succeeded") == 1
 
 
 async def test_a_holder_that_lost_its_lease_writes_nothing(
@@ -433,7 +433,7 @@ async def test_what_was_not_sent_is_tried_again_by_the_same_request_alone(world:
     assert [a.number for a in attempts] == [1]
     assert [order.attempt for order in world.provider.orders] == [attempts[0].id] * 3
     assert (await world.confirm_once(intent, "k")).replayed
-    assert await world.told(intent) == [
+    assert await world.event_types(intent) == [
         "payment_intent.created",
         "payment_intent.processing",
         "payment_intent.succeeded",

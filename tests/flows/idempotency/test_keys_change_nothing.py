@@ -159,14 +159,14 @@ async def counted(world: World) -> Counter[str]:
 
 @pytest.mark.parametrize("name", FLOWS)
 async def test_a_flow_does_the_same_with_a_key_and_without(world: World, name: str) -> None:
-    told = []
+    outcomes = []
     for key in (None, "k"):
         world.clock.forward(1)  # an id begins with the time
         flow = await FLOWS[name](world)
         before = await counted(world)
         shown = await outcome_of(world, flow, key)
-        told.append((shown, await newest(world), await counted(world) - before))
-    assert told[0] == told[1]
+        outcomes.append((shown, await newest(world), await counted(world) - before))
+    assert outcomes[0] == outcomes[1]
 
 
 async def outcome_of(world: World, flow: Flow, key: str | None) -> str:

@@ -91,7 +91,7 @@ async def test_the_method_is_shown_and_a_confirm_pays_with_it(world: World) -> N
     assert (attached.status, attached.version) == (Status.CREATED, 2)
     assert (attached.payment_method, attached.attached) == (CARD, CardToken("tok_a"))
     assert (await world.now(intent))[0] == attached
-    assert await world.told(intent) == ["payment_intent.created"]
+    assert await world.event_types(intent) == ["payment_intent.created"]
     (entry,) = [e for e in await world.audited() if e.action is Action.INTENT_ATTACH]
     assert entry.subject is not None
     assert (entry.subject.id, entry.actor) == (intent.id, world.caller.actor)

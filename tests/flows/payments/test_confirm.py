@@ -81,7 +81,7 @@ async def test_each_outcome_has_its_end_in_the_database(
     assert intent.pending_operation == ("confirm" if status is Status.PROCESSING else None)
     changes = [Status.CREATED, Status.PROCESSING]
     changes += [status] if status is not Status.PROCESSING else []
-    assert await world.told(intent) == [f"payment_intent.{s}" for s in changes]
+    assert await world.event_types(intent) == [f"payment_intent.{s}" for s in changes]
     actions = [(e.action, e.subject.id) for e in await world.audited() if e.subject]
     assert actions == [
         ("payment_intent.create", intent.id),
@@ -139,7 +139,7 @@ async def test_an_event_that_comes_before_the_answer_settles_once(
     assert (intent.status, attempt.state) == (Status.SUCCEEDED, AttemptState.APPROVED)
     assert (intent.amount_received, intent.payment_method) == (1999, CARD)
     assert (intent.version, attempt.version) == (3, 2)
-    assert await world.told(intent) == [
+    assert await world.event_types(intent) == [
         "payment_intent.created",
         "payment_intent.processing",
         "payment_intent.succeeded",
@@ -161,7 +161,7 @@ async def test_an_event_of_the_next_step_outlives_a_late_answer(world: World) ->
     assert confirmed == intent
     assert isinstance(intent.next_action, RedirectToUrl)
     assert attempt.state is AttemptState.ACTION_REQUIRED
-    assert (await world.told(intent)).count("payment_intent.requires_action") == 1
+    assert (await world.event_types(intent)).count("payment_intent.requires_action") == 1
 
 
 async def test_racing_confirms_ask_the_provider_once(world: World) -> None:

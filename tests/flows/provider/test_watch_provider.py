@@ -176,11 +176,11 @@ async def test_a_pin_that_cannot_be_read_stops_nobody_and_is_told(world: World) 
     standing = await look_at_provider(world.ctx, watcher("start"))
     assert standing.account is not None
     assert standing.account.code is WarningCode.PIN_UNREADABLE
-    told = (AlertStatus.OPEN, "scripted", 1)
-    assert await alerts(world, AlertType.RECORD_UNREADABLE) == [told]
+    alert = (AlertStatus.OPEN, "scripted", 1)
+    assert await alerts(world, AlertType.RECORD_UNREADABLE) == [alert]
     assert await alerts(world, AlertType.PROVIDER_ACCOUNT_CHANGED) == []
     await close_alerts(world.ctx, "run_2")
-    assert await alerts(world, AlertType.RECORD_UNREADABLE) == [told]
+    assert await alerts(world, AlertType.RECORD_UNREADABLE) == [alert]
     await mend(world, "provider_account")
     await close_alerts(world.ctx, "run_3")
     assert [s for s, _, _ in await alerts(world, AlertType.RECORD_UNREADABLE)] == [

@@ -392,8 +392,8 @@ async def test_a_delivery_that_is_cut_off_while_held_leaves_nothing(world: World
 async def test_nothing_is_fetched_while_the_answer_is_under_way(world: World, why: str) -> None:
     """And no try is used up: the answer tells it, or its time is over and the provider is asked."""
     async with asking(world, answer(APPROVED)) as (attempt, _, _):
-        told = notice(attempt, CARDLESS if why == "no card" else APPROVED)
-        event = await world.stored_only(other(told, exact=why != "inexact"))
+        said = notice(attempt, CARDLESS if why == "no card" else APPROVED)
+        event = await world.stored_only(other(said, exact=why != "inexact"))
         message = ApplyProviderEvent(event.merchant, event.id)
         assert await apply_received_event(world.ctx, message) == COME_BACK
         assert await stored(world) == [event]

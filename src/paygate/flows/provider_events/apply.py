@@ -183,8 +183,8 @@ async def _money_left(ctx: Context, event: ProviderEvent, customer_reference: st
         raise PutOff("object_unknown")
     if not left.amounts:
         return end(ctx, event, Ended(EventStatus.PROCESSED, "nothing_new"))
-    told = of_concern(ctx, left.merchant, _excess(payer, left.amounts))
-    return end(ctx, event, Ended(EventStatus.PROCESSED, "money_left"), told)
+    alert = of_concern(ctx, left.merchant, _excess(payer, left.amounts))
+    return end(ctx, event, Ended(EventStatus.PROCESSED, "money_left"), alert)
 
 
 def _payer(ours: str | None) -> Subject | None:
@@ -290,8 +290,8 @@ def end(
     status, verdict, intent = ended
     subject = None if intent is None else intent_subject(intent.id)
     done = provider_event.settle(event, status, ctx.now(), verdict=verdict, subject=subject)
-    told = any(isinstance(each, Occurrence) for each in commits.creates)
-    if status is EventStatus.DEAD_LETTER and not told:
+    has_alert = any(isinstance(each, Occurrence) for each in commits.creates)
+    if status is EventStatus.DEAD_LETTER and not has_alert:
         commits = commits.also(of_concern(ctx, event.merchant, _given_up(done)))
     moved = any(isinstance(each, PaymentIntent) for each in commits.advances)
     return _change_of(ctx, done, commits, stands=None if moved else intent)

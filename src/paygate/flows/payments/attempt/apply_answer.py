@@ -80,8 +80,8 @@ async def apply_answer(
         case Unmoved.TIE:
             return Applied(Verdict.UNRESOLVED, intent, answer)
         case Unmoved.MISMATCH:
-            told = of_concern(ctx, intent.merchant, _mismatch(intent, answer))
-            return Applied(Verdict.MISMATCH, intent, answer, told)
+            alert = of_concern(ctx, intent.merchant, _mismatch(intent, answer))
+            return Applied(Verdict.MISMATCH, intent, answer, alert)
         case Unmoved.MONEY_AFTER_THE_END:
             return await _after_the_end(ctx, intent, answer, proof)
         case Unmoved.MONEY_ELSEWHERE:
@@ -164,8 +164,8 @@ async def _elsewhere(ctx: Context, intent: PaymentIntent, answer: Answer) -> App
     assert isinstance(answer.outcome, Approved), "only money is found elsewhere"
     if not answer.outcome.captured:
         return await _given_back(ctx, intent, answer)
-    told = of_concern(ctx, intent.merchant, _orphan(intent, answer))
-    return Applied(Verdict.ORPHAN_CHARGE, intent, answer, told)
+    alert = of_concern(ctx, intent.merchant, _orphan(intent, answer))
+    return Applied(Verdict.ORPHAN_CHARGE, intent, answer, alert)
 
 
 async def _given_back(ctx: Context, intent: PaymentIntent, answer: Answer) -> Applied:
@@ -181,8 +181,8 @@ async def _given_back(ctx: Context, intent: PaymentIntent, answer: Answer) -> Ap
         if intent.status in CORRECTABLE:
             return await _after_the_end(ctx, intent, taken, proof=None)
         return await _elsewhere(ctx, intent, taken)
-    told = of_concern(ctx, intent.merchant, _hold_left(intent, answer))
-    return Applied(Verdict.UNRESOLVED, intent, answer, told)
+    alert = of_concern(ctx, intent.merchant, _hold_left(intent, answer))
+    return Applied(Verdict.UNRESOLVED, intent, answer, alert)
 
 
 def _mismatch(intent: PaymentIntent, answer: Answer) -> Concern:

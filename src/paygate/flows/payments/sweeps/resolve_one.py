@@ -53,8 +53,8 @@ class End(StrEnum):
 
     RESOLVED = "resolved"
     IN_DOUBT = "in_doubt"
-    TOLD = "told"
-    """In doubt, and a person was told why."""
+    ALERTED = "alerted"
+    """In doubt, and an alert says why."""
 
 
 class Doubted(NamedTuple):
@@ -212,7 +212,7 @@ async def _settle(ctx: Context, work: Work, answer: Answer | Absent) -> End:
             work = await _adopt(ctx, work, answer)
     if isinstance(answer, Absent):
         await alert_absent(ctx, work)
-        return End.TOLD
+        return End.ALERTED
     await settle_attempt(ctx, work, answer)
     work = await reread(ctx, work)
     return End.IN_DOUBT if work.attempt.state in IN_DOUBT else End.RESOLVED
