@@ -23,9 +23,9 @@ from paygate.domain.payments.outcome import (
 )
 from paygate.providers.contract import MoneyLeft
 from paygate.providers.stripe.answers import to_money_left
+from paygate.providers.stripe.api_errors import of_cancel, of_capture, of_confirm, of_customer
 from paygate.providers.stripe.declines import payment_error
 from paygate.providers.stripe.events import ENABLED_EVENTS, read
-from paygate.providers.stripe.refusals import of_cancel, of_capture, of_customer, refusal
 from paygate.providers.stripe.translate import payment as translate
 from tests.providers.stripe_objects import (
     asked_to_transfer,
@@ -345,7 +345,7 @@ def test_what_a_bank_order_is_refused_for(
     status: int, error: dict[str, Any], expected: str
 ) -> None:
     body = {"error": {"type": INVALID} | error}
-    found = refusal(status, body, livemode=False, as_of=NOW).outcome
+    found = of_confirm(status, body, livemode=False, as_of=NOW).outcome
     assert isinstance(found, Declined | Rejected)
     assert (found.error.code if isinstance(found, Declined) else found.reason) == expected
 
@@ -353,7 +353,7 @@ def test_what_a_bank_order_is_refused_for(
 def test_a_refusal_may_leave_the_payment_unconfirmed() -> None:
     made = debited(status="requires_confirmation", latest_charge=None)
     error = {"type": INVALID, "code": "payment_intent_mandate_invalid", "payment_intent": made}
-    found = refusal(400, {"error": error}, livemode=False, as_of=NOW)
+    found = of_confirm(400, {"error": error}, livemode=False, as_of=NOW)
     assert isinstance(found.outcome, Declined)
     assert found.provider_reference == "pi_3Q"
 

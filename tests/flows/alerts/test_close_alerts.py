@@ -47,7 +47,7 @@ from tests.making import make_audit, make_provider_event
 HOUR = 3600
 CHALLENGE = ActionRequired(RedirectToUrl("https://bank.example/3ds"))
 LOST = Answer(Unknown("reset"))
-REFUSED = Rejected("provider_configuration", "401")
+KEY_REJECTED = Rejected("provider_configuration", "401")
 Mend = Callable[[World], Awaitable[None]]
 
 
@@ -109,7 +109,7 @@ async def an_event_is_dead(world: World) -> Mend:
 
 
 async def the_provider_refuses(world: World) -> Mend:
-    await world.confirming(REFUSED)
+    await world.confirming(KEY_REJECTED)
     world.clock.forward(1)
 
     async def mend(world: World) -> None:
@@ -209,7 +209,7 @@ async def test_what_comes_up_after_an_alert_was_closed_is_another(world: World) 
     await world.all(Alert)
     await mend(world)
     await close_alerts(world.ctx, "run")
-    await world.confirming(REFUSED)
+    await world.confirming(KEY_REJECTED)
     found = await world.all(Alert)
     assert sorted(a.status for a in found) == [AlertStatus.CLOSED, AlertStatus.OPEN]
     assert [a.count for a in found] == [1, 1]
@@ -285,7 +285,7 @@ async def test_a_hundred_confirms_with_a_refused_key_all_settle_and_raise_one_al
     world: World,
 ) -> None:
     intents = [await world.create() for _ in range(100)]
-    world.provider.answers += [answer(REFUSED) for _ in intents]
+    world.provider.answers += [answer(KEY_REJECTED) for _ in intents]
     done = await asyncio.gather(*map(world.confirm, intents))
     assert {intent.status for intent in done} == {Status.FAILED}
     (alert,) = await world.all(Alert)

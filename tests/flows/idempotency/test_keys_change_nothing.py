@@ -112,7 +112,7 @@ async def making_a_key(world: World) -> Flow:
     )
 
 
-REFUSED_PAYER = Answer(Rejected("customer_refused", "deleted there"))
+PAYER_REJECTED = Answer(Rejected("customer_refused", "deleted there"))
 TRANSFER = {"payment_method_types": ("bank_transfer",), "customer": ADA}
 FLOWS: dict[str, Prepare] = {
     "create": creating,
@@ -122,7 +122,7 @@ FLOWS: dict[str, Prepare] = {
     "attach in doubt": attaching(Unknown("reset")),
     "cancel": cancelling_at_once,
     "api key": making_a_key,
-    "a payer who is gone": confirming(REFUSED_PAYER, PUSH, **TRANSFER),
+    "a payer who is gone": confirming(PAYER_REJECTED, PUSH, **TRANSFER),
     "another amount": confirming(answer(taken(), amount=5)),
     "captured": ordering("capture", later(taken())),
     "capture in doubt": ordering("capture", Answer(Unknown("reset"))),

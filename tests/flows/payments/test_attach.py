@@ -36,7 +36,7 @@ from paygate.flows.payments.cancel import cancel_payment_intent
 from paygate.flows.payments.confirm import Confirmation, confirm_payment_intent
 from paygate.flows.payments.create import NewPaymentIntent, create_payment_intent
 from paygate.flows.payments.sweeps.expire import expire_payment_intents
-from paygate.storage.change import Change, Reason, Refused, Verdict
+from paygate.storage.change import Change, Conflict, Reason, Verdict
 from tests.domain.payments.test_confirmation import ENDS
 from tests.flows.world import APPROVED, CARD, CARDLESS, REQUEST, Looked, World, answer, encode
 from tests.making import START
@@ -330,7 +330,7 @@ class Busy:
         if self.free:
             return await self.door.commit(change)
         self.free = True
-        return Refused(Reason.STALE, "payment_intent")
+        return Conflict(Reason.STALE, "payment_intent")
 
 
 async def test_an_attach_that_met_nobody_in_the_end_is_done(world: World) -> None:

@@ -11,7 +11,7 @@ from paygate.domain.payments.outcome import Pending
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.context import CommitDoor
-from paygate.storage.change import Change, Reason, Refused, Verdict
+from paygate.storage.change import Change, Conflict, Reason, Verdict
 from paygate.storage.tables import PAYMENT_INTENT
 from tests.flows.world import APPROVED, World, answer, notice
 
@@ -30,7 +30,7 @@ class Contended:
         settles = any(isinstance(record, PaymentIntent) for record in change.advances)
         if settles and self.left:
             self.left -= 1
-            return Refused(Reason.STALE, PAYMENT_INTENT.name)
+            return Conflict(Reason.STALE, PAYMENT_INTENT.name)
         return await self._door.commit(change)
 
 

@@ -1,4 +1,4 @@
-"""Why a card or a bank account was refused, in our words; pure.
+"""Why a card or a bank account was declined, in our words; pure.
 
 Stripe's own sentences are not passed on: they may quote the token or address the payer, and
 the message here is also shown on the client side, so it says nothing that
