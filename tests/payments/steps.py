@@ -59,7 +59,7 @@ async def resolve(shop: Shop, cwd: Path, sweeps: tuple[int, ...]) -> None:
     times = iter(sweeps)
     seconds = 0
 
-    async def settled() -> bool:
+    async def all_done() -> bool:
         nonlocal seconds
         found = await every_intent(shop)
         if not [i for i in found if i["status"] in DOUBTFUL or i["pending_operation"]]:
@@ -68,7 +68,7 @@ async def resolve(shop: Shop, cwd: Path, sweeps: tuple[int, ...]) -> None:
         await asyncio.to_thread(sweep, shop, cwd, seconds)
         return False
 
-    await until(settled)
+    await until(all_done)
 
 
 def sweep(shop: Shop, cwd: Path, seconds: int) -> None:

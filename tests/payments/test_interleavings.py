@@ -184,7 +184,7 @@ class Race:
         event_types = await self.world.event_types(intent)
         assert event_types[-1] == f"payment_intent.{after.status}"
         assert len(event_types) == len(set(event_types)), "each step is told once"
-        assert await self.world.all(Correction) == [], "nothing was settled that was not so"
+        assert await self.world.all(Correction) == [], "nothing was concluded that was not so"
         events = await self.events()
         assert {e.status for e in events} <= {EventStatus.PROCESSED, EventStatus.STALE}, events
         return after

@@ -166,7 +166,7 @@ async def test_f04_an_error_and_nothing_was_done(shop: Shop, sweeps: tuple[int, 
 
 @CAPTURE_METHODS
 async def test_f11_the_event_comes_before_the_reply(shop: Shop, capture_method: str) -> None:
-    """The reply then meets what the event has settled, and changes nothing."""
+    """The reply then meets what the event has concluded, and changes nothing."""
     intent = await create(shop, capture_method=capture_method)
     faults = (fault("confirm", "slow", count=1, seconds=1.5, hold="after"),)
     await order(shop, faults)

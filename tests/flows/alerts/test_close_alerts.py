@@ -281,7 +281,7 @@ async def test_an_occurrence_whose_job_was_lost_is_counted_by_the_clock(world: W
     assert alert.created_at == found.at
 
 
-async def test_a_hundred_confirms_with_a_refused_key_all_settle_and_raise_one_alert(
+async def test_a_hundred_confirms_with_a_refused_key_all_conclude_and_raise_one_alert(
     world: World,
 ) -> None:
     intents = [await world.create() for _ in range(100)]

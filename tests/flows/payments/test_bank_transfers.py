@@ -103,8 +103,8 @@ async def test_parts_are_told_once_each_and_then_the_whole(world: World) -> None
         assert [(e.type, e.data) for e in news] == [(PARTLY, now)]
         assert await ledger(world) == []
     await world.applied(notice_at(attempt, PAID, 30, "evt_30"))
-    paid, (settled,) = await world.now(intent)
-    assert (paid.status, settled.state) == (Status.SUCCEEDED, AttemptState.APPROVED)
+    paid, (concluded,) = await world.now(intent)
+    assert (paid.status, concluded.state) == (Status.SUCCEEDED, AttemptState.APPROVED)
     assert (paid.amount_received, paid.next_action, paid.payment_method) == (1999, None, BY_PUSH)
     assert await ledger(world) == [(1, 1999)]
     assert (await world.event_types(intent))[2:] == [
@@ -236,8 +236,8 @@ async def test_a_debit_is_answered_days_later(
     assert world.provider.standing == []
     event = await world.applied(notice_at(attempt, outcome, 5 * DAY))
     assert event.verdict == "applied"
-    after, (settled,) = await world.now(intent)
-    assert (after.status, settled.state) == (status, state)
+    after, (concluded,) = await world.now(intent)
+    assert (after.status, concluded.state) == (status, state)
     assert (after.pending_operation, after.payment_method) == (None, BY_DEBIT)
     assert await ledger(world) == money
     assert (await world.event_types(intent))[2:] == [f"payment_intent.{status}"]

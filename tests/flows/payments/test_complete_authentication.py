@@ -160,7 +160,7 @@ async def test_without_an_address_of_ours_the_provider_gets_the_merchants(world:
         (DECLINED, Status.FAILED, AttemptState.DECLINED),
     ],
 )
-async def test_what_the_provider_says_is_settled_once(
+async def test_what_the_provider_says_is_concluded_once(
     world: World, challenged: Challenged, outcome: Outcome, status: Status, state: AttemptState
 ) -> None:
     challenged.bank.objects.append(answer(outcome, as_of=LATER))
@@ -187,7 +187,7 @@ async def test_each_visit_is_audited_without_its_address(
     await challenged.back()
     await challenged.back()
     visits = [e for e in await world.audited() if e.action is Action.INTENT_AUTHENTICATE]
-    assert len(visits) == 3  # come back, settled, come back
+    assert len(visits) == 3  # come back, concluded, come back
     for entry in visits:
         assert (entry.actor, entry.merchant) == (Actor("client"), "default")
         assert (entry.request_id, entry.address) == ("req_back", "192.0.2.1")
@@ -254,7 +254,7 @@ async def test_a_tie_of_seconds_is_asked_again_and_shortly(
 
 
 @pytest.mark.parametrize("said", [answer(APPROVED, as_of=LATER), Answer(Unknown("timeout"))])
-async def test_an_event_that_comes_meanwhile_settles_once(
+async def test_an_event_that_comes_meanwhile_concludes_once(
     world: World, challenged: Challenged, said: Answer
 ) -> None:
     """Also the provider that does not answer us is then no reason to say `processing`."""

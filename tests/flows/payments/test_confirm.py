@@ -1,4 +1,4 @@
-"""Three beats: the attempt is durable, then the provider is asked, then what it said is settled."""
+"""Three beats: an attempt is durable, the provider is asked, what the provider said is applied."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -120,7 +120,7 @@ async def test_after_any_other_answer_no_second_confirm_is_sent(
     "answered",
     [answer(APPROVED), Answer(Unknown("timeout")), answer(APPROVED, as_of=None), answer(CARDLESS)],
 )
-async def test_an_event_that_comes_before_the_answer_settles_once(
+async def test_an_event_that_comes_before_the_answer_concludes_once(
     world: World, answered: Answer
 ) -> None:
     """F11: the webhook is applied while the call is still under way."""

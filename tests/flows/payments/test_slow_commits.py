@@ -27,14 +27,14 @@ class Contended:
         self.left = 0
 
     async def commit(self, change: Change) -> Verdict:
-        settles = any(isinstance(record, PaymentIntent) for record in change.advances)
-        if settles and self.left:
+        concludes = any(isinstance(record, PaymentIntent) for record in change.advances)
+        if concludes and self.left:
             self.left -= 1
             return Conflict(Reason.STALE, PAYMENT_INTENT.name)
         return await self._door.commit(change)
 
 
-async def test_an_answer_is_settled_though_others_hold_its_intent(world: World) -> None:
+async def test_an_answer_is_applied_though_others_hold_its_intent(world: World) -> None:
     intent = await world.create()
     door = Contended(world.ctx.door)
 

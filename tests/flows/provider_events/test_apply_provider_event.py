@@ -39,7 +39,7 @@ async def untouched(world: World, intent: PaymentIntent, attempt: Attempt) -> bo
 
 
 @pytest.mark.parametrize(("outcome", "status", "state"), ENDS[:8])
-async def test_an_event_settles_what_was_unknown(
+async def test_an_event_concludes_what_was_unknown(
     world: World, outcome: Outcome, status: Status, state: AttemptState
 ) -> None:
     intent, attempt = await world.confirming(Unknown("timeout"))
@@ -48,9 +48,9 @@ async def test_an_event_settles_what_was_unknown(
     assert (event.status, event.verdict) == (EventStatus.PROCESSED, "applied")
     assert event.subject is not None
     assert (event.subject.object, event.subject.id) == ("payment_intent", intent.id)
-    after, (settled,) = await world.now(intent)
-    assert (after.status, settled.state) == (status, state)
-    assert after.provider_reference == settled.provider_reference == THEIRS
+    after, (concluded,) = await world.now(intent)
+    assert (after.status, concluded.state) == (status, state)
+    assert after.provider_reference == concluded.provider_reference == THEIRS
     event_types = ["payment_intent.created", "payment_intent.processing"]
     event_types += [f"payment_intent.{status}"] if status is not Status.PROCESSING else []
     assert await world.event_types(intent) == event_types
@@ -133,8 +133,8 @@ async def test_of_two_facts_in_one_second_the_fetched_one_counts(world: World) -
     event = await world.applied(notice(attempt, APPROVED, as_of=START))
     assert (event.status, event.verdict) == (EventStatus.PROCESSED, "applied")
     assert world.provider.retrieved == [THEIRS]
-    after, (settled,) = await world.now(intent)
-    assert (after.status, settled.state) == (Status.FAILED, AttemptState.DECLINED)
+    after, (concluded,) = await world.now(intent)
+    assert (after.status, concluded.state) == (Status.FAILED, AttemptState.DECLINED)
 
 
 @pytest.mark.parametrize("found", [Answer(Unknown("timeout")), Absent()])
@@ -208,11 +208,11 @@ async def test_applied_again_and_at_once_it_counts_once(world: World) -> None:
     message = ApplyProviderEvent(event.merchant, event.id)
     await asyncio.gather(*(apply_provider_event(world.ctx, message) for _ in range(5)))
     await world.apply(event)
-    after, (settled,) = await world.now(intent)
-    assert (after.version, settled.version) == (intent.version + 1, attempt.version + 1)
+    after, (concluded,) = await world.now(intent)
+    assert (after.version, concluded.version) == (intent.version + 1, attempt.version + 1)
     again = await world.applied(notice(attempt, APPROVED, reference="evt_2"))
     assert (again.status, again.verdict) == (EventStatus.PROCESSED, "already_settled")
-    assert await untouched(world, after, settled)
+    assert await untouched(world, after, concluded)
     assert len(await world.event_types(intent)) == 3
 
 

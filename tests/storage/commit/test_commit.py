@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from paygate.domain.payments.payment_intent import Trigger, advance
-from paygate.domain.provider_event import EventStatus, settle
+from paygate.domain.provider_event import EventStatus, ended
 from paygate.jobs.messages import ApplyProviderEvent, Job
 from paygate.storage.change import Change, Committed, Conflict, Impossible, Overloaded, Reason
 from paygate.storage.commit.committer import Committer
@@ -195,7 +195,7 @@ async def test_two_claims_in_one_change_are_a_bug(door: Door) -> None:
 async def test_a_claimed_record_advances(door: Door) -> None:
     event = make_provider_event("evt_1")
     await door.commit(Change(make_audit(), creates=(event,)))
-    done = settle(event, EventStatus.PROCESSED, START)
+    done = ended(event, EventStatus.PROCESSED, START)
     assert await door.commit(Change(make_audit(), advances=(done,))) == Committed()
     stale = await door.commit(Change(make_audit(), advances=(done,)))
     assert stale == Conflict(Reason.STALE, "provider_event")

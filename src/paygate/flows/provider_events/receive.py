@@ -102,7 +102,7 @@ async def _seen(ctx: Context, event: ProviderEvent, notice: Notice | None) -> En
     if notice is None:
         return None
     seen: Ended | About | MoneyLeftWith | None = None
-    # What is about to be settled here need not be looked at before.
+    # What is about to be applied here need not be looked at before.
     under_way = None if notice.answer is None else ctx.answers.asked(notice.answer.attempt)
     try:
         if under_way is None or not is_under_way(ctx, under_way):

@@ -154,12 +154,12 @@ class Lane:
         try:
             conflicts = await self._execute(batch)
         except (asyncpg.PostgresError, ValueError) as error:
-            await self._settle_error(batch, error)
+            await self._answer_rolled_back(batch, error)
             return
         for ord_, pending in enumerate(batch):
             pending.answer(conflicts.get(ord_, _COMMITTED))
 
-    async def _settle_error(self, batch: list[Pending], error: Exception) -> None:
+    async def _answer_rolled_back(self, batch: list[Pending], error: Exception) -> None:
         """The batch was rolled back for certain: answer it, or find the one to blame."""
         state = error.sqlstate or "" if isinstance(error, asyncpg.PostgresError) else ""
         if state == SQLSTATE_OUTDATED:

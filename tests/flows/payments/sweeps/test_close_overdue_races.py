@@ -35,7 +35,7 @@ from tests.flows.world import APPROVED, World, answer
 @pytest.mark.parametrize("known", ["nothing", "wish"])
 async def test_two_runs_at_once_have_one_effect(world: World, known: str) -> None:
     intent, _ = await overdue(world)
-    if known == "wish":  # both may ask: the second hears what the first has settled
+    if known == "wish":  # both may ask: the second hears what the first has concluded
         world.provider.answers.append(LOST)
         await run(world)
         world.clock.forward(QUARTER)

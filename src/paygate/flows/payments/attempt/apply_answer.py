@@ -2,7 +2,7 @@
 look-up by a sweep. One verdict, and all that is committed with it.
 
 The reply, an event and the sweep may all bring the same truth, in any order. Whoever is second
-finds it settled, and changes nothing.
+finds it concluded, and changes nothing.
 """
 
 from enum import StrEnum
@@ -43,7 +43,7 @@ class Verdict(StrEnum):
 
 
 _QUIET: Final = {
-    Unmoved.SETTLED: Verdict.ALREADY_SETTLED,
+    Unmoved.CONCLUDED: Verdict.ALREADY_SETTLED,
     Unmoved.NOTHING_NEW: Verdict.NOTHING_NEW,
     Unmoved.STALE: Verdict.STALE,
 }
@@ -75,7 +75,7 @@ async def apply_answer(
         case Moved():
             moves = of_move(ctx, effect, request_id=caller.request_id, answer=answer)
             return Applied(Verdict.APPLIED, effect.intent, answer, moves)
-        case Unmoved.SETTLED | Unmoved.NOTHING_NEW | Unmoved.STALE:
+        case Unmoved.CONCLUDED | Unmoved.NOTHING_NEW | Unmoved.STALE:
             return Applied(_QUIET[effect], intent, answer)
         case Unmoved.TIE:
             return Applied(Verdict.UNRESOLVED, intent, answer)
