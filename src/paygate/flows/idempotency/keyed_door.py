@@ -150,7 +150,7 @@ class KeyedDoor:
         key = msgspec.structs.replace(self._key, about=change.audit.subject or self._key.about)
         body = None if response is None else self._render(response)
         if not self.claimed:
-            return key if body is None else idempotency.answered_at_once(key, body)
+            return key if body is None else idempotency.finished_at_once(key, body)
         if body is None:
             return idempotency.held(key, key.holder, self._ctx.policy.lock_ttl, now)
         return idempotency.finished(key, body, now)
