@@ -42,9 +42,9 @@ async def conclude_attempt(ctx: Context, work: Work, answer: Answer) -> PaymentI
             work = newest
             continue
         # What was certainly not sent is no answer yet: the same request may go on with it.
-        concludes = None if isinstance(answer.outcome, NotSent) else applied.intent
+        response = None if isinstance(answer.outcome, NotSent) else applied.intent
         change = change_of(
-            ctx, work.caller, work.action, work.intent, applied.commits, concludes=concludes
+            ctx, work.caller, work.action, work.intent, applied.commits, response=response
         )
         try:
             committed = isinstance(await ctx.door.commit(change), Committed)
