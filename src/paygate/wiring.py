@@ -38,6 +38,7 @@ from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.installation import DEFAULT_MERCHANT, Installation, install, read_installation
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
+from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores, notice_restore
 from paygate.storage.schema.migrate import Tell, migrate
 from paygate.storage.sole_run import SoleRuns
@@ -148,6 +149,7 @@ async def open_context(
         yield Context(
             door=Door(records, committer),
             read=Reader(pool, searches, records),
+            refunds=RefundReader(pool, searches, records),
             ledger=WholeLedger(connect(settings, name=f"{name} ledger"), records),
             keys=keys,
             merchants=Merchants(pool, records),

@@ -26,6 +26,7 @@ from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
+from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.whole_ledger import WholeLedger
@@ -49,6 +50,7 @@ async def world(
     ctx = Context(
         door=Door(records, committer),
         read=Reader(pool, pool, records),
+        refunds=RefundReader(pool, pool, records),
         ledger=WholeLedger(connector(database, name="paygate ledger"), records),
         keys=keys,
         merchants=Merchants(pool, records),

@@ -13,10 +13,10 @@ import msgspec
 from paygate.domain.access.roles import Action, Actor, Caller, Role
 from paygate.domain.alert import Alert
 from paygate.domain.audit import AuditEntry, Subject
+from paygate.domain.event import Event
 from paygate.domain.ids import PREFIXES, make_id
 from paygate.domain.money import Currency
 from paygate.domain.payments.attempt import Attempt
-from paygate.domain.payments.events import Event
 from paygate.domain.payments.outcome import (
     Answer,
     Approved,
@@ -343,12 +343,12 @@ class World:
 
     async def event_types(self, intent: PaymentIntent) -> list[str]:
         """What the merchant was told of an intent, in order of its versions."""
-        events: list[Event] = [e for e in await self.all(Event) if e.data.id == intent.id]
+        events: list[Event] = [e for e in await self.all(Event) if e.object_id == intent.id]
         return [e.type for e in sorted(events, key=lambda e: e.object_version)]
 
     async def events(self, intent: PaymentIntent) -> list[Event]:
         """What the merchant was told of an intent."""
-        return [e for e in await self.all(Event) if e.data.id == intent.id]
+        return [e for e in await self.all(Event) if e.object_id == intent.id]
 
     async def now(self, intent: PaymentIntent) -> tuple[PaymentIntent, list[Attempt]]:
         """An intent and its attempts as they stand in the database."""
@@ -369,6 +369,12 @@ class World:
 
     async def audited(self) -> list[AuditEntry]:
         return await self.all(AuditEntry)
+
+
+def intent_of(event: Event) -> PaymentIntent:
+    """The payment intent that an event is about, as it then was."""
+    assert isinstance(event.record, PaymentIntent)
+    return event.record
 
 
 def _of(said: Answer, reference: str) -> Answer:

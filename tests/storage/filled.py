@@ -14,10 +14,10 @@ from paygate.domain.access.api_key import ApiKey
 from paygate.domain.alert import Alert, AlertStatus, AlertType, Concern, Occurrence
 from paygate.domain.audit import AuditEntry, Subject
 from paygate.domain.customer import Customer
+from paygate.domain.event import Event
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
 from paygate.domain.payments.correction import Correction
-from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent
@@ -80,7 +80,7 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
     },
     ProviderEvent: {"version": 1, "status": EventStatus.RECEIVED},
     ApiKey: {"version": 1, "secret_hash": bytes(32)},
-    Event: {},
+    Event: {"object": "payment_intent"},
     AuditEntry: {},
 }
 """The fields that stand in clear beside merchant, ids and times, as a new record has them."""
@@ -152,7 +152,7 @@ def planted(kind: type[Record], mark: str, **fixed: Any) -> Any:
     if kind is Attempt:
         known.setdefault("intent", new_id("payment_intent"))
     if kind is Event:
-        known.setdefault("data", planted(PaymentIntent, mark))
+        known.setdefault("data", msgspec.Raw(msgspec.msgpack.encode(planted(PaymentIntent, mark))))
     return filled(kind, Planted(mark), **known)
 
 

@@ -24,11 +24,11 @@ from paygate.domain.access.api_key import ApiKey
 from paygate.domain.alert import Alert, Occurrence
 from paygate.domain.audit import AuditEntry
 from paygate.domain.customer import Customer
+from paygate.domain.event import Event
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.ledger import Account, Entry, Transfer
 from paygate.domain.payments.attempt import Attempt, AttemptState
 from paygate.domain.payments.correction import Correction
-from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent

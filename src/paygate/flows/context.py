@@ -1,8 +1,9 @@
 """What flows are given: the parts of the house, and the world's clock and chance."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
@@ -26,6 +27,7 @@ from paygate.storage.change import Change, Overloaded, StorageError, Verdict
 from paygate.storage.door import ANSWER_WITHIN_SECONDS
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.reader import Reader
+from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.whole_ledger import WholeLedger
@@ -52,6 +54,11 @@ class Policy(msgspec.Struct, frozen=True):
     lock_ttl: timedelta
     authentication_ttl: timedelta
     bank_transfer_ttl: timedelta
+    support_refund_limit: Mapping[str, int] = MappingProxyType({})
+    """Smallest units by currency; of any other a support key refunds nothing."""
+    refund_approval_above: Mapping[str, int] | None = None
+    """Smallest units by currency, above which a second person approves; of any other all is above.
+    None: nobody approves."""
     production: bool = False
     numeric_references: bool = False
     """Whether a `reference` of digits alone is never taken for a card number."""
@@ -89,6 +96,7 @@ class Context(msgspec.Struct, frozen=True):
     merchants: Merchants
     key_use: ApiKeyUse
     provider: Provider
+    refunds: RefundReader
     restores: Restores
     after_restore: AfterRestore
     hasher: CredentialHasher

@@ -9,14 +9,15 @@ from paygate.domain.access.api_key import ApiKey
 from paygate.domain.alert import Alert, Occurrence
 from paygate.domain.audit import AuditEntry
 from paygate.domain.customer import Customer
+from paygate.domain.event import Event
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ledger import Transfer
 from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.correction import Correction
-from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent
+from paygate.domain.refunds.refund import Refund
 from paygate.jobs.messages import Job
 
 Versioned = (
@@ -28,6 +29,7 @@ Versioned = (
     | Customer
     | Alert
     | Occurrence
+    | Refund
 )
 Appended = Event | Correction | Transfer | ProviderAccount | AuditEntry
 Record = Versioned | Appended

@@ -15,7 +15,14 @@ from paygate.jobs import messages
 from paygate.storage.change import Change, Outdated, Record
 from paygate.storage.commit.statement import Mode, Section
 from paygate.storage.stored import Column, Stored, Table
-from paygate.storage.tables import PAYMENT, PROVIDER_REFERENCE, REFERENCE, STANDING_INTENT, STORED
+from paygate.storage.tables import (
+    PAYMENT,
+    PROVIDER_REFERENCE,
+    REFERENCE,
+    REFUND_REFERENCE,
+    STANDING_INTENT,
+    STORED,
+)
 from paygate.storage.unreadable import UNREAD, SealBroken, Tampered, Unread
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -63,6 +70,10 @@ class Records:
     def payment_indexes(self, provider_reference: str) -> list[bytes]:
         """Under which values a payment of the provider's may stand, while the key is rotated."""
         return PAYMENT.candidates(self.index, "", provider_reference)
+
+    def refund_indexes(self, provider_reference: str) -> list[bytes]:
+        """The same for a refund of the provider's."""
+        return REFUND_REFERENCE.candidates(self.index, "", provider_reference)
 
     def provider_reference_indexes(self, merchant: str, reference: str) -> list[bytes]:
         """The same for the provider's id of an event."""

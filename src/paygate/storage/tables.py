@@ -9,20 +9,23 @@ from paygate.domain.access.api_key import ApiKey
 from paygate.domain.alert import Alert, Occurrence
 from paygate.domain.audit import AuditEntry
 from paygate.domain.customer import Customer
+from paygate.domain.event import Event
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ledger import Transfer
 from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.correction import Correction
-from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent
+from paygate.domain.refunds.refund import Refund
 from paygate.storage.stored import VERSIONED, Column, Hash, Stored, Table
 
 REFERENCE: Final = Hash("reference")
 """A merchant's own reference."""
 PAYMENT: Final = Hash("payment", across_merchants=True)
 """The provider's id of a payment."""
+REFUND_REFERENCE: Final = Hash("refund", across_merchants=True)
+"""The provider's id of a refund."""
 PROVIDER_REFERENCE: Final = Hash("provider_reference")
 """The provider's id of an event."""
 
@@ -83,7 +86,7 @@ API_KEY: Final = Stored(
     Column("updated_at", "timestamptz"),
 )
 EVENT: Final = Stored(
-    Event, "event", Column("object_id", "text", "data.id"), Column("created_at", "timestamptz")
+    Event, "event", Column("object_id", "text"), Column("created_at", "timestamptz")
 )
 AUDIT_ENTRY: Final = Stored(AuditEntry, "audit_entry", Column("at", "timestamptz"))
 CUSTOMER: Final = Stored(
@@ -111,6 +114,17 @@ ALERT: Final = Stored(
     claimed_by=("merchant", "stands_as"),
 )
 ALERT_OCCURRENCE: Final = Stored(Occurrence, "alert_occurrence", Column("at", "timestamptz"))
+REFUND: Final = Stored(
+    Refund,
+    "refund",
+    Column("intent", "text"),
+    Column("state", "text"),
+    Column("created_at", "timestamptz"),
+    Column("updated_at", "timestamptz"),
+    Column("last_sent_at", "timestamptz"),
+    Column("approval_expires_at", "timestamptz"),
+    Column("provider_reference_index", "bytea", "provider_reference", REFUND_REFERENCE),
+)
 PROVIDER_ACCOUNT: Final = Stored(
     ProviderAccount,
     "provider_account",
@@ -135,6 +149,7 @@ STORED: Final[dict[type, Stored[Any]]] = {
         API_KEY,
         ALERT,
         ALERT_OCCURRENCE,
+        REFUND,
         CUSTOMER,
         CORRECTION,
         LEDGER_TRANSFER,

@@ -17,7 +17,6 @@ from paygate.domain.audit import AuditEntry
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.ids import PREFIXES, make_id
 from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
-from paygate.domain.payments.events import of_intent
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.payments.payment_method import CardToken
 from paygate.domain.provider_event import EventStatus, ProviderEvent
@@ -146,8 +145,9 @@ class World(msgspec.Struct, frozen=True):
                 creates.append(self._attempt(*plan.intent, plan))
         if plan.key is not None:
             advances.append(self.key(*plan.key, plan.label))
-        says = of_intent(
+        says = event.of(
             self.intent(0, 1, plan.label),
+            "payment_intent.created",
             event_id=self.record_id("event", plan.label),
             at=START,
             request_id=plan.label,

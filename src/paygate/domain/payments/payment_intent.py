@@ -167,6 +167,8 @@ class PaymentIntent(Recorded, frozen=True, kw_only=True):
     """Reserved by refunds that have not come to their end."""
     refunds: int = 0
     """How many there are, those that failed too."""
+    amount_refunded_alone: int = 0
+    """Of refunds that nobody approved, and that have not failed: what limits are held against."""
     refunds_in_doubt: int = 0
     """Those whose answer is still to come; `pending_operation` is `refund` while there are any."""
     final_at: datetime | None = None

@@ -215,6 +215,7 @@ def _with(intent: PaymentIntent, before: Refund | None, after: Refund, at: datet
     was, now = None if before is None else before.state, after.state
     pending = _count(now, RESERVED) - _count(was, RESERVED)
     refunded = (now is RefundState.SUCCEEDED) - (was is RefundState.SUCCEEDED)
+    alone = _is_alone(after) - (before is not None and _is_alone(before))
     doubt = intent.refunds_in_doubt + _count(now, IN_DOUBT) - _count(was, IN_DOUBT)
     posting = _posting(was, now)
     if posting is None and doubt == intent.refunds_in_doubt and before is not None:
@@ -222,6 +223,7 @@ def _with(intent: PaymentIntent, before: Refund | None, after: Refund, at: datet
     changes: dict[str, Any] = {
         "amount_refund_pending": intent.amount_refund_pending + pending * after.amount,
         "amount_refunded": intent.amount_refunded + refunded * after.amount,
+        "amount_refunded_alone": intent.amount_refunded_alone + alone * after.amount,
         "refunds": intent.refunds + (before is None),
         "refunds_in_doubt": doubt,
         "pending_operation": OPERATION if doubt else None,
@@ -235,6 +237,12 @@ def _with(intent: PaymentIntent, before: Refund | None, after: Refund, at: datet
     whole = changes["amount_refunded"] >= intent.amount_received > 0
     trigger = Trigger.REFUND_ALL if whole else Trigger.REFUND
     return RefundMoved(intent, advance(intent, trigger, at, **changes), after, posting)
+
+
+def _is_alone(refund: Refund) -> bool:
+    """Whether a refund counts against the limits: one person's word, and not failed."""
+    by_one = refund.approval is None and not refund.external
+    return by_one and refund.state is not RefundState.FAILED
 
 
 def _count(state: RefundState | None, states: frozenset[RefundState]) -> int:

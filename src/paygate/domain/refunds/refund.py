@@ -133,6 +133,8 @@ class Refund(Recorded, frozen=True, kw_only=True):
     metadata: Mapping[str, str] = msgspec.field(default_factory=dict)
     claim: str | None = None
     """The idempotency key's claim that it was made under."""
+    decision_claim: str | None = None
+    """The claim that it was approved or rejected under."""
     first_sent_at: datetime | None = None
     first_sent_as_of: datetime | None = None
     """When it was first sent by the provider's clock; None when that was not known."""
@@ -150,6 +152,11 @@ class Refund(Recorded, frozen=True, kw_only=True):
     def status(self) -> RefundStatus:
         """What a merchant is told."""
         return _STATUS[self.state]
+
+    @property
+    def approval_expires_at(self) -> datetime | None:
+        """When nobody can approve it any more; None when nobody need."""
+        return None if self.approval is None else self.approval.expires_at
 
     @property
     def pending_reason(self) -> PendingReason | None:

@@ -4,12 +4,13 @@ the transfer in the ledger, the correction, the alert. Every flow that moves a r
 
 from typing import Final
 
-from paygate.domain import ledger
+from paygate.domain import event, ledger
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.alert import AlertType, Concern
 from paygate.domain.audit import Subject
-from paygate.domain.event import of_intent, of_refund
+from paygate.domain.event import Event
 from paygate.domain.payments.correction import correction_of
+from paygate.domain.payments.events import status_of
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.refunds.conclusion import Posting, RefundMoved
 from paygate.domain.refunds.refund import Refund, RefundStatus
@@ -32,12 +33,12 @@ async def commit_refund(
     action: Action,
     moved: RefundMoved,
     *,
-    concludes: Refund | None = None,
+    response: Refund | None = None,
 ) -> bool:
     """Whether the move is durable, with all that belongs to it; False when the intent or the
-    refund has moved on meanwhile. The request ends with what it `concludes`.
+    refund has moved on meanwhile. The request ends with what it is answered with, `response`.
     """
-    change = change_of_refund(ctx, caller, action, moved, concludes=concludes)
+    change = change_of_refund(ctx, caller, action, moved, response=response)
     return isinstance(await ctx.door.commit(change), Committed)
 
 
@@ -47,10 +48,10 @@ def change_of_refund(
     action: Action,
     moved: RefundMoved,
     *,
-    concludes: Refund | None = None,
+    response: Refund | None = None,
 ) -> Change:
     """The commit of what a caller did to a refund."""
-    refund, request_id = moved.refund, caller.request_id
+    refund = moved.refund
     creates: list[Versioned | Appended] = []
     advances: list[Versioned] = []
     if refund.version == 1:
@@ -72,26 +73,7 @@ def change_of_refund(
         )
     if moved.posting is not None:
         creates.append(ledger.refund(moved, transfer_id=ctx.new_id("ledger_transfer")))
-    for type_ in _news(moved):
-        creates.append(
-            of_refund(
-                refund,
-                event_id=ctx.new_id("event"),
-                at=refund.updated_at,
-                request_id=request_id,
-                type_=type_,
-            )
-        )
-    if moved.intent.status is not moved.before.status:
-        creates.append(
-            of_intent(
-                moved.intent,
-                event_id=ctx.new_id("event"),
-                at=moved.intent.updated_at,
-                request_id=request_id,
-                correction=moved.corrects,
-            )
-        )
+    creates += _events(ctx, moved, caller.request_id)
     alerts = tuple(occurrence(ctx, refund.merchant, each) for each in _concerns(moved))
     return Change(
         ctx.audit(caller, action, refund_subject(refund.id), details=_details(moved)),
@@ -99,8 +81,33 @@ def change_of_refund(
         advances=tuple(advances),
         jobs=to_raise(*alerts),
         stands=None if changed else moved.before,
-        concludes=concludes,
+        response=response,
     )
+
+
+def _events(ctx: Context, moved: RefundMoved, request_id: str) -> list[Event]:
+    refund, intent = moved.refund, moved.intent
+    news = [
+        event.of(
+            refund,
+            type_,
+            event_id=ctx.new_id("event"),
+            at=refund.updated_at,
+            request_id=request_id,
+        )
+        for type_ in _news(moved)
+    ]
+    if intent.status is not moved.before.status:
+        of_intent = event.of(
+            intent,
+            status_of(intent),
+            event_id=ctx.new_id("event"),
+            at=intent.updated_at,
+            request_id=request_id,
+            correction=moved.corrects,
+        )
+        news.append(of_intent)
+    return news
 
 
 def _details(moved: RefundMoved) -> dict[str, str]:

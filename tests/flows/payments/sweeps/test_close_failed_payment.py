@@ -9,9 +9,9 @@ import pytest
 
 from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert, AlertType
+from paygate.domain.event import Event
 from paygate.domain.payments.attempt import Attempt, AttemptState
 from paygate.domain.payments.correction import Correction
-from paygate.domain.payments.events import Event
 from paygate.domain.payments.outcome import (
     ActionRequired,
     Answer,
