@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -84,6 +85,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether each request is a line of the log."""
     allowed_origins: tuple[str, ...] = ()
     """Of pages whose scripts may call the client side (CORS)."""
+    support_refund_limit: Mapping[str, int] = MappingProxyType({})
+    """Smallest units by currency, of one payment."""
+    refund_approval_above: Mapping[str, int] | None = None
+    """Smallest units by currency; None: no refund needs a second person."""
     database_url: str | None = None
     kek: str | None = None
     stripe_api_key: str | None = None
@@ -153,6 +158,8 @@ _SETTINGS: Final[Mapping[str, _Setting]] = {
     "allowed_origins": _Setting(kinds.origins, example="https://shop.example"),
     "numeric_references": _Setting(kinds.boolean, "false"),
     "request_log": _Setting(kinds.boolean, "true"),
+    "support_refund_limit": _Setting(kinds.amounts, example="eur=5000,usd=5000"),
+    "refund_approval_above": _Setting(kinds.amounts, example="eur=50000,usd=50000"),
 }
 """By its name without prefix, in lower case."""
 

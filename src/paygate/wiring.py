@@ -239,6 +239,8 @@ def _policy(settings: Settings) -> Policy:
         bank_transfer_ttl=settings.bank_transfer_ttl,
         resend_window=settings.resend_window,
         production=production,
+        support_refund_limit=settings.support_refund_limit,
+        refund_approval_above=settings.refund_approval_above,
         numeric_references=settings.numeric_references,
         public_url=settings.public_url,
         # In production a host that is not named is refused; so all are, where none is named.

@@ -50,6 +50,7 @@ from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.reader import Reader
 from paygate.storage.records import Records
+from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.whole_ledger import WholeLedger
@@ -105,6 +106,7 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
         yield Context(
             door=SteppedDoor(Door(records, committer), steps),
             read=Reader(pool, pool, records),
+            refunds=RefundReader(pool, pool, records),
             ledger=WholeLedger(connector(setting.dsn, name="dying ledger"), records),
             keys=keys,
             merchants=Merchants(pool, records),

@@ -2,13 +2,14 @@
 
 from typing import Final
 
-from paygate.api import alerts, api_keys, customers, health, provider_events
+from paygate.api import alerts, api_keys, customers, health, provider_events, refunds
 from paygate.api.edge.endpoint import Endpoint
 from paygate.api.payments import authentications, payment_intents
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *payment_intents.ENDPOINTS,
     *authentications.ENDPOINTS,
+    *refunds.ENDPOINTS,
     *alerts.ENDPOINTS,
     *customers.ENDPOINTS,
     *api_keys.ENDPOINTS,

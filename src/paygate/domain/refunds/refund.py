@@ -93,6 +93,11 @@ _PENDING_REASON: Final[Mapping[RefundState, PendingReason]] = MappingProxyType(
 )
 
 
+def states_of(status: RefundStatus) -> tuple[RefundState, ...]:
+    """Every state that a merchant is told as this status."""
+    return tuple(state for state in RefundState if _STATUS[state] is status)
+
+
 class RefundFailure(Recorded, frozen=True):
     """Why the money did not go back, in plain words for the merchant."""
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from paygate.domain import event, ledger
 from paygate.domain.access.roles import Action, Caller
-from paygate.domain.alert import AlertType, Concern
+from paygate.domain.alert import AlertType, Problem
 from paygate.domain.audit import Subject
 from paygate.domain.event import Event
 from paygate.domain.payments.correction import correction_of
@@ -74,7 +74,7 @@ def change_of_refund(
     if moved.posting is not None:
         creates.append(ledger.refund(moved, transfer_id=ctx.new_id("ledger_transfer")))
     creates += _events(ctx, moved, caller.request_id)
-    alerts = tuple(occurrence(ctx, refund.merchant, each) for each in _concerns(moved))
+    alerts = tuple(occurrence(ctx, refund.merchant, each) for each in _problems(moved))
     return Change(
         ctx.audit(caller, action, refund_subject(refund.id), details=_details(moved)),
         creates=(*creates, *alerts),
@@ -129,15 +129,15 @@ def _news(moved: RefundMoved) -> list[str]:
     return types
 
 
-def _concerns(moved: RefundMoved) -> list[Concern]:
+def _problems(moved: RefundMoved) -> list[Problem]:
     """What a person must hear of the move."""
     refund = moved.refund
-    concerns = []
+    problems = []
     if moved.posting in {Posting.RELEASE, Posting.RETURN} and not _decided_here(refund):
-        concerns.append(_failed(refund, came_back=moved.posting is Posting.RETURN))
+        problems.append(_failed(refund, came_back=moved.posting is Posting.RETURN))
     if moved.corrects:
-        concerns.append(_corrected(moved.before))
-    return concerns
+        problems.append(_corrected(moved.before))
+    return problems
 
 
 def _decided_here(refund: Refund) -> bool:
@@ -145,10 +145,10 @@ def _decided_here(refund: Refund) -> bool:
     return refund.approval is not None and refund.first_sent_at is None
 
 
-def _failed(refund: Refund, *, came_back: bool) -> Concern:
+def _failed(refund: Refund, *, came_back: bool) -> Problem:
     why = "" if refund.failure is None else f": {refund.failure.message}"
     happened = "came back after it had succeeded" if came_back else "was not made"
-    return Concern(
+    return Problem(
         type=AlertType.REFUND_FAILED,
         subject=refund_subject(refund.id),
         severity="critical" if came_back else "warning",
@@ -157,8 +157,8 @@ def _failed(refund: Refund, *, came_back: bool) -> Concern:
     )
 
 
-def _corrected(intent: PaymentIntent) -> Concern:
-    return Concern(
+def _corrected(intent: PaymentIntent) -> Problem:
+    return Problem(
         type=AlertType.STATE_CORRECTION,
         subject=Subject("payment_intent", intent.id),
         severity="critical",

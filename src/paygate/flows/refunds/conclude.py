@@ -5,7 +5,7 @@ came.
 """
 
 from paygate.domain.access.roles import Action, Caller
-from paygate.domain.alert import AlertType, Concern
+from paygate.domain.alert import AlertType, Problem
 from paygate.domain.payments.outcome import Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.refunds.conclusion import RefundMoved, RefundUnmoved, conclude_refund
@@ -68,9 +68,9 @@ async def _fetched(ctx: Context, reference: str) -> RefundAnswer:
     return found
 
 
-def _mismatch(refund: Refund, answer: RefundAnswer) -> Concern:
+def _mismatch(refund: Refund, answer: RefundAnswer) -> Problem:
     theirs = f"{answer.amount} {answer.currency}"
-    return Concern(
+    return Problem(
         type=AlertType.RECONCILIATION_DRIFT,
         subject=refund_subject(refund.id),
         severity="critical",

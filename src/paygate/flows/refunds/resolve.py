@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from paygate.domain.access.roles import Action, Caller
-from paygate.domain.alert import AlertType, Concern
+from paygate.domain.alert import AlertType, Problem
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.refunds.conclusion import RefundMoved
 from paygate.domain.refunds.outcome import RefundAnswer, RefundFailed
@@ -143,7 +143,7 @@ async def _alert_if_old(ctx: Context, caller: Caller, refund: Refund) -> None:
     """Tell a person of a refund that has been in doubt for long."""
     if refund.first_sent_at is None or ctx.now() < refund.first_sent_at + UNRESOLVED_AFTER:
         return
-    concern = Concern(
+    problem = Problem(
         type=AlertType.ATTEMPT_UNRESOLVED,
         subject=refund_subject(refund.id),
         severity="critical",
@@ -151,4 +151,4 @@ async def _alert_if_old(ctx: Context, caller: Caller, refund: Refund) -> None:
         what_to_do="Look the refund up in the provider's dashboard by its metadata"
         f" (paygate_refund: {refund.id}). Its amount stays reserved until the provider answers.",
     )
-    await raise_alert(ctx, caller, concern)
+    await raise_alert(ctx, caller, problem)
