@@ -16,8 +16,9 @@ from typing import Final
 
 from paygate.crypto.secret import Secret
 from paygate.domain.payments.outcome import Answer, Unknown
+from paygate.domain.refunds.outcome import RefundAnswer
 from paygate.providers.contract import Notice, SignatureError
-from paygate.providers.stripe import fields, translate
+from paygate.providers.stripe import fields, refund_answers, translate
 from paygate.providers.stripe.decoding import decoded
 
 HEADER: Final = "stripe-signature"
@@ -32,6 +33,7 @@ _WITH_ITS_OBJECT: Final = "event"
 _THIN: Final = "v2.core.event"
 """An event that only names what it is about; none of those tells of a payment."""
 _OF_PAYMENTS: Final = "payment_intent."
+_OF_REFUNDS: Final = ("refund.", "charge.refund.")
 _MONEY_LEFT: Final = "cash_balance.funds_available"
 """Sent when something is left after transfers were matched with the payments that wait for them."""
 
@@ -44,6 +46,9 @@ ENABLED_EVENTS: Final = (
     "payment_intent.processing",
     "payment_intent.requires_action",
     "payment_intent.succeeded",
+    "refund.created",
+    "refund.failed",
+    "refund.updated",
 )
 """What an endpoint should subscribe to: each other event costs a delivery and tells nothing."""
 
@@ -112,6 +117,7 @@ def read(body: bytes) -> Notice:
         exact=event.get("api_version") == translate.API_VERSION
         and not (answer is not None and isinstance(answer.outcome, Unknown)),
         money_left_with=fields.identifier(left_with),
+        refund=_refund(kind, data, created_at=created_at),
     )
 
 
@@ -126,6 +132,16 @@ def _answer(kind: str, data: object, *, livemode: bool, created_at: datetime) ->
         return None
     rendered = data.get("object") if isinstance(data, dict) else None
     return translate.payment(rendered, livemode=livemode, as_of=created_at)
+
+
+def _refund(kind: str, data: object, *, created_at: datetime | None) -> RefundAnswer | None:
+    """What the event says of a refund: the events of refunds themselves, and the old name of one.
+
+    `charge.refunded` tells a running total, which is nobody's single refund: it is not read.
+    """
+    if not kind.startswith(_OF_REFUNDS) or not isinstance(data, dict):
+        return None
+    return refund_answers.refund(data.get("object"), as_of=created_at)
 
 
 def _parts(header: str) -> tuple[str, list[str]]:
