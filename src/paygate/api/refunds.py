@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from paygate.api.edge.bodies import about
-from paygate.api.edge.endpoint import Desk, Endpoint
+from paygate.api.edge.endpoint import ApiContext, Endpoint
 from paygate.api.edge.exchange import Exchange
 from paygate.api.objects import time_text
 from paygate.api.pages import ListObject, PageQuery, cut_of
@@ -140,33 +140,33 @@ def _customer_message(refund: Refund) -> str:
             )
 
 
-async def _create(desk: Desk, exchange: Exchange, body: CreateRefund) -> Refund:
+async def _create(api: ApiContext, exchange: Exchange, body: CreateRefund) -> Refund:
     new = NewRefund(body.amount, body.reason)
     caller, intent_id = exchange.known_caller, exchange.path["id"]
-    return await refund_payment_intent(desk.ctx, caller, intent_id, new)
+    return await refund_payment_intent(api.ctx, caller, intent_id, new)
 
 
-async def _list(desk: Desk, exchange: Exchange, query: RefundQuery) -> RefundList:
+async def _list(api: ApiContext, exchange: Exchange, query: RefundQuery) -> RefundList:
     filters = RefundFilters(
         payment_intent=query.payment_intent,
         states=None if query.status is None else states_of(query.status),
     )
     cut = cut_of(query, "refund")
-    page = await list_refunds(desk.ctx, exchange.known_caller, cut, filters, exchange.query)
+    page = await list_refunds(api.ctx, exchange.known_caller, cut, filters, exchange.query)
     data = tuple(refund_object(refund) for refund in page.items)
     return RefundList(data=data, has_more=page.has_more, url=PATH)
 
 
-async def _read(desk: Desk, exchange: Exchange, _: Any) -> Refund:
-    return await read_refund(desk.ctx, exchange.known_caller, exchange.path["id"])
+async def _read(api: ApiContext, exchange: Exchange, _: Any) -> Refund:
+    return await read_refund(api.ctx, exchange.known_caller, exchange.path["id"])
 
 
-async def _approve(desk: Desk, exchange: Exchange, _: Any) -> Refund:
-    return await approve_refund(desk.ctx, exchange.known_caller, exchange.path["id"])
+async def _approve(api: ApiContext, exchange: Exchange, _: Any) -> Refund:
+    return await approve_refund(api.ctx, exchange.known_caller, exchange.path["id"])
 
 
-async def _reject(desk: Desk, exchange: Exchange, _: Any) -> Refund:
-    return await reject_refund(desk.ctx, exchange.known_caller, exchange.path["id"])
+async def _reject(api: ApiContext, exchange: Exchange, _: Any) -> Refund:
+    return await reject_refund(api.ctx, exchange.known_caller, exchange.path["id"])
 
 
 def _show(_: Exchange, refund: Refund) -> RefundObject:

@@ -8,7 +8,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, assert_never
+from typing import Any, Final
 
 from paygate.domain.money import Currency
 from paygate.domain.payments.confirmation import speaks_of_its_call_alone
@@ -38,7 +38,7 @@ from paygate.providers.stripe import (
     orders,
     translate,
 )
-from paygate.providers.stripe.client import Fact, NotBegun, Reply, Silent, StripeWire
+from paygate.providers.stripe.client import Reply, Silent, StripeWire
 from paygate.providers.stripe.listing import Listing
 from paygate.providers.stripe.refunds import StripeRefunds
 from paygate.providers.stripe.replies import is_missing, page, replied

@@ -33,7 +33,7 @@ _INVALID: Final = "invalid_request_error"
 _WAITS_FOR: Final[Mapping[str, str]] = MappingProxyType(
     {
         "charge_pending": "The refund waits until the payment itself has come through.",
-        "insufficient_funds": "The provider's balance is too short: it refunds once money is there.",
+        "insufficient_funds": "The provider's balance is too short: it refunds when it can.",
         "processing": "The provider works on it.",
     }
 )

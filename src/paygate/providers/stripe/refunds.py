@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from paygate.domain.payments.outcome import Unknown
-from paygate.domain.refunds.outcome import RefundAnswer, RefundRejected
 from paygate.domain.refunds.conclusion import CONFIGURATION
+from paygate.domain.refunds.outcome import RefundAnswer, RefundRejected
 from paygate.providers.contract import Absent, RefundOrder
 from paygate.providers.stripe import fields, orders, refund_answers
 from paygate.providers.stripe.client import Reply, StripeWire
@@ -29,7 +29,7 @@ class StripeRefunds:
 
     async def refund(self, order: RefundOrder, *, timeout_seconds: float) -> RefundAnswer:
         if fields.identifier(order.payment_reference) is None:
-            return RefundAnswer(RefundRejected("order_refused", "The provider has no such payment."))
+            return RefundAnswer(RefundRejected("order_refused", "It has no such payment."))
         reply = replied(
             await self._wire.call(
                 "post",
@@ -45,7 +45,7 @@ class StripeRefunds:
             refused = refund_answers.rejection(reply.status, reply.body)
             ours = isinstance(refused, RefundRejected) and refused.code == CONFIGURATION
             if reply.after_silence and ours:
-                refused = Unknown("an earlier call of the same refund may have reached the provider")
+                refused = Unknown("an earlier call of this refund may have reached the provider")
             return RefundAnswer(refused, as_of=reply.as_of)
         answer = refund_answers.refund(reply.body, as_of=reply.as_of)
         if reply.replayed:
