@@ -30,6 +30,12 @@ from paygate.domain.payments.outcome import (
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.payments.payment_method import CardToken, Tokened
 from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.domain.refunds.outcome import (
+    RefundAnswer,
+    Refunded,
+    RefundFailed,
+    RefundPending,
+)
 from paygate.flows.alerts.raise_alert import count_occurrence
 from paygate.flows.context import Context
 from paygate.flows.idempotency.keyed_door import KeyedRequest
@@ -51,6 +57,7 @@ from paygate.providers.contract import (
     MoneyLeft,
     Notice,
     ProviderSilent,
+    RefundOrder,
     SignatureError,
 )
 from paygate.storage.change import Change, Record
@@ -128,6 +135,16 @@ class ScriptedProvider:
         """What the next of them are; all others are the same card."""
         self.asking: Callable[[], Awaitable[None]] | None = None
         """What happens in the middle of asking about one."""
+        self.refunded: list[RefundOrder] = []
+        """The refunds that were asked for."""
+        self.refunding: list[RefundAnswer] = []
+        """What becomes of the next refunds; all others succeed."""
+        self.amid_refund: Callable[[RefundOrder], Awaitable[None]] | None = None
+        """What happens in the middle of a refund."""
+        self.refunds_shown: dict[str, RefundAnswer] = {}
+        """What is shown of refunds, by the provider's id."""
+        self.refunds_silent = False
+        """Whether the provider's lists of refunds cannot be read."""
         self.left: list[MoneyLeft | Absent | Unknown] = []
         self.left_with: list[str] = []
 
@@ -193,6 +210,48 @@ class ScriptedProvider:
         if self.introducing is not None:
             await self.introducing()
         return self.changes.pop(0) if self.changes else CustomerMade(provider_reference)
+
+    async def refund(self, order: RefundOrder, *, timeout_seconds: float) -> RefundAnswer:
+        self.refunded.append(order)
+        if self.amid_refund is not None:
+            await self.amid_refund(order)
+        said = self.refunding.pop(0) if self.refunding else RefundAnswer(Refunded())
+        if isinstance(said.outcome, Refunded | RefundPending | RefundFailed):
+            said = msgspec.structs.replace(
+                said,
+                provider_reference=said.provider_reference or f"their_{order.refund}",
+                payment_reference=order.payment_reference,
+                amount=order.amount if said.amount is None else said.amount,
+                currency=said.currency or order.currency,
+                refund=order.refund,
+                installation=INSTALLATION,
+                merchant=order.merchant,
+            )
+            self.refunds_shown[str(said.provider_reference)] = said
+        return said
+
+    async def retrieve_refund(
+        self, provider_reference: str, *, timeout_seconds: float
+    ) -> RefundAnswer | Absent:
+        return self.refunds_shown.get(provider_reference, Absent())
+
+    async def list_refunds(
+        self, payment_reference: str, *, timeout_seconds: float
+    ) -> AsyncIterator[RefundAnswer]:
+        if self.refunds_silent:
+            raise ProviderSilent
+        for shown in self.refunds_shown.values():
+            if shown.payment_reference == payment_reference:
+                yield shown
+
+    async def list_refunds_created(
+        self, since: datetime, until: datetime, *, timeout_seconds: float
+    ) -> AsyncIterator[RefundAnswer]:
+        if self.refunds_silent:
+            raise ProviderSilent
+        for shown in self.refunds_shown.values():
+            if shown.created_at is None or since <= shown.created_at <= until:
+                yield shown
 
     async def account(self, *, timeout_seconds: float) -> str | Rejected | Unknown:
         return self.account_id

@@ -14,6 +14,7 @@ import msgspec
 
 from paygate.domain.access.roles import Action, Actor
 from paygate.domain.audit import AuditEntry
+from paygate.domain.event import of as event_of
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.ids import PREFIXES, make_id
 from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
@@ -145,7 +146,7 @@ class World(msgspec.Struct, frozen=True):
                 creates.append(self._attempt(*plan.intent, plan))
         if plan.key is not None:
             advances.append(self.key(*plan.key, plan.label))
-        says = event.of(
+        says = event_of(
             self.intent(0, 1, plan.label),
             "payment_intent.created",
             event_id=self.record_id("event", plan.label),
