@@ -170,9 +170,7 @@ class RefundConformance:
         found = await listed(subject, reference)
         assert [each.refund for each in found] == [order.refund for order in reversed(orders)]
 
-    async def test_those_of_a_window_are_listed(
-        self, subject: Subject
-    ) -> None:
+    async def test_those_of_a_window_are_listed(self, subject: Subject) -> None:
         order = to_refund(await pay(subject), 10)
         await refund(subject, order)
         now, window = datetime.now(UTC), timedelta(minutes=30)
