@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.cli.processes import run
-from tests.gateway import Answer, Gateway
+from tests.gateway import Gateway, Response
 from tests.upgrades.older import environment, older_code, serve, until_listening
 
 
@@ -53,7 +53,7 @@ async def sides(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sides
         assert await asyncio.to_thread(older.stop) == 0
 
 
-async def order(gateway: Gateway, reference: str) -> Answer:
+async def order(gateway: Gateway, reference: str) -> Response:
     body = {"amount": 1999, "currency": "eur", "reference": reference, "unique_reference": True}
     return await gateway.call("POST", "/payment-intents", body)
 

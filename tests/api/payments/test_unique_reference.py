@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.api.shops import Shop, audited, open_shop
-from tests.gateway import Answer, Gateway
+from tests.gateway import Gateway, Response
 from tests.upgrades.older import serve, until_listening
 
 TRIES = 200
@@ -23,7 +23,7 @@ async def shop(gateway: Gateway) -> Shop:
     return await open_shop(gateway)
 
 
-async def order(shop: Shop, key: str | None = None, **more: Any) -> Answer:
+async def order(shop: Shop, key: str | None = None, **more: Any) -> Response:
     body = {"amount": 1999, "currency": "eur", "reference": "order-1", "unique_reference": True}
     headers = {} if key is None else {"Idempotency-Key": key}
     return await shop.call("POST", "/payment-intents", body | more, headers=headers)

@@ -36,11 +36,11 @@ from paygate.domain.payments.payment_method import CardToken
 from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.flows.context import CommitDoor
 from paygate.flows.idempotency.keyed_door import KeyedRequest
-from paygate.flows.idempotency.run_once import Answered, idempotently
+from paygate.flows.idempotency.run_once import StoredResponse, idempotently
 from paygate.flows.payments.cancel import cancel_payment_intent
 from paygate.flows.payments.create import Created, NewPaymentIntent, create_payment_intent
 from paygate.flows.payments.sweeps.expire import expire_payment_intents
-from paygate.storage.change import Change, Overloaded, Reason, Refused, Verdict
+from paygate.storage.change import Change, Conflict, Overloaded, Reason, Verdict
 from paygate.storage.unreadable import Unreadable
 from tests.flows.spoilt import spoil
 from tests.flows.world import APPROVED, CARD, World, answer, encode, notice
@@ -84,7 +84,7 @@ async def declined(world: World) -> PaymentIntent:
     return failed
 
 
-async def keyed(world: World, key: str, **more: Any) -> Answered:
+async def keyed(world: World, key: str, **more: Any) -> StoredResponse:
     """A create under an idempotency key, as the edge does it."""
     world.requests += 1
     caller = msgspec.structs.replace(world.caller, request_id=f"req {world.requests}")
@@ -224,7 +224,7 @@ async def test_the_second_round_has_one_winner_too(world: World) -> None:
 
 async def test_a_retry_of_the_winner_hears_of_the_winner(world: World) -> None:
     first = await keyed(world, "k1")
-    assert await keyed(world, "k1") == Answered(first.body, replayed=True)
+    assert await keyed(world, "k1") == StoredResponse(first.body, replayed=True)
     refusal = await refused(keyed(world, "k2"))
     assert refusal.code is ErrorCode.REFERENCE_IN_USE
     twins = await asyncio.gather(*(keyed(world, "k3", reference="order-2") for _ in range(5)))
@@ -246,7 +246,7 @@ async def test_a_key_that_is_taken_takes_no_reference(world: World) -> None:
         *(keyed(world, "k1", reference=f"order-{number}") for number in range(8)),
         return_exceptions=True,
     )
-    answered = [each for each in tries if isinstance(each, Answered)]
+    answered = [each for each in tries if isinstance(each, StoredResponse)]
     assert len(answered) == 1
     codes = {each.code for each in tries if isinstance(each, Refusal)}
     assert codes == {ErrorCode.IDEMPOTENCY_KEY_REUSED}
@@ -281,7 +281,7 @@ async def test_who_looked_before_another_claimed_is_refused(world: World) -> Non
 async def test_a_claim_that_leads_to_nothing_is_waited_for_and_then_given_up(world: World) -> None:
     class Busy:
         async def commit(self, change: Change) -> Verdict:
-            return Refused(Reason.BUSY, "reference_claim")
+            return Conflict(Reason.BUSY, "reference_claim")
 
     world.use(door=Busy())
     with pytest.raises(Overloaded):
@@ -308,8 +308,8 @@ async def test_a_correction_takes_its_reference_back(world: World) -> None:
     (claim,) = await world.all(ReferenceClaim)
     assert (claim.version, claim.intent) == (2, failed.id)
     (alert,) = await world.all(Alert)
-    assert alert.concern.type is AlertType.STATE_CORRECTION
-    assert alert.concern.message == "money was taken, though it had failed"
+    assert alert.problem.type is AlertType.STATE_CORRECTION
+    assert alert.problem.message == "money was taken, though it had failed"
 
 
 async def test_a_correction_commits_without_a_reference_that_another_has(world: World) -> None:
@@ -320,12 +320,12 @@ async def test_a_correction_commits_without_a_reference_that_another_has(world: 
     (claim,) = await world.all(ReferenceClaim)
     assert (claim.version, claim.intent) == (2, rival.id)
     (alert,) = await world.all(Alert)
-    assert alert.concern.type is AlertType.STATE_CORRECTION
-    assert alert.concern.message == (
+    assert alert.problem.type is AlertType.STATE_CORRECTION
+    assert alert.problem.message == (
         f"money was taken, though it had failed; and {rival.id}, a payment intent of the same"
         " reference, is created"
     )
-    assert "paid twice" in alert.concern.what_to_do
+    assert "paid twice" in alert.problem.what_to_do
 
 
 async def test_a_correction_of_one_that_never_asked_claims_as_well(world: World) -> None:
@@ -363,7 +363,7 @@ async def test_an_order_that_comes_before_a_corrections_commit_is_told_of(
     assert (await world.now(failed))[0].status is Status.SUCCEEDED
     (rival,) = [i for i in await world.all(PaymentIntent) if i.id != failed.id]
     (alert,) = await world.all(Alert)
-    assert rival.id in alert.concern.message
+    assert rival.id in alert.problem.message
 
 
 async def test_an_order_that_looked_before_a_correction_is_refused(world: World) -> None:

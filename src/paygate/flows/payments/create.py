@@ -84,7 +84,7 @@ async def create_payment_intent(ctx: Context, caller: Caller, new: NewPaymentInt
             creates=(created.intent, event, *customer.creates, *claim.creates),
             advances=(*customer.advances, *claim.advances),
             jobs=customer.jobs,
-            concludes=created,
+            response=created,
         )
         if isinstance(await ctx.door.commit(change), Committed):
             return created

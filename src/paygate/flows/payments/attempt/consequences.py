@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from paygate.domain import ledger
 from paygate.domain.access.roles import Action, Caller
-from paygate.domain.alert import AlertType, Concern
+from paygate.domain.alert import AlertType, Problem
 from paygate.domain.audit import Subject
 from paygate.domain.payments import events
 from paygate.domain.payments.attempt import AttemptState
@@ -54,13 +54,13 @@ async def commit_move(
     moved: Moved,
     *,
     answer: Answer | None = None,
-    concludes: PaymentIntent | None = None,
+    response: PaymentIntent | None = None,
 ) -> bool:
     """Whether the move is durable, with all that belongs to it; False when the payment has moved on
     meanwhile. `answer` is the provider's, when that moved it.
     """
     commits = of_move(ctx, moved, request_id=caller.request_id, answer=answer)
-    change = change_of(ctx, caller, action, moved.before, commits, concludes=concludes)
+    change = change_of(ctx, caller, action, moved.before, commits, response=response)
     return isinstance(await ctx.door.commit(change), Committed)
 
 
@@ -71,12 +71,10 @@ def change_of(
     intent: PaymentIntent,
     commits: Consequences,
     *,
-    concludes: PaymentIntent | None = None,
+    response: PaymentIntent | None = None,
 ) -> Change:
-    """The commit of what a caller did to an intent; the request ends with what it `concludes`."""
-    return Change(
-        ctx.audit(caller, action, intent_subject(intent.id)), *commits, concludes=concludes
-    )
+    """The commit of what a caller did to an intent; the request ends with `response`."""
+    return Change(ctx.audit(caller, action, intent_subject(intent.id)), *commits, response=response)
 
 
 def of_move(
@@ -117,13 +115,13 @@ def of_move(
         creates.append(ledger.capture(before, intent, transfer_id=transfer_id, attempt=paid_by))
     advances = tuple(each for each in records if each.version > 1)
     done = Consequences(tuple(creates), advances, _to_do_next(moved))
-    concern = None if answer is None else _concern(ctx, moved, answer, rival)
-    return done if concern is None else done.also(of_concern(ctx, intent.merchant, concern))
+    problem = None if answer is None else _problem(ctx, moved, answer, rival)
+    return done if problem is None else done.also(alert_about(ctx, intent.merchant, problem))
 
 
-def of_concern(ctx: Context, merchant: str, concern: Concern) -> Consequences:
+def alert_about(ctx: Context, merchant: str, problem: Problem) -> Consequences:
     """An alert that is durable with the fact that it tells of."""
-    found = occurrence(ctx, merchant, concern)
+    found = occurrence(ctx, merchant, problem)
     return Consequences((found,), (), to_raise(found))
 
 
@@ -138,9 +136,9 @@ def _to_do_next(moved: Moved) -> tuple[Job, ...]:
     return (Job(CloseFailedPayment(intent.merchant, intent.attempt)),)
 
 
-def _concern(
+def _problem(
     ctx: Context, moved: Moved, answer: Answer, rival: PaymentIntent | None
-) -> Concern | None:
+) -> Problem | None:
     """What a person must hear of an answer that moved a payment."""
     before = moved.before
     match answer.outcome:
@@ -155,7 +153,7 @@ def _concern(
             return None
 
 
-def _corrected(intent: PaymentIntent, rival: PaymentIntent | None) -> Concern:
+def _corrected(intent: PaymentIntent, rival: PaymentIntent | None) -> Problem:
     """What a person must hear of a correction: it should not happen, and it did."""
     message = f"money was taken, though it had {intent.status}"
     what_to_do = "Decide with the payer whether the order is still wanted; refund it if not."
@@ -165,7 +163,7 @@ def _corrected(intent: PaymentIntent, rival: PaymentIntent | None) -> Concern:
             "The order may be paid twice: decide with the payer which of the two is wanted, and"
             " refund or cancel the other."
         )
-    return Concern(
+    return Problem(
         type=AlertType.STATE_CORRECTION,
         subject=intent_subject(intent.id),
         severity="critical",
@@ -174,9 +172,9 @@ def _corrected(intent: PaymentIntent, rival: PaymentIntent | None) -> Concern:
     )
 
 
-def misconfigured(ctx: Context, message: str) -> Concern:
+def misconfigured(ctx: Context, message: str) -> Problem:
     """The alert about a provider that refuses our key."""
-    return Concern(
+    return Problem(
         type=AlertType.PROVIDER_MISCONFIGURED,
         subject=Subject("provider", ctx.provider.name),
         severity="critical",
@@ -185,10 +183,10 @@ def misconfigured(ctx: Context, message: str) -> Concern:
     )
 
 
-def _partly_paid(intent: PaymentIntent, *, given_up: bool) -> Concern:
+def _partly_paid(intent: PaymentIntent, *, given_up: bool) -> Problem:
     kind = AlertType.TRANSFER_PARTLY_FUNDED if given_up else AlertType.TRANSFER_EXCESS
     came = f"{events.received(intent)} of {intent.amount} {intent.currency} (smallest units)"
-    return Concern(
+    return Problem(
         type=kind,
         subject=intent_subject(intent.id),
         severity="warning",
