@@ -41,6 +41,7 @@ from paygate.flows.payments.cancel import cancel_payment_intent
 from paygate.flows.payments.create import Created, NewPaymentIntent, create_payment_intent
 from paygate.flows.payments.sweeps.expire import expire_payment_intents
 from paygate.storage.change import Change, Conflict, Overloaded, Reason, Verdict
+from paygate.storage.reader import Reader
 from paygate.storage.unreadable import Unreadable
 from tests.flows.spoilt import spoil
 from tests.flows.world import APPROVED, CARD, World, answer, encode, notice
@@ -276,6 +277,37 @@ async def test_who_looked_before_another_claimed_is_refused(world: World) -> Non
     refusal = await refused(order(world))
     (winner,) = await world.all(PaymentIntent)
     assert (refusal.code, refusal.subject) == (ErrorCode.REFERENCE_IN_USE, winner)
+
+
+class Overtaken:
+    """The reader, with something that happens just before one of its reads is made."""
+
+    def __init__(self, read: Reader, name: str, before: Callable[[], Awaitable[Any]]) -> None:
+        self.read = read
+        self.name = name
+        self.before: Callable[[], Awaitable[Any]] | None = before
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.read, name)
+        if name != self.name:
+            return found
+
+        async def overtaken(*arguments: Any, **more: Any) -> Any:
+            before, self.before = self.before, None
+            if before is not None:
+                await before()
+            return await found(*arguments, **more)
+
+        return overtaken
+
+
+@pytest.mark.parametrize("read", ["reference_claim", "payment_intent_by_reference"])
+async def test_who_is_overtaken_while_it_looks_is_refused(world: World, read: str) -> None:
+    """By one that is through with everything: only the order of the two reads tells of it."""
+    other = replace(world)
+    world.use(read=Overtaken(world.ctx.read, read, lambda: order(other)))
+    assert (await refused(order(world))).code is ErrorCode.REFERENCE_IN_USE
+    assert len(await world.all(PaymentIntent)) == 1
 
 
 async def test_a_claim_that_leads_to_nothing_is_waited_for_and_then_given_up(world: World) -> None:
