@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from paygate.domain.access.roles import Action
 from paygate.flows.idempotency import keyed_door
 from tests.flows.payments.expected import Body
-from tests.flows.payments.ledger import CUT, LATER, Will
 from tests.flows.payments.life import ATTACH, CONFIRM, DETACH, REVIEWED, Life
+from tests.flows.payments.stand_in_provider import CUT, LATER, Will
 from tests.flows.payments.watched import Death
 from tests.flows.world import World
 
