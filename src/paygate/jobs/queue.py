@@ -135,6 +135,7 @@ class Queue:
         }
         self._timetable = Timetable(self._queries, scheduled, report)
         self._in_hand: dict[JobId, asyncio.Task[None]] = {}
+        self._putting_back: set[asyncio.Task[None]] = set()
         self._over: list[Over] = []
         self._some_over = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -168,6 +169,10 @@ class Queue:
     async def beat(self) -> None:
         """Hear from the database over the queue's connection: what is due of which nobody told."""
         await self._look()
+
+    async def stopped(self) -> None:
+        """Return when no more jobs are taken: it was told to stop, or a statement of its failed."""
+        await self._stop.wait()
 
     def stop(self) -> None:
         """Take no more jobs."""
@@ -222,7 +227,9 @@ class Queue:
             self._end(job, "successful")
 
     async def _put_back(self, job: Job, after: timedelta) -> None:
-        del self._in_hand[job.id]  # it may be ours again at once
+        this = self._in_hand.pop(job.id)  # the job may be ours again at once
+        self._putting_back.add(this)
+        this.add_done_callback(self._putting_back.discard)
         try:
             await self._queries.retry_job(job, after, None)
         except Exception as error:  # noqa: BLE001 -- it is held, and released later
@@ -258,7 +265,8 @@ class Queue:
 
     async def _finish(self) -> None:
         """Wait for what is in hand; who is cancelled meanwhile cuts it off."""
-        in_hand = (*self._in_hand.values(), *self._timetable.in_hand.values())
+        jobs = (*self._in_hand.values(), *self._putting_back)
+        in_hand = (*jobs, *self._timetable.in_hand.values())
         await asyncio.gather(*in_hand, return_exceptions=True)
         await self._write()
 
