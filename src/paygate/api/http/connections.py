@@ -6,7 +6,7 @@ as much as speech.
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, Protocol
 
 from paygate.api.edge.addresses import TrustedProxies
@@ -39,8 +39,7 @@ class Connections:
         self._of_network: Counter[str] = Counter()
         self._idle: dict[Connection, None] = {}
         """Without a request under way, the one that has waited the longest first."""
-        self._refused = 0
-        self._logged = -LOG_SECONDS
+        self._floods: dict[str, _Flood] = {}
 
     def __len__(self) -> int:
         return len(self._networks)
@@ -55,10 +54,10 @@ class Connections:
         """Whether a connection may stay. Where all places are taken, the longest idle gives way."""
         network = None if self._exempt.includes(address) else network_of(address)
         if network is not None and self._of_network[network] >= self._most_per_network:
-            self._count_refusal("address")
+            self._tell("connections_refused", reason="address")
             return False
         if len(self._networks) >= self._most:
-            self._count_refusal("all")
+            self._tell("connections_refused", reason="all")
             if not self._idle:
                 return False
             longest = next(iter(self._idle))
@@ -88,8 +87,25 @@ class Connections:
             if not self._of_network[network]:
                 del self._of_network[network]
 
-    def _count_refusal(self, reason: str) -> None:
-        self._refused += 1
-        if time.monotonic() - self._logged >= LOG_SECONDS:
-            log.logger().warning("connections_refused", reason=reason, counted=self._refused)
-            self._refused, self._logged = 0, time.monotonic()
+    def refused(self, code: str, request_id: str) -> None:
+        """A request was refused that never reached the application, and so has no line of its own
+        in the log.
+        """
+        self._tell(f"requests_refused {code}", code=code, request_id=request_id)
+
+    def _tell(self, flood: str, **keys: str) -> None:
+        self._floods.setdefault(flood, _Flood()).tell(flood.split()[0], keys)
+
+
+class _Flood:
+    """What may happen any number of times a second, and is a line of the log once a minute."""
+
+    def __init__(self) -> None:
+        self._counted = 0
+        self._told = -LOG_SECONDS
+
+    def tell(self, event: str, keys: Mapping[str, str]) -> None:
+        self._counted += 1
+        if time.monotonic() - self._told >= LOG_SECONDS:
+            log.logger().warning(event, counted=self._counted, **keys)
+            self._counted, self._told = 0, time.monotonic()
