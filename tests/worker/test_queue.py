@@ -376,3 +376,32 @@ async def test_a_flood_of_alerts_holds_up_no_event(connect: Connect) -> None:
     await until(others_are_counted)
     queue.stop()
     await asyncio.wait({running}, timeout=30)
+
+
+async def test_a_flood_of_jobs_that_fail_holds_up_no_other(connect: Connect, node: Nodes) -> None:
+    """They are put back together, and behind those that did not fail yet, which come later."""
+    connection, flood = await connect(), 4000
+    await connection.execute(
+        "INSERT INTO pgqueuer (priority, entrypoint, payload, status)"
+        " SELECT 0, $1, 'unreadable', 'queued' FROM generate_series(1, $2)",
+        entrypoint(CloseFailedPayment),
+        flood,
+    )
+
+    async def tried() -> bool:
+        query = "SELECT count(*) FROM pgqueuer WHERE attempts > 0"
+        return int(await connection.fetchval(query)) == flood
+
+    async with node() as worker:
+        await until(tried)
+        async with connection.transaction():
+            number = await enqueue(connection, CLOSE)
+            await connection.execute("UPDATE pgqueuer SET execute_after = now() - '1s'::interval")
+
+        async def gone() -> bool:
+            return await status(connection, number) is None
+
+        await until(gone)
+        query = "SELECT count(*) FROM pgqueuer WHERE attempts > 1"
+        assert int(await connection.fetchval(query)) < flood
+    assert worker.done == [CLOSE]

@@ -12,6 +12,7 @@ from paygate.jobs.timetable import stopped
 from paygate.storage.connections.session import Connect, Connection
 from paygate.storage.connections.watch import keep_hearing
 from paygate.telemetry import log
+from paygate.telemetry.floods import Floods
 from paygate.worker.handlers import handlers
 from paygate.worker.scheduled import AT_WORK_ALREADY, Report, run_scheduled
 
@@ -59,10 +60,15 @@ async def run_queues(
     """
     runs = _Runs()
     cuttable = {job: runs.cuttable(job.name, run) for job, run in scheduled.items()}
+    report = _reporting()
+
+    def make(connection: Connection) -> Queue:
+        return Queue(connection, handle, cuttable, report)
+
     at_work: set[asyncio.Task[None]] = set()
     while not stop.is_set():
         over = asyncio.Event()
-        queue = asyncio.create_task(_run_queue(connect, handle, cuttable, stop, over))
+        queue = asyncio.create_task(_run_queue(connect, make, stop, over))
         at_work.add(queue)
         queue.add_done_callback(at_work.discard)
         await over.wait()
@@ -113,8 +119,7 @@ class _Runs:
 
 async def _run_queue(
     connect: Connect,
-    handle: Mapping[type[Message], Handler],
-    scheduled: Mapping[ScheduledJob, Run],
+    make: Callable[[Connection], Queue],
     stop: asyncio.Event,
     over: asyncio.Event,
 ) -> None:
@@ -124,7 +129,7 @@ async def _run_queue(
     try:
         connection = await connect()
         try:
-            queue = Queue(connection, handle, scheduled, _report)
+            queue = make(connection)
             watching = [
                 asyncio.create_task(_stop_when(stop, queue)),
                 asyncio.create_task(_stop_when_lost(connect, connection, queue)),
@@ -162,5 +167,12 @@ async def _stop_when_lost(connect: Connect, connection: Connection, queue: Queue
         queue.stop()
 
 
-def _report(job: str, error: BaseException) -> None:
-    log.logger().error("job_failed", job=job, error=error)
+def _reporting() -> Callable[[str, BaseException], None]:
+    """Logs faults: a fault that thousands of jobs have is a line a minute."""
+    floods = Floods()
+
+    def report(job: str, error: BaseException) -> None:
+        kind = f"{job} {type(error).__qualname__}"
+        floods.tell(kind, log.logger().error, "job_failed", job=job, error=error)
+
+    return report

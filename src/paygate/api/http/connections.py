@@ -4,17 +4,14 @@ A connection counts from its accept on, before the TLS handshake, so that silenc
 as much as speech.
 """
 
-import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Final, Protocol
+from collections.abc import Iterator
+from typing import Protocol
 
 from paygate.api.edge.addresses import TrustedProxies
 from paygate.api.edge.buckets import network_of
 from paygate.telemetry import log
-
-LOG_SECONDS: Final = 60.0
-"""A flood is one line a minute."""
+from paygate.telemetry.floods import Floods
 
 
 class Connection(Protocol):
@@ -39,7 +36,7 @@ class Connections:
         self._of_network: Counter[str] = Counter()
         self._idle: dict[Connection, None] = {}
         """Without a request under way, the one that has waited the longest first."""
-        self._floods: dict[str, _Flood] = {}
+        self._floods = Floods()
 
     def __len__(self) -> int:
         return len(self._networks)
@@ -54,10 +51,10 @@ class Connections:
         """Whether a connection may stay. Where all places are taken, the longest idle gives way."""
         network = None if self._exempt.includes(address) else network_of(address)
         if network is not None and self._of_network[network] >= self._most_per_network:
-            self._tell("connections_refused", reason="address")
+            self._full("address")
             return False
         if len(self._networks) >= self._most:
-            self._tell("connections_refused", reason="all")
+            self._full("all")
             if not self._idle:
                 return False
             longest = next(iter(self._idle))
@@ -91,21 +88,9 @@ class Connections:
         """A request was refused that never reached the application, and so has no line of its own
         in the log.
         """
-        self._tell(f"requests_refused {code}", code=code, request_id=request_id)
+        self._floods.tell(
+            code, log.logger().warning, "requests_refused", code=code, request_id=request_id
+        )
 
-    def _tell(self, flood: str, **keys: str) -> None:
-        self._floods.setdefault(flood, _Flood()).tell(flood.split()[0], keys)
-
-
-class _Flood:
-    """What may happen any number of times a second, and is a line of the log once a minute."""
-
-    def __init__(self) -> None:
-        self._counted = 0
-        self._told = -LOG_SECONDS
-
-    def tell(self, event: str, keys: Mapping[str, str]) -> None:
-        self._counted += 1
-        if time.monotonic() - self._told >= LOG_SECONDS:
-            log.logger().warning(event, counted=self._counted, **keys)
-            self._counted, self._told = 0, time.monotonic()
+    def _full(self, reason: str) -> None:
+        self._floods.tell(reason, log.logger().warning, "connections_refused", reason=reason)
