@@ -5,7 +5,7 @@ happens to the rest of the run takes it back, and kept for the run's report.
 from typing import Final
 
 from paygate.domain.access.roles import Caller
-from paygate.domain.alert import AlertType, Concern
+from paygate.domain.alert import AlertType, Problem
 from paygate.domain.ledger import Mismatch
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import Context, intent_subject
@@ -22,7 +22,7 @@ class Findings:
     def __init__(self, ctx: Context, caller: Caller) -> None:
         self._ctx = ctx
         self._caller = caller
-        self._told: set[Mismatch] = set()
+        self._reported: set[Mismatch] = set()
         self.mismatches: list[Mismatch] = []
         self.subjects: set[tuple[str, str]] = set()
         """Whom an alert was raised for: merchant and intent."""
@@ -38,19 +38,19 @@ class Findings:
 
     async def report(self, merchant: str, mismatch: Mismatch) -> None:
         """Raise its alert, once a run."""
-        if mismatch in self._told:
+        if mismatch in self._reported:
             return
-        self._told.add(mismatch)
+        self._reported.add(mismatch)
         if await self._ctx.merchants.get(merchant) is None:
             merchant = DEFAULT_MERCHANT  # the provider's metadata name nobody whom we know
         caller = Caller(self._caller.actor, merchant, self._caller.request_id)
-        await raise_alert(self._ctx, caller, _concern(mismatch))
+        await raise_alert(self._ctx, caller, _problem(mismatch))
         self.mismatches.append(mismatch)
         self.subjects.add((merchant, mismatch.intent))
 
 
-def _concern(mismatch: Mismatch) -> Concern:
-    return Concern(
+def _problem(mismatch: Mismatch) -> Problem:
+    return Problem(
         type=AlertType.LEDGER_MISMATCH,
         subject=intent_subject(mismatch.intent),
         severity="critical",

@@ -10,12 +10,12 @@ from typing import Final
 import msgspec
 
 from paygate.domain.access.roles import Action, Actor, Caller
-from paygate.domain.alert import AlertType, Concern
+from paygate.domain.alert import AlertType, Problem
 from paygate.domain.payments.outcome import Answer, Approved, Cancelled
 from paygate.domain.payments.payment_intent import Status
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import Context, intent_subject
-from paygate.flows.payments.attempt.settle import settle_attempt
+from paygate.flows.payments.attempt.conclude import conclude_attempt
 from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.sweeps.ask_provider import alert_absent, close_at_provider
 from paygate.flows.provider.pace import UNHURRIED
@@ -47,7 +47,7 @@ async def close_failed_payment(ctx: Context, message: CloseFailedPayment) -> boo
         case Answer(outcome=Cancelled()):
             return True
         case Answer(outcome=Approved(captured=True)):
-            await settle_attempt(ctx, work, answer)
+            await conclude_attempt(ctx, work, answer)
             return True
     # Not closed yet, or not known to be: whatever it is, it may take money still.
     if ctx.now() <= attempt.updated_at + GIVE_UP_AFTER:
@@ -59,7 +59,7 @@ async def close_failed_payment(ctx: Context, message: CloseFailedPayment) -> boo
 async def _alert_open(ctx: Context, work: Work) -> None:
     """What is given up is told: nobody would look for it."""
     intent, attempt = work.intent, work.attempt
-    concern = Concern(
+    problem = Problem(
         type=AlertType.ATTEMPT_UNRESOLVED,
         subject=intent_subject(intent.id),
         stage=LEFT_OPEN,
@@ -68,4 +68,4 @@ async def _alert_open(ctx: Context, work: Work) -> None:
         what_to_do=f"Cancel {intent.provider_reference} at the provider: whoever has its secret may"
         " pay it still, and money that is taken so is a correction.",
     )
-    await raise_alert(ctx, work.caller, concern)
+    await raise_alert(ctx, work.caller, problem)

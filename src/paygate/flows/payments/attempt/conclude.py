@@ -1,15 +1,18 @@
-"""Settle an attempt: what the provider said becomes true in one commit, once."""
+"""Conclude an attempt: what the provider said becomes true in one commit, once.
+
+The third beat of a payment: `domain/payments/conclusion.py` decides, this file commits.
+"""
 
 from typing import Final
 
 from paygate.domain.access.roles import Action, Caller
-from paygate.domain.alert import AlertType, Concern
+from paygate.domain.alert import AlertType, Problem
 from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.confirmation import Moved
 from paygate.domain.payments.outcome import Answer, NotSent, PaymentError, Rejected, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent, Status, Trigger, advance
 from paygate.flows.alerts.raise_alert import raise_alert
-from paygate.flows.context import SETTLING_SECONDS, Context, Patience, intent_subject
+from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience, intent_subject
 from paygate.flows.payments.attempt.apply_answer import apply_answer
 from paygate.flows.payments.attempt.consequences import NOTHING, change_of, commit_move
 from paygate.flows.payments.attempt.work import Work, reread, take_up
@@ -21,13 +24,13 @@ MISSING: Final = "missing"
 """The stage of the alert for a payment that the provider says it has not."""
 
 
-async def settle_attempt(ctx: Context, work: Work, answer: Answer) -> PaymentIntent:
+async def conclude_attempt(ctx: Context, work: Work, answer: Answer) -> PaymentIntent:
     """The intent once `answer` was applied, or as whoever came first left it."""
     # The attempt stays open beyond it: its event or the sweep brings the answer again.
     patience = Patience(
-        "an intent kept changing while its attempt was settled",
+        "an intent kept changing while its attempt was concluded",
         end=OutcomeUnknown,
-        seconds=SETTLING_SECONDS,
+        seconds=CONCLUDING_SECONDS,
     )
     while True:
         applied = await apply_answer(ctx, work, answer)
@@ -39,9 +42,9 @@ async def settle_attempt(ctx: Context, work: Work, answer: Answer) -> PaymentInt
             work = newest
             continue
         # What was certainly not sent is no answer yet: the same request may go on with it.
-        concludes = None if isinstance(answer.outcome, NotSent) else applied.intent
+        response = None if isinstance(answer.outcome, NotSent) else applied.intent
         change = change_of(
-            ctx, work.caller, work.action, work.intent, applied.commits, concludes=concludes
+            ctx, work.caller, work.action, work.intent, applied.commits, response=response
         )
         try:
             committed = isinstance(await ctx.door.commit(change), Committed)
@@ -85,14 +88,14 @@ async def ask_how_it_stands(ctx: Context, work: Work) -> PaymentIntent:
     if isinstance(found, Absent):
         await raise_alert(ctx, work.caller, payment_missing(intent))
         return intent
-    return await settle_attempt(ctx, work, found)
+    return await conclude_attempt(ctx, work, found)
 
 
-def payment_missing(intent: PaymentIntent) -> Concern:
+def payment_missing(intent: PaymentIntent) -> Problem:
     """A payment that the provider gave an id, and that it says now it does not have: nothing may be
     concluded from that. Another account's key asks so.
     """
-    return Concern(
+    return Problem(
         type=AlertType.ATTEMPT_UNRESOLVED,
         subject=intent_subject(intent.id),
         stage=MISSING,
@@ -109,7 +112,7 @@ async def _of_another_intent(
     """What is left of an answer whose payment stands under another intent of ours: the payment is
     never this one's outcome, and a person must look.
     """
-    concern = Concern(
+    problem = Problem(
         type=AlertType.RECONCILIATION_DRIFT,
         subject=intent_subject(intent.id),
         severity="critical",
@@ -117,5 +120,5 @@ async def _of_another_intent(
         what_to_do=f"Look {answer.provider_reference} up in the provider's dashboard, and the two"
         " payment intents that it is given for.",
     )
-    await raise_alert(ctx, caller, concern)
+    await raise_alert(ctx, caller, problem)
     return Answer(Unknown("the provider answered with the payment of another intent"))
