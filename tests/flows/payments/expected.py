@@ -28,7 +28,7 @@ ENDS = {
     Will.DECLINE: Status.FAILED,
     Will.REJECT: Status.FAILED,
     Will.ASK_PAYER: Status.REQUIRES_ACTION,
-    Will.WORK_ON: Status.PROCESSING,
+    Will.STAY_PENDING: Status.PROCESSING,
     Will.LOSE_ORDER: Status.PROCESSING,
     Will.LOSE_REPLY: Status.PROCESSING,
     Will.NOT_SENT: ErrorCode.PROVIDER_UNAVAILABLE,

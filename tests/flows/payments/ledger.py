@@ -55,7 +55,7 @@ class Will(StrEnum):
     HOLD = "hold"
     DECLINE = "decline"
     ASK_PAYER = "ask_payer"
-    WORK_ON = "work_on"
+    STAY_PENDING = "stay_pending"
     REJECT = "reject"
     NOT_SENT = "not_sent"
     LOSE_ORDER = "lose_order"
@@ -83,7 +83,7 @@ OUTCOMES: Final[Mapping[Will, Outcome]] = {
     ),
     Will.DECLINE: Declined(PaymentError("card_declined", "no")),
     Will.ASK_PAYER: ActionRequired(RedirectToUrl("https://provider.example/3ds")),
-    Will.WORK_ON: Pending(),
+    Will.STAY_PENDING: Pending(),
     Will.REJECT: Rejected("payment_method_rejected", "no such token"),
 }
 LATER: Final[tuple[Outcome, ...]] = (

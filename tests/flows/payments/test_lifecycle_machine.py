@@ -200,7 +200,7 @@ class Purge:
 
 
 _which = st.sampled_from([0, 0, 0, 0, 1, 2, 3])
-_will = st.sampled_from([*Will, *CUT, *CUT, Will.NOT_SENT, Will.ASK_PAYER, Will.WORK_ON])
+_will = st.sampled_from([*Will, *CUT, *CUT, Will.NOT_SENT, Will.ASK_PAYER, Will.STAY_PENDING])
 _again = st.sampled_from([*Will, Will.NOT_SENT, Will.NOT_SENT, Will.APPROVE])
 _death = st.none() | st.none() | st.builds(Death, st.integers(1, 4), st.booleans())
 _keyed = st.sampled_from([True, True, True, False])
