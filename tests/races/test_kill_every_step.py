@@ -19,7 +19,7 @@ from paygate.flows.context import Context
 from paygate.flows.payments.create import NewPaymentIntent, create_payment_intent
 from paygate.storage.connections.session import Connection
 from tests.flows.world import INSTALLATION
-from tests.races.books import AMOUNT, Books, Steps
+from tests.races.durable_provider import AMOUNT, Books, Steps
 from tests.races.dying import CALLER, ORDER, Setting, act, attempts_of, die, opened
 
 Connect = Callable[[], Awaitable[Connection]]
