@@ -1,7 +1,7 @@
 """Two processes fight over the same records, in peace and under faults: backends are killed,
 sockets are cut, the server crashes. What they were told and what is stored must be one story.
 
-`contender` is the process, `judge` has the rules. Set CONTENTION_SEED to repeat a run's draws.
+`contender` is the process, `serial_order` has the rules. CONTENTION_SEED repeats a run.
 """
 
 import asyncio
@@ -27,8 +27,8 @@ from paygate.storage.door import Door
 from paygate.storage.schema.migrate import migrate
 from tests.gateway import until
 from tests.storage.commit.contender import CUT, INSTALLATION, Brief, Report, records_of
-from tests.storage.commit.judge import judge
 from tests.storage.commit.plans import COMMITTED, World
+from tests.storage.commit.serial_order import assert_serial
 from tests.storage.loose import loosen
 from tests.storage.stored import stored
 
@@ -174,7 +174,7 @@ async def _fight(brief: Brief, folder: Path) -> AsyncIterator[Fight]:
                 await contender.process.communicate()
 
 
-async def _judge(brief: Brief, reports: list[Report]) -> None:
+async def _assert_serial(brief: Brief, reports: list[Report]) -> None:
     """One story of all processes."""
     outcomes = [outcome for report in reports for outcome in report.outcomes]
     connection = await asyncpg.connect(brief.dsn)
@@ -183,7 +183,7 @@ async def _judge(brief: Brief, reports: list[Report]) -> None:
         "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
     )
     await connection.close()
-    judge(brief.world, outcomes, found, lanes=len(reports) * brief.lanes)
+    assert_serial(brief.world, outcomes, found, lanes=len(reports) * brief.lanes)
     assert deadlocks == 0
 
 
@@ -193,7 +193,7 @@ async def test_two_processes_tell_one_story(database: str, tmp_path: Path, seed:
     async with _fight(brief, tmp_path) as fight:
         await asyncio.sleep(FIGHT_SECONDS)
         await fight.until(COLLISIONS)  # they did collide, and everything that can be was answered
-    await _judge(brief, fight.reports)
+    await _assert_serial(brief, fight.reports)
     assert [report.reconnects for report in fight.reports] == [0, 0]
 
 
@@ -215,7 +215,7 @@ async def test_faults_lose_and_repeat_nothing(tmp_path: Path, seed: int) -> None
             killed += await _kill(server.dsn, draws)
             await fight.until({COMMITTED: 50})
             await fight.until_all_cut()
-        await _judge(brief, fight.reports)
+        await _assert_serial(brief, fight.reports)
     finally:
         server.stop(immediate=True)
     # The faults hit: statements were killed at work, sockets were cut under them, and every
