@@ -19,6 +19,7 @@ from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
 from paygate.domain.payments.correction import Correction
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.storage.change import Record
@@ -34,6 +35,7 @@ KINDS: Final[tuple[type[Record], ...]] = (
     Occurrence,
     Customer,
     Correction,
+    ReferenceClaim,
     ProviderAccount,
     Event,
     AuditEntry,
@@ -78,6 +80,7 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
         "from_status": Status.FAILED,
         "to_status": Status.SUCCEEDED,
     },
+    ReferenceClaim: {"version": 1},
     ProviderEvent: {"version": 1, "status": EventStatus.RECEIVED},
     ApiKey: {"version": 1, "secret_hash": bytes(32)},
     Event: {"object": "payment_intent"},
