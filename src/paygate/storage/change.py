@@ -16,7 +16,7 @@ from paygate.domain.payments.correction import Correction
 from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.provider_account import ProviderAccount
-from paygate.domain.provider_event import ProviderEvent
+from paygate.domain.provider_event import ProviderEvent, ProviderEventBody
 from paygate.jobs.messages import Job
 
 Versioned = (
@@ -29,7 +29,7 @@ Versioned = (
     | Alert
     | Occurrence
 )
-Appended = Event | Correction | Transfer | ProviderAccount | AuditEntry
+Appended = Event | Correction | Transfer | ProviderAccount | AuditEntry | ProviderEventBody
 Record = Versioned | Appended
 
 
