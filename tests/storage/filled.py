@@ -20,7 +20,7 @@ from paygate.domain.payments.correction import Correction
 from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_account import ProviderAccount
-from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.domain.provider_event import EventStatus, ProviderEvent, ProviderEventBody
 from paygate.storage.change import Record
 from tests.making import START, new_id
 
@@ -29,6 +29,7 @@ KINDS: Final[tuple[type[Record], ...]] = (
     Attempt,
     IdempotencyKey,
     ProviderEvent,
+    ProviderEventBody,
     ApiKey,
     Alert,
     Occurrence,
@@ -80,6 +81,7 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
     },
     ProviderEvent: {"version": 1, "status": EventStatus.RECEIVED},
     ApiKey: {"version": 1, "secret_hash": bytes(32)},
+    ProviderEventBody: {},
     Event: {},
     AuditEntry: {},
 }
@@ -88,6 +90,7 @@ ID_OF: Final = {
     PaymentIntent: "payment_intent",
     Attempt: "attempt",
     ProviderEvent: "provider_event",
+    ProviderEventBody: "provider_event",
     ApiKey: "api_key",
     Alert: "alert",
     Occurrence: "alert_occurrence",

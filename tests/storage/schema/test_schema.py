@@ -397,7 +397,8 @@ async def test_every_refusing_trigger_fires_in_replica_mode_too(superuser: Conne
 async def tables(connection: Connection) -> Iterable[str]:
     """Every table and partition but the queue's, which is not ours, and the list of migrations."""
     rows = await connection.fetch(
-        "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
+        "SELECT relname FROM pg_class"
+        " WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
         " AND relname NOT LIKE 'pgqueuer%' AND relname <> 'schema_migration' ORDER BY relname"
     )
     names = [row["relname"] for row in rows]

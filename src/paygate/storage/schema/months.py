@@ -34,4 +34,4 @@ async def make_months(ask: Ask, tell: Callable[[str], None]) -> None:
                 tell(f"{table}: moved {moved} rows from the default partition to {month:%Y-%m}")
         if missing:
             many = f"{len(missing)} months" if len(missing) > 1 else "a month"
-            tell(f"{table}: made {many}, up to {missing[-1]:%Y-%m}")
+            tell(f"{table}: made {many}, up to {missing[0]:%Y-%m}")

@@ -31,8 +31,9 @@ LANGUAGE sql STABLE SET timezone = 'UTC' SET datestyle = 'ISO' AS $$
     WHERE i.inhparent = parent
 $$;
 
--- The months that a table lacks, from its first one to `ahead` months after this one. What is older
--- than the first one was taken away, and is not made again.
+-- The months that a table lacks, from its first one to `ahead` months after this one, the last one
+-- first: once this month is made, commits need the default partition no more. What is older than the
+-- first one was taken away, and is not made again.
 CREATE OR REPLACE FUNCTION months_missing(parent regclass, ahead integer) RETURNS SETOF timestamptz
 LANGUAGE sql STABLE SET timezone = 'UTC' AS $$
     SELECT month
@@ -45,7 +46,7 @@ LANGUAGE sql STABLE SET timezone = 'UTC' AS $$
     WHERE NOT EXISTS (
         SELECT FROM months_of(parent) m
         WHERE m.ends > month AND (m.begins <= month OR m.begins IS NULL))
-    ORDER BY month
+    ORDER BY month DESC
 $$;
 
 -- Makes the partition of a month, with the rows of it that the default partition has taken: returns
