@@ -17,7 +17,7 @@ from paygate.domain.payments.correction import Correction
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
-from paygate.domain.provider_event import ProviderEvent
+from paygate.domain.provider_event import ProviderEvent, ProviderEventBody
 from paygate.domain.refunds.refund import Refund
 from paygate.jobs.messages import Job
 
@@ -33,7 +33,7 @@ Versioned = (
     | Refund
     | ReferenceClaim
 )
-Appended = Event | Correction | Transfer | ProviderAccount | AuditEntry
+Appended = Event | Correction | Transfer | ProviderAccount | AuditEntry | ProviderEventBody
 Record = Versioned | Appended
 
 

@@ -17,7 +17,7 @@ from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.payment_intent import ENDED_WITHOUT_MONEY, PaymentIntent, Status
 from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
-from paygate.domain.provider_event import ProviderEvent
+from paygate.domain.provider_event import ProviderEvent, ProviderEventBody
 from paygate.storage.blocks import QUERIES
 from paygate.storage.change import Outdated
 from paygate.storage.connections.database import reading
@@ -137,6 +137,13 @@ class Reader:
     async def provider_event(self, merchant: str, event_id: str) -> ProviderEvent | None:
         """The provider event, or None."""
         return await self._one(ProviderEvent, "provider_event", merchant, event_id)
+
+    async def provider_event_body(self, event: ProviderEvent) -> bytes | None:
+        """What the provider sent, or None when it is not kept any more."""
+        if event.body is not None:
+            return event.body
+        row = await self._fetch("provider_event_body", event.merchant, event.id, event.received_at)
+        return None if row is None else self._open(ProviderEventBody, row).body
 
     async def provider_event_by_provider_reference(
         self, merchant: str, provider_reference: str

@@ -17,7 +17,7 @@ from paygate.domain.payments.correction import Correction
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
-from paygate.domain.provider_event import ProviderEvent
+from paygate.domain.provider_event import ProviderEvent, ProviderEventBody
 from paygate.domain.refunds.refund import Refund
 from paygate.storage.stored import VERSIONED, Column, Hash, Stored, Table
 
@@ -76,6 +76,9 @@ PROVIDER_EVENT: Final = Stored(
     Column("received_at", "timestamptz"),
     Column("updated_at", "timestamptz"),
     claimed_by=("merchant", "reference_index"),
+)
+PROVIDER_EVENT_BODY: Final = Stored(
+    ProviderEventBody, "provider_event_body", Column("received_at", "timestamptz")
 )
 API_KEY: Final = Stored(
     ApiKey,
@@ -154,6 +157,7 @@ STORED: Final[dict[type, Stored[Any]]] = {
         ATTEMPT,
         IDEMPOTENCY_KEY,
         PROVIDER_EVENT,
+        PROVIDER_EVENT_BODY,
         API_KEY,
         ALERT,
         ALERT_OCCURRENCE,
