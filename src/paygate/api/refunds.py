@@ -56,6 +56,7 @@ class RefundObject(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     status: RefundStatus
     pending_reason: PendingReason | None
+    pending_message: str | None
     reason: RefundReason | None
     failure: RefundFailureObject | None
     expected_by: str
@@ -104,6 +105,7 @@ def refund_object(refund: Refund) -> RefundObject:
         currency=refund.currency,
         status=refund.status,
         pending_reason=refund.pending_reason,
+        pending_message=None if refund.pending_reason is None else refund.message,
         reason=refund.reason,
         failure=None if failure is None else RefundFailureObject(failure.code, failure.message),
         expected_by=refund.expected_by.isoformat(),
@@ -133,11 +135,15 @@ def _customer_message(refund: Refund) -> str:
             return f"The refund of {amount} did not go through. We will find another way."
         case RefundStatus.PENDING if refund.state is RefundState.AWAITING_APPROVAL:
             return f"We are looking into the refund of {amount}."
+        case RefundStatus.PENDING:
+            return f"We are refunding {amount}. Your bank should show it by {_day(refund)}."
         case _:
-            day = refund.expected_by
-            return (
-                f"We have refunded {amount}. Your bank shows it by {day:%B} {day.day}, {day.year}."
-            )
+            return f"We have refunded {amount}. Your bank shows it by {_day(refund)}."
+
+
+def _day(refund: Refund) -> str:
+    day = refund.expected_by
+    return f"{day:%B} {day.day}, {day.year}"
 
 
 async def _create(api: ApiContext, exchange: Exchange, body: CreateRefund) -> Refund:

@@ -86,6 +86,8 @@ TRANSITIONS: Final[Mapping[tuple[Status, Trigger], Status]] = MappingProxyType(
         (_S.REQUIRES_CAPTURE, _T.CANCEL): _S.CANCELLED,
         (_S.SUCCEEDED, _T.REFUND): _S.SUCCEEDED,
         (_S.SUCCEEDED, _T.REFUND_ALL): _S.REFUNDED,
+        # All of it was given back at the provider while a refund of ours waited for its end.
+        (_S.REFUNDED, _T.REFUND): _S.REFUNDED,
     }
 )
 """(status, trigger) to the next status. A missing cell is an `IllegalTransition`."""

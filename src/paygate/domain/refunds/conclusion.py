@@ -11,7 +11,6 @@ import msgspec
 from paygate.domain.payments.confirmation import AHEAD
 from paygate.domain.payments.outcome import NotSent, Unknown
 from paygate.domain.payments.payment_intent import (
-    IllegalTransition,
     PaymentIntent,
     Status,
     Trigger,
@@ -68,7 +67,7 @@ class RefundUnmoved(StrEnum):
     TIE = "tie"
     """It is of the same second as what was applied, and differs: fetch, then apply that."""
     MISMATCH = "mismatch"
-    """It speaks of another amount or currency, or of more than was paid: a person must look."""
+    """It speaks of another amount or currency, or of more than was taken: a person must look."""
     PAYMENT_FIRST = "payment_first"
     """The intent does not know of its own money yet: the payment is looked up first."""
 
@@ -84,6 +83,12 @@ class RefundMoved(msgspec.Struct, frozen=True):
     posting: Posting | None = None
     corrects: bool = False
     """A refund that failed after all leads the intent back from its end."""
+
+    @property
+    def exceeds(self) -> bool:
+        """Whether the provider has, by this move, given back more than was taken."""
+        taken = self.intent.amount_received
+        return self.intent.amount_refunded > max(taken, self.before.amount_refunded)
 
 
 def reserve(intent: PaymentIntent, refund: Refund) -> RefundMoved:
@@ -105,7 +110,9 @@ def adopt(intent: PaymentIntent, refund: Refund) -> RefundMoved | RefundUnmoved:
     """A refund that was made at the provider, as its first version here."""
     if intent.status not in PAID:
         return RefundUnmoved.PAYMENT_FIRST
-    return _if_there_is_money(intent, None, refund)
+    if refund.amount > intent.amount_received:
+        return RefundUnmoved.MISMATCH
+    return _with(intent, None, refund, refund.updated_at)
 
 
 def conclude_refund(
@@ -140,7 +147,7 @@ def conclude_refund(
         return unordered
     as_of = answer.as_of or refund.provider_as_of
     after = move(refund, state, at, provider_as_of=as_of, **changes)
-    return _if_there_is_money(intent, refund, after)
+    return _with(intent, refund, after, after.updated_at)
 
 
 def state_of(outcome: RefundOutcome) -> RefundState:
@@ -198,18 +205,6 @@ def _unordered(
     return None
 
 
-def _if_there_is_money(
-    intent: PaymentIntent, before: Refund | None, after: Refund
-) -> RefundMoved | RefundUnmoved:
-    """The move, unless all of the payment is back already: then the provider would have given back
-    more than it took, and a person must look.
-    """
-    try:
-        return _with(intent, before, after, after.updated_at)
-    except IllegalTransition:
-        return RefundUnmoved.MISMATCH
-
-
 def _with(intent: PaymentIntent, before: Refund | None, after: Refund, at: datetime) -> RefundMoved:
     """The refund, and the intent as the refund's move leaves it."""
     was, now = None if before is None else before.state, after.state
@@ -229,13 +224,12 @@ def _with(intent: PaymentIntent, before: Refund | None, after: Refund, at: datet
         "pending_operation": OPERATION if doubt else None,
         "money_seq": intent.money_seq + (posting is not None),
     }
-    if intent.status is Status.REFUNDED and posting is None:
-        return RefundMoved(intent, intent, after)
-    if intent.status is Status.REFUNDED and posting is Posting.RETURN:
+    whole = changes["amount_refunded"] >= intent.amount_received > 0
+    if intent.status is Status.REFUNDED and not whole:
         back = correct(intent, Status.SUCCEEDED, at, **changes)
         return RefundMoved(intent, back, after, posting, corrects=True)
-    whole = changes["amount_refunded"] >= intent.amount_received > 0
-    trigger = Trigger.REFUND_ALL if whole else Trigger.REFUND
+    ends = whole and intent.status is Status.SUCCEEDED
+    trigger = Trigger.REFUND_ALL if ends else Trigger.REFUND
     return RefundMoved(intent, advance(intent, trigger, at, **changes), after, posting)
 
 

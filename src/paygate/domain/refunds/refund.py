@@ -88,6 +88,7 @@ _PENDING_REASON: Final[Mapping[RefundState, PendingReason]] = MappingProxyType(
     {
         _S.AWAITING_APPROVAL: PendingReason.APPROVAL,
         _S.UNKNOWN: PendingReason.OUTCOME_UNKNOWN,
+        _S.NOT_SENT: PendingReason.PROVIDER,
         _S.PENDING: PendingReason.PROVIDER,
     }
 )

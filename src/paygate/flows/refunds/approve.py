@@ -12,6 +12,7 @@ from paygate.domain.access.roles import Action, Caller
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.refunds.conclusion import start
+from paygate.domain.refunds.expected import expected_by
 from paygate.domain.refunds.refund import Approval, Refund, RefundFailure, RefundState, move
 from paygate.flows.context import Context, Patience
 from paygate.flows.refunds.commit import commit_refund
@@ -39,6 +40,7 @@ async def approve_refund(ctx: Context, caller: Caller, refund_id: str) -> Refund
         sent = {
             "approval": _decided(refund, caller, APPROVED),
             "decision_claim": ctx.claim,
+            "expected_by": expected_by(now.date(), intent.payment_method),
             "first_sent_at": now,
             "first_sent_as_of": ctx.provider_time(),
             "last_sent_at": now,

@@ -137,6 +137,8 @@ def _problems(moved: RefundMoved) -> list[Problem]:
         problems.append(_failed(refund, came_back=moved.posting is Posting.RETURN))
     if moved.corrects:
         problems.append(_corrected(moved.before))
+    if moved.exceeds:
+        problems.append(_exceeding(moved.intent))
     return problems
 
 
@@ -164,4 +166,17 @@ def _corrected(intent: PaymentIntent) -> Problem:
         severity="critical",
         message="a refund failed after all, though the payment had been refunded",
         what_to_do="The payer has not had the money: refund again, or pay them another way.",
+    )
+
+
+def _exceeding(intent: PaymentIntent) -> Problem:
+    given, taken = intent.amount_refunded, intent.amount_received
+    return Problem(
+        type=AlertType.RECONCILIATION_DRIFT,
+        subject=Subject("payment_intent", intent.id),
+        severity="critical",
+        message=f"refunds of {given} {intent.currency} (smallest units) have succeeded at the"
+        f" provider, of a payment that took {taken}",
+        what_to_do=f"Look {intent.provider_reference} up in the provider's dashboard: one of its"
+        " refunds may have failed without our hearing of it.",
     )

@@ -54,9 +54,9 @@ async def refund_payment_intent(
     patience = Patience("a payment kept changing while it was refunded")
     while True:
         intent = await find_payment_intent(ctx, caller.merchant, intent_id)
-        before = await _of_this_request(ctx, intent)
+        refund_id, before = await _of_this_request(ctx, intent)
         if before is None:
-            prepared = await _prepare(ctx, caller, intent, new)
+            prepared = await _prepare(ctx, caller, intent, new, refund_id)
         elif before.state in IN_DOUBT:
             prepared = await commit_refund_resend(ctx, caller, Action.REFUND_CREATE, intent, before)
         else:
@@ -66,26 +66,28 @@ async def refund_payment_intent(
         await patience.pause()
 
 
-async def _of_this_request(ctx: Context, intent: PaymentIntent) -> Refund | None:
-    """What an earlier try of this same request left behind, if it was one under a key."""
-    if ctx.claim is None:
-        return None
-    return await ctx.refunds.refund(intent.merchant, _refund_id(ctx, intent))
+async def _of_this_request(ctx: Context, intent: PaymentIntent) -> tuple[str, Refund | None]:
+    """The id of this request's refund, and the refund that an earlier try of it left behind.
 
-
-def _refund_id(ctx: Context, intent: PaymentIntent) -> str:
-    """The refund's id, and so the provider's key: of one request under an idempotency key always
-    the same, whatever this database has forgotten; of a request without one never the same.
+    The id is the provider's key: under an idempotency key always the same, whatever this database
+    has forgotten. A key that is used anew after its time to live finds the refund of another claim,
+    and has the next id; a refund without a claim was found at the provider, and is this one's.
     """
-    if ctx.claim is None:
-        return ctx.new_id("refund")
-    seed = intent.seed or intent.id.encode()
-    name = length_prefixed("refund", intent.merchant, seed.hex(), ctx.claim)
-    return id_from(PREFIXES["refund"], ctx.index.fingerprints(name)[-1])
+    if ctx.request_key is None:
+        return ctx.new_id("refund"), None
+    seed, key = (intent.seed or intent.id.encode()).hex(), ctx.request_key.oldest_id
+    earlier = 0
+    while True:
+        name = length_prefixed("refund", intent.merchant, seed, key, str(earlier))
+        refund_id = id_from(PREFIXES["refund"], ctx.index.fingerprints(name)[-1])
+        found = await ctx.refunds.refund(intent.merchant, refund_id)
+        if found is None or found.claim in {None, ctx.claim}:
+            return refund_id, found
+        earlier += 1
 
 
 async def _prepare(
-    ctx: Context, caller: Caller, intent: PaymentIntent, new: NewRefund
+    ctx: Context, caller: Caller, intent: PaymentIntent, new: NewRefund, refund_id: str
 ) -> tuple[PaymentIntent, Refund] | None:
     """Both records with the amount reserved; None when the intent has moved on."""
     amount = _amount(ctx, intent, new.amount)
@@ -93,7 +95,7 @@ async def _prepare(
     now = ctx.now()
     sent = approval is None
     refund = Refund(
-        id=_refund_id(ctx, intent),
+        id=refund_id,
         merchant=intent.merchant,
         livemode=intent.livemode,
         intent=intent.id,

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from paygate.crypto.encoding import length_prefixed
 from paygate.domain.access.roles import Action, Caller
-from paygate.domain.ids import PREFIXES, id_from
+from paygate.domain.ids import PREFIXES, id_from, is_id
 from paygate.domain.money import EXPONENTS, Currency
 from paygate.domain.payments.outcome import Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent
@@ -19,10 +19,10 @@ from paygate.domain.refunds.outcome import RefundAnswer, RefundFailed
 from paygate.domain.refunds.refund import Refund, RefundFailure, RefundReason, RefundState
 from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience
 from paygate.flows.refunds.commit import commit_refund
-from paygate.flows.refunds.conclude import conclude
+from paygate.flows.refunds.conclude import REFERENCE_TAKEN, conclude
 from paygate.storage.change import Impossible, StorageError
 
-REFERENCE_TAKEN: Final = "refund_provider_reference"
+TAKEN: Final = frozenset({REFERENCE_TAKEN, "refund_pkey"})
 """What an adoption runs into when the refund was adopted at the same moment."""
 
 
@@ -80,12 +80,12 @@ async def apply_refund(ctx: Context, caller: Caller, answer: RefundAnswer) -> Fo
             after, unmoved = await conclude(ctx, whose, action, intent, refund, answer)
             finding = Finding.APPLIED if unmoved is None else _UNMOVED[unmoved]
             return Found(finding, intent, after)
-        payment = answer.payment_reference
-        if payment is None:
-            return Found(Finding.FOREIGN)
-        of = await ctx.read.payment_intent_by_provider_reference(payment)
+        payment, of = answer.payment_reference, None
+        if payment is not None:
+            of = await ctx.read.payment_intent_by_provider_reference(payment)
         if of is None:
-            return Found(Finding.FOREIGN)
+            ours = answer.installation == ctx.installation
+            return Found(Finding.PAYMENT_FIRST if ours else Finding.FOREIGN)
         adopted = await _adopt(ctx, caller_for(caller, of.merchant), of, answer)
         if adopted is not None:
             return adopted
@@ -109,14 +109,18 @@ async def _known(ctx: Context, answer: RefundAnswer) -> tuple[PaymentIntent, Ref
             found = None  # a copy of our mark on a refund of somebody else's
     if found is None:
         return None
-    return await ctx.refunds.refund_with_intent(found.merchant, found.id)
+    both = await ctx.refunds.refund_with_intent(found.merchant, found.id)
+    assert both is not None, "payments and refunds are never deleted"
+    known = both[1].provider_reference == answer.provider_reference
+    of_its_payment = answer.payment_reference in {None, both[0].provider_reference}
+    return both if known or of_its_payment else None
 
 
 async def _adopt(
     ctx: Context, caller: Caller, intent: PaymentIntent, answer: RefundAnswer
 ) -> Found | None:
     """The refund that was made at the provider, as one of ours; None when others were at work."""
-    refund = _external(ctx, intent, answer)
+    refund = await _external(ctx, intent, answer)
     if refund is None:
         return Found(Finding.UNREADABLE, intent)
     moved = adopt(intent, refund)
@@ -126,12 +130,12 @@ async def _adopt(
         if await commit_refund(ctx, caller, Action.REFUND_CREATE, moved):
             return Found(Finding.ADOPTED, moved.intent, moved.refund)
     except Impossible as error:
-        if error.constraint not in {REFERENCE_TAKEN, "refund_pkey"}:
+        if error.constraint not in TAKEN:
             raise
     return None
 
 
-def _external(ctx: Context, intent: PaymentIntent, answer: RefundAnswer) -> Refund | None:
+async def _external(ctx: Context, intent: PaymentIntent, answer: RefundAnswer) -> Refund | None:
     """The record of a refund that somebody made at the provider; None when that does not tell what
     it is.
     """
@@ -145,10 +149,10 @@ def _external(ctx: Context, intent: PaymentIntent, answer: RefundAnswer) -> Refu
     if isinstance(answer.outcome, RefundFailed):
         failure = RefundFailure(answer.outcome.code, answer.outcome.message)
     assert state in {RefundState.PENDING, RefundState.SUCCEEDED, RefundState.FAILED}, state
-    name = length_prefixed("external_refund", intent.merchant, intent.provider, reference)
+    marked = await _forgotten(ctx, intent, answer)
     reasons = {reason.value: reason for reason in RefundReason}
     return Refund(
-        id=id_from(PREFIXES["refund"], ctx.index.fingerprints(name)[-1]),
+        id=marked or _id_of_theirs(ctx, intent, reference),
         merchant=intent.merchant,
         livemode=intent.livemode,
         intent=intent.id,
@@ -163,5 +167,22 @@ def _external(ctx: Context, intent: PaymentIntent, answer: RefundAnswer) -> Refu
         provider_reference=reference,
         provider_as_of=answer.as_of,
         tracking_reference=answer.tracking_reference,
-        external=True,
+        external=marked is None,
     )
+
+
+async def _forgotten(ctx: Context, intent: PaymentIntent, answer: RefundAnswer) -> str | None:
+    """The id that the refund had here before the database was put back to a backup; None when it is
+    none that we made. Whoever asks for it again under the same key finds it.
+    """
+    marked = (answer.installation, answer.merchant) == (ctx.installation, intent.merchant)
+    if not marked or answer.refund is None or not is_id(PREFIXES["refund"], answer.refund):
+        return None
+    there = await ctx.refunds.refund(intent.merchant, answer.refund)
+    return answer.refund if there is None else None
+
+
+def _id_of_theirs(ctx: Context, intent: PaymentIntent, reference: str) -> str:
+    """Our id of a refund that was made at the provider: one for each, whoever finds it first."""
+    name = length_prefixed("external_refund", intent.merchant, intent.provider, reference)
+    return id_from(PREFIXES["refund"], ctx.index.fingerprints(name)[-1])

@@ -81,7 +81,7 @@ BEGIN
         WHEN 'succeeded' THEN NEW.status IN ('succeeded', 'refunded')
         WHEN 'failed' THEN NEW.status IN ('succeeded')
         WHEN 'cancelled' THEN NEW.status IN ('succeeded')
-        WHEN 'refunded' THEN NEW.status IN ('succeeded')
+        WHEN 'refunded' THEN NEW.status IN ('refunded', 'succeeded')
         ELSE false END) THEN
         RAISE EXCEPTION 'a payment intent that is % cannot become %', OLD.status, NEW.status
             USING ERRCODE = 'integrity_constraint_violation';
