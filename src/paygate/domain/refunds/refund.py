@@ -63,7 +63,8 @@ RESERVED: Final = IN_DOUBT | {_S.AWAITING_APPROVAL, _S.PENDING}
 
 MOVES: Final[Mapping[RefundState, frozenset[RefundState]]] = MappingProxyType(
     {
-        _S.AWAITING_APPROVAL: frozenset({_S.STARTED, _S.FAILED}),
+        # A database that was put back to a backup has forgotten that somebody approved.
+        _S.AWAITING_APPROVAL: frozenset({_S.STARTED, _S.PENDING, _S.SUCCEEDED, _S.FAILED}),
         _S.STARTED: frozenset({_S.UNKNOWN, _S.NOT_SENT, _S.PENDING, _S.SUCCEEDED, _S.FAILED}),
         # Once a call may have begun, a later one that certainly did not says nothing of the first.
         _S.UNKNOWN: frozenset({_S.UNKNOWN, _S.PENDING, _S.SUCCEEDED, _S.FAILED}),

@@ -27,7 +27,7 @@ CREATE INDEX refund_pending ON refund (merchant, id) WHERE state = 'pending';
 CREATE FUNCTION check_refund() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'UPDATE' AND NOT (CASE OLD.state
-        WHEN 'awaiting_approval' THEN NEW.state IN ('started', 'failed')
+        WHEN 'awaiting_approval' THEN NEW.state IN ('started', 'pending', 'succeeded', 'failed')
         WHEN 'started' THEN NEW.state IN ('unknown', 'not_sent', 'pending', 'succeeded', 'failed')
         WHEN 'unknown' THEN NEW.state IN ('unknown', 'pending', 'succeeded', 'failed')
         WHEN 'not_sent' THEN NEW.state IN ('started', 'pending', 'succeeded', 'failed')
