@@ -7,55 +7,21 @@ import msgspec
 import pytest
 
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.event import Event
-from paygate.domain.ledger import Account, Transfer, check_intent
 from paygate.domain.payments.correction import Correction
 from paygate.domain.payments.outcome import NotSent, Unknown
-from paygate.domain.payments.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.payment_intent import Status
 from paygate.domain.refunds.outcome import (
     RefundAnswer,
     Refunded,
     RefundFailed,
-    RefundPending,
     RefundRejected,
 )
 from paygate.domain.refunds.refund import Refund, RefundState, RefundStatus
-from paygate.flows.refunds.create import NewRefund, refund_payment_intent
 from paygate.flows.refunds.find import Finding, apply_refund
 from paygate.flows.refunds.resolve import resolve_refunds
 from paygate.storage.change import StorageError
-from tests.flows.world import APPROVED, INSTALLATION, World
-
-GONE = RefundFailed("expired_or_canceled_card", "The payer's card has ended.")
-
-
-async def paid(world: World) -> PaymentIntent:
-    intent, _ = await world.confirming(APPROVED)
-    return intent
-
-
-async def refund(world: World, intent: PaymentIntent, amount: int | None = None) -> Refund:
-    return await refund_payment_intent(world.ctx, world.caller, intent.id, NewRefund(amount))
-
-
-async def check_books(world: World, intent: PaymentIntent) -> PaymentIntent:
-    """The intent as it stands, its sums held against its refunds and its transfers."""
-    now, _ = await world.now(intent)
-    refunds = [r for r in await world.all(Refund) if r.intent == intent.id]
-    assert now.amount_refunded == sum(r.amount for r in refunds if r.state == "succeeded")
-    pending = [r for r in refunds if r.status is RefundStatus.PENDING]
-    assert now.amount_refund_pending == sum(r.amount for r in pending)
-    transfers = [t for t in await world.all(Transfer) if t.intent == intent.id]
-    assert check_intent(now, transfers) == []
-    provider = sum(t.moved(Account.PROVIDER) for t in transfers)
-    assert provider == now.amount_received - now.amount_refunded
-    return now
-
-
-async def told(world: World) -> list[str]:
-    """The types of the events that tell of refunds, and of intents that were refunded."""
-    found: list[Event] = await world.all(Event)
-    return [e.type for e in found if e.object == "refund" or e.type.endswith("refunded")]
+from tests.flows.refunds.stories import GONE, check_books, paid, refund, shown, told
+from tests.flows.world import World
 
 
 async def test_a_part_and_then_the_rest(world: World) -> None:
@@ -167,24 +133,6 @@ async def test_a_refund_that_fails_gives_its_amount_free_and_is_told(
     assert failed.failure.code == outcome.code
     assert (await check_books(world, intent)).amount_refundable == 1999
     assert await told(world) == ["refund.created", "refund.failed"]
-
-
-async def shown(
-    world: World, of: Refund, outcome: RefundFailed | RefundPending | Refunded
-) -> RefundAnswer:
-    """What an event says of a refund a minute later."""
-    world.clock.forward(60)
-    return RefundAnswer(
-        outcome,
-        provider_reference=of.provider_reference or f"their_{of.id}",
-        payment_reference="ref_1",
-        as_of=world.clock.time,
-        amount=of.amount,
-        currency=of.currency,
-        refund=of.id,
-        installation=INSTALLATION,
-        merchant=of.merchant,
-    )
 
 
 async def test_one_that_fails_weeks_later_leads_the_payment_back(world: World) -> None:

@@ -91,3 +91,16 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
+
+-- A refund that comes to its end under an intent that is refunded already corrects nothing.
+CREATE OR REPLACE FUNCTION check_correction() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.status <> OLD.status AND NOT EXISTS (
+            SELECT FROM correction c WHERE c.merchant = NEW.merchant AND c.intent = NEW.id
+            AND c.intent_version = NEW.version AND c.from_status = OLD.status
+            AND c.to_status = NEW.status) THEN
+        RAISE EXCEPTION 'a payment intent that is % becomes % by a correction alone',
+            OLD.status, NEW.status USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN NULL;
+END $$;
