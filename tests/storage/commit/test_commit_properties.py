@@ -211,7 +211,7 @@ async def test_a_claim_of_what_is_being_advanced_does_not_stop_the_line(
     other = await connect()
     async with other.transaction():
         await other.execute("UPDATE idempotency_key SET version = 2, state = 'finished'")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             claimed, *rest = await asyncio.gather(
                 door.commit(Change(make_audit(), creates=(key,))),
                 *(door.commit(Change(make_audit(), creates=(make_intent(),))) for _ in range(20)),
