@@ -1,4 +1,4 @@
-"""Runs the queue's jobs until it is told to stop."""
+"""Runs the queue's jobs until `stop` is set."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,8 +17,8 @@ from paygate.worker.scheduled import AT_WORK_ALREADY, Report, run_scheduled
 RECONNECT_SECONDS: Final = 1.0
 """How long to wait for a database that went away before the queue is opened again."""
 FINISH_SECONDS: Final = 5.0
-"""What scheduled runs are given to end by themselves when the worker is to stop; a supervisor kills
-after fifteen."""
+"""How long scheduled runs have to end by themselves when the worker stops; a supervisor kills after
+fifteen seconds."""
 
 Run = Callable[[], Awaitable[None]]
 
@@ -52,9 +52,9 @@ async def run_queues(
 ) -> None:
     """Have a queue at work until `stop` is set.
 
-    One whose connection is lost finishes what it has in hand beside the next, which begins at once:
-    a run of an hour makes nobody wait. What is done twice by that is guarded by the version of each
-    record, and by `SoleRuns`.
+    A queue whose connection is lost finishes its jobs in hand beside the next queue, which begins
+    at once: a run of an hour makes nobody wait. A job done twice by that is guarded by the version
+    of each record, and by `SoleRuns`.
     """
     runs = _Runs()
     cuttable = {job: runs.cuttable(job.name, run) for job, run in scheduled.items()}
@@ -77,14 +77,14 @@ async def run_queues(
 
 
 class _Runs:
-    """The scheduled runs in hand. They may be cut off, for each is repeated by the clock."""
+    """The scheduled runs in hand, which may be cut off, for the clock repeats each."""
 
     def __init__(self) -> None:
         self._in_hand: set[asyncio.Task[None]] = set()
         self._over = False
 
     def cuttable(self, name: str, run: Run) -> Run:
-        """The run, which ends in peace when it is cut off."""
+        """A run that ends in peace when it is cut off."""
 
         async def begin() -> None:
             await run()
@@ -107,7 +107,7 @@ class _Runs:
         return occur
 
     def cut_off(self) -> None:
-        """End those in hand, and begin no more."""
+        """End the runs in hand, and begin no more."""
         self._over = True
         for task in self._in_hand:
             task.cancel()
@@ -120,8 +120,8 @@ async def _run_queue(
     stop: asyncio.Event,
     lost: asyncio.Event,
 ) -> None:
-    """Work over one connection until `stop`, or until that is lost, which sets `lost`. Whatever
-    else ends it is logged.
+    """Work over one connection until `stop`, or until the connection is lost, which sets `lost`.
+    Any other end is logged.
     """
     try:
         connection = await connect()
@@ -150,7 +150,7 @@ async def _stop_when(stop: asyncio.Event, queue: Queue) -> None:
 async def _stop_when_lost(
     connect: Connect, connection: Connection, queue: Queue, lost: asyncio.Event
 ) -> None:
-    """Without a connection the queue would wait for what nobody can tell it any more."""
+    """Stop the queue when its connection is lost: no notification would ever come."""
     try:
         await keep_hearing(connect, connection, queue.beat)
     except Exception as error:  # noqa: BLE001 -- a queue that cannot speak is lost, whatever it was
