@@ -1,4 +1,4 @@
-"""Runs the queue's jobs until it is told to stop."""
+"""Runs the queue's jobs until `stop` is set."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,8 +19,8 @@ from paygate.worker.scheduled import AT_WORK_ALREADY, Report, run_scheduled
 RECONNECT_SECONDS: Final = 1.0
 """How long to wait for a database that went away, or fails, before another queue is opened."""
 FINISH_SECONDS: Final = 5.0
-"""What scheduled runs are given to end by themselves when the worker is to stop; a supervisor kills
-after fifteen."""
+"""How long scheduled runs have to end by themselves when the worker stops; a supervisor kills after
+fifteen seconds."""
 
 Run = Callable[[], Awaitable[None]]
 
@@ -81,14 +81,14 @@ async def run_queues(
 
 
 class _Runs:
-    """The scheduled runs in hand. They may be cut off, for each is repeated by the clock."""
+    """The scheduled runs in hand, which may be cut off, for the clock repeats each."""
 
     def __init__(self) -> None:
         self._in_hand: set[asyncio.Task[None]] = set()
         self._over = False
 
     def cuttable(self, name: str, run: Run) -> Run:
-        """The run, which ends in peace when it is cut off."""
+        """A run that ends in peace when it is cut off."""
 
         async def begin() -> None:
             await run()
@@ -111,7 +111,7 @@ class _Runs:
         return occur
 
     def cut_off(self) -> None:
-        """End those in hand, and begin no more."""
+        """End the runs in hand, and begin no more."""
         self._over = True
         for task in self._in_hand:
             task.cancel()
