@@ -21,6 +21,8 @@ from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.domain.webhooks.delivery import Delivery, DeliveryStatus, WebhookMessage
+from paygate.domain.webhooks.endpoint import EndpointStatus, WebhookEndpoint
 from paygate.storage.change import Record
 from tests.making import START, new_id
 
@@ -35,6 +37,9 @@ KINDS: Final[tuple[type[Record], ...]] = (
     Customer,
     Correction,
     ProviderAccount,
+    WebhookEndpoint,
+    WebhookMessage,
+    Delivery,
     Event,
     AuditEntry,
 )
@@ -72,6 +77,12 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
     },
     Occurrence: {"version": 1, "alert": None},
     Customer: {"version": 1},
+    WebhookEndpoint: {"version": 1, "status": EndpointStatus.ENABLED},
+    Delivery: {
+        "version": 1,
+        "status": DeliveryStatus.PENDING,
+        "endpoint": new_id("webhook_endpoint"),
+    },
     Correction: {
         "intent_version": 2,
         "intent": new_id("payment_intent"),
@@ -80,7 +91,7 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
     },
     ProviderEvent: {"version": 1, "status": EventStatus.RECEIVED},
     ApiKey: {"version": 1, "secret_hash": bytes(32)},
-    Event: {},
+    Event: {"type": "payment_intent.created"},
     AuditEntry: {},
 }
 """The fields that stand in clear beside merchant, ids and times, as a new record has them."""
@@ -94,6 +105,8 @@ ID_OF: Final = {
     Customer: "customer",
     Correction: "correction",
     AuditEntry: "audit_entry",
+    WebhookEndpoint: "webhook_endpoint",
+    Delivery: "delivery",
 }
 
 
@@ -151,6 +164,8 @@ def planted(kind: type[Record], mark: str, **fixed: Any) -> Any:
     }
     if kind is Attempt:
         known.setdefault("intent", new_id("payment_intent"))
+    if kind is Delivery:
+        known.setdefault("event", new_id("event"))
     if kind is Event:
         known.setdefault("data", planted(PaymentIntent, mark))
     return filled(kind, Planted(mark), **known)

@@ -32,6 +32,8 @@ from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.domain.webhooks.delivery import Delivery, WebhookMessage
+from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.embedded.cluster import place
 from paygate.embedded.server import EmbeddedPostgres, binaries
 from paygate.jobs.messages import ApplyProviderEvent, Job
@@ -88,7 +90,15 @@ CLEAR: Final = {
     },
     "api_key_use": {"key", "last_used_at"},
     "provider_account": {"merchant", "id", "created_at"},
-    "event": {"merchant", "id", "object_id", "created_at"},
+    "event": {"merchant", "id", "object_id", "created_at", "type", "written_in"},
+    "webhook_endpoint": {"merchant", "id", "version", "status", "created_at", "updated_at"},
+    "webhook_message": {"merchant", "id", "created_at"},
+    "delivery": {
+        *("merchant", "id", "version", "endpoint", "event", "status", "next_attempt_at"),
+        *("created_at", "updated_at", "leased_until", "run"),
+    },
+    "webhook_cursor": {"merchant", "written_in", "event"},
+    "webhook_pause": {"merchant", "endpoint", "paused_until", "failures"},
     "audit_entry": {"merchant", "id", "at"},
     "installation": {"one", "id", "livemode", "created_at", "system_identifier", "timeline"},
     "database_restore": {"noticed_at", "taken_at", "cause"},
@@ -96,7 +106,8 @@ CLEAR: Final = {
     "keyset": {"purpose", "wrapped", "created_at"},
     "schema_migration": {"number", "name", "checksum", "applied_at"},
 }
-"""All that may be in clear: ids, states, times, versions, and keyed hashes (`reference_index`,
+"""All that may be in clear: ids, states (an event's `type` is one), times, versions, numbers of
+transactions (`written_in`), and keyed hashes (`reference_index`,
 `secret_hash`, `create_key`, a key's id; a `holder` is a request's id). The queue's tables hold a
 job's name and ids."""
 
@@ -174,6 +185,8 @@ ADVANCED: Final[dict[type[Record], dict[str, object]]] = {
     Customer: {},
     Alert: {},
     Occurrence: {"alert": new_id("alert")},
+    WebhookEndpoint: {},
+    Delivery: {},
 }
 
 
@@ -198,9 +211,11 @@ async def live(door: Door) -> None:
     for change in creates:
         assert await door.commit(change) == Committed()
     for record in (*first, event, alert):
-        if isinstance(record, Event | Correction):
+        if isinstance(record, Event | Correction | WebhookMessage):
             continue
         kept = {"intent": record.intent} if isinstance(record, Attempt) else {}
+        if isinstance(record, Delivery):
+            kept = {"event": record.event}
         after = planted(
             type(record), MARK, id=record.id, version=2, **ADVANCED[type(record)], **kept
         )

@@ -17,6 +17,8 @@ from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent
+from paygate.domain.webhooks.delivery import Delivery, WebhookMessage
+from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.jobs.messages import Job
 
 Versioned = (
@@ -28,8 +30,10 @@ Versioned = (
     | Customer
     | Alert
     | Occurrence
+    | WebhookEndpoint
+    | Delivery
 )
-Appended = Event | Correction | Transfer | ProviderAccount | AuditEntry
+Appended = Event | Correction | Transfer | ProviderAccount | WebhookMessage | AuditEntry
 Record = Versioned | Appended
 
 

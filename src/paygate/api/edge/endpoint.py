@@ -48,7 +48,7 @@ class Endpoint:
     `handle` asks a flow, `show` puts what it answers on the wire; a raw one may answer a `Reply`.
     """
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "DELETE"]
     path: str
     summary: str
     handle: Handler
