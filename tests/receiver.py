@@ -41,14 +41,16 @@ class Receiver:
         """While it is clear, nothing is answered."""
         self.hanging.set()
         self.at_once = self.most_at_once = 0
-        self.decide: Callable[["Receiver", Request], bytes | None] | None = None
+        self.decide: Callable[[Receiver, Request], bytes | None] | None = None
         self.port = 0
         self._tls = tls
         self._came = asyncio.Condition()
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._tls)
+        self._server = await asyncio.start_server(
+            self._serve, "127.0.0.1", self.port, ssl=self._tls
+        )
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -69,7 +69,7 @@ ENDPOINTS = (
         summary="List events, the newest first, in the order of their commits.",
         action=Action.EVENT_LIST,
         query=EventQuery,
-        answer=EventList,
+        response=EventList,
         handle=_list,
     ),
     Endpoint(
@@ -77,7 +77,7 @@ ENDPOINTS = (
         path="/events/{id}",
         summary="Read an event.",
         action=Action.EVENT_READ,
-        answer=EventObject,
+        response=EventObject,
         handle=_read,
     ),
 )

@@ -165,10 +165,6 @@ def delivery_object(delivery: Delivery) -> DeliveryObject:
     )
 
 
-def _with_secret(endpoint: WebhookEndpoint, now: datetime) -> SecretWebhookEndpointObject:
-    return SecretWebhookEndpointObject(**_shown(endpoint, now), secret=endpoint.secrets[0].text)
-
-
 def _shown(endpoint: WebhookEndpoint, now: datetime) -> dict[str, Any]:
     return {
         "id": endpoint.id,
@@ -188,16 +184,11 @@ def _time(at: datetime | None) -> str | None:
     return None if at is None else time_text(at)
 
 
-Shown = tuple[WebhookEndpoint, datetime]
-"""An endpoint, and the time at which it is shown."""
-
-
-async def _create(desk: Desk, exchange: Exchange, body: CreateWebhookEndpoint) -> Shown:
+async def _create(desk: Desk, exchange: Exchange, body: CreateWebhookEndpoint) -> WebhookEndpoint:
     caller = exchange.known_caller
-    made = await create_webhook_endpoint(
+    return await create_webhook_endpoint(
         desk.ctx, caller, url=body.url, events=body.events, description=body.description
     )
-    return made, desk.ctx.now()
 
 
 async def _list(desk: Desk, exchange: Exchange, query: PageQuery) -> WebhookEndpointList:
@@ -207,15 +198,15 @@ async def _list(desk: Desk, exchange: Exchange, query: PageQuery) -> WebhookEndp
     return WebhookEndpointList(data=data, has_more=page.has_more, url=PATH)
 
 
-async def _read(desk: Desk, exchange: Exchange, _: Any) -> Shown:
+async def _read(desk: Desk, exchange: Exchange, _: Any) -> WebhookEndpointObject:
     found = await read_webhook_endpoint(desk.ctx, exchange.known_caller, exchange.path["id"])
-    return found, desk.ctx.now()
+    return webhook_endpoint_object(found, desk.ctx.now())
 
 
-async def _update(desk: Desk, exchange: Exchange, body: UpdateWebhookEndpoint) -> Shown:
+async def _update(desk: Desk, exchange: Exchange, body: UpdateWebhookEndpoint) -> WebhookEndpoint:
     changes = EndpointChanges(**msgspec.structs.asdict(body))
     caller, endpoint_id = exchange.known_caller, exchange.path["id"]
-    return await update_webhook_endpoint(desk.ctx, caller, endpoint_id, changes), desk.ctx.now()
+    return await update_webhook_endpoint(desk.ctx, caller, endpoint_id, changes)
 
 
 async def _delete(desk: Desk, exchange: Exchange, _: Any) -> DeletedWebhookEndpointObject:
@@ -225,10 +216,9 @@ async def _delete(desk: Desk, exchange: Exchange, _: Any) -> DeletedWebhookEndpo
     )
 
 
-async def _rotate(desk: Desk, exchange: Exchange, body: RotateWebhookSecret) -> Shown:
+async def _rotate(desk: Desk, exchange: Exchange, body: RotateWebhookSecret) -> WebhookEndpoint:
     caller, endpoint_id = exchange.known_caller, exchange.path["id"]
-    rotated = await rotate_webhook_secret(desk.ctx, caller, endpoint_id, overlap=body.overlap)
-    return rotated, desk.ctx.now()
+    return await rotate_webhook_secret(desk.ctx, caller, endpoint_id, overlap=body.overlap)
 
 
 async def _deliveries(desk: Desk, exchange: Exchange, query: DeliveryQuery) -> DeliveryList:
@@ -245,12 +235,13 @@ async def _resend(desk: Desk, exchange: Exchange, _: ResendDelivery) -> Delivery
     return await resend_delivery(desk.ctx, exchange.known_caller, path["id"], path["delivery"])
 
 
-def _show(_: Exchange, shown: Shown) -> WebhookEndpointObject:
-    return webhook_endpoint_object(*shown)
+def _show(_: Exchange, changed: WebhookEndpoint) -> WebhookEndpointObject:
+    return webhook_endpoint_object(changed, changed.updated_at)
 
 
-def _show_secret(_: Exchange, shown: Shown) -> SecretWebhookEndpointObject:
-    return _with_secret(*shown)
+def _show_secret(_: Exchange, made: WebhookEndpoint) -> SecretWebhookEndpointObject:
+    shown = _shown(made, made.updated_at)
+    return SecretWebhookEndpointObject(**shown, secret=made.secrets[0].text)
 
 
 def _show_delivery(_: Exchange, delivery: Delivery) -> DeliveryObject:
@@ -264,7 +255,7 @@ ENDPOINTS = (
         summary="Create a webhook endpoint. The answer has its secret.",
         action=Action.WEBHOOK_ENDPOINT_CREATE,
         body=CreateWebhookEndpoint,
-        answer=SecretWebhookEndpointObject,
+        response=SecretWebhookEndpointObject,
         status=201,
         handle=_create,
         show=_show_secret,
@@ -275,7 +266,7 @@ ENDPOINTS = (
         summary="List the merchant's webhook endpoints.",
         action=Action.WEBHOOK_ENDPOINT_LIST,
         query=PageQuery,
-        answer=WebhookEndpointList,
+        response=WebhookEndpointList,
         handle=_list,
     ),
     Endpoint(
@@ -283,9 +274,8 @@ ENDPOINTS = (
         path=f"{PATH}/{{id}}",
         summary="Read a webhook endpoint.",
         action=Action.WEBHOOK_ENDPOINT_READ,
-        answer=WebhookEndpointObject,
+        response=WebhookEndpointObject,
         handle=_read,
-        show=_show,
     ),
     Endpoint(
         method="POST",
@@ -293,7 +283,7 @@ ENDPOINTS = (
         summary="Change a webhook endpoint, disable it, or enable it again.",
         action=Action.WEBHOOK_ENDPOINT_UPDATE,
         body=UpdateWebhookEndpoint,
-        answer=WebhookEndpointObject,
+        response=WebhookEndpointObject,
         handle=_update,
         show=_show,
     ),
@@ -302,7 +292,7 @@ ENDPOINTS = (
         path=f"{PATH}/{{id}}",
         summary="Delete a webhook endpoint. Its deliveries can still be listed.",
         action=Action.WEBHOOK_ENDPOINT_DELETE,
-        answer=DeletedWebhookEndpointObject,
+        response=DeletedWebhookEndpointObject,
         handle=_delete,
     ),
     Endpoint(
@@ -311,7 +301,7 @@ ENDPOINTS = (
         summary="Make a new secret; the older ones sign beside it for `overlap` (0s to 7d).",
         action=Action.WEBHOOK_ENDPOINT_ROTATE,
         body=RotateWebhookSecret,
-        answer=SecretWebhookEndpointObject,
+        response=SecretWebhookEndpointObject,
         handle=_rotate,
         show=_show_secret,
     ),
@@ -321,7 +311,7 @@ ENDPOINTS = (
         summary="List what was sent to a webhook endpoint, and what became of it.",
         action=Action.DELIVERY_LIST,
         query=DeliveryQuery,
-        answer=DeliveryList,
+        response=DeliveryList,
         handle=_deliveries,
     ),
     Endpoint(
@@ -330,7 +320,7 @@ ENDPOINTS = (
         summary="Send a delivery again, at once.",
         action=Action.DELIVERY_RESEND,
         body=ResendDelivery,
-        answer=DeliveryObject,
+        response=DeliveryObject,
         handle=_resend,
         show=_show_delivery,
     ),

@@ -53,7 +53,7 @@ class Fault(StrEnum):
     """The connection ended, or what came was no HTTP."""
 
 
-class Answered(msgspec.Struct, frozen=True):
+class Responded(msgspec.Struct, frozen=True):
     """There was an answer; `retry_after` as it came."""
 
     status: int
@@ -97,7 +97,7 @@ class Egress:
 
     async def post(
         self, url: str, body: bytes, headers: Mapping[str, str], *, seconds: float = SECONDS
-    ) -> Answered | Fault:
+    ) -> Responded | Fault:
         """Send a body once; whatever comes of it is told within `seconds`."""
         session = self._session or self._open()
         try:
@@ -115,9 +115,9 @@ class Egress:
             return Fault.TIMED_OUT
         except (aiohttp.ClientError, ValueError, OSError):
             return Fault.BROKEN
-        answered = Answered(response.status, response.headers.get("Retry-After"))
+        responded = Responded(response.status, response.headers.get("Retry-After"))
         await _drop(response, seconds)
-        return answered
+        return responded
 
     async def close(self) -> None:
         """End what is under way."""

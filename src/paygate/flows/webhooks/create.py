@@ -59,6 +59,6 @@ async def create_webhook_endpoint(
         updated_at=now,
     )
     audit = ctx.audit(caller, Action.WEBHOOK_ENDPOINT_CREATE, endpoint_subject(endpoint.id))
-    verdict = await ctx.door.commit(Change(audit, creates=(endpoint,), concludes=endpoint))
+    verdict = await ctx.door.commit(Change(audit, creates=(endpoint,), response=endpoint))
     assert isinstance(verdict, Committed), "a change without guards is never refused"
     return endpoint

@@ -20,7 +20,7 @@ async def delete_webhook_endpoint(
         endpoint = await find_webhook_endpoint(ctx, caller.merchant, endpoint_id)
         after = deleted(endpoint, ctx.now())
         audit = ctx.audit(caller, Action.WEBHOOK_ENDPOINT_DELETE, endpoint_subject(endpoint.id))
-        change = Change(audit, advances=(after,), concludes=after)
+        change = Change(audit, advances=(after,), response=after)
         if isinstance(await ctx.door.commit(change), Committed):
             return after
         await patience.pause()

@@ -91,5 +91,5 @@ async def _resend(ctx: Context, caller: Caller, delivery: Delivery) -> Delivery 
     """None when it has moved on meanwhile."""
     after = resent(delivery, ctx.now())
     audit = ctx.audit(caller, Action.DELIVERY_RESEND, Subject("delivery", delivery.id))
-    change = Change(audit, advances=(after,), concludes=after)
+    change = Change(audit, advances=(after,), response=after)
     return after if isinstance(await ctx.door.commit(change), Committed) else None

@@ -45,7 +45,7 @@ async def rotate_webhook_secret(
             endpoint_subject(endpoint.id),
             details={"overlap": overlap},
         )
-        change = Change(audit, advances=(after,), concludes=after)
+        change = Change(audit, advances=(after,), response=after)
         if isinstance(await ctx.door.commit(change), Committed):
             return after
         await patience.pause()

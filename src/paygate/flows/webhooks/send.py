@@ -1,6 +1,6 @@
 """Send a delivery once: signed now, with every secret that is live now, the body as it is kept."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -10,11 +10,10 @@ from paygate.domain.webhooks.delivery import (
     Delivery,
     DeliveryAttempt,
     Failure,
-    WebhookMessage,
 )
 from paygate.domain.webhooks.endpoint import EndpointStatus, WebhookEndpoint
 from paygate.domain.webhooks.retry_after import parse_retry_after
-from paygate.egress.client import Answered
+from paygate.egress.client import Responded
 from paygate.flows.context import Context
 
 GONE: Final = 410
@@ -41,9 +40,11 @@ async def send_delivery(ctx: Context, delivery: Delivery) -> Sent:
         return Sent(endpoint, None, Failure.GAVE_UP)
     assert endpoint is not None, "one that is not there is over"
     at = ctx.now()
-    outcome = await ctx.egress.post(endpoint.url, message.body, headers_for(message, endpoint, at))
+    keys = [secret.key for secret in endpoint.live_secrets(at)]
+    headers = signed_headers(message.id, message.body, keys, at)
+    outcome = await ctx.egress.post(endpoint.url, message.body, headers)
     duration_ms = max(0, (ctx.now() - at) // timedelta(milliseconds=1))
-    if not isinstance(outcome, Answered):
+    if not isinstance(outcome, Responded):
         return Sent(endpoint, DeliveryAttempt(at=at, duration_ms=duration_ms, error=outcome))
     attempt = DeliveryAttempt(at=at, duration_ms=duration_ms, status_code=outcome.status)
     return Sent(
@@ -61,18 +62,17 @@ def over_for(endpoint: WebhookEndpoint | None) -> Failure | None:
     return None if endpoint.enabled else Failure.ENDPOINT_DISABLED
 
 
-def headers_for(
-    message: WebhookMessage, endpoint: WebhookEndpoint, at: datetime
+def signed_headers(
+    event_id: str, body: bytes, keys: Sequence[bytes], at: datetime
 ) -> Mapping[str, str]:
-    """All headers that are ours to choose (https://www.standardwebhooks.com)."""
+    """All headers that are ours to choose, with a signature by each key
+    (https://www.standardwebhooks.com).
+    """
     # A body is JSON in UTF-8; the library signs the text whose bytes these are.
-    text = message.body.decode()
-    signatures = [
-        Webhook(secret.key).sign(message.id, at, text) for secret in endpoint.live_secrets(at)
-    ]
+    text = body.decode()
     return {
         "Content-Type": "application/json",
-        "webhook-id": message.id,
+        "webhook-id": event_id,
         "webhook-timestamp": str(int(at.timestamp())),
-        "webhook-signature": " ".join(signatures),
+        "webhook-signature": " ".join(Webhook(key).sign(event_id, at, text) for key in keys),
     }

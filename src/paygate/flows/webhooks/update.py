@@ -48,7 +48,7 @@ async def update_webhook_endpoint(
             endpoint_subject(endpoint.id),
             details={"changed": ",".join(changes), **details},
         )
-        change = Change(audit, advances=(after,), concludes=after)
+        change = Change(audit, advances=(after,), response=after)
         if isinstance(await ctx.door.commit(change), Committed):
             if after.url != endpoint.url or after.enabled is not endpoint.enabled:
                 await ctx.outbox.resume(Target(after.merchant, after.id))

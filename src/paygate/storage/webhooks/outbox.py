@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from paygate.domain.payments.events import Event
 from paygate.domain.webhooks.delivery import Delivery, WebhookMessage
 from paygate.storage.blocks import QUERIES
-from paygate.storage.connections.database import answering
+from paygate.storage.connections.database import reading
 from paygate.storage.connections.pool import Pool
 from paygate.storage.records import Records
 from paygate.storage.tables import DELIVERY, WEBHOOK_MESSAGE
@@ -159,5 +159,5 @@ class Outbox:
         return self._records.columns(records) if records else [[] for _ in range(width)]
 
     async def _fetch(self, query: str, *arguments: object) -> list[Any]:
-        with answering():
+        with reading():
             return await self._pool.fetch(QUERIES[query], *arguments)
