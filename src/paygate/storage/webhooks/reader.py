@@ -53,8 +53,9 @@ class WebhookReader(Reader):
 
     async def webhook_endpoints(self, merchant: str, cut: Cut) -> Page[WebhookEndpoint]:
         """A page of the merchant's endpoints that are not deleted."""
-        older, newer = "webhook_endpoints_older", "webhook_endpoints_newer"
-        return await self._page(WebhookEndpoint, older, newer, cut, merchant)
+        return await self._page(
+            WebhookEndpoint, "webhook_endpoints_older", "webhook_endpoints_newer", cut, merchant
+        )
 
     async def webhook_endpoints_enabled(
         self, after: Place | None, limit: int
@@ -73,8 +74,15 @@ class WebhookReader(Reader):
         self, merchant: str, cut: Cut, endpoint_id: str, status: DeliveryStatus | None
     ) -> Page[Delivery]:
         """A page of the deliveries to an endpoint, all or those of one status."""
-        older, newer = "deliveries_older", "deliveries_newer"
-        return await self._page(Delivery, older, newer, cut, merchant, endpoint_id, status)
+        return await self._page(
+            Delivery,
+            "deliveries_older",
+            "deliveries_newer",
+            cut,
+            merchant,
+            endpoint_id,
+            status,
+        )
 
     async def deliveries_since(
         self, endpoint: WebhookEndpoint, after: str, limit: int, since: datetime, *, all_: bool

@@ -45,8 +45,7 @@ CREATE TABLE delivery (
     run             text,
     sealed          bytea NOT NULL,
     PRIMARY KEY (merchant, id),
-    UNIQUE (merchant, endpoint, event),
-    CHECK ((status = 'pending') = (next_attempt_at IS NOT NULL))
+    UNIQUE (merchant, endpoint, event)
 );
 CREATE INDEX delivery_of_endpoint ON delivery (merchant, endpoint, id);
 CREATE INDEX delivery_due ON delivery (merchant, endpoint, next_attempt_at, id) WHERE status = 'pending';
@@ -122,6 +121,9 @@ CREATE TRIGGER version_one BEFORE INSERT ON delivery
     FOR EACH ROW EXECUTE FUNCTION check_new_record();
 CREATE TRIGGER delivery_keeps BEFORE UPDATE ON delivery
     FOR EACH ROW EXECUTE FUNCTION check_delivery();
+CREATE TRIGGER delivery_due BEFORE INSERT OR UPDATE ON delivery FOR EACH ROW
+    WHEN ((NEW.status = 'pending') <> (NEW.next_attempt_at IS NOT NULL))
+    EXECUTE FUNCTION refuse('a delivery that is pending has its next attempt, and no other has');
 CREATE TRIGGER delivery_waits BEFORE DELETE ON delivery FOR EACH ROW
     WHEN (OLD.status = 'pending')
     EXECUTE FUNCTION refuse('a delivery that is pending is never deleted');
@@ -134,6 +136,7 @@ ALTER TABLE webhook_endpoint ENABLE ALWAYS TRIGGER no_delete;
 ALTER TABLE webhook_message ENABLE ALWAYS TRIGGER no_update;
 ALTER TABLE delivery ENABLE ALWAYS TRIGGER version_one;
 ALTER TABLE delivery ENABLE ALWAYS TRIGGER delivery_keeps;
+ALTER TABLE delivery ENABLE ALWAYS TRIGGER delivery_due;
 ALTER TABLE delivery ENABLE ALWAYS TRIGGER delivery_waits;
 
 DO $$
