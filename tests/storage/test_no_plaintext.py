@@ -30,9 +30,10 @@ from paygate.domain.payments.attempt import Attempt, AttemptState
 from paygate.domain.payments.correction import Correction
 from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent
-from paygate.domain.webhooks.delivery import Delivery, WebhookMessage
+from paygate.domain.webhooks.delivery import Delivery, WebhookBody
 from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.embedded.cluster import place
 from paygate.embedded.server import EmbeddedPostgres, binaries
@@ -92,13 +93,14 @@ CLEAR: Final = {
     "provider_account": {"merchant", "id", "created_at"},
     "event": {"merchant", "id", "object_id", "created_at", "type", "written_in"},
     "webhook_endpoint": {"merchant", "id", "version", "status", "created_at", "updated_at"},
-    "webhook_message": {"merchant", "id", "created_at"},
+    "webhook_body": {"merchant", "id", "created_at"},
     "delivery": {
         *("merchant", "id", "version", "endpoint", "event", "status", "next_attempt_at"),
         *("created_at", "updated_at", "leased_until", "run"),
     },
     "webhook_cursor": {"merchant", "written_in", "event"},
     "webhook_pause": {"merchant", "endpoint", "paused_until", "failures"},
+    "reference_claim": {"merchant", "id", "version", "updated_at"},
     "audit_entry": {"merchant", "id", "at"},
     "installation": {"one", "id", "livemode", "created_at", "system_identifier", "timeline"},
     "database_restore": {"noticed_at", "taken_at", "cause"},
@@ -107,9 +109,9 @@ CLEAR: Final = {
     "schema_migration": {"number", "name", "checksum", "applied_at"},
 }
 """All that may be in clear: ids, states (an event's `type` is one), times, versions, numbers of
-transactions (`written_in`), and keyed hashes (`reference_index`,
-`secret_hash`, `create_key`, a key's id; a `holder` is a request's id). The queue's tables hold a
-job's name and ids."""
+transactions (`written_in`), and keyed hashes (`reference_index`, `secret_hash`, `create_key`, the
+id of a key or a claim; a `holder` is a request's id). The queue's tables hold a job's name and
+ids."""
 
 
 class Needle(NamedTuple):
@@ -183,6 +185,7 @@ ADVANCED: Final[dict[type[Record], dict[str, object]]] = {
     ProviderEvent: {"status": EventStatus.PROCESSED},
     ApiKey: {},
     Customer: {},
+    ReferenceClaim: {},
     Alert: {},
     Occurrence: {"alert": new_id("alert")},
     WebhookEndpoint: {},
@@ -211,7 +214,7 @@ async def live(door: Door) -> None:
     for change in creates:
         assert await door.commit(change) == Committed()
     for record in (*first, event, alert):
-        if isinstance(record, Event | Correction | WebhookMessage):
+        if isinstance(record, Event | Correction | WebhookBody):
             continue
         kept = {"intent": record.intent} if isinstance(record, Attempt) else {}
         if isinstance(record, Delivery):

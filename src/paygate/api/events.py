@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
-from paygate.api.edge.endpoint import Desk, Endpoint
+from paygate.api.edge.endpoint import ApiContext, Endpoint
 from paygate.api.edge.exchange import Exchange
 from paygate.api.event_object import EventObject, event_object
 from paygate.api.pages import ListObject, PageQuery, cut_of
@@ -38,7 +38,7 @@ class EventQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     created_before: Moment | None = None
 
 
-async def _list(desk: Desk, exchange: Exchange, query: EventQuery) -> EventList:
+async def _list(api: ApiContext, exchange: Exchange, query: EventQuery) -> EventList:
     if query.type is not None and query.type not in EVENT_TYPES:
         raise Refusal(ErrorCode.PARAMETER_INVALID, "type must be a type of events", param="type")
     filters = EventFilters(
@@ -48,7 +48,7 @@ async def _list(desk: Desk, exchange: Exchange, query: EventQuery) -> EventList:
         created_before=_in_reach(query.created_before),
     )
     cut = cut_of(query, "event")
-    page = await list_events(desk.ctx, exchange.known_caller, cut, filters, exchange.query)
+    page = await list_events(api.ctx, exchange.known_caller, cut, filters, exchange.query)
     data = tuple(event_object(event) for event in page.items)
     return EventList(data=data, has_more=page.has_more, url=PATH)
 
@@ -58,8 +58,8 @@ def _in_reach(at: datetime | None) -> datetime | None:
     return None if at is None else min(max(at, _EARLIEST), _LATEST)
 
 
-async def _read(desk: Desk, exchange: Exchange, _: Any) -> EventObject:
-    return event_object(await read_event(desk.ctx, exchange.known_caller, exchange.path["id"]))
+async def _read(api: ApiContext, exchange: Exchange, _: Any) -> EventObject:
+    return event_object(await read_event(api.ctx, exchange.known_caller, exchange.path["id"]))
 
 
 ENDPOINTS = (

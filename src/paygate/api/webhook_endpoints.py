@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from paygate.api.edge.bodies import about
-from paygate.api.edge.endpoint import Desk, Endpoint
+from paygate.api.edge.endpoint import ApiContext, Endpoint
 from paygate.api.edge.exchange import Exchange
 from paygate.api.objects import time_text
 from paygate.api.pages import ListObject, PageQuery, cut_of
@@ -184,55 +184,61 @@ def _time(at: datetime | None) -> str | None:
     return None if at is None else time_text(at)
 
 
-async def _create(desk: Desk, exchange: Exchange, body: CreateWebhookEndpoint) -> WebhookEndpoint:
+async def _create(
+    api: ApiContext, exchange: Exchange, body: CreateWebhookEndpoint
+) -> WebhookEndpoint:
     caller = exchange.known_caller
     return await create_webhook_endpoint(
-        desk.ctx, caller, url=body.url, events=body.events, description=body.description
+        api.ctx, caller, url=body.url, events=body.events, description=body.description
     )
 
 
-async def _list(desk: Desk, exchange: Exchange, query: PageQuery) -> WebhookEndpointList:
-    cut, now = cut_of(query, "webhook_endpoint"), desk.ctx.now()
-    page = await list_webhook_endpoints(desk.ctx, exchange.known_caller, cut, exchange.query)
+async def _list(api: ApiContext, exchange: Exchange, query: PageQuery) -> WebhookEndpointList:
+    cut, now = cut_of(query, "webhook_endpoint"), api.ctx.now()
+    page = await list_webhook_endpoints(api.ctx, exchange.known_caller, cut, exchange.query)
     data = tuple(webhook_endpoint_object(endpoint, now) for endpoint in page.items)
     return WebhookEndpointList(data=data, has_more=page.has_more, url=PATH)
 
 
-async def _read(desk: Desk, exchange: Exchange, _: Any) -> WebhookEndpointObject:
-    found = await read_webhook_endpoint(desk.ctx, exchange.known_caller, exchange.path["id"])
-    return webhook_endpoint_object(found, desk.ctx.now())
+async def _read(api: ApiContext, exchange: Exchange, _: Any) -> WebhookEndpointObject:
+    found = await read_webhook_endpoint(api.ctx, exchange.known_caller, exchange.path["id"])
+    return webhook_endpoint_object(found, api.ctx.now())
 
 
-async def _update(desk: Desk, exchange: Exchange, body: UpdateWebhookEndpoint) -> WebhookEndpoint:
+async def _update(
+    api: ApiContext, exchange: Exchange, body: UpdateWebhookEndpoint
+) -> WebhookEndpoint:
     changes = EndpointChanges(**msgspec.structs.asdict(body))
     caller, endpoint_id = exchange.known_caller, exchange.path["id"]
-    return await update_webhook_endpoint(desk.ctx, caller, endpoint_id, changes)
+    return await update_webhook_endpoint(api.ctx, caller, endpoint_id, changes)
 
 
-async def _delete(desk: Desk, exchange: Exchange, _: Any) -> DeletedWebhookEndpointObject:
-    left = await delete_webhook_endpoint(desk.ctx, exchange.known_caller, exchange.path["id"])
+async def _delete(api: ApiContext, exchange: Exchange, _: Any) -> DeletedWebhookEndpointObject:
+    left = await delete_webhook_endpoint(api.ctx, exchange.known_caller, exchange.path["id"])
     return DeletedWebhookEndpointObject(
         id=left.id, livemode=left.livemode, created_at=time_text(left.created_at)
     )
 
 
-async def _rotate(desk: Desk, exchange: Exchange, body: RotateWebhookSecret) -> WebhookEndpoint:
+async def _rotate(
+    api: ApiContext, exchange: Exchange, body: RotateWebhookSecret
+) -> WebhookEndpoint:
     caller, endpoint_id = exchange.known_caller, exchange.path["id"]
-    return await rotate_webhook_secret(desk.ctx, caller, endpoint_id, overlap=body.overlap)
+    return await rotate_webhook_secret(api.ctx, caller, endpoint_id, overlap=body.overlap)
 
 
-async def _deliveries(desk: Desk, exchange: Exchange, query: DeliveryQuery) -> DeliveryList:
+async def _deliveries(api: ApiContext, exchange: Exchange, query: DeliveryQuery) -> DeliveryList:
     caller, endpoint_id = exchange.known_caller, exchange.path["id"]
     cut = cut_of(query, "delivery")
-    page = await list_deliveries(desk.ctx, caller, endpoint_id, cut, query.status, exchange.query)
+    page = await list_deliveries(api.ctx, caller, endpoint_id, cut, query.status, exchange.query)
     data = tuple(delivery_object(delivery) for delivery in page.items)
     url = f"{PATH}/{endpoint_id}/deliveries"
     return DeliveryList(data=data, has_more=page.has_more, url=url)
 
 
-async def _resend(desk: Desk, exchange: Exchange, _: ResendDelivery) -> Delivery:
+async def _resend(api: ApiContext, exchange: Exchange, _: ResendDelivery) -> Delivery:
     path = exchange.path
-    return await resend_delivery(desk.ctx, exchange.known_caller, path["id"], path["delivery"])
+    return await resend_delivery(api.ctx, exchange.known_caller, path["id"], path["delivery"])
 
 
 def _show(_: Exchange, changed: WebhookEndpoint) -> WebhookEndpointObject:

@@ -15,9 +15,10 @@ from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.correction import Correction
 from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent
-from paygate.domain.webhooks.delivery import Delivery, WebhookMessage
+from paygate.domain.webhooks.delivery import Delivery, WebhookBody
 from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.storage.stored import VERSIONED, Column, Hash, Stored, Table
 
@@ -99,9 +100,7 @@ WEBHOOK_ENDPOINT: Final = Stored(
     Column("created_at", "timestamptz"),
     Column("updated_at", "timestamptz"),
 )
-WEBHOOK_MESSAGE: Final = Stored(
-    WebhookMessage, "webhook_message", Column("created_at", "timestamptz")
-)
+WEBHOOK_BODY: Final = Stored(WebhookBody, "webhook_body", Column("created_at", "timestamptz"))
 # Its lease is not here: the schema alone counts it, on its own clock.
 DELIVERY: Final = Stored(
     Delivery,
@@ -145,6 +144,13 @@ PROVIDER_ACCOUNT: Final = Stored(
     Column("created_at", "timestamptz"),
     claimed_by=("merchant", "id"),
 )
+REFERENCE_CLAIM: Final = Stored(
+    ReferenceClaim,
+    "reference_claim",
+    Column("updated_at", "timestamptz"),
+    claimed_by=("merchant", "id"),
+    looked_up_by="reference_claim_exists",
+)
 LEDGER_TRANSFER: Final = Stored(
     Transfer,
     "ledger_transfer",
@@ -165,10 +171,11 @@ STORED: Final[dict[type, Stored[Any]]] = {
         ALERT_OCCURRENCE,
         CUSTOMER,
         CORRECTION,
+        REFERENCE_CLAIM,
         LEDGER_TRANSFER,
         PROVIDER_ACCOUNT,
         WEBHOOK_ENDPOINT,
-        WEBHOOK_MESSAGE,
+        WEBHOOK_BODY,
         DELIVERY,
         EVENT,
         AUDIT_ENTRY,

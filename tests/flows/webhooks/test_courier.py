@@ -218,8 +218,8 @@ async def test_three_days_of_failure_disable_with_an_alert(world: World) -> None
             await delete_webhook_endpoint(world.ctx, world.caller, endpoint.id)
     assert ages[0] == ages[1] == timedelta(days=3)
     assert abs(counts[0] - counts[1]) <= 3
-    alerts = [a for a in await world.all(Alert) if a.concern.stage == "disabled"]
-    assert {a.concern.type for a in alerts} == {AlertType.MERCHANT_WEBHOOK_FAILING}
+    alerts = [a for a in await world.all(Alert) if a.problem.stage == "disabled"]
+    assert {a.problem.type for a in alerts} == {AlertType.MERCHANT_WEBHOOK_FAILING}
     assert len(alerts) == 2
 
 
@@ -262,7 +262,7 @@ async def test_410_is_the_end(world: World) -> None:
     assert left.status is EndpointStatus.DISABLED
     assert left.disabled_because is DisabledBecause.GONE
     assert len(receiver.requests) == 1
-    assert [a.concern.stage for a in await world.all(Alert)] == ["disabled"]
+    assert [a.problem.stage for a in await world.all(Alert)] == ["disabled"]
 
 
 async def test_nothing_is_sent_after_a_deletion(world: World) -> None:

@@ -53,7 +53,7 @@ class DeliveryAttempt(Recorded, frozen=True, kw_only=True):
         return self.status_code is not None and self.status_code // 100 == 2  # noqa: PLR2004
 
 
-class WebhookMessage(Recorded, frozen=True, kw_only=True):
+class WebhookBody(Recorded, frozen=True, kw_only=True):
     """A body, as it is sent each time; `id` is the event's."""
 
     id: str

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, assert_never
 
 from paygate.domain import provider_event
 from paygate.domain.access.roles import Action, Actor, Caller
-from paygate.domain.alert import AlertType, Concern, Occurrence
+from paygate.domain.alert import AlertType, Occurrence, Problem
 from paygate.domain.audit import Subject
 from paygate.domain.ids import PREFIXES, is_id
 from paygate.domain.payments.attempt import OPEN, Attempt, Operation
@@ -27,7 +27,7 @@ from paygate.flows.payments.attempt.consequences import (
     NOTHING,
     UNUSED_MONEY,
     Consequences,
-    of_concern,
+    alert_about,
 )
 from paygate.flows.payments.attempt.work import Work
 from paygate.jobs.messages import ApplyProviderEvent, Job
@@ -183,7 +183,7 @@ async def _money_left(ctx: Context, event: ProviderEvent, customer_reference: st
         raise PutOff("object_unknown")
     if not left.amounts:
         return end(ctx, event, Ended(EventStatus.PROCESSED, "nothing_new"))
-    alert = of_concern(ctx, left.merchant, _excess(payer, left.amounts))
+    alert = alert_about(ctx, left.merchant, _excess(payer, left.amounts))
     return end(ctx, event, Ended(EventStatus.PROCESSED, "money_left"), alert)
 
 
@@ -201,9 +201,9 @@ async def _is_known(ctx: Context, merchant: str, payer: Subject) -> bool:
     return await ctx.read.payment_intent(merchant, payer.id) is not None
 
 
-def _excess(payer: Subject, amounts: Mapping[str, int]) -> Concern:
+def _excess(payer: Subject, amounts: Mapping[str, int]) -> Problem:
     lies = ", ".join(f"{amount} {currency}" for currency, amount in sorted(amounts.items()))
-    return Concern(
+    return Problem(
         type=AlertType.TRANSFER_EXCESS,
         subject=payer,
         severity="warning",
@@ -292,7 +292,7 @@ def end(
     done = provider_event.ended(event, status, ctx.now(), verdict=verdict, subject=subject)
     has_alert = any(isinstance(each, Occurrence) for each in commits.creates)
     if status is EventStatus.DEAD_LETTER and not has_alert:
-        commits = commits.also(of_concern(ctx, event.merchant, _given_up(done)))
+        commits = commits.also(alert_about(ctx, event.merchant, _given_up(done)))
     moved = any(isinstance(each, PaymentIntent) for each in commits.advances)
     return _change_of(ctx, done, commits, stands=None if moved else intent)
 
@@ -301,13 +301,13 @@ def put_off(ctx: Context, event: ProviderEvent, reason: str) -> Change:
     """The event with its next try, or its end when there was the last one."""
     after, wait = provider_event.put_off(event, ctx.now(), error=reason)
     if wait is None:
-        return _change_of(ctx, after, of_concern(ctx, event.merchant, _given_up(after)))
+        return _change_of(ctx, after, alert_about(ctx, event.merchant, _given_up(after)))
     message = ApplyProviderEvent(event.merchant, event.id)
     return _change_of(ctx, after, Consequences(jobs=(Job(message, wait),)))
 
 
-def _given_up(event: ProviderEvent) -> Concern:
-    return Concern(
+def _given_up(event: ProviderEvent) -> Problem:
+    return Problem(
         type=AlertType.WEBHOOK_DEAD_LETTER,
         subject=Subject("provider_event", event.id),
         severity="critical",

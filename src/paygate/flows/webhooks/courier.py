@@ -1,6 +1,6 @@
 """The courier: takes deliveries that are due, sends them, and writes down what became of them.
 
-One runs in every worker. What it has claimed is its own for a minute; should it die, or stand
+One runs in every worker. What it has leased is its own for a minute; should it die, or stand
 still, another takes it then. It never waits for one receiver with what is for another.
 """
 
@@ -30,7 +30,7 @@ NOBODY_SECONDS: Final = 2.0
 LOOK_SECONDS: Final = 0.2
 """How often it is looked which endpoints are due while there is work."""
 TOGETHER_SECONDS: Final = 0.01
-"""How long what is over waits for others: they are claimed and written down together."""
+"""How long what is over waits for others: they are leased and written down together."""
 AGAIN_SECONDS: Final = 1.0
 """After a fault of the database's."""
 FINISH_SECONDS: Final = 5.0
@@ -123,11 +123,11 @@ class Courier:
             failure = over_for(endpoint)
             while failure is not None:
                 places = [(target, ENDED_AT_ONCE)]
-                claimed = await self._ctx.outbox.claim(self._run, places, all_=True)
-                if not claimed.deliveries:
+                leased = await self._ctx.outbox.lease(self._run, places, all_=True)
+                if not leased.deliveries:
                     break
                 now = self._ctx.now()
-                ended = [given_up(delivery, failure, now) for delivery in claimed.deliveries]
+                ended = [given_up(delivery, failure, now) for delivery in leased.deliveries]
                 await self._ctx.outbox.write(self._run, ended)
 
     async def _send(self) -> None:
@@ -161,16 +161,16 @@ class Courier:
         places = [(Target(*target), n) for target, n in shared(room, in_hand).items()]
         if not places:
             return 0
-        claimed = await self._ctx.outbox.claim(self._run, places)
+        leased = await self._ctx.outbox.lease(self._run, places)
         got: Counter[Target] = Counter()
-        for delivery in claimed.deliveries:
+        for delivery in leased.deliveries:
             target = Target(delivery.merchant, delivery.endpoint)
             got[target] += 1
             self._start(target, delivery)
         self._hungry -= {target for target, n in places if got[target] < n}
-        for fault in claimed.unread:
+        for fault in leased.unread:
             await report_unreadable(self._ctx, self._caller(""), fault)
-        return len(claimed.deliveries)
+        return len(leased.deliveries)
 
     def _start(self, target: Target, delivery: Delivery) -> None:
         lane = self._lanes[target]

@@ -42,7 +42,7 @@ async def resend_delivery(
             found = await ctx.webhooks.delivery(caller.merchant, delivery_id)
         if found is None or found.endpoint != endpoint.id:
             raise missing("delivery")
-        if await ctx.webhooks.webhook_message(found.merchant, found.event) is None:
+        if await ctx.webhooks.webhook_body(found.merchant, found.event) is None:
             raise Refusal(ErrorCode.STATE_CONFLICT, "what this delivery sent is not kept any more")
         after = await _resend(ctx, caller, found)
         if after is not None:
@@ -66,9 +66,7 @@ async def resend_since(
     while page := await ctx.webhooks.deliveries_since(
         endpoint, last, PAGE, since, all_=delivered_too
     ):
-        kept = await asyncio.gather(
-            *(ctx.webhooks.webhook_message(d.merchant, d.event) for d in page)
-        )
+        kept = await asyncio.gather(*(ctx.webhooks.webhook_body(d.merchant, d.event) for d in page))
         those = [d for d, message in zip(page, kept, strict=True) if message is not None]
         done = await asyncio.gather(*(_resend(ctx, caller, delivery) for delivery in those))
         count += sum(after is not None for after in done)

@@ -33,16 +33,16 @@ class Sent(NamedTuple):
 async def send_delivery(ctx: Context, delivery: Delivery) -> Sent:
     """Send it, unless its endpoint is disabled or deleted by now, or its body is gone."""
     endpoint = await ctx.webhooks.webhook_endpoint(delivery.merchant, delivery.endpoint)
-    message = await ctx.webhooks.webhook_message(delivery.merchant, delivery.event)
+    kept = await ctx.webhooks.webhook_body(delivery.merchant, delivery.event)
     if (over := over_for(endpoint)) is not None:
         return Sent(endpoint, None, over)
-    if message is None:
+    if kept is None:
         return Sent(endpoint, None, Failure.GAVE_UP)
     assert endpoint is not None, "one that is not there is over"
     at = ctx.now()
     keys = [secret.key for secret in endpoint.live_secrets(at)]
-    headers = signed_headers(message.id, message.body, keys, at)
-    outcome = await ctx.egress.post(endpoint.url, message.body, headers)
+    headers = signed_headers(kept.id, kept.body, keys, at)
+    outcome = await ctx.egress.post(endpoint.url, kept.body, headers)
     duration_ms = max(0, (ctx.now() - at) // timedelta(milliseconds=1))
     if not isinstance(outcome, Responded):
         return Sent(endpoint, DeliveryAttempt(at=at, duration_ms=duration_ms, error=outcome))

@@ -9,7 +9,7 @@ from typing import Final
 
 from paygate.domain.access.roles import Actor, Caller
 from paygate.domain.payments.events import Event
-from paygate.domain.webhooks.delivery import Delivery, Failure, WebhookMessage, begun
+from paygate.domain.webhooks.delivery import Delivery, Failure, WebhookBody, begun
 from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.flows.alerts.report_unreadable import report_unreadable
 from paygate.flows.context import Context
@@ -34,26 +34,26 @@ async def tell_events(ctx: Context, run: str, body_of: BodyOf) -> int:
         page = await ctx.webhooks.webhook_endpoints(
             untold.merchant, newest("webhook_endpoint", MOST)
         )
-        messages, deliveries = _made(ctx, untold, page.items, body_of)
-        if await ctx.outbox.tell(untold, messages, deliveries):
+        bodies, deliveries = _made(ctx, untold, page.items, body_of)
+        if await ctx.outbox.tell(untold, bodies, deliveries):
             told += len(untold.events)
     return told
 
 
 def _made(
     ctx: Context, untold: Untold, endpoints: Sequence[WebhookEndpoint], body_of: BodyOf
-) -> tuple[list[WebhookMessage], list[Delivery]]:
+) -> tuple[list[WebhookBody], list[Delivery]]:
     """Deliveries to endpoints that are disabled have failed at once, so that it can be seen what
     was missed.
     """
     now = ctx.now()
-    messages: list[WebhookMessage] = []
+    bodies: list[WebhookBody] = []
     deliveries: list[Delivery] = []
     for event in untold.events:
         wanting = [endpoint for endpoint in endpoints if endpoint.wants(event.type)]
         if wanting:
-            messages.append(
-                WebhookMessage(
+            bodies.append(
+                WebhookBody(
                     id=event.id, merchant=event.merchant, body=body_of(event), created_at=now
                 )
             )
@@ -68,4 +68,4 @@ def _made(
             )
             for endpoint in wanting
         )
-    return messages, deliveries
+    return bodies, deliveries

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Final, NamedTuple
 
 from paygate.domain.access.roles import Action, Caller
-from paygate.domain.alert import AlertType, Concern
+from paygate.domain.alert import AlertType, Problem
 from paygate.domain.webhooks.delivery import RETRY_FOR
 from paygate.domain.webhooks.endpoint import (
     DisabledBecause,
@@ -85,9 +85,9 @@ async def _note(ctx: Context, caller: Caller, after: WebhookEndpoint) -> bool:
     return isinstance(await ctx.door.commit(Change(audit, advances=(after,))), Committed)
 
 
-def _failing(endpoint: WebhookEndpoint) -> Concern:
+def _failing(endpoint: WebhookEndpoint) -> Problem:
     assert endpoint.failing_since is not None, "it is said of those that fail"
-    return Concern(
+    return Problem(
         type=AlertType.MERCHANT_WEBHOOK_FAILING,
         subject=endpoint_subject(endpoint.id),
         severity="warning",
@@ -98,9 +98,9 @@ def _failing(endpoint: WebhookEndpoint) -> Concern:
     )
 
 
-def _given_up(endpoint: WebhookEndpoint) -> Concern:
+def _given_up(endpoint: WebhookEndpoint) -> Problem:
     gone = endpoint.disabled_because is DisabledBecause.GONE
-    return Concern(
+    return Problem(
         type=AlertType.MERCHANT_WEBHOOK_FAILING,
         subject=endpoint_subject(endpoint.id),
         severity="critical",

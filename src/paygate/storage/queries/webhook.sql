@@ -35,8 +35,8 @@ WHERE merchant = $1 AND endpoint = $2 AND id > $3 AND created_at >= $5
   AND (status = 'failed' OR ($6 AND status = 'delivered'))
 ORDER BY id LIMIT $4
 
--- name: webhook_message
-SELECT {webhook_message} FROM webhook_message WHERE merchant = $1 AND id = $2
+-- name: webhook_body
+SELECT {webhook_body} FROM webhook_body WHERE merchant = $1 AND id = $2
 
 -- name: anybody_to_tell
 SELECT EXISTS (SELECT FROM webhook_cursor)
@@ -70,9 +70,9 @@ WITH moved AS (
     UPDATE webhook_cursor SET written_in = $4, event = $5
     WHERE merchant = $1 AND written_in = $2 AND event = $3
     RETURNING merchant
-), messages AS (
-    INSERT INTO webhook_message ({webhook_message})
-    SELECT {webhook_message as r} FROM {webhook_message rows from $6}
+), bodies AS (
+    INSERT INTO webhook_body ({webhook_body})
+    SELECT {webhook_body as r} FROM {webhook_body rows from $6}
     WHERE EXISTS (SELECT FROM moved)
     ON CONFLICT DO NOTHING
 ), deliveries AS (
@@ -102,7 +102,7 @@ WHERE e.status <> 'enabled'
     WHERE d.merchant = e.merchant AND d.endpoint = e.id AND d.status = 'pending'
       AND (d.leased_until IS NULL OR d.leased_until < clock_timestamp()))
 
--- name: claim_deliveries
+-- name: lease_deliveries
 WITH picked AS MATERIALIZED (
     SELECT d.merchant, d.id
     FROM unnest($1::text[], $2::text[], $3::integer[]) AS w (merchant, endpoint, places)

@@ -1,10 +1,10 @@
-"""The outbox: events become deliveries, deliveries are claimed, sent and written down.
+"""The outbox: events become deliveries, deliveries are leased, sent and written down.
 
 It does not go through the commit door. That a merchant is told of a payment is no new fact about
-it, the delivery itself is the record of what was sent when, and what is claimed here is nobody's
+it, the delivery itself is the record of what was sent when, and what is leased here is nobody's
 state but the row's. What people do to endpoints and deliveries is committed by the door, audited.
 
-A claim is a lease on the row, by the database's clock, under the random name of one run of a
+A lease is on the row, by the database's clock, under the random name of one run of a
 worker. What a run does not write down in time is another's to send again.
 """
 
@@ -13,12 +13,12 @@ from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
 from paygate.domain.payments.events import Event
-from paygate.domain.webhooks.delivery import Delivery, WebhookMessage
+from paygate.domain.webhooks.delivery import Delivery, WebhookBody
 from paygate.storage.blocks import QUERIES
 from paygate.storage.connections.database import reading
 from paygate.storage.connections.pool import Pool
 from paygate.storage.records import Records
-from paygate.storage.tables import DELIVERY, WEBHOOK_MESSAGE
+from paygate.storage.tables import DELIVERY, WEBHOOK_BODY
 from paygate.storage.unreadable import Unread
 
 LEASE: Final = timedelta(seconds=60)
@@ -49,7 +49,7 @@ class Target(NamedTuple):
     endpoint: str
 
 
-class Claimed(NamedTuple):
+class Leased(NamedTuple):
     """What a run has to send, and why other rows could not be read."""
 
     deliveries: Sequence[Delivery]
@@ -85,7 +85,7 @@ class Outbox:
         return [self._untold(merchant, rows) for merchant, rows in found.items()]
 
     async def tell(
-        self, untold: Untold, messages: Sequence[WebhookMessage], deliveries: Sequence[Delivery]
+        self, untold: Untold, bodies: Sequence[WebhookBody], deliveries: Sequence[Delivery]
     ) -> bool:
         """Make events into deliveries, all of them or none: False when another node has."""
         rows = await self._fetch(
@@ -93,7 +93,7 @@ class Outbox:
             untold.merchant,
             *untold.since,
             *untold.until,
-            *self._columns(messages, len(WEBHOOK_MESSAGE.columns)),
+            *self._columns(bodies, len(WEBHOOK_BODY.columns)),
             *self._columns(deliveries, len(DELIVERY.columns)),
         )
         return bool(rows[0]["moved"])
@@ -106,14 +106,14 @@ class Outbox:
         """The endpoints that are disabled or deleted, and have deliveries that wait still."""
         return [Target(*row) for row in await self._fetch("endpoints_ended")]
 
-    async def claim(
+    async def lease(
         self, run: str, places: Sequence[tuple[Target, int]], *, all_: bool = False
-    ) -> Claimed:
+    ) -> Leased:
         """Up to so many deliveries for each of these endpoints, which are now the run's for
         `LEASE`: those that are due, or all that wait.
         """
         rows = await self._fetch(
-            "claim_deliveries",
+            "lease_deliveries",
             [target.merchant for target, _ in places],
             [target.endpoint for target, _ in places],
             [count for _, count in places],
@@ -121,10 +121,10 @@ class Outbox:
             run,
             all_,
         )
-        return Claimed(*self._records.open_each(Delivery, [tuple(row) for row in rows]))
+        return Leased(*self._records.open_each(Delivery, [tuple(row) for row in rows]))
 
     async def write(self, run: str, deliveries: Sequence[Delivery]) -> set[str]:
-        """Write down deliveries that the run has claimed, each one version on; the ids of those
+        """Write down deliveries that the run has leased, each one version on; the ids of those
         that were still the run's.
         """
         columns = self._records.columns(deliveries)

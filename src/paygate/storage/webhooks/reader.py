@@ -10,7 +10,7 @@ from datetime import datetime
 import msgspec
 
 from paygate.domain.payments.events import Event
-from paygate.domain.webhooks.delivery import Delivery, DeliveryStatus, WebhookMessage
+from paygate.domain.webhooks.delivery import Delivery, DeliveryStatus, WebhookBody
 from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.storage.pages import Cut, Page, Place, Stretch
 from paygate.storage.reader import Reader
@@ -95,6 +95,6 @@ class WebhookReader(Reader):
         )
         return [self._open(Delivery, row) for row in rows]
 
-    async def webhook_message(self, merchant: str, event_id: str) -> WebhookMessage | None:
+    async def webhook_body(self, merchant: str, event_id: str) -> WebhookBody | None:
         """The body that is sent for an event, or None."""
-        return await self._one(WebhookMessage, "webhook_message", merchant, event_id)
+        return await self._one(WebhookBody, "webhook_body", merchant, event_id)

@@ -21,7 +21,7 @@ CREATE TABLE webhook_endpoint (
 );
 
 -- A body as it is sent, each time and to every endpoint; its id is the event's.
-CREATE TABLE webhook_message (
+CREATE TABLE webhook_body (
     merchant   text NOT NULL,
     id         text NOT NULL,
     created_at timestamptz NOT NULL,
@@ -51,7 +51,7 @@ CREATE INDEX delivery_of_endpoint ON delivery (merchant, endpoint, id);
 CREATE INDEX delivery_due ON delivery (merchant, endpoint, next_attempt_at, id) WHERE status = 'pending';
 
 ALTER TABLE webhook_endpoint ALTER COLUMN sealed SET STORAGE EXTERNAL;
-ALTER TABLE webhook_message  ALTER COLUMN sealed SET STORAGE EXTERNAL;
+ALTER TABLE webhook_body  ALTER COLUMN sealed SET STORAGE EXTERNAL;
 ALTER TABLE delivery         ALTER COLUMN sealed SET STORAGE EXTERNAL;
 
 -- Up to where a merchant's events were made into deliveries. No endpoint, no row, no cost.
@@ -115,7 +115,7 @@ CREATE TRIGGER version_next BEFORE UPDATE ON webhook_endpoint
     FOR EACH ROW EXECUTE FUNCTION check_next_version();
 CREATE TRIGGER no_delete BEFORE DELETE ON webhook_endpoint
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
-CREATE TRIGGER no_update BEFORE UPDATE ON webhook_message
+CREATE TRIGGER no_update BEFORE UPDATE ON webhook_body
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER version_one BEFORE INSERT ON delivery
     FOR EACH ROW EXECUTE FUNCTION check_new_record();
@@ -133,7 +133,7 @@ ALTER TABLE webhook_endpoint ENABLE ALWAYS TRIGGER webhook_endpoint_keeps;
 ALTER TABLE webhook_endpoint ENABLE ALWAYS TRIGGER version_one;
 ALTER TABLE webhook_endpoint ENABLE ALWAYS TRIGGER version_next;
 ALTER TABLE webhook_endpoint ENABLE ALWAYS TRIGGER no_delete;
-ALTER TABLE webhook_message ENABLE ALWAYS TRIGGER no_update;
+ALTER TABLE webhook_body ENABLE ALWAYS TRIGGER no_update;
 ALTER TABLE delivery ENABLE ALWAYS TRIGGER version_one;
 ALTER TABLE delivery ENABLE ALWAYS TRIGGER delivery_keeps;
 ALTER TABLE delivery ENABLE ALWAYS TRIGGER delivery_due;
@@ -143,7 +143,7 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['webhook_endpoint', 'webhook_message', 'delivery', 'webhook_cursor',
+    FOREACH name IN ARRAY ARRAY['webhook_endpoint', 'webhook_body', 'delivery', 'webhook_cursor',
                                 'webhook_pause'] LOOP
         EXECUTE format('CREATE TRIGGER no_truncate BEFORE TRUNCATE ON %I
                         FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', name);
