@@ -52,6 +52,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ),
 ]
 GOOD += [
+    ("webhook_allowed_networks", "10.20.0.0/16", (ip_network("10.20.0.0/16"),)),
     ("max_connections", "100000", 100_000),
     ("max_connections_per_address", "1", 1),
     ("header_timeout", "5s", timedelta(seconds=5)),
@@ -105,6 +106,7 @@ DEFAULTS: dict[str, Any] = {
     "rate_limit": Rate(10_000, 1),
     "provider_rate": None,
     "trusted_proxies": (),
+    "webhook_allowed_networks": (),
     "max_connections": 2000,
     "max_connections_per_address": 200,
     "header_timeout": timedelta(seconds=10),
@@ -235,6 +237,7 @@ BAD: dict[str, list[str]] = {
         "ftp://localhost",
         "https://",
     ],
+    "webhook_allowed_networks": ["", "10.0.0.1/8", "::/0", "localhost"],
     "trusted_proxies": [
         "",
         ",",

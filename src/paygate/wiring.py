@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
+from paygate import __version__
 from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.callback_states import CallbackStates
 from paygate.crypto.credentials import CredentialHasher
@@ -15,7 +16,9 @@ from paygate.crypto.keyring import Keyring, generate_keyring, load_keyring
 from paygate.crypto.kms import Kms, open_kms
 from paygate.crypto.seal import Sealer
 from paygate.crypto.secret import Secret
+from paygate.domain.addresses import Reach
 from paygate.domain.ids import RANDOM_BYTES, make_id
+from paygate.egress.client import Egress
 from paygate.flows.context import Context, Policy
 from paygate.flows.provider.pace import Pace
 from paygate.flows.provider.watch import WarningCode, look_at_provider, watcher
@@ -41,6 +44,8 @@ from paygate.storage.records import Records
 from paygate.storage.restores import Restores, notice_restore
 from paygate.storage.schema.migrate import Tell, migrate
 from paygate.storage.sole_run import SoleRuns
+from paygate.storage.webhooks.outbox import Outbox
+from paygate.storage.webhooks.reader import WebhookReader
 from paygate.storage.whole_ledger import WholeLedger
 from paygate.telemetry import log
 
@@ -144,6 +149,7 @@ async def open_context(
     key_use = ApiKeyUse(pool)
     restores = Restores(pool)
     after_restore = AfterRestore(restores, provider, installation.id)
+    egress = Egress(reach_of(settings), user_agent=f"paygate/{__version__}")
     try:
         yield Context(
             door=Door(records, committer),
@@ -153,6 +159,9 @@ async def open_context(
             merchants=Merchants(pool, records),
             key_use=key_use,
             provider=provider,
+            webhooks=WebhookReader(pool, searches, records),
+            outbox=Outbox(pool, records),
+            egress=egress,
             restores=restores,
             after_restore=after_restore,
             hasher=CredentialHasher(keyring),
@@ -167,6 +176,7 @@ async def open_context(
             random_bytes=Randomness(),
         )
     finally:
+        await egress.close()
         await after_restore.close()
         await key_use.close()
         await committer.close()
@@ -250,6 +260,14 @@ def provider_rate(settings: Settings, *, livemode: bool) -> float:
     """
     rate = settings.provider_rate or Rate(80 if livemode else 20, 1)
     return rate.amount / rate.seconds
+
+
+def reach_of(settings: Settings) -> Reach:
+    """Which addresses merchants and operators may have requests sent to."""
+    return Reach(
+        private=settings.webhook_allowed_networks,
+        loopback=settings.environment == "development",
+    )
 
 
 def _provider(settings: Settings, installation: Installation) -> StripeProvider:

@@ -22,6 +22,8 @@ from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent, ProviderEventBody
+from paygate.domain.webhooks.delivery import Delivery, DeliveryStatus, WebhookBody
+from paygate.domain.webhooks.endpoint import EndpointStatus, WebhookEndpoint
 from paygate.storage.change import Record
 from tests.making import START, new_id
 
@@ -38,6 +40,9 @@ KINDS: Final[tuple[type[Record], ...]] = (
     Correction,
     ReferenceClaim,
     ProviderAccount,
+    WebhookEndpoint,
+    WebhookBody,
+    Delivery,
     Event,
     AuditEntry,
 )
@@ -75,6 +80,12 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
     },
     Occurrence: {"version": 1, "alert": None},
     Customer: {"version": 1},
+    WebhookEndpoint: {"version": 1, "status": EndpointStatus.ENABLED},
+    Delivery: {
+        "version": 1,
+        "status": DeliveryStatus.PENDING,
+        "endpoint": new_id("webhook_endpoint"),
+    },
     Correction: {
         "intent_version": 2,
         "intent": new_id("payment_intent"),
@@ -85,7 +96,7 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
     ProviderEvent: {"version": 1, "status": EventStatus.RECEIVED},
     ApiKey: {"version": 1, "secret_hash": bytes(32)},
     ProviderEventBody: {},
-    Event: {},
+    Event: {"type": "payment_intent.created"},
     AuditEntry: {},
 }
 """The fields that stand in clear beside merchant, ids and times, as a new record has them."""
@@ -100,6 +111,8 @@ ID_OF: Final = {
     Customer: "customer",
     Correction: "correction",
     AuditEntry: "audit_entry",
+    WebhookEndpoint: "webhook_endpoint",
+    Delivery: "delivery",
 }
 
 
@@ -157,6 +170,8 @@ def planted(kind: type[Record], mark: str, **fixed: Any) -> Any:
     }
     if kind is Attempt:
         known.setdefault("intent", new_id("payment_intent"))
+    if kind is Delivery:
+        known.setdefault("event", new_id("event"))
     if kind is Event:
         known.setdefault("data", planted(PaymentIntent, mark))
     return filled(kind, Planted(mark), **known)

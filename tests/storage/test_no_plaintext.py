@@ -34,6 +34,8 @@ from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent, ProviderEventBody
+from paygate.domain.webhooks.delivery import Delivery, WebhookBody
+from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.embedded.cluster import place
 from paygate.embedded.server import EmbeddedPostgres, binaries
 from paygate.jobs.messages import ApplyProviderEvent, Job
@@ -90,9 +92,17 @@ CLEAR: Final = {
     },
     "api_key_use": {"key", "last_used_at"},
     "provider_account": {"merchant", "id", "created_at"},
+    "event": {"merchant", "id", "object_id", "created_at", "type", "written_in"},
+    "webhook_endpoint": {"merchant", "id", "version", "status", "created_at", "updated_at"},
+    "webhook_body": {"merchant", "id", "created_at"},
+    "delivery": {
+        *("merchant", "id", "version", "endpoint", "event", "status", "next_attempt_at"),
+        *("created_at", "updated_at", "leased_until", "run"),
+    },
+    "webhook_cursor": {"merchant", "written_in", "event"},
+    "webhook_pause": {"merchant", "endpoint", "paused_until", "failures"},
     "reference_claim": {"merchant", "id", "version", "updated_at"},
     "provider_event_body": {"merchant", "id", "received_at"},
-    "event": {"merchant", "id", "object_id", "created_at"},
     "audit_entry": {"merchant", "id", "at"},
     "installation": {"one", "id", "livemode", "created_at", "system_identifier", "timeline"},
     "database_restore": {"noticed_at", "taken_at", "cause"},
@@ -100,9 +110,10 @@ CLEAR: Final = {
     "keyset": {"purpose", "wrapped", "created_at"},
     "schema_migration": {"number", "name", "checksum", "applied_at"},
 }
-"""All that may be in clear: ids, states, times, versions, and keyed hashes (`reference_index`,
-`secret_hash`, `create_key`, the id of a key or a claim; a `holder` is a request's id). The queue's
-tables hold a job's name and ids."""
+"""All that may be in clear: ids, states (an event's `type` is one), times, versions, numbers of
+transactions (`written_in`), and keyed hashes (`reference_index`, `secret_hash`, `create_key`, the
+id of a key or a claim; a `holder` is a request's id). The queue's tables hold a job's name and
+ids."""
 
 
 class Needle(NamedTuple):
@@ -179,6 +190,8 @@ ADVANCED: Final[dict[type[Record], dict[str, object]]] = {
     ReferenceClaim: {},
     Alert: {},
     Occurrence: {"alert": new_id("alert")},
+    WebhookEndpoint: {},
+    Delivery: {},
 }
 
 
@@ -203,9 +216,11 @@ async def live(door: Door) -> None:
     for change in creates:
         assert await door.commit(change) == Committed()
     for record in (*first, event, alert):
-        if isinstance(record, Event | Correction | ProviderEventBody):
+        if isinstance(record, Event | Correction | ProviderEventBody | WebhookBody):
             continue
         kept = {"intent": record.intent} if isinstance(record, Attempt) else {}
+        if isinstance(record, Delivery):
+            kept = {"event": record.event}
         after = planted(
             type(record), MARK, id=record.id, version=2, **ADVANCED[type(record)], **kept
         )

@@ -62,6 +62,7 @@ class ErrorCode(StrEnum):
     SIGNATURE_INVALID = "signature_invalid"
     CALLBACK_STATE_INVALID = "callback_state_invalid"
     RETURN_URL_NOT_ALLOWED = "return_url_not_allowed"
+    WEBHOOK_URL_NOT_ALLOWED = "webhook_url_not_allowed"
     RATE_LIMITED = "rate_limited"
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     OVERLOADED = "overloaded"
@@ -196,6 +197,11 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
         ),
         ErrorCode.RETURN_URL_NOT_ALLOWED: _final(
             ErrorType.INVALID_REQUEST, "PAYGATE_RETURN_URL_HOSTS does not name the host."
+        ),
+        ErrorCode.WEBHOOK_URL_NOT_ALLOWED: _final(
+            ErrorType.INVALID_REQUEST,
+            "The URL's host has no address, or one that webhooks are not sent to "
+            "(PAYGATE_WEBHOOK_ALLOWED_NETWORKS).",
         ),
         ErrorCode.RATE_LIMITED: _retriable(
             ErrorType.RATE_LIMIT, "Too many requests; Retry-After says when there is room again."

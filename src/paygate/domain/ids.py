@@ -25,6 +25,8 @@ PREFIXES: Final = {
     "alert": "al_",
     "alert_occurrence": "ao_",
     "ledger_transfer": "lt_",
+    "webhook_endpoint": "we_",
+    "delivery": "dl_",
     "run": "run_",
     "request": "req_",
 }

@@ -16,6 +16,7 @@ from paygate.domain.audit import AuditEntry, Result, Subject, entry
 from paygate.domain.ids import PREFIXES, RANDOM_BYTES, id_from, make_id
 from paygate.domain.payments.attempt import Operation
 from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.egress.client import Egress
 from paygate.flows.provider.pace import Pace
 from paygate.flows.provider_events.answers_under_way import AnswersUnderWay
 from paygate.flows.restores.after_restore import AfterRestore
@@ -28,6 +29,8 @@ from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.reader import Reader
 from paygate.storage.restores import Restores
 from paygate.storage.sole_run import SoleRuns
+from paygate.storage.webhooks.outbox import Outbox
+from paygate.storage.webhooks.reader import WebhookReader
 from paygate.storage.whole_ledger import WholeLedger
 
 FIRST_PAUSE_SECONDS: Final = 0.01
@@ -88,6 +91,9 @@ class Context(msgspec.Struct, frozen=True):
     merchants: Merchants
     key_use: ApiKeyUse
     provider: Provider
+    webhooks: WebhookReader
+    outbox: Outbox
+    egress: Egress
     restores: Restores
     after_restore: AfterRestore
     hasher: CredentialHasher

@@ -48,6 +48,11 @@ SCHEDULE: Final = (
         "Alert for jobs that have been in the queue for an hour.",
     ),
     ScheduledJob(
+        "watch-webhook-endpoints",
+        "*/15 * * * *",
+        "Alert for webhook endpoints that fail; disable those that have for three days.",
+    ),
+    ScheduledJob(
         "purge-idempotency-keys",
         "17 * * * *",
         "Delete finished keys past PAYGATE_IDEMPOTENCY_TTL; alert for those never finished.",

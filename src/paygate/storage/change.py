@@ -18,6 +18,8 @@ from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent, ProviderEventBody
+from paygate.domain.webhooks.delivery import Delivery, WebhookBody
+from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.jobs.messages import Job
 
 Versioned = (
@@ -29,9 +31,13 @@ Versioned = (
     | Customer
     | Alert
     | Occurrence
+    | WebhookEndpoint
+    | Delivery
     | ReferenceClaim
 )
-Appended = Event | Correction | Transfer | ProviderAccount | AuditEntry | ProviderEventBody
+Appended = (
+    Event | Correction | Transfer | ProviderAccount | ProviderEventBody | WebhookBody | AuditEntry
+)
 Record = Versioned | Appended
 
 

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from paygate.flows.context import Context
+from paygate.flows.webhooks.courier import Courier
+from paygate.flows.webhooks.tell import BodyOf
 from paygate.jobs.messages import Message
 from paygate.jobs.queue import Handler, Queue
 from paygate.jobs.schedule import SCHEDULE, ScheduledJob
@@ -25,8 +27,10 @@ fifteen seconds."""
 Run = Callable[[], Awaitable[None]]
 
 
-async def work(ctx: Context, connect: Connect, stop: asyncio.Event) -> None:
-    """Run jobs until `stop` is set. An outage of the database is waited out."""
+async def work(ctx: Context, connect: Connect, stop: asyncio.Event, body_of: BodyOf) -> None:
+    """Run jobs, and tell merchants of events, until `stop` is set. An outage of the database is
+    waited out. `body_of` is how an event looks on the wire.
+    """
 
     def occurrence(name: str) -> Run:
         async def occur() -> None:
@@ -35,7 +39,9 @@ async def work(ctx: Context, connect: Connect, stop: asyncio.Event) -> None:
         return occur
 
     scheduled = {job: occurrence(job.name) for job in SCHEDULE}
-    await run_queues(connect, handlers(ctx), scheduled, stop)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(Courier(ctx, body_of).run(stop))
+        group.create_task(run_queues(connect, handlers(ctx), scheduled, stop))
 
 
 def tell_of_run(name: str, report: Report) -> None:

@@ -18,6 +18,7 @@ from paygate.flows.payments.sweeps.watch_authorizations import watch_authorizati
 from paygate.flows.provider.watch import WarningCode, watch_provider
 from paygate.flows.provider_events.apply_waiting import apply_waiting_events
 from paygate.flows.sweep import Faults
+from paygate.flows.webhooks.watch import watch_webhook_endpoints
 from paygate.storage.installation import DEFAULT_MERCHANT
 
 Report = Mapping[str, int]
@@ -71,6 +72,10 @@ async def _purge_idempotency_keys(ctx: Context, run_id: str) -> Report:
     return {"deleted": purged.deleted, "unfinished": purged.unfinished}
 
 
+async def _watch_webhook_endpoints(ctx: Context, run_id: str) -> Report:
+    return (await watch_webhook_endpoints(ctx, run_id))._asdict()
+
+
 async def _verify_ledger(ctx: Context, run_id: str) -> Report:
     caller = Caller(Actor("job", name="verify-ledger"), DEFAULT_MERCHANT, run_id)
     verified = await verify_ledger(ctx, caller)
@@ -90,6 +95,7 @@ RUNS: Final[Mapping[str, Run]] = MappingProxyType(
         "close-alerts": _close_alerts,
         "apply-provider-events": _apply_provider_events,
         "watch-jobs": _watch_jobs,
+        "watch-webhook-endpoints": _watch_webhook_endpoints,
         "purge-idempotency-keys": _purge_idempotency_keys,
         "verify-ledger": _verify_ledger,
     }

@@ -50,7 +50,7 @@ class Endpoint:
     endpoint may return a `Reply`.
     """
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "DELETE"]
     path: str
     summary: str
     handle: Handler

@@ -49,6 +49,17 @@ class Action(StrEnum):
     ALERT_ACKNOWLEDGE = "alert.acknowledge"
     ALERT_RAISE = "alert.raise"
     ALERT_CLOSE = "alert.close"
+    EVENT_READ = "event.read"
+    EVENT_LIST = "event.list"
+    WEBHOOK_ENDPOINT_CREATE = "webhook_endpoint.create"
+    WEBHOOK_ENDPOINT_READ = "webhook_endpoint.read"
+    WEBHOOK_ENDPOINT_LIST = "webhook_endpoint.list"
+    WEBHOOK_ENDPOINT_UPDATE = "webhook_endpoint.update"
+    WEBHOOK_ENDPOINT_DELETE = "webhook_endpoint.delete"
+    WEBHOOK_ENDPOINT_ROTATE = "webhook_endpoint.rotate_secret"
+    WEBHOOK_ENDPOINT_WATCH = "webhook_endpoint.watch"
+    DELIVERY_LIST = "delivery.list"
+    DELIVERY_RESEND = "delivery.resend"
     PROVIDER_ACCOUNT_PIN = "provider_account.pin"
     IDEMPOTENCY_KEY_PURGE = "idempotency_key.purge"
     PROVIDER_EVENT_RECEIVE = "provider_event.receive"
@@ -82,6 +93,16 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.MERCHANT_LIST: _ADMINS,
         Action.ALERT_LIST: _READERS,
         Action.ALERT_ACKNOWLEDGE: _SELLERS | {Role.FINANCE},
+        Action.EVENT_READ: _READERS - {Role.SUPPORT},
+        Action.EVENT_LIST: _READERS - {Role.SUPPORT},
+        Action.WEBHOOK_ENDPOINT_CREATE: _SELLERS,
+        Action.WEBHOOK_ENDPOINT_READ: _READERS - {Role.SUPPORT},
+        Action.WEBHOOK_ENDPOINT_LIST: _READERS - {Role.SUPPORT},
+        Action.WEBHOOK_ENDPOINT_UPDATE: _SELLERS,
+        Action.WEBHOOK_ENDPOINT_DELETE: _SELLERS,
+        Action.WEBHOOK_ENDPOINT_ROTATE: _SELLERS,
+        Action.DELIVERY_LIST: _READERS - {Role.SUPPORT},
+        Action.DELIVERY_RESEND: _SELLERS,
         # By signature, or by the gateway itself; no API key opens these.
         Action.INTENT_AUTHENTICATE: frozenset(),
         Action.CUSTOMER_INTRODUCE: frozenset(),
@@ -90,6 +111,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.AUTHORIZATION_WATCH: frozenset(),
         Action.ALERT_RAISE: frozenset(),
         Action.ALERT_CLOSE: frozenset(),
+        Action.WEBHOOK_ENDPOINT_WATCH: frozenset(),
         Action.PROVIDER_ACCOUNT_PIN: frozenset(),
         Action.IDEMPOTENCY_KEY_PURGE: frozenset(),
         Action.PROVIDER_EVENT_RECEIVE: frozenset(),

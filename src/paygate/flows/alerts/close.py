@@ -18,6 +18,7 @@ from paygate.domain.audit import Subject
 from paygate.domain.payments.attempt import OPEN, AttemptState
 from paygate.domain.payments.payment_intent import Status
 from paygate.domain.provider_event import EventStatus
+from paygate.domain.webhooks.endpoint import EndpointStatus
 from paygate.flows.alerts.raise_alert import count_occurrence
 from paygate.flows.alerts.watch_jobs import STUCK_AFTER
 from paygate.flows.context import Context
@@ -132,6 +133,16 @@ async def _jobs_wait(ctx: Context, standing: Alert) -> bool:
     return standing.problem.subject.id in waiting
 
 
+async def _endpoint_fails(ctx: Context, standing: Alert) -> bool:
+    subject = standing.problem.subject
+    endpoint = await ctx.webhooks.webhook_endpoint(standing.merchant, subject.id)
+    if endpoint is None or endpoint.status is EndpointStatus.DELETED:
+        return False
+    if standing.problem.stage is not None:
+        return endpoint.disabled_because is not None
+    return endpoint.enabled and endpoint.failing_since is not None
+
+
 async def _provider_refuses(ctx: Context, standing: Alert) -> bool:
     """Until a payment that was made after the last refusal has come through: a key that may look
     around may still not charge, so that nothing less is proof.
@@ -153,6 +164,7 @@ _STANDS: Final[Mapping[AlertType, Callable[[Context, Alert], Awaitable[bool]]]] 
         AlertType.RECORD_UNREADABLE: _record_is_closed,
         AlertType.PROVIDER_MISCONFIGURED: _provider_refuses,
         AlertType.JOB_STUCK: _jobs_wait,
+        AlertType.MERCHANT_WEBHOOK_FAILING: _endpoint_fails,
     }
 )
 """Whether the cause of an alert still stands, for the types whose records say so."""
