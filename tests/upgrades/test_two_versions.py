@@ -34,8 +34,6 @@ CARD = {
     "payment_method": {"type": "card", "token": "pm_card_visa"},
     "return_url": "https://shop.example/done",
 }
-RENAMED = {"Concern": "Problem"}
-"""Structs of the previous release under their names of today: no name of a struct is written."""
 
 
 @pytest.fixture(scope="module")

@@ -183,7 +183,7 @@ class Queue:
         await self._look()
 
     async def stopped(self) -> None:
-        """Return when no more jobs are taken: it was told to stop, or a statement of its failed."""
+        """Return when no more jobs are taken: after `stop`, or when a statement failed."""
         await self._stop.wait()
 
     def stop(self) -> None:
@@ -250,8 +250,9 @@ class Queue:
         self._some_over.set()
 
     async def _write_over(self) -> None:
-        """Write down which jobs are over or put back. Those that end at about the same time are one
-        statement; what is not written is done again by whoever finds no sign of life.
+        """Write down which jobs are over or put back. Jobs that end at about the same time are one
+        statement; a job that is not written down is done again by the worker that finds no sign of
+        life.
         """
         while True:
             await self._some_over.wait()

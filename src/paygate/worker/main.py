@@ -60,9 +60,9 @@ async def run_queues(
 ) -> None:
     """Have a queue at work until `stop` is set.
 
-    One that takes no more jobs, for its connection is lost or a statement failed, finishes what it
-    has in hand beside the next, which begins a second later: a run of an hour makes nobody wait.
-    What is done twice by that is guarded by the version of each record, and by `SoleRuns`.
+    A queue that takes no more jobs, for its connection is lost or a statement failed, finishes its
+    jobs in hand beside the next queue, which begins a second later: a run of an hour makes nobody
+    wait. A job done twice by that is guarded by the version of each record, and by `SoleRuns`.
     """
     runs = _Runs()
     cuttable = {job: runs.cuttable(job.name, run) for job, run in scheduled.items()}
@@ -129,8 +129,8 @@ async def _run_queue(
     stop: asyncio.Event,
     over: asyncio.Event,
 ) -> None:
-    """Work over one connection until `stop`, or until that is lost or a statement fails, which is
-    logged. `over` is set once no more jobs are taken; those in hand are finished.
+    """Work over one connection until `stop`, or until the connection is lost or a statement fails,
+    which is logged. `over` is set once no more jobs are taken; those in hand are finished.
     """
     try:
         connection = await connect()
@@ -165,7 +165,7 @@ async def _tell_when_stopped(queue: Queue, over: asyncio.Event) -> None:
 
 
 async def _stop_when_lost(connect: Connect, connection: Connection, queue: Queue) -> None:
-    """Without a connection the queue would wait for what nobody can tell it any more."""
+    """Stop the queue when its connection is lost: no notification would ever come."""
     try:
         await keep_hearing(connect, connection, queue.beat)
     except Exception as error:  # noqa: BLE001 -- a queue that cannot speak is lost, whatever it was

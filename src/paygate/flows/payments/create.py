@@ -43,9 +43,9 @@ class NewPaymentIntent(msgspec.Struct, frozen=True, kw_only=True):
     customer: Payer | None = None
     session_id: str | None = None
     instrument: Instrument | None = None
-    """What is attached."""
+    """The instrument to attach; None: none."""
     unique_reference: bool = False
-    """Whether this is to be the only payment of its reference."""
+    """Whether the intent is to be the only payment of its reference."""
 
 
 class Created(msgspec.Struct, frozen=True):

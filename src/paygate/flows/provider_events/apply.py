@@ -103,7 +103,7 @@ async def apply_provider_event(ctx: Context, message: ApplyProviderEvent) -> tim
 
 
 async def _change(ctx: Context, event: ProviderEvent) -> Change:
-    """What applying the event makes true now."""
+    """The change that applying the event makes now."""
     body = await ctx.read.provider_event_body(event)
     if body is None:
         return end(ctx, event, Ended(EventStatus.DEAD_LETTER, "body_gone"))

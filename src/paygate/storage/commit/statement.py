@@ -1,7 +1,7 @@
 """One SQL statement for a whole batch of changes, the guards decided inside it.
 
-Order matters: compare-and-set guards lock first (skipping what is held elsewhere), what must stand
-as it was is looked at, then what is to be reserved; claims are inserted after, and only changes
+Order matters: compare-and-set guards lock first (skipping rows held elsewhere), records that must
+stand are compared next, then reservations are made; claims are inserted after, and only changes
 that hold every guard write their rows. So no change is ever half held, and no client round trip
 stands inside a transaction.
 
@@ -24,8 +24,8 @@ class Mode(Enum):
     STAND = "stand"
     """Compare alone: the row must stand at this version, and is not written."""
     CLAIM = "claim"
-    """An insert that a row with the same claim refuses. The insert itself decides, so it is the
-    last guard of a change and the only one of its kind."""
+    """An insert that meets a conflict where a row has the same claim. The insert itself decides, so
+    the claim is a change's last guard, and the only one of its kind."""
     RESERVE = "reserve"
     """The same, decided by a look under the claim's lock and inserted with all that is held: so a
     change may have it beside a claim."""

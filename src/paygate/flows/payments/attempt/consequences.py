@@ -85,8 +85,8 @@ def of_move(
     answer: Answer | None = None,
     rival: PaymentIntent | None = None,
 ) -> Consequences:
-    """What is committed with a move; `answer` is the provider's, when that moved it, and `rival`
-    another intent that has the reference of one that is corrected.
+    """The consequences of a move; `answer` is the provider's, when an answer made the move, and
+    `rival` is another intent with the reference of a corrected one.
     """
     before, intent, attempt = moved.before, moved.intent, moved.attempt
     corrects = moved.proof is not None
@@ -139,7 +139,7 @@ def _to_do_next(moved: Moved) -> tuple[Job, ...]:
 def _problem(
     ctx: Context, moved: Moved, answer: Answer, rival: PaymentIntent | None
 ) -> Problem | None:
-    """What a person must hear of an answer that moved a payment."""
+    """The problem, if any, that a person must hear of after an answer moved a payment."""
     before = moved.before
     match answer.outcome:
         case Approved() if moved.proof is not None:
@@ -154,7 +154,7 @@ def _problem(
 
 
 def _corrected(intent: PaymentIntent, rival: PaymentIntent | None) -> Problem:
-    """What a person must hear of a correction: it should not happen, and it did."""
+    """The problem of a correction: a person must hear of each, for none should happen."""
     message = f"money was taken, though it had {intent.status}"
     what_to_do = "Decide with the payer whether the order is still wanted; refund it if not."
     if rival is not None:
