@@ -33,7 +33,7 @@ from paygate_sandbox.protocol.replies import (
 )
 from paygate_sandbox.protocol.versions import API_VERSION, check_version
 from paygate_sandbox.resources import balance
-from paygate_sandbox.resources.endpoint import Call, Endpoint, Page, Refusal, Result
+from paygate_sandbox.resources.endpoint import Call, Endpoint, Page, PaymentFailure, Result
 from paygate_sandbox.routes import Routes
 from paygate_sandbox.store.keys import SavedAnswer
 from paygate_sandbox.store.objects import JsonObject, Record
@@ -247,7 +247,7 @@ async def _form_text(request: web.BaseRequest) -> str:
 def _render(
     result: Result, asked: Asked, checked: Checked, books: Books, envelope: Envelope
 ) -> Reply:
-    if isinstance(result, Refusal):
+    if isinstance(result, PaymentFailure):
         return render_error(result.status, result.error, envelope)
     if isinstance(result, Page):
         items = b",".join([_body(item, checked, books) for item in result.items])

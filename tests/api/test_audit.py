@@ -36,7 +36,7 @@ def admin(gateway: Gateway) -> Actor:
 
 
 async def confirm_unheard(gateway: Gateway, intent: str, token: str = "pm_card_visa") -> Answer:
-    """A confirm whose event stays away: were it quicker than the answer, it would settle it."""
+    """A confirm whose event stays away: were it quicker than the answer, it would conclude it."""
     await gateway.sandbox("POST", "/_sandbox/faults", {"on": "webhook", "kind": "lose", "count": 9})
     answer = await gateway.confirm(intent, token)
     await gateway.sandbox("DELETE", "/_sandbox/faults")

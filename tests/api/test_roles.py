@@ -127,11 +127,11 @@ async def test_a_key_that_opens_nothing_learns_nothing(keys: Keys, endpoint: End
 @pytest.mark.parametrize("path", sorted({*OPEN, *SIGNED, CALLBACK}))
 async def test_a_key_changes_nothing_where_none_is_asked(keys: Keys, path: str) -> None:
     method = "GET" if path in OPEN else "POST"
-    told = {
+    statuses = {
         (await keys.shop.call(method, path, key=key)).status
         for key in (*keys.of_role.values(), *keys.dead.values(), None)
     }
-    assert told == {200 if path in OPEN else 400}
+    assert statuses == {200 if path in OPEN else 400}
 
 
 async def test_denials_of_strangers_are_written_down_too(keys: Keys) -> None:

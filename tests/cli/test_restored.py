@@ -60,8 +60,8 @@ async def test_nobody_is_charged_twice_behind_a_restore(tmp_path: Path) -> None:
     put_back(backup, cluster)
     async with up(tmp_path) as gateway:
         data = gateway.ready["data_dir"]
-        told = json.loads(run("restored", "--json", "--data", data, cwd=tmp_path).out)
-        assert told["taken_at"] < told["noticed_at"]
+        printed = json.loads(run("restored", "--json", "--data", data, cwd=tmp_path).out)
+        assert printed["taken_at"] < printed["noticed_at"]
         again = await create(gateway, "order-2")
         for intent in (known, again):
             # With another key of the shop's, as after a restart of its own.

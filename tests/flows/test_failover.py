@@ -166,9 +166,9 @@ async def test_nothing_is_acknowledged_that_no_standby_has(world: World, pair: P
     await admin.close()
     world.connection.terminate()
     await pair.fail_over()
-    told = await asyncio.gather(asking, again, return_exceptions=True)
+    results = await asyncio.gather(asking, again, return_exceptions=True)
     third = await create_until_answered(world, "second")
-    for answered in told:
+    for answered in results:
         assert not isinstance(answered, Answered) or answered.body == third.body
     assert (await create_until_answered(world, "first")).body == first.body
     promoted = await asyncpg.connect(pair.standby.dsn)

@@ -345,7 +345,7 @@ class World:
         rows = await self.connection.fetch(f"{select(table)} ORDER BY xmin::text::bigint, id")
         return [self.records.open(kind, tuple(row)) for row in rows]
 
-    async def told(self, intent: PaymentIntent) -> list[str]:
+    async def event_types(self, intent: PaymentIntent) -> list[str]:
         """What the merchant was told of an intent, in order of its versions."""
         events: list[Event] = [e for e in await self.all(Event) if e.data.id == intent.id]
         return [e.type for e in sorted(events, key=lambda e: e.object_version)]

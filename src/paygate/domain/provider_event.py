@@ -86,7 +86,7 @@ def waits(event: ProviderEvent, at: datetime) -> timedelta | None:
     return left if timedelta(0) < left <= RETRY_AFTER[-1] else None
 
 
-def settle(
+def ended(
     event: ProviderEvent,
     status: EventStatus,
     at: datetime,
@@ -122,12 +122,12 @@ def put_off(
     if event.status is EventStatus.DEAD_LETTER:
         until = event.replay_until
         return msgspec.structs.replace(
-            settle(event, event.status, at, verdict=event.verdict, error=error),
+            ended(event, event.status, at, verdict=event.verdict, error=error),
             replay_until=until if until is not None and at < until else None,
         ), None
     if event.attempts >= len(RETRY_AFTER):
         return msgspec.structs.replace(
-            settle(event, EventStatus.DEAD_LETTER, at, verdict="retries_exhausted", error=error),
+            ended(event, EventStatus.DEAD_LETTER, at, verdict="retries_exhausted", error=error),
             replay_until=at + REPLAYED_FOR,
         ), None
     after = RETRY_AFTER[event.attempts]

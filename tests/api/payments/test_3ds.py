@@ -132,7 +132,7 @@ async def test_the_payer_comes_back_to_the_merchant(
     assert await waiting.now() == intent
 
 
-async def test_a_payer_who_never_comes_back_is_settled_by_the_event(gateway: Gateway) -> None:
+async def test_a_payer_who_never_comes_back_is_concluded_by_the_event(gateway: Gateway) -> None:
     waiting = await challenge(gateway)
     back = await waiting.answer("complete")
 

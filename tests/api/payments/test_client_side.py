@@ -81,8 +81,8 @@ async def test_what_a_thief_must_not_learn_is_for_the_server(gateway: Gateway, t
     assert error == {"code": "card_declined", "message": "The card was declined."}
     assert b"lost" not in answer.body
     assert b"stolen" not in answer.body
-    told = (await gateway.read(intent["id"]))["last_payment_error"]
-    assert told["decline_code"] in ("lost_card", "stolen_card")
+    payment_error = (await gateway.read(intent["id"]))["last_payment_error"]
+    assert payment_error["decline_code"] in ("lost_card", "stolen_card")
 
 
 async def test_a_browser_never_gets_the_servers_answer(gateway: Gateway) -> None:

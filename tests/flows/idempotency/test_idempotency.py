@@ -311,13 +311,13 @@ async def test_a_dead_holders_request_is_resumed_with_the_same_provider_key(
         Status.SUCCEEDED,
         [AttemptState.APPROVED],
     )
-    assert (await world.told(intent)).count("payment_intent.succeeded") == 1
+    assert (await world.event_types(intent)).count("payment_intent.succeeded") == 1
 
 
 async def test_a_holder_that_lost_its_lease_writes_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The one who took over does not know the outcome yet; the late answer may not settle it."""
+    """The one who took over does not know the outcome yet; the late answer may not conclude it."""
     frozen(monkeypatch)
     with_lease(world, 0.3)
     monkeypatch.setattr(idempotency, "WAIT_SECONDS", 1.0)
@@ -400,7 +400,7 @@ async def test_nothing_is_sent_again_when_the_provider_may_have_forgotten_its_ke
     assert (await world.now(intent))[1][0].state is AttemptState.UNKNOWN
 
 
-async def test_an_event_that_settles_a_cut_off_request_is_its_answer(world: World) -> None:
+async def test_an_event_that_concludes_a_cut_off_request_is_its_answer(world: World) -> None:
     async def fail(_: ConfirmOrder) -> None:
         raise ConnectionAbortedError
 
@@ -433,7 +433,7 @@ async def test_what_was_not_sent_is_tried_again_by_the_same_request_alone(world:
     assert [a.number for a in attempts] == [1]
     assert [order.attempt for order in world.provider.orders] == [attempts[0].id] * 3
     assert (await world.confirm_once(intent, "k")).replayed
-    assert await world.told(intent) == [
+    assert await world.event_types(intent) == [
         "payment_intent.created",
         "payment_intent.processing",
         "payment_intent.succeeded",

@@ -36,7 +36,7 @@ from paygate.flows.payments.cancel import cancel_payment_intent
 from paygate.flows.payments.confirm import Confirmation, confirm_payment_intent
 from paygate.flows.payments.create import NewPaymentIntent, create_payment_intent
 from paygate.flows.payments.sweeps.expire import expire_payment_intents
-from paygate.storage.change import Change, Reason, Refused, Verdict
+from paygate.storage.change import Change, Conflict, Reason, Verdict
 from tests.domain.payments.test_confirmation import ENDS
 from tests.flows.world import APPROVED, CARD, CARDLESS, REQUEST, Looked, World, answer, encode
 from tests.making import START
@@ -91,7 +91,7 @@ async def test_the_method_is_shown_and_a_confirm_pays_with_it(world: World) -> N
     assert (attached.status, attached.version) == (Status.CREATED, 2)
     assert (attached.payment_method, attached.attached) == (CARD, CardToken("tok_a"))
     assert (await world.now(intent))[0] == attached
-    assert await world.told(intent) == ["payment_intent.created"]
+    assert await world.event_types(intent) == ["payment_intent.created"]
     (entry,) = [e for e in await world.audited() if e.action is Action.INTENT_ATTACH]
     assert entry.subject is not None
     assert (entry.subject.id, entry.actor) == (intent.id, world.caller.actor)
@@ -330,7 +330,7 @@ class Busy:
         if self.free:
             return await self.door.commit(change)
         self.free = True
-        return Refused(Reason.STALE, "payment_intent")
+        return Conflict(Reason.STALE, "payment_intent")
 
 
 async def test_an_attach_that_met_nobody_in_the_end_is_done(world: World) -> None:

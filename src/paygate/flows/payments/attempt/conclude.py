@@ -1,4 +1,7 @@
-"""Settle an attempt: what the provider said becomes true in one commit, once."""
+"""Conclude an attempt: what the provider said becomes true in one commit, once.
+
+The third beat of a payment: `domain/payments/conclusion.py` decides, this file commits.
+"""
 
 from typing import Final
 
@@ -9,7 +12,7 @@ from paygate.domain.payments.confirmation import Moved
 from paygate.domain.payments.outcome import Answer, NotSent, PaymentError, Rejected, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent, Status, Trigger, advance
 from paygate.flows.alerts.raise_alert import raise_alert
-from paygate.flows.context import SETTLING_SECONDS, Context, Patience, intent_subject
+from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience, intent_subject
 from paygate.flows.payments.attempt.apply_answer import apply_answer
 from paygate.flows.payments.attempt.consequences import NOTHING, change_of, commit_move
 from paygate.flows.payments.attempt.work import Work, reread, take_up
@@ -21,13 +24,13 @@ MISSING: Final = "missing"
 """The stage of the alert for a payment that the provider says it has not."""
 
 
-async def settle_attempt(ctx: Context, work: Work, answer: Answer) -> PaymentIntent:
+async def conclude_attempt(ctx: Context, work: Work, answer: Answer) -> PaymentIntent:
     """The intent once `answer` was applied, or as whoever came first left it."""
     # The attempt stays open beyond it: its event or the sweep brings the answer again.
     patience = Patience(
-        "an intent kept changing while its attempt was settled",
+        "an intent kept changing while its attempt was concluded",
         end=OutcomeUnknown,
-        seconds=SETTLING_SECONDS,
+        seconds=CONCLUDING_SECONDS,
     )
     while True:
         applied = await apply_answer(ctx, work, answer)
@@ -85,7 +88,7 @@ async def ask_how_it_stands(ctx: Context, work: Work) -> PaymentIntent:
     if isinstance(found, Absent):
         await raise_alert(ctx, work.caller, payment_missing(intent))
         return intent
-    return await settle_attempt(ctx, work, found)
+    return await conclude_attempt(ctx, work, found)
 
 
 def payment_missing(intent: PaymentIntent) -> Concern:
