@@ -113,8 +113,11 @@ async def test_an_unknown_object_is_put_off_and_then_a_dead_letter(
         assert (await world.delays())[1:] == [2, 4, 8, 16, 32][:tries]
         world.clock.forward(wait)
     event = await world.apply(event)
-    assert (event.status, event.verdict) == (EventStatus.DEAD_LETTER, "retries_exhausted")
+    assert (event.status, event.verdict) == (EventStatus.DEAD_LETTER, "orphan_charge")
     assert (event.last_error, event.next_attempt_at) == ("object_unknown", None)
+    (alert,) = await world.all(Alert)
+    assert alert.concern.type is AlertType.ORPHAN_CHARGE
+    assert alert.concern.subject == Subject("provider_event", event.id)
     assert await world.delays() == [0, 2, 4, 8, 16, 32]
     assert await untouched(world, intent, attempt)
 
