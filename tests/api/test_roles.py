@@ -18,7 +18,7 @@ from paygate.domain.ids import PREFIXES
 from paygate.flows.access.create_api_key import make_api_key
 from paygate.storage.change import Change
 from tests.api.shops import Shop, audited, inside, open_shop
-from tests.gateway import Answer, Gateway
+from tests.gateway import Gateway, Response
 from tests.making import make_audit
 
 KEYED = [e for e in ENDPOINTS if e.action is not None and not e.raw]
@@ -37,7 +37,7 @@ def path_of(endpoint: Endpoint) -> str:
     return endpoint.path.replace("{id}", PREFIXES.get(kind, "") + "0" * 26)
 
 
-async def ask(shop: Shop, endpoint: Endpoint, key: str | None) -> Answer:
+async def ask(shop: Shop, endpoint: Endpoint, key: str | None) -> Response:
     raw = b"{}" if endpoint.method == "POST" else None
     return await shop.call(endpoint.method, path_of(endpoint), raw=raw, key=key)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cli.processes import run
-from tests.gateway import Answer, Gateway
+from tests.gateway import Gateway, Response
 
 CONFIRM = {
     "payment_method": {"type": "card", "token": "pm_card_visa"},
@@ -32,7 +32,7 @@ async def create(gateway: Gateway, key: str) -> str:
     return str((await gateway.call("POST", "/payment-intents", body, headers=headers)).json["id"])
 
 
-async def pay(gateway: Gateway, intent: str, key: str) -> Answer:
+async def pay(gateway: Gateway, intent: str, key: str) -> Response:
     path, headers = f"/payment-intents/{intent}/confirm", {"Idempotency-Key": key}
     return await gateway.call("POST", path, CONFIRM, headers=headers)
 

@@ -33,7 +33,7 @@ from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.alerts.raise_alert import count_occurrence
 from paygate.flows.context import Context
 from paygate.flows.idempotency.keyed_door import KeyedRequest
-from paygate.flows.idempotency.run_once import Answered, idempotently
+from paygate.flows.idempotency.run_once import StoredResponse, idempotently
 from paygate.flows.payments.confirm import Confirmation, confirm_payment_intent
 from paygate.flows.payments.create import NewPaymentIntent, create_payment_intent
 from paygate.flows.provider_events.apply import apply_provider_event
@@ -259,7 +259,7 @@ class World:
 
     async def confirm_once(
         self, intent: PaymentIntent, key: str, *, request: Confirmation = REQUEST
-    ) -> Answered:
+    ) -> StoredResponse:
         """Confirm under an idempotency key, as the edge does."""
         self.requests += 1
         caller = msgspec.structs.replace(self.caller, request_id=f"req_{self.requests}")

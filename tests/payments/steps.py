@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.api.shops import Shop
 from tests.cli.processes import run
-from tests.gateway import Answer, until
+from tests.gateway import Response, until
 from tests.payments.judge import DOUBTFUL, every_intent
 
 SEED = 20261124
@@ -24,7 +24,7 @@ def fault(on: str, kind: str, **more: Any) -> dict[str, Any]:
     return order if "count" in order else {"probability": 0.5, **order}
 
 
-async def persist(shop: Shop, path: str, body: Any, key: str) -> Answer:
+async def persist(shop: Shop, path: str, body: Any, key: str) -> Response:
     """The same request with the same key, until it is answered."""
     async with asyncio.timeout(60):
         while True:

@@ -13,7 +13,7 @@ from paygate.settings import load
 from paygate.wiring import open_context
 from paygate.worker.scheduled import AT_WORK_ALREADY, run_scheduled
 from tests.api.shops import Shop
-from tests.gateway import Answer, until
+from tests.gateway import Response, until
 from tests.payments.judge import judge, shops_charges
 from tests.payments.steps import LATE, all_fired, fault, ledger_agrees, order, persist
 
@@ -231,10 +231,10 @@ async def test_f23_confirms_and_cancels_at_once(shop: Shop, tmp_path: Path, seed
     faults = (fault("confirm", "slow", seconds=0.1),)
     await order(shop, faults)
 
-    async def cancel(intent: str) -> Answer:
+    async def cancel(intent: str) -> Response:
         return await shop.call("POST", f"/payment-intents/{intent}/cancel")
 
-    async def confirm_once(intent: str) -> Answer:
+    async def confirm_once(intent: str) -> Response:
         return await shop.call("POST", f"/payment-intents/{intent}/confirm", CONFIRM)
 
     racers = [act(i) for i in intents for act in (confirm_once, cancel, cancel)]

@@ -27,7 +27,7 @@ from paygate.wiring import open_records
 from tests.api.shops import audited
 from tests.api.test_provider_events import event, signed
 from tests.cli.processes import children
-from tests.gateway import Answer, Gateway, until
+from tests.gateway import Gateway, Response, until
 from tests.storage.stored import TABLE_OF, select
 
 pytestmark = pytest.mark.skipif(
@@ -106,7 +106,7 @@ async def both(gateway: Gateway) -> tuple[int, int]:
 
 async def persist(
     gateway: Gateway, path: str, body: Any, key: str, *, patience: float = 8
-) -> Answer:
+) -> Response:
     """What a client does that must know: the same request, until it is answered. Its connection may
     be one that a process which stands still would have to serve, so it tries another one.
     """
@@ -230,7 +230,7 @@ async def test_payments_while_processes_are_killed(races: Gateway) -> None:
     gateway = races
     intents = [await gateway.create() for _ in range(20)]
 
-    async def pay(number: int) -> Answer:
+    async def pay(number: int) -> Response:
         path = f"/payment-intents/{intents[number]['id']}/confirm"
         return await persist(gateway, path, CONFIRM, f"storm {number}")
 

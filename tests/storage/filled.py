@@ -11,7 +11,7 @@ import msgspec
 from msgspec import inspect
 
 from paygate.domain.access.api_key import ApiKey
-from paygate.domain.alert import Alert, AlertStatus, AlertType, Concern, Occurrence
+from paygate.domain.alert import Alert, AlertStatus, AlertType, Occurrence, Problem
 from paygate.domain.audit import AuditEntry, Subject
 from paygate.domain.customer import Customer
 from paygate.domain.idempotency import IdempotencyKey, KeyState
@@ -38,7 +38,7 @@ KINDS: Final[tuple[type[Record], ...]] = (
     Event,
     AuditEntry,
 )
-CONCERN: Final = Concern(
+PROBLEM: Final = Problem(
     type=AlertType.IDEMPOTENCY_UNFINISHED,
     subject=Subject("payment_intent", new_id("payment_intent")),
     severity="warning",
@@ -68,7 +68,7 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
     Alert: {
         "version": 1,
         "status": AlertStatus.OPEN,
-        "concern": CONCERN,
+        "problem": PROBLEM,
     },
     Occurrence: {"version": 1, "alert": None},
     Customer: {"version": 1},

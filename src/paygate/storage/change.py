@@ -42,8 +42,8 @@ class Change(msgspec.Struct, frozen=True):
     one record of a table in `advances`; what can meet no conflict - jobs, and records that are
     created without a claim - may be several. `stands` is an intent that the change was decided by
     and leaves alone: the change is a conflict when the intent is not at that version any more.
-    `concludes` is not written: it is the answer to the request, when this is its last commit, for a
-    door under an idempotency key.
+    `response` is not written here: it is what the request is answered with when this is its last
+    commit, for a door under an idempotency key.
     """
 
     audit: AuditEntry
@@ -51,7 +51,7 @@ class Change(msgspec.Struct, frozen=True):
     advances: tuple[Versioned, ...] = ()
     jobs: tuple[Job, ...] = ()
     stands: PaymentIntent | None = None
-    concludes: Any = None
+    response: Any = None
 
 
 class Reason(StrEnum):

@@ -19,7 +19,7 @@ from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent
 from paygate.storage.blocks import QUERIES
 from paygate.storage.change import Outdated
-from paygate.storage.connections.database import answering
+from paygate.storage.connections.database import reading
 from paygate.storage.connections.pool import Pool
 from paygate.storage.look_ups import LookUps, Row
 from paygate.storage.pages import Cut, Page, Place, Stretch, beyond_all
@@ -274,7 +274,7 @@ class Reader:
         if stored is None:
             return False
         every = f"SELECT {', '.join(stored.names)} FROM {stored.name}"  # noqa: S608 -- as declared
-        with answering():
+        with reading():
             row = await self._pool.fetchrow(
                 f"{every} WHERE merchant = $1 AND id = $2", merchant, record_id
             )
@@ -362,15 +362,15 @@ class Reader:
         return Stretch(tuple(records), tuple(unread), last)
 
     async def _fetch(self, query: str, *arguments: object) -> asyncpg.Record | None:
-        with answering():
+        with reading():
             return await self._pool.fetchrow(QUERIES[query], *arguments)
 
     async def _fetch_all(self, query: str, *arguments: object) -> list[asyncpg.Record]:
-        with answering():
+        with reading():
             return await self._pool.fetch(QUERIES[query], *arguments)
 
     async def _search(self, query: str, *arguments: object) -> list[asyncpg.Record]:
-        with answering():
+        with reading():
             return await self._searches.fetch(QUERIES[query], *arguments)
 
     def _open(self, record: type[R], row: asyncpg.Record) -> R:

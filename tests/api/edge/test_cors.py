@@ -6,7 +6,7 @@ import pytest
 
 from paygate.api.edge.cors import Cors
 from paygate.api.routes import ENDPOINTS
-from tests.gateway import Answer, Gateway
+from tests.gateway import Gateway, Response
 
 SHOP = "https://shop.example"
 LOCAL = "http://127.0.0.1:8090"
@@ -48,7 +48,7 @@ def cors_of(headers: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def may_be_read_by_a_page(answer: Answer, origin: str = SHOP) -> None:
+def may_be_read_by_a_page(answer: Response, origin: str = SHOP) -> None:
     """The page may read this answer, whatever it says."""
     assert cors_of(answer.headers) == {
         "access-control-allow-origin": origin,
@@ -59,7 +59,7 @@ def may_be_read_by_a_page(answer: Answer, origin: str = SHOP) -> None:
 
 async def preflight(
     gateway: Gateway, path: str, method: str | None, origin: str | None = SHOP
-) -> Answer:
+) -> Response:
     headers = {"Access-Control-Request-Headers": "authorization,paygate-client-secret"}
     if origin is not None:
         headers["Origin"] = origin

@@ -33,7 +33,7 @@ from paygate.flows.payments.create import NewPaymentIntent, create_payment_inten
 from paygate.settings import load
 from tests.api.edge.asgi import Door, Headers, door_of
 from tests.flows.world import World, answer
-from tests.gateway import Answer
+from tests.gateway import Response
 from tests.making import make_intent
 
 UNKNOWN = "/payment-intents/pi_" + "0" * 26
@@ -45,7 +45,7 @@ DIGITS = b"4242" * 20_000
 SHAPE = {"type", "code", "message", "param", "doc_url", "request_id", "retriable"}
 
 
-def is_error(found: Answer, status: int, code: str) -> None:
+def is_error(found: Response, status: int, code: str) -> None:
     """In our shape, with everything that every answer has, and without what tells too much."""
     assert (found.status, found.code) == (status, code), found
     error = found.json["error"]

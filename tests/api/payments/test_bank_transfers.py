@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.gateway import Answer, Gateway, until
+from tests.gateway import Gateway, Response, until
 
 PUSH: Final = {"type": "bank_transfer", "flow": "push", "country": "DE"}
 MANDATE: Final = {
@@ -28,7 +28,7 @@ async def create(gateway: Gateway, currency: str = "eur", **more: Any) -> dict[s
     return await gateway.create(1999, currency, **given)
 
 
-async def confirm(gateway: Gateway, intent: dict[str, Any], method: Any, **more: Any) -> Answer:
+async def confirm(gateway: Gateway, intent: dict[str, Any], method: Any, **more: Any) -> Response:
     body = {"payment_method": method} | more
     return await gateway.call("POST", f"/payment-intents/{intent['id']}/confirm", body)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.cli.processes import run
-from tests.gateway import Answer, Gateway, until
+from tests.gateway import Gateway, Response, until
 
 
 async def held(gateway: Gateway) -> dict[str, Any]:
@@ -21,7 +21,7 @@ async def held(gateway: Gateway) -> dict[str, Any]:
     return answer.json
 
 
-async def post(gateway: Gateway, intent: dict[str, Any], verb: str, **body: Any) -> Answer:
+async def post(gateway: Gateway, intent: dict[str, Any], verb: str, **body: Any) -> Response:
     return await gateway.call("POST", f"/payment-intents/{intent['id']}/{verb}", body)
 
 

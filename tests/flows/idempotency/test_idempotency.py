@@ -22,7 +22,7 @@ from paygate.domain.provider_event import EventStatus
 from paygate.flows.context import CommitDoor, Context
 from paygate.flows.idempotency import run_once as idempotency
 from paygate.flows.idempotency.keyed_door import KeyedDoor, KeyedRequest
-from paygate.flows.idempotency.run_once import Answered, idempotently
+from paygate.flows.idempotency.run_once import StoredResponse, idempotently
 from paygate.flows.payments.cancel import cancel_payment_intent
 from paygate.flows.payments.create import NewPaymentIntent, create_payment_intent
 from paygate.providers.contract import ConfirmOrder
@@ -58,7 +58,7 @@ async def create_once(
     amount: int = 1999,
     scope: str = "sk POST /payment-intents",
     **more: Any,
-) -> Answered:
+) -> StoredResponse:
     request = NewPaymentIntent(amount=amount, currency="eur", **more)
     return await idempotently(
         world.ctx,
@@ -68,7 +68,7 @@ async def create_once(
     )
 
 
-async def cancel_once(world: World, intent: PaymentIntent, key: str) -> Answered:
+async def cancel_once(world: World, intent: PaymentIntent, key: str) -> StoredResponse:
     world.requests += 1
     caller = msgspec.structs.replace(world.caller, request_id=f"req_{world.requests}")
     return await idempotently(
@@ -125,7 +125,7 @@ async def test_a_key_is_known_again_after_the_index_key_was_rotated(
     keyset, new = add_key(kms, INSTALLATION, Purpose.INDEX, wrapped["index"])
     keyset = promote_key(kms, INSTALLATION, Purpose.INDEX, keyset, new)
     world.use(index=BlindIndex(load_keyring(kms, INSTALLATION, {**wrapped, "index": keyset})))
-    assert await create_once(world, "order-1") == Answered(first.body, replayed=True)
+    assert await create_once(world, "order-1") == StoredResponse(first.body, replayed=True)
     no = await refused(create_once(world, "order-1", amount=2000))
     assert no.code is ErrorCode.IDEMPOTENCY_KEY_REUSED
     assert not (await create_once(world, "order-2")).replayed
@@ -279,7 +279,7 @@ async def test_an_answer_is_kept_by_the_holder_whose_renewal_was_written_unheard
         return "done"
 
     world.use(door=door)
-    assert await idempotently(world.ctx, request, flow, encode) == Answered(b'"done"', False)
+    assert await idempotently(world.ctx, request, flow, encode) == StoredResponse(b'"done"', False)
     assert (await idempotently(world.ctx, request, flow, encode)).replayed
     assert runs == 1
 
@@ -445,7 +445,7 @@ async def test_an_unknown_outcome_is_an_answer_and_is_kept(world: World) -> None
     world.provider.answers.append(Answer(Unknown("timeout")))
     first = await world.confirm_once(intent, "k")
     assert b'"processing"' in first.body
-    assert await world.confirm_once(intent, "k") == Answered(first.body, replayed=True)
+    assert await world.confirm_once(intent, "k") == StoredResponse(first.body, replayed=True)
     assert len(world.provider.orders) == 1
 
 

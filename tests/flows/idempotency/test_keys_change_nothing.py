@@ -153,7 +153,7 @@ async def counted(world: World) -> Counter[str]:
     kinds = (PaymentIntent, Transfer, ApiKey, Customer)
     found = Counter({kind.__name__: len(await world.all(kind)) for kind in kinds})
     for alert in await world.all(Alert):
-        found[alert.concern.type] += alert.count
+        found[alert.problem.type] += alert.count
     return found
 
 
@@ -195,9 +195,9 @@ async def test_what_is_committed_behind_the_answer_is_written_without_the_key(wo
     """The answer is given, and the key is nobody's any more."""
 
     async def flow(ctx: Context) -> str:
-        for concludes in ("the answer", None):
+        for response in ("the answer", None):
             audit = ctx.audit(world.caller, Action.INTENT_READ)
-            await ctx.door.commit(Change(audit, concludes=concludes))
+            await ctx.door.commit(Change(audit, response=response))
         return "the answer"
 
     request = KeyedRequest(world.caller, Action.INTENT_READ, "sk POST /x", "k", b"{}")

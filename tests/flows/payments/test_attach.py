@@ -30,7 +30,7 @@ from paygate.domain.payments.payment_method import (
 )
 from paygate.flows.context import CommitDoor
 from paygate.flows.idempotency.keyed_door import KeyedRequest
-from paygate.flows.idempotency.run_once import Answered, idempotently
+from paygate.flows.idempotency.run_once import StoredResponse, idempotently
 from paygate.flows.payments.attach import attach_payment_method
 from paygate.flows.payments.cancel import cancel_payment_intent
 from paygate.flows.payments.confirm import Confirmation, confirm_payment_intent
@@ -73,7 +73,9 @@ async def refused(work: Awaitable[Any]) -> Refusal:
     return refusal.value
 
 
-async def once(world: World, action: Action, flow: Callable[[Any], Awaitable[Any]]) -> Answered:
+async def once(
+    world: World, action: Action, flow: Callable[[Any], Awaitable[Any]]
+) -> StoredResponse:
     """The flow under one idempotency key, however often it is called."""
     world.requests += 1
     caller = msgspec.structs.replace(world.caller, request_id=f"req_{world.requests}")
@@ -161,7 +163,7 @@ async def test_our_key_refused_is_no_fault_of_the_token_and_somebody_hears_of_it
         )
         assert (await refused(work)).code is ErrorCode.PROVIDER_UNAVAILABLE
     (alert,) = await world.all(Alert)
-    assert (alert.concern.type, alert.count) == (AlertType.PROVIDER_MISCONFIGURED, 2)
+    assert (alert.problem.type, alert.count) == (AlertType.PROVIDER_MISCONFIGURED, 2)
     assert await world.all(IdempotencyKey) == [], "a refusal keeps no key"
     assert (await world.now(intent))[0] == intent
 

@@ -162,9 +162,9 @@ async def _lifespan(app: App) -> AsyncIterator[None]:
 
     async def turn(name: str) -> None:
         asked.put_nowait({"type": f"lifespan.{name}"})
-        answer = asyncio.ensure_future(messages.get())
-        await asyncio.wait({life, answer}, return_when=asyncio.FIRST_COMPLETED)
-        if answer.cancel() or answer.result()["type"] != f"lifespan.{name}.complete":
+        message = asyncio.ensure_future(messages.get())
+        await asyncio.wait({life, message}, return_when=asyncio.FIRST_COMPLETED)
+        if message.cancel() or message.result()["type"] != f"lifespan.{name}.complete":
             await life  # raises why
             raise RuntimeError(f"the application's {name} failed")
 

@@ -1,8 +1,8 @@
 """The commit door as one request under an idempotency key sees it.
 
-It adds the key to each commit of a flow: the first claims it, later ones advance it, the one that
-concludes the request stores the answer. So nothing is held before there is something to hold it
-for, and a worker whose lease was taken over can write nothing more.
+The door adds the key to each commit of a flow: the first claims the key, later ones advance it,
+the last stores the response. So no key is held before there is something to hold it for, and a
+worker whose lease was taken over can write nothing more.
 """
 
 import asyncio
@@ -100,7 +100,7 @@ class KeyedDoor:
             patience = Patience("a key kept changing while its answer was kept")
             while self._key.body is None:
                 # It came to its answer without a last commit: another brought the truth.
-                concluded = Change(self._audit("concluded"), concludes=value)
+                concluded = Change(self._audit("concluded"), response=value)
                 if isinstance(await self.commit(concluded), Conflict):
                     await patience.pause()
         except KeyTaken:
@@ -146,11 +146,11 @@ class KeyedDoor:
 
     def _next(self, change: Change) -> IdempotencyKey:
         """The key as this commit leaves it."""
-        now, concludes = self._ctx.now(), change.concludes
+        now, response = self._ctx.now(), change.response
         key = msgspec.structs.replace(self._key, about=change.audit.subject or self._key.about)
-        body = None if concludes is None else self._render(concludes)
+        body = None if response is None else self._render(response)
         if not self.claimed:
-            return key if body is None else idempotency.answered_at_once(key, body)
+            return key if body is None else idempotency.finished_at_once(key, body)
         if body is None:
             return idempotency.held(key, key.holder, self._ctx.policy.lock_ttl, now)
         return idempotency.finished(key, body, now)

@@ -162,5 +162,5 @@ async def cancelled(
     after = advance(
         intent, Trigger.CANCEL, ctx.now(), cancellation_reason=reason, pending_operation=None
     )
-    done = await commit_move(ctx, caller, action, Moved(intent, after), concludes=after)
+    done = await commit_move(ctx, caller, action, Moved(intent, after), response=after)
     return after if done else None

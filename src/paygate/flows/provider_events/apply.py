@@ -28,9 +28,8 @@ from paygate.domain.provider_event import (
 from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience, intent_subject
 from paygate.flows.payments.attempt.apply_answer import Verdict, apply_answer
 from paygate.flows.payments.attempt.begin import is_under_way
-from paygate.flows.payments.attempt.consequences import NOTHING, Consequences, of_concern
+from paygate.flows.payments.attempt.consequences import NOTHING, Consequences, alert_about
 from paygate.flows.payments.attempt.work import Work
-from paygate.flows.provider_events.concerns import excess, given_up, orphaned, stranger
 from paygate.flows.provider_events.look import (
     FOREIGN,
     About,
@@ -45,6 +44,7 @@ from paygate.flows.provider_events.look import (
     look,
     whose,
 )
+from paygate.flows.provider_events.problems import excess, given_up, orphaned, stranger
 from paygate.jobs.messages import ApplyProviderEvent, Job
 from paygate.providers.contract import Absent
 from paygate.storage.change import Change, Committed, StorageError
@@ -113,7 +113,7 @@ async def _effect(ctx: Context, event: ProviderEvent, seen: Seen) -> Change:
         case Unplaced():
             return end(ctx, event, await _placed(ctx, seen.provider_reference))
         case Stranger():
-            alert = of_concern(ctx, event.merchant, stranger(event, seen.answer))
+            alert = alert_about(ctx, event.merchant, stranger(event, seen.answer))
             return end(ctx, event, Ended(EventStatus.IGNORED, FOREIGN), alert)
         case _:
             assert_never(seen)
@@ -176,7 +176,7 @@ async def _money_left(ctx: Context, event: ProviderEvent, customer_reference: st
         raise NotKnownYet
     if not left.amounts:
         return end(ctx, event, Ended(EventStatus.PROCESSED, "nothing_new"))
-    alert = of_concern(ctx, left.merchant, excess(payer, left.amounts))
+    alert = alert_about(ctx, left.merchant, excess(payer, left.amounts))
     return end(ctx, event, Ended(EventStatus.PROCESSED, "money_left"), alert)
 
 
@@ -222,7 +222,7 @@ def end(
     done = provider_event.ended(event, status, ctx.now(), verdict=verdict, subject=subject)
     has_alert = any(isinstance(each, Occurrence) for each in commits.creates)
     if status is EventStatus.DEAD_LETTER and not has_alert:
-        commits = commits.also(of_concern(ctx, event.merchant, given_up(done)))
+        commits = commits.also(alert_about(ctx, event.merchant, given_up(done)))
     moved = any(isinstance(each, PaymentIntent) for each in commits.advances)
     return _change_of(ctx, done, commits, stands=None if moved else intent)
 
@@ -245,8 +245,8 @@ def put_off(ctx: Context, event: ProviderEvent, reason: PutOff) -> Change:
         return _change_of(ctx, after, Consequences(jobs=(Job(message, wait),)))
     if event.status is EventStatus.DEAD_LETTER:
         return _change_of(ctx, after, NOTHING)
-    concern = orphaned(after) if orphan else given_up(after)
-    return _change_of(ctx, after, of_concern(ctx, event.merchant, concern))
+    problem = orphaned(after) if orphan else given_up(after)
+    return _change_of(ctx, after, alert_about(ctx, event.merchant, problem))
 
 
 def _change_of(

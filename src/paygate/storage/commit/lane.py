@@ -94,7 +94,7 @@ class Pending:
     rows: Sequence[tuple[Section, tuple[Any, ...]]]
     verdict: asyncio.Future[Verdict] = field(repr=False)
 
-    def answer(self, verdict: Verdict) -> None:
+    def resolve(self, verdict: Verdict) -> None:
         """Tell the caller, if it still listens."""
         if not self.verdict.done():
             self.verdict.set_result(verdict)
@@ -154,12 +154,12 @@ class Lane:
         try:
             conflicts = await self._execute(batch)
         except (asyncpg.PostgresError, ValueError) as error:
-            await self._answer_rolled_back(batch, error)
+            await self._handle_rollback(batch, error)
             return
         for ord_, pending in enumerate(batch):
-            pending.answer(conflicts.get(ord_, _COMMITTED))
+            pending.resolve(conflicts.get(ord_, _COMMITTED))
 
-    async def _answer_rolled_back(self, batch: list[Pending], error: Exception) -> None:
+    async def _handle_rollback(self, batch: list[Pending], error: Exception) -> None:
         """The batch was rolled back for certain: answer it, or find the one to blame."""
         state = error.sqlstate or "" if isinstance(error, asyncpg.PostgresError) else ""
         if state == SQLSTATE_OUTDATED:
@@ -228,7 +228,7 @@ class Lane:
                 continue
             for pending in batch:
                 if pending.id in present:
-                    pending.answer(_COMMITTED)
+                    pending.resolve(_COMMITTED)
             return [pending for pending in batch if pending.id not in present]
 
     async def _take_over(self, connection: Connection) -> None:

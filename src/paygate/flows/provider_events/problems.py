@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 
-from paygate.domain.alert import AlertType, Concern
+from paygate.domain.alert import AlertType, Problem
 from paygate.domain.audit import Subject
 from paygate.domain.payments.outcome import Answer
 from paygate.domain.provider_event import ProviderEvent
 from paygate.flows.payments.attempt.consequences import UNUSED_MONEY
 
 
-def given_up(event: ProviderEvent) -> Concern:
+def given_up(event: ProviderEvent) -> Problem:
     """An event that could not be applied."""
-    return Concern(
+    return Problem(
         type=AlertType.WEBHOOK_DEAD_LETTER,
         subject=_subject(event),
         severity="critical",
@@ -20,9 +20,9 @@ def given_up(event: ProviderEvent) -> Concern:
     )
 
 
-def orphaned(event: ProviderEvent) -> Concern:
+def orphaned(event: ProviderEvent) -> Problem:
     """Money that bears our mark, and that is not recorded here."""
-    return Concern(
+    return Problem(
         type=AlertType.ORPHAN_CHARGE,
         subject=_subject(event),
         severity="critical",
@@ -33,10 +33,10 @@ def orphaned(event: ProviderEvent) -> Concern:
     )
 
 
-def stranger(event: ProviderEvent, answer: Answer) -> Concern:
+def stranger(event: ProviderEvent, answer: Answer) -> Problem:
     """Money that somebody else took on an account that is ours alone."""
     amount = "" if answer.amount is None else f": {answer.amount} {answer.currency}"
-    return Concern(
+    return Problem(
         type=AlertType.ORPHAN_CHARGE,
         subject=_subject(event),
         severity="critical",
@@ -46,10 +46,10 @@ def stranger(event: ProviderEvent, answer: Answer) -> Concern:
     )
 
 
-def excess(payer: Subject, amounts: Mapping[str, int]) -> Concern:
+def excess(payer: Subject, amounts: Mapping[str, int]) -> Problem:
     """Money that came and pays for nothing; smallest units by currency."""
     lies = ", ".join(f"{amount} {currency}" for currency, amount in sorted(amounts.items()))
-    return Concern(
+    return Problem(
         type=AlertType.TRANSFER_EXCESS,
         subject=payer,
         severity="warning",
