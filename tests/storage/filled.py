@@ -82,6 +82,7 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
         "version": 1,
         "status": EventStatus.DEAD_LETTER,
         "subject": Subject("payment_intent", new_id("payment_intent")),
+        "verdict": "retries_exhausted",
     },
     ApiKey: {"version": 1, "secret_hash": bytes(32)},
     Event: {},

@@ -16,7 +16,7 @@ from paygate.domain.ledger import Transfer
 from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_account import ProviderAccount
-from paygate.domain.provider_event import ProviderEvent
+from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.storage.blocks import QUERIES
 from paygate.storage.change import Outdated
 from paygate.storage.connections.database import reading
@@ -32,6 +32,7 @@ _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _READINGS: Final = 10
 """Beyond so many for one page something larger is wrong than a record: a key is missing, say."""
 _BEYOND_INTENTS: Final = beyond_all("payment_intent")
+_BEYOND_EVENTS: Final = beyond_all("provider_event")
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -44,6 +45,23 @@ class IntentFilters(msgspec.Struct, frozen=True, kw_only=True):
     customer: str | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+
+
+class EventFilters(msgspec.Struct, frozen=True, kw_only=True):
+    """Which provider events a list shows; None lets all pass. Times are exclusive.
+
+    `created_*` are about when an event was received here, `provider_created_*` about when it
+    happened at the provider; `subject` is the id of one of our objects.
+    """
+
+    type: str | None = None
+    status: EventStatus | None = None
+    verdict: str | None = None
+    subject: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    provider_created_after: datetime | None = None
+    provider_created_before: datetime | None = None
 
 
 class WaitingEvent(NamedTuple):
@@ -123,6 +141,30 @@ class Reader:
         indexes = self._records.provider_reference_indexes(merchant, provider_reference)
         row = await self._fetch("provider_event_by_provider_reference", merchant, indexes)
         return None if row is None else self._open(ProviderEvent, row)
+
+    async def provider_events(
+        self, merchant: str, cut: Cut, filters: EventFilters
+    ) -> Page[ProviderEvent]:
+        """A page of the provider events that pass the filters."""
+        after, before, kind = filters.created_after, filters.created_before, filters.type
+        return await self._page(
+            ProviderEvent,
+            "provider_events_older",
+            "provider_events_newer",
+            cut,
+            merchant,
+            # An id begins with its record's time, so the times bound the scan.
+            _first_id("provider_event", after) if after else "",
+            _first_id("provider_event", before, later=1) if before else _BEYOND_EVENTS,
+            filters.status,
+            None if kind is None else self._records.event_type_indexes(merchant, kind),
+            filters.subject,
+            after,
+            before,
+            filters.provider_created_after,
+            filters.provider_created_before,
+            filters.verdict,
+        )
 
     async def provider_events_waiting(
         self, before: datetime, after: WaitingEvent | None, limit: int
