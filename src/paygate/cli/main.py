@@ -11,6 +11,7 @@ from paygate.cli import api_keys, jobs, keys, ledger, merchants, provider_events
 from paygate.cli.command import Data, Quiet, run_async, settings_of
 from paygate.cli.init import init
 from paygate.cli.restored import restored
+from paygate.cli.trigger import trigger
 from paygate.settings import TO_SERVE, TO_UNLOCK, SettingsError
 from paygate_sandbox.command import sandbox
 
@@ -28,6 +29,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(provider_events.app, name="provider-events")
 app.add_typer(webhooks.app, name="webhooks")
 
+app.command()(trigger)
 app.command()(init)
 app.command()(restored)
 
