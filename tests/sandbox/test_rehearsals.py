@@ -61,9 +61,7 @@ async def test_it_is_delivered_signed(stripe: Caller, receiver: Receiver) -> Non
     status, sent = await control(stripe, "POST", {"type": "refund.created"})
     assert (status, sent["endpoints"]) == (201, 1)
     (delivery,) = await receiver.wait_for(1)
-    event = Webhook.construct_event(  # type: ignore[no-untyped-call]
-        delivery.raw, delivery.signature, endpoint["secret"]
-    )
+    event = Webhook.construct_event(delivery.raw, delivery.signature, endpoint["secret"])
     assert (event["id"], event["type"]) == (sent["id"], "refund.created")
 
 
