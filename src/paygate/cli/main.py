@@ -93,9 +93,9 @@ def up(
     quiet: Quiet = False,
 ) -> None:
     """Run everything for development: database, sandbox, API, worker. Ctrl-C stops it."""
-    from paygate.cli.up import Wishes, run_up
+    from paygate.cli.up import UpOptions, run_up
 
-    wishes = Wishes(
+    options = UpOptions(
         data=data,
         port=port,
         sandbox_port=sandbox_port,
@@ -104,7 +104,7 @@ def up(
         ready_file=ready_file,
         quiet=quiet,
     )
-    run_async(run_up(wishes))
+    run_async(run_up(options))
 
 
 @app.command()
@@ -152,12 +152,17 @@ def migrate(data: Data = None, quiet: Quiet = False) -> None:
     """Bring the database up to this version, and make the installation if there is none."""
     from paygate.wiring import prepare_database
 
+    messages: list[str] = []
+
     def tell(line: str) -> None:
+        messages.append(line)
         if not quiet:
             typer.echo(line)
 
     async def go() -> None:
-        applied = await prepare_database(settings_of(data, TO_UNLOCK), tell)
-        tell("\n".join(f"applied {name}" for name in applied) or "nothing to do")
+        for name in await prepare_database(settings_of(data, TO_UNLOCK), tell):
+            tell(f"applied {name}")
+        if not messages:
+            tell("nothing to do")
 
     run_async(go())
