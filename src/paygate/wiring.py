@@ -25,6 +25,7 @@ from paygate.flows.provider.watch import WarningCode, look_at_provider, watcher
 from paygate.flows.provider_events.answers_under_way import AnswersUnderWay
 from paygate.flows.restores.after_restore import AfterRestore
 from paygate.providers.stripe.adapter import StripeProvider
+from paygate.providers.stripe.rehearsal import SandboxEvents
 from paygate.providers.stripe.settings import StripeSettings, livemode_of
 from paygate.providers.stripe.webhook_endpoints import StripeWebhookEndpoints
 from paygate.setting_kinds import Rate
@@ -227,6 +228,19 @@ async def open_webhook_endpoints(settings: Settings) -> AsyncIterator[StripeWebh
         await endpoints.close()
 
 
+@asynccontextmanager
+async def open_sandbox_events(settings: Settings) -> AsyncIterator[SandboxEvents]:
+    """The events that the sandbox sends for rehearsal."""
+    try:
+        events = SandboxEvents(settings.stripe_api_base)
+    except ValueError as error:
+        raise SettingsError(f"PAYGATE_STRIPE_API_BASE: {error}") from None
+    try:
+        yield events
+    finally:
+        await events.close()
+
+
 def _livemode(settings: Settings) -> bool:
     """The mode is the provider key's."""
     try:
@@ -247,6 +261,7 @@ def _policy(settings: Settings) -> Policy:
         bank_transfer_ttl=settings.bank_transfer_ttl,
         resend_window=settings.resend_window,
         production=production,
+        exclusive_account=settings.exclusive_account,
         numeric_references=settings.numeric_references,
         public_url=settings.public_url,
         # In production a host that is not named is refused; so all are, where none is named.

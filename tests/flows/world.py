@@ -53,10 +53,10 @@ from paygate.providers.contract import (
     ProviderSilent,
     SignatureError,
 )
-from paygate.storage.change import Change, Record
+from paygate.storage.change import Appended, Change, Record, Versioned
 from paygate.storage.connections.session import Connection
 from paygate.storage.records import Records
-from tests.making import START
+from tests.making import START, make_audit
 from tests.storage.stored import TABLE_OF, select
 
 encode = msgspec.json.encode
@@ -306,6 +306,10 @@ class World:
         kept = apart(event)
         await self.ctx.door.commit(Change(audit, creates=kept, jobs=(job,)))
         return kept[0]
+
+    async def store(self, *records: Versioned | Appended) -> None:
+        """Records as they are, whatever made them so."""
+        await self.ctx.door.commit(Change(make_audit(), creates=records))
 
     async def apply(self, event: ProviderEvent) -> ProviderEvent:
         await apply_provider_event(self.ctx, ApplyProviderEvent(event.merchant, event.id))

@@ -93,7 +93,12 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
         "to_status": Status.SUCCEEDED,
     },
     ReferenceClaim: {"version": 1},
-    ProviderEvent: {"version": 1, "status": EventStatus.RECEIVED},
+    ProviderEvent: {
+        "version": 1,
+        "status": EventStatus.DEAD_LETTER,
+        "subject": Subject("payment_intent", new_id("payment_intent")),
+        "verdict": "retries_exhausted",
+    },
     ApiKey: {"version": 1, "secret_hash": bytes(32)},
     ProviderEventBody: {},
     Event: {"type": "payment_intent.created"},

@@ -85,6 +85,8 @@ CLEAR: Final = {
     },
     "provider_event": {
         *("merchant", "id", "version", "status", "reference_index", "received_at", "updated_at"),
+        # A person looks for events by what, of what, its verdict and when; the last is a sweep's.
+        *("type_index", "subject", "verdict", "provider_created_at", "replay_until"),
     },
     "api_key": {
         *("merchant", "id", "version", "secret_hash", "expires_at", "revoked_at"),
@@ -184,7 +186,7 @@ ADVANCED: Final[dict[type[Record], dict[str, object]]] = {
     PaymentIntent: {"status": Status.PROCESSING},
     Attempt: {"state": AttemptState.UNKNOWN},
     IdempotencyKey: {"state": KeyState.FINISHED},
-    ProviderEvent: {"status": EventStatus.PROCESSED},
+    ProviderEvent: {"status": EventStatus.PROCESSED, "replay_until": None},
     ApiKey: {},
     Customer: {},
     ReferenceClaim: {},

@@ -35,6 +35,9 @@ CARD = {
     "return_url": "https://shop.example/done",
 }
 
+RENAMED = {"Concern": "Problem"}
+"""Structs of the previous release under their names of today: no name of a struct is written."""
+
 
 @pytest.fixture(scope="module")
 def older(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -55,6 +55,7 @@ class ErrorCode(StrEnum):
     INTENT_ALREADY_CONFIRMED = "intent_already_confirmed"
     REFERENCE_IN_USE = "reference_in_use"
     STATE_CONFLICT = "state_conflict"
+    EVENT_NOT_REPLAYABLE = "event_not_replayable"
     OPERATION_PENDING = "operation_pending"
     AUTHORIZATION_EXPIRED = "authorization_expired"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
@@ -174,6 +175,11 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
         ),
         ErrorCode.STATE_CONFLICT: _final(
             ErrorType.CONFLICT, "The object's state does not allow this; the error carries it."
+        ),
+        ErrorCode.EVENT_NOT_REPLAYABLE: _final(
+            ErrorType.CONFLICT,
+            "The provider event is under way or was applied; a dead letter or an ignored one can be"
+            " replayed.",
         ),
         ErrorCode.OPERATION_PENDING: _retriable(
             ErrorType.CONFLICT,

@@ -17,7 +17,7 @@ from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.payment_intent import ENDED_WITHOUT_MONEY, PaymentIntent, Status
 from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
-from paygate.domain.provider_event import ProviderEvent, ProviderEventBody
+from paygate.domain.provider_event import EventStatus, ProviderEvent, ProviderEventBody
 from paygate.storage.blocks import QUERIES
 from paygate.storage.change import Outdated
 from paygate.storage.connections.database import reading
@@ -33,6 +33,7 @@ _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _READINGS: Final = 10
 """Beyond so many for one page something larger is wrong than a record: a key is missing, say."""
 _BEYOND_INTENTS: Final = beyond_all("payment_intent")
+_BEYOND_EVENTS: Final = beyond_all("provider_event")
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -47,8 +48,25 @@ class IntentFilters(msgspec.Struct, frozen=True, kw_only=True):
     created_before: datetime | None = None
 
 
+class EventFilters(msgspec.Struct, frozen=True, kw_only=True):
+    """Which provider events a list shows; None lets all pass. Times are exclusive.
+
+    `created_*` are about when an event was received here, `provider_created_*` about when it
+    happened at the provider; `subject` is the id of one of our objects.
+    """
+
+    type: str | None = None
+    status: EventStatus | None = None
+    verdict: str | None = None
+    subject: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    provider_created_after: datetime | None = None
+    provider_created_before: datetime | None = None
+
+
 class WaitingEvent(NamedTuple):
-    """A provider event that was received and not applied; nothing of it is opened."""
+    """A provider event that is to be applied still; nothing of it is opened."""
 
     updated_at: datetime
     merchant: str
@@ -153,15 +171,61 @@ class Reader:
         row = await self._fetch("provider_event_by_provider_reference", merchant, indexes)
         return None if row is None else self._open(ProviderEvent, row)
 
+    async def provider_events(
+        self, merchant: str, cut: Cut, filters: EventFilters
+    ) -> Page[ProviderEvent]:
+        """A page of the provider events that pass the filters."""
+        after, before, kind = filters.created_after, filters.created_before, filters.type
+        return await self._page(
+            ProviderEvent,
+            "provider_events_older",
+            "provider_events_newer",
+            cut,
+            merchant,
+            # An id begins with its record's time, so the times bound the scan.
+            _first_id("provider_event", after) if after else "",
+            _first_id("provider_event", before, later=1) if before else _BEYOND_EVENTS,
+            filters.status,
+            None if kind is None else self._records.event_type_indexes(merchant, kind),
+            filters.subject,
+            after,
+            before,
+            filters.provider_created_after,
+            filters.provider_created_before,
+            filters.verdict,
+        )
+
     async def provider_events_waiting(
         self, before: datetime, after: WaitingEvent | None, limit: int
     ) -> list[WaitingEvent]:
         """The next events that were received and not touched since before a time, the oldest first;
         by name, so that one which cannot be opened does not hide the others.
         """
-        last = after or WaitingEvent(_LONG_AGO, "", "")
-        rows = await self._search("provider_events_waiting", before, *last, limit)
-        return [WaitingEvent(row["updated_at"], row["merchant"], row["id"]) for row in rows]
+        return await self._waiting("provider_events_waiting", before, after, limit)
+
+    async def provider_events_parked(
+        self, before: datetime, after: WaitingEvent | None, limit: int
+    ) -> list[WaitingEvent]:
+        """The same for those whose object is not known yet."""
+        return await self._waiting("provider_events_parked", before, after, limit)
+
+    async def provider_events_replayable(
+        self, before: datetime, after: WaitingEvent | None, limit: int
+    ) -> list[WaitingEvent]:
+        """The same for those that were given up for a fault that may pass, and are tried again."""
+        return await self._waiting("provider_events_replayable", before, after, limit)
+
+    async def provider_events_known(
+        self, merchant: str, references: Sequence[str]
+    ) -> frozenset[str]:
+        """Which of the provider's ids an event is stored under."""
+        indexes = {
+            index: reference
+            for reference in references
+            for index in self._records.provider_reference_indexes(merchant, reference)
+        }
+        rows = await self._search("provider_events_known", merchant, list(indexes))
+        return frozenset(indexes[row["reference_index"]] for row in rows)
 
     async def jobs_waiting(self, before: datetime) -> Mapping[str, int]:
         """How many jobs of each kind are in the queue since before a time."""
@@ -306,6 +370,13 @@ class Reader:
         assert row is not None, "a function answers"
         if row[0] > WRITER:
             raise Outdated(too_old(row[0]))
+
+    async def _waiting(
+        self, query: str, before: datetime, after: WaitingEvent | None, limit: int
+    ) -> list[WaitingEvent]:
+        last = after or WaitingEvent(_LONG_AGO, "", "")
+        rows = await self._search(query, before, *last, limit)
+        return [WaitingEvent(row["updated_at"], row["merchant"], row["id"]) for row in rows]
 
     async def _one(self, record: type[R], query: str, *key: str | bytes) -> R | None:
         row = await self._look_up(query, *key)

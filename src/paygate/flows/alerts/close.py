@@ -123,6 +123,15 @@ async def _event_is_dead(ctx: Context, standing: Alert) -> bool:
     return event is not None and event.status is EventStatus.DEAD_LETTER
 
 
+async def _money_is_nobodys(ctx: Context, standing: Alert) -> bool:
+    """Until the event that told of it was applied after all; else until a person has seen to it."""
+    subject = standing.problem.subject
+    if subject.object != "provider_event":
+        return True
+    event = await ctx.read.provider_event(standing.merchant, subject.id)
+    return event is None or event.status not in {EventStatus.PROCESSED, EventStatus.STALE}
+
+
 async def _record_is_closed(ctx: Context, standing: Alert) -> bool:
     subject = standing.problem.subject
     return not await ctx.read.opens(subject.object, standing.merchant, subject.id)
@@ -161,6 +170,7 @@ _STANDS: Final[Mapping[AlertType, Callable[[Context, Alert], Awaitable[bool]]]] 
         AlertType.ATTEMPT_UNRESOLVED: _attempt_is_unresolved,
         AlertType.IDEMPOTENCY_UNFINISHED: _key_is_unfinished,
         AlertType.WEBHOOK_DEAD_LETTER: _event_is_dead,
+        AlertType.ORPHAN_CHARGE: _money_is_nobodys,
         AlertType.RECORD_UNREADABLE: _record_is_closed,
         AlertType.PROVIDER_MISCONFIGURED: _provider_refuses,
         AlertType.JOB_STUCK: _jobs_wait,

@@ -132,8 +132,10 @@ async def _ask(
         fetched = await ctx.provider.retrieve(
             provider_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
         )
-    if isinstance(fetched, Absent) or isinstance(fetched.outcome, Unknown):
+    if isinstance(fetched, Absent):
         return Unmoved.TIE, answer
+    if isinstance(fetched.outcome, Unknown):
+        return Unmoved.TIE, fetched if fetched.outcome.unfamiliar else answer
     fetched, _ = _dated(ctx, fetched)
     return conclude(intent, attempt, fetched, ctx.now(), fetched=True), fetched
 
