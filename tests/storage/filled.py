@@ -19,8 +19,9 @@ from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
 from paygate.domain.payments.correction import Correction
 from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
-from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.domain.provider_event import EventStatus, ProviderEvent, ProviderEventBody
 from paygate.storage.change import Record
 from tests.making import START, new_id
 
@@ -29,11 +30,13 @@ KINDS: Final[tuple[type[Record], ...]] = (
     Attempt,
     IdempotencyKey,
     ProviderEvent,
+    ProviderEventBody,
     ApiKey,
     Alert,
     Occurrence,
     Customer,
     Correction,
+    ReferenceClaim,
     ProviderAccount,
     Event,
     AuditEntry,
@@ -78,8 +81,10 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
         "from_status": Status.FAILED,
         "to_status": Status.SUCCEEDED,
     },
+    ReferenceClaim: {"version": 1},
     ProviderEvent: {"version": 1, "status": EventStatus.RECEIVED},
     ApiKey: {"version": 1, "secret_hash": bytes(32)},
+    ProviderEventBody: {},
     Event: {},
     AuditEntry: {},
 }
@@ -88,6 +93,7 @@ ID_OF: Final = {
     PaymentIntent: "payment_intent",
     Attempt: "attempt",
     ProviderEvent: "provider_event",
+    ProviderEventBody: "provider_event",
     ApiKey: "api_key",
     Alert: "alert",
     Occurrence: "alert_occurrence",

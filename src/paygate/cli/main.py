@@ -149,12 +149,17 @@ def migrate(data: Data = None, quiet: Quiet = False) -> None:
     """Bring the database up to this version, and make the installation if there is none."""
     from paygate.wiring import prepare_database
 
+    messages: list[str] = []
+
     def tell(line: str) -> None:
+        messages.append(line)
         if not quiet:
             typer.echo(line)
 
     async def go() -> None:
-        applied = await prepare_database(settings_of(data, TO_UNLOCK), tell)
-        tell("\n".join(f"applied {name}" for name in applied) or "nothing to do")
+        for name in await prepare_database(settings_of(data, TO_UNLOCK), tell):
+            tell(f"applied {name}")
+        if not messages:
+            tell("nothing to do")
 
     run_async(go())

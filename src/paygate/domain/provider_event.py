@@ -29,7 +29,9 @@ RETRY_AFTER: Final = tuple(timedelta(seconds=s) for s in (2, 4, 8, 16, 32))
 
 
 class ProviderEvent(Recorded, frozen=True, kw_only=True):
-    """`body` is the provider's bytes, unparsed, so that nothing we did not understand is lost."""
+    """What we made of what came. `body` is None where that is kept apart, in a `ProviderEventBody`:
+    in every record but those of before migration 0015.
+    """
 
     id: str
     merchant: str
@@ -39,13 +41,33 @@ class ProviderEvent(Recorded, frozen=True, kw_only=True):
     provider_created_at: datetime
     received_at: datetime
     updated_at: datetime
-    body: bytes
+    body: bytes | None
     version: int = 1
     verdict: str | None = None
     subject: Subject | None = None
     attempts: int = 0
     next_attempt_at: datetime | None = None
     last_error: str | None = None
+
+
+class ProviderEventBody(Recorded, frozen=True, kw_only=True):
+    """The provider's bytes, unparsed, so that nothing we did not understand is lost. Their id and
+    time are the event's.
+    """
+
+    id: str
+    merchant: str
+    received_at: datetime
+    body: bytes
+
+
+def apart(event: ProviderEvent) -> tuple[ProviderEvent, ProviderEventBody]:
+    """A new event and its body, as they are kept."""
+    assert event.body is not None, "what came is kept"
+    body = ProviderEventBody(
+        id=event.id, merchant=event.merchant, received_at=event.received_at, body=event.body
+    )
+    return msgspec.structs.replace(event, body=None), body
 
 
 def waits(event: ProviderEvent, at: datetime) -> timedelta | None:

@@ -146,6 +146,7 @@ class Contender:
             legal=draw() > 0.005,
             key=key,
             claim=self._claim() if draw() < 0.4 else None,
+            reserve=self._front() if draw() < 0.1 else None,
             attempt=("open" if draw() < 0.01 else "closed") if draw() < 0.5 else None,
             creates=draw() < 0.3,
             says=draw() < 0.3,
@@ -165,9 +166,11 @@ class Contender:
         return number, self._seen[table, number] + 1 + off
 
     def _claim(self) -> Claim:
-        """One near the front that all contenders move along at about the same pace."""
-        number = len(self._outcomes) // 10 + self._random.randrange(12)
-        return self._random.choice(["provider_event", "idempotency_key"]), number
+        return self._random.choice(["provider_event", "idempotency_key"]), self._front()
+
+    def _front(self) -> int:
+        """A number near the front that all contenders move along at about the same pace."""
+        return len(self._outcomes) // 10 + self._random.randrange(12)
 
     def _see(self, table: str, number: int, version: int) -> None:
         self._seen[table, number] = max(self._seen[table, number], version)

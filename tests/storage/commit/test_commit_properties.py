@@ -66,6 +66,7 @@ def _plan(draw: st.DrawFn, *, poisonous: bool) -> dict[str, Any]:
         "attempt": draw(st.sampled_from([None, "closed", "open" if poisonous else None])),
         "key": None if key is None else (key, draw(versions)),
         "claim": draw(st.none() | claim),
+        "reserve": draw(st.sampled_from([0, 0, 1, None, None, None])),
         "creates": draw(st.booleans()),
         "says": draw(st.booleans()),
         "job": draw(st.booleans()),

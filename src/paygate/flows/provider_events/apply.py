@@ -104,8 +104,11 @@ async def apply_provider_event(ctx: Context, message: ApplyProviderEvent) -> tim
 
 async def _change(ctx: Context, event: ProviderEvent) -> Change:
     """What applying the event makes true now."""
+    body = await ctx.read.provider_event_body(event)
+    if body is None:
+        return end(ctx, event, Ended(EventStatus.DEAD_LETTER, "body_gone"))
     try:
-        notice = ctx.provider.read_event(event.body)
+        notice = ctx.provider.read_event(body)
     except ValueError:
         return end(ctx, event, Ended(EventStatus.DEAD_LETTER, "malformed"))
     try:

@@ -46,6 +46,9 @@ async def apply_received_event(ctx: Context, message: ApplyProviderEvent) -> tim
     except _NOT_THE_EVENTS:
         raise
     except Exception as error:  # noqa: BLE001 -- whatever it is, the event has it
+        if isinstance(error, Unreadable) and error.id == event.id:
+            await report_unreadable(ctx, _caller(ctx, message), error)  # its body: as above
+            return None
         log.logger().error("event_faulted", provider_event=message.event, error=error)
         await _count(ctx, event, type(error).__name__)
     return None

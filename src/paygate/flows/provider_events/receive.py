@@ -139,14 +139,17 @@ async def _store(
         if not isinstance(verdict, Conflict) or verdict.reason is not Reason.STALE:
             return verdict
     job = Job(ApplyProviderEvent(ACCOUNT, event.id))
-    return await _commit(ctx, Change(audit, creates=(event,), jobs=(job,)))
+    return await _commit(ctx, Change(audit, creates=provider_event.apart(event), jobs=(job,)))
 
 
 def _both_at_once(received: AuditEntry, applied: Change) -> Change:
     """The event as applying it would have left it, never stored before; and both audit entries."""
     (event,) = applied.advances
+    assert isinstance(event, ProviderEvent), "applying an event advances that alone"
     first = msgspec.structs.replace(event, version=1)
-    return Change(received, creates=(first, applied.audit), stands=applied.stands)
+    return Change(
+        received, creates=(*provider_event.apart(first), applied.audit), stands=applied.stands
+    )
 
 
 async def _commit(ctx: Context, change: Change) -> Verdict:

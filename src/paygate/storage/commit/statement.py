@@ -1,8 +1,9 @@
 """One SQL statement for a whole batch of changes, the guards decided inside it.
 
 Order matters: compare-and-set guards lock first (skipping what is held elsewhere), what must stand
-as it was is looked at, claims are inserted after, and only changes that hold every guard write
-their rows. So no change is ever half held, and no client round trip stands inside a transaction.
+as it was is looked at, then what is to be reserved; claims are inserted after, and only changes
+that hold every guard write their rows. So no change is ever half held, and no client round trip
+stands inside a transaction.
 
 Only names that are declared (`tables`) reach the text; every value is a parameter.
 """
@@ -23,7 +24,11 @@ class Mode(Enum):
     STAND = "stand"
     """Compare alone: the row must stand at this version, and nothing of it is written."""
     CLAIM = "claim"
-    """An insert that a row with the same claim refuses."""
+    """An insert that a row with the same claim refuses. The insert itself decides, so it is the
+    last guard of a change and the only one of its kind."""
+    RESERVE = "reserve"
+    """The same, decided by a look under the claim's lock and inserted with all that is held: so a
+    change may have it beside a claim."""
     INSERT = "insert"
     ENQUEUE = "enqueue"
     """Jobs, in the queue's own table."""
@@ -42,7 +47,7 @@ class Section:
     @property
     def guards(self) -> bool:
         """Whether it can refuse a change."""
-        return self.mode in (Mode.ADVANCE, Mode.STAND, Mode.CLAIM)
+        return self.mode in (Mode.ADVANCE, Mode.STAND, Mode.RESERVE, Mode.CLAIM)
 
 
 STALE: Final = 0
@@ -103,15 +108,32 @@ def _stand(text: _Text, place: int, table: Table) -> None:
     )
 
 
-def _claim(text: _Text, place: int, table: Table) -> None:
+def _try(text: _Text, place: int, table: Table, among: str) -> None:
+    """Whether the claim's lock is ours: never waited for, and one try for all twins in a batch."""
     key = ", ".join(table.claimed_by)
-    columns = ", ".join(table.names)
     text.add(
         f"tried_{place} AS MATERIALIZED (SELECT k.*, pg_try_advisory_xact_lock(hashtextextended("
         f"concat_ws(chr(31), '{table.name}', {key}), {CLAIM_LOCK_SEED})) AS mine FROM"
         f" (SELECT DISTINCT ON ({key}) * FROM row_{place}"
-        f" WHERE ord IN (SELECT ord FROM passed) ORDER BY {key}, ord) k)"
+        f" WHERE ord IN (SELECT ord FROM {among}) ORDER BY {key}, ord) k)"
     )
+
+
+def _reserve(text: _Text, place: int, table: Table) -> None:
+    # Whoever inserts holds the lock until the commit is seen by all, and the function looks with a
+    # snapshot of its own, taken when the lock is ours: what it does not see is not there.
+    _try(text, place, table, "moved")
+    key = ", ".join(table.claimed_by)
+    text.add(
+        f"won_{place} AS MATERIALIZED (SELECT ord FROM tried_{place}"
+        f" WHERE CASE WHEN mine THEN NOT {table.looked_up_by}({key}) END)"
+    )
+
+
+def _claim(text: _Text, place: int, table: Table) -> None:
+    _try(text, place, table, "passed")
+    key = ", ".join(table.claimed_by)
+    columns = ", ".join(table.names)
     text.add(
         f"new_{place} AS (INSERT INTO {table.name} ({columns}) SELECT {columns}"
         # What is there already is not inserted: that would wait for whoever is advancing it.
@@ -139,7 +161,7 @@ def _write(text: _Text, place: int, section: Section) -> None:
             f"written_{place} AS (UPDATE {table.name} t SET {sets} {held}"
             " WHERE t.merchant = c.merchant AND t.id = c.id AND t.version = c.version - 1)"
         )
-    elif section.mode is Mode.INSERT:
+    elif section.mode in (Mode.INSERT, Mode.RESERVE):
         text.add(
             f"written_{place} AS (INSERT INTO {table.name} ({columns}) SELECT {columns} {held})"
         )
@@ -172,6 +194,12 @@ def _claim_case(place: int, table: Table) -> str:
     )
 
 
+def _holders(places: Sequence[int]) -> str:
+    """The changes that hold every guard of theirs among the sections at these places."""
+    held = [f"(needs & {1 << p} = 0 OR ord IN (SELECT ord FROM won_{p}))" for p in places]
+    return f"SELECT ord FROM change WHERE {' AND '.join(held) or 'true'}"
+
+
 def build(sections: Sequence[Section]) -> str:
     """The statement for a batch that has exactly these sections, in this order.
 
@@ -187,19 +215,21 @@ def build(sections: Sequence[Section]) -> str:
         text.rows(place, section.table)
     advances = [p for p, s in enumerate(sections) if s.mode is Mode.ADVANCE]
     stands = [p for p, s in enumerate(sections) if s.mode is Mode.STAND]
+    reserves = [p for p, s in enumerate(sections) if s.mode is Mode.RESERVE]
     claims = [p for p, s in enumerate(sections) if s.mode is Mode.CLAIM]
     for place in advances:
         _lock(text, place, sections[place].table)
     for place in stands:
         _stand(text, place, sections[place].table)
-    passed = " AND ".join(
-        f"(needs & {1 << p} = 0 OR ord IN (SELECT ord FROM won_{p}))" for p in advances + stands
-    )
-    text.add(f"passed AS MATERIALIZED (SELECT ord FROM change WHERE {passed or 'true'})")
+    if reserves:
+        text.add(f"moved AS MATERIALIZED ({_holders(advances + stands)})")
+    for place in reserves:
+        _reserve(text, place, sections[place].table)
+    text.add(f"passed AS MATERIALIZED ({_holders(advances + stands + reserves)})")
     for place in claims:
         _claim(text, place, sections[place].table)
     cases = [_stale_case(p) for p in advances + stands]
-    cases += [_claim_case(p, sections[p].table) for p in claims]
+    cases += [_claim_case(p, sections[p].table) for p in reserves + claims]
     why = f"CASE {' '.join(cases)} ELSE -1 END" if cases else "-1"
     text.add(f"verdict AS MATERIALIZED (SELECT ord, {why} AS why FROM change)")
     text.add("held AS MATERIALIZED (SELECT ord FROM verdict WHERE why < 0)")

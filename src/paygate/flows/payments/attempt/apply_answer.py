@@ -17,6 +17,7 @@ from paygate.domain.payments.confirmation import AHEAD, Moved, Unmoved
 from paygate.domain.payments.outcome import Answer, Approved, Cancelled, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.context import Context, intent_subject
+from paygate.flows.payments.attempt.claim_reference import reclaim_reference
 from paygate.flows.payments.attempt.consequences import NOTHING, Consequences, alert_about, of_move
 from paygate.flows.payments.attempt.correct import corrected, give_back
 from paygate.flows.payments.attempt.work import Work
@@ -155,8 +156,9 @@ async def _after_the_end(
         return await _given_back(ctx, intent, answer)
     proof = proof or answer.provider_reference or intent.id
     moved = corrected(intent, answer, ctx.now(), proof=proof)
-    commits = of_move(ctx, moved, request_id=None, answer=answer)
-    return Applied(Verdict.CORRECTED, moved.intent, answer, commits)
+    claim, rival = await reclaim_reference(ctx, moved.intent)
+    commits = of_move(ctx, moved, request_id=None, answer=answer, rival=rival)
+    return Applied(Verdict.CORRECTED, moved.intent, answer, commits.also(claim))
 
 
 async def _elsewhere(ctx: Context, intent: PaymentIntent, answer: Answer) -> Applied:

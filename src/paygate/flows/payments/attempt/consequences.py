@@ -78,9 +78,16 @@ def change_of(
 
 
 def of_move(
-    ctx: Context, moved: Moved, *, request_id: str | None, answer: Answer | None = None
+    ctx: Context,
+    moved: Moved,
+    *,
+    request_id: str | None,
+    answer: Answer | None = None,
+    rival: PaymentIntent | None = None,
 ) -> Consequences:
-    """What is committed with a move; `answer` is the provider's, when that moved it."""
+    """What is committed with a move; `answer` is the provider's, when that moved it, and `rival`
+    another intent that has the reference of one that is corrected.
+    """
     before, intent, attempt = moved.before, moved.intent, moved.attempt
     corrects = moved.proof is not None
     records = (intent,) if attempt is None else (intent, attempt)
@@ -108,7 +115,7 @@ def of_move(
         creates.append(ledger.capture(before, intent, transfer_id=transfer_id, attempt=paid_by))
     advances = tuple(each for each in records if each.version > 1)
     done = Consequences(tuple(creates), advances, _to_do_next(moved))
-    problem = None if answer is None else _problem(ctx, moved, answer)
+    problem = None if answer is None else _problem(ctx, moved, answer, rival)
     return done if problem is None else done.also(alert_about(ctx, intent.merchant, problem))
 
 
@@ -129,12 +136,14 @@ def _to_do_next(moved: Moved) -> tuple[Job, ...]:
     return (Job(CloseFailedPayment(intent.merchant, intent.attempt)),)
 
 
-def _problem(ctx: Context, moved: Moved, answer: Answer) -> Problem | None:
+def _problem(
+    ctx: Context, moved: Moved, answer: Answer, rival: PaymentIntent | None
+) -> Problem | None:
     """What a person must hear of an answer that moved a payment."""
     before = moved.before
     match answer.outcome:
         case Approved() if moved.proof is not None:
-            return _corrected(before)
+            return _corrected(before, rival)
         case Rejected(reason="provider_configuration"):
             return misconfigured(ctx, answer.outcome.message)
         case Cancelled() if events.received(before):
@@ -144,14 +153,22 @@ def _problem(ctx: Context, moved: Moved, answer: Answer) -> Problem | None:
             return None
 
 
-def _corrected(intent: PaymentIntent) -> Problem:
+def _corrected(intent: PaymentIntent, rival: PaymentIntent | None) -> Problem:
     """What a person must hear of a correction: it should not happen, and it did."""
+    message = f"money was taken, though it had {intent.status}"
+    what_to_do = "Decide with the payer whether the order is still wanted; refund it if not."
+    if rival is not None:
+        message += f"; and {rival.id}, a payment intent of the same reference, is {rival.status}"
+        what_to_do = (
+            "The order may be paid twice: decide with the payer which of the two is wanted, and"
+            " refund or cancel the other."
+        )
     return Problem(
         type=AlertType.STATE_CORRECTION,
         subject=intent_subject(intent.id),
         severity="critical",
-        message=f"money was taken, though it had {intent.status}",
-        what_to_do="Decide with the payer whether the order is still wanted; refund it if not.",
+        message=message,
+        what_to_do=what_to_do,
     )
 
 
