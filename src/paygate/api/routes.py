@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from paygate.api import alerts, api_keys, customers, health, provider_events
+from paygate.api import alerts, api_keys, customers, health, provider_events, reconciliations
 from paygate.api.edge.endpoint import Endpoint
 from paygate.api.payments import authentications, payment_intents
 
@@ -13,5 +13,6 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *customers.ENDPOINTS,
     *api_keys.ENDPOINTS,
     *provider_events.ENDPOINTS,
+    *reconciliations.ENDPOINTS,
     *health.ENDPOINTS,
 )

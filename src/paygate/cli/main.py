@@ -10,6 +10,7 @@ from paygate import __version__
 from paygate.cli import api_keys, jobs, keys, ledger, merchants, webhooks
 from paygate.cli.command import Data, Quiet, run_async, settings_of
 from paygate.cli.init import init
+from paygate.cli.reconcile import reconcile
 from paygate.cli.restored import restored
 from paygate.settings import TO_SERVE, TO_UNLOCK, SettingsError
 from paygate_sandbox.command import sandbox
@@ -29,6 +30,7 @@ app.add_typer(webhooks.app, name="webhooks")
 
 app.command()(init)
 app.command()(restored)
+app.command()(reconcile)
 
 
 def run() -> None:

@@ -25,6 +25,8 @@ PREFIXES: Final = {
     "alert": "al_",
     "alert_occurrence": "ao_",
     "ledger_transfer": "lt_",
+    "reconciliation": "rc_",
+    "reconciliation_finding": "rf_",
     "run": "run_",
     "request": "req_",
 }

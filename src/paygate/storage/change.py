@@ -17,6 +17,8 @@ from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent
+from paygate.domain.reconciliation.finding import Finding
+from paygate.domain.reconciliation.run import Reconciliation
 from paygate.jobs.messages import Job
 
 Versioned = (
@@ -28,8 +30,9 @@ Versioned = (
     | Customer
     | Alert
     | Occurrence
+    | Reconciliation
 )
-Appended = Event | Correction | Transfer | ProviderAccount | AuditEntry
+Appended = Event | Correction | Transfer | ProviderAccount | Finding | AuditEntry
 Record = Versioned | Appended
 
 
@@ -37,13 +40,13 @@ class Change(msgspec.Struct, frozen=True):
     """One commit. All of it becomes true, or nothing does.
 
     `audit` is always there, and its id is the change's. A record in `advances` must stand one
-    version below in the database. Creating an idempotency key, a provider event or an alert is
-    a claim: an equal one that exists refuses the change. At most one claim a change, and at most
-    one record of a table in `advances`; what can refuse nothing - jobs, and records that are
-    created without a claim - may be several. `stands` is an intent that the change was decided by
-    and leaves alone: the change is refused when the intent is not at that version any more.
-    `concludes` is not written: it is the answer to the request, when this is its last commit, for a
-    door under an idempotency key.
+    version below in the database. Creating an idempotency key, a provider event, an alert, a
+    reconciliation or one of its findings is a claim: an equal one that exists refuses the change.
+    At most one claim a change, and at most one record of a table in `advances`; what can refuse
+    nothing - jobs, and records that are created without a claim - may be several. `stands` is an
+    intent that the change was decided by and leaves alone: the change is refused when the intent is
+    not at that version any more. `concludes` is not written: it is the answer to the request, when
+    this is its last commit, for a door under an idempotency key.
     """
 
     audit: AuditEntry

@@ -17,6 +17,8 @@ from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent
+from paygate.domain.reconciliation.finding import Finding
+from paygate.domain.reconciliation.run import Reconciliation
 from paygate.storage.stored import VERSIONED, Column, Hash, Stored, Table
 
 REFERENCE: Final = Hash("reference")
@@ -117,6 +119,24 @@ PROVIDER_ACCOUNT: Final = Stored(
     Column("created_at", "timestamptz"),
     claimed_by=("merchant", "id"),
 )
+RECONCILIATION: Final = Stored(
+    Reconciliation,
+    "reconciliation",
+    Column("status", "text"),
+    Column("running_as", "text"),
+    Column("created_at", "timestamptz"),
+    Column("updated_at", "timestamptz"),
+    claimed_by=("merchant", "running_as"),
+)
+RECONCILIATION_FINDING: Final = Stored(
+    Finding,
+    "reconciliation_finding",
+    Column("reconciliation", "text"),
+    Column("kind", "text"),
+    Column("action", "text"),
+    Column("created_at", "timestamptz"),
+    claimed_by=("merchant", "id"),
+)
 LEDGER_TRANSFER: Final = Stored(
     Transfer,
     "ledger_transfer",
@@ -139,6 +159,8 @@ STORED: Final[dict[type, Stored[Any]]] = {
         CORRECTION,
         LEDGER_TRANSFER,
         PROVIDER_ACCOUNT,
+        RECONCILIATION,
+        RECONCILIATION_FINDING,
         EVENT,
         AUDIT_ENTRY,
     )

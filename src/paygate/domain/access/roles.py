@@ -51,6 +51,10 @@ class Action(StrEnum):
     ALERT_CLOSE = "alert.close"
     PROVIDER_ACCOUNT_PIN = "provider_account.pin"
     IDEMPOTENCY_KEY_PURGE = "idempotency_key.purge"
+    RECONCILIATION_BEGIN = "reconciliation.begin"
+    RECONCILIATION_READ = "reconciliation.read"
+    RECONCILIATION_LIST = "reconciliation.list"
+    RECONCILE = "reconciliation.work_on"
     PROVIDER_EVENT_RECEIVE = "provider_event.receive"
     PROVIDER_EVENT_APPLY = "provider_event.apply"
 
@@ -82,6 +86,9 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.MERCHANT_LIST: _ADMINS,
         Action.ALERT_LIST: _READERS,
         Action.ALERT_ACKNOWLEDGE: _SELLERS | {Role.FINANCE},
+        Action.RECONCILIATION_BEGIN: _SELLERS,
+        Action.RECONCILIATION_READ: _READERS - {Role.SUPPORT},
+        Action.RECONCILIATION_LIST: _READERS - {Role.SUPPORT},
         # By signature, or by the gateway itself; no API key opens these.
         Action.INTENT_AUTHENTICATE: frozenset(),
         Action.CUSTOMER_INTRODUCE: frozenset(),
@@ -92,6 +99,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.ALERT_CLOSE: frozenset(),
         Action.PROVIDER_ACCOUNT_PIN: frozenset(),
         Action.IDEMPOTENCY_KEY_PURGE: frozenset(),
+        Action.RECONCILE: frozenset(),
         Action.PROVIDER_EVENT_RECEIVE: frozenset(),
         Action.PROVIDER_EVENT_APPLY: frozenset(),
     }

@@ -80,7 +80,7 @@ async def apply_answer(
         case Unmoved.TIE:
             return Applied(Verdict.UNRESOLVED, intent, answer)
         case Unmoved.MISMATCH:
-            told = of_concern(ctx, intent.merchant, _mismatch(intent, answer))
+            told = of_concern(ctx, intent.merchant, mismatch_concern(intent, answer))
             return Applied(Verdict.MISMATCH, intent, answer, told)
         case Unmoved.MONEY_AFTER_THE_END:
             return await _after_the_end(ctx, intent, answer, proof)
@@ -164,7 +164,7 @@ async def _elsewhere(ctx: Context, intent: PaymentIntent, answer: Answer) -> App
     assert isinstance(answer.outcome, Approved), "only money is found elsewhere"
     if not answer.outcome.captured:
         return await _given_back(ctx, intent, answer)
-    told = of_concern(ctx, intent.merchant, _orphan(intent, answer))
+    told = of_concern(ctx, intent.merchant, orphan_concern(intent, answer))
     return Applied(Verdict.ORPHAN_CHARGE, intent, answer, told)
 
 
@@ -185,7 +185,8 @@ async def _given_back(ctx: Context, intent: PaymentIntent, answer: Answer) -> Ap
     return Applied(Verdict.UNRESOLVED, intent, answer, told)
 
 
-def _mismatch(intent: PaymentIntent, answer: Answer) -> Concern:
+def mismatch_concern(intent: PaymentIntent, answer: Answer) -> Concern:
+    """The alert about a payment of another amount or currency than was asked for."""
     return Concern(
         type=AlertType.RECONCILIATION_DRIFT,
         subject=intent_subject(intent.id),
@@ -202,7 +203,8 @@ def _taken(answer: Answer) -> str:
     return f" with {outcome.amount_received} taken" if isinstance(outcome, Approved) else ""
 
 
-def _orphan(intent: PaymentIntent, answer: Answer) -> Concern:
+def orphan_concern(intent: PaymentIntent, answer: Answer) -> Concern:
+    """The alert about money that was taken by a second payment of an intent."""
     return Concern(
         type=AlertType.ORPHAN_CHARGE,
         subject=intent_subject(intent.id),

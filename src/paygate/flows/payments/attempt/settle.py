@@ -1,5 +1,6 @@
 """Settle an attempt: what the provider said becomes true in one commit, once."""
 
+from collections.abc import Callable
 from typing import Final
 
 from paygate.domain.access.roles import Action, Caller
@@ -10,19 +11,35 @@ from paygate.domain.payments.outcome import Answer, NotSent, PaymentError, Rejec
 from paygate.domain.payments.payment_intent import PaymentIntent, Status, Trigger, advance
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import SETTLING_SECONDS, Context, Patience, intent_subject
-from paygate.flows.payments.attempt.apply_answer import apply_answer
-from paygate.flows.payments.attempt.consequences import NOTHING, change_of, commit_move
+from paygate.flows.payments.attempt.apply_answer import Applied, apply_answer
+from paygate.flows.payments.attempt.consequences import (
+    NOTHING,
+    Consequences,
+    change_of,
+    commit_move,
+)
 from paygate.flows.payments.attempt.work import Work, reread, take_up
 from paygate.providers.contract import Absent
 from paygate.storage.change import Committed, Impossible, OutcomeUnknown
 from paygate.storage.tables import REFERENCE_TAKEN
 
+Beside = Callable[[Applied], Consequences]
+
 MISSING: Final = "missing"
 """The stage of the alert for a payment that the provider says it has not."""
 
 
+def _alone(_: Applied) -> Consequences:
+    return NOTHING
+
+
 async def settle_attempt(ctx: Context, work: Work, answer: Answer) -> PaymentIntent:
     """The intent once `answer` was applied, or as whoever came first left it."""
+    return (await settle(ctx, work, answer)).intent
+
+
+async def settle(ctx: Context, work: Work, answer: Answer, beside: Beside = _alone) -> Applied:
+    """What became of `answer`; what stands `beside` it is committed with what it changes."""
     # The attempt stays open beyond it: its event or the sweep brings the answer again.
     patience = Patience(
         "an intent kept changing while its attempt was settled",
@@ -35,14 +52,13 @@ async def settle_attempt(ctx: Context, work: Work, answer: Answer) -> PaymentInt
             # No commit proves that the records were the newest: others may have ended them.
             newest = await reread(ctx, work)
             if newest == work:
-                return work.intent
+                return applied
             work = newest
             continue
         # What was certainly not sent is no answer yet: the same request may go on with it.
         concludes = None if isinstance(answer.outcome, NotSent) else applied.intent
-        change = change_of(
-            ctx, work.caller, work.action, work.intent, applied.commits, concludes=concludes
-        )
+        commits = applied.commits.also(beside(applied))
+        change = change_of(ctx, work.caller, work.action, work.intent, commits, concludes=concludes)
         try:
             committed = isinstance(await ctx.door.commit(change), Committed)
         except Impossible as error:
@@ -51,7 +67,7 @@ async def settle_attempt(ctx: Context, work: Work, answer: Answer) -> PaymentInt
             answer = await _of_another_intent(ctx, work.caller, work.intent, answer)
             committed = False
         if committed:
-            return applied.intent
+            return applied
         await patience.pause()
         work = await reread(ctx, work)
 
