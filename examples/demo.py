@@ -214,9 +214,9 @@ def bank_transfer(merchant: Merchant) -> None:
     method = {"type": "bank_transfer", "flow": "push", "country": "DE"}
     asked = merchant.confirm_with(intent, method)
     check(asked.get("status") == "requires_action", "confirmed: the payer is told where to pay")
-    told = asked["next_action"]["bank_transfer"]
-    iban = next(account["iban"] for account in told["accounts"] if account["scheme"] == "iban")
-    check(told["amount_remaining"] == 5000, f"50.00 EUR to {iban[:4]}..., {told['reference']}")
+    pay_to = asked["next_action"]["bank_transfer"]
+    iban = next(account["iban"] for account in pay_to["accounts"] if account["scheme"] == "iban")
+    check(pay_to["amount_remaining"] == 5000, f"50.00 EUR to {iban[:4]}..., {pay_to['reference']}")
     merchant.send_money(asked, 2000)
     partly = wait_for("the first part", lambda: _received(merchant, intent, 2000))
     check(partly["status"] == "requires_action", "20.00 EUR came: 30.00 EUR remain")

@@ -49,8 +49,8 @@ def call(*arguments: str, environ: Mapping[str, str] | None = None) -> Ran:
     mine = {name: None for name in os.environ if name.startswith("PAYGATE_")}
     done = CliRunner().invoke(app, arguments, env=mine | dict(environ or {}))
     error = done.exception
-    told = "" if error is None or isinstance(error, SystemExit) else f"paygate: {error}\n"
-    return Ran(done.exit_code, done.stdout, done.stderr + told)
+    fault_line = "" if error is None or isinstance(error, SystemExit) else f"paygate: {error}\n"
+    return Ran(done.exit_code, done.stdout, done.stderr + fault_line)
 
 
 def is_one_clear_line(ran: Ran, *words: str) -> None:

@@ -33,7 +33,7 @@ from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.alerts.raise_alert import count_occurrence
 from paygate.flows.context import Context
 from paygate.flows.idempotency.keyed_door import KeyedRequest
-from paygate.flows.idempotency.run_once import Answered, idempotently
+from paygate.flows.idempotency.run_once import StoredResponse, idempotently
 from paygate.flows.payments.confirm import Confirmation, confirm_payment_intent
 from paygate.flows.payments.create import NewPaymentIntent, create_payment_intent
 from paygate.flows.provider_events.apply import apply_provider_event
@@ -267,7 +267,7 @@ class World:
 
     async def confirm_once(
         self, intent: PaymentIntent, key: str, *, request: Confirmation = REQUEST
-    ) -> Answered:
+    ) -> StoredResponse:
         """Confirm under an idempotency key, as the edge does."""
         self.requests += 1
         caller = msgspec.structs.replace(self.caller, request_id=f"req_{self.requests}")
@@ -349,7 +349,7 @@ class World:
         rows = await self.connection.fetch(f"{select(table)} ORDER BY xmin::text::bigint, id")
         return [self.records.open(kind, tuple(row)) for row in rows]
 
-    async def told(self, intent: PaymentIntent) -> list[str]:
+    async def event_types(self, intent: PaymentIntent) -> list[str]:
         """What the merchant was told of an intent, in order of its versions."""
         events: list[Event] = [e for e in await self.all(Event) if e.data.id == intent.id]
         return [e.type for e in sorted(events, key=lambda e: e.object_version)]

@@ -52,8 +52,8 @@ def differences(intents: Sequence[Json], charges: Sequence[Json]) -> list[str]:
     wrong: list[str] = []
     for intent in intents:
         found = of_intent.pop(intent["id"], [])
-        told = f"{intent['id']} {intent['status']} {intent['amount']} {intent['currency']}"
-        wrong += [f"{told}: {what}" for what in _of_one(intent, found)]
+        line = f"{intent['id']} {intent['status']} {intent['amount']} {intent['currency']}"
+        wrong += [f"{line}: {what}" for what in _of_one(intent, found)]
     wrong += [f"{name or 'no intent'}: unknown here, {c}" for name, c in of_intent.items()]
     return wrong
 

@@ -13,7 +13,7 @@ import pytest
 
 from paygate.domain.audit import Result
 from tests.api.shops import Shop, audited
-from tests.gateway import Answer, until
+from tests.gateway import Response, until
 from tests.payments.judge import judge, shops_charges
 from tests.payments.steps import (
     LATE,
@@ -110,7 +110,7 @@ def payments(seed: int) -> list[Payment]:
     ]
 
 
-async def pay(shop: Shop, payment: Payment) -> Answer:
+async def pay(shop: Shop, payment: Payment) -> Response:
     """Create, confirm, and capture part of every second hold; the confirm's answer."""
     number = payment.number
     create = {"amount": payment.amount, "currency": payment.currency, "reference": f"o-{number}"}
@@ -132,11 +132,11 @@ def confirm_body(payment: Payment) -> dict[str, Any]:
     return {"payment_method": method, "return_url": "https://shop.example/done"}
 
 
-async def pay_all(shop: Shop, wanted: list[Payment], at_once: int) -> list[Answer]:
+async def pay_all(shop: Shop, wanted: list[Payment], at_once: int) -> list[Response]:
     """All of them, so many at once; their answers in order."""
     room = asyncio.Semaphore(at_once)
 
-    async def one(payment: Payment) -> Answer:
+    async def one(payment: Payment) -> Response:
         async with room:
             return await pay(shop, payment)
 

@@ -55,7 +55,7 @@ class SilentList(LedgerProvider):
         if self.silent:
             raise ProviderSilent
         for payment in self.ledger:
-            yield payment.told()
+            yield payment.answer()
 
 
 @pytest.mark.parametrize("will", [Will.LOSE_REPLY, Will.LOSE_ORDER])
@@ -181,10 +181,10 @@ class Race:
         assert after.pending_operation is None
         transfers = [t for t in await self.world.all(Transfer) if t.intent == intent.id]
         assert len(transfers) == (after.status is Status.SUCCEEDED)
-        told = await self.world.told(intent)
-        assert told[-1] == f"payment_intent.{after.status}"
-        assert len(told) == len(set(told)), "each step is told once"
-        assert await self.world.all(Correction) == [], "nothing was settled that was not so"
+        event_types = await self.world.event_types(intent)
+        assert event_types[-1] == f"payment_intent.{after.status}"
+        assert len(event_types) == len(set(event_types)), "each step is told once"
+        assert await self.world.all(Correction) == [], "nothing was concluded that was not so"
         events = await self.events()
         assert {e.status for e in events} <= {EventStatus.PROCESSED, EventStatus.STALE}, events
         return after

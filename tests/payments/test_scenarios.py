@@ -13,7 +13,7 @@ from paygate.settings import load
 from paygate.wiring import open_context
 from paygate.worker.scheduled import AT_WORK_ALREADY, run_scheduled
 from tests.api.shops import Shop
-from tests.gateway import Answer, until
+from tests.gateway import Response, until
 from tests.payments.judge import judge, shops_charges
 from tests.payments.steps import LATE, all_fired, fault, ledger_agrees, order, persist
 
@@ -78,20 +78,20 @@ async def provider_payments(shop: Shop) -> list[dict[str, Any]]:
 
 
 @CAPTURE_METHODS
-@pytest.mark.parametrize("told_by", ["event", "same key", "look-up"])
+@pytest.mark.parametrize("by", ["event", "same key", "look-up"])
 async def test_f02_a_reply_that_was_lost(
-    shop: Shop, tmp_path: Path, told_by: str, capture_method: str
+    shop: Shop, tmp_path: Path, by: str, capture_method: str
 ) -> None:
     """Charged, and not told: unknown, then known, charged once, whoever tells."""
     intent = await create(shop, capture_method=capture_method)
-    lost = () if told_by == "event" else (LOST_EVENTS,)
+    lost = () if by == "event" else (LOST_EVENTS,)
     faults = (fault("confirm", "drop_reply", count=1), *lost)
     await order(shop, faults)
     first = await confirm(shop, intent)
     await all_fired(shop, faults)
-    if told_by != "event":
+    if by != "event":
         assert shown(first) == shown(await read(shop, intent)) == UNDER_WAY
-        await look_after(shop, 60 if told_by == "same key" else 180)
+        await look_after(shop, 60 if by == "same key" else 180)
     final = await ended(shop, intent, PAID[capture_method])
     assert final["payment_method"]["last4"] == "4242"
     assert len(await provider_payments(shop)) == 1
@@ -101,17 +101,17 @@ async def test_f02_a_reply_that_was_lost(
 
 
 @CAPTURE_METHODS
-@pytest.mark.parametrize("told_by", ["event", "look-up"])
-async def test_f03_an_error_after_the_charge(shop: Shop, told_by: str, capture_method: str) -> None:
+@pytest.mark.parametrize("by", ["event", "look-up"])
+async def test_f03_an_error_after_the_charge(shop: Shop, by: str, capture_method: str) -> None:
     """The same key gets the saved error for ever, and another key would charge twice."""
     intent = await create(shop, capture_method=capture_method)
-    lost = () if told_by == "event" else (LOST_EVENTS,)
+    lost = () if by == "event" else (LOST_EVENTS,)
     faults = (fault("confirm", "error_after", count=1), *lost)
     await order(shop, faults)
     first = await confirm(shop, intent)
     await all_fired(shop, faults)
     (before,) = await shops_charges(shop)
-    if told_by == "look-up":
+    if by == "look-up":
         assert shown(first) == UNDER_WAY
         await look_after(shop, 60, 60, 100)
         assert shown(await read(shop, intent)) == UNDER_WAY, "the saved error tells nothing"
@@ -166,7 +166,7 @@ async def test_f04_an_error_and_nothing_was_done(shop: Shop, sweeps: tuple[int, 
 
 @CAPTURE_METHODS
 async def test_f11_the_event_comes_before_the_reply(shop: Shop, capture_method: str) -> None:
-    """The reply then meets what the event has settled, and changes nothing."""
+    """The reply then meets what the event has concluded, and changes nothing."""
     intent = await create(shop, capture_method=capture_method)
     faults = (fault("confirm", "slow", count=1, seconds=1.5, hold="after"),)
     await order(shop, faults)
@@ -215,8 +215,8 @@ async def test_f23_money_that_comes_after_the_end(shop: Shop, tmp_path: Path) ->
     assert (await read(shop, intents["manual"]))["status"] == "failed"
     await judge(shop)
     alerts = (await shop.call("GET", "/alerts")).json["data"]
-    told = [a["subject"]["id"] for a in alerts if a["type"] == "state_correction"]
-    assert told == [intents["automatic"]]
+    with_alert = [a["subject"]["id"] for a in alerts if a["type"] == "state_correction"]
+    assert with_alert == [intents["automatic"]]
     await asyncio.to_thread(ledger_agrees, shop, tmp_path)
 
 
@@ -231,10 +231,10 @@ async def test_f23_confirms_and_cancels_at_once(shop: Shop, tmp_path: Path, seed
     faults = (fault("confirm", "slow", seconds=0.1),)
     await order(shop, faults)
 
-    async def cancel(intent: str) -> Answer:
+    async def cancel(intent: str) -> Response:
         return await shop.call("POST", f"/payment-intents/{intent}/cancel")
 
-    async def confirm_once(intent: str) -> Answer:
+    async def confirm_once(intent: str) -> Response:
         return await shop.call("POST", f"/payment-intents/{intent}/confirm", CONFIRM)
 
     racers = [act(i) for i in intents for act in (confirm_once, cancel, cancel)]

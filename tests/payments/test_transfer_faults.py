@@ -47,11 +47,11 @@ async def ask(shop: Shop, number: int) -> str:
 async def pay(shop: Shop, intent: str) -> None:
     """The payer sends the money, to the account of the one customer that the payment names."""
 
-    async def told() -> dict[str, Any] | None:
+    async def asked_to_pay() -> dict[str, Any] | None:
         now = (await shop.call("GET", f"/payment-intents/{intent}")).json
         return now if now["status"] == "requires_action" and now["next_action"] else None
 
-    waiting = await until(told)
+    waiting = await until(asked_to_pay)
     theirs = await stripe(shop, "GET", f"payment_intents/{waiting['provider_reference']}")
     form = {"amount": str(waiting["amount"]), "currency": "eur"}
     await stripe(

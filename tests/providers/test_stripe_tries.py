@@ -118,10 +118,10 @@ async def test_what_stripe_failed_at_names_the_request(
     server: StripeServer, provider: StripeProvider
 ) -> None:
     """It is what Stripe's support asks for; whatever else stands there is not repeated."""
-    for given, told in (("req_aZ1", " (req_aZ1)"), ("req_<b>", ""), ("req_" + "x" * 99, "")):
+    for given, suffix in (("req_aZ1", " (req_aZ1)"), ("req_<b>", ""), ("req_" + "x" * 99, "")):
         server.script.append(error(500, {"Request-Id": given}, type="api_error"))
         found = await provider.confirm(order(), timeout_seconds=5)
-        assert found.outcome == Unknown(f"the provider answered HTTP 500{told}")
+        assert found.outcome == Unknown(f"the provider answered HTTP 500{suffix}")
 
 
 async def test_silence_after_a_certain_no_is_silence(

@@ -144,15 +144,15 @@ class FileProvider(ScriptedProvider):
 
     async def retrieve(self, provider_reference: str, *, timeout_seconds: float) -> Answer:
         self.steps.step()
-        return self._told(provider_reference.removeprefix("theirs_"))
+        return self._answer(provider_reference.removeprefix("theirs_"))
 
     def _done(self, change: str, *values: Any, attempt: str) -> Answer:
         self.steps.step()
         self.books.write(change, *values)
         self.steps.step()
-        return self._told(attempt)
+        return self._answer(attempt)
 
-    def _told(self, attempt: str) -> Answer:
+    def _answer(self, attempt: str) -> Answer:
         return answer(
             outcome_of(self.books.entry(attempt)),
             attempt=attempt,

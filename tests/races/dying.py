@@ -250,14 +250,14 @@ async def _receive(ctx: Context, attempt_id: str) -> None:
     """Receive the approval of an attempt; in the provider's books, once it is acknowledged."""
     attempt = await ctx.read.attempt("default", attempt_id)
     assert attempt is not None
-    told = notice(
+    said = notice(
         attempt,
         Approved(True, AMOUNT, 0, CARD),
         as_of=datetime.now(UTC),
         provider_reference=f"theirs_{attempt.id}",
     )
     provider = Caller(Actor("provider", id="scripted"), "default", request_id="req_event")
-    await receive_provider_event(ctx, provider, encode(told), {"signature": "good"})
+    await receive_provider_event(ctx, provider, encode(said), {"signature": "good"})
     assert isinstance(ctx.provider, FileProvider)
     ctx.provider.books.write("INSERT INTO acknowledged VALUES ('evt_1')")
     ctx.provider.steps.step()

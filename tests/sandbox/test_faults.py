@@ -166,9 +166,9 @@ async def test_lose(stripe: Caller, receiver: Receiver) -> None:
     lost = await stripe.post(INTENTS, params)
     while await stripe.fired("lose") == 0:
         await asyncio.sleep(0.01)
-    told = await stripe.post(INTENTS, params)
+    delivered = await stripe.post(INTENTS, params)
     [delivery] = await receiver.wait_for(1)
-    assert delivery.event["data"]["object"]["id"] == told["id"]
+    assert delivery.event["data"]["object"]["id"] == delivered["id"]
     events = (await stripe.get("/v1/events"))["data"]
     assert lost["id"] in [event["data"]["object"]["id"] for event in events]
 

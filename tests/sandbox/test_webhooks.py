@@ -73,12 +73,12 @@ async def test_signed_deliveries_of_the_wanted_events(stripe: Caller, receiver: 
         assert delivery.event["request"]["idempotency_key"] == "k"
         with pytest.raises(SignatureVerificationError):
             Webhook.construct_event(delivery.raw + b" ", delivery.signature, endpoint["secret"])
-    await settled(stripe)
+    await nothing_pending(stripe)
     for event in (await stripe.get("/v1/events"))["data"]:
         assert event["pending_webhooks"] == 0
 
 
-async def settled(stripe: Caller) -> None:
+async def nothing_pending(stripe: Caller) -> None:
     """Outcomes are written a moment after the answer."""
     async with asyncio.timeout(5):
         while "pending" in await stripe.control("GET", "deliveries"):

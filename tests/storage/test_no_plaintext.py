@@ -39,9 +39,9 @@ from paygate.storage.change import (
     Appended,
     Change,
     Committed,
+    Conflict,
     Impossible,
     Record,
-    Refused,
     Versioned,
 )
 from paygate.storage.commit.committer import Committer, Connection
@@ -206,7 +206,7 @@ async def live(door: Door) -> None:
         )
         advance = Change(planted(AuditEntry, MARK), advances=(after,))
         assert await door.commit(advance) == Committed()
-        assert isinstance(await door.commit(advance), Refused)
+        assert isinstance(await door.commit(advance), Conflict)
     intent = next(record for record in first if isinstance(record, PaymentIntent))
     paid = {"version": 3, "status": Status.SUCCEEDED, "money_seq": 1}
     number = Planted.NUMBERS[0]
@@ -224,7 +224,7 @@ async def live(door: Door) -> None:
     )
     assert await door.commit(moved) == Committed()
     claimed = Change(planted(AuditEntry, MARK), creates=(planted(ProviderEvent, MARK),))
-    assert isinstance(await door.commit(claimed), Refused)
+    assert isinstance(await door.commit(claimed), Conflict)
     twice = Change(planted(AuditEntry, MARK), creates=(first[0],))
     with pytest.raises(Impossible):
         await door.commit(twice)

@@ -91,8 +91,8 @@ async def test_a_column_is_added_in_two_places(database: str, tmp_path: Path) ->
     ran = await asyncio.create_subprocess_exec(
         *command, cwd=ROOT, env=environment, stdout=PIPE, stderr=PIPE
     )
-    told, faults = await ran.communicate()
-    assert (ran.returncode, told) == (0, b"opened\n"), faults.decode()
+    printed, faults = await ran.communicate()
+    assert (ran.returncode, printed) == (0, b"opened\n"), faults.decode()
     connection = await asyncpg.connect(database)
     rows = await connection.fetch("SELECT version, provider FROM payment_intent")
     await connection.close()

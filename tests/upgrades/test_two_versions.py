@@ -22,7 +22,7 @@ import pytest
 from paygate.providers.stripe.events import ENABLED_EVENTS
 from tests.api.shops import Shop
 from tests.cli.processes import run
-from tests.gateway import Answer, Gateway
+from tests.gateway import Gateway, Response
 from tests.payments.judge import judge
 from tests.payments.steps import COME_AGAIN, fault, ledger_agrees, resolve
 from tests.upgrades.older import Node, environment, older_code, serve, until_listening
@@ -145,7 +145,7 @@ class Shopper:
         assert first.body == second.body, (first, second)
         return first.json
 
-    async def _persist(self, path: str, body: Any, key: str) -> Answer:
+    async def _persist(self, path: str, body: Any, key: str) -> Response:
         """Come again, at any node, until the call is answered. A cut connection tells nothing."""
         async with asyncio.timeout(30):
             while True:

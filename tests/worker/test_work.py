@@ -100,10 +100,10 @@ async def test_somebody_is_told_of_jobs_that_nobody_gets_done(world: World) -> N
 
 
 def test_a_job_that_did_nothing_is_not_worth_a_line() -> None:
-    with capture_logs() as told:
+    with capture_logs() as lines:
         tell_of_run("expire-intents", {"cancelled": 0, "closed": 0})
         tell_of_run("expire-intents", {AT_WORK_ALREADY: 1})
         tell_of_run("expire-intents", {"cancelled": 0, "closed": 2})
-    assert [(t["event"], t["job"], t["cancelled"], t["closed"]) for t in told] == [
+    assert [(t["event"], t["job"], t["cancelled"], t["closed"]) for t in lines] == [
         ("job_ran", "expire-intents", 0, 2)
     ]

@@ -35,7 +35,7 @@ def verified(ready: dict[str, Any], folder: Path) -> Sample:
     command += ["--data", ready["data_dir"]]
     report, peak = folder / "verified.json", 0
     started = time.perf_counter()
-    with report.open("wb") as told, subprocess.Popen(command, stdout=told) as process:  # noqa: S603 -- our own
+    with report.open("wb") as output, subprocess.Popen(command, stdout=output) as process:  # noqa: S603 -- our own
         while process.poll() is None:
             peak = max(peak, peak_bytes(process.pid))
             time.sleep(0.05)

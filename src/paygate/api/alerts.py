@@ -119,7 +119,7 @@ ENDPOINTS = (
         summary="List alerts, newest first.",
         action=Action.ALERT_LIST,
         query=AlertQuery,
-        answer=AlertList,
+        response=AlertList,
         handle=_list,
     ),
     Endpoint(
@@ -128,7 +128,7 @@ ENDPOINTS = (
         summary="Say that an alert was seen.",
         action=Action.ALERT_ACKNOWLEDGE,
         body=AcknowledgeAlert,
-        answer=AlertObject,
+        response=AlertObject,
         handle=_acknowledge,
         show=_show,
     ),

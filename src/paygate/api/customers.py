@@ -20,7 +20,7 @@ ENDPOINTS = (
         path="/customers/{id}",
         summary="Read a customer.",
         action=Action.CUSTOMER_READ,
-        answer=CustomerObject,
+        response=CustomerObject,
         handle=_read,
     ),
 )

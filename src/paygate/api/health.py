@@ -50,6 +50,8 @@ async def _readyz(desk: Desk, _: Exchange, __: Any) -> Readiness:
 
 
 ENDPOINTS = (
-    Endpoint(method="GET", path="/healthz", summary="Liveness.", answer=Health, handle=_healthz),
-    Endpoint(method="GET", path="/readyz", summary="Readiness.", answer=Readiness, handle=_readyz),
+    Endpoint(method="GET", path="/healthz", summary="Liveness.", response=Health, handle=_healthz),
+    Endpoint(
+        method="GET", path="/readyz", summary="Readiness.", response=Readiness, handle=_readyz
+    ),
 )

@@ -35,7 +35,7 @@ def _endpoint(path: str) -> Endpoint:
         action=Action.PROVIDER_EVENT_RECEIVE,
         raw=True,
         body_limit=EVENT_LIMIT,
-        answer=Received,
+        response=Received,
         handle=_receive,
     )
 

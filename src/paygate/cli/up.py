@@ -81,7 +81,7 @@ async def run_up(wishes: Wishes) -> None:
     try:
         await up.run()
     finally:
-        if ready_file is not None and up.is_told:
+        if ready_file is not None and up.is_ready:
             ready_file.unlink(missing_ok=True)
 
 
@@ -105,7 +105,7 @@ class Up:
         self._console = Console(highlight=False, quiet=wishes.quiet)
         self._state = self._read_state()
         self._sandbox_url: str | None = None
-        self.is_told = False
+        self.is_ready = False
 
     async def run(self) -> None:
         """From the ports to the ready file; then wait for the end."""
@@ -245,7 +245,7 @@ class Up:
         }
         if self._wishes.ready_file is not None:
             write_private(self._wishes.ready_file, json.dumps(ready, indent=2) + "\n")
-            self.is_told = True
+            self.is_ready = True
         self._say("listening", f"on {api_url}  (docs at {api_url}/docs)")
         self._say("trust", f"curl --cacert {certificates.ca}")
         self._say("key", f"the admin's is in {self._data / STATE}")

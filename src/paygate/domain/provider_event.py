@@ -59,7 +59,7 @@ def waits(event: ProviderEvent, at: datetime) -> timedelta | None:
     return left if timedelta(0) < left <= RETRY_AFTER[-1] else None
 
 
-def settle(
+def ended(
     event: ProviderEvent,
     status: EventStatus,
     at: datetime,
@@ -69,7 +69,7 @@ def settle(
     error: str | None = None,
 ) -> ProviderEvent:
     """The event after its last try at being applied, one version on."""
-    assert event.status is EventStatus.RECEIVED, "an event is settled once"
+    assert event.status is EventStatus.RECEIVED, "an event ends once"
     return msgspec.structs.replace(
         event,
         status=status,
@@ -91,7 +91,7 @@ def put_off(
     None when the tries are used up: the event is then a dead letter.
     """
     if event.attempts >= len(RETRY_AFTER):
-        return settle(
+        return ended(
             event, EventStatus.DEAD_LETTER, at, verdict="retries_exhausted", error=error
         ), None
     after = RETRY_AFTER[event.attempts]

@@ -37,7 +37,7 @@ LAST_PAUSE_SECONDS: Final = 0.25
 PATIENCE_SECONDS: Final = 1.0
 """How long a flow reads and decides again while a record moves on under it, when a caller can be
 told to come again."""
-SETTLING_SECONDS: Final = ANSWER_WITHIN_SECONDS
+CONCLUDING_SECONDS: Final = ANSWER_WITHIN_SECONDS
 """The same when the provider has answered: as long as a commit may take, for so long may the commit
 that this one lost against have taken."""
 

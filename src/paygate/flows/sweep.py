@@ -54,7 +54,7 @@ class Sweep(Faults):
         self._ctx = ctx
         self._actor = Actor("job", name=job)
         self._run_id = run_id
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def caller(self, merchant: str) -> Caller:
         """The run, at work for a merchant."""
@@ -101,8 +101,8 @@ class Sweep(Faults):
 
     async def _tell_of(self, fault: Unread) -> None:
         """Once a run, however many of its readings meet the record."""
-        if str(fault) not in self._told:
-            self._told.add(str(fault))
+        if str(fault) not in self._reported:
+            self._reported.add(str(fault))
             await report_unreadable(self._ctx, self.caller(""), fault)
 
 

@@ -41,12 +41,12 @@ class Change(msgspec.Struct, frozen=True):
 
     `audit` is always there, and its id is the change's. A record in `advances` must stand one
     version below in the database. Creating an idempotency key, a provider event, an alert, a
-    reconciliation or one of its findings is a claim: an equal one that exists refuses the change.
-    At most one claim a change, and at most one record of a table in `advances`; what can refuse
-    nothing - jobs, and records that are created without a claim - may be several. `stands` is an
-    intent that the change was decided by and leaves alone: the change is refused when the intent is
-    not at that version any more. `concludes` is not written: it is the answer to the request, when
-    this is its last commit, for a door under an idempotency key.
+    reconciliation or one of its findings is a claim: an equal one that exists is a conflict. At
+    most one claim a change, and at most one record of a table in `advances`; what can meet no
+    conflict - jobs, and records that are created without a claim - may be several. `stands` is an
+    intent that the change was decided by and leaves alone: the change is a conflict when the intent
+    is not at that version any more. `response` is not written here: it is what the request is
+    answered with when this is its last commit, for a door under an idempotency key.
     """
 
     audit: AuditEntry
@@ -54,11 +54,11 @@ class Change(msgspec.Struct, frozen=True):
     advances: tuple[Versioned, ...] = ()
     jobs: tuple[Job, ...] = ()
     stands: PaymentIntent | None = None
-    concludes: Any = None
+    response: Any = None
 
 
 class Reason(StrEnum):
-    """Why a change was refused."""
+    """What a change met: a record that moved on, or another claim."""
 
     STALE = "stale"
     """The record has moved on, or another transaction holds it just now: read again."""
@@ -69,17 +69,17 @@ class Reason(StrEnum):
 
 
 class Committed(msgspec.Struct, frozen=True):
-    """It is durable."""
+    """The change is durable."""
 
 
-class Refused(msgspec.Struct, frozen=True):
-    """Nothing of it was written."""
+class Conflict(msgspec.Struct, frozen=True):
+    """A record stood in the way of the change; nothing of the change was written."""
 
     reason: Reason
     table: str
 
 
-Verdict = Committed | Refused
+Verdict = Committed | Conflict
 
 
 class StorageError(Exception):

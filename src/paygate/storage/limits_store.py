@@ -95,7 +95,7 @@ class LimitsStore:
             self._silent_until = now + PAUSE_SECONDS  # for the others, while this one tries
         try:
             async with asyncio.timeout(ANSWER_SECONDS), self._turns:
-                answer = await ask()
+                result = await ask()
         except (ValkeyError, OSError) as error:  # a timeout is an OSError
             if not self._away:
                 log.logger().error("limits_store_away", error=error)
@@ -104,4 +104,4 @@ class LimitsStore:
         if self._away:
             self._away = False
             log.logger().warning("limits_store_back")
-        return answer
+        return result

@@ -16,7 +16,7 @@ from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent
 from paygate.storage.change import Outdated
-from paygate.storage.connections.database import answering
+from paygate.storage.connections.database import reading
 from paygate.storage.pages import Cut, Page, Place, Stretch, beyond_all, first_id
 from paygate.storage.reading import LONG_AGO, Reading
 from paygate.storage.schema.versions import WRITER, too_old
@@ -230,7 +230,7 @@ class Reader(Reading):
         if stored is None:
             return False
         every = f"SELECT {', '.join(stored.names)} FROM {stored.name}"  # noqa: S608 -- as declared
-        with answering():
+        with reading():
             row = await self._pool.fetchrow(
                 f"{every} WHERE merchant = $1 AND id = $2", merchant, record_id
             )

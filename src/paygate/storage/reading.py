@@ -7,7 +7,7 @@ import asyncpg
 import msgspec
 
 from paygate.storage.blocks import QUERIES
-from paygate.storage.connections.database import answering
+from paygate.storage.connections.database import reading
 from paygate.storage.connections.pool import Pool
 from paygate.storage.look_ups import LookUps, Row
 from paygate.storage.pages import Cut, Page, Place, Stretch
@@ -91,15 +91,15 @@ class Reading:
         return Stretch(tuple(records), tuple(unread), last)
 
     async def _fetch(self, query: str, *arguments: object) -> asyncpg.Record | None:
-        with answering():
+        with reading():
             return await self._pool.fetchrow(QUERIES[query], *arguments)
 
     async def _fetch_all(self, query: str, *arguments: object) -> list[asyncpg.Record]:
-        with answering():
+        with reading():
             return await self._pool.fetch(QUERIES[query], *arguments)
 
     async def _search(self, query: str, *arguments: object) -> list[asyncpg.Record]:
-        with answering():
+        with reading():
             return await self._searches.fetch(QUERIES[query], *arguments)
 
     def _open(self, record: type[R], row: asyncpg.Record) -> R:

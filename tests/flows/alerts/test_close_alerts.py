@@ -47,7 +47,7 @@ from tests.making import make_audit, make_provider_event
 HOUR = 3600
 CHALLENGE = ActionRequired(RedirectToUrl("https://bank.example/3ds"))
 LOST = Answer(Unknown("reset"))
-REFUSED = Rejected("provider_configuration", "401")
+KEY_REJECTED = Rejected("provider_configuration", "401")
 Mend = Callable[[World], Awaitable[None]]
 
 
@@ -109,7 +109,7 @@ async def an_event_is_dead(world: World) -> Mend:
 
 
 async def the_provider_refuses(world: World) -> Mend:
-    await world.confirming(REFUSED)
+    await world.confirming(KEY_REJECTED)
     world.clock.forward(1)
 
     async def mend(world: World) -> None:
@@ -186,13 +186,13 @@ async def test_what_has_failed_and_may_be_open_at_the_provider_is_a_persons_to_e
         world.provider.objects = [said]
         await close_failed_payment(world.ctx, job)
         assert (await close_alerts(world.ctx, "run")).closed == 0
-    told = {alert.concern.stage: alert.count for alert in await world.all(Alert)}
-    assert told == {"left_open": 1} | ({"missing": 2} if said == Absent() else {})
+    counts = {alert.concern.stage: alert.count for alert in await world.all(Alert)}
+    assert counts == {"left_open": 1} | ({"missing": 2} if said == Absent() else {})
     # It has taken money after all, and pays for the intent.
     world.provider.answers = [answer(APPROVED, as_of=world.clock())]
     await close_failed_payment(world.ctx, job)
     assert (await world.now(intent))[0].status is Status.SUCCEEDED
-    assert (await close_alerts(world.ctx, "run")).closed == len(told)
+    assert (await close_alerts(world.ctx, "run")).closed == len(counts)
 
 
 def test_the_docs_say_of_every_type_what_it_is_and_when_it_closes() -> None:
@@ -209,7 +209,7 @@ async def test_what_comes_up_after_an_alert_was_closed_is_another(world: World) 
     await world.all(Alert)
     await mend(world)
     await close_alerts(world.ctx, "run")
-    await world.confirming(REFUSED)
+    await world.confirming(KEY_REJECTED)
     found = await world.all(Alert)
     assert sorted(a.status for a in found) == [AlertStatus.CLOSED, AlertStatus.OPEN]
     assert [a.count for a in found] == [1, 1]
@@ -281,11 +281,11 @@ async def test_an_occurrence_whose_job_was_lost_is_counted_by_the_clock(world: W
     assert alert.created_at == found.at
 
 
-async def test_a_hundred_confirms_with_a_refused_key_all_settle_and_raise_one_alert(
+async def test_a_hundred_confirms_with_a_refused_key_all_conclude_and_raise_one_alert(
     world: World,
 ) -> None:
     intents = [await world.create() for _ in range(100)]
-    world.provider.answers += [answer(REFUSED) for _ in intents]
+    world.provider.answers += [answer(KEY_REJECTED) for _ in intents]
     done = await asyncio.gather(*map(world.confirm, intents))
     assert {intent.status for intent in done} == {Status.FAILED}
     (alert,) = await world.all(Alert)

@@ -13,7 +13,7 @@ from paygate.flows.alerts.acknowledge import acknowledge_alert
 from paygate.flows.alerts.close import close_alerts
 from paygate.flows.alerts.raise_alert import count_occurrence, occurrence, raise_alert, to_raise
 from paygate.jobs.messages import RaiseAlert
-from paygate.storage.change import Change, Committed, Reason, Refused
+from paygate.storage.change import Change, Committed, Conflict, Reason
 from paygate.storage.connections.session import Connection
 from paygate.worker.main import work
 from tests.flows.world import World
@@ -73,7 +73,7 @@ async def test_a_fact_that_is_refused_tells_of_nothing(world: World) -> None:
     stale = (await world.all(PaymentIntent))[0]
     assert stale == intent
     change = Change(audit, creates=(found,), advances=(stale,), jobs=to_raise(found))
-    assert await world.ctx.door.commit(change) == Refused(Reason.STALE, "payment_intent")
+    assert await world.ctx.door.commit(change) == Conflict(Reason.STALE, "payment_intent")
     assert (await world.all(Alert), await world.all(Occurrence)) == ([], [])
 
 
@@ -174,5 +174,5 @@ async def test_an_alert_that_cannot_be_read_fails_nobody_and_loses_nothing(world
     assert await close_alerts(world.ctx, "run") == (1, 1)
     found = {alert.concern.type: alert for alert in await world.all(Alert)}
     assert found[HAPPENED.type].count == 2
-    told = found[AlertType.RECORD_UNREADABLE]
-    assert (told.concern.subject.object, told.status) == ("alert", AlertStatus.CLOSED)
+    unreadable = found[AlertType.RECORD_UNREADABLE]
+    assert (unreadable.concern.subject.object, unreadable.status) == ("alert", AlertStatus.CLOSED)

@@ -56,7 +56,7 @@ class Ask:
     body: Body
     key: str | None
     requests: set[str] = field(default_factory=set)
-    told: bytes | None = None
+    final_body: bytes | None = None
 
 
 class Model:

@@ -141,7 +141,7 @@ class Payment:
     def held(self) -> bool:
         return isinstance(self.outcome, Approved) and not self.outcome.captured
 
-    def told(self, fact: int = -1, as_of: datetime | None = None) -> Answer:
+    def answer(self, fact: int = -1, as_of: datetime | None = None) -> Answer:
         outcome, at = self.facts[fact]
         order = self.order
         return Answer(
@@ -161,7 +161,7 @@ class Payment:
             type="payment_intent.changed",
             created_at=self.facts[fact][1],
             livemode=False,
-            answer=self.told(fact),
+            answer=self.answer(fact),
             exact=exact,
         )
 
@@ -227,7 +227,7 @@ class LedgerProvider:
             raise ConnectionAbortedError
         if self.will is Will.LOSE_REPLY:
             return Answer(Unknown("timeout"))
-        return payment.told()
+        return payment.answer()
 
     def _known(self, order: ConfirmOrder) -> Payment | None:
         for payment in reversed(self.ledger):
@@ -247,13 +247,13 @@ class LedgerProvider:
         (payment,) = (p for p in self.ledger if p.reference == order.provider_reference)
         if payment.held:
             payment.facts.append((_APPROVED, self.clock()))
-        return payment.told(as_of=self.clock())
+        return payment.answer(as_of=self.clock())
 
     async def cancel(self, order: CancelOrder, *, timeout_seconds: float) -> Answer:
         (payment,) = (p for p in self.ledger if p.reference == order.provider_reference)
         if payment.closable:
             payment.facts.append((Cancelled("requested_by_customer"), self.clock()))
-        return payment.told(as_of=self.clock())
+        return payment.answer(as_of=self.clock())
 
     async def account(self, *, timeout_seconds: float) -> str:
         return "acct_ledger"
@@ -271,14 +271,14 @@ class LedgerProvider:
     async def retrieve(self, provider_reference: str, *, timeout_seconds: float) -> Answer | Absent:
         for payment in self.ledger:
             if payment.reference == provider_reference:
-                return payment.told(as_of=self.clock())
+                return payment.answer(as_of=self.clock())
         return Absent()
 
     async def list_created(
         self, since: datetime, until: datetime, *, timeout_seconds: float
     ) -> AsyncIterator[Answer]:
         for payment in self.ledger:
-            yield payment.told()
+            yield payment.answer()
 
     def verify_event(self, body: bytes, headers: Mapping[str, str], now: datetime) -> None:
         return

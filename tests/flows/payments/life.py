@@ -55,12 +55,12 @@ DETACH: Body = {"instrument": None}
 
 
 @dataclass(frozen=True)
-class Told:
+class Response:
     body: bytes
     replayed: bool
 
 
-Result = Told | Refusal | str
+Result = Response | Refusal | str
 
 
 class Shown(msgspec.Struct):
@@ -124,7 +124,7 @@ class Life(Model):
         calls = len(self.provider.calls)
         expected = self.expected(ask, key)
         result = await self.raw(ask, death)
-        if isinstance(result, Told):
+        if isinstance(result, Response):
             self.answered(ask, result, key)
         elif isinstance(result, Refusal) and (
             result.code is not ErrorCode.PROVIDER_UNAVAILABLE or ask.action is Action.INTENT_ATTACH
@@ -147,20 +147,20 @@ class Life(Model):
             return result.body
         return msgspec.json.decode(result.body, type=Shown).status
 
-    def answered(self, ask: Ask, told: Told, key: IdempotencyKey | None) -> None:
+    def answered(self, ask: Ask, response: Response, key: IdempotencyKey | None) -> None:
         """I4 and I10: what is acknowledged is durable, and said again byte for byte."""
-        shown = msgspec.json.decode(told.body, type=Shown)
+        shown = msgspec.json.decode(response.body, type=Shown)
         if shown.id not in self.intents:
             self.intents.append(shown.id)
         if ask.key is None:
             return
         now = self.key_of(ask)
         assert now is not None
-        assert (now.state, now.body) == (KeyState.FINISHED, told.body)
-        assert told.replayed is (key is not None and key.state is KeyState.FINISHED)
-        if told.replayed and ask.told is not None:
-            assert told.body == ask.told, "the same bytes while the key is kept"
-        ask.told = told.body
+        assert (now.state, now.body) == (KeyState.FINISHED, response.body)
+        assert response.replayed is (key is not None and key.state is KeyState.FINISHED)
+        if response.replayed and ask.final_body is not None:
+            assert response.body == ask.final_body, "the same bytes while the key is kept"
+        ask.final_body = response.body
 
     async def raw(
         self, ask: Ask, death: Death | None = None, *, frozen: bool = False, **other: Any
@@ -194,11 +194,11 @@ class Life(Model):
 
         try:
             if ask.key is None:
-                result = Told(_render(await flow(ctx)), replayed=False)
+                result = Response(_render(await flow(ctx)), replayed=False)
             else:
                 scope = f"sk POST {ask.action} {ask.path}"
                 request = KeyedRequest(caller, ask.action, scope, ask.key, encode(body))
-                result = Told(*await idempotently(ctx, request, flow, _render))
+                result = Response(*await idempotently(ctx, request, flow, _render))
         except Refusal as refusal:
             return refusal
         except (ConnectionAbortedError, OutcomeUnknown, Unavailable):
@@ -232,8 +232,8 @@ class Life(Model):
             *(self.raw(ask) for ask in (one, one, two, three, four)), self.expire()
         )
         # A cancel may come after a confirm that left something to cancel.
-        winners = [r for r in (second,) if isinstance(r, Told)]
-        confirmed = [r for r in (first, twin) if isinstance(r, Told)]
+        winners = [r for r in (second,) if isinstance(r, Response)]
+        confirmed = [r for r in (first, twin) if isinstance(r, Response)]
         assert len({r.body for r in confirmed}) <= 1
         assert len(winners) + bool(confirmed) <= 1, "one confirm at most"
         if was.status is not Status.CREATED:
@@ -242,7 +242,7 @@ class Life(Model):
         for ask, results in ((one, confirmed), (two, winners)):
             if results and (key := self.key_of(ask)) is not None:
                 assert key.body == results[0].body
-                ask.told = key.body
+                ask.final_body = key.body
 
     async def freeze(self, intent_id: str) -> None:
         """F05 and F06: a holder stands still in the call, another takes over, then both go on."""
@@ -256,13 +256,13 @@ class Life(Model):
         results = [] if first.done() else [await self.raw(ask)]
         thaw.set()
         results.append(await first)
-        told = {r.body for r in results if isinstance(r, Told)}
-        assert len(told) <= 1
-        for body in told:
+        bodies = {r.body for r in results if isinstance(r, Response)}
+        assert len(bodies) <= 1
+        for body in bodies:
             key = self.key_of(ask)
             assert key is not None
             assert key.body == body
-            ask.told = body
+            ask.final_body = body
 
     async def deliver(self, payment: Payment, fact: int, *, exact: bool) -> None:
         attempt = self.log.records[Attempt, payment.order.attempt]
@@ -355,8 +355,8 @@ class Life(Model):
             if key is not None and key.state is KeyState.WORKING:
                 one_commit = (Action.INTENT_CREATE, Action.INTENT_ATTACH)
                 assert ask.action not in one_commit, "which claims and finishes it"
-            if ask.told is not None and key is not None and key.created_at >= limit:
-                assert key.body == ask.told
+            if ask.final_body is not None and key is not None and key.created_at >= limit:
+                assert key.body == ask.final_body
 
     async def end(self) -> None:
         """All who were cut off come again, all events arrive: then both books say the same."""

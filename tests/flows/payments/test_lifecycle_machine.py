@@ -144,7 +144,7 @@ class Freeze:
 
 
 @dataclass(frozen=True)
-class Settle:
+class Conclude:
     """The payer or the bank decides."""
 
     payment: int
@@ -220,7 +220,7 @@ _step: st.SearchStrategy[Step] = st.one_of(
     st.builds(Other, _which),
     st.builds(Race, _which, _will),
     st.builds(Freeze, _which, _will),
-    st.builds(Settle, _which, _which),
+    st.builds(Conclude, _which, _which),
     st.builds(Deliver, _which, st.integers(0, 1), st.sampled_from([True, True, False])),
     st.builds(Deliver, _which, st.integers(0, 1), st.sampled_from([True, True, False])),
     st.builds(Pass, _minutes),

@@ -17,7 +17,7 @@ from paygate.domain.payments.outcome import Answer, Approved, Cancelled, NotSent
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.payments.payment_method import PushTransfer
 from paygate.flows.context import CommitDoor
-from paygate.flows.payments.attempt.settle import settle_attempt
+from paygate.flows.payments.attempt.conclude import conclude_attempt
 from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.cancel import cancel_payment_intent
 from paygate.flows.payments.capture import capture_payment_intent
@@ -122,7 +122,7 @@ async def ended_meanwhile(world: World, *said: Answer) -> PaymentIntent:
         world.provider.during = None
         found, (attempt,) = await world.now(intent)
         work = Work(world.caller, Action.ATTEMPT_RESOLVE, found, attempt)
-        ended = await settle_attempt(world.ctx, work, NEVER_ARRIVED)
+        ended = await conclude_attempt(world.ctx, work, NEVER_ARRIVED)
         assert ended.status is Status.FAILED
 
     world.provider.during = end

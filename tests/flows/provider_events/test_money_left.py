@@ -15,7 +15,7 @@ from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.provider_events.apply import apply_provider_event
 from paygate.jobs.messages import ApplyProviderEvent
 from paygate.providers.contract import Absent, MoneyLeft, Notice
-from tests.flows.payments.transfers import alerts, at, cancel, funded, paying, told
+from tests.flows.payments.transfers import alerts, at, cancel, funded, notice_at, paying
 from tests.flows.world import INSTALLATION, World
 from tests.making import START
 
@@ -152,7 +152,7 @@ async def test_an_intent_is_never_moved_by_it(world: World) -> None:
 
 async def partly(world: World) -> tuple[PaymentIntent, Attempt]:
     intent, attempt = await paying(world, funded())
-    await world.applied(told(attempt, funded(1500), 5))
+    await world.applied(notice_at(attempt, funded(1500), 5))
     return intent, attempt
 
 
@@ -163,7 +163,7 @@ async def test_what_had_come_when_it_was_closed_is_alerted(world: World, by: str
         world.provider.answers.append(at(9, Cancelled(None)))
         await cancel(world, intent)
     else:
-        await world.applied(told(attempt, Cancelled("automatic"), 9, "evt_closed"))
+        await world.applied(notice_at(attempt, Cancelled("automatic"), 9, "evt_closed"))
     assert (await world.now(intent))[0].status is Status.CANCELLED
     (alert,) = await excess(world)
     assert alert.concern.subject == Subject("payment_intent", intent.id)

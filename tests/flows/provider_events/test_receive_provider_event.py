@@ -18,7 +18,7 @@ from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.context import CommitDoor
 from paygate.flows.provider_events.receive import receive_provider_event
 from paygate.jobs.messages import ApplyProviderEvent, decode
-from paygate.storage.change import Change, Refused, Unavailable, Verdict
+from paygate.storage.change import Change, Conflict, Unavailable, Verdict
 from paygate.storage.connections.session import Connection
 from tests.claims import hold_claim, store_event
 from tests.flows.spoilt import spoil
@@ -40,7 +40,7 @@ class Tries:
 
     async def commit(self, change: Change) -> Verdict:
         verdict = await self._door.commit(change)
-        if isinstance(verdict, Refused):
+        if isinstance(verdict, Conflict):
             self.refused.set()
         return verdict
 

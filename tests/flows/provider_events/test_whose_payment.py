@@ -30,7 +30,7 @@ from tests.making import START
 
 BARE: Final[dict[str, Any]] = {"installation": None, "merchant": None}
 HELD = Approved(captured=False, amount_received=0, amount_capturable=1999)
-REFUSED = Declined(PaymentError("card_declined", "no"))
+DECLINED = Declined(PaymentError("card_declined", "no"))
 
 
 def by_hand(outcome: Outcome, seconds: int = 5, **more: Any) -> Notice:
@@ -121,7 +121,7 @@ async def test_a_second_hold_of_ours_is_given_back(world: World) -> None:
 
 async def test_a_second_payment_that_failed_ends_nothing(world: World) -> None:
     intent, attempt = await world.confirming(Pending())
-    said = notice(attempt, REFUSED, as_of=START + timedelta(seconds=5), provider_reference="ref_b")
+    said = notice(attempt, DECLINED, as_of=START + timedelta(seconds=5), provider_reference="ref_b")
     assert (await world.applied(said)).verdict == "already_settled"
     assert (await world.now(intent))[0].status is Status.PROCESSING
 

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from paygate.domain.payments.payment_intent import Trigger, advance
-from paygate.domain.provider_event import EventStatus, settle
+from paygate.domain.provider_event import EventStatus, ended
 from paygate.jobs.messages import ApplyProviderEvent, Job
-from paygate.storage.change import Change, Committed, Impossible, Overloaded, Reason, Refused
+from paygate.storage.change import Change, Committed, Conflict, Impossible, Overloaded, Reason
 from paygate.storage.commit.committer import Committer
 from paygate.storage.connections.database import connector
 from paygate.storage.door import Door
@@ -72,7 +72,7 @@ async def test_a_refused_change_writes_nothing(door: Door, database: str) -> Non
             jobs=(Job(ApplyProviderEvent("default", "pe_x")),),
         )
     )
-    assert again == Refused(Reason.STALE, "payment_intent")
+    assert again == Conflict(Reason.STALE, "payment_intent")
     assert await rows(database, "attempt") == 0
     assert await rows(database, "provider_event") == 0
     assert await rows(database, "pgqueuer") == 0
@@ -86,7 +86,7 @@ async def test_a_claim_is_given_once(door: Door) -> None:
         Change(make_audit("shop"), creates=(make_provider_event("evt_1", "shop"),))
     )
     assert first == Committed()
-    assert second == Refused(Reason.CLAIMED, "provider_event")
+    assert second == Conflict(Reason.CLAIMED, "provider_event")
     assert other == Committed()
 
 
@@ -195,10 +195,10 @@ async def test_two_claims_in_one_change_are_a_bug(door: Door) -> None:
 async def test_a_claimed_record_advances(door: Door) -> None:
     event = make_provider_event("evt_1")
     await door.commit(Change(make_audit(), creates=(event,)))
-    done = settle(event, EventStatus.PROCESSED, START)
+    done = ended(event, EventStatus.PROCESSED, START)
     assert await door.commit(Change(make_audit(), advances=(done,))) == Committed()
     stale = await door.commit(Change(make_audit(), advances=(done,)))
-    assert stale == Refused(Reason.STALE, "provider_event")
+    assert stale == Conflict(Reason.STALE, "provider_event")
 
 
 async def test_what_must_stand_is_looked_at_and_left_alone(door: Door, database: str) -> None:
@@ -213,9 +213,9 @@ async def test_what_must_stand_is_looked_at_and_left_alone(door: Door, database:
     move = Change(make_audit(), creates=(attempt,), advances=(moved,))
     assert await door.commit(move) == Committed(), "nothing moved it"
     late = Change(make_audit(), creates=(make_provider_event("evt_3"),), stands=intent)
-    assert await door.commit(late) == Refused(Reason.STALE, "payment_intent")
+    assert await door.commit(late) == Conflict(Reason.STALE, "payment_intent")
     assert await rows(database, "provider_event") == 2
     assert await door.commit(msgspec.structs.replace(late, stands=moved)) == Committed()
     unknown = Change(make_audit(), creates=(make_provider_event("evt_4"),), stands=make_intent())
-    assert await door.commit(unknown) == Refused(Reason.STALE, "payment_intent")
+    assert await door.commit(unknown) == Conflict(Reason.STALE, "payment_intent")
     assert await rows(database, "audit_entry") == 5

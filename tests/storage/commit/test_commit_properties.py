@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from paygate.storage.change import Change, Committed, Impossible, Reason, Refused
+from paygate.storage.change import Change, Committed, Conflict, Impossible, Reason
 from paygate.storage.commit.committer import Committer, Connection
 from paygate.storage.connections.database import connector
 from paygate.storage.door import Door
@@ -195,7 +195,7 @@ async def test_all_twins_of_a_busy_claim_are_busy(
         await hold_claim(other, records, "evt_held")
         twins = [Change(make_audit(), creates=(make_provider_event("evt_held"),)) for _ in "abcd"]
         verdicts = await asyncio.gather(*(door.commit(change) for change in twins))
-    assert verdicts == [Refused(Reason.BUSY, "provider_event")] * 4
+    assert verdicts == [Conflict(Reason.BUSY, "provider_event")] * 4
 
 
 async def test_a_claim_of_what_is_being_advanced_does_not_stop_the_line(
@@ -214,7 +214,7 @@ async def test_a_claim_of_what_is_being_advanced_does_not_stop_the_line(
                 door.commit(Change(make_audit(), creates=(key,))),
                 *(door.commit(Change(make_audit(), creates=(make_intent(),))) for _ in range(20)),
             )
-    assert claimed == Refused(Reason.CLAIMED, "idempotency_key")
+    assert claimed == Conflict(Reason.CLAIMED, "idempotency_key")
     assert rest == [Committed()] * 20
 
 
@@ -238,7 +238,7 @@ async def test_what_was_answered_is_not_sent_again(
         for record in (event, make_intent(intent_id="pi_\x00"), make_intent())
     )
     await _until_a_backend_waits(other)
-    assert await refused == Refused(Reason.BUSY, "provider_event")
+    assert await refused == Conflict(Reason.BUSY, "provider_event")
     with pytest.raises(Impossible):
         await poison
     await held.rollback()

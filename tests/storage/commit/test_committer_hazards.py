@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from paygate.embedded.server import EmbeddedPostgres
-from paygate.storage.change import Change, Committed, OutcomeUnknown, Reason, Refused, Unavailable
+from paygate.storage.change import Change, Committed, Conflict, OutcomeUnknown, Reason, Unavailable
 from paygate.storage.commit.committer import Committer, Connection
 from paygate.storage.connections.database import connector
 from paygate.storage.door import Door
@@ -100,7 +100,7 @@ async def test_a_foreign_claim_does_not_stop_the_line(
             door.commit(Change(make_audit(), creates=(event,))),
             *(door.commit(create()) for _ in range(50)),
         )
-    assert verdicts[0] == Refused(Reason.BUSY, "provider_event")
+    assert verdicts[0] == Conflict(Reason.BUSY, "provider_event")
     assert verdicts[1:] == [Committed()] * 50
     await holding.rollback()
     assert await door.commit(Change(make_audit(), creates=(event,))) == Committed()
@@ -119,7 +119,7 @@ async def test_a_locked_intent_reads_as_stale_and_does_not_stop_the_line(
             verdicts = await asyncio.gather(
                 door.commit(move), *(door.commit(create()) for _ in "ab")
             )
-    assert verdicts == [Refused(Reason.STALE, "payment_intent"), Committed(), Committed()]
+    assert verdicts == [Conflict(Reason.STALE, "payment_intent"), Committed(), Committed()]
     assert await door.commit(move) == Committed()
 
 

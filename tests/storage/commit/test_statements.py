@@ -14,7 +14,7 @@ from paygate.domain.payments.correction import Correction
 from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent, Trigger, advance
 from paygate.domain.provider_event import ProviderEvent
-from paygate.storage.change import Change, Committed, Reason, Refused
+from paygate.storage.change import Change, Committed, Conflict, Reason
 from paygate.storage.commit.committer import Committer, Connection
 from paygate.storage.commit.lane import PLANS
 from paygate.storage.commit.statement import Section
@@ -142,11 +142,11 @@ async def test_a_general_statement_decides_as_an_own_one_does(
     moved_on = advance(intent, Trigger.CANCEL, START)
     both = make_intent()
     new_event, claimed, another = (make_provider_event(f"evt_{n}") for n in (2, 1, 3))
-    stale = Refused(Reason.STALE, "payment_intent")
+    stale = Conflict(Reason.STALE, "payment_intent")
     for change, verdict in (
         (Change(make_audit(), advances=(moved_on,), creates=(new_event,)), Committed()),
         (Change(make_audit(), advances=(moved_on,)), stale),
-        (Change(make_audit(), creates=(claimed,)), Refused(Reason.CLAIMED, "provider_event")),
+        (Change(make_audit(), creates=(claimed,)), Conflict(Reason.CLAIMED, "provider_event")),
         (Change(make_audit(), creates=(both, another)), Committed()),
     ):
         assert await door.commit(change) == verdict

@@ -177,10 +177,10 @@ async def test_nobody_listens_when_nobody_waits_and_who_waits_is_told(
         async with keys.waiting("a key") as event:
             await until(listening)
 
-            async def told() -> bool:
+            async def notified() -> bool:
                 event.clear()
                 await other.execute("SELECT pg_notify('paygate_idempotency_key', 'a key')")
                 return await asyncio.wait_for(event.wait(), 30)
 
-            await until(told)
+            await until(notified)
         await keys.close()

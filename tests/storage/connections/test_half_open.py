@@ -235,8 +235,8 @@ async def test_a_committer_closes_though_the_database_is_gone(
             await asyncio.sleep(0)
         with capture_logs() as logs:
             await committer.close()
-        told = await asyncio.gather(*waiting, return_exceptions=True)
-    assert [type(each) for each in told] == [OutcomeUnknown, Unavailable, Unavailable]
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(each) for each in results] == [OutcomeUnknown, Unavailable, Unavailable]
     assert [e["waiting"] for e in logs if e["event"] == "committer_gave_up"] == [3]
 
 

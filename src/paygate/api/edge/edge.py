@@ -129,7 +129,7 @@ class Edge:
         if endpoint is None:
             return _without_endpoint(method, route, exchange)
         try:
-            return await self._answer(endpoint, exchange, receive)
+            return await self._respond(endpoint, exchange, receive)
         except asyncio.CancelledError:
             # The server stops and waits no longer. What was begun goes on, so this is not "no".
             exchange.action = None
@@ -141,7 +141,7 @@ class Edge:
         except Exception as error:  # noqa: BLE001 -- what is not known becomes internal_error
             return _refused(endpoint, exchange, error)
 
-    async def _answer(self, endpoint: Endpoint, exchange: Exchange, receive: Receive) -> Reply:
+    async def _respond(self, endpoint: Endpoint, exchange: Exchange, receive: Receive) -> Reply:
         """The reply to a request that is not refused.
 
         The order is the order of what a stranger may learn: first who they are, then whether they
@@ -165,7 +165,7 @@ class Edge:
             body = parse_query(endpoint.query, exchange.query)
         key = idempotency_key(exchange) if endpoint.takes_key else None
         if key is not None:
-            return await self._answer_once(endpoint, exchange, body, key)
+            return await self._respond_once(endpoint, exchange, body, key)
         value = await endpoint.handle(self._desk, exchange, body)
         if isinstance(value, Reply):
             return value
@@ -202,12 +202,12 @@ class Edge:
         if spotted is not None:
             await refuse_card_data(ctx, exchange, spotted)
 
-    async def _answer_once(
+    async def _respond_once(
         self, endpoint: Endpoint, exchange: Exchange, body: Any, key: str
     ) -> Reply:
         """The reply under an `Idempotency-Key`: the first one's again, if there was one."""
         assert endpoint.action is not None, "what takes a key is behind an API key"
-        answered = await idempotently(
+        response = await idempotently(
             self._desk.ctx,
             KeyedRequest(
                 exchange.known_caller,
@@ -219,9 +219,9 @@ class Edge:
             lambda ctx: endpoint.handle(self._desk._replace(ctx=ctx), exchange, body),
             lambda value: encode(endpoint.show(exchange, value)),
         )
-        if answered.replayed:
-            return Reply(200, answered.body, REPLAYED)
-        return Reply(endpoint.status, answered.body)
+        if response.replayed:
+            return Reply(200, response.body, REPLAYED)
+        return Reply(endpoint.status, response.body)
 
     def _headers(self, scope: Any, exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
         headers = [

@@ -52,10 +52,10 @@ class Endpoint:
     path: str
     summary: str
     handle: Handler
-    answer: type[msgspec.Struct] | None = None
+    response: type[msgspec.Struct] | None = None
     """None: no JSON."""
     show: Show = _as_it_is
-    public_answer: type[msgspec.Struct] | None = None
+    public_response: type[msgspec.Struct] | None = None
     """What a payer's browser gets instead, where it may ask at all."""
     action: Action | None = None
     body: type[msgspec.Struct] | None = None

@@ -72,7 +72,7 @@ class ErrorBody(msgspec.Struct, frozen=True, omit_defaults=True):
     api_key: Any = msgspec.UNSET
 
 
-class ErrorAnswer(msgspec.Struct, frozen=True):
+class ErrorResponse(msgspec.Struct, frozen=True):
     """The body of every answer that is not a success."""
 
     error: ErrorBody
@@ -116,7 +116,7 @@ def encode_error(
         payment_intent=show(subject) if isinstance(subject, PaymentIntent) else msgspec.UNSET,
         api_key=api_key_object(subject, None) if isinstance(subject, ApiKey) else msgspec.UNSET,
     )
-    return msgspec.json.encode(ErrorAnswer(body))
+    return msgspec.json.encode(ErrorResponse(body))
 
 
 def headers_of(refusal: Refusal) -> dict[str, str]:

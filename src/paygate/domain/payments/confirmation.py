@@ -51,7 +51,7 @@ _NEVER_BEGUN: Final = PaymentError(
 class Unmoved(StrEnum):
     """Why an answer moves nothing."""
 
-    SETTLED = "settled"
+    CONCLUDED = "concluded"
     """The attempt is closed: the truth came another way, and first."""
     NOTHING_NEW = "nothing_new"
     STALE = "stale"

@@ -55,7 +55,7 @@ async def create_api_key(
     audit = ctx.audit(
         caller, Action.API_KEY_CREATE, key_subject(made.key.id), details={"role": str(role)}
     )
-    verdict = await ctx.door.commit(Change(audit, creates=(made.key,), concludes=made))
+    verdict = await ctx.door.commit(Change(audit, creates=(made.key,), response=made))
     assert isinstance(verdict, Committed), "a change without guards is never refused"
     return made
 

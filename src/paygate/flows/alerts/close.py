@@ -22,7 +22,7 @@ from paygate.flows.alerts.raise_alert import count_occurrence
 from paygate.flows.alerts.watch_jobs import STUCK_AFTER
 from paygate.flows.context import Context
 from paygate.flows.idempotency.purge import is_unfinished
-from paygate.flows.payments.attempt.settle import MISSING
+from paygate.flows.payments.attempt.conclude import MISSING
 from paygate.flows.payments.sweeps.close_failed import LEFT_OPEN
 from paygate.flows.sweep import Sweep
 from paygate.jobs.messages import RaiseAlert

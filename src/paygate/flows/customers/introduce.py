@@ -46,10 +46,10 @@ async def introduce_customer(
         assert customer is not None, "customers are never deleted"
         if customer.provider_reference is not None and not customer.provider_is_behind:
             return customer.provider_reference
-        told = await _tell(ctx, customer, timeout_seconds)
-        if isinstance(told, NotSent | Rejected):
-            return told
-        kept = await _keep(ctx, caller, told)
+        outcome = await _tell(ctx, customer, timeout_seconds)
+        if isinstance(outcome, NotSent | Rejected):
+            return outcome
+        kept = await _keep(ctx, caller, outcome)
         if not kept and not await patience.lasts():
             return NotSent(changing)
 
@@ -68,12 +68,12 @@ async def update_provider_customer(ctx: Context, message: UpdateProviderCustomer
         assert customer is not None, "customers are never deleted"
         if not customer.provider_is_behind:
             return True
-        told = await _tell(ctx, customer, timeout_seconds)
-        if isinstance(told, Rejected):
+        outcome = await _tell(ctx, customer, timeout_seconds)
+        if isinstance(outcome, Rejected):
             return True  # the payer's next payment fails by it, and says so
-        if isinstance(told, NotSent):
+        if isinstance(outcome, NotSent):
             return False
-        kept = await _keep(ctx, caller, told)
+        kept = await _keep(ctx, caller, outcome)
         if not kept and not await patience.lasts():
             return False
 

@@ -1,8 +1,8 @@
 """The commit door as one request under an idempotency key sees it.
 
-It adds the key to each commit of a flow: the first claims it, later ones advance it, the one that
-concludes the request stores the answer. So nothing is held before there is something to hold it
-for, and a worker whose lease was taken over can write nothing more.
+The door adds the key to each commit of a flow: the first claims the key, later ones advance it,
+the last stores the response. So no key is held before there is something to hold it for, and a
+worker whose lease was taken over can write nothing more.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.flows.context import Context, Patience, RequestKey
 from paygate.storage.change import (
     Change,
+    Conflict,
     OutcomeUnknown,
-    Refused,
     StorageError,
     Unavailable,
     Verdict,
@@ -84,7 +84,7 @@ class KeyedDoor:
         holder, lease = self._request.caller.request_id, self._ctx.policy.lock_ttl
         held = idempotency.held(self._key, holder, lease, self._ctx.now())
         change = Change(self._audit("taken_over"), advances=(held,))
-        if isinstance(await self._ctx.door.commit(change), Refused):
+        if isinstance(await self._ctx.door.commit(change), Conflict):
             raise KeyTaken
         self._key, self.claimed = held, True
         self._renew_in_time()
@@ -100,8 +100,8 @@ class KeyedDoor:
             patience = Patience("a key kept changing while its answer was kept")
             while self._key.body is None:
                 # It came to its answer without a last commit: another brought the truth.
-                concluded = Change(self._audit("concluded"), concludes=value)
-                if isinstance(await self.commit(concluded), Refused):
+                concluded = Change(self._audit("concluded"), response=value)
+                if isinstance(await self.commit(concluded), Conflict):
                     await patience.pause()
         except KeyTaken:
             raise
@@ -136,7 +136,7 @@ class KeyedDoor:
         else:
             keyed = msgspec.structs.replace(change, creates=(*change.creates, key))
         verdict = await self._ctx.door.commit(keyed)
-        if isinstance(verdict, Refused):
+        if isinstance(verdict, Conflict):
             await self._check_fence(verdict)
         else:
             self._key, self.claimed = key, True
@@ -146,19 +146,19 @@ class KeyedDoor:
 
     def _next(self, change: Change) -> IdempotencyKey:
         """The key as this commit leaves it."""
-        now, concludes = self._ctx.now(), change.concludes
+        now, response = self._ctx.now(), change.response
         key = msgspec.structs.replace(self._key, about=change.audit.subject or self._key.about)
-        body = None if concludes is None else self._render(concludes)
+        body = None if response is None else self._render(response)
         if not self.claimed:
-            return key if body is None else idempotency.answered_at_once(key, body)
+            return key if body is None else idempotency.finished_at_once(key, body)
         if body is None:
             return idempotency.held(key, key.holder, self._ctx.policy.lock_ttl, now)
         return idempotency.finished(key, body, now)
 
-    async def _check_fence(self, refused: Refused) -> None:
+    async def _check_fence(self, conflict: Conflict) -> None:
         """Whether the key is another's; what else moved on is the flow's to see.
 
-        The refusal names one cause of several, so the key is looked at whatever it named.
+        A conflict names one cause of several, so the key is looked at whatever it named.
         """
         found = await self._ctx.keys.find(self._key.merchant, (self._key.id,))
         if self.claimed and found.key is not None and found.key.holder == self._key.holder:
@@ -166,7 +166,7 @@ class KeyedDoor:
             self._key = found.key
             return
         known = self._key.version if self.claimed else 0
-        if refused.table == IDEMPOTENCY_KEY.name or (
+        if conflict.table == IDEMPOTENCY_KEY.name or (
             found.key is not None and found.key.version > known
         ):
             if self.claimed:

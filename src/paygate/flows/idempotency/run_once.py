@@ -26,14 +26,16 @@ CLAIMING_SECONDS: Final = 0.02
 RETRY_AFTER_SECONDS: Final = 1
 
 
-class Answered(NamedTuple):
-    """The body, and whether it was given before."""
+class StoredResponse(NamedTuple):
+    """The body of a response, and whether it was given before."""
 
     body: bytes
     replayed: bool
 
 
-async def idempotently(ctx: Context, request: KeyedRequest, flow: Flow, render: Render) -> Answered:
+async def idempotently(
+    ctx: Context, request: KeyedRequest, flow: Flow, render: Render
+) -> StoredResponse:
     """What `flow` answers, or what an earlier request with the key was answered.
 
     Raises:
@@ -54,7 +56,7 @@ async def idempotently(ctx: Context, request: KeyedRequest, flow: Flow, render: 
         try:
             if key is not None:
                 await door.take_over()
-            return Answered(await door.run(flow), replayed=False)
+            return StoredResponse(await door.run(flow), replayed=False)
         except (KeyTaken, Refusal) as cause:
             if door.claimed and isinstance(cause, Refusal):
                 raise
@@ -101,13 +103,13 @@ async def _wait(ctx: Context, key: IdempotencyKey, seconds: float) -> None:
                         await rung.wait()
 
 
-async def _replay(ctx: Context, request: KeyedRequest, body: bytes) -> Answered:
+async def _replay(ctx: Context, request: KeyedRequest, body: bytes) -> StoredResponse:
     """The stored answer, after a write of its own: a commit is on the standby only after all that
     came before it, so what is told again is as safe as it was the first time.
     """
     entry = ctx.audit(request.caller, request.action, details={"idempotency": "replayed"})
     await ctx.door.commit(Change(entry))
-    return Answered(body, replayed=True)
+    return StoredResponse(body, replayed=True)
 
 
 def _new(ctx: Context, request: KeyedRequest, key_id: str, fingerprint: bytes) -> IdempotencyKey:

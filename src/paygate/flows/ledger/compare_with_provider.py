@@ -75,7 +75,7 @@ class _Verdict(NamedTuple):
     passes: bool
 
 
-class _NotTold(Exception):
+class _NotShown(Exception):
     """The provider did not say how a payment stands."""
 
 
@@ -112,7 +112,7 @@ class Comparison:
         self._progress = progress
         self._payments = 0
         self._gaps: list[_Span] = []
-        self._not_told = 0
+        self._not_shown = 0
         self._silent_rounds = 0
 
     async def compare(
@@ -127,9 +127,9 @@ class Comparison:
         await self._ask_for_what_was_not_listed(clocks)
         why = "the provider's list could not be read"
         not_compared = [NotCompared(why, since=s, until=u) for s, u in sorted(self._gaps)]
-        if self._not_told:
+        if self._not_shown:
             why = "the provider did not say how these payments stand"
-            not_compared.append(NotCompared(why, payments=self._not_told))
+            not_compared.append(NotCompared(why, payments=self._not_shown))
         return self._payments, not_compared
 
     async def _compare_windows(
@@ -216,28 +216,28 @@ class Comparison:
             if self._findings.full(len(several)):
                 continue
             if self._silent_rounds == SILENT_IN_A_ROW:
-                self._not_told += len(several)
+                self._not_shown += len(several)
                 continue
             looks = await asyncio.gather(*map(self._look, several))
-            unclear = sum(isinstance(look, _NotTold) for look in looks)
-            self._not_told += unclear
+            unclear = sum(isinstance(look, _NotShown) for look in looks)
+            self._not_shown += unclear
             self._silent_rounds = self._silent_rounds + 1 if unclear == len(several) else 0
             for look in looks:
                 if isinstance(look, _Verdict):
                     await self._findings.report(look.merchant, look.mismatch)
 
-    async def _look(self, suspect: _Suspect) -> _Verdict | _NotTold | None:
+    async def _look(self, suspect: _Suspect) -> _Verdict | _NotShown | None:
         try:
             verdict = await self._second_look(suspect)
             if verdict is not None and verdict.passes:
                 await asyncio.sleep(MOVES_WITHIN_SECONDS)
                 verdict = await self._second_look(suspect)
-        except _NotTold as not_told:
-            return not_told
+        except _NotShown as not_shown:
+            return not_shown
         return verdict
 
     async def _second_look(self, suspect: _Suspect) -> _Verdict | None:
-        """Raises `_NotTold`."""
+        """Raises `_NotShown`."""
         owners = await self._owners(suspect)
         if owners and _agrees_by_now(suspect, owners):
             return None
@@ -267,14 +267,14 @@ class Comparison:
     async def _ask(self, reference: str) -> Money | None:
         """What the provider has of a payment; None when it has no such payment.
 
-        Raises `_NotTold`.
+        Raises `_NotShown`.
         """
         timeout = self._ctx.policy.provider_timeout_seconds
         answer = await self._ctx.provider.retrieve(reference, timeout_seconds=timeout)
         if isinstance(answer, Absent):
             return None
         if isinstance(answer.outcome, Unknown):
-            raise _NotTold
+            raise _NotShown
         return money_at_provider(answer.outcome)
 
 

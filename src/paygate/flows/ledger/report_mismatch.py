@@ -22,7 +22,7 @@ class Findings:
     def __init__(self, ctx: Context, caller: Caller) -> None:
         self._ctx = ctx
         self._caller = caller
-        self._told: set[Mismatch] = set()
+        self._reported: set[Mismatch] = set()
         self.mismatches: list[Mismatch] = []
         self.subjects: set[tuple[str, str]] = set()
         """Whom an alert was raised for: merchant and intent."""
@@ -38,9 +38,9 @@ class Findings:
 
     async def report(self, merchant: str, mismatch: Mismatch) -> None:
         """Raise its alert, once a run."""
-        if mismatch in self._told:
+        if mismatch in self._reported:
             return
-        self._told.add(mismatch)
+        self._reported.add(mismatch)
         if await self._ctx.merchants.get(merchant) is None:
             merchant = DEFAULT_MERCHANT  # the provider's metadata name nobody whom we know
         caller = Caller(self._caller.actor, merchant, self._caller.request_id)

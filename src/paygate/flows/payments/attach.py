@@ -38,7 +38,7 @@ async def attach_payment_method(
     while True:
         after = advance(intent, Trigger.ATTACH, ctx.now(), **attached)
         if await commit_move(
-            ctx, caller, Action.INTENT_ATTACH, Moved(intent, after), concludes=after
+            ctx, caller, Action.INTENT_ATTACH, Moved(intent, after), response=after
         ):
             return after
         await patience.pause()

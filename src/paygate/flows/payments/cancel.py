@@ -20,8 +20,8 @@ from paygate.flows.payments.attempt.begin import (
     refuse_if_not_sent,
     stood_still,
 )
+from paygate.flows.payments.attempt.conclude import conclude_attempt
 from paygate.flows.payments.attempt.consequences import commit_move
-from paygate.flows.payments.attempt.settle import settle_attempt
 from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.capture import check_nothing_pending
 from paygate.flows.payments.read import find_again, find_payment_intent
@@ -133,7 +133,7 @@ async def _prepare(
 async def _ask(ctx: Context, work: Work) -> PaymentIntent:
     with ctx.answers.awaited(work.attempt):
         answer = await send_cancel(ctx, work)
-        intent = await settle_attempt(ctx, work, answer)
+        intent = await conclude_attempt(ctx, work, answer)
     # A wish that is written down stands, and the sweep sends it again: it is pending, not refused.
     waits = intent.status not in FINAL and not work.attempt.cancelling
     refuse_if_not_sent(intent, answer, waits=waits)
@@ -162,5 +162,5 @@ async def cancelled(
     after = advance(
         intent, Trigger.CANCEL, ctx.now(), cancellation_reason=reason, pending_operation=None
     )
-    done = await commit_move(ctx, caller, action, Moved(intent, after), concludes=after)
+    done = await commit_move(ctx, caller, action, Moved(intent, after), response=after)
     return after if done else None

@@ -1,4 +1,4 @@
-"""Capture a held payment, wholly or in part, in three beats: prepare, call, settle.
+"""Capture a held payment, wholly or in part, in three beats: prepare, call, conclude.
 
 A capture is an order that stands: once it is durable it is sent until the provider has said what
 became of it, whether or not somebody waits.
@@ -21,7 +21,7 @@ from paygate.flows.payments.attempt.begin import (
     refuse_if_not_sent,
     stood_still,
 )
-from paygate.flows.payments.attempt.settle import settle_attempt
+from paygate.flows.payments.attempt.conclude import conclude_attempt
 from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.read import find_payment_intent
 from paygate.providers.contract import CaptureOrder
@@ -101,7 +101,7 @@ async def _prepare(
 async def _ask(ctx: Context, work: Work) -> PaymentIntent:
     with ctx.answers.awaited(work.attempt):
         answer = await send_capture(ctx, work)
-        intent = await settle_attempt(ctx, work, answer)
+        intent = await conclude_attempt(ctx, work, answer)
     refuse_if_not_sent(intent, answer, waits=intent.status is Status.REQUIRES_CAPTURE)
     return intent
 

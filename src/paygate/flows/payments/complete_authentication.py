@@ -1,7 +1,7 @@
-"""A payer comes back from a challenge: ask the provider, settle, and send them on to the merchant.
+"""A payer returns from a challenge: ask the provider, conclude, send the payer on to the merchant.
 
 The address that they come by is believed in one thing, whose challenge it was, and that is
-signed. How it ended the provider says itself, never the browser. Whatever is already settled
+signed. How it ended the provider says itself, never the browser. Whatever is already concluded
 stays: a second visit, or a late one, is shown the way and changes nothing.
 """
 
@@ -19,7 +19,7 @@ from paygate.domain.payments.outcome import Answer, Unknown
 from paygate.domain.payments.payment_intent import Status
 from paygate.domain.payments.return_url import with_parameters
 from paygate.flows.context import Context, intent_subject
-from paygate.flows.payments.attempt.settle import settle_attempt
+from paygate.flows.payments.attempt.conclude import conclude_attempt
 from paygate.flows.payments.attempt.work import Work, reread
 from paygate.providers.contract import Absent
 from paygate.storage.change import Change, StorageError
@@ -28,7 +28,7 @@ from paygate.telemetry import timing
 ASK_SECONDS: Final = 4.0
 TIE_SECONDS: Final = 1.0
 """The payer looks at a blank page meanwhile: five seconds in all. The second one is for an answer
-of the same second as the newest known fact, which makes `settle_attempt` ask once more."""
+of the same second as the newest known fact, which makes `conclude_attempt` ask once more."""
 LATE: Final = timedelta(hours=1)
 """Who answers the challenge in its last moment still comes back in time."""
 
@@ -58,7 +58,7 @@ async def complete_authentication(
     if attempt.state in OPEN and ctx.now().timestamp() < signed.expires_at:
         try:
             work = Work(caller, Action.INTENT_AUTHENTICATE, intent, attempt)
-            status = await _settled(ctx, work)
+            status = await _status_once_concluded(ctx, work)
         except StorageError:
             status = Status.PROCESSING  # the payer goes on, and so does the event or the sweep
     return with_parameters(attempt.return_url, {"payment_intent": intent.id, "status": status})
@@ -83,7 +83,7 @@ def _open(ctx: Context, intent_id: str, state: str | None) -> CallbackState:
     return signed
 
 
-async def _settled(ctx: Context, work: Work) -> Status:
+async def _status_once_concluded(ctx: Context, work: Work) -> Status:
     """The intent's status once the provider was asked; `processing` when it did not tell."""
     answer = await _ask(ctx, work.attempt)
     if answer is None:
@@ -91,7 +91,7 @@ async def _settled(ctx: Context, work: Work) -> Status:
         return Status.PROCESSING if work.attempt.state in OPEN else work.intent.status
     policy = msgspec.structs.replace(ctx.policy, provider_timeout_seconds=TIE_SECONDS)
     hurried = msgspec.structs.replace(ctx, policy=policy)
-    return (await settle_attempt(hurried, work, answer)).status
+    return (await conclude_attempt(hurried, work, answer)).status
 
 
 async def _ask(ctx: Context, attempt: Attempt) -> Answer | None:

@@ -1,7 +1,7 @@
-"""Confirm a payment intent in three beats: prepare, call, settle.
+"""Confirm a payment intent in three beats: prepare, call, conclude.
 
 The attempt and its provider key are durable before the provider hears of it, nothing is open
-in the database while it is asked, and what it said is settled in one commit. A crash between
+in the database while it is asked, and what it said is concluded in one commit. A crash between
 any two leaves an open attempt that its event or the sweep resolves.
 """
 
@@ -30,7 +30,7 @@ from paygate.flows.payments.attempt.begin import (
     stood_still,
 )
 from paygate.flows.payments.attempt.choose import check_instrument
-from paygate.flows.payments.attempt.settle import settle_attempt
+from paygate.flows.payments.attempt.conclude import conclude_attempt
 from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.complete_authentication import callback_url
 from paygate.flows.payments.read import find_again, find_payment_intent
@@ -92,7 +92,7 @@ async def _ask(ctx: Context, work: Work) -> PaymentIntent:
         if isinstance(answer.outcome, Rejected) and answer.outcome.reason == "customer_refused":
             # Before the answer is: a crash in between must not leave every later payment to fail.
             await forget_customer(ctx, work.caller, work.intent)
-        intent = await settle_attempt(ctx, work, answer)
+        intent = await conclude_attempt(ctx, work, answer)
     refuse_if_not_sent(intent, answer, waits=intent.status is Status.PROCESSING)
     return intent
 

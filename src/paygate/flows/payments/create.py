@@ -78,7 +78,7 @@ async def create_payment_intent(ctx: Context, caller: Caller, new: NewPaymentInt
             creates=(created.intent, event, *customer.creates),
             advances=customer.advances,
             jobs=customer.jobs,
-            concludes=created,
+            response=created,
         )
         if isinstance(await ctx.door.commit(change), Committed):
             return created

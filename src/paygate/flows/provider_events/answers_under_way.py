@@ -1,7 +1,7 @@
 """The provider's answers that this process waits for, and the deliveries that it holds meanwhile.
 
 An event about a payment mostly overtakes the answer to the call that made the payment by a few
-milliseconds, and says the same. Held until the answer is settled, the event changes nothing, and
+milliseconds, and says the same. Held until the answer is applied, the event changes nothing, and
 ends in the commit that stores it.
 """
 
@@ -40,7 +40,7 @@ class AnswersUnderWay:
 
     @contextmanager
     def awaited(self, attempt: Attempt) -> Iterator[None]:
-        """While the answer for an attempt is asked for and settled here; however that ends, whoever
+        """While the answer for an attempt is asked for and applied here; however that ends, whoever
         waits is told.
         """
         asked = self._asked[attempt.id] = _Asked(attempt, asyncio.Event())
@@ -69,8 +69,8 @@ class AnswersUnderWay:
             self.held -= 1
 
     async def over(self, attempt_id: str, seconds: float) -> None:
-        """Return when the answer that is awaited here has been settled, or after a while: whether
-        it was settled elsewhere, the database alone knows.
+        """Return when the answer that is awaited here has been applied, or after a while: whether
+        it was applied elsewhere, the database alone knows.
         """
         here = self._asked.get(attempt_id)
         if here is None:

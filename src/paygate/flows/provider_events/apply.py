@@ -20,7 +20,7 @@ from paygate.domain.payments.attempt import OPEN, Attempt, Operation
 from paygate.domain.payments.outcome import Answer, Approved, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.provider_event import EventStatus, ProviderEvent
-from paygate.flows.context import SETTLING_SECONDS, Context, Patience, intent_subject
+from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience, intent_subject
 from paygate.flows.payments.attempt.apply_answer import Verdict, apply_answer, glance
 from paygate.flows.payments.attempt.begin import is_under_way
 from paygate.flows.payments.attempt.consequences import (
@@ -84,7 +84,7 @@ async def apply_provider_event(ctx: Context, message: ApplyProviderEvent) -> tim
     patience = Patience(
         "a payment kept changing while an event was applied",
         end=StorageError,
-        seconds=SETTLING_SECONDS,
+        seconds=CONCLUDING_SECONDS,
     )
     while True:
         event = await ctx.read.provider_event(message.merchant, message.event)
@@ -183,8 +183,8 @@ async def _money_left(ctx: Context, event: ProviderEvent, customer_reference: st
         raise PutOff("object_unknown")
     if not left.amounts:
         return end(ctx, event, Ended(EventStatus.PROCESSED, "nothing_new"))
-    told = of_concern(ctx, left.merchant, _excess(payer, left.amounts))
-    return end(ctx, event, Ended(EventStatus.PROCESSED, "money_left"), told)
+    alert = of_concern(ctx, left.merchant, _excess(payer, left.amounts))
+    return end(ctx, event, Ended(EventStatus.PROCESSED, "money_left"), alert)
 
 
 def _payer(ours: str | None) -> Subject | None:
@@ -289,9 +289,9 @@ def end(
     """
     status, verdict, intent = ended
     subject = None if intent is None else intent_subject(intent.id)
-    done = provider_event.settle(event, status, ctx.now(), verdict=verdict, subject=subject)
-    told = any(isinstance(each, Occurrence) for each in commits.creates)
-    if status is EventStatus.DEAD_LETTER and not told:
+    done = provider_event.ended(event, status, ctx.now(), verdict=verdict, subject=subject)
+    has_alert = any(isinstance(each, Occurrence) for each in commits.creates)
+    if status is EventStatus.DEAD_LETTER and not has_alert:
         commits = commits.also(of_concern(ctx, event.merchant, _given_up(done)))
     moved = any(isinstance(each, PaymentIntent) for each in commits.advances)
     return _change_of(ctx, done, commits, stands=None if moved else intent)

@@ -24,7 +24,7 @@ from paygate.flows.payments.attempt.begin import is_under_way
 from paygate.flows.provider_events.apply import About, Ended, MoneyLeftWith, PutOff, end, look
 from paygate.jobs.messages import ApplyProviderEvent, Job
 from paygate.providers.contract import Notice, SignatureError
-from paygate.storage.change import Change, Reason, Refused, Verdict
+from paygate.storage.change import Change, Conflict, Reason, Verdict
 from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.storage.unreadable import UNREAD
 from paygate.telemetry import log
@@ -60,7 +60,7 @@ async def receive_provider_event(
     event = _event(ctx, body, notice, now)
     audit = ctx.audit(caller, Action.PROVIDER_EVENT_RECEIVE, Subject("provider_event", event.id))
     verdict = await _store(ctx, audit, event, await _seen(ctx, event, notice))
-    if not isinstance(verdict, Refused):
+    if not isinstance(verdict, Conflict):
         return
     if verdict.reason is not Reason.CLAIMED:
         # The twin may yet fail, so the provider is told to come again.
@@ -102,7 +102,7 @@ async def _seen(ctx: Context, event: ProviderEvent, notice: Notice | None) -> En
     if notice is None:
         return None
     seen: Ended | About | MoneyLeftWith | None = None
-    # What is about to be settled here need not be looked at before.
+    # What is about to be applied here need not be looked at before.
     under_way = None if notice.answer is None else ctx.answers.asked(notice.answer.attempt)
     try:
         if under_way is None or not is_under_way(ctx, under_way):
@@ -136,7 +136,7 @@ async def _store(
     """
     if ended is not None:
         verdict = await _commit(ctx, _both_at_once(audit, end(ctx, event, ended)))
-        if not isinstance(verdict, Refused) or verdict.reason is not Reason.STALE:
+        if not isinstance(verdict, Conflict) or verdict.reason is not Reason.STALE:
             return verdict
     job = Job(ApplyProviderEvent(ACCOUNT, event.id))
     return await _commit(ctx, Change(audit, creates=(event,), jobs=(job,)))
@@ -153,7 +153,7 @@ async def _commit(ctx: Context, change: Change) -> Verdict:
     """The verdict on storing it, once a twin that is being written is there or is not."""
     verdict = await ctx.door.commit(change)
     for seconds in TWIN_WAITS:
-        if not isinstance(verdict, Refused) or verdict.reason is not Reason.BUSY:
+        if not isinstance(verdict, Conflict) or verdict.reason is not Reason.BUSY:
             break
         await asyncio.sleep(seconds)
         verdict = await ctx.door.commit(change)

@@ -10,7 +10,7 @@ from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.reconciliation.run import Cause, Reconciliation, RunStatus
 from paygate.flows.context import Context
 from paygate.jobs.messages import Job, Reconcile
-from paygate.storage.change import Change, Refused
+from paygate.storage.change import Change, Conflict
 from paygate.storage.installation import DEFAULT_MERCHANT
 
 
@@ -37,7 +37,7 @@ async def order_reconciliation(
     run = await new_run(ctx, Cause.PERSON, since)
     job = Job(Reconcile(run.merchant, run.id))
     audit = ctx.audit(caller, Action.RECONCILIATION_BEGIN, subject_of(run))
-    change = Change(audit, creates=(run,), jobs=(job,), concludes=run)
+    change = Change(audit, creates=(run,), jobs=(job,), response=run)
     await _claim(ctx, change)
     return run
 
@@ -83,7 +83,7 @@ async def new_run(ctx: Context, cause: Cause, since: datetime | None = None) -> 
 
 
 async def _claim(ctx: Context, change: Change) -> None:
-    if isinstance(await ctx.door.commit(change), Refused):
+    if isinstance(await ctx.door.commit(change), Conflict):
         raise Refusal(
             ErrorCode.RECONCILIATION_RUNNING,
             "a reconciliation is running; look at it with GET /reconciliations",

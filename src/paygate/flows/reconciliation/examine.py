@@ -1,6 +1,6 @@
 """Examine one payment: in step with the provider, healed by what the provider says, or held for a
 person. What differs is asked for by its id before anything is made of it, with our side read again:
-payments go on meanwhile. It is corrected as by any other answer (`attempt/settle.py`).
+payments go on meanwhile. It is corrected as by any other answer (`attempt/conclude.py`).
 """
 
 from datetime import timedelta
@@ -28,8 +28,8 @@ from paygate.flows.payments.attempt.apply_answer import (
     orphan_concern,
 )
 from paygate.flows.payments.attempt.begin import is_under_way
+from paygate.flows.payments.attempt.conclude import conclude_with, payment_missing
 from paygate.flows.payments.attempt.consequences import NOTHING, Consequences
-from paygate.flows.payments.attempt.settle import payment_missing, settle
 from paygate.flows.payments.attempt.work import Work, reread, take_up
 from paygate.flows.payments.sweeps.ask_provider import ask_provider
 from paygate.flows.payments.sweeps.close_failed import GIVE_UP_AFTER
@@ -153,7 +153,7 @@ async def _heal(report: Report, work: Work, answer: Answer, differs: Difference)
             return NOTHING
         return Consequences((_healed(report, intent, answer, differs, applied.verdict),))
 
-    applied = await settle(ctx, work, answer, beside)
+    applied = await conclude_with(ctx, work, answer, beside)
     if applied.verdict in _HEALED:
         if applied.commits == NOTHING:  # a hold was given back: nothing here has changed
             await report.write(_healed(report, intent, answer, differs, applied.verdict))

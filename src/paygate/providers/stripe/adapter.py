@@ -1,6 +1,6 @@
 """The port, implemented by Stripe: orders become calls, facts become answers.
 
-`orders` says what is sent, `translate` and `refusals` what came back, and `answers` whether that
+`orders` says what is sent, `translate` and `api_errors` what came back, and `answers` whether that
 is to be believed.
 """
 
@@ -28,13 +28,13 @@ from paygate.providers.contract import (
 )
 from paygate.providers.stripe import (
     answers,
+    api_errors,
     events,
     fields,
     instruments,
     lists,
     money,
     orders,
-    refusals,
     translate,
 )
 from paygate.providers.stripe.client import Fact, NotBegun, Reply, Silent, StripeWire
@@ -95,13 +95,13 @@ class StripeProvider:
         self, instrument: Tokened, currency: Currency, *, timeout_seconds: float
     ) -> PaymentMethod | Rejected | NotSent | Unknown:
         if fields.identifier(instrument.token) is None:
-            return refusals.UNUSABLE
+            return api_errors.UNUSABLE
         path = f"{_METHODS}/{instrument.token}"
         reply = _replied(await self._wire.call("get", path, {}, timeout_seconds=timeout_seconds))
         if not isinstance(reply, Reply):
             return reply
         if reply.status != _OK:
-            return refusals.of_payment_method(reply.status, reply.body)
+            return api_errors.of_payment_method(reply.status, reply.body)
         kind = instruments.kind_of(instrument, currency)
         return answers.to_payment_method(instrument, kind, reply.body, livemode=self.livemode)
 
@@ -118,7 +118,7 @@ class StripeProvider:
         if reply.status == _OK:
             answer = self._payment(reply)
         else:
-            answer = refusals.refusal(
+            answer = api_errors.of_confirm(
                 reply.status, reply.body, livemode=self.livemode, as_of=reply.as_of
             )
         if reply.replayed and answer.provider_reference is not None:
@@ -142,11 +142,11 @@ class StripeProvider:
             return Answer(reply)
         if reply.status == _OK:
             return answers.to_capture(order, self._payment(reply))
-        if refusals.state_stands_in_the_way(reply.body):
+        if api_errors.state_stands_in_the_way(reply.body):
             standing = await self._standing(reference, reply, deadline)
             return answers.to_capture(order, standing)
-        refused = refusals.of_capture(reply.status, reply.body)
-        return _of_all_tries(reply, Answer(refused, as_of=reply.as_of))
+        rejected = api_errors.of_capture(reply.status, reply.body)
+        return _of_all_tries(reply, Answer(rejected, as_of=reply.as_of))
 
     async def cancel(self, order: CancelOrder, *, timeout_seconds: float) -> Answer:
         reference = order.provider_reference
@@ -163,10 +163,10 @@ class StripeProvider:
             return Answer(reply)
         if reply.status == _OK:
             return answers.to_cancel(reference, self._payment(reply))
-        if refusals.state_stands_in_the_way(reply.body):
+        if api_errors.state_stands_in_the_way(reply.body):
             return await self._standing(reference, reply, deadline)
-        refused = refusals.of_cancel(reply.status, reply.body)
-        return _of_all_tries(reply, Answer(refused, as_of=reply.as_of))
+        rejected = api_errors.of_cancel(reply.status, reply.body)
+        return _of_all_tries(reply, Answer(rejected, as_of=reply.as_of))
 
     async def make_customer(
         self, order: CustomerOrder, *, timeout_seconds: float
@@ -205,7 +205,7 @@ class StripeProvider:
             return reply
         if reply.status == _OK:
             return answers.to_make_customer(order, installation, reply.body, livemode=self.livemode)
-        return refusals.of_customer(reply.status, reply.body)
+        return api_errors.of_customer(reply.status, reply.body)
 
     async def money_left(
         self, customer_reference: str, *, timeout_seconds: float
@@ -283,7 +283,7 @@ class StripeProvider:
         if not isinstance(fact, Reply):
             return Unknown(fact.message)
         if fact.status != _OK:
-            return refusals.of_account(fact.status, fact.body)
+            return api_errors.of_account(fact.status, fact.body)
         account = fields.identifier(fact.body.get("id"))
         if fact.body.get("object") != "account" or account is None:
             return Unknown("the answer is not an account")
@@ -308,14 +308,14 @@ class StripeProvider:
     def _payment(self, reply: Reply) -> Answer:
         return translate.payment(reply.body, livemode=self.livemode, as_of=reply.as_of)
 
-    async def _standing(self, reference: str, refused: Reply, deadline: float) -> Answer:
+    async def _standing(self, reference: str, rejected: Reply, deadline: float) -> Answer:
         """How a payment stands that was not as a call took it to be.
 
         The refusal shows the payment, unless it is an old one given again: then it is asked for.
         """
-        shown = fields.mapping(fields.mapping(refused.body, "error"), "payment_intent")
-        if shown and not refused.replayed:
-            answer = translate.payment(shown, livemode=self.livemode, as_of=refused.as_of)
+        shown = fields.mapping(fields.mapping(rejected.body, "error"), "payment_intent")
+        if shown and not rejected.replayed:
+            answer = translate.payment(shown, livemode=self.livemode, as_of=rejected.as_of)
             if not isinstance(answer.outcome, Unknown):
                 return answers.of_payment(reference, answer)
         return await self._fetched(reference, deadline)
@@ -333,8 +333,8 @@ def _now() -> float:
 
 def _of_all_tries(reply: Reply, answer: Answer) -> Answer:
     """The answer, unless it refuses the last try alone while an earlier one is in doubt."""
-    refused = isinstance(answer.outcome, Rejected)
-    if reply.after_silence and refused and speaks_of_its_call_alone(answer.outcome):
+    rejected = isinstance(answer.outcome, Rejected)
+    if reply.after_silence and rejected and speaks_of_its_call_alone(answer.outcome):
         return Answer(
             Unknown("an earlier call of the same attempt may have reached the provider"),
             as_of=answer.as_of,

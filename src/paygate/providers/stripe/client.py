@@ -265,7 +265,7 @@ def _fact(status: int, body: object, headers: Mapping[str, str]) -> Fact:
         return Silent(said, remembered=replayed)
     if 300 <= status < _BAD_REQUEST:  # noqa: PLR2004 -- the redirects of HTTP
         return Silent("the provider answered with a redirect")
-    if status >= _BAD_REQUEST and not _is_stripes_refusal(body, headers):
+    if status >= _BAD_REQUEST and not _is_stripes_error(body, headers):
         return Silent(f"somebody on the way to the provider answered HTTP {status}")
     return Reply(status, body, _as_of(headers.get("Date")), replayed)
 
@@ -275,7 +275,7 @@ def _may_have_begun(fact: Fact) -> bool:
     return isinstance(fact, Silent) or (isinstance(fact, NotBegun) and fact.answered)
 
 
-def _is_stripes_refusal(body: dict[str, Any], headers: Mapping[str, str]) -> bool:
+def _is_stripes_error(body: dict[str, Any], headers: Mapping[str, str]) -> bool:
     """Whether Stripe itself refuses: proxies say 401, 403 and 407 too, some of them in JSON.
 
     Stripe gives every answer an id (https://docs.stripe.com/api/request_ids) and every error one

@@ -158,10 +158,10 @@ def _action(body: Mapping[str, Any], money: _Money) -> Outcome:
     """
     action = mapping(body, "next_action")
     if action.get("type") == INSTRUCTIONS:
-        told = instructions(body, money.amount, money.currency)
-        if told is None:
+        transfer = instructions(body, money.amount, money.currency)
+        if transfer is None:
             return Unknown("the instructions for the transfer make no sense")
-        return ActionRequired(told, payment_method(body))
+        return ActionRequired(transfer, payment_method(body))
     deposits = mapping(action, "verify_with_microdeposits")
     verification = link(deposits, "hosted_verification_url")
     if action.get("type") == "verify_with_microdeposits" and verification is not None:

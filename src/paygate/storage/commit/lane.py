@@ -24,10 +24,10 @@ import asyncpg
 
 from paygate.storage.change import (
     Committed,
+    Conflict,
     Impossible,
     Outdated,
     Reason,
-    Refused,
     StorageError,
     Unavailable,
     Verdict,
@@ -94,7 +94,7 @@ class Pending:
     rows: Sequence[tuple[Section, tuple[Any, ...]]]
     verdict: asyncio.Future[Verdict] = field(repr=False)
 
-    def answer(self, verdict: Verdict) -> None:
+    def resolve(self, verdict: Verdict) -> None:
         """Tell the caller, if it still listens."""
         if not self.verdict.done():
             self.verdict.set_result(verdict)
@@ -152,14 +152,14 @@ class Lane:
 
     async def _write_together(self, batch: list[Pending]) -> None:
         try:
-            refused = await self._execute(batch)
+            conflicts = await self._execute(batch)
         except (asyncpg.PostgresError, ValueError) as error:
-            await self._settle_error(batch, error)
+            await self._handle_rollback(batch, error)
             return
         for ord_, pending in enumerate(batch):
-            pending.answer(refused.get(ord_, _COMMITTED))
+            pending.resolve(conflicts.get(ord_, _COMMITTED))
 
-    async def _settle_error(self, batch: list[Pending], error: Exception) -> None:
+    async def _handle_rollback(self, batch: list[Pending], error: Exception) -> None:
         """The batch was rolled back for certain: answer it, or find the one to blame."""
         state = error.sqlstate or "" if isinstance(error, asyncpg.PostgresError) else ""
         if state == SQLSTATE_OUTDATED:
@@ -185,8 +185,8 @@ class Lane:
                     del batch[:place]
                     raise
 
-    async def _execute(self, batch: list[Pending]) -> dict[int, Refused]:
-        """One statement, one commit. Returns the refused, by their place in the batch."""
+    async def _execute(self, batch: list[Pending]) -> dict[int, Conflict]:
+        """One statement, one commit. Returns the conflicts, by their place in the batch."""
         connection = self._connection
         if connection is None or connection.is_closed():
             raise _Lost(sent=False)
@@ -205,7 +205,7 @@ class Lane:
             raise _Lost(sent=True) from error
         if self._unreplicated:
             raise _Lost(sent=True)
-        return {row["ord"]: _refusal(sections, row["why"]) for row in rows}
+        return {row["ord"]: _conflict_in(sections, row["why"]) for row in rows}
 
     async def _recover(self, batch: list[Pending], *, sent: bool) -> list[Pending]:
         """Find out what became of a batch; returns the changes that were not written."""
@@ -228,7 +228,7 @@ class Lane:
                 continue
             for pending in batch:
                 if pending.id in present:
-                    pending.answer(_COMMITTED)
+                    pending.resolve(_COMMITTED)
             return [pending for pending in batch if pending.id not in present]
 
     async def _take_over(self, connection: Connection) -> None:
@@ -299,10 +299,10 @@ def _arrays(changes: int, sections: Sequence[Section], by_section: Rows) -> list
     return arguments
 
 
-def _refusal(sections: Sequence[Section], why: int) -> Refused:
+def _conflict_in(sections: Sequence[Section], why: int) -> Conflict:
     place, kind = divmod(why, VERDICTS_PER_SECTION)
     reason = (Reason.STALE, Reason.CLAIMED, Reason.BUSY)[kind]
-    return Refused(reason, sections[place].table.name)
+    return Conflict(reason, sections[place].table.name)
 
 
 async def _present(connection: Connection, batch: Sequence[Pending]) -> frozenset[str]:

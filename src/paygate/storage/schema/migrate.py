@@ -117,15 +117,15 @@ async def be_alone(connection: Connection, tell: Tell, waiting: Waiting) -> None
     It is asked for again and again, never waited for in a statement: the snapshot of that would
     keep an index of the other's from being completed, and the other from ending.
     """
-    told = False
+    announced = False
     while True:
         with waiting():
             if await connection.fetchval("SELECT pg_try_advisory_lock($1)", MIGRATION_LOCK):
                 return
-            holder = None if told else await connection.fetchval(_LOCK_HOLDER, MIGRATION_LOCK)
-        if not told:
+            holder = None if announced else await connection.fetchval(_LOCK_HOLDER, MIGRATION_LOCK)
+        if not announced:
             tell(f"another process migrates this database (backend {holder}): waiting for its end")
-            told = True
+            announced = True
         await asyncio.sleep(ASK_AGAIN_SECONDS)
 
 

@@ -20,7 +20,7 @@ from tests.flows.payments.sweeps.test_close_overdue_attempts import (
     overdue,
     run,
 )
-from tests.flows.payments.transfers import at, told
+from tests.flows.payments.transfers import at, notice_at
 from tests.flows.world import THEIRS, World, answer
 
 
@@ -34,7 +34,7 @@ async def test_an_action_that_nobody_can_be_shown_is_closed_in_time(
         intent, attempt = await world.confirming(hidden)
     else:
         intent, attempt = await world.confirming(Pending())
-        await world.applied(told(attempt, hidden, 5))
+        await world.applied(notice_at(attempt, hidden, 5))
         intent, (attempt,) = await world.now(intent)
     assert (intent.status, intent.next_action, intent.pending_operation) == (
         Status.REQUIRES_ACTION,

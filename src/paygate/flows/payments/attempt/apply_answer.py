@@ -2,7 +2,7 @@
 look-up by a sweep. One verdict, and all that is committed with it.
 
 The reply, an event and the sweep may all bring the same truth, in any order. Whoever is second
-finds it settled, and changes nothing.
+finds it concluded, and changes nothing.
 """
 
 from enum import StrEnum
@@ -43,7 +43,7 @@ class Verdict(StrEnum):
 
 
 _QUIET: Final = {
-    Unmoved.SETTLED: Verdict.ALREADY_SETTLED,
+    Unmoved.CONCLUDED: Verdict.ALREADY_SETTLED,
     Unmoved.NOTHING_NEW: Verdict.NOTHING_NEW,
     Unmoved.STALE: Verdict.STALE,
 }
@@ -75,13 +75,13 @@ async def apply_answer(
         case Moved():
             moves = of_move(ctx, effect, request_id=caller.request_id, answer=answer)
             return Applied(Verdict.APPLIED, effect.intent, answer, moves)
-        case Unmoved.SETTLED | Unmoved.NOTHING_NEW | Unmoved.STALE:
+        case Unmoved.CONCLUDED | Unmoved.NOTHING_NEW | Unmoved.STALE:
             return Applied(_QUIET[effect], intent, answer)
         case Unmoved.TIE:
             return Applied(Verdict.UNRESOLVED, intent, answer)
         case Unmoved.MISMATCH:
-            told = of_concern(ctx, intent.merchant, mismatch_concern(intent, answer))
-            return Applied(Verdict.MISMATCH, intent, answer, told)
+            alert = of_concern(ctx, intent.merchant, mismatch_concern(intent, answer))
+            return Applied(Verdict.MISMATCH, intent, answer, alert)
         case Unmoved.MONEY_AFTER_THE_END:
             return await _after_the_end(ctx, intent, answer, proof)
         case Unmoved.MONEY_ELSEWHERE:
@@ -164,8 +164,8 @@ async def _elsewhere(ctx: Context, intent: PaymentIntent, answer: Answer) -> App
     assert isinstance(answer.outcome, Approved), "only money is found elsewhere"
     if not answer.outcome.captured:
         return await _given_back(ctx, intent, answer)
-    told = of_concern(ctx, intent.merchant, orphan_concern(intent, answer))
-    return Applied(Verdict.ORPHAN_CHARGE, intent, answer, told)
+    alert = of_concern(ctx, intent.merchant, orphan_concern(intent, answer))
+    return Applied(Verdict.ORPHAN_CHARGE, intent, answer, alert)
 
 
 async def _given_back(ctx: Context, intent: PaymentIntent, answer: Answer) -> Applied:
@@ -181,8 +181,8 @@ async def _given_back(ctx: Context, intent: PaymentIntent, answer: Answer) -> Ap
         if intent.status in CORRECTABLE:
             return await _after_the_end(ctx, intent, taken, proof=None)
         return await _elsewhere(ctx, intent, taken)
-    told = of_concern(ctx, intent.merchant, _hold_left(intent, answer))
-    return Applied(Verdict.UNRESOLVED, intent, answer, told)
+    alert = of_concern(ctx, intent.merchant, _hold_left(intent, answer))
+    return Applied(Verdict.UNRESOLVED, intent, answer, alert)
 
 
 def mismatch_concern(intent: PaymentIntent, answer: Answer) -> Concern:

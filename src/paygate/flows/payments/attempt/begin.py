@@ -110,7 +110,7 @@ async def commit_progress(
     except Impossible as error:
         if error.constraint != REFERENCE_TAKEN:
             raise
-        return None  # the payment is another intent's: settling the answer says so
+        return None  # the payment is another intent's: applying the answer says so
     return work._replace(intent=after, attempt=attempt) if committed else None
 
 
@@ -141,7 +141,7 @@ def stood_still(ctx: Context, attempt: Attempt) -> bool:
 
 
 def is_under_way(ctx: Context, attempt: Attempt) -> bool:
-    """Whether a call may be out whose answer nobody has settled yet, in whatever process: it was
+    """Whether a call may be out whose answer nobody has applied yet, in whatever process: it was
     begun, and not so long ago that its sender must have stood still or died.
     """
     return attempt.state is AttemptState.STARTED and not stood_still(ctx, attempt)

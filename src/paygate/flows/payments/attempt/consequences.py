@@ -54,13 +54,13 @@ async def commit_move(
     moved: Moved,
     *,
     answer: Answer | None = None,
-    concludes: PaymentIntent | None = None,
+    response: PaymentIntent | None = None,
 ) -> bool:
     """Whether the move is durable, with all that belongs to it; False when the payment has moved on
     meanwhile. `answer` is the provider's, when that moved it.
     """
     commits = of_move(ctx, moved, request_id=caller.request_id, answer=answer)
-    change = change_of(ctx, caller, action, moved.before, commits, concludes=concludes)
+    change = change_of(ctx, caller, action, moved.before, commits, response=response)
     return isinstance(await ctx.door.commit(change), Committed)
 
 
@@ -71,12 +71,10 @@ def change_of(
     intent: PaymentIntent,
     commits: Consequences,
     *,
-    concludes: PaymentIntent | None = None,
+    response: PaymentIntent | None = None,
 ) -> Change:
-    """The commit of what a caller did to an intent; the request ends with what it `concludes`."""
-    return Change(
-        ctx.audit(caller, action, intent_subject(intent.id)), *commits, concludes=concludes
-    )
+    """The commit of what a caller did to an intent; the request ends with `response`."""
+    return Change(ctx.audit(caller, action, intent_subject(intent.id)), *commits, response=response)
 
 
 def of_move(

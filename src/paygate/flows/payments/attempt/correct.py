@@ -1,6 +1,6 @@
 """Correct a payment intent that had ended without money, on the provider's proof of some.
 
-Captured money is true, whatever we had settled: the intent becomes succeeded, and stands in the
+Captured money is true, whatever we had concluded: the intent becomes succeeded, and stands in the
 ledger. A hold is given back. Captured money is never sent back by itself.
 """
 

@@ -15,7 +15,7 @@ from paygate.domain.payments.outcome import Answer, Unknown
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import Context
 from paygate.flows.payments.attempt.begin import commit_progress
-from paygate.flows.payments.attempt.settle import payment_missing
+from paygate.flows.payments.attempt.conclude import payment_missing
 from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.sweeps.look_up import CLOCK_UNKNOWN
 from paygate.flows.provider.clock import by_the_provider, is_in_step

@@ -15,7 +15,7 @@ from paygate.domain.payments.outcome import Answer, Approved, Cancelled
 from paygate.domain.payments.payment_intent import Status
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import Context, intent_subject
-from paygate.flows.payments.attempt.settle import settle_attempt
+from paygate.flows.payments.attempt.conclude import conclude_attempt
 from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.sweeps.ask_provider import alert_absent, close_at_provider
 from paygate.flows.provider.pace import UNHURRIED
@@ -47,7 +47,7 @@ async def close_failed_payment(ctx: Context, message: CloseFailedPayment) -> boo
         case Answer(outcome=Cancelled()):
             return True
         case Answer(outcome=Approved(captured=True)):
-            await settle_attempt(ctx, work, answer)
+            await conclude_attempt(ctx, work, answer)
             return True
     # Not closed yet, or not known to be: whatever it is, it may take money still.
     if ctx.now() <= attempt.updated_at + GIVE_UP_AFTER:

@@ -16,7 +16,7 @@ from paygate.domain.payments.outcome import Answer
 from paygate.domain.payments.payment_method import DirectDebit
 from paygate.flows.context import Context
 from paygate.flows.payments.attempt.begin import commit_progress
-from paygate.flows.payments.attempt.settle import settle_attempt
+from paygate.flows.payments.attempt.conclude import conclude_attempt
 from paygate.flows.payments.attempt.work import Work, reread, take_up
 from paygate.flows.payments.sweeps.ask_provider import alert_absent, ask_provider, close_at_provider
 from paygate.flows.sweep import Crew, Sweep
@@ -93,20 +93,20 @@ async def _end(ctx: Context, work: Work) -> bool:
         work = wished
     reference = work.intent.provider_reference
     assert reference is not None, "what is under way is known to the provider"
-    await _settle(ctx, work, await close_at_provider(ctx, work.attempt, reference))
+    await _conclude(ctx, work, await close_at_provider(ctx, work.attempt, reference))
     return True
 
 
 async def _look(ctx: Context, work: Work) -> None:
-    """Settle by how the payment stands, if the provider tells."""
+    """Conclude by how the payment stands, if the provider tells."""
     reference = work.intent.provider_reference
     assert reference is not None, "what is under way is known to the provider"
     asked = work._replace(action=Action.ATTEMPT_RESOLVE)
-    await _settle(ctx, asked, await ask_provider(ctx, reference))
+    await _conclude(ctx, asked, await ask_provider(ctx, reference))
 
 
-async def _settle(ctx: Context, work: Work, answer: Answer | Absent) -> None:
+async def _conclude(ctx: Context, work: Work, answer: Answer | Absent) -> None:
     if isinstance(answer, Absent):
         await alert_absent(ctx, work)
     else:
-        await settle_attempt(ctx, work, answer)
+        await conclude_attempt(ctx, work, answer)

@@ -41,7 +41,7 @@ PAYMENTS_MOST: Final = 250_000
 _PAGE: Final = 100
 """How many payments cost the provider a call."""
 _FOUND_AT_ONCE: Final = 50
-"""Each is settled by a commit, and the door gathers them."""
+"""Each is concluded by a commit, and the door gathers them."""
 
 
 class Window(NamedTuple):
@@ -130,11 +130,11 @@ async def look_up(
     show is given to `found`, while the list is read: until a time of the event loop's clock.
     """
     search = _Search(ctx, wanted, found, until)
-    settling, reading = Crew(_FOUND_AT_ONCE, faults), Crew(PIECES_AT_ONCE, faults)
-    async with settling, reading:
+    concluding, reading = Crew(_FOUND_AT_ONCE, faults), Crew(PIECES_AT_ONCE, faults)
+    async with concluding, reading:
         # The newest first: most are found in the last minutes.
         for number in reversed(range(len(search.pieces))):
-            await reading.take(search.read(number, settling))
+            await reading.take(search.read(number, concluding))
     return search.missed()
 
 
@@ -154,7 +154,7 @@ class _Search:
         for each in wanted:
             self._count(each, 1)
 
-    async def read(self, number: int, settling: Crew) -> None:
+    async def read(self, number: int, concluding: Crew) -> None:
         """Read a piece to its end, or until nothing is wanted of it any longer."""
         since, until = self.pieces[number]
         timeout, count = self._ctx.policy.provider_timeout_seconds, 0
@@ -165,7 +165,7 @@ class _Search:
             async for answer in self._ctx.provider.list_created(
                 since, until, timeout_seconds=timeout
             ):
-                await self._look_at(answer, settling)
+                await self._look_at(answer, concluding)
                 count += 1
                 if not self._wanted[number] or count > PAYMENTS_MOST:
                     return
@@ -177,13 +177,13 @@ class _Search:
             return
         self._unread.remove(number)
 
-    async def _look_at(self, answer: Answer, settling: Crew) -> None:
+    async def _look_at(self, answer: Answer, concluding: Crew) -> None:
         if answer.installation != self._ctx.installation or answer.attempt is None:
             return
         each = self._open.pop(answer.attempt, None)
         if each is not None:
             self._count(each, -1)
-            await settling.take(self._found(each, answer))
+            await concluding.take(self._found(each, answer))
 
     def missed(self) -> set[str]:
         """Those that are in none of their pieces, each of which was read to its end."""

@@ -20,7 +20,7 @@ from paygate.domain.access.roles import Action, Caller
 from paygate.domain.payments.attempt import Attempt, Operation
 from paygate.domain.payments.outcome import Answer
 from paygate.flows.context import Context
-from paygate.flows.payments.attempt.settle import fail_unsent, settle_attempt
+from paygate.flows.payments.attempt.conclude import conclude_attempt, fail_unsent
 from paygate.flows.payments.attempt.work import take_up
 from paygate.flows.payments.sweeps.ask_provider import MARGIN
 from paygate.flows.payments.sweeps.look_up import Sought, look_up, sought
@@ -201,19 +201,19 @@ class _Run:
             await self._count(
                 caller, _doubted(each), resolve_as_found(self._ctx, caller, each, answer)
             )
-            settled.add(each.attempt)
+            concluded.add(each.attempt)
 
         async def missing(each: Sought) -> None:
             caller = self.faults.caller(each.merchant)
             await self._count(caller, _doubted(each), resolve_as_missed(self._ctx, caller, each))
 
-        settled: set[str] = set()
+        concluded: set[str] = set()
         missed = await look_up(self._ctx, wanted, found, self.faults, self._until)
         async with Crew(SENT_AT_ONCE, self.faults) as crew:
             for each in wanted:
                 if each.attempt in missed:
                     await crew.take(missing(each))
-                elif each.attempt not in settled:
+                elif each.attempt not in concluded:
                     # A part of the list could not be read: nothing is known of it.
                     await crew.take(
                         self._count(self.faults.caller(each.merchant), _doubted(each), None)
@@ -257,7 +257,7 @@ class _Run:
             with self.faults:
                 action = Action.ATTEMPT_RESOLVE
                 work = await take_up(self._ctx, caller, action, each.merchant, each.attempt)
-                await settle_attempt(self._ctx, work, answer)
+                await conclude_attempt(self._ctx, work, answer)
                 self._resolved.add(each.attempt)
 
         wanted = [self._sought(attempt) for attempt in doubtful.values()]

@@ -24,8 +24,8 @@ from paygate.flows.payments.attempt.begin import (
     may_be_sent,
     stood_still,
 )
+from paygate.flows.payments.attempt.conclude import conclude_attempt
 from paygate.flows.payments.attempt.consequences import commit_move
-from paygate.flows.payments.attempt.settle import settle_attempt
 from paygate.flows.payments.attempt.work import Work, reread, take_up
 from paygate.flows.payments.capture import send_capture
 from paygate.flows.payments.confirm import send_confirm
@@ -53,8 +53,8 @@ class End(StrEnum):
 
     RESOLVED = "resolved"
     IN_DOUBT = "in_doubt"
-    TOLD = "told"
-    """In doubt, and a person was told why."""
+    ALERTED = "alerted"
+    """In doubt, and an alert says why."""
 
 
 class Doubted(NamedTuple):
@@ -67,18 +67,18 @@ class Doubted(NamedTuple):
 
 
 async def resolve_by_call(ctx: Context, caller: Caller, attempt: Attempt) -> End:
-    """Send the attempt again, or ask how its payment stands, and settle by the answer."""
+    """Send the attempt again, or ask how its payment stands, and conclude by the answer."""
     work = await _in_hand(ctx, caller, attempt.merchant, attempt.id, sends=True)
     if isinstance(work, End):
         return work
     answer = await _ask(ctx, work)
-    return End.IN_DOUBT if answer is None else await _settle(ctx, work, answer)
+    return End.IN_DOUBT if answer is None else await _conclude(ctx, work, answer)
 
 
 async def resolve_as_found(ctx: Context, caller: Caller, each: Sought, answer: Answer) -> End:
-    """Settle by what the provider's list shows."""
+    """Conclude by what the provider's list shows."""
     work = await _in_hand(ctx, caller, each.merchant, each.attempt)
-    return work if isinstance(work, End) else await _settle(ctx, work, answer)
+    return work if isinstance(work, End) else await _conclude(ctx, work, answer)
 
 
 async def resolve_as_missed(ctx: Context, caller: Caller, each: Sought) -> End:
@@ -92,7 +92,7 @@ async def resolve_as_missed(ctx: Context, caller: Caller, each: Sought) -> End:
     if intent.provider_reference is not None:
         # The id has become known meanwhile, and what bears one has arrived.
         answer = await ask_provider(ctx, intent.provider_reference)
-        return await _settle(ctx, work, answer)
+        return await _conclude(ctx, work, answer)
     if attempt.sent_before or attempt.sent_again_at != each.sent_again_at or not is_in_step(ctx):
         return End.IN_DOUBT
     now = ctx.now()
@@ -197,7 +197,7 @@ def payer_is_there(ctx: Context, attempt: Attempt) -> bool:
     return there and not attempt.sent_before and may_be_sent(ctx, attempt)
 
 
-async def _settle(ctx: Context, work: Work, answer: Answer | Absent) -> End:
+async def _conclude(ctx: Context, work: Work, answer: Answer | Absent) -> End:
     """What the answer made of the attempt."""
     if isinstance(answer, Answer) and isinstance(answer.outcome, Unknown):
         attempt = work.attempt
@@ -212,8 +212,8 @@ async def _settle(ctx: Context, work: Work, answer: Answer | Absent) -> End:
             work = await _adopt(ctx, work, answer)
     if isinstance(answer, Absent):
         await alert_absent(ctx, work)
-        return End.TOLD
-    await settle_attempt(ctx, work, answer)
+        return End.ALERTED
+    await conclude_attempt(ctx, work, answer)
     work = await reread(ctx, work)
     return End.IN_DOUBT if work.attempt.state in IN_DOUBT else End.RESOLVED
 

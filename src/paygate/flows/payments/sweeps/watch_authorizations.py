@@ -8,7 +8,7 @@ from paygate.domain.alert import AlertType, Concern
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import Context, intent_subject
-from paygate.flows.payments.attempt.settle import ask_how_it_stands
+from paygate.flows.payments.attempt.conclude import ask_how_it_stands
 from paygate.flows.payments.attempt.work import Work
 from paygate.flows.sweep import Sweep
 

@@ -1,8 +1,8 @@
 """Stripe's clear no (HTTP 400, 401, 402, 403, 404) to each of our calls; pure.
 
-Only what proves that no money moved may end an attempt here. A refusal that this file does not
+Only what proves that no money moved may end an attempt here. An error that this file does not
 know is still a no when Stripe says that the request itself was invalid; anything else, or a
-refusal that comes with a payment which is not at rest, is `Unknown`.
+error that comes with a payment which is not at rest, is `Unknown`.
 (https://docs.stripe.com/api/errors, https://docs.stripe.com/error-codes)
 """
 
@@ -28,7 +28,7 @@ from paygate.providers.stripe.declines import payment_error
 _AT_REST: Final = frozenset({"requires_payment_method", "requires_confirmation", "canceled"})
 _UNAUTHENTICATED, _PAYMENT_FAILED, _FORBIDDEN, _NOT_FOUND = 401, 402, 403, 404
 
-_KEY_REFUSED: Final = "the provider refuses our API key or what it may do"
+_KEY_REJECTED: Final = "the provider refuses our API key or what it may do"
 _INVALID: Final = "invalid_request_error"
 _KNOWN_OTHERWISE: Final = (
     "the provider knows this key with other parameters: it was done before, and is to be looked up"
@@ -119,7 +119,7 @@ _ORDER_PARAMETERS: Final[Mapping[str, PaymentError]] = MappingProxyType(
 """The same by the parameter named, where Stripe gives no code of its own."""
 
 
-def refusal(status: int, body: object, *, livemode: bool, as_of: datetime | None) -> Answer:
+def of_confirm(status: int, body: object, *, livemode: bool, as_of: datetime | None) -> Answer:
     """The answer that a 4xx to a confirm means."""
     error = body.get("error") if isinstance(body, Mapping) else None
     if not isinstance(error, Mapping):
@@ -128,18 +128,18 @@ def refusal(status: int, body: object, *, livemode: bool, as_of: datetime | None
     made = error.get("payment_intent")
     if made is None:
         return Answer(outcome, as_of=as_of)
-    # Stripe sends the payment along with most refusals of one: it names what to ask for later,
+    # Stripe sends the payment along with most errors of one: it names what to ask for later,
     # and its status must agree that nothing is under way.
     answer = translate.payment(made, livemode=livemode, as_of=as_of)
     return msgspec.structs.replace(answer, outcome=_agreed(made, answer, outcome))
 
 
-def _agreed(made: object, answer: Answer, refused: Outcome) -> Outcome:
-    if isinstance(refused, Unknown):
-        return refused
+def _agreed(made: object, answer: Answer, rejected: Outcome) -> Outcome:
+    if isinstance(rejected, Unknown):
+        return rejected
     status = made.get("status") if isinstance(made, Mapping) else None
     if answer.provider_reference is not None and fields.code(status) in _AT_REST:
-        return refused
+        return rejected
     return Unknown("the refusal came with a payment that is not at rest")
 
 
@@ -150,7 +150,7 @@ def _outcome(status: int, error: Mapping[str, Any]) -> Outcome:
         # became of that first request is not known from this, and it is this same attempt.
         return Unknown(_KNOWN_OTHERWISE, known_key=True)
     if status in {_UNAUTHENTICATED, _FORBIDDEN} and kind == _INVALID:
-        return _configuration(_KEY_REFUSED, code)
+        return _configuration(_KEY_REJECTED, code)
     if status == _PAYMENT_FAILED:
         if kind == "card_error":
             return Declined(payment_error(error))
@@ -180,7 +180,7 @@ def _invalid(error: Mapping[str, Any], code: str | None) -> Outcome:
 def state_stands_in_the_way(body: object) -> bool:
     """Whether a capture or cancel is refused because of how the payment stands.
 
-    Whatever the refusal's own words, one that shows a payment without a hold is about that.
+    Whatever the error's own words, one that shows a payment without a hold is about that.
     """
     error = fields.mapping(body, "error")
     shown = fields.mapping(error, "payment_intent")
@@ -190,13 +190,13 @@ def state_stands_in_the_way(body: object) -> bool:
 
 
 def of_capture(status: int, body: object) -> Rejected | Unknown:
-    """A refusal of a capture that is not about the payment's state: nothing was taken by it."""
+    """An error of a capture that is not about the payment's state: nothing was taken by it."""
     error = fields.mapping(body, "error")
     kind, code = fields.code(error.get("type")), fields.code(error.get("code"))
     if kind == "idempotency_error":
         return Unknown(_KNOWN_OTHERWISE)
     if status in {_UNAUTHENTICATED, _FORBIDDEN} and kind == _INVALID:
-        return _configuration(_KEY_REFUSED, code)
+        return _configuration(_KEY_REJECTED, code)
     if status == _NOT_FOUND and kind == _INVALID:
         if code == "resource_missing":
             # Another account's key knows no such payment, and says nothing of this one.
@@ -208,24 +208,24 @@ def of_capture(status: int, body: object) -> Rejected | Unknown:
 
 
 def of_cancel(status: int, body: object) -> Rejected | Unknown:
-    """A refusal of a cancel that is not about the payment's state: how it stands is not said."""
+    """An error of a cancel that is not about the payment's state: how it stands is not said."""
     error = fields.mapping(body, "error")
     kind, code = fields.code(error.get("type")), fields.code(error.get("code"))
     if kind == "idempotency_error":
         return Unknown(_KNOWN_OTHERWISE)
     if status in {_UNAUTHENTICATED, _FORBIDDEN} and kind == _INVALID:
-        return _configuration(_KEY_REFUSED, code)
+        return _configuration(_KEY_REJECTED, code)
     return Unknown(_named("the provider refuses to cancel", code))
 
 
 def of_customer(status: int, body: object) -> Rejected | KeySpent | Absent | Unknown:
-    """A refusal of a customer, or of a change of one."""
+    """An error of a customer, or of a change of one."""
     error = fields.mapping(body, "error")
     kind, code, param = (fields.code(error.get(key)) for key in ("type", "code", "param"))
     if kind == "idempotency_error":
         return KeySpent("the provider knows this key with other details")
     if status in {_UNAUTHENTICATED, _FORBIDDEN} and kind == _INVALID:
-        return _configuration(_KEY_REFUSED, code)
+        return _configuration(_KEY_REJECTED, code)
     if kind != _INVALID:
         return Unknown("the provider refused in a way that is not understood")
     if code == "resource_missing" and param in {"id", "customer"}:
@@ -236,22 +236,22 @@ def of_customer(status: int, body: object) -> Rejected | KeySpent | Absent | Unk
 
 
 def of_payment_method(status: int, body: object) -> Rejected | Unknown:
-    """A refusal to show a payment method."""
+    """An error to show a payment method."""
     error = fields.mapping(body, "error")
     kind, code = fields.code(error.get("type")), fields.code(error.get("code"))
     if status in {_UNAUTHENTICATED, _FORBIDDEN} and kind == _INVALID:
-        return _configuration(_KEY_REFUSED, code)
+        return _configuration(_KEY_REJECTED, code)
     if kind == _INVALID and code in _TOKEN_CODES | {"resource_missing"}:
         return UNUSABLE
     return Unknown(_named("the provider refuses to show the payment method", code))
 
 
 def of_account(status: int, body: object) -> Rejected | Unknown:
-    """A refusal to say whose account it is: a restricted key may not read that."""
+    """An error to say whose account it is: a restricted key may not read that."""
     error = fields.mapping(body, "error")
     kind, code = fields.code(error.get("type")), fields.code(error.get("code"))
     if kind == _INVALID and status == _UNAUTHENTICATED:
-        return _configuration(_KEY_REFUSED, code)
+        return _configuration(_KEY_REJECTED, code)
     if kind == _INVALID and status == _FORBIDDEN:
         return _configuration("the provider does not let our API key read its account", code)
     return Unknown("the provider refused in a way that is not understood")

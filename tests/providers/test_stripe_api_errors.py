@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paygate.domain.payments.outcome import Declined, Outcome, Rejected, Unknown
-from paygate.providers.stripe.refusals import of_cancel, of_capture, refusal
+from paygate.providers.stripe.api_errors import of_cancel, of_capture, of_confirm
 from tests.providers.stripe_objects import decline, held, payment, refused
 from tests.providers.test_stripe_translate import JSON_ISH
 
@@ -21,7 +21,7 @@ USED_UP: Final = (
 
 
 def outcome(status: int, **error: Any) -> Outcome:
-    return refusal(status, {"error": error}, livemode=False, as_of=NOW).outcome
+    return of_confirm(status, {"error": error}, livemode=False, as_of=NOW).outcome
 
 
 @pytest.mark.parametrize(
@@ -110,13 +110,13 @@ def test_another_accounts_key_refuses_no_capture() -> None:
 @pytest.mark.parametrize("body", [None, [], {}, {"error": "invalid_client"}, {"error": [1]}])
 def test_a_no_that_is_not_stripes_is_unknown(body: object) -> None:
     for status in (400, 401, 402, 403, 404):
-        answer = refusal(status, body, livemode=False, as_of=NOW)
+        answer = of_confirm(status, body, livemode=False, as_of=NOW)
         assert isinstance(answer.outcome, Unknown)
 
 
 def test_a_decline_names_the_payment() -> None:
     body = {"error": decline(payment_intent=refused())}
-    answer = refusal(402, body, livemode=False, as_of=NOW)
+    answer = of_confirm(402, body, livemode=False, as_of=NOW)
     assert isinstance(answer.outcome, Declined)
     assert (answer.provider_reference, answer.amount, answer.as_of) == ("pi_3Q", 1999, NOW)
 
@@ -138,13 +138,13 @@ def test_a_decline_names_the_payment() -> None:
 )
 def test_a_no_with_a_payment_that_is_not_at_rest_is_unknown(made: object) -> None:
     body = {"error": decline(payment_intent=made)}
-    assert isinstance(refusal(402, body, livemode=False, as_of=NOW).outcome, Unknown)
+    assert isinstance(of_confirm(402, body, livemode=False, as_of=NOW).outcome, Unknown)
 
 
 def test_a_refusal_of_a_payment_that_was_made_keeps_its_name() -> None:
     made = payment(status="requires_payment_method", amount_received=0)
     error = {"type": INVALID, "message": USED_UP, "payment_intent": made}
-    answer = refusal(400, {"error": error}, livemode=False, as_of=NOW)
+    answer = of_confirm(400, {"error": error}, livemode=False, as_of=NOW)
     assert isinstance(answer.outcome, Rejected)
     assert answer.provider_reference == "pi_3Q"
 
@@ -157,8 +157,8 @@ def test_stripes_sentences_are_not_repeated() -> None:
 
 @given(st.sampled_from([400, 401, 402, 403, 404, 418]), JSON_ISH, JSON_ISH)
 def test_nothing_makes_it_raise_or_approve(status: int, body: object, inner: object) -> None:
-    refusal(status, body, livemode=False, as_of=None)
-    answer = refusal(
+    of_confirm(status, body, livemode=False, as_of=None)
+    answer = of_confirm(
         status,
         {"error": {"type": inner, "code": body, "param": inner, "payment_intent": body}},
         livemode=False,

@@ -1,4 +1,7 @@
-"""Settle an attempt: what the provider said becomes true in one commit, once."""
+"""Conclude an attempt: what the provider said becomes true in one commit, once.
+
+The third beat of a payment: `domain/payments/conclusion.py` decides, this file commits.
+"""
 
 from collections.abc import Callable
 from typing import Final
@@ -10,7 +13,7 @@ from paygate.domain.payments.confirmation import Moved
 from paygate.domain.payments.outcome import Answer, NotSent, PaymentError, Rejected, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent, Status, Trigger, advance
 from paygate.flows.alerts.raise_alert import raise_alert
-from paygate.flows.context import SETTLING_SECONDS, Context, Patience, intent_subject
+from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience, intent_subject
 from paygate.flows.payments.attempt.apply_answer import Applied, apply_answer
 from paygate.flows.payments.attempt.consequences import (
     NOTHING,
@@ -33,18 +36,20 @@ def _alone(_: Applied) -> Consequences:
     return NOTHING
 
 
-async def settle_attempt(ctx: Context, work: Work, answer: Answer) -> PaymentIntent:
+async def conclude_attempt(ctx: Context, work: Work, answer: Answer) -> PaymentIntent:
     """The intent once `answer` was applied, or as whoever came first left it."""
-    return (await settle(ctx, work, answer)).intent
+    return (await conclude_with(ctx, work, answer)).intent
 
 
-async def settle(ctx: Context, work: Work, answer: Answer, beside: Beside = _alone) -> Applied:
+async def conclude_with(
+    ctx: Context, work: Work, answer: Answer, beside: Beside = _alone
+) -> Applied:
     """What became of `answer`; what stands `beside` it is committed with what it changes."""
     # The attempt stays open beyond it: its event or the sweep brings the answer again.
     patience = Patience(
-        "an intent kept changing while its attempt was settled",
+        "an intent kept changing while its attempt was concluded",
         end=OutcomeUnknown,
-        seconds=SETTLING_SECONDS,
+        seconds=CONCLUDING_SECONDS,
     )
     while True:
         applied = await apply_answer(ctx, work, answer)
@@ -56,9 +61,9 @@ async def settle(ctx: Context, work: Work, answer: Answer, beside: Beside = _alo
             work = newest
             continue
         # What was certainly not sent is no answer yet: the same request may go on with it.
-        concludes = None if isinstance(answer.outcome, NotSent) else applied.intent
+        response = None if isinstance(answer.outcome, NotSent) else applied.intent
         commits = applied.commits.also(beside(applied))
-        change = change_of(ctx, work.caller, work.action, work.intent, commits, concludes=concludes)
+        change = change_of(ctx, work.caller, work.action, work.intent, commits, response=response)
         try:
             committed = isinstance(await ctx.door.commit(change), Committed)
         except Impossible as error:
@@ -101,7 +106,7 @@ async def ask_how_it_stands(ctx: Context, work: Work) -> PaymentIntent:
     if isinstance(found, Absent):
         await raise_alert(ctx, work.caller, payment_missing(intent))
         return intent
-    return await settle_attempt(ctx, work, found)
+    return await conclude_attempt(ctx, work, found)
 
 
 def payment_missing(intent: PaymentIntent) -> Concern:
