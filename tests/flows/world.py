@@ -53,10 +53,10 @@ from paygate.providers.contract import (
     ProviderSilent,
     SignatureError,
 )
-from paygate.storage.change import Change, Record
+from paygate.storage.change import Change, Record, Versioned
 from paygate.storage.connections.session import Connection
 from paygate.storage.records import Records
-from tests.making import START
+from tests.making import START, make_audit
 from tests.storage.stored import TABLE_OF, select
 
 encode = msgspec.json.encode
@@ -313,6 +313,10 @@ class World:
         job = Job(ApplyProviderEvent(event.merchant, event.id))
         await self.ctx.door.commit(Change(audit, creates=(event,), jobs=(job,)))
         return event
+
+    async def store(self, record: Versioned) -> None:
+        """A record as it is, whatever made it so."""
+        await self.ctx.door.commit(Change(make_audit(), creates=(record,)))
 
     async def apply(self, event: ProviderEvent) -> ProviderEvent:
         await apply_provider_event(self.ctx, ApplyProviderEvent(event.merchant, event.id))

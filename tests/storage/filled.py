@@ -78,7 +78,11 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
         "from_status": Status.FAILED,
         "to_status": Status.SUCCEEDED,
     },
-    ProviderEvent: {"version": 1, "status": EventStatus.RECEIVED},
+    ProviderEvent: {
+        "version": 1,
+        "status": EventStatus.DEAD_LETTER,
+        "subject": Subject("payment_intent", new_id("payment_intent")),
+    },
     ApiKey: {"version": 1, "secret_hash": bytes(32)},
     Event: {},
     AuditEntry: {},

@@ -81,6 +81,8 @@ CLEAR: Final = {
     },
     "provider_event": {
         *("merchant", "id", "version", "status", "reference_index", "received_at", "updated_at"),
+        # A person looks for events by what they say, of what and when; the last is a sweep's.
+        *("type_index", "subject", "provider_created_at", "replay_until"),
     },
     "api_key": {
         *("merchant", "id", "version", "secret_hash", "expires_at", "revoked_at"),
@@ -169,7 +171,7 @@ ADVANCED: Final[dict[type[Record], dict[str, object]]] = {
     PaymentIntent: {"status": Status.PROCESSING},
     Attempt: {"state": AttemptState.UNKNOWN},
     IdempotencyKey: {"state": KeyState.FINISHED},
-    ProviderEvent: {"status": EventStatus.PROCESSED},
+    ProviderEvent: {"status": EventStatus.PROCESSED, "replay_until": None},
     ApiKey: {},
     Customer: {},
     Alert: {},

@@ -178,7 +178,7 @@ ENDPOINTS = (
         summary="Begin a reconciliation, which a worker goes on with.",
         action=Action.RECONCILIATION_BEGIN,
         body=BeginReconciliation,
-        answer=ReconciliationObject,
+        response=ReconciliationObject,
         status=201,
         handle=_begin,
         show=_show,
@@ -189,7 +189,7 @@ ENDPOINTS = (
         summary="List reconciliations, newest first.",
         action=Action.RECONCILIATION_LIST,
         query=PageQuery,
-        answer=ReconciliationList,
+        response=ReconciliationList,
         handle=_list,
     ),
     Endpoint(
@@ -197,7 +197,7 @@ ENDPOINTS = (
         path=f"{PATH}/{{id}}",
         summary="Read a reconciliation.",
         action=Action.RECONCILIATION_READ,
-        answer=ReconciliationObject,
+        response=ReconciliationObject,
         handle=_read,
     ),
     Endpoint(
@@ -206,7 +206,7 @@ ENDPOINTS = (
         summary="List what a reconciliation healed, and what it holds for a person.",
         action=Action.RECONCILIATION_LIST,
         query=PageQuery,
-        answer=FindingList,
+        response=FindingList,
         handle=_findings,
     ),
 )

@@ -36,7 +36,7 @@ class IntentFilters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WaitingEvent(NamedTuple):
-    """A provider event that was received and not applied; nothing of it is opened."""
+    """A provider event that is to be applied still; nothing of it is opened."""
 
     updated_at: datetime
     merchant: str
@@ -108,9 +108,31 @@ class Reader(Reading):
         """The next events that were received and not touched since before a time, the oldest first;
         by name, so that one which cannot be opened does not hide the others.
         """
-        last = after or WaitingEvent(LONG_AGO, "", "")
-        rows = await self._search("provider_events_waiting", before, *last, limit)
-        return [WaitingEvent(row["updated_at"], row["merchant"], row["id"]) for row in rows]
+        return await self._waiting("provider_events_waiting", before, after, limit)
+
+    async def provider_events_parked(
+        self, before: datetime, after: WaitingEvent | None, limit: int
+    ) -> list[WaitingEvent]:
+        """The same for those whose object is not known yet."""
+        return await self._waiting("provider_events_parked", before, after, limit)
+
+    async def provider_events_replayable(
+        self, before: datetime, after: WaitingEvent | None, limit: int
+    ) -> list[WaitingEvent]:
+        """The same for those that were given up for a fault that may pass, and are tried again."""
+        return await self._waiting("provider_events_replayable", before, after, limit)
+
+    async def provider_events_known(
+        self, merchant: str, references: Sequence[str]
+    ) -> frozenset[str]:
+        """Which of the provider's ids an event is stored under."""
+        indexes = {
+            index: reference
+            for reference in references
+            for index in self._records.provider_reference_indexes(merchant, reference)
+        }
+        rows = await self._search("provider_events_known", merchant, list(indexes))
+        return frozenset(indexes[row["reference_index"]] for row in rows)
 
     async def jobs_waiting(self, before: datetime) -> Mapping[str, int]:
         """How many jobs of each kind are in the queue since before a time."""
@@ -255,3 +277,10 @@ class Reader(Reading):
         assert row is not None, "a function answers"
         if row[0] > WRITER:
             raise Outdated(too_old(row[0]))
+
+    async def _waiting(
+        self, query: str, before: datetime, after: WaitingEvent | None, limit: int
+    ) -> list[WaitingEvent]:
+        last = after or WaitingEvent(LONG_AGO, "", "")
+        rows = await self._search(query, before, *last, limit)
+        return [WaitingEvent(row["updated_at"], row["merchant"], row["id"]) for row in rows]

@@ -27,6 +27,8 @@ PAYMENT: Final = Hash("payment", across_merchants=True)
 """The provider's id of a payment."""
 PROVIDER_REFERENCE: Final = Hash("provider_reference")
 """The provider's id of an event."""
+EVENT_TYPE: Final = Hash("provider_event_type")
+"""The provider's name for what happened."""
 
 REFERENCE_TAKEN: Final = "payment_intent_provider_reference"
 """The unique index that a payment of another intent's runs into."""
@@ -73,6 +75,10 @@ PROVIDER_EVENT: Final = Stored(
     Column("reference_index", "bytea", "provider_reference", PROVIDER_REFERENCE),
     Column("received_at", "timestamptz"),
     Column("updated_at", "timestamptz"),
+    Column("type_index", "bytea", "type", EVENT_TYPE, added_later=True),
+    Column("subject", "text", "subject_id", added_later=True),
+    Column("provider_created_at", "timestamptz", added_later=True),
+    Column("replay_until", "timestamptz"),
     claimed_by=("merchant", "reference_index"),
 )
 API_KEY: Final = Stored(

@@ -65,7 +65,7 @@ async def test_a_payment_that_waited_for_its_payer_is_found_within_one_round(
     assert (found.kind, found.action) == (FindingKind.STATUS, FindingAction.HEALED)
     assert found.ours == {"status": "requires_action"}
     assert (found.payment_intent, found.reason) == (intent.id, "applied")
-    assert (await shop.world.told(intent))[-1] == f"payment_intent.{status}"
+    assert (await shop.world.event_types(intent))[-1] == f"payment_intent.{status}"
     again = await shop.round()
     assert (again.tally.healed, await shop.findings(again)) == (0, [])
 

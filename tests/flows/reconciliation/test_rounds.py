@@ -42,7 +42,7 @@ async def judge(shop: Shop, intents: list[PaymentIntent]) -> None:
     """What must be so, however often and by however many it was done."""
     healed, held, same = intents
     assert await shop.status(healed) is Status.SUCCEEDED
-    assert (await shop.world.told(healed)).count("payment_intent.succeeded") == 1
+    assert (await shop.world.event_types(healed)).count("payment_intent.succeeded") == 1
     for intent in (held, same):
         assert (await shop.world.now(intent))[0] == intent
     findings: list[Finding] = await shop.world.all(Finding)

@@ -19,7 +19,7 @@ from paygate.domain.ids import PREFIXES, is_id
 from paygate.domain.payments.attempt import OPEN, Attempt, Operation
 from paygate.domain.payments.outcome import Answer, Approved, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent
-from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.domain.provider_event import WAITING, EventStatus, ProviderEvent
 from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience, intent_subject
 from paygate.flows.payments.attempt.apply_answer import Verdict, apply_answer, glance
 from paygate.flows.payments.attempt.begin import is_under_way
@@ -40,8 +40,18 @@ COME_BACK: Final = timedelta(seconds=1)
 """How long an event is left alone that would ask for what an answer under way will tell."""
 
 
+OBJECT_UNKNOWN: Final = "object_unknown"
+
+
 class PutOff(Exception):
     """The event cannot be applied now; the reason is a stable word."""
+
+
+class NotKnownYet(PutOff):
+    """What the event is about bears our mark, and is not recorded here."""
+
+    def __init__(self) -> None:
+        super().__init__(OBJECT_UNKNOWN)
 
 
 class _AnswerUnderWay(Exception):
@@ -76,9 +86,11 @@ class MoneyLeftWith(NamedTuple):
     customer_reference: str
 
 
-async def apply_provider_event(ctx: Context, message: ApplyProviderEvent) -> timedelta | None:
-    """Bring one received event to its end, or put it off. Returns how long it is to be left alone
-    when it was not tried, because its payment's own answer is under way.
+async def apply_provider_event(
+    ctx: Context, message: ApplyProviderEvent, of: frozenset[EventStatus] = WAITING
+) -> timedelta | None:
+    """Bring one event to its end, or put it off, when it is of these statuses. Returns how long it
+    is to be left alone when it was not tried, because its payment's own answer is under way.
     """
     tried: int | None = None
     patience = Patience(
@@ -88,7 +100,7 @@ async def apply_provider_event(ctx: Context, message: ApplyProviderEvent) -> tim
     )
     while True:
         event = await ctx.read.provider_event(message.merchant, message.event)
-        if event is None or event.status is not EventStatus.RECEIVED:
+        if event is None or event.status not in of:
             return None
         if tried is not None and event.attempts != tried:
             return None  # a try at the same time has put it off: a second would use up its tries
@@ -120,7 +132,7 @@ async def _change(ctx: Context, event: ProviderEvent) -> Change:
             case _:
                 assert_never(seen)
     except PutOff as reason:
-        return put_off(ctx, event, str(reason))
+        return put_off(ctx, event, str(reason), parked=isinstance(reason, NotKnownYet))
 
 
 async def look(ctx: Context, notice: Notice) -> Ended | About | MoneyLeftWith:
@@ -180,7 +192,7 @@ async def _money_left(ctx: Context, event: ProviderEvent, customer_reference: st
     if left.installation != ctx.installation or payer is None or left.merchant is None:
         return end(ctx, event, Ended(EventStatus.IGNORED, "foreign"))
     if not await _is_known(ctx, left.merchant, payer):
-        raise PutOff("object_unknown")
+        raise NotKnownYet
     if not left.amounts:
         return end(ctx, event, Ended(EventStatus.PROCESSED, "nothing_new"))
     alert = of_concern(ctx, left.merchant, _excess(payer, left.amounts))
@@ -227,7 +239,7 @@ async def _subject(ctx: Context, answer: Answer) -> tuple[PaymentIntent, Attempt
     if found is None or found[0].provider_reference != answer.provider_reference:
         found = await _recorded(ctx, answer) or found
     if found is None and ours:
-        raise PutOff("object_unknown")
+        raise NotKnownYet
     if found is None:
         return None
     intent, attempt = found
@@ -260,7 +272,7 @@ async def _fetched(ctx: Context, answer: Answer) -> Answer:
         PutOff: the provider does not tell.
     """
     if answer.provider_reference is None:
-        raise PutOff("object_unknown")
+        raise NotKnownYet
     fetched = await ctx.provider.retrieve(
         answer.provider_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
     )
@@ -297,13 +309,17 @@ def end(
     return _change_of(ctx, done, commits, stands=None if moved else intent)
 
 
-def put_off(ctx: Context, event: ProviderEvent, reason: str) -> Change:
-    """The event with its next try, or its end when there was the last one."""
-    after, wait = provider_event.put_off(event, ctx.now(), error=reason)
-    if wait is None:
-        return _change_of(ctx, after, of_concern(ctx, event.merchant, _given_up(after)))
-    message = ApplyProviderEvent(event.merchant, event.id)
-    return _change_of(ctx, after, Consequences(jobs=(Job(message, wait),)))
+def put_off(ctx: Context, event: ProviderEvent, reason: str, *, parked: bool = False) -> Change:
+    """The event with its next try, or its end when there was the last one. What is given up
+    already is not told of again.
+    """
+    after, wait = provider_event.put_off(event, ctx.now(), error=reason, parked=parked)
+    if wait is not None:
+        message = ApplyProviderEvent(event.merchant, event.id)
+        return _change_of(ctx, after, Consequences(jobs=(Job(message, wait),)))
+    if event.status is EventStatus.DEAD_LETTER:
+        return _change_of(ctx, after, NOTHING)
+    return _change_of(ctx, after, of_concern(ctx, event.merchant, _given_up(after)))
 
 
 def _given_up(event: ProviderEvent) -> Concern:

@@ -11,7 +11,7 @@ from typing import Final
 
 from paygate.domain import provider_event
 from paygate.domain.access.roles import Actor, Caller
-from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.domain.provider_event import WAITING, EventStatus, ProviderEvent
 from paygate.flows.alerts.report_unreadable import report_unreadable
 from paygate.flows.context import Context
 from paygate.flows.provider_events.apply import apply_provider_event, put_off
@@ -23,8 +23,12 @@ from paygate.telemetry import log
 _NOT_THE_EVENTS: Final = (OutcomeUnknown, Outdated, Overloaded, Unavailable)
 
 
-async def apply_received_event(ctx: Context, message: ApplyProviderEvent) -> timedelta | None:
-    """How long the event is to be left alone, because its next try is not due or its payment's own
+async def apply_received_event(
+    ctx: Context, message: ApplyProviderEvent, of: frozenset[EventStatus] = WAITING
+) -> timedelta | None:
+    """Try an event that is of these statuses.
+
+    How long the event is to be left alone, because its next try is not due or its payment's own
     answer is under way; None: it was tried, or there is nothing to do.
 
     Raises:
@@ -34,15 +38,15 @@ async def apply_received_event(ctx: Context, message: ApplyProviderEvent) -> tim
     try:
         event = await ctx.read.provider_event(message.merchant, message.event)
     except Unreadable as fault:
-        # It stays received: the sweep tries it again, should the key or the row come back.
+        # It stays as it is: the sweep tries it again, should the key or the row come back.
         await report_unreadable(ctx, _caller(ctx, message), fault)
         return None
-    if event is None or event.status is not EventStatus.RECEIVED:
+    if event is None or event.status not in of:
         return None
     if wait := provider_event.waits(event, ctx.now()):
         return wait
     try:
-        return await apply_provider_event(ctx, message)
+        return await apply_provider_event(ctx, message, of)
     except _NOT_THE_EVENTS:
         raise
     except Exception as error:  # noqa: BLE001 -- whatever it is, the event has it

@@ -29,16 +29,17 @@ class Swept(NamedTuple):
 
 
 async def apply_waiting_events(ctx: Context) -> Swept:
-    """Try every event that has been `received` without a try since `WAITED` ago."""
+    """Try every event that has been `received` or `parked` without a try since `WAITED` ago."""
     before = ctx.now() - WAITED
     at_once = asyncio.Semaphore(AT_ONCE)
     waiting = failed = 0
-    last: WaitingEvent | None = None
-    while page := await ctx.read.provider_events_waiting(before, last, PAGE):
-        done = await asyncio.gather(*(_apply(ctx, at_once, event) for event in page))
-        waiting += len(page)
-        failed += done.count(False)
-        last = page[-1]
+    for read in (ctx.read.provider_events_waiting, ctx.read.provider_events_parked):
+        last: WaitingEvent | None = None
+        while page := await read(before, last, PAGE):
+            done = await asyncio.gather(*(_apply(ctx, at_once, event) for event in page))
+            waiting += len(page)
+            failed += done.count(False)
+            last = page[-1]
     return Swept(waiting, failed)
 
 
