@@ -21,6 +21,8 @@ from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.domain.reconciliation.finding import Finding
+from paygate.domain.reconciliation.run import Reconciliation, RunStatus
 from paygate.storage.change import Record
 from tests.making import START, new_id
 
@@ -35,6 +37,8 @@ KINDS: Final[tuple[type[Record], ...]] = (
     Customer,
     Correction,
     ProviderAccount,
+    Reconciliation,
+    Finding,
     Event,
     AuditEntry,
 )
@@ -83,6 +87,8 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
         "status": EventStatus.DEAD_LETTER,
         "subject": Subject("payment_intent", new_id("payment_intent")),
     },
+    Reconciliation: {"version": 1, "status": RunStatus.RUNNING},
+    Finding: {"reconciliation": new_id("reconciliation")},
     ApiKey: {"version": 1, "secret_hash": bytes(32)},
     Event: {},
     AuditEntry: {},
@@ -97,6 +103,8 @@ ID_OF: Final = {
     Occurrence: "alert_occurrence",
     Customer: "customer",
     Correction: "correction",
+    Reconciliation: "reconciliation",
+    Finding: "reconciliation_finding",
     AuditEntry: "audit_entry",
 }
 
@@ -197,6 +205,8 @@ def _value(info: inspect.Type, leaves: Leaves, path: str) -> Any:
             return _value(leaves.one_of(path, some), leaves, path)
         case inspect.VarTupleType(item_type=item):
             return (_value(item, leaves, path),)
+        case inspect.TupleType(item_types=items):
+            return tuple(_value(item, leaves, path) for item in items)
         case inspect.DictType(key_type=key, value_type=value):
             return {_value(key, leaves, f"{path}.key"): _value(value, leaves, f"{path}.value")}
         case inspect.StructType():

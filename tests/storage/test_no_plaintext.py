@@ -32,6 +32,8 @@ from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.domain.reconciliation.finding import Finding
+from paygate.domain.reconciliation.run import Reconciliation, RunStatus
 from paygate.embedded.cluster import place
 from paygate.embedded.server import EmbeddedPostgres, binaries
 from paygate.jobs.messages import ApplyProviderEvent, Job
@@ -90,6 +92,10 @@ CLEAR: Final = {
     },
     "api_key_use": {"key", "last_used_at"},
     "provider_account": {"merchant", "id", "created_at"},
+    "reconciliation": {
+        *("merchant", "id", "version", "status", "running_as", "created_at", "updated_at"),
+    },
+    "reconciliation_finding": {"merchant", "id", "reconciliation", "kind", "action", "created_at"},
     "event": {"merchant", "id", "object_id", "created_at"},
     "audit_entry": {"merchant", "id", "at"},
     "installation": {"one", "id", "livemode", "created_at", "system_identifier", "timeline"},
@@ -176,10 +182,14 @@ ADVANCED: Final[dict[type[Record], dict[str, object]]] = {
     Customer: {},
     Alert: {},
     Occurrence: {"alert": new_id("alert")},
+    Reconciliation: {"status": RunStatus.COMPLETED},
 }
 
 
-CLAIMED_ALONE: Final = (AuditEntry, ProviderEvent, ProviderAccount, Alert)
+CLAIMED_ALONE: Final = (
+    *(AuditEntry, ProviderEvent, ProviderAccount, Alert),
+    *(Reconciliation, Finding),
+)
 """A change claims one thing at most."""
 
 
@@ -190,16 +200,19 @@ async def live(door: Door) -> None:
     ]
     event: ProviderEvent = planted(ProviderEvent, MARK)
     alert: Alert = planted(Alert, MARK)
+    run: Reconciliation = planted(Reconciliation, MARK)
     job = Job(ApplyProviderEvent(event.merchant, event.id))
     creates = [
         Change(planted(AuditEntry, MARK), creates=tuple(first)),
         Change(planted(AuditEntry, MARK), creates=(event,), jobs=(job,)),
         Change(planted(AuditEntry, MARK), creates=(alert,)),
+        Change(planted(AuditEntry, MARK), creates=(run,)),
+        Change(planted(AuditEntry, MARK), creates=(planted(Finding, MARK),)),
         Change(planted(AuditEntry, MARK), creates=(planted(ProviderAccount, MARK),)),
     ]
     for change in creates:
         assert await door.commit(change) == Committed()
-    for record in (*first, event, alert):
+    for record in (*first, event, alert, run):
         if isinstance(record, Event | Correction):
             continue
         kept = {"intent": record.intent} if isinstance(record, Attempt) else {}

@@ -268,7 +268,7 @@ async def test_another_merchants_key_begins_none(shop: Shop) -> None:
     caller = Caller(shop.world.caller.actor, "shop", "req_1")
     with pytest.raises(Refusal) as refused:
         await order_reconciliation(shop.world.ctx, caller)
-    assert refused.value.code is ErrorCode.ROLE_NOT_ALLOWED
+    assert refused.value.code is ErrorCode.RESOURCE_MISSING
 
 
 def _ordered(shop: Shop) -> Any:

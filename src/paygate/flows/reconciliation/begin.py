@@ -25,14 +25,13 @@ async def order_reconciliation(
     """A round that a worker goes on with, asked for over the API.
 
     Raises:
-        Refusal: `role_not_allowed` for another merchant than the account's, `parameter_invalid` for
+        Refusal: `resource_missing` for another merchant than the account's, `parameter_invalid` for
             a time to come, `reconciliation_running` when one runs.
     """
     if caller.merchant != DEFAULT_MERCHANT:
         raise Refusal(
-            ErrorCode.ROLE_NOT_ALLOWED,
-            f"reconciliations are of the provider's account: the keys of {DEFAULT_MERCHANT} may"
-            " begin one",
+            ErrorCode.RESOURCE_MISSING,
+            f"reconciliations are of the provider's account, and so of merchant {DEFAULT_MERCHANT}",
         )
     run = await new_run(ctx, Cause.PERSON, since)
     job = Job(Reconcile(run.merchant, run.id))
