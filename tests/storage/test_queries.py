@@ -13,7 +13,7 @@ from typing import NamedTuple
 import asyncpg
 import pytest
 
-from paygate.storage import reader, whole_ledger
+from paygate.storage import reader, reconciliations, whole_ledger
 from paygate.storage.blocks import QUERIES
 from tests.storage.stored import TABLE_OF
 
@@ -43,7 +43,7 @@ def reads() -> Iterator[Read]:
     """What each method of the readers fetches and opens: `_one(PaymentIntent, "a_block", ...)`, or
     `_fetch("a_block", ...)` and `open(PaymentIntent, ...)`.
     """
-    sources = (inspect.getsource(module) for module in (reader, whole_ledger))
+    sources = (inspect.getsource(module) for module in (reader, reconciliations, whole_ledger))
     for method in (node for source in sources for node in ast.walk(ast.parse(source))):
         if isinstance(method, ast.AsyncFunctionDef):
             arguments = [

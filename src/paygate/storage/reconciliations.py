@@ -32,13 +32,20 @@ class Reconciliations(Reading):
 
     async def page(self, merchant: str, cut: Cut) -> Page[Reconciliation]:
         """A page of the rounds."""
-        older, newer = "reconciliations_older", "reconciliations_newer"
-        return await self._page(Reconciliation, older, newer, cut, merchant)
+        return await self._page(
+            Reconciliation, "reconciliations_older", "reconciliations_newer", cut, merchant
+        )
 
     async def findings(self, merchant: str, run_id: str, cut: Cut) -> Page[Finding]:
         """A page of what a round found."""
-        older, newer = "reconciliation_findings_older", "reconciliation_findings_newer"
-        return await self._page(Finding, older, newer, cut, merchant, run_id)
+        return await self._page(
+            Finding,
+            "reconciliation_findings_older",
+            "reconciliation_findings_newer",
+            cut,
+            merchant,
+            run_id,
+        )
 
     async def found(self, merchant: str, run_id: str) -> Mapping[tuple[str, str], int]:
         """How many findings of each kind and action a round has."""

@@ -54,6 +54,7 @@ class Action(StrEnum):
     RECONCILIATION_BEGIN = "reconciliation.begin"
     RECONCILIATION_READ = "reconciliation.read"
     RECONCILIATION_LIST = "reconciliation.list"
+    RECONCILIATION_FINDING_LIST = "reconciliation_finding.list"
     RECONCILE = "reconciliation.work_on"
     PROVIDER_EVENT_RECEIVE = "provider_event.receive"
     PROVIDER_EVENT_APPLY = "provider_event.apply"
@@ -89,6 +90,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.RECONCILIATION_BEGIN: _SELLERS,
         Action.RECONCILIATION_READ: _READERS - {Role.SUPPORT},
         Action.RECONCILIATION_LIST: _READERS - {Role.SUPPORT},
+        Action.RECONCILIATION_FINDING_LIST: _READERS - {Role.SUPPORT},
         # By signature, or by the gateway itself; no API key opens these.
         Action.INTENT_AUTHENTICATE: frozenset(),
         Action.CUSTOMER_INTRODUCE: frozenset(),

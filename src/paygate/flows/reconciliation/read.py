@@ -41,7 +41,7 @@ async def list_findings(
     run = await _find(ctx, caller, run_id)
     page = await ctx.reconciliations.findings(run.merchant, run.id, cut)
     ids = [finding.id for finding in page.items]
-    await audit_list(ctx, caller, Action.RECONCILIATION_LIST, query, ids, page.unread)
+    await audit_list(ctx, caller, Action.RECONCILIATION_FINDING_LIST, query, ids, page.unread)
     return page
 
 

@@ -250,9 +250,9 @@ class StripeProvider:
         """Page by page through Stripe's list, which is read-after-write, unlike its search
         (https://docs.stripe.com/search). The deadline is each page's.
         """
-        asked = {"created": lists.window(since, until), "expand": ["data.latest_charge"]}
+        asked = {"expand": ["data.latest_charge"]}
         async for item, as_of in lists.items(
-            self._wire, _PAYMENTS, asked, timeout_seconds=timeout_seconds
+            self._wire, _PAYMENTS, since, until, asked, timeout_seconds=timeout_seconds
         ):
             yield translate.payment(item, livemode=self.livemode, as_of=as_of)
 
@@ -260,9 +260,9 @@ class StripeProvider:
         self, since: datetime, until: datetime, *, timeout_seconds: float
     ) -> AsyncIterator[bytes]:
         """Of the types that an endpoint subscribes to: no other tells us anything."""
-        asked = {"created": lists.window(since, until), "types": list(events.ENABLED_EVENTS)}
+        asked = {"types": list(events.ENABLED_EVENTS)}
         async for item, _ in lists.items(
-            self._wire, _EVENTS, asked, timeout_seconds=timeout_seconds
+            self._wire, _EVENTS, since, until, asked, timeout_seconds=timeout_seconds
         ):
             yield encoded(item)
 

@@ -16,24 +16,27 @@ PAGE: Final = 100
 _OK: Final = 200
 
 
-def window(since: datetime, until: datetime) -> Mapping[str, int]:
-    """What was created in [since, until]: Stripe's times are whole seconds."""
-    return {"gte": math.floor(since.timestamp()), "lte": math.ceil(until.timestamp())}
-
-
 async def items(
-    wire: StripeWire, path: str, asked: Mapping[str, Any], *, timeout_seconds: float
+    wire: StripeWire,
+    path: str,
+    since: datetime,
+    until: datetime,
+    asked: Mapping[str, Any],
+    *,
+    timeout_seconds: float,
 ) -> AsyncIterator[tuple[Mapping[str, Any], datetime | None]]:
-    """Every object of a list, newest first, with the time of its page's answer. The deadline is
-    each page's.
+    """Every object that was created in [since, until], newest first, with the time of its page's
+    answer. The deadline is each page's.
 
     Raises:
         ProviderSilent: the list could not be read to its end, so absence proves nothing.
     """
+    # Whole seconds, as Stripe's times are.
+    created = {"gte": math.floor(since.timestamp()), "lte": math.ceil(until.timestamp())}
     listing = Listing()
     after: str | None = None
     while True:
-        params = {**asked, "limit": PAGE}
+        params = {"created": created, "limit": PAGE, **asked}
         if after is not None:
             params["starting_after"] = after
         fact = await wire.call("get", path, params, timeout_seconds=timeout_seconds)
