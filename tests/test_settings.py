@@ -57,6 +57,8 @@ GOOD += [
     ("header_timeout", "5s", timedelta(seconds=5)),
     ("body_timeout", "2m", timedelta(minutes=2)),
     ("keep_alive", "65s", timedelta(seconds=65)),
+    ("exclusive_account", "true", True),
+    ("exclusive_account", "false", False),
     ("numeric_references", "true", True),
     ("numeric_references", "false", False),
     ("request_log", "false", False),
@@ -111,6 +113,7 @@ DEFAULTS: dict[str, Any] = {
     "body_timeout": timedelta(seconds=30),
     "keep_alive": timedelta(seconds=75),
     "allowed_origins": (),
+    "exclusive_account": False,
     "numeric_references": False,
     "request_log": True,
 }
@@ -206,6 +209,7 @@ BAD: dict[str, list[str]] = {
         "Off",
         "none",
     ],
+    "exclusive_account": ["", "1", "True", "yes", "on"],
     "numeric_references": ["", "1", "True", "yes", "on"],
     "request_log": ["", "0", "off"],
     "allowed_origins": [

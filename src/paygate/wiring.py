@@ -248,6 +248,7 @@ def _policy(settings: Settings) -> Policy:
         bank_transfer_ttl=settings.bank_transfer_ttl,
         resend_window=settings.resend_window,
         production=production,
+        exclusive_account=settings.exclusive_account,
         numeric_references=settings.numeric_references,
         public_url=settings.public_url,
         # In production a host that is not named is refused; so all are, where none is named.

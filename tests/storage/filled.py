@@ -11,7 +11,7 @@ import msgspec
 from msgspec import inspect
 
 from paygate.domain.access.api_key import ApiKey
-from paygate.domain.alert import Alert, AlertStatus, AlertType, Concern, Occurrence
+from paygate.domain.alert import Alert, AlertStatus, AlertType, Occurrence, Problem
 from paygate.domain.audit import AuditEntry, Subject
 from paygate.domain.customer import Customer
 from paygate.domain.idempotency import IdempotencyKey, KeyState
@@ -42,7 +42,7 @@ KINDS: Final[tuple[type[Record], ...]] = (
     Event,
     AuditEntry,
 )
-CONCERN: Final = Concern(
+PROBLEM: Final = Problem(
     type=AlertType.IDEMPOTENCY_UNFINISHED,
     subject=Subject("payment_intent", new_id("payment_intent")),
     severity="warning",
@@ -72,7 +72,7 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
     Alert: {
         "version": 1,
         "status": AlertStatus.OPEN,
-        "concern": CONCERN,
+        "problem": PROBLEM,
     },
     Occurrence: {"version": 1, "alert": None},
     Customer: {"version": 1},
@@ -86,6 +86,7 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
         "version": 1,
         "status": EventStatus.DEAD_LETTER,
         "subject": Subject("payment_intent", new_id("payment_intent")),
+        "verdict": "retries_exhausted",
     },
     Reconciliation: {"version": 1, "status": RunStatus.RUNNING},
     Finding: {"reconciliation": new_id("reconciliation")},

@@ -83,8 +83,8 @@ CLEAR: Final = {
     },
     "provider_event": {
         *("merchant", "id", "version", "status", "reference_index", "received_at", "updated_at"),
-        # A person looks for events by what they say, of what and when; the last is a sweep's.
-        *("type_index", "subject", "provider_created_at", "replay_until"),
+        # A person looks for events by what, of what, its verdict and when; the last is a sweep's.
+        *("type_index", "subject", "verdict", "provider_created_at", "replay_until"),
     },
     "api_key": {
         *("merchant", "id", "version", "secret_hash", "expires_at", "revoked_at"),

@@ -70,18 +70,18 @@ class AcknowledgeAlert(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 def alert_object(alert: Alert) -> AlertObject:
     """The alert as clients see it."""
-    concern, seen = alert.concern, alert.acknowledged
+    problem, seen = alert.problem, alert.acknowledged
     return AlertObject(
         id=alert.id,
         livemode=alert.livemode,
-        type=concern.type,
-        stage=concern.stage,
-        severity=concern.severity,
+        type=problem.type,
+        stage=problem.stage,
+        severity=problem.severity,
         status=alert.status,
-        subject=concern.subject,
-        message=concern.message,
-        what_to_do=concern.what_to_do,
-        due_at=_time(concern.due_at),
+        subject=problem.subject,
+        message=problem.message,
+        what_to_do=problem.what_to_do,
+        due_at=_time(problem.due_at),
         count=alert.count,
         first_at=time_text(alert.created_at),
         last_at=time_text(alert.last_at),

@@ -54,6 +54,7 @@ class ErrorCode(StrEnum):
     ROUTE_UNKNOWN = "route_unknown"
     INTENT_ALREADY_CONFIRMED = "intent_already_confirmed"
     STATE_CONFLICT = "state_conflict"
+    EVENT_NOT_REPLAYABLE = "event_not_replayable"
     OPERATION_PENDING = "operation_pending"
     RECONCILIATION_RUNNING = "reconciliation_running"
     AUTHORIZATION_EXPIRED = "authorization_expired"
@@ -168,6 +169,11 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
         ),
         ErrorCode.STATE_CONFLICT: _final(
             ErrorType.CONFLICT, "The object's state does not allow this; the error carries it."
+        ),
+        ErrorCode.EVENT_NOT_REPLAYABLE: _final(
+            ErrorType.CONFLICT,
+            "The provider event is under way or was applied; a dead letter or an ignored one can be"
+            " replayed.",
         ),
         ErrorCode.OPERATION_PENDING: _retriable(
             ErrorType.CONFLICT,

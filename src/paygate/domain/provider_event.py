@@ -32,6 +32,14 @@ GIVEN_UP: Final = frozenset({EventStatus.DEAD_LETTER})
 REPLAYABLE: Final = frozenset({EventStatus.DEAD_LETTER, EventStatus.IGNORED})
 """What a person may have applied once more."""
 
+NO_HANDLER: Final = "no_handler"
+"""The verdict on an event of ours, or the account's, that tells of money or a state which nothing
+here acts upon yet: ignored, and replayed by the version that does.
+"""
+NOT_UNDERSTOOD: Final = "not_understood"
+"""The verdict on an event whose payment the provider shows in a word that we do not know."""
+RETRIES_EXHAUSTED: Final = "retries_exhausted"
+
 RETRY_AFTER: Final = tuple(timedelta(seconds=s) for s in (2, 4, 8, 16, 32))
 """A fault that may pass is tried again so often, 62 s in all; then it waits for a replay."""
 REPLAYED_FOR: Final = timedelta(days=3)
@@ -112,12 +120,18 @@ def ended(
 
 
 def put_off(
-    event: ProviderEvent, at: datetime, *, error: str, parked: bool = False
+    event: ProviderEvent,
+    at: datetime,
+    *,
+    error: str,
+    parked: bool = False,
+    given_up_as: str = RETRIES_EXHAUSTED,
 ) -> tuple[ProviderEvent, timedelta | None]:
     """The event after a try that may be repeated, and how long to wait.
 
     None when the tries are used up: the event is then a dead letter, and the first try after
-    `REPLAYED_FOR` is its last. `parked`: what it is about is not known yet.
+    `REPLAYED_FOR` is its last. `parked`: what it is about is not known yet. `given_up_as` is the
+    verdict on a dead letter.
     """
     if event.status is EventStatus.DEAD_LETTER:
         until = event.replay_until
@@ -127,7 +141,7 @@ def put_off(
         ), None
     if event.attempts >= len(RETRY_AFTER):
         return msgspec.structs.replace(
-            ended(event, EventStatus.DEAD_LETTER, at, verdict="retries_exhausted", error=error),
+            ended(event, EventStatus.DEAD_LETTER, at, verdict=given_up_as, error=error),
             replay_until=at + REPLAYED_FOR,
         ), None
     after = RETRY_AFTER[event.attempts]

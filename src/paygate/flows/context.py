@@ -54,6 +54,8 @@ class Policy(msgspec.Struct, frozen=True):
     authentication_ttl: timedelta
     bank_transfer_ttl: timedelta
     production: bool = False
+    exclusive_account: bool = False
+    """Whether nobody but this gateway takes payments on the provider's account."""
     numeric_references: bool = False
     """Whether a `reference` of digits alone is never taken for a card number."""
     public_url: str | None = None

@@ -107,9 +107,19 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     created_at: datetime | None
     livemode: bool
-    answer: Answer | None
-    exact: bool
+    answer: Answer | None = None
+    exact: bool = True
     money_left_with: str | None = None
+    of_a_part: bool = False
+    """The answer is of a part of the payment, a charge: by it is seen when nothing changes, and
+    whatever does change is fetched.
+    """
+    handled: bool = True
+    """False: it tells of money or a state that nothing here acts upon. `answer` then says no more
+    than whose payment it is about; without one it is about the account itself.
+    """
+    of_another_account: bool = False
+    """It is about an account that is connected to ours."""
 
 
 class MoneyLeft(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from paygate.domain.ledger import Transfer
 from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_account import ProviderAccount
-from paygate.domain.provider_event import ProviderEvent
+from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.storage.change import Outdated
 from paygate.storage.connections.database import reading
 from paygate.storage.pages import Cut, Page, Place, Stretch, beyond_all, first_id
@@ -23,6 +23,7 @@ from paygate.storage.schema.versions import WRITER, too_old
 from paygate.storage.unreadable import UNREAD
 
 _BEYOND_INTENTS: Final = beyond_all("payment_intent")
+_BEYOND_EVENTS: Final = beyond_all("provider_event")
 
 
 class IntentFilters(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +34,23 @@ class IntentFilters(msgspec.Struct, frozen=True, kw_only=True):
     customer: str | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+
+
+class EventFilters(msgspec.Struct, frozen=True, kw_only=True):
+    """Which provider events a list shows; None lets all pass. Times are exclusive.
+
+    `created_*` are about when an event was received here, `provider_created_*` about when it
+    happened at the provider; `subject` is the id of one of our objects.
+    """
+
+    type: str | None = None
+    status: EventStatus | None = None
+    verdict: str | None = None
+    subject: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    provider_created_after: datetime | None = None
+    provider_created_before: datetime | None = None
 
 
 class WaitingEvent(NamedTuple):
@@ -101,6 +119,30 @@ class Reader(Reading):
         indexes = self._records.provider_reference_indexes(merchant, provider_reference)
         row = await self._fetch("provider_event_by_provider_reference", merchant, indexes)
         return None if row is None else self._open(ProviderEvent, row)
+
+    async def provider_events(
+        self, merchant: str, cut: Cut, filters: EventFilters
+    ) -> Page[ProviderEvent]:
+        """A page of the provider events that pass the filters."""
+        after, before, kind = filters.created_after, filters.created_before, filters.type
+        return await self._page(
+            ProviderEvent,
+            "provider_events_older",
+            "provider_events_newer",
+            cut,
+            merchant,
+            # An id begins with its record's time, so the times bound the scan.
+            first_id("provider_event", after) if after else "",
+            first_id("provider_event", before, later=1) if before else _BEYOND_EVENTS,
+            filters.status,
+            None if kind is None else self._records.event_type_indexes(merchant, kind),
+            filters.subject,
+            after,
+            before,
+            filters.provider_created_after,
+            filters.provider_created_before,
+            filters.verdict,
+        )
 
     async def provider_events_waiting(
         self, before: datetime, after: WaitingEvent | None, limit: int

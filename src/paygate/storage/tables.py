@@ -77,6 +77,7 @@ PROVIDER_EVENT: Final = Stored(
     Column("updated_at", "timestamptz"),
     Column("type_index", "bytea", "type", EVENT_TYPE, added_later=True),
     Column("subject", "text", "subject_id", added_later=True),
+    Column("verdict", "text", added_later=True),
     Column("provider_created_at", "timestamptz", added_later=True),
     Column("replay_until", "timestamptz"),
     claimed_by=("merchant", "reference_index"),

@@ -228,8 +228,8 @@ async def test_a_key_of_ours_that_is_refused_is_alerted_once(world: World) -> No
         world.provider.customers.append(REJECTIONS[1])
         await confirm_by(world, await to_transfer(world, customer=ADA))
         (alert,) = await alerts(world, AlertType.PROVIDER_MISCONFIGURED)
-        assert (alert.count, alert.concern.severity) == (count, "critical")
-        assert alert.concern.subject.id == "scripted"
+        assert (alert.count, alert.problem.severity) == (count, "critical")
+        assert alert.problem.subject.id == "scripted"
 
 
 @pytest.mark.parametrize("customer", [ADA, None])

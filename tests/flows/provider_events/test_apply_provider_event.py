@@ -113,8 +113,11 @@ async def test_an_unknown_object_is_put_off_and_then_a_dead_letter(
         assert (await world.delays())[1:] == [2, 4, 8, 16, 32][:tries]
         world.clock.forward(wait)
     event = await world.apply(event)
-    assert (event.status, event.verdict) == (EventStatus.DEAD_LETTER, "retries_exhausted")
+    assert (event.status, event.verdict) == (EventStatus.DEAD_LETTER, "orphan_charge")
     assert (event.last_error, event.next_attempt_at) == ("object_unknown", None)
+    (alert,) = await world.all(Alert)
+    assert alert.problem.type is AlertType.ORPHAN_CHARGE
+    assert alert.problem.subject == Subject("provider_event", event.id)
     assert await world.delays() == [0, 2, 4, 8, 16, 32]
     assert await untouched(world, intent, attempt)
 
@@ -243,9 +246,9 @@ async def test_a_body_that_no_longer_reads_is_a_dead_letter_at_once(world: World
     assert await world.delays() == []
     assert await world.all(Event) == []
     (alert,) = await world.all(Alert)
-    assert alert.concern.type is AlertType.WEBHOOK_DEAD_LETTER
-    assert alert.concern.subject == Subject("provider_event", event.id)
-    assert alert.concern.message.endswith("malformed")
+    assert alert.problem.type is AlertType.WEBHOOK_DEAD_LETTER
+    assert alert.problem.subject == Subject("provider_event", event.id)
+    assert alert.problem.message.endswith("malformed")
 
 
 async def test_a_job_without_its_event_is_done(world: World) -> None:

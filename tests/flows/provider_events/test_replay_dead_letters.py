@@ -136,7 +136,7 @@ async def test_one_that_cannot_be_opened_hides_no_other(world: World) -> None:
     )
     world.clock.forward(ROUND)
     assert await replay_dead_letters(world.ctx) == Replayed(2, 1)
-    told = {alert.concern.type for alert in await world.all(Alert)}
+    told = {alert.problem.type for alert in await world.all(Alert)}
     assert AlertType.RECORD_UNREADABLE in told
 
 

@@ -30,7 +30,7 @@ SECOND = "theirs_again"
 
 async def alerts(shop: Shop, kind: AlertType | None = None) -> list[Alert]:
     found: list[Alert] = await shop.world.all(Alert)
-    return [a for a in found if kind is None or a.concern.type is kind]
+    return [a for a in found if kind is None or a.problem.type is kind]
 
 
 async def test_what_is_in_step_is_counted_and_left_alone(shop: Shop) -> None:
@@ -114,8 +114,8 @@ async def test_a_charge_that_bears_our_mark_and_is_unknown_is_an_orphan(shop: Sh
     assert (found.provider_reference, found.payment_intent) == ("theirs_orphan", None)
     assert found.theirs["amount_received"] == 1999
     (alert,) = await alerts(shop)
-    assert alert.concern.type is AlertType.ORPHAN_CHARGE
-    assert alert.concern.subject.id == "theirs_orphan"
+    assert alert.problem.type is AlertType.ORPHAN_CHARGE
+    assert alert.problem.subject.id == "theirs_orphan"
     await shop.round()
     (again,) = await alerts(shop)
     assert again.count == 1, "it is the same, and was said a quarter of an hour ago"
@@ -125,7 +125,7 @@ async def test_a_mark_that_names_nobody_is_told_to_the_account(shop: Shop) -> No
     shop.has("theirs_orphan", CHALLENGE, marked="at_unknown", merchant="nobody")
     await shop.round()
     (alert,) = await alerts(shop)
-    assert (alert.merchant, alert.concern.severity) == ("default", "warning")
+    assert (alert.merchant, alert.problem.severity) == ("default", "warning")
 
 
 async def test_what_is_foreign_is_counted_and_nobody_is_told(shop: Shop) -> None:
@@ -144,7 +144,7 @@ async def test_two_charges_for_one_intent_are_an_orphan_that_names_it(shop: Shop
     (found,) = await shop.findings()
     assert (found.payment_intent, found.provider_reference) == (intent.id, SECOND)
     (alert,) = await alerts(shop, AlertType.ORPHAN_CHARGE)
-    assert alert.concern.subject.id == intent.id
+    assert alert.problem.subject.id == intent.id
     assert await ledger(shop.world) == [(1, 1999)]
 
 
@@ -181,7 +181,7 @@ async def test_another_amount_or_currency_is_held_and_moves_nothing(
         assert differs.items() <= found.theirs.items()
     assert (await shop.world.now(intent))[0] == intent
     (alert,) = await alerts(shop)
-    assert (alert.concern.type, alert.count) == (AlertType.RECONCILIATION_DRIFT, 1)
+    assert (alert.problem.type, alert.count) == (AlertType.RECONCILIATION_DRIFT, 1)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ async def test_a_refund_or_a_dispute_that_we_know_nothing_of_is_held(
     (found,) = await shop.findings(run)
     assert (found.kind, found.action, found.theirs) == (kind, FindingAction.HELD, said)
     (alert,) = await alerts(shop)
-    assert (alert.concern.stage, alert.concern.subject.id) == (kind, intent.id)
+    assert (alert.problem.stage, alert.problem.subject.id) == (kind, intent.id)
 
 
 async def test_an_alert_closes_when_the_two_agree(shop: Shop) -> None:
@@ -260,7 +260,7 @@ async def test_a_payment_that_the_provider_has_not_is_a_finding_and_the_rest_goe
     held = next(f for f in await shop.findings() if f.action is FindingAction.HELD)
     assert (held.payment_intent, held.theirs) == (gone.id, {"status": None})
     (alert,) = await alerts(shop, AlertType.ATTEMPT_UNRESOLVED)
-    assert alert.concern.stage == "missing"
+    assert alert.problem.stage == "missing"
 
 
 async def test_what_the_provider_does_not_tell_is_neither_in_step_nor_held(shop: Shop) -> None:

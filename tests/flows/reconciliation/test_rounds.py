@@ -202,11 +202,11 @@ async def test_a_round_that_is_late_says_so_and_goes_on(shop: Shop) -> None:
     run = await shop.round(after_seconds=16 * 60)
     assert run.status is RunStatus.COMPLETED
     alerts: list[Alert] = await shop.world.all(Alert)
-    assert [a.count for a in alerts if a.concern.stage == "late"] == [1]
+    assert [a.count for a in alerts if a.problem.stage == "late"] == [1]
     assert await shop.status(intents[0]) is Status.SUCCEEDED
     await shop.round()
     alerts = await shop.world.all(Alert)
-    assert [a.status for a in alerts if a.concern.stage == "late"] == ["closed"]
+    assert [a.status for a in alerts if a.problem.stage == "late"] == ["closed"]
 
 
 async def test_a_provider_that_tells_no_time_ends_a_round_that_knows_nothing(shop: Shop) -> None:

@@ -119,13 +119,13 @@ async def test_a_list_that_breaks_off_moves_no_cursor_and_the_rest_is_done(
     assert run.status is RunStatus.FAILED
     assert getattr(run.cursors, kind) == getattr(before, kind)
     assert await shop.status(intent) is Status.SUCCEEDED, "it is asked for by its id"
-    (alert,) = [a for a in await shop.world.all(Alert) if a.concern.stage == "failed"]
-    assert (alert.concern.type, alert.status) == (AlertType.RECONCILIATION_DRIFT, AlertStatus.OPEN)
+    (alert,) = [a for a in await shop.world.all(Alert) if a.problem.stage == "failed"]
+    assert (alert.problem.type, alert.status) == (AlertType.RECONCILIATION_DRIFT, AlertStatus.OPEN)
     shop.books.silent.clear()
     run = await shop.round()
     assert run.status is RunStatus.COMPLETED
     assert getattr(run.cursors, kind) == shop.world.clock() - LAG
-    (alert,) = [a for a in await shop.world.all(Alert) if a.concern.stage == "failed"]
+    (alert,) = [a for a in await shop.world.all(Alert) if a.problem.stage == "failed"]
     assert alert.status is AlertStatus.CLOSED
 
 

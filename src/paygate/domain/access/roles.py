@@ -58,6 +58,10 @@ class Action(StrEnum):
     RECONCILE = "reconciliation.work_on"
     PROVIDER_EVENT_RECEIVE = "provider_event.receive"
     PROVIDER_EVENT_APPLY = "provider_event.apply"
+    PROVIDER_EVENT_LIST = "provider_event.list"
+    PROVIDER_EVENT_READ = "provider_event.read"
+    PROVIDER_EVENT_READ_BODY = "provider_event.read_body"
+    PROVIDER_EVENT_REPLAY = "provider_event.replay"
 
 
 _READERS: Final = frozenset({Role.ADMIN, Role.OPERATOR, Role.SUPPORT, Role.FINANCE, Role.AUDITOR})
@@ -91,6 +95,10 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.RECONCILIATION_READ: _READERS - {Role.SUPPORT},
         Action.RECONCILIATION_LIST: _READERS - {Role.SUPPORT},
         Action.RECONCILIATION_FINDING_LIST: _READERS - {Role.SUPPORT},
+        Action.PROVIDER_EVENT_LIST: _READERS - {Role.SUPPORT},
+        Action.PROVIDER_EVENT_READ: _READERS - {Role.SUPPORT},
+        Action.PROVIDER_EVENT_READ_BODY: frozenset({Role.ADMIN, Role.AUDITOR}),
+        Action.PROVIDER_EVENT_REPLAY: _SELLERS,
         # By signature, or by the gateway itself; no API key opens these.
         Action.INTENT_AUTHENTICATE: frozenset(),
         Action.CUSTOMER_INTRODUCE: frozenset(),

@@ -156,6 +156,8 @@ class Unknown(msgspec.Struct, frozen=True, tag="unknown"):
     """The provider has the payment's object and shows that nothing has begun on it: no payment
     method, or one that was never confirmed, and no failure.
     """
+    unfamiliar: bool = False
+    """The provider shows the payment, in a word of its own that this version does not know."""
     known_key: bool = False
     """The provider knows the idempotency key with another request: this was sent before, at a time
     that we have forgotten.

@@ -53,7 +53,7 @@ async def close_alerts(ctx: Context, run_id: str) -> Closed:
         with sweep:
             counted += await count_occurrence(ctx, RaiseAlert(found.merchant, found.id))
     async for standing in sweep.every(ctx.read.alerts_standing, PAGE):
-        stands = _STANDS.get(standing.concern.type)
+        stands = _STANDS.get(standing.problem.type)
         with sweep:
             if stands is not None and not await stands(ctx, standing):
                 closed += await _close(ctx, sweep.caller(standing.merchant), standing)
@@ -81,9 +81,9 @@ async def close_cleared(
     closed = 0
     async for standing in sweep.every(ctx.read.alerts_standing, PAGE):
         with sweep:
-            gone = (standing.merchant, standing.concern.subject.id) not in found
+            gone = (standing.merchant, standing.problem.subject.id) not in found
             # Another check may have found it meanwhile.
-            if standing.concern.type is kind and gone and standing.last_at < since:
+            if standing.problem.type is kind and gone and standing.last_at < since:
                 closed += await _close(ctx, sweep.caller(standing.merchant), standing)
     return closed
 
@@ -96,40 +96,40 @@ async def _close(ctx: Context, caller: Caller, standing: Alert) -> bool:
 
 
 async def _hold_stands(ctx: Context, standing: Alert) -> bool:
-    intent = await ctx.read.payment_intent(standing.merchant, standing.concern.subject.id)
+    intent = await ctx.read.payment_intent(standing.merchant, standing.problem.subject.id)
     return intent is not None and intent.status is Status.REQUIRES_CAPTURE
 
 
 async def _attempt_is_unresolved(ctx: Context, standing: Alert) -> bool:
-    intent = await ctx.read.payment_intent(standing.merchant, standing.concern.subject.id)
+    intent = await ctx.read.payment_intent(standing.merchant, standing.problem.subject.id)
     if intent is None or intent.attempt is None:
         return False
     attempt = await ctx.read.attempt(intent.merchant, intent.attempt)
     if attempt is None or attempt.state is AttemptState.CANCELLED:
         return False
-    if standing.concern.stage in {MISSING, LEFT_OPEN} and intent.status is Status.FAILED:
+    if standing.problem.stage in {MISSING, LEFT_OPEN} and intent.status is Status.FAILED:
         return True  # whether the payment takes money still, only a person can see
-    return attempt.state in (OPEN if standing.concern.stage == MISSING else _IN_DOUBT)
+    return attempt.state in (OPEN if standing.problem.stage == MISSING else _IN_DOUBT)
 
 
 async def _key_is_unfinished(ctx: Context, standing: Alert) -> bool:
-    key = await ctx.read.idempotency_key(standing.merchant, standing.concern.subject.id)
+    key = await ctx.read.idempotency_key(standing.merchant, standing.problem.subject.id)
     return key is not None and await is_unfinished(ctx, key)
 
 
 async def _event_is_dead(ctx: Context, standing: Alert) -> bool:
-    event = await ctx.read.provider_event(standing.merchant, standing.concern.subject.id)
+    event = await ctx.read.provider_event(standing.merchant, standing.problem.subject.id)
     return event is not None and event.status is EventStatus.DEAD_LETTER
 
 
 async def _record_is_closed(ctx: Context, standing: Alert) -> bool:
-    subject = standing.concern.subject
+    subject = standing.problem.subject
     return not await ctx.read.opens(subject.object, standing.merchant, subject.id)
 
 
 async def _jobs_wait(ctx: Context, standing: Alert) -> bool:
     waiting = await ctx.read.jobs_waiting(ctx.now() - STUCK_AFTER)
-    return standing.concern.subject.id in waiting
+    return standing.problem.subject.id in waiting
 
 
 async def _provider_refuses(ctx: Context, standing: Alert) -> bool:

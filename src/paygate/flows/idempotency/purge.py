@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from paygate.domain.access.roles import Action
-from paygate.domain.alert import AlertType, Concern
+from paygate.domain.alert import AlertType, Problem
 from paygate.domain.audit import Subject
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.payments.payment_intent import FINAL
@@ -64,7 +64,7 @@ async def purge_idempotency_keys(ctx: Context, run_id: str) -> Purged:
     async def look(key: IdempotencyKey) -> bool:
         with sweep:
             if await is_unfinished(ctx, key):
-                await raise_alert(ctx, sweep.caller(key.merchant), _concern(key))
+                await raise_alert(ctx, sweep.caller(key.merchant), _problem(key))
                 return True
         return False
 
@@ -93,8 +93,8 @@ async def is_unfinished(ctx: Context, key: IdempotencyKey) -> bool:
     return intent is None or intent.status not in FINAL or intent.pending_operation is not None
 
 
-def _concern(key: IdempotencyKey) -> Concern:
-    return Concern(
+def _problem(key: IdempotencyKey) -> Problem:
+    return Problem(
         type=AlertType.IDEMPOTENCY_UNFINISHED,
         subject=Subject("idempotency_key", key.id),
         severity="warning",

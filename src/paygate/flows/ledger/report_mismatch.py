@@ -5,7 +5,7 @@ happens to the rest of the run takes it back, and kept for the run's report.
 from typing import Final
 
 from paygate.domain.access.roles import Caller
-from paygate.domain.alert import AlertType, Concern
+from paygate.domain.alert import AlertType, Problem
 from paygate.domain.ledger import Mismatch
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import Context, intent_subject
@@ -44,13 +44,13 @@ class Findings:
         if await self._ctx.merchants.get(merchant) is None:
             merchant = DEFAULT_MERCHANT  # the provider's metadata name nobody whom we know
         caller = Caller(self._caller.actor, merchant, self._caller.request_id)
-        await raise_alert(self._ctx, caller, _concern(mismatch))
+        await raise_alert(self._ctx, caller, _problem(mismatch))
         self.mismatches.append(mismatch)
         self.subjects.add((merchant, mismatch.intent))
 
 
-def _concern(mismatch: Mismatch) -> Concern:
-    return Concern(
+def _problem(mismatch: Mismatch) -> Problem:
+    return Problem(
         type=AlertType.LEDGER_MISMATCH,
         subject=intent_subject(mismatch.intent),
         severity="critical",

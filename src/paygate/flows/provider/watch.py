@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from paygate.domain.access.roles import Action, Actor, Caller
-from paygate.domain.alert import AlertType, Concern
+from paygate.domain.alert import AlertType, Problem
 from paygate.domain.audit import Subject
 from paygate.domain.payments.outcome import Rejected, Unknown
 from paygate.domain.provider_account import ProviderAccount
@@ -192,8 +192,8 @@ def _clock(ctx: Context) -> Warned | None:
     return None
 
 
-def _account_changed(ctx: Context) -> Concern:
-    return Concern(
+def _account_changed(ctx: Context) -> Problem:
+    return Problem(
         type=AlertType.PROVIDER_ACCOUNT_CHANGED,
         subject=Subject("provider", ctx.provider.name),
         severity="critical",
@@ -205,8 +205,8 @@ def _account_changed(ctx: Context) -> Concern:
     )
 
 
-def _clock_skewed(node: str, message: str) -> Concern:
-    return Concern(
+def _clock_skewed(node: str, message: str) -> Problem:
+    return Problem(
         type=AlertType.CLOCK_SKEW,
         subject=Subject("node", node),
         severity="warning",

@@ -15,6 +15,7 @@ from paygate.domain.provider_event import WAITING, EventStatus, ProviderEvent
 from paygate.flows.alerts.report_unreadable import report_unreadable
 from paygate.flows.context import Context
 from paygate.flows.provider_events.apply import apply_provider_event, put_off
+from paygate.flows.provider_events.look import PutOff
 from paygate.jobs.messages import ApplyProviderEvent
 from paygate.storage.change import OutcomeUnknown, Outdated, Overloaded, Unavailable
 from paygate.storage.unreadable import Unreadable
@@ -59,7 +60,7 @@ async def _count(ctx: Context, event: ProviderEvent, fault: str) -> None:
     """Put the event off, or give it up when its tries are used up, and tell of that; unless it
     moved on while it was tried.
     """
-    await ctx.door.commit(put_off(ctx, event, f"fault: {fault}"))
+    await ctx.door.commit(put_off(ctx, event, PutOff(f"fault: {fault}")))
 
 
 def _caller(ctx: Context, message: ApplyProviderEvent) -> Caller:

@@ -21,7 +21,8 @@ from paygate.domain.payments.attempt import Attempt
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.context import Context, Patience
 from paygate.flows.payments.attempt.begin import is_under_way
-from paygate.flows.provider_events.apply import About, Ended, MoneyLeftWith, PutOff, end, look
+from paygate.flows.provider_events.apply import end
+from paygate.flows.provider_events.look import About, Ended, PutOff, Seen, look
 from paygate.jobs.messages import ApplyProviderEvent, Job
 from paygate.providers.contract import Notice, SignatureError
 from paygate.storage.change import Change, Committed, Conflict, Reason, Verdict
@@ -152,7 +153,7 @@ async def _seen(ctx: Context, event: ProviderEvent, notice: Notice | None) -> En
     """
     if notice is None:
         return None
-    seen: Ended | About | MoneyLeftWith | None = None
+    seen: Seen | None = None
     # What is about to be applied here need not be looked at before.
     under_way = None if notice.answer is None else ctx.answers.asked(notice.answer.attempt)
     try:
@@ -174,7 +175,7 @@ async def _seen(ctx: Context, event: ProviderEvent, notice: Notice | None) -> En
     return seen if isinstance(seen, Ended) else None
 
 
-def _under_way(ctx: Context, seen: Ended | About | MoneyLeftWith) -> Attempt | None:
+def _under_way(ctx: Context, seen: Seen) -> Attempt | None:
     """The attempt whose answer an event waits for."""
     return seen.attempt if isinstance(seen, About) and is_under_way(ctx, seen.attempt) else None
 

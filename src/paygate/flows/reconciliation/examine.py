@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from paygate.domain.access.roles import Action
-from paygate.domain.alert import AlertType, Concern
+from paygate.domain.alert import AlertType, Problem
 from paygate.domain.audit import Subject
 from paygate.domain.payments.outcome import Answer, Approved
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
@@ -24,8 +24,8 @@ from paygate.flows.context import Context, intent_subject
 from paygate.flows.payments.attempt.apply_answer import (
     Applied,
     Verdict,
-    mismatch_concern,
-    orphan_concern,
+    mismatch_problem,
+    orphan_problem,
 )
 from paygate.flows.payments.attempt.begin import is_under_way
 from paygate.flows.payments.attempt.conclude import conclude_with, payment_missing
@@ -185,13 +185,13 @@ def _healed(
 async def _hold(report: Report, intent: PaymentIntent, answer: Answer, differs: Difference) -> None:
     reason = _REASONS[differs.kind]
     if differs.kind is FindingKind.AMOUNT:
-        concern = mismatch_concern(intent, answer)
+        problem = mismatch_problem(intent, answer)
     else:
-        concern = _drift(intent, answer, differs, reason)
+        problem = _drift(intent, answer, differs, reason)
     await report.hold(
         differs.kind,
         intent.id,
-        concern,
+        problem,
         merchant=intent.merchant,
         payment_intent=intent.id,
         provider_reference=answer.provider_reference,
@@ -231,7 +231,7 @@ async def _second_payment(report: Report, work: Work, reference: str) -> None:
     await report.hold(
         FindingKind.ORPHAN,
         reference,
-        orphan_concern(work.intent, answer),
+        orphan_problem(work.intent, answer),
         merchant=work.intent.merchant,
         payment_intent=work.intent.id,
         provider_reference=reference,
@@ -255,10 +255,10 @@ async def _hold_orphan(report: Report, merchant: str, listed: Answer) -> None:
     )
 
 
-def _unknown_charge(listed: Answer) -> Concern:
+def _unknown_charge(listed: Answer) -> Problem:
     outcome = listed.outcome
     money = isinstance(outcome, Approved)
-    return Concern(
+    return Problem(
         type=AlertType.ORPHAN_CHARGE,
         subject=Subject("provider_payment", str(listed.provider_reference)),
         severity="critical" if money else "warning",
@@ -269,11 +269,11 @@ def _unknown_charge(listed: Answer) -> Concern:
     )
 
 
-def _drift(intent: PaymentIntent, answer: Answer, differs: Difference, reason: str) -> Concern:
+def _drift(intent: PaymentIntent, answer: Answer, differs: Difference, reason: str) -> Problem:
     said = ", ".join(
         f"{name} {differs.theirs[name]} for {differs.ours[name]}" for name in differs.theirs
     )
-    return Concern(
+    return Problem(
         type=AlertType.RECONCILIATION_DRIFT,
         subject=intent_subject(intent.id),
         stage=differs.kind,

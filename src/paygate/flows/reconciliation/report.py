@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from paygate.domain.access.roles import Action, Actor, Caller
-from paygate.domain.alert import AlertType, Concern
+from paygate.domain.alert import AlertType, Problem
 from paygate.domain.audit import Subject
 from paygate.domain.ids import PREFIXES, RANDOM_BYTES, make_id, milliseconds_of
 from paygate.domain.reconciliation import run as rounds
@@ -104,7 +104,7 @@ class Report:
         return self.run.faults if said in self.run.faults else (*self.run.faults, said)
 
     async def hold(
-        self, kind: FindingKind, key: str, concern: Concern, *, merchant: str, **says: Any
+        self, kind: FindingKind, key: str, problem: Problem, *, merchant: str, **says: Any
     ) -> None:
         """Something that only a person can decide: told by its alert, and found."""
         found = self.finding(kind, FindingAction.HELD, key, **says)
@@ -113,7 +113,7 @@ class Report:
             return
         if self._told < TOLD_MOST:
             self._told += 1
-            await raise_alert(self.ctx, self.caller(merchant), concern)
+            await raise_alert(self.ctx, self.caller(merchant), problem)
         else:
             await self._tell(_many(self.ctx))
         await self.write(found)
@@ -177,9 +177,9 @@ class Report:
             raise Superseded
         self.run = after
 
-    async def _tell(self, concern: Concern) -> None:
+    async def _tell(self, problem: Problem) -> None:
         if not self.dry:
-            await raise_alert(self.ctx, self.caller(), concern)
+            await raise_alert(self.ctx, self.caller(), problem)
 
     async def _well(self, stage: str) -> None:
         await close_alert(
@@ -203,8 +203,8 @@ def _provider(ctx: Context) -> Subject:
     return Subject("provider", ctx.provider.name)
 
 
-def _late(ctx: Context) -> Concern:
-    return Concern(
+def _late(ctx: Context) -> Problem:
+    return Problem(
         type=AlertType.RECONCILIATION_DRIFT,
         subject=_provider(ctx),
         stage=LATE,
@@ -216,8 +216,8 @@ def _late(ctx: Context) -> Concern:
     )
 
 
-def _many(ctx: Context) -> Concern:
-    return Concern(
+def _many(ctx: Context) -> Problem:
+    return Problem(
         type=AlertType.RECONCILIATION_DRIFT,
         subject=_provider(ctx),
         stage=MANY,
@@ -229,8 +229,8 @@ def _many(ctx: Context) -> Concern:
     )
 
 
-def _failed(ctx: Context, faults: tuple[str, ...]) -> Concern:
-    return Concern(
+def _failed(ctx: Context, faults: tuple[str, ...]) -> Problem:
+    return Problem(
         type=AlertType.RECONCILIATION_DRIFT,
         subject=_provider(ctx),
         stage=FAILED,

@@ -223,14 +223,14 @@ class _Round:
             return Stage.END
         sweep = Sweep(report.ctx, JOB, report.run.id)
         async for standing in sweep.every(report.ctx.read.alerts_standing, PAGE):
-            concern = standing.concern
-            if concern.type is not AlertType.RECONCILIATION_DRIFT:
+            problem = standing.problem
+            if problem.type is not AlertType.RECONCILIATION_DRIFT:
                 continue
             with sweep:
-                if await self._agrees_by_now(standing.merchant, concern.subject.id):
+                if await self._agrees_by_now(standing.merchant, problem.subject.id):
                     caller = report.caller(standing.merchant)
                     await close_alert(
-                        report.ctx, caller, concern.type, concern.subject, concern.stage
+                        report.ctx, caller, problem.type, problem.subject, problem.stage
                     )
         await sweep.end()
         return Stage.END

@@ -87,7 +87,8 @@ def _outcome(body: Mapping[str, Any], money: _Money) -> Outcome:
         case "canceled":
             return Cancelled(code(body.get("cancellation_reason")))
         case status:
-            return Unknown(f"the payment's status is {code(status) or 'missing'}")
+            word = code(status)
+            return Unknown(f"the payment's status is {word or 'missing'}", unfamiliar=bool(word))
 
 
 def _waiting(body: Mapping[str, Any], status: str) -> Declined | Unknown:

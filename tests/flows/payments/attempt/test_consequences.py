@@ -74,6 +74,6 @@ async def test_a_correction_has_its_record_its_money_its_event_and_its_alert(wor
     assert isinstance(transfer, Transfer)
     assert transfer.attempt == "at_1"
     assert isinstance(alert, Occurrence)
-    assert alert.concern.type is AlertType.STATE_CORRECTION
+    assert alert.problem.type is AlertType.STATE_CORRECTION
     assert done.advances == (moved.intent,)
     assert [type(job.message) for job in done.jobs] == [RaiseAlert]

@@ -10,14 +10,14 @@ from typing import Final, NamedTuple, assert_never
 
 import msgspec
 
-from paygate.domain.alert import AlertType, Concern
+from paygate.domain.alert import AlertType, Problem
 from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.conclusion import CORRECTABLE, conclude
 from paygate.domain.payments.confirmation import AHEAD, Moved, Unmoved
 from paygate.domain.payments.outcome import Answer, Approved, Cancelled, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.context import Context, intent_subject
-from paygate.flows.payments.attempt.consequences import NOTHING, Consequences, of_concern, of_move
+from paygate.flows.payments.attempt.consequences import NOTHING, Consequences, alert_about, of_move
 from paygate.flows.payments.attempt.correct import corrected, give_back
 from paygate.flows.payments.attempt.work import Work
 from paygate.providers.contract import Absent
@@ -80,7 +80,7 @@ async def apply_answer(
         case Unmoved.TIE:
             return Applied(Verdict.UNRESOLVED, intent, answer)
         case Unmoved.MISMATCH:
-            alert = of_concern(ctx, intent.merchant, mismatch_concern(intent, answer))
+            alert = alert_about(ctx, intent.merchant, mismatch_problem(intent, answer))
             return Applied(Verdict.MISMATCH, intent, answer, alert)
         case Unmoved.MONEY_AFTER_THE_END:
             return await _after_the_end(ctx, intent, answer, proof)
@@ -130,8 +130,10 @@ async def _ask(
         fetched = await ctx.provider.retrieve(
             provider_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
         )
-    if isinstance(fetched, Absent) or isinstance(fetched.outcome, Unknown):
+    if isinstance(fetched, Absent):
         return Unmoved.TIE, answer
+    if isinstance(fetched.outcome, Unknown):
+        return Unmoved.TIE, fetched if fetched.outcome.unfamiliar else answer
     fetched, _ = _dated(ctx, fetched)
     return conclude(intent, attempt, fetched, ctx.now(), fetched=True), fetched
 
@@ -164,7 +166,7 @@ async def _elsewhere(ctx: Context, intent: PaymentIntent, answer: Answer) -> App
     assert isinstance(answer.outcome, Approved), "only money is found elsewhere"
     if not answer.outcome.captured:
         return await _given_back(ctx, intent, answer)
-    alert = of_concern(ctx, intent.merchant, orphan_concern(intent, answer))
+    alert = alert_about(ctx, intent.merchant, orphan_problem(intent, answer))
     return Applied(Verdict.ORPHAN_CHARGE, intent, answer, alert)
 
 
@@ -181,13 +183,13 @@ async def _given_back(ctx: Context, intent: PaymentIntent, answer: Answer) -> Ap
         if intent.status in CORRECTABLE:
             return await _after_the_end(ctx, intent, taken, proof=None)
         return await _elsewhere(ctx, intent, taken)
-    alert = of_concern(ctx, intent.merchant, _hold_left(intent, answer))
+    alert = alert_about(ctx, intent.merchant, _hold_left(intent, answer))
     return Applied(Verdict.UNRESOLVED, intent, answer, alert)
 
 
-def mismatch_concern(intent: PaymentIntent, answer: Answer) -> Concern:
+def mismatch_problem(intent: PaymentIntent, answer: Answer) -> Problem:
     """The alert about a payment of another amount or currency than was asked for."""
-    return Concern(
+    return Problem(
         type=AlertType.RECONCILIATION_DRIFT,
         subject=intent_subject(intent.id),
         severity="critical",
@@ -203,9 +205,9 @@ def _taken(answer: Answer) -> str:
     return f" with {outcome.amount_received} taken" if isinstance(outcome, Approved) else ""
 
 
-def orphan_concern(intent: PaymentIntent, answer: Answer) -> Concern:
+def orphan_problem(intent: PaymentIntent, answer: Answer) -> Problem:
     """The alert about money that was taken by a second payment of an intent."""
-    return Concern(
+    return Problem(
         type=AlertType.ORPHAN_CHARGE,
         subject=intent_subject(intent.id),
         severity="critical",
@@ -215,8 +217,8 @@ def orphan_concern(intent: PaymentIntent, answer: Answer) -> Concern:
     )
 
 
-def _hold_left(intent: PaymentIntent, answer: Answer) -> Concern:
-    return Concern(
+def _hold_left(intent: PaymentIntent, answer: Answer) -> Problem:
+    return Problem(
         type=AlertType.ORPHAN_CHARGE,
         subject=intent_subject(intent.id),
         stage="hold",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from paygate.domain.access.roles import Action, Caller
-from paygate.domain.alert import AlertType, Concern
+from paygate.domain.alert import AlertType, Problem
 from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.confirmation import Moved
 from paygate.domain.payments.outcome import Answer, NotSent, PaymentError, Rejected, Unknown
@@ -109,11 +109,11 @@ async def ask_how_it_stands(ctx: Context, work: Work) -> PaymentIntent:
     return await conclude_attempt(ctx, work, found)
 
 
-def payment_missing(intent: PaymentIntent) -> Concern:
+def payment_missing(intent: PaymentIntent) -> Problem:
     """A payment that the provider gave an id, and that it says now it does not have: nothing may be
     concluded from that. Another account's key asks so.
     """
-    return Concern(
+    return Problem(
         type=AlertType.ATTEMPT_UNRESOLVED,
         subject=intent_subject(intent.id),
         stage=MISSING,
@@ -130,7 +130,7 @@ async def _of_another_intent(
     """What is left of an answer whose payment stands under another intent of ours: the payment is
     never this one's outcome, and a person must look.
     """
-    concern = Concern(
+    problem = Problem(
         type=AlertType.RECONCILIATION_DRIFT,
         subject=intent_subject(intent.id),
         severity="critical",
@@ -138,5 +138,5 @@ async def _of_another_intent(
         what_to_do=f"Look {answer.provider_reference} up in the provider's dashboard, and the two"
         " payment intents that it is given for.",
     )
-    await raise_alert(ctx, caller, concern)
+    await raise_alert(ctx, caller, problem)
     return Answer(Unknown("the provider answered with the payment of another intent"))

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from paygate.domain import ledger
 from paygate.domain.access.roles import Action, Caller
-from paygate.domain.alert import AlertType, Concern
+from paygate.domain.alert import AlertType, Problem
 from paygate.domain.audit import Subject
 from paygate.domain.payments import events
 from paygate.domain.payments.attempt import AttemptState
@@ -108,13 +108,13 @@ def of_move(
         creates.append(ledger.capture(before, intent, transfer_id=transfer_id, attempt=paid_by))
     advances = tuple(each for each in records if each.version > 1)
     done = Consequences(tuple(creates), advances, _to_do_next(moved))
-    concern = None if answer is None else _concern(ctx, moved, answer)
-    return done if concern is None else done.also(of_concern(ctx, intent.merchant, concern))
+    problem = None if answer is None else _problem(ctx, moved, answer)
+    return done if problem is None else done.also(alert_about(ctx, intent.merchant, problem))
 
 
-def of_concern(ctx: Context, merchant: str, concern: Concern) -> Consequences:
+def alert_about(ctx: Context, merchant: str, problem: Problem) -> Consequences:
     """An alert that is durable with the fact that it tells of."""
-    found = occurrence(ctx, merchant, concern)
+    found = occurrence(ctx, merchant, problem)
     return Consequences((found,), (), to_raise(found))
 
 
@@ -129,7 +129,7 @@ def _to_do_next(moved: Moved) -> tuple[Job, ...]:
     return (Job(CloseFailedPayment(intent.merchant, intent.attempt)),)
 
 
-def _concern(ctx: Context, moved: Moved, answer: Answer) -> Concern | None:
+def _problem(ctx: Context, moved: Moved, answer: Answer) -> Problem | None:
     """What a person must hear of an answer that moved a payment."""
     before = moved.before
     match answer.outcome:
@@ -144,9 +144,9 @@ def _concern(ctx: Context, moved: Moved, answer: Answer) -> Concern | None:
             return None
 
 
-def _corrected(intent: PaymentIntent) -> Concern:
+def _corrected(intent: PaymentIntent) -> Problem:
     """What a person must hear of a correction: it should not happen, and it did."""
-    return Concern(
+    return Problem(
         type=AlertType.STATE_CORRECTION,
         subject=intent_subject(intent.id),
         severity="critical",
@@ -155,9 +155,9 @@ def _corrected(intent: PaymentIntent) -> Concern:
     )
 
 
-def misconfigured(ctx: Context, message: str) -> Concern:
+def misconfigured(ctx: Context, message: str) -> Problem:
     """The alert about a provider that refuses our key."""
-    return Concern(
+    return Problem(
         type=AlertType.PROVIDER_MISCONFIGURED,
         subject=Subject("provider", ctx.provider.name),
         severity="critical",
@@ -166,10 +166,10 @@ def misconfigured(ctx: Context, message: str) -> Concern:
     )
 
 
-def _partly_paid(intent: PaymentIntent, *, given_up: bool) -> Concern:
+def _partly_paid(intent: PaymentIntent, *, given_up: bool) -> Problem:
     kind = AlertType.TRANSFER_PARTLY_FUNDED if given_up else AlertType.TRANSFER_EXCESS
     came = f"{events.received(intent)} of {intent.amount} {intent.currency} (smallest units)"
-    return Concern(
+    return Problem(
         type=kind,
         subject=intent_subject(intent.id),
         severity="warning",

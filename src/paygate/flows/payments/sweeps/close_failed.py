@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from paygate.domain.access.roles import Action, Actor, Caller
-from paygate.domain.alert import AlertType, Concern
+from paygate.domain.alert import AlertType, Problem
 from paygate.domain.payments.outcome import Answer, Approved, Cancelled
 from paygate.domain.payments.payment_intent import Status
 from paygate.flows.alerts.raise_alert import raise_alert
@@ -59,7 +59,7 @@ async def close_failed_payment(ctx: Context, message: CloseFailedPayment) -> boo
 async def _alert_open(ctx: Context, work: Work) -> None:
     """What is given up is told: nobody would look for it."""
     intent, attempt = work.intent, work.attempt
-    concern = Concern(
+    problem = Problem(
         type=AlertType.ATTEMPT_UNRESOLVED,
         subject=intent_subject(intent.id),
         stage=LEFT_OPEN,
@@ -68,4 +68,4 @@ async def _alert_open(ctx: Context, work: Work) -> None:
         what_to_do=f"Cancel {intent.provider_reference} at the provider: whoever has its secret may"
         " pay it still, and money that is taken so is a correction.",
     )
-    await raise_alert(ctx, work.caller, concern)
+    await raise_alert(ctx, work.caller, problem)

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from paygate.domain.access.roles import Action, Caller
-from paygate.domain.alert import AlertType, Concern
+from paygate.domain.alert import AlertType, Problem
 from paygate.domain.payments.attempt import Attempt, AttemptState, Operation, missed, move
 from paygate.domain.payments.conclusion import conclude
 from paygate.domain.payments.confirmation import Moved
@@ -108,7 +108,7 @@ async def alert_unresolved(ctx: Context, caller: Caller, doubted: Doubted) -> No
     if provider_now(ctx) < doubted.sent_at + UNRESOLVED_AFTER:
         return
     clock = "" if is_in_step(ctx) else "; this node's clock is not known to be right"
-    concern = Concern(
+    problem = Problem(
         type=AlertType.ATTEMPT_UNRESOLVED,
         subject=intent_subject(doubted.intent),
         severity="critical",
@@ -116,7 +116,7 @@ async def alert_unresolved(ctx: Context, caller: Caller, doubted: Doubted) -> No
         what_to_do="Look the payment up in the provider's dashboard by its metadata"
         f" (paygate_attempt: {doubted.attempt}). It is never sent again on its own.",
     )
-    await raise_alert(ctx, caller, concern)
+    await raise_alert(ctx, caller, problem)
 
 
 async def _in_hand(

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Final, NamedTuple
 
 from paygate.domain.access.roles import Action, Caller
-from paygate.domain.alert import AlertType, Concern
+from paygate.domain.alert import AlertType, Problem
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import Context, intent_subject
@@ -36,7 +36,7 @@ async def watch_authorizations(ctx: Context, run_id: str) -> Watched:
                 lapsed += await _follow(ctx, caller, intent)
             elif ctx.now() >= end - NOTICE:
                 expiring += 1
-                await raise_alert(ctx, caller, _concern(intent))
+                await raise_alert(ctx, caller, _problem(intent))
     await sweep.end()
     return Watched(expiring, lapsed)
 
@@ -50,8 +50,8 @@ async def _follow(ctx: Context, caller: Caller, intent: PaymentIntent) -> bool:
     return after.status is not intent.status
 
 
-def _concern(intent: PaymentIntent) -> Concern:
-    return Concern(
+def _problem(intent: PaymentIntent) -> Problem:
+    return Problem(
         type=AlertType.AUTHORIZATION_EXPIRING,
         subject=intent_subject(intent.id),
         severity="warning",

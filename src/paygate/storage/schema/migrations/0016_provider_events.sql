@@ -1,10 +1,11 @@
--- Provider events are found by type, subject and time, and what was given up is tried again.
+-- Provider events are found by type, subject, verdict and time, and what was given up is tried again.
 --
--- The four columns are null in rows of before, until they next advance.
+-- The five columns are null in rows of before, until they next advance.
 
 ALTER TABLE provider_event
     ADD COLUMN type_index          bytea,
     ADD COLUMN subject             text,
+    ADD COLUMN verdict             text,
     ADD COLUMN provider_created_at timestamptz,
     ADD COLUMN replay_until        timestamptz;
 
