@@ -17,10 +17,9 @@ from paygate.cli.serve import api_programs, listen
 from paygate.settings import SettingsError
 from tests.api.http.wire import GET, HOST, Application, answer, serving, until, until_end
 from tests.cli.processes import children, ended, is_one_clear_line, run
-from tests.gateway import Gateway
+from tests.gateway import START_SECONDS, Gateway
 
 HEALTH = b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n"
-SERVE = [sys.executable, "-m", "paygate.cli", "serve", "--processes", "1"]
 
 needs_ipv6 = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="needs IPv6")
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -106,18 +105,16 @@ def test_a_port_that_is_none_is_wrong_usage(command: str, port: str, tmp_path: P
     assert "65535" in ran.err
 
 
-class Served:
-    """`paygate serve`, in a session with a terminal of its own."""
+class InTerminal:
+    """A `paygate` command, in a session with a terminal of its own."""
 
-    def __init__(self, gateway: Gateway, *options: str, hangups: bool = True) -> None:
+    def __init__(self, data: str | Path, *arguments: str, hangups: bool = True) -> None:
+        command = [sys.executable, "-m", "paygate.cli", *arguments]
         self.pid, self._terminal = pty.fork()
         if self.pid == 0:
             if not hangups:
                 signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
-            environment = os.environ | {"PAYGATE_DATA": gateway.ready["data_dir"]}
-            os.execve(sys.executable, [*SERVE, *options], environment)
-        until(lambda: children(self.pid))
-        (self.child,) = children(self.pid)
+            os.execve(sys.executable, command, os.environ | {"PAYGATE_DATA": str(data)})
 
     def hang_up(self) -> None:
         """Close the terminal."""
@@ -127,6 +124,16 @@ class Served:
         """How it ended; a signal's number is negative."""
         _, status = os.waitpid(self.pid, 0)
         return os.waitstatus_to_exitcode(status)
+
+
+class Served(InTerminal):
+    """`paygate serve`, with one process."""
+
+    def __init__(self, gateway: Gateway, *options: str, hangups: bool = True) -> None:
+        serve = ("serve", "--processes", "1", *options)
+        super().__init__(gateway.ready["data_dir"], *serve, hangups=hangups)
+        until(lambda: children(self.pid))
+        (self.child,) = children(self.pid)
 
 
 def free_port() -> int:
@@ -152,6 +159,24 @@ def test_a_terminal_that_is_closed_ends_the_gateway_cleanly(gateway: Gateway) ->
     served.hang_up()
     assert served.status() == 0
     assert ended(served.child)
+
+
+@needs_proc
+def test_a_terminal_that_is_closed_ends_all_that_up_started(tmp_path: Path) -> None:
+    """Its database too, as a stop does and not as a crash."""
+    ready = tmp_path / "ready.json"
+    ports = ("--port", "0", "--sandbox-port", "0")
+    up = InTerminal(tmp_path / "data", "up", *ports, "--ready-file", str(ready))
+    until(ready.exists, seconds=START_SECONDS)
+    started = children(up.pid)
+    assert {command[0] for command in started.values()} == {"serve", "worker", "sandbox"}
+    up.hang_up()
+    assert up.status() == 0
+    assert all(map(ended, started))
+    assert not ready.exists()
+    assert list(tmp_path.rglob("postmaster.pid")) == []
+    (log,) = (tmp_path / "data").rglob("postgres.log")
+    assert "database system is shut down" in log.read_text()
 
 
 @needs_proc

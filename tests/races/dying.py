@@ -55,7 +55,7 @@ from paygate.storage.restores import Restores
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.whole_ledger import WholeLedger
 from tests.flows.world import INSTALLATION, REQUEST, WAITS_SECONDS, encode, notice
-from tests.races.books import AMOUNT, CARD, FileProvider, Steps
+from tests.races.durable_provider import AMOUNT, CARD, FileProvider, Steps
 
 CALLER = Caller(Actor("api_key", id="key_1", role=Role.ADMIN), "default", request_id="req_1")
 ATTACH = CardToken("tok_attached")

@@ -17,7 +17,7 @@ from paygate.domain.payments.payment_method import CardToken
 from paygate.flows.payments.create import NewPaymentIntent, create_payment_intent
 from paygate.storage.connections.session import Connection
 from tests.flows.world import INSTALLATION
-from tests.races.books import AMOUNT, Books, Steps
+from tests.races.durable_provider import AMOUNT, Books, Steps
 from tests.races.dying import CALLER, Setting, act, attempts_of, die, opened
 
 Connect = Callable[[], Awaitable[Connection]]

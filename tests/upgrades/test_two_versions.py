@@ -23,7 +23,7 @@ from paygate.providers.stripe.events import ENABLED_EVENTS
 from tests.api.shops import Shop
 from tests.cli.processes import run
 from tests.gateway import Gateway, Response
-from tests.payments.judge import judge
+from tests.payments.agreement import agrees_with_provider
 from tests.payments.steps import COME_AGAIN, fault, ledger_agrees, resolve
 from tests.upgrades.older import Node, environment, older_code, serve, until_listening
 
@@ -235,7 +235,7 @@ async def test_old_beside_new_under_load(older: Path, tmp_path: Path) -> None:
         await first.sandbox("DELETE", "/_sandbox/faults")
         assert len(nodes.answered) == 3, "every node had its part"
         await resolve(shop, tmp_path, (60, 120))
-        intents = await judge(shop)
+        intents = await agrees_with_provider(shop)
         # A hold whose confirm was in doubt for a while is not captured by its shopper.
         assert {intent["status"] for intent in intents} <= {"succeeded", "requires_capture"}
         assert len(intents) >= sum(shopper.bought for shopper in group)

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from paygate.api.edge.bodies import about
-from paygate.api.edge.endpoint import Desk, Endpoint
+from paygate.api.edge.endpoint import ApiContext, Endpoint
 from paygate.api.edge.exchange import Exchange
 from paygate.api.objects import time_text
 from paygate.api.pages import ListObject, PageQuery, cut_of
@@ -96,16 +96,16 @@ def _time(at: datetime | None) -> str | None:
     return None if at is None else time_text(at)
 
 
-async def _list(desk: Desk, exchange: Exchange, query: AlertQuery) -> AlertList:
+async def _list(api: ApiContext, exchange: Exchange, query: AlertQuery) -> AlertList:
     cut = cut_of(query, "alert")
-    page = await list_alerts(desk.ctx, exchange.known_caller, cut, query.status, exchange.query)
+    page = await list_alerts(api.ctx, exchange.known_caller, cut, query.status, exchange.query)
     data = tuple(alert_object(alert) for alert in page.items)
     return AlertList(data=data, has_more=page.has_more, url=PATH)
 
 
-async def _acknowledge(desk: Desk, exchange: Exchange, body: AcknowledgeAlert) -> Alert:
+async def _acknowledge(api: ApiContext, exchange: Exchange, body: AcknowledgeAlert) -> Alert:
     caller, alert_id = exchange.known_caller, exchange.path["id"]
-    return await acknowledge_alert(desk.ctx, caller, alert_id, note=body.note)
+    return await acknowledge_alert(api.ctx, caller, alert_id, note=body.note)
 
 
 def _show(_: Exchange, alert: Alert) -> AlertObject:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from paygate.api.edge.bodies import about
-from paygate.api.edge.endpoint import Desk, Endpoint
+from paygate.api.edge.endpoint import ApiContext, Endpoint
 from paygate.api.edge.exchange import Exchange
 from paygate.api.objects import time_text
 from paygate.api.pages import ListObject, Moment, PageQuery, cut_of, in_reach
@@ -159,11 +159,11 @@ def _time(at: datetime | None) -> str | None:
     return None if at is None else time_text(at)
 
 
-async def _receive(desk: Desk, exchange: Exchange, body: bytes) -> Received:
+async def _receive(api: ApiContext, exchange: Exchange, body: bytes) -> Received:
     caller = Caller(
-        Actor("provider", id=desk.ctx.provider.name), ACCOUNT, exchange.request_id, exchange.address
+        Actor("provider", id=api.ctx.provider.name), ACCOUNT, exchange.request_id, exchange.address
     )
-    await receive_provider_event(desk.ctx, caller, body, exchange.headers)
+    await receive_provider_event(api.ctx, caller, body, exchange.headers)
     return Received()
 
 
@@ -180,21 +180,23 @@ def _endpoint(path: str) -> Endpoint:
     )
 
 
-async def _list(desk: Desk, exchange: Exchange, query: ProviderEventQuery) -> ProviderEventList:
+async def _list(
+    api: ApiContext, exchange: Exchange, query: ProviderEventQuery
+) -> ProviderEventList:
     cut = cut_of(query, "provider_event")
     page = await list_provider_events(
-        desk.ctx, exchange.known_caller, cut, query.filters(), exchange.query
+        api.ctx, exchange.known_caller, cut, query.filters(), exchange.query
     )
-    return provider_event_list(page.items, desk.ctx.provider.livemode, has_more=page.has_more)
+    return provider_event_list(page.items, api.ctx.provider.livemode, has_more=page.has_more)
 
 
-async def _read(desk: Desk, exchange: Exchange, _: Any) -> ReadProviderEventObject:
-    shown = await read_provider_event(desk.ctx, exchange.known_caller, exchange.path["id"])
+async def _read(api: ApiContext, exchange: Exchange, _: Any) -> ReadProviderEventObject:
+    shown = await read_provider_event(api.ctx, exchange.known_caller, exchange.path["id"])
     return read_provider_event_object(shown)
 
 
-async def _replay(desk: Desk, exchange: Exchange, _: ReplayProviderEvent) -> Shown:
-    return await replay_provider_event(desk.ctx, exchange.known_caller, exchange.path["id"])
+async def _replay(api: ApiContext, exchange: Exchange, _: ReplayProviderEvent) -> Shown:
+    return await replay_provider_event(api.ctx, exchange.known_caller, exchange.path["id"])
 
 
 def _show(_: Exchange, shown: Shown) -> ProviderEventObject:

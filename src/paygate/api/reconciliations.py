@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from paygate.api.edge.bodies import about
-from paygate.api.edge.endpoint import Desk, Endpoint
+from paygate.api.edge.endpoint import ApiContext, Endpoint
 from paygate.api.edge.exchange import Exchange
 from paygate.api.objects import time_text
 from paygate.api.pages import ListObject, PageQuery, cut_of
@@ -143,26 +143,26 @@ def _time(at: datetime | None) -> str | None:
     return None if at is None else time_text(at)
 
 
-async def _begin(desk: Desk, exchange: Exchange, body: BeginReconciliation) -> Reconciliation:
-    return await order_reconciliation(desk.ctx, exchange.known_caller, since=body.since)
+async def _begin(api: ApiContext, exchange: Exchange, body: BeginReconciliation) -> Reconciliation:
+    return await order_reconciliation(api.ctx, exchange.known_caller, since=body.since)
 
 
-async def _list(desk: Desk, exchange: Exchange, query: PageQuery) -> ReconciliationList:
+async def _list(api: ApiContext, exchange: Exchange, query: PageQuery) -> ReconciliationList:
     cut = cut_of(query, "reconciliation")
-    page = await list_reconciliations(desk.ctx, exchange.known_caller, cut, exchange.query)
+    page = await list_reconciliations(api.ctx, exchange.known_caller, cut, exchange.query)
     data = tuple(reconciliation_object(run) for run in page.items)
     return ReconciliationList(data=data, has_more=page.has_more, url=PATH)
 
 
-async def _read(desk: Desk, exchange: Exchange, _: None) -> ReconciliationObject:
+async def _read(api: ApiContext, exchange: Exchange, _: None) -> ReconciliationObject:
     caller, run_id = exchange.known_caller, exchange.path["id"]
-    return reconciliation_object(await read_reconciliation(desk.ctx, caller, run_id))
+    return reconciliation_object(await read_reconciliation(api.ctx, caller, run_id))
 
 
-async def _findings(desk: Desk, exchange: Exchange, query: PageQuery) -> FindingList:
+async def _findings(api: ApiContext, exchange: Exchange, query: PageQuery) -> FindingList:
     caller, run_id = exchange.known_caller, exchange.path["id"]
     cut = cut_of(query, "reconciliation_finding")
-    page = await list_findings(desk.ctx, caller, run_id, cut, exchange.query)
+    page = await list_findings(api.ctx, caller, run_id, cut, exchange.query)
     data = tuple(finding_object(finding) for finding in page.items)
     return FindingList(data=data, has_more=page.has_more, url=f"{PATH}/{run_id}/findings")
 

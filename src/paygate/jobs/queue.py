@@ -36,6 +36,8 @@ AT_ONCE: Final[Mapping[type[Message], int]] = {RaiseAlert: 16}
 Alerts are counted one at a time, and a flood of them must not take the places of events.
 """
 SELDOM: Final = timedelta(minutes=5)
+BEHIND: Final = -1
+"""The priority of a job that failed: those of commits, which have 0, go before."""
 _DOUBLINGS: Final = 10
 TAKE_AGAIN_SECONDS: Final = 0.25
 """A job that is due was not given to us: others of its kind are in hand, or another worker was
@@ -61,6 +63,13 @@ ALTER TABLE pgqueuer_log ENABLE ALWAYS TRIGGER keep_no_queue_log;
 TRUNCATE pgqueuer_log, pgqueuer_statistics;
 """
 
+# PgQueuer's own puts back one job, and a flood of them would have the time of all others.
+_PUT_BACK: Final = """
+UPDATE pgqueuer SET status = 'queued', execute_after = now() + back.after, updated = now(),
+    attempts = attempts + 1, priority = back.priority, queue_manager_id = NULL
+FROM unnest($1::bigint[], $2::interval[], $3::int[]) AS back (id, after, priority)
+WHERE pgqueuer.id = back.id
+"""
 _DUE_IN: Final = """
 SELECT extract(epoch FROM least(
     (SELECT min(next.execute_after) FROM unnest($1::text[]) AS kind CROSS JOIN LATERAL (
@@ -85,6 +94,8 @@ class RetryLater(Exception):
 
 Handler = Callable[[Any], Awaitable[None]]
 Over: TypeAlias = tuple[Job, JOB_STATUS, TracebackRecord | None]
+Back: TypeAlias = tuple[Job, timedelta, int]
+"""A job, after how long it is due again, and its priority then."""
 CHANNEL: Final = db_settings().channel
 """Where the trigger of PgQueuer's table tells that jobs came, or are over."""
 
@@ -136,6 +147,7 @@ class Queue:
         self._timetable = Timetable(self._queries, scheduled, report)
         self._in_hand: dict[JobId, asyncio.Task[None]] = {}
         self._over: list[Over] = []
+        self._back: list[Back] = []
         self._some_over = asyncio.Event()
         self._writing = asyncio.Lock()
         self._stop = asyncio.Event()
@@ -168,6 +180,10 @@ class Queue:
     async def beat(self) -> None:
         """Hear from the database over the queue's connection: what is due of which nobody told."""
         await self._look()
+
+    async def stopped(self) -> None:
+        """Return when no more jobs are taken: it was told to stop, or a statement of its failed."""
+        await self._stop.wait()
 
     def stop(self) -> None:
         """Take no more jobs."""
@@ -210,26 +226,22 @@ class Queue:
         try:
             await self._handlers[job.entrypoint](decode(job.payload or b""))
         except RetryLater as retry:
-            await self._put_back(job, retry.after)
+            self._put_back(job, retry.after, job.priority)
         except asyncio.CancelledError:
-            await self._put_back(job, timedelta(0))  # cut off is not done: another worker takes it
+            # Cut off is not done: another worker takes it.
+            self._put_back(job, timedelta(0), job.priority)
             raise
         except Exception as error:  # noqa: BLE001 -- a job's fault is reported, whatever it is
             # It goes on when the fault is mended, or when a version that can read it comes.
             self._report(job.entrypoint, error)
-            await self._put_back(job, again_after(job.attempts))
+            self._put_back(job, again_after(job.attempts), BEHIND)
         else:
             self._end(job, "successful")
 
-    async def _put_back(self, job: Job, after: timedelta) -> None:
-        del self._in_hand[job.id]  # it may be ours again at once
-        try:
-            await self._queries.retry_job(job, after, None)
-        except Exception as error:  # noqa: BLE001 -- it is held, and released later
-            self._report(job.entrypoint, error)
-            self._end(job, "failed")
-        else:
-            self._woken.set()  # its time may be the next one, and of this nobody is told
+    def _put_back(self, job: Job, after: timedelta, priority: int) -> None:
+        self._in_hand.pop(job.id, None)
+        self._back.append((job, after, priority))
+        self._some_over.set()
 
     def _end(self, job: Job, status: JOB_STATUS) -> None:
         self._in_hand.pop(job.id, None)
@@ -237,8 +249,8 @@ class Queue:
         self._some_over.set()
 
     async def _write_over(self) -> None:
-        """Write down which jobs are over. Those that end at about the same time are one statement;
-        what is not written is done again by whoever finds no sign of life.
+        """Write down which jobs are over or put back. Those that end at about the same time are one
+        statement; what is not written is done again by whoever finds no sign of life.
         """
         while True:
             await self._some_over.wait()
@@ -248,6 +260,7 @@ class Queue:
 
     async def _write(self) -> None:
         async with self._writing:  # the last write waits for the one before
+            await self._write_back()
             over, self._over = self._over, []
             try:
                 if over:
@@ -256,24 +269,39 @@ class Queue:
                 self._report("jobs_over", error)
                 self._over = over + self._over
 
+    async def _write_back(self) -> None:
+        back, self._back = self._back, []
+        if not back:
+            return
+        jobs, afters, priorities = zip(*back, strict=True)
+        try:
+            await self._driver.execute(_PUT_BACK, [job.id for job in jobs], afters, priorities)
+        except Exception as error:  # noqa: BLE001 -- they are held, and released later
+            self._report("jobs_put_back", error)
+            self._over += [(job, "failed", None) for job in jobs]
+        else:
+            self._woken.set()  # a time may be the next one, and of this nobody is told
+
     async def _finish(self) -> None:
         """Wait for what is in hand; who is cancelled meanwhile cuts it off."""
         in_hand = (*self._in_hand.values(), *self._timetable.in_hand.values())
-        await asyncio.gather(*in_hand, return_exceptions=True)
-        await self._write()
+        try:
+            await asyncio.gather(*in_hand, return_exceptions=True)
+        finally:
+            await self._write()
 
     async def _give_signs(self) -> None:
         """Tell the others that what is in hand is alive."""
         while True:
             await asyncio.sleep(SIGN_OF_LIFE_SECONDS)
             try:
-                waiting = [job.id for job, *_ in self._over]
+                waiting = [job.id for job, *_ in (*self._over, *self._back)]
                 if alive := [*self._in_hand, *waiting]:
                     await self._queries.update_heartbeat(alive)
                 await self._timetable.give_signs()
             except Exception as error:  # noqa: BLE001 -- three more are given before it is too late
                 self._report("signs_of_life", error)
-            if self._over:
+            if self._over or self._back:
                 self._some_over.set()
 
     async def _release_held(self) -> None:

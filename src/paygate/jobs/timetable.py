@@ -44,7 +44,8 @@ class Timetable:
         await self._queries.insert_schedule(self._next())
         while not stop.is_set():
             for schedule in await self._queries.fetch_schedule(self._next()):
-                self._begin(schedule)
+                if schedule.id not in self.in_hand:  # else our sign of life came late
+                    self._begin(schedule)
             soonest = min(self._next().values()).total_seconds()
             await stopped(stop, soonest + LEEWAY_SECONDS)
 

@@ -11,7 +11,7 @@ from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.payments.attempt import AttemptState
 from paygate.domain.payments.payment_intent import FINAL, PaymentIntent, Status
 from paygate.flows.payments.attempt.begin import KEYS_MARGIN
-from tests.flows.payments.ledger import NOT_HEARD, LedgerProvider, Payment, Will
+from tests.flows.payments.stand_in_provider import NOT_HEARD, Payment, StandInProvider, Will
 from tests.flows.payments.watched import Log
 from tests.flows.world import World
 
@@ -28,7 +28,7 @@ ENDS = {
     Will.DECLINE: Status.FAILED,
     Will.REJECT: Status.FAILED,
     Will.ASK_PAYER: Status.REQUIRES_ACTION,
-    Will.WORK_ON: Status.PROCESSING,
+    Will.STAY_PENDING: Status.PROCESSING,
     Will.LOSE_ORDER: Status.PROCESSING,
     Will.LOSE_REPLY: Status.PROCESSING,
     Will.NOT_SENT: ErrorCode.PROVIDER_UNAVAILABLE,
@@ -64,7 +64,7 @@ class Model:
 
     world: World
     log: Log
-    provider: LedgerProvider
+    provider: StandInProvider
 
     def intent(self, intent_id: str) -> PaymentIntent:
         found = self.log.records[PaymentIntent, intent_id]
@@ -72,7 +72,7 @@ class Model:
         return found
 
     def payments(self, intent: str | None = None) -> list[Payment]:
-        return [p for p in self.provider.ledger if intent in (None, p.order.intent)]
+        return [p for p in self.provider.payments if intent in (None, p.order.intent)]
 
     def expected(self, ask: Ask, key: IdempotencyKey | None) -> object:
         """What must be answered, if nothing is cut off."""

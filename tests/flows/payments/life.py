@@ -37,7 +37,7 @@ from paygate.flows.provider_events.receive import receive_provider_event
 from paygate.jobs.messages import ApplyProviderEvent
 from paygate.storage.change import OutcomeUnknown, Unavailable
 from tests.flows.payments.expected import CUT_OFF, KEPT, Ask, Body, Model
-from tests.flows.payments.ledger import LATER, LedgerProvider, Payment, Will
+from tests.flows.payments.stand_in_provider import LATER, Payment, StandInProvider, Will
 from tests.flows.payments.watched import NAMED, Death, Log, WatchedDoor
 from tests.flows.world import World, encode
 from tests.storage.stored import TABLE_OF, select
@@ -77,7 +77,7 @@ class Life(Model):
         self.world = world
         self.merchant = next(_merchants)
         self.log = Log(self.merchant)
-        self.provider = LedgerProvider(world.clock)
+        self.provider = StandInProvider(world.clock)
         self.intents: list[str] = []
         self.asks: list[Ask] = []
         self.numbers = itertools.count()

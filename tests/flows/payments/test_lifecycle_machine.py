@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from paygate.domain.access.roles import Action
 from paygate.flows.idempotency import keyed_door
 from tests.flows.payments.expected import Body
-from tests.flows.payments.ledger import CUT, LATER, Will
 from tests.flows.payments.life import ATTACH, CONFIRM, DETACH, REVIEWED, Life
+from tests.flows.payments.stand_in_provider import CUT, LATER, Will
 from tests.flows.payments.watched import Death
 from tests.flows.world import World
 
@@ -200,7 +200,7 @@ class Purge:
 
 
 _which = st.sampled_from([0, 0, 0, 0, 1, 2, 3])
-_will = st.sampled_from([*Will, *CUT, *CUT, Will.NOT_SENT, Will.ASK_PAYER, Will.WORK_ON])
+_will = st.sampled_from([*Will, *CUT, *CUT, Will.NOT_SENT, Will.ASK_PAYER, Will.STAY_PENDING])
 _again = st.sampled_from([*Will, Will.NOT_SENT, Will.NOT_SENT, Will.APPROVE])
 _death = st.none() | st.none() | st.builds(Death, st.integers(1, 4), st.booleans())
 _keyed = st.sampled_from([True, True, True, False])

@@ -1,6 +1,6 @@
 """Small changes as data: what they make of the world, and what may be answered to them.
 
-A plan crosses process borders as JSON and becomes the same change everywhere, so that a judge
+A plan crosses process borders as JSON and becomes the same change everywhere, so that the test
 can rebuild what others committed. Every change writes its label into all its records: a row
 that survived tells whose it is.
 """

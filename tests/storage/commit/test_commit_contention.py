@@ -1,7 +1,7 @@
 """Two processes fight over the same records, in peace and under faults: backends are killed,
 sockets are cut, the server crashes. What they were told and what is stored must be one story.
 
-`contender` is the process, `judge` has the rules. Set CONTENTION_SEED to repeat a run's draws.
+`contender` is the process, `serial_order` has the rules. CONTENTION_SEED repeats a run.
 """
 
 import asyncio
@@ -26,8 +26,8 @@ from paygate.storage.connections.database import connector
 from paygate.storage.door import Door
 from paygate.storage.schema.migrate import migrate
 from tests.storage.commit.contender import INSTALLATION, Brief, Report, records_of
-from tests.storage.commit.judge import judge
 from tests.storage.commit.plans import COMMITTED, Outcome, World
+from tests.storage.commit.serial_order import assert_serial
 from tests.storage.loose import loosen
 from tests.storage.stored import stored
 
@@ -113,7 +113,7 @@ async def _fight(brief: Brief, folder: Path) -> AsyncIterator[list[Report]]:
                 await contender.communicate()
 
 
-async def _judge(brief: Brief, reports: list[Report]) -> list[Outcome]:
+async def _assert_serial(brief: Brief, reports: list[Report]) -> list[Outcome]:
     """One story of all processes; returns it for what a test wants to count."""
     outcomes = [outcome for report in reports for outcome in report.outcomes]
     connection = await asyncpg.connect(brief.dsn)
@@ -122,7 +122,7 @@ async def _judge(brief: Brief, reports: list[Report]) -> list[Outcome]:
         "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
     )
     await connection.close()
-    judge(brief.world, outcomes, found, lanes=len(reports) * brief.lanes)
+    assert_serial(brief.world, outcomes, found, lanes=len(reports) * brief.lanes)
     assert deadlocks == 0
     return outcomes
 
@@ -137,7 +137,7 @@ async def test_two_processes_tell_one_story(database: str, tmp_path: Path, seed:
     await _begin(brief)
     async with _fight(brief, tmp_path) as reports:
         await asyncio.sleep(FIGHT_SECONDS)
-    counts = _count(await _judge(brief, reports))
+    counts = _count(await _assert_serial(brief, reports))
     # They did collide, and everything that can be answered was.
     assert counts[COMMITTED] > 200
     assert counts["stale payment_intent"] > 200
@@ -162,7 +162,7 @@ async def test_faults_lose_and_repeat_nothing(tmp_path: Path, seed: int) -> None
             await asyncio.to_thread(server.stop, immediate=True)
             server = await asyncio.to_thread(EmbeddedPostgres.start, data)
             killed += await _kill(server.dsn, draws)
-        counts = _count(await _judge(brief, reports))
+        counts = _count(await _assert_serial(brief, reports))
     finally:
         server.stop(immediate=True)
     assert counts[COMMITTED] > 50

@@ -18,11 +18,11 @@ from paygate.api.edge.browser_pages import HEADERS, HTML, NOTHING_HERE
 from paygate.api.edge.card_data import in_body, refuse_card_data, take_from_envelope
 from paygate.api.edge.control_characters import refuse_in_envelope
 from paygate.api.edge.cors import Cors
-from paygate.api.edge.endpoint import Desk, Endpoint, Reply
+from paygate.api.edge.endpoint import ApiContext, Endpoint, Reply
 from paygate.api.edge.errors import STATUS, docs_at, encode_error, headers_of, refusal_of
 from paygate.api.edge.exchange import Exchange
 from paygate.api.edge.headers import ALWAYS
-from paygate.api.edge.idempotency import REPLAYED, idempotency_key, scope_of, spell
+from paygate.api.edge.idempotency import REPLAYED, canonical, idempotency_key, scope_of
 from paygate.api.edge.query import parse_query
 from paygate.api.edge.refusals import RefusalLog
 from paygate.api.edge.router import Route, Router
@@ -61,20 +61,20 @@ class Edge:
 
     def __init__(
         self,
-        desk: Desk,
+        api: ApiContext,
         endpoints: Iterable[Endpoint],
         trusted_proxies: TrustedProxies,
         cors: Cors,
         request_log: RequestLog | None = None,
     ) -> None:
-        self._desk = desk
+        self._api = api
         self._router = Router(endpoints)
         self._trusted_proxies = trusted_proxies
         self._cors = cors
         self._request_log = request_log
         self.bodies = Bodies()
-        self.refusals = RefusalLog(desk.ctx)
-        self._docs = docs_at(desk.ctx.policy.public_url)
+        self.refusals = RefusalLog(api.ctx)
+        self._docs = docs_at(api.ctx.policy.public_url)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve one ASGI request."""
@@ -102,7 +102,7 @@ class Edge:
                 )
 
     def _arrived(self, scope: Any) -> Exchange:
-        clock, ctx = timing.begin(), self._desk.ctx
+        clock, ctx = timing.begin(), self._api.ctx
         lines = scope["headers"]
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in lines}
         exchange = Exchange(
@@ -136,7 +136,7 @@ class Edge:
             return _refused(endpoint, exchange, OutcomeUnknown("the server is stopping"))
         except Unreadable as fault:
             nobody = Caller(Actor("job", name="api"), fault.merchant, exchange.request_id)
-            await report_unreadable(self._desk.ctx, exchange.caller or nobody, fault)
+            await report_unreadable(self._api.ctx, exchange.caller or nobody, fault)
             return _refused(endpoint, exchange, fault)
         except Exception as error:  # noqa: BLE001 -- what is not known becomes internal_error
             return _refused(endpoint, exchange, error)
@@ -166,18 +166,16 @@ class Edge:
         key = idempotency_key(exchange) if endpoint.takes_key else None
         if key is not None:
             return await self._respond_once(endpoint, exchange, body, key)
-        value = await endpoint.handle(self._desk, exchange, body)
+        value = await endpoint.handle(self._api, exchange, body)
         if isinstance(value, Reply):
             return value
         return Reply(endpoint.status, encode(endpoint.show(exchange, value)))
 
     async def _admit(self, action: Action, exchange: Exchange) -> None:
         """Who calls, and whether they may."""
-        desk = self._desk
-        caller = await desk.limits.authenticated(exchange, lambda: _look_up(desk, exchange))
-        spotted = take_from_envelope(
-            exchange, numeric_references=desk.ctx.policy.numeric_references
-        )
+        api = self._api
+        caller = await api.limits.authenticated(exchange, lambda: _look_up(api, exchange))
+        spotted = take_from_envelope(exchange, numeric_references=api.ctx.policy.numeric_references)
         headers = exchange.headers
         if (said := headers.get(actors.HEADER)) is not None:
             actor = msgspec.structs.replace(caller.actor, name=actors.actor_name(said))
@@ -185,19 +183,19 @@ class Edge:
         authorize(caller, action)
         if exchange.client_side:
             await authenticate_client(
-                desk.ctx,
+                api.ctx,
                 caller,
                 exchange.path["id"],
                 client_secret=headers.get("paygate-client-secret"),
                 session_id=headers.get("paygate-session"),
             )
         if spotted is not None:
-            await refuse_card_data(desk.ctx, exchange, spotted)
+            await refuse_card_data(api.ctx, exchange, spotted)
         if said is not None and caller.actor.name is None:
             raise actors.no_name()
 
     async def _refuse_card_data(self, exchange: Exchange, content: bytes) -> None:
-        ctx = self._desk.ctx
+        ctx = self._api.ctx
         spotted = in_body(content, numeric_references=ctx.policy.numeric_references)
         if spotted is not None:
             await refuse_card_data(ctx, exchange, spotted)
@@ -208,15 +206,15 @@ class Edge:
         """The reply under an `Idempotency-Key`: the first one's again, if there was one."""
         assert endpoint.action is not None, "what takes a key is behind an API key"
         response = await idempotently(
-            self._desk.ctx,
+            self._api.ctx,
             KeyedRequest(
                 exchange.known_caller,
                 endpoint.action,
                 scope_of(endpoint, exchange),
                 key,
-                spell(body),
+                canonical(body),
             ),
-            lambda ctx: endpoint.handle(self._desk._replace(ctx=ctx), exchange, body),
+            lambda ctx: endpoint.handle(self._api._replace(ctx=ctx), exchange, body),
             lambda value: encode(endpoint.show(exchange, value)),
         )
         if response.replayed:
@@ -267,7 +265,7 @@ def refuse(exchange: Exchange, error: Exception) -> Reply:
     return Reply(STATUS[refusal.code], body, headers_of(refusal))
 
 
-async def _look_up(desk: Desk, exchange: Exchange) -> Caller:
+async def _look_up(api: ApiContext, exchange: Exchange) -> Caller:
     """Whose key it is; of two keys, or two names, neither counts."""
     if exchange.repeated is not None:
         raise Refusal(
@@ -275,7 +273,7 @@ async def _look_up(desk: Desk, exchange: Exchange) -> Caller:
             f"the header {exchange.repeated} must be sent once",
             param=exchange.repeated,
         )
-    return await desk.authenticator.caller(
+    return await api.authenticator.caller(
         exchange.headers.get("authorization"),
         request_id=exchange.request_id,
         address=exchange.address,

@@ -24,7 +24,7 @@ BODY_LIMIT: Final = 64 * 1024
 NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-class Desk(NamedTuple):
+class ApiContext(NamedTuple):
     """What handlers work with: the flows' context, who is who, and who may ask now."""
 
     ctx: Context
@@ -33,7 +33,7 @@ class Desk(NamedTuple):
     provider_look: ProviderLook
 
 
-Handler = Callable[[Desk, Exchange, Any], Awaitable[Any]]
+Handler = Callable[[ApiContext, Exchange, Any], Awaitable[Any]]
 Show = Callable[[Exchange, Any], msgspec.Struct]
 
 

@@ -1,4 +1,4 @@
-"""`Idempotency-Key` on the wire: the header, the scope, and a request in one spelling.
+"""`Idempotency-Key` on the wire: the header, the scope, and the one text of a request.
 
 (https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header, and Stripe's habits.)
 """
@@ -42,10 +42,10 @@ def scope_of(endpoint: Endpoint, exchange: Exchange) -> str:
     return f"{side} {endpoint.method} {endpoint.path.format_map(exchange.path)}"
 
 
-def spell(body: Any) -> bytes:
-    """A parsed request in one spelling: defaults left out, keys in order, text in NFC.
+def canonical(body: Any) -> bytes:
+    """The one JSON text of a parsed request: defaults left out, keys in order, text in NFC.
 
-    A version that adds a parameter, with a default, spells what was sent before as the version
+    A version that adds a parameter, with a default, writes what was sent before as the version
     before it did: a retry across the upgrade is the same request.
     """
     text = _ENCODER.encode(_without_defaults(body))

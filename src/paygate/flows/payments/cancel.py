@@ -114,7 +114,7 @@ async def _prepare(
     if intent.status is Status.REQUIRES_CAPTURE:
         attempt = new_attempt(ctx, intent, Operation.CANCEL, reason=reason)
         work = Work(caller, Action.INTENT_CANCEL, intent, attempt)
-        return await begin(ctx, work, Trigger.WORK_ON)
+        return await begin(ctx, work, Trigger.PROCEED)
     assert intent.attempt is not None, "it was confirmed"
     open_ = await ctx.read.attempt(intent.merchant, intent.attempt)
     assert open_ is not None, "payments are never deleted"

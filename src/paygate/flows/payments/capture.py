@@ -95,7 +95,7 @@ async def _prepare(
             param="amount",
         )
     attempt = new_attempt(ctx, intent, Operation.CAPTURE, amount=amount)
-    return await begin(ctx, Work(caller, Action.INTENT_CAPTURE, intent, attempt), Trigger.WORK_ON)
+    return await begin(ctx, Work(caller, Action.INTENT_CAPTURE, intent, attempt), Trigger.PROCEED)
 
 
 async def _ask(ctx: Context, work: Work) -> PaymentIntent:

@@ -44,7 +44,7 @@ async def test_a_new_attempt_is_created_and_a_later_one_advanced(world: World) -
     assert isinstance(event, Event)
     assert (event.type, event.request_id) == ("payment_intent.processing", "req_1")
     assert begun.advances == (processing,)
-    after = advance(processing, Trigger.WORK_ON, START)
+    after = advance(processing, Trigger.PROCEED, START)
     unknown = move(attempt, AttemptState.UNKNOWN, START)
     assert of_move(world.ctx, Moved(processing, after, unknown), request_id=None) == (
         (),

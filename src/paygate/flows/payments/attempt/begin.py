@@ -103,7 +103,7 @@ async def commit_progress(
 
     None when the intent has moved on.
     """
-    after = advance(work.intent, Trigger.WORK_ON, ctx.now(), **changes)
+    after = advance(work.intent, Trigger.PROCEED, ctx.now(), **changes)
     try:
         moved = Moved(work.intent, after, attempt)
         committed = await commit_move(ctx, work.caller, work.action, moved)

@@ -26,7 +26,7 @@ from tests.storage.commit.plans import COMMITTED, IMPOSSIBLE, Outcome, Plan, Wor
 from tests.storage.stored import Stored
 
 
-def judge(world: World, outcomes: Sequence[Outcome], found: Stored, *, lanes: int) -> None:
+def assert_serial(world: World, outcomes: Sequence[Outcome], found: Stored, *, lanes: int) -> None:
     """Assert that answers and tables are those of some order, one change at a time."""
     expected = fold(world, outcomes)
     # Only what differs is compared by `assert`: of the whole, pytest would make a diff for minutes.
