@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from paygate.domain.alert import Alert, AlertStatus, AlertType
@@ -134,6 +135,17 @@ async def test_what_is_foreign_is_counted_and_nobody_is_told(shop: Shop) -> None
     run = await shop.round()
     assert (run.tally.foreign, run.tally.theirs, run.tally.orphans) == (2, 2, 0)
     assert await alerts(shop) == []
+
+
+async def test_a_stranger_on_an_account_that_is_ours_alone_is_an_orphan(shop: Shop) -> None:
+    policy = msgspec.structs.replace(shop.world.ctx.policy, exclusive_account=True)
+    shop.world.use(policy=policy)
+    shop.has("not_ours", APPROVED, installation="in_other")
+    shop.has("no_money", DECLINED, installation="in_other")
+    run = await shop.round()
+    assert (run.tally.foreign, run.tally.orphans) == (1, 1)
+    (alert,) = await alerts(shop, AlertType.ORPHAN_CHARGE)
+    assert "ours alone" in alert.problem.message
 
 
 async def test_two_charges_for_one_intent_are_an_orphan_that_names_it(shop: Shop) -> None:

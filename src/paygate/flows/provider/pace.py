@@ -123,16 +123,19 @@ class Pace:
             await asyncio.sleep(self._between)
 
     async def _tell(self, budget: Shared) -> None:
-        """Add what was called lately to the calls of all; as much as there is room for, for what
-        payers do beyond that is refused to nobody.
+        """Add what was called lately to the calls of all. What there is no room for is added as
+        soon as there is, so that background calls have none of it: payers are refused nothing.
         """
-        await asyncio.sleep(_TELL_SECONDS)
+        while self._untold:
+            await asyncio.sleep(_TELL_SECONDS)
+            count = self._untold = min(self._untold, budget.all.quota)
+            if await budget.counts.hit(budget.all, _ACCOUNT, count=count) is False:
+                left = await budget.counts.room(budget.all, _ACCOUNT)
+                count = 0 if left is None else min(count, max(left.left, 0))
+                if count:
+                    await budget.counts.hit(budget.all, _ACCOUNT, count=count)
+            self._untold -= count
         self._telling = None
-        count, self._untold = self._untold, 0
-        if await budget.counts.hit(budget.all, _ACCOUNT, count=count) is False:
-            left = await budget.counts.room(budget.all, _ACCOUNT)
-            if left is not None and left.left > 0:
-                await budget.counts.hit(budget.all, _ACCOUNT, count=min(count, left.left))
 
 
 class CountedPace(Pace):

@@ -99,6 +99,11 @@ async def examine_unrecorded(report: Report, listed: Answer) -> None:
         await _second_payment(report, work, reference)
 
 
+async def examine_stranger(report: Report, listed: Answer) -> None:
+    """Money of somebody else, on an account that is ours alone (`PAYGATE_EXCLUSIVE_ACCOUNT`)."""
+    await _hold_orphan(report, DEFAULT_MERCHANT, listed, "the account is ours alone")
+
+
 async def _work(report: Report, intent: PaymentIntent) -> Work | None:
     """The intent as it stands now, with its latest attempt; None when there is none to speak of."""
     if intent.attempt is None:
@@ -240,29 +245,34 @@ async def _second_payment(report: Report, work: Work, reference: str) -> None:
     )
 
 
-async def _hold_orphan(report: Report, merchant: str, listed: Answer) -> None:
+async def _hold_orphan(
+    report: Report,
+    merchant: str,
+    listed: Answer,
+    why: str = "the payment bears our mark",
+) -> None:
     if await report.ctx.merchants.get(merchant) is None:
         merchant = DEFAULT_MERCHANT  # the provider's metadata name nobody whom we know
     reference = str(listed.provider_reference)
     await report.hold(
         FindingKind.ORPHAN,
         reference,
-        _unknown_charge(listed),
+        _unknown_charge(listed, why),
         merchant=merchant,
         provider_reference=reference,
         theirs=shown(listed),
-        reason="the payment bears our mark, and no record of ours is about it",
+        reason=f"{why}, and no record of ours is about it",
     )
 
 
-def _unknown_charge(listed: Answer) -> Problem:
+def _unknown_charge(listed: Answer, why: str) -> Problem:
     outcome = listed.outcome
     money = isinstance(outcome, Approved)
     return Problem(
         type=AlertType.ORPHAN_CHARGE,
         subject=Subject("provider_payment", str(listed.provider_reference)),
         severity="critical" if money else "warning",
-        message="the provider has a payment that bears our mark and that we do not know:"
+        message=f"{why}, and the provider has a payment that we do not know:"
         f" {listed.amount} {listed.currency} (smallest units), {state_of(listed) or 'not begun'}",
         what_to_do=f"Look {listed.provider_reference} up in the provider's dashboard. If a backup"
         " was restored, see `paygate restored`; else refund or cancel it there.",

@@ -8,11 +8,15 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from paygate.domain.payments.attempt import Operation
-from paygate.domain.payments.outcome import Answer
+from paygate.domain.payments.outcome import Answer, Approved
 from paygate.domain.reconciliation.run import Place, Stage
 from paygate.flows.alerts.report_unreadable import report_unreadable
 from paygate.flows.provider.lists import FIRST_WINDOW, next_length, pages_created
-from paygate.flows.reconciliation.examine import examine_listed, examine_unrecorded
+from paygate.flows.reconciliation.examine import (
+    examine_listed,
+    examine_stranger,
+    examine_unrecorded,
+)
 from paygate.flows.reconciliation.report import Report
 from paygate.flows.sweep import Crew, Faults
 from paygate.providers.contract import ProviderSilent
@@ -122,6 +126,8 @@ async def _compare_page(report: Report, page: list[Answer], seen: OpenSeen, faul
                 await crew.take(examine_listed(report, intent, answer))
             elif answer.installation == ctx.installation:
                 await crew.take(examine_unrecorded(report, answer))
+            elif ctx.policy.exclusive_account and isinstance(answer.outcome, Approved):
+                await crew.take(examine_stranger(report, answer))
             else:
                 report.met(foreign=1)
 

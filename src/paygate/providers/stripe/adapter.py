@@ -46,6 +46,8 @@ _CUSTOMERS: Final = "/v1/customers"
 _METHODS: Final = "/v1/payment_methods"
 _ACCOUNT: Final = "/v1/account"
 _EVENTS: Final = "/v1/events"
+_TYPES_MOST: Final = 20
+"""Types that one list of events may be asked for (https://docs.stripe.com/api/events/list)."""
 _NO_SUCH: Final = "the provider has no such payment"
 _OK, _NOT_FOUND = 200, 404
 
@@ -260,11 +262,13 @@ class StripeProvider:
         self, since: datetime, until: datetime, *, timeout_seconds: float
     ) -> AsyncIterator[bytes]:
         """Of the types that an endpoint subscribes to: no other tells us anything."""
-        asked = {"types": list(events.ENABLED_EVENTS)}
-        async for item, _ in lists.items(
-            self._wire, _EVENTS, since, until, asked, timeout_seconds=timeout_seconds
-        ):
-            yield encoded(item)
+        types = events.ENABLED_EVENTS
+        for first in range(0, len(types), _TYPES_MOST):
+            asked = {"types": list(types[first : first + _TYPES_MOST])}
+            async for item, _ in lists.items(
+                self._wire, _EVENTS, since, until, asked, timeout_seconds=timeout_seconds
+            ):
+                yield encoded(item)
 
     def verify_event(self, body: bytes, headers: Mapping[str, str], now: datetime) -> None:
         events.verify(
