@@ -391,9 +391,12 @@ def test_production_takes_a_live_key() -> None:
 
 
 def test_sweeps_ask_as_fast_as_the_mode_of_the_key_allows() -> None:
-    assert [provider_rate(load({}), livemode=mode) for mode in (True, False)] == [80, 20]
+    assert [provider_rate(load({}), livemode=mode) for mode in (True, False)] == [
+        Rate(80, 1),
+        Rate(20, 1),
+    ]
     slower = load({"PAYGATE_PROVIDER_RATE": "600/minute"})
-    assert provider_rate(slower, livemode=True) == 10
+    assert provider_rate(slower, livemode=True) == Rate(600, 60)
 
 
 def test_production_limits_more() -> None:

@@ -22,6 +22,8 @@ from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent, ProviderEventBody
+from paygate.domain.reconciliation.finding import Finding
+from paygate.domain.reconciliation.run import Reconciliation, RunStatus
 from paygate.domain.webhooks.delivery import Delivery, DeliveryStatus, WebhookBody
 from paygate.domain.webhooks.endpoint import EndpointStatus, WebhookEndpoint
 from paygate.storage.change import Record
@@ -43,6 +45,8 @@ KINDS: Final[tuple[type[Record], ...]] = (
     WebhookEndpoint,
     WebhookBody,
     Delivery,
+    Reconciliation,
+    Finding,
     Event,
     AuditEntry,
 )
@@ -99,6 +103,8 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
         "subject": Subject("payment_intent", new_id("payment_intent")),
         "verdict": "retries_exhausted",
     },
+    Reconciliation: {"version": 1, "status": RunStatus.RUNNING},
+    Finding: {"reconciliation": new_id("reconciliation")},
     ApiKey: {"version": 1, "secret_hash": bytes(32)},
     ProviderEventBody: {},
     Event: {"type": "payment_intent.created"},
@@ -115,6 +121,8 @@ ID_OF: Final = {
     Occurrence: "alert_occurrence",
     Customer: "customer",
     Correction: "correction",
+    Reconciliation: "reconciliation",
+    Finding: "reconciliation_finding",
     AuditEntry: "audit_entry",
     WebhookEndpoint: "webhook_endpoint",
     Delivery: "delivery",
@@ -219,6 +227,8 @@ def _value(info: inspect.Type, leaves: Leaves, path: str) -> Any:
             return _value(leaves.one_of(path, some), leaves, path)
         case inspect.VarTupleType(item_type=item):
             return (_value(item, leaves, path),)
+        case inspect.TupleType(item_types=items):
+            return tuple(_value(item, leaves, path) for item in items)
         case inspect.DictType(key_type=key, value_type=value):
             return {_value(key, leaves, f"{path}.key"): _value(value, leaves, f"{path}.value")}
         case inspect.StructType():

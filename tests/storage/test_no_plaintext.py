@@ -34,6 +34,8 @@ from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent, ProviderEventBody
+from paygate.domain.reconciliation.finding import Finding
+from paygate.domain.reconciliation.run import Reconciliation, RunStatus
 from paygate.domain.webhooks.delivery import Delivery, WebhookBody
 from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.embedded.cluster import place
@@ -105,6 +107,10 @@ CLEAR: Final = {
     "webhook_pause": {"merchant", "endpoint", "paused_until", "failures"},
     "reference_claim": {"merchant", "id", "version", "updated_at"},
     "provider_event_body": {"merchant", "id", "received_at"},
+    "reconciliation": {
+        *("merchant", "id", "version", "status", "running_as", "created_at", "updated_at"),
+    },
+    "reconciliation_finding": {"merchant", "id", "reconciliation", "kind", "action", "created_at"},
     "audit_entry": {"merchant", "id", "at"},
     "installation": {"one", "id", "livemode", "created_at", "system_identifier", "timeline"},
     "database_restore": {"noticed_at", "taken_at", "cause"},
@@ -194,10 +200,14 @@ ADVANCED: Final[dict[type[Record], dict[str, object]]] = {
     Occurrence: {"alert": new_id("alert")},
     WebhookEndpoint: {},
     Delivery: {},
+    Reconciliation: {"status": RunStatus.COMPLETED},
 }
 
 
-CLAIMED_ALONE: Final = (AuditEntry, ProviderEvent, ProviderAccount, Alert)
+CLAIMED_ALONE: Final = (
+    *(AuditEntry, ProviderEvent, ProviderAccount, Alert),
+    *(Reconciliation, Finding),
+)
 """A change claims one thing at most."""
 
 
@@ -208,16 +218,19 @@ async def live(door: Door) -> None:
     ]
     event: ProviderEvent = planted(ProviderEvent, MARK)
     alert: Alert = planted(Alert, MARK)
+    run: Reconciliation = planted(Reconciliation, MARK)
     job = Job(ApplyProviderEvent(event.merchant, event.id))
     creates = [
         Change(planted(AuditEntry, MARK), creates=tuple(first)),
         Change(planted(AuditEntry, MARK), creates=(event,), jobs=(job,)),
         Change(planted(AuditEntry, MARK), creates=(alert,)),
+        Change(planted(AuditEntry, MARK), creates=(run,)),
+        Change(planted(AuditEntry, MARK), creates=(planted(Finding, MARK),)),
         Change(planted(AuditEntry, MARK), creates=(planted(ProviderAccount, MARK),)),
     ]
     for change in creates:
         assert await door.commit(change) == Committed()
-    for record in (*first, event, alert):
+    for record in (*first, event, alert, run):
         if isinstance(record, Event | Correction | ProviderEventBody | WebhookBody):
             continue
         kept = {"intent": record.intent} if isinstance(record, Attempt) else {}

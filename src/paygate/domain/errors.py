@@ -57,6 +57,7 @@ class ErrorCode(StrEnum):
     STATE_CONFLICT = "state_conflict"
     EVENT_NOT_REPLAYABLE = "event_not_replayable"
     OPERATION_PENDING = "operation_pending"
+    RECONCILIATION_RUNNING = "reconciliation_running"
     AUTHORIZATION_EXPIRED = "authorization_expired"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     IDEMPOTENCY_KEY_IN_USE = "idempotency_key_in_use"
@@ -184,6 +185,9 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
         ErrorCode.OPERATION_PENDING: _retriable(
             ErrorType.CONFLICT,
             "Something is under way at the provider, or its outcome is not known yet.",
+        ),
+        ErrorCode.RECONCILIATION_RUNNING: _retriable(
+            ErrorType.CONFLICT, "A reconciliation is running; there is one at a time."
         ),
         ErrorCode.AUTHORIZATION_EXPIRED: _final(
             ErrorType.CONFLICT, "The hold has lapsed: nothing can be captured any more."

@@ -27,6 +27,7 @@ from paygate.storage.change import Change, Overloaded, StorageError, Verdict
 from paygate.storage.door import ANSWER_WITHIN_SECONDS
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.reader import Reader
+from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.restores import Restores
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.webhooks.outbox import Outbox
@@ -88,6 +89,7 @@ class Context(msgspec.Struct, frozen=True):
 
     door: CommitDoor
     read: Reader
+    reconciliations: Reconciliations
     ledger: WholeLedger
     keys: IdempotencyKeys
     merchants: Merchants

@@ -35,6 +35,13 @@ class RaiseAlert(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="r
     occurrence: str
 
 
+class Reconcile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="reconcile"):
+    """A round of reconciliation was asked for, and is worked on until it has come to its end."""
+
+    merchant: str
+    reconciliation: str
+
+
 class UpdateProviderCustomer(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="update_provider_customer"
 ):
@@ -44,12 +51,13 @@ class UpdateProviderCustomer(
     customer: str
 
 
-Message = ApplyProviderEvent | CloseFailedPayment | RaiseAlert | UpdateProviderCustomer
+Message = ApplyProviderEvent | CloseFailedPayment | RaiseAlert | Reconcile | UpdateProviderCustomer
 
 MESSAGES: Final[tuple[type[Message], ...]] = (
     ApplyProviderEvent,
     CloseFailedPayment,
     RaiseAlert,
+    Reconcile,
     UpdateProviderCustomer,
 )
 

@@ -18,6 +18,8 @@ from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent, ProviderEventBody
+from paygate.domain.reconciliation.finding import Finding
+from paygate.domain.reconciliation.run import Reconciliation
 from paygate.domain.webhooks.delivery import Delivery, WebhookBody
 from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.storage.stored import VERSIONED, Column, Hash, Stored, Table
@@ -161,6 +163,24 @@ REFERENCE_CLAIM: Final = Stored(
     claimed_by=("merchant", "id"),
     looked_up_by="reference_claim_exists",
 )
+RECONCILIATION: Final = Stored(
+    Reconciliation,
+    "reconciliation",
+    Column("status", "text"),
+    Column("running_as", "text"),
+    Column("created_at", "timestamptz"),
+    Column("updated_at", "timestamptz"),
+    claimed_by=("merchant", "running_as"),
+)
+RECONCILIATION_FINDING: Final = Stored(
+    Finding,
+    "reconciliation_finding",
+    Column("reconciliation", "text"),
+    Column("kind", "text"),
+    Column("action", "text"),
+    Column("created_at", "timestamptz"),
+    claimed_by=("merchant", "id"),
+)
 LEDGER_TRANSFER: Final = Stored(
     Transfer,
     "ledger_transfer",
@@ -188,6 +208,8 @@ STORED: Final[dict[type, Stored[Any]]] = {
         WEBHOOK_ENDPOINT,
         WEBHOOK_BODY,
         DELIVERY,
+        RECONCILIATION,
+        RECONCILIATION_FINDING,
         EVENT,
         AUDIT_ENTRY,
     )

@@ -17,6 +17,8 @@ from paygate.flows.payments.sweeps.resolve import resolve_attempts
 from paygate.flows.payments.sweeps.watch_authorizations import watch_authorizations
 from paygate.flows.provider.watch import WarningCode, watch_provider
 from paygate.flows.provider_events.apply_waiting import apply_waiting_events
+from paygate.flows.reconciliation.report import JOB
+from paygate.flows.reconciliation.run import reconcile_by_the_clock
 from paygate.flows.sweep import Faults
 from paygate.flows.webhooks.watch import watch_webhook_endpoints
 from paygate.storage.installation import DEFAULT_MERCHANT
@@ -67,6 +69,19 @@ async def _watch_jobs(ctx: Context, run_id: str) -> Report:
     return {"waiting": await watch_jobs(ctx, run_id)}
 
 
+async def _reconcile_provider(ctx: Context, run_id: str) -> Report:
+    run = await reconcile_by_the_clock(ctx, run_id)
+    tally = run.tally
+    return {
+        "examined": tally.theirs,
+        "in_step": tally.in_step,
+        "healed": tally.healed,
+        "held": tally.held,
+        "orphans": tally.orphans,
+        "failed": len(run.faults),
+    }
+
+
 async def _purge_idempotency_keys(ctx: Context, run_id: str) -> Report:
     purged = await purge_idempotency_keys(ctx, run_id)
     return {"deleted": purged.deleted, "unfinished": purged.unfinished}
@@ -94,6 +109,7 @@ RUNS: Final[Mapping[str, Run]] = MappingProxyType(
         "watch-provider": _watch_provider,
         "close-alerts": _close_alerts,
         "apply-provider-events": _apply_provider_events,
+        JOB: _reconcile_provider,
         "watch-jobs": _watch_jobs,
         "watch-webhook-endpoints": _watch_webhook_endpoints,
         "purge-idempotency-keys": _purge_idempotency_keys,

@@ -1,7 +1,8 @@
 """The limits on how often, and how they are counted inside one process.
 
 Counting is a sliding window: the running window's count, and the part of the window before that
-still reaches into the last `seconds`. The shared store counts the same way (`api.limits_store`).
+still reaches into the last `seconds`. The shared store (`storage/limits_store.py`) counts
+the same way.
 """
 
 import math

@@ -19,7 +19,7 @@ from paygate.domain.errors import CATALOGUE, ErrorType, Refusal
 from paygate.settings import Settings
 
 if TYPE_CHECKING:
-    from paygate.api.edge.limits_store import LimitsStore
+    from paygate.storage.limits_store import LimitsStore
 
 PROVEN_SECONDS: Final = 600.0
 """How long a proven key passes where guesses are refused, so that a merchant's forgotten server
@@ -137,7 +137,7 @@ class Try:
 
 def _open_store(url: str) -> "LimitsStore":
     # A tenth of a second of imports, for the few who share their counts.
-    from paygate.api.edge.limits_store import LimitsStore  # noqa: PLC0415
+    from paygate.storage.limits_store import LimitsStore  # noqa: PLC0415
 
     return LimitsStore(url)
 

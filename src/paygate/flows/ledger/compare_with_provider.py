@@ -8,7 +8,7 @@ again, by id, before it counts, because payments go on while the list is read.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple, TypeAlias
@@ -28,17 +28,11 @@ from paygate.domain.payments.outcome import Answer, Unknown
 from paygate.flows.context import Context, Patience
 from paygate.flows.ledger.report_mismatch import Findings
 from paygate.flows.payments.attempt.begin import IN_DOUBT
+from paygate.flows.provider.lists import FIRST_WINDOW, next_length, pages_created
 from paygate.providers.contract import Absent, ProviderSilent
 from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.storage.whole_ledger import IntentBooks, LedgerSession, Recorded
 
-FIRST_WINDOW: Final = timedelta(hours=1)
-SHORTEST_WINDOW: Final = timedelta(minutes=1)
-LONGEST_WINDOW: Final = timedelta(days=32)
-MANY: Final = 20_000
-"""Payments of a window after which the next window is shorter: a broken reading starts again."""
-FEW: Final = 2_000
-"""Payments of a window below which the next window is longer: an idle year is a few calls."""
 PAGE: Final = 100
 AT_ONCE: Final = 10
 """Suspects looked at side by side."""
@@ -155,16 +149,15 @@ class Comparison:
                 gaps.append((at, end))
             else:
                 silent = 0
-                length = _next_length(length, listed)
+                length = next_length(length, listed)
             at = end + timedelta(seconds=1)
             self._progress("provider's payments", (end - first) / (last - first), 1.0)
         return _joined(gaps)
 
     async def _compare_window(self, since: datetime, until: datetime) -> int:
         """Compare one window; returns how many payments were listed."""
-        timeout = self._ctx.policy.provider_timeout_seconds
         listed = ours = 0
-        async with aclosing(_pages(self._ctx, since, until, timeout)) as pages:
+        async with aclosing(pages_created(self._ctx, since, until)) as pages:
             async for page in pages:
                 listed += len(page)
                 ours += await self._compare_page(page)
@@ -344,12 +337,6 @@ def _reference(owners: Sequence[IntentBooks]) -> str | None:
     return None if intent is None else intent.provider_reference
 
 
-def _next_length(length: timedelta, listed: int) -> timedelta:
-    if listed > MANY:
-        return max(timedelta(seconds=length.total_seconds() // 2), SHORTEST_WINDOW)
-    return min(length * 2, LONGEST_WINDOW) if listed < FEW else length
-
-
 def _joined(spans: Sequence[_Span]) -> list[_Span]:
     """The same spans, neighbours made one."""
     joined: list[_Span] = []
@@ -359,20 +346,6 @@ def _joined(spans: Sequence[_Span]) -> list[_Span]:
         else:
             joined.append((since, until))
     return joined
-
-
-async def _pages(
-    ctx: Context, since: datetime, until: datetime, timeout_seconds: float
-) -> AsyncGenerator[list[Answer], None]:
-    """The provider's list of a window, so many payments at a time."""
-    page: list[Answer] = []
-    async for answer in ctx.provider.list_created(since, until, timeout_seconds=timeout_seconds):
-        page.append(answer)
-        if len(page) == PAGE:
-            yield page
-            page = []
-    if page:
-        yield page
 
 
 def _index(ctx: Context, reference: str) -> bytes:

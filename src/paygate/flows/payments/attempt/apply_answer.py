@@ -82,7 +82,7 @@ async def apply_answer(
         case Unmoved.TIE:
             return Applied(Verdict.UNRESOLVED, intent, answer)
         case Unmoved.MISMATCH:
-            alert = alert_about(ctx, intent.merchant, _mismatch(intent, answer))
+            alert = alert_about(ctx, intent.merchant, mismatch_problem(intent, answer))
             return Applied(Verdict.MISMATCH, intent, answer, alert)
         case Unmoved.MONEY_AFTER_THE_END:
             return await _after_the_end(ctx, intent, answer, proof)
@@ -169,7 +169,7 @@ async def _elsewhere(ctx: Context, intent: PaymentIntent, answer: Answer) -> App
     assert isinstance(answer.outcome, Approved), "only money is found elsewhere"
     if not answer.outcome.captured:
         return await _given_back(ctx, intent, answer)
-    alert = alert_about(ctx, intent.merchant, _orphan(intent, answer))
+    alert = alert_about(ctx, intent.merchant, orphan_problem(intent, answer))
     return Applied(Verdict.ORPHAN_CHARGE, intent, answer, alert)
 
 
@@ -190,7 +190,8 @@ async def _given_back(ctx: Context, intent: PaymentIntent, answer: Answer) -> Ap
     return Applied(Verdict.UNRESOLVED, intent, answer, alert)
 
 
-def _mismatch(intent: PaymentIntent, answer: Answer) -> Problem:
+def mismatch_problem(intent: PaymentIntent, answer: Answer) -> Problem:
+    """The alert about a payment of another amount or currency than was asked for."""
     return Problem(
         type=AlertType.RECONCILIATION_DRIFT,
         subject=intent_subject(intent.id),
@@ -207,7 +208,8 @@ def _taken(answer: Answer) -> str:
     return f" with {outcome.amount_received} taken" if isinstance(outcome, Approved) else ""
 
 
-def _orphan(intent: PaymentIntent, answer: Answer) -> Problem:
+def orphan_problem(intent: PaymentIntent, answer: Answer) -> Problem:
+    """The alert about money that was taken by a second payment of an intent."""
     return Problem(
         type=AlertType.ORPHAN_CHARGE,
         subject=intent_subject(intent.id),

@@ -3,6 +3,7 @@
 The third beat of a payment: `domain/payments/conclusion.py` decides, this file commits.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from paygate.domain.access.roles import Action, Caller
@@ -13,20 +14,38 @@ from paygate.domain.payments.outcome import Answer, NotSent, PaymentError, Rejec
 from paygate.domain.payments.payment_intent import PaymentIntent, Status, Trigger, advance
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience, intent_subject
-from paygate.flows.payments.attempt.apply_answer import apply_answer
-from paygate.flows.payments.attempt.consequences import NOTHING, change_of, commit_move
+from paygate.flows.payments.attempt.apply_answer import Applied, apply_answer
+from paygate.flows.payments.attempt.consequences import (
+    NOTHING,
+    Consequences,
+    change_of,
+    commit_move,
+)
 from paygate.flows.payments.attempt.work import Work, reread, take_up
 from paygate.providers.contract import Absent
 from paygate.storage.change import Committed, Impossible, OutcomeUnknown
 from paygate.storage.tables import REFERENCE_TAKEN
 
+Beside = Callable[[Applied], Consequences]
+
 MISSING: Final = "missing"
 """The stage of the alert for a payment that the provider says it has not."""
 
 
+def _alone(_: Applied) -> Consequences:
+    return NOTHING
+
+
 async def conclude_attempt(ctx: Context, work: Work, answer: Answer) -> PaymentIntent:
-    """Commit what `answer` makes of the work, unless another was first. The intent after that."""
-    # After this time the attempt stays open: its event or the sweep brings the answer again.
+    """The intent once `answer` was applied, or as whoever came first left it."""
+    return (await conclude_with(ctx, work, answer)).intent
+
+
+async def conclude_with(
+    ctx: Context, work: Work, answer: Answer, beside: Beside = _alone
+) -> Applied:
+    """What became of `answer`; what stands `beside` it is committed with what it changes."""
+    # The attempt stays open beyond it: its event or the sweep brings the answer again.
     patience = Patience(
         "an intent kept changing while its attempt was concluded",
         end=OutcomeUnknown,
@@ -38,14 +57,13 @@ async def conclude_attempt(ctx: Context, work: Work, answer: Answer) -> PaymentI
             # No commit proves that the records were the newest: others may have ended them.
             newest = await reread(ctx, work)
             if newest == work:
-                return work.intent
+                return applied
             work = newest
             continue
         # What was certainly not sent is no answer yet: the same request may go on with it.
         response = None if isinstance(answer.outcome, NotSent) else applied.intent
-        change = change_of(
-            ctx, work.caller, work.action, work.intent, applied.commits, response=response
-        )
+        commits = applied.commits.also(beside(applied))
+        change = change_of(ctx, work.caller, work.action, work.intent, commits, response=response)
         try:
             committed = isinstance(await ctx.door.commit(change), Committed)
         except Impossible as error:
@@ -54,7 +72,7 @@ async def conclude_attempt(ctx: Context, work: Work, answer: Answer) -> PaymentI
             answer = await _of_another_intent(ctx, work.caller, work.intent, answer)
             committed = False
         if committed:
-            return applied.intent
+            return applied
         await patience.pause()
         work = await reread(ctx, work)
 

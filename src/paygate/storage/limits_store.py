@@ -6,7 +6,7 @@ The store may be slow, or gone: a request waits a moment, and then no request fo
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.aio.storage import RedisStorage
@@ -14,7 +14,6 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from valkey.asyncio import ConnectionPool
 from valkey.exceptions import ValkeyError
 
-from paygate.api.edge.buckets import Bucket
 from paygate.telemetry import log
 
 ANSWER_SECONDS: Final = 0.25
@@ -27,8 +26,19 @@ CONNECTIONS: Final = 32
 T = TypeVar("T")
 
 
+class Limit(Protocol):
+    """About `quota` in any `seconds`, counted under its name. A value: equal ones are the same."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def quota(self) -> int: ...
+    @property
+    def seconds(self) -> int: ...
+
+
 class Room(NamedTuple):
-    """The requests that a bucket still takes, and how long until it takes one more."""
+    """What a limit still takes, and how long until it takes one more."""
 
     left: int
     wait_seconds: float
@@ -47,7 +57,7 @@ class LimitsStore:
             f"async+{url}", implementation="valkey", key_prefix="paygate", connection_pool=pool
         )
         self._limiter = SlidingWindowCounterRateLimiter(storage)
-        self._items: dict[Bucket, RateLimitItem] = {}
+        self._items: dict[tuple[str, int, int], RateLimitItem] = {}
         self._clock = clock
         self._away = False
         self._silent_until = 0.0
@@ -56,22 +66,25 @@ class LimitsStore:
         """Close the connections."""
         await self._pool.disconnect()
 
-    async def hit(self, bucket: Bucket, subject: str) -> bool | None:
-        """Count one more request and return True; False when that would be too many."""
-        return await self._ask(lambda: self._limiter.hit(self._item(bucket), bucket.name, subject))
+    async def hit(self, limit: Limit, subject: str, *, count: int = 1) -> bool | None:
+        """Count so many more, all or none: when that would be too many, False."""
+        return await self._ask(
+            lambda: self._limiter.hit(self._item(limit), limit.name, subject, cost=count)
+        )
 
-    async def room(self, bucket: Bucket, subject: str) -> Room | None:
-        """The room that a subject has in a bucket."""
+    async def room(self, limit: Limit, subject: str) -> Room | None:
+        """How much room there is."""
         stats = await self._ask(
-            lambda: self._limiter.get_window_stats(self._item(bucket), bucket.name, subject)
+            lambda: self._limiter.get_window_stats(self._item(limit), limit.name, subject)
         )
         return stats and Room(stats.remaining, stats.reset_time - time.time())
 
-    def _item(self, bucket: Bucket) -> RateLimitItem:
-        item = self._items.get(bucket)
+    def _item(self, limit: Limit) -> RateLimitItem:
+        key = (limit.name, limit.quota, limit.seconds)
+        item = self._items.get(key)
         if item is None:
-            item = RateLimitItemPerSecond(bucket.quota, bucket.seconds, namespace="limit")
-            self._items[bucket] = item
+            item = RateLimitItemPerSecond(limit.quota, limit.seconds, namespace="limit")
+            self._items[key] = item
         return item
 
     async def _ask(self, ask: Callable[[], Awaitable[T]]) -> T | None:
