@@ -9,7 +9,7 @@ from typing import Any
 from tests.api.shops import Shop
 from tests.cli.processes import run
 from tests.gateway import Response, until
-from tests.payments.judge import DOUBTFUL, every_intent
+from tests.payments.agreement import DOUBTFUL, every_intent
 
 SEED = 20261124
 SOON = (60,)

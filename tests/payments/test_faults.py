@@ -14,7 +14,7 @@ import pytest
 from paygate.domain.audit import Result
 from tests.api.shops import Shop, audited
 from tests.gateway import Response, until
-from tests.payments.judge import judge, shops_charges
+from tests.payments.agreement import agrees_with_provider, shops_charges
 from tests.payments.steps import (
     LATE,
     SEED,
@@ -158,7 +158,7 @@ def ends(payment: Payment, *, may_never_arrive: bool) -> set[tuple[str, str | No
 
 async def have_ended(shop: Shop, wanted: list[Payment], *, may_never_arrive: bool) -> None:
     """Every payment is there once, for its own money, and ended as its card ends."""
-    intents = await judge(shop)
+    intents = await agrees_with_provider(shop)
     of = {intent["reference"]: intent for intent in intents}
     assert (len(of), len(intents)) == (len(wanted), len(wanted))
     for payment in wanted:
@@ -199,4 +199,4 @@ async def test_a_forged_event_was_refused_at_the_door(shop: Shop, tmp_path: Path
 
     await until(refused)
     await resolve(shop, tmp_path, SOON)
-    await judge(shop)
+    await agrees_with_provider(shop)

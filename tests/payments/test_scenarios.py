@@ -14,7 +14,7 @@ from paygate.wiring import open_context
 from paygate.worker.scheduled import AT_WORK_ALREADY, run_scheduled
 from tests.api.shops import Shop
 from tests.gateway import Response, until
-from tests.payments.judge import judge, shops_charges
+from tests.payments.agreement import agrees_with_provider, shops_charges
 from tests.payments.steps import LATE, all_fired, fault, ledger_agrees, order, persist
 
 CONFIRM = {
@@ -95,7 +95,7 @@ async def test_f02_a_reply_that_was_lost(
     final = await ended(shop, intent, PAID[capture_method])
     assert final["payment_method"]["last4"] == "4242"
     assert len(await provider_payments(shop)) == 1
-    await judge(shop)
+    await agrees_with_provider(shop)
     assert await confirm(shop, intent) == first, "the same key, the same bytes"
     await asyncio.to_thread(ledger_agrees, shop, tmp_path)
 
@@ -120,7 +120,7 @@ async def test_f03_an_error_after_the_charge(shop: Shop, by: str, capture_method
     await ended(shop, intent, PAID[capture_method])
     assert len(await provider_payments(shop)) == 1
     assert await shops_charges(shop) == [before]
-    await judge(shop)
+    await agrees_with_provider(shop)
 
 
 @pytest.mark.parametrize("act", ["capture", "cancel"])
@@ -136,7 +136,7 @@ async def test_f03_an_error_after_an_order_was_carried_out(shop: Shop, act: str)
     await look_after(shop, 60)
     end = "succeeded" if act == "capture" else "cancelled"
     assert shown(await read(shop, intent)) == (end, None)
-    await judge(shop)
+    await agrees_with_provider(shop)
 
 
 @pytest.mark.parametrize("sweeps", [(60,), LATE])
@@ -159,7 +159,7 @@ async def test_f04_an_error_and_nothing_was_done(shop: Shop, sweeps: tuple[int, 
         assert (final["status"], code, payments) == ("failed", "provider_unavailable", [])
     else:
         assert (final["status"], len(payments)) == ("succeeded", 1)
-    await judge(shop)
+    await agrees_with_provider(shop)
     assert await confirm(shop, intent) == first
     assert len(await provider_payments(shop)) == len(payments)
 
@@ -175,7 +175,7 @@ async def test_f11_the_event_comes_before_the_reply(shop: Shop, capture_method: 
     await all_fired(shop, faults)
     assert await confirming == seen
     assert await read(shop, intent) == seen
-    await judge(shop)
+    await agrees_with_provider(shop)
 
 
 async def given_up(shop: Shop, seconds: int) -> dict[str, str] | None:
@@ -213,7 +213,7 @@ async def test_f23_money_that_comes_after_the_end(shop: Shop, tmp_path: Path) ->
 
     await until(given_back)
     assert (await read(shop, intents["manual"]))["status"] == "failed"
-    await judge(shop)
+    await agrees_with_provider(shop)
     alerts = (await shop.call("GET", "/alerts")).json["data"]
     with_alert = [a["subject"]["id"] for a in alerts if a["type"] == "state_correction"]
     assert with_alert == [intents["automatic"]]
@@ -244,7 +244,7 @@ async def test_f23_confirms_and_cancels_at_once(shop: Shop, tmp_path: Path, seed
     codes = {a.code for a in answers if a.status != 200}
     assert codes <= {"intent_already_confirmed", "state_conflict", "operation_pending"}
     assert {a.status for a in answers} <= {200, 409}
-    found = await judge(shop)
+    found = await agrees_with_provider(shop)
     assert {i["status"] for i in found} <= {"succeeded", "requires_capture", "cancelled"}
     assert len(found) == len(intents)
     await asyncio.to_thread(ledger_agrees, shop, tmp_path)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.api.shops import Shop
 from tests.gateway import until
-from tests.payments.judge import judge
+from tests.payments.agreement import agrees_with_provider
 from tests.payments.steps import SOON, all_fired, fault, ledger_agrees, order, persist, resolve
 
 TRANSFERS = 12
@@ -72,7 +72,7 @@ async def test_transfers_under_a_fault(shop: Shop, tmp_path: Path, name: str) ->
     await all_fired(shop, FAULTS[name])
     await resolve(shop, tmp_path, SOON)
     await asyncio.gather(*(pay(shop, intent) for intent in intents))
-    found = await judge(shop)
+    found = await agrees_with_provider(shop)
     assert {intent["status"] for intent in found} == {"succeeded"}
     assert len(found) == TRANSFERS
     await asyncio.to_thread(ledger_agrees, shop, tmp_path)

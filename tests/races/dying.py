@@ -54,11 +54,12 @@ from paygate.storage.restores import Restores
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.whole_ledger import WholeLedger
 from tests.flows.world import INSTALLATION, REQUEST, WAITS_SECONDS, encode, notice
-from tests.races.books import AMOUNT, CARD, FileProvider, Steps
+from tests.races.durable_provider import AMOUNT, CARD, FileProvider, Steps
 
 CALLER = Caller(Actor("api_key", id="key_1", role=Role.ADMIN), "default", request_id="req_1")
 ATTACH = CardToken("tok_attached")
 REVIEWED = Confirmation(return_url="https://shop.example/done")
+ORDER = NewPaymentIntent(amount=AMOUNT, currency="eur", reference="order-1", unique_reference=True)
 TRANSFER = Confirmation(instrument=PushTransfer("DE"))
 
 
@@ -160,8 +161,8 @@ async def act(ctx: Context, setting: Setting) -> bytes:
 def _request(flow: str, intent: str) -> tuple[Action, Flow]:
     """What a client asks for."""
     match flow:
-        case "create":
-            new = NewPaymentIntent(amount=AMOUNT, currency="eur")
+        case "create" | "order":
+            new = ORDER if flow == "order" else NewPaymentIntent(amount=AMOUNT, currency="eur")
             return Action.INTENT_CREATE, lambda ctx: create_payment_intent(ctx, CALLER, new)
         case "attach":
             return (

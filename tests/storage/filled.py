@@ -11,7 +11,7 @@ import msgspec
 from msgspec import inspect
 
 from paygate.domain.access.api_key import ApiKey
-from paygate.domain.alert import Alert, AlertStatus, AlertType, Concern, Occurrence
+from paygate.domain.alert import Alert, AlertStatus, AlertType, Occurrence, Problem
 from paygate.domain.audit import AuditEntry, Subject
 from paygate.domain.customer import Customer
 from paygate.domain.idempotency import IdempotencyKey, KeyState
@@ -19,6 +19,7 @@ from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
 from paygate.domain.payments.correction import Correction
 from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent, ProviderEventBody
 from paygate.storage.change import Record
@@ -35,11 +36,12 @@ KINDS: Final[tuple[type[Record], ...]] = (
     Occurrence,
     Customer,
     Correction,
+    ReferenceClaim,
     ProviderAccount,
     Event,
     AuditEntry,
 )
-CONCERN: Final = Concern(
+PROBLEM: Final = Problem(
     type=AlertType.IDEMPOTENCY_UNFINISHED,
     subject=Subject("payment_intent", new_id("payment_intent")),
     severity="warning",
@@ -69,7 +71,7 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
     Alert: {
         "version": 1,
         "status": AlertStatus.OPEN,
-        "concern": CONCERN,
+        "problem": PROBLEM,
     },
     Occurrence: {"version": 1, "alert": None},
     Customer: {"version": 1},
@@ -79,6 +81,7 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
         "from_status": Status.FAILED,
         "to_status": Status.SUCCEEDED,
     },
+    ReferenceClaim: {"version": 1},
     ProviderEvent: {"version": 1, "status": EventStatus.RECEIVED},
     ApiKey: {"version": 1, "secret_hash": bytes(32)},
     ProviderEventBody: {},

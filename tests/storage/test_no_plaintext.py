@@ -31,6 +31,7 @@ from paygate.domain.payments.attempt import Attempt, AttemptState
 from paygate.domain.payments.correction import Correction
 from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent, ProviderEventBody
 from paygate.embedded.cluster import place
@@ -89,6 +90,7 @@ CLEAR: Final = {
     },
     "api_key_use": {"key", "last_used_at"},
     "provider_account": {"merchant", "id", "created_at"},
+    "reference_claim": {"merchant", "id", "version", "updated_at"},
     "provider_event_body": {"merchant", "id", "received_at"},
     "event": {"merchant", "id", "object_id", "created_at"},
     "audit_entry": {"merchant", "id", "at"},
@@ -99,8 +101,8 @@ CLEAR: Final = {
     "schema_migration": {"number", "name", "checksum", "applied_at"},
 }
 """All that may be in clear: ids, states, times, versions, and keyed hashes (`reference_index`,
-`secret_hash`, `create_key`, a key's id; a `holder` is a request's id). The queue's tables hold a
-job's name and ids."""
+`secret_hash`, `create_key`, the id of a key or a claim; a `holder` is a request's id). The queue's
+tables hold a job's name and ids."""
 
 
 class Needle(NamedTuple):
@@ -174,6 +176,7 @@ ADVANCED: Final[dict[type[Record], dict[str, object]]] = {
     ProviderEvent: {"status": EventStatus.PROCESSED},
     ApiKey: {},
     Customer: {},
+    ReferenceClaim: {},
     Alert: {},
     Occurrence: {"alert": new_id("alert")},
 }

@@ -89,11 +89,11 @@ async def test_somebody_is_told_of_jobs_that_nobody_gets_done(world: World) -> N
         await world.connection.execute(insert, kind, world.clock(), minutes)
     assert await run_scheduled(world.ctx, "watch-jobs") == {"waiting": 2}
     (alert,) = await world.all(Alert)
-    assert (alert.concern.type, alert.concern.subject.id) == (AlertType.JOB_STUCK, "later")
-    assert "2 of later" in alert.concern.message
+    assert (alert.problem.type, alert.problem.subject.id) == (AlertType.JOB_STUCK, "later")
+    assert "2 of later" in alert.problem.message
     world.clock.forward(120)
     assert await watch_jobs(world.ctx, "run_1") == 3
-    assert {(a.concern.subject.id, a.count) for a in await world.all(Alert)} == {
+    assert {(a.problem.subject.id, a.count) for a in await world.all(Alert)} == {
         ("later", 1),
         ("close_failed_payment", 1),
     }

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from paygate.api.edge.endpoint import Desk, Endpoint
+from paygate.api.edge.endpoint import ApiContext, Endpoint
 from paygate.api.edge.exchange import Exchange
 from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.flows.provider_events.receive import ACCOUNT, receive_provider_event
@@ -19,11 +19,11 @@ class Received(msgspec.Struct, frozen=True):
     received: bool = True
 
 
-async def _receive(desk: Desk, exchange: Exchange, body: bytes) -> Received:
+async def _receive(api: ApiContext, exchange: Exchange, body: bytes) -> Received:
     caller = Caller(
-        Actor("provider", id=desk.ctx.provider.name), ACCOUNT, exchange.request_id, exchange.address
+        Actor("provider", id=api.ctx.provider.name), ACCOUNT, exchange.request_id, exchange.address
     )
-    await receive_provider_event(desk.ctx, caller, body, exchange.headers)
+    await receive_provider_event(api.ctx, caller, body, exchange.headers)
     return Received()
 
 

@@ -90,9 +90,9 @@ def up(
     quiet: Quiet = False,
 ) -> None:
     """Run everything for development: database, sandbox, API, worker. Ctrl-C stops it."""
-    from paygate.cli.up import Wishes, run_up
+    from paygate.cli.up import UpOptions, run_up
 
-    wishes = Wishes(
+    options = UpOptions(
         data=data,
         port=port,
         sandbox_port=sandbox_port,
@@ -101,7 +101,7 @@ def up(
         ready_file=ready_file,
         quiet=quiet,
     )
-    run_async(run_up(wishes))
+    run_async(run_up(options))
 
 
 @app.command()

@@ -42,17 +42,19 @@ def register(
     async def go() -> None:
         async with open_webhook_endpoints(settings) as endpoints:
             # The same door has two names.
-            found = await endpoints.at(frozenset({url, f"{url}/stripe"}))
+            urls = frozenset({url, f"{url}/stripe"})
+            found = await endpoints.at(urls)
             if found:
                 right = [await _look_at(endpoints, e, update=update and not dry_run) for e in found]
-                if len(found) > 1:
-                    _say("every event comes once for each of these: delete all but one")
-                if len(found) > 1 or not all(right):
+                if _say_if_many(len(found)) or not all(right):
                     raise typer.Exit(1)
             elif dry_run:
                 _say(f"would register {url}")
             else:
                 await _make(endpoints, url, settings)
+                # Somebody else may have looked, and made one, at the same moment.
+                if _say_if_many(len(await endpoints.at(urls))):
+                    raise typer.Exit(1)
 
     run_async(go())
 
@@ -82,6 +84,15 @@ async def _look_at(
     if right:
         _say(f"{endpoint.url} is registered ({reference}); its secret is in the provider's pages")
     return right
+
+
+def _say_if_many(count: int) -> bool:
+    """Whether there are more endpoints than one, which is said."""
+    if count > 1:
+        _say(
+            f"there are {count} endpoints, and every event comes once for each: delete all but one"
+        )
+    return count > 1
 
 
 def _say(text: str) -> None:

@@ -53,6 +53,7 @@ class ErrorCode(StrEnum):
     RESOURCE_MISSING = "resource_missing"
     ROUTE_UNKNOWN = "route_unknown"
     INTENT_ALREADY_CONFIRMED = "intent_already_confirmed"
+    REFERENCE_IN_USE = "reference_in_use"
     STATE_CONFLICT = "state_conflict"
     OPERATION_PENDING = "operation_pending"
     AUTHORIZATION_EXPIRED = "authorization_expired"
@@ -164,6 +165,11 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
         ErrorCode.ROUTE_UNKNOWN: _final(ErrorType.NOT_FOUND, "No such path."),
         ErrorCode.INTENT_ALREADY_CONFIRMED: _final(
             ErrorType.CONFLICT, "The payment intent is no longer `created`; the error carries it."
+        ),
+        ErrorCode.REFERENCE_IN_USE: _final(
+            ErrorType.CONFLICT,
+            "A payment intent of this reference is paid, or can still be paid; the error carries "
+            "it.",
         ),
         ErrorCode.STATE_CONFLICT: _final(
             ErrorType.CONFLICT, "The object's state does not allow this; the error carries it."

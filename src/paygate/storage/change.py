@@ -15,6 +15,7 @@ from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.correction import Correction
 from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent, ProviderEventBody
 from paygate.jobs.messages import Job
@@ -28,6 +29,7 @@ Versioned = (
     | Customer
     | Alert
     | Occurrence
+    | ReferenceClaim
 )
 Appended = Event | Correction | Transfer | ProviderAccount | AuditEntry | ProviderEventBody
 Record = Versioned | Appended
@@ -38,12 +40,12 @@ class Change(msgspec.Struct, frozen=True):
 
     `audit` is always there, and its id is the change's. A record in `advances` must stand one
     version below in the database. Creating an idempotency key, a provider event or an alert is
-    a claim: an equal one that exists is a conflict. At most one claim a change, and at most
-    one record of a table in `advances`; what can meet no conflict - jobs, and records that are
-    created without a claim - may be several. `stands` is an intent that the change was decided by
-    and leaves alone: the change is a conflict when the intent is not at that version any more.
-    `response` is not written here: it is what the request is answered with when this is its last
-    commit, for a door under an idempotency key.
+    a claim: an equal one that exists is a conflict. At most one such claim a change, beside it at
+    most one claim of a reference, and at most one record of a table in `advances`; what can meet no
+    conflict - jobs, and records that are created without a claim - may be several. `stands` is an
+    intent that the change was decided by and leaves alone: the change is a conflict when the intent
+    is not at that version any more. `response` is not written here: it is what the request is
+    answered with when this is its last commit, for a door under an idempotency key.
     """
 
     audit: AuditEntry

@@ -90,12 +90,12 @@ class LookUps:
     def _begin(self) -> None:
         wanted, self._wanted = self._wanted[:KEYS_AT_ONCE], self._wanted[KEYS_AT_ONCE:]
         loop = asyncio.get_running_loop()
-        hold = self._next = loop.call_later(HOLD_SECONDS, self._go_on)
+        hold = self._next = loop.call_later(HOLD_SECONDS, self._begin_next)
         looking = loop.create_task(self._look(wanted, hold))
         self._looking.add(looking)
         looking.add_done_callback(self._looking.discard)
 
-    def _go_on(self) -> None:
+    def _begin_next(self) -> None:
         self._next = None
         if self._wanted:
             self._begin_soon()
@@ -106,7 +106,7 @@ class LookUps:
         finally:
             if self._next is hold:
                 hold.cancel()
-                self._go_on()
+                self._begin_next()
 
     async def _read(self, wanted: Sequence[_Wanted]) -> None:
         keys = zip(*(one.key for one in wanted), strict=True)

@@ -14,7 +14,8 @@ from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ids import PREFIXES, RANDOM_BYTES, make_id
 from paygate.domain.ledger import Transfer
 from paygate.domain.payments.attempt import Attempt
-from paygate.domain.payments.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.payment_intent import ENDED_WITHOUT_MONEY, PaymentIntent, Status
+from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent, ProviderEventBody
 from paygate.storage.blocks import QUERIES
@@ -76,6 +77,27 @@ class Reader:
         """The intent that rests on the payment to which the provider gave this id, or None."""
         for index in self._records.payment_indexes(reference):
             found = await self._one(PaymentIntent, "payment_intent_by_provider_reference", index)
+            if found is not None:
+                return found
+        return None
+
+    async def payment_intent_by_reference(
+        self, merchant: str, reference: str, *, besides: str
+    ) -> PaymentIntent | None:
+        """The intent of this reference that is paid, or else the newest that can still be paid, or
+        None; `besides` is the id of one that is not looked for.
+        """
+        indexes = self._records.reference_indexes(merchant, reference)
+        ended = sorted(ENDED_WITHOUT_MONEY)
+        rows = await self._search("payment_intent_by_reference", merchant, indexes, ended, besides)
+        return self._open(PaymentIntent, rows[0]) if rows else None
+
+    async def reference_claim(
+        self, merchant: str, claim_ids: Sequence[str]
+    ) -> ReferenceClaim | None:
+        """The claim under any of these ids, or None."""
+        for claim_id in claim_ids:
+            found = await self._one(ReferenceClaim, "reference_claim", merchant, claim_id)
             if found is not None:
                 return found
         return None

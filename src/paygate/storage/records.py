@@ -39,10 +39,16 @@ class _Kind(NamedTuple):
     advance: Section
 
 
+def _creation(stored: Stored[Any]) -> Mode:
+    if not stored.claimed_by:
+        return Mode.INSERT
+    return Mode.RESERVE if stored.looked_up_by else Mode.CLAIM
+
+
 _KINDS: Final = {
     record: _Kind(
         stored,
-        Section(stored, Mode.CLAIM if stored.claimed_by else Mode.INSERT),
+        Section(stored, _creation(stored)),
         Section(stored, Mode.ADVANCE),
     )
     for record, stored in STORED.items()

@@ -15,6 +15,7 @@ from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.correction import Correction
 from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent, ProviderEventBody
 from paygate.storage.stored import VERSIONED, Column, Hash, Stored, Table
@@ -120,6 +121,13 @@ PROVIDER_ACCOUNT: Final = Stored(
     Column("created_at", "timestamptz"),
     claimed_by=("merchant", "id"),
 )
+REFERENCE_CLAIM: Final = Stored(
+    ReferenceClaim,
+    "reference_claim",
+    Column("updated_at", "timestamptz"),
+    claimed_by=("merchant", "id"),
+    looked_up_by="reference_claim_exists",
+)
 LEDGER_TRANSFER: Final = Stored(
     Transfer,
     "ledger_transfer",
@@ -141,6 +149,7 @@ STORED: Final[dict[type, Stored[Any]]] = {
         ALERT_OCCURRENCE,
         CUSTOMER,
         CORRECTION,
+        REFERENCE_CLAIM,
         LEDGER_TRANSFER,
         PROVIDER_ACCOUNT,
         EVENT,

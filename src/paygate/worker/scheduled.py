@@ -21,9 +21,9 @@ from paygate.flows.sweep import Faults
 from paygate.storage.installation import DEFAULT_MERCHANT
 
 Report = Mapping[str, int]
-"""What a run did, counted."""
+"""The counts of a run, by name."""
 Run = Callable[[Context, str], Awaitable[Report]]
-"""With the context, and the run's id as the audit log will name it."""
+"""A run, given the context and the run's id, which the audit log will name."""
 
 
 async def _expire_intents(ctx: Context, run_id: str) -> Report:
@@ -94,14 +94,16 @@ RUNS: Final[Mapping[str, Run]] = MappingProxyType(
         "verify-ledger": _verify_ledger,
     }
 )
-"""A test holds these to `jobs.schedule.SCHEDULE`."""
+"""The runs by name; a test holds the names to `jobs.schedule.SCHEDULE`."""
 
 AT_WORK_ALREADY: Final = "at_work_already"
 """In the report of a run that found another at work, and did nothing."""
 
 
 async def run_scheduled(ctx: Context, name: str) -> Report:
-    """Run a scheduled job once, unless another run of it is at work, here or on another node."""
+    """Run a scheduled job once, unless another run of the job is at work on any node. Returns the
+    counts.
+    """
     async with ctx.sole_runs.alone(name) as alone:
         if not alone:
             return {AT_WORK_ALREADY: 1}

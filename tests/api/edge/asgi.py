@@ -10,7 +10,7 @@ from paygate.api.docs import DOCUMENTS
 from paygate.api.edge.addresses import TrustedProxies
 from paygate.api.edge.cors import Cors
 from paygate.api.edge.edge import Edge
-from paygate.api.edge.endpoint import Desk
+from paygate.api.edge.endpoint import ApiContext
 from paygate.api.edge.limits import Limits
 from paygate.api.routes import ENDPOINTS
 from paygate.domain.access.roles import Role
@@ -33,9 +33,9 @@ class Door:
     ) -> None:
         limits = Limits(load({"PAYGATE_RATE_LIMIT": "off"} | settings), processes=1)
         ctx = world.ctx
-        desk = Desk(ctx, Authenticator(ctx), limits, ProviderLook(ctx))
+        api = ApiContext(ctx, Authenticator(ctx), limits, ProviderLook(ctx))
         self.world = world
-        self.edge = Edge(desk, (*ENDPOINTS, *DOCUMENTS), TrustedProxies(()), Cors(()), request_log)
+        self.edge = Edge(api, (*ENDPOINTS, *DOCUMENTS), TrustedProxies(()), Cors(()), request_log)
 
     async def key(self, role: Role = Role.OPERATOR) -> str:
         """A new API key, as a header has it."""

@@ -16,7 +16,7 @@ from paygate.api.edge import actors, card_data, control_characters
 from paygate.api.edge.addresses import TrustedProxies
 from paygate.api.edge.cors import Cors
 from paygate.api.edge.errors import encode_error
-from paygate.api.edge.idempotency import spell
+from paygate.api.edge.idempotency import canonical
 from paygate.api.edge.limits import Limits
 from paygate.api.objects import encode, public_payment_intent_object
 from paygate.api.payments.bodies import CancelPaymentIntent, CreatePaymentIntent
@@ -204,7 +204,7 @@ async def test_a_key_of_the_version_before_is_found(world: World) -> None:
             Action.INTENT_CREATE,
             f"sk POST {path}",
             "before",
-            spell(msgspec.json.decode(sent, type=shape)),
+            canonical(msgspec.json.decode(sent, type=shape)),
         )
         run = partial(_run, flow, world.caller)
         first = await idempotently(world.ctx, stored, run, lambda _: b'{"the first":"answer"}')

@@ -56,7 +56,7 @@ def acting(
         **more,
     )
     if wish is not None:
-        intent = advance(intent, Trigger.WORK_ON, START, pending_operation="cancel")
+        intent = advance(intent, Trigger.PROCEED, START, pending_operation="cancel")
         attempt = to_be_closed(attempt, START, reason="ours", given_up=wish == "sweep")
     return intent, attempt
 

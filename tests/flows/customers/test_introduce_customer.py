@@ -157,7 +157,7 @@ async def test_of_two_confirms_at_once_the_stored_customer_is_everyones(world: W
     async def until_both() -> None:
         if len(world.provider.introduced) == 2:
             both.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await both.wait()
 
     world.provider.introducing = until_both
@@ -228,8 +228,8 @@ async def test_a_key_of_ours_that_is_refused_is_alerted_once(world: World) -> No
         world.provider.customers.append(REJECTIONS[1])
         await confirm_by(world, await to_transfer(world, customer=ADA))
         (alert,) = await alerts(world, AlertType.PROVIDER_MISCONFIGURED)
-        assert (alert.count, alert.concern.severity) == (count, "critical")
-        assert alert.concern.subject.id == "scripted"
+        assert (alert.count, alert.problem.severity) == (count, "critical")
+        assert alert.problem.subject.id == "scripted"
 
 
 @pytest.mark.parametrize("customer", [ADA, None])

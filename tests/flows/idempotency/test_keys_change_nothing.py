@@ -153,7 +153,7 @@ async def counted(world: World) -> Counter[str]:
     kinds = (PaymentIntent, Transfer, ApiKey, Customer)
     found = Counter({kind.__name__: len(await world.all(kind)) for kind in kinds})
     for alert in await world.all(Alert):
-        found[alert.concern.type] += alert.count
+        found[alert.problem.type] += alert.count
     return found
 
 

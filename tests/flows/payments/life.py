@@ -37,7 +37,7 @@ from paygate.flows.provider_events.receive import receive_provider_event
 from paygate.jobs.messages import ApplyProviderEvent
 from paygate.storage.change import OutcomeUnknown, Unavailable
 from tests.flows.payments.expected import CUT_OFF, KEPT, Ask, Body, Model
-from tests.flows.payments.ledger import LATER, LedgerProvider, Payment, Will
+from tests.flows.payments.stand_in_provider import LATER, Payment, StandInProvider, Will
 from tests.flows.payments.watched import NAMED, Death, Log, WatchedDoor
 from tests.flows.world import World, encode
 from tests.storage.stored import TABLE_OF, select
@@ -77,7 +77,7 @@ class Life(Model):
         self.world = world
         self.merchant = next(_merchants)
         self.log = Log(self.merchant)
-        self.provider = LedgerProvider(world.clock)
+        self.provider = StandInProvider(world.clock)
         self.intents: list[str] = []
         self.asks: list[Ask] = []
         self.numbers = itertools.count()
@@ -221,6 +221,23 @@ class Life(Model):
         assert isinstance(result, Refusal), result
         assert result.code is ErrorCode.IDEMPOTENCY_KEY_REUSED
         assert (dict(self.log.records), len(self.provider.calls)) == before
+
+    async def order(self, body: Body) -> None:
+        """Two tabs, one of them clicked twice, and somebody without a key."""
+        taken = self.of_reference(body["reference"])
+        tab = self.ask(Action.INTENT_CREATE, "", body)
+        two = self.ask(Action.INTENT_CREATE, "", body)
+        loose = self.ask(Action.INTENT_CREATE, "", body, keyed=False)
+        asks = (tab, tab, two, loose)
+        results = await asyncio.gather(*map(self.raw, asks))
+        won = {r.body for r in results if isinstance(r, Response)}
+        assert len(won) == (not taken), "one order, one payment"
+        for ask, result in zip(asks, results, strict=True):
+            if isinstance(result, Response):
+                ask.final_body = result.body if ask.key is not None else None
+            else:
+                assert self.heard(result) is ErrorCode.REFERENCE_IN_USE
+        self.intents += [msgspec.json.decode(body, type=Shown).id for body in won]
 
     async def race(self, intent_id: str) -> None:
         was = self.intent(intent_id)

@@ -163,7 +163,7 @@ async def test_our_key_refused_is_no_fault_of_the_token_and_somebody_hears_of_it
         )
         assert (await refused(work)).code is ErrorCode.PROVIDER_UNAVAILABLE
     (alert,) = await world.all(Alert)
-    assert (alert.concern.type, alert.count) == (AlertType.PROVIDER_MISCONFIGURED, 2)
+    assert (alert.problem.type, alert.count) == (AlertType.PROVIDER_MISCONFIGURED, 2)
     assert await world.all(IdempotencyKey) == [], "a refusal keeps no key"
     assert (await world.now(intent))[0] == intent
 

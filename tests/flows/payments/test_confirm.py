@@ -97,8 +97,8 @@ async def test_a_refused_key_of_ours_fails_the_payment_plainly(world: World) -> 
     assert intent.last_payment_error.code == "provider_configuration"
     await world.confirming(Rejected("provider_configuration", "401"))
     (alert,) = await world.all(Alert)
-    assert alert.concern.type is AlertType.PROVIDER_MISCONFIGURED
-    assert (alert.count, alert.concern.severity) == (2, "critical")
+    assert alert.problem.type is AlertType.PROVIDER_MISCONFIGURED
+    assert (alert.count, alert.problem.severity) == (2, "critical")
 
 
 @pytest.mark.parametrize("outcome", [e[0] for e in ENDS if not isinstance(e[0], NotSent)])

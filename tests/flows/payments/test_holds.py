@@ -186,7 +186,7 @@ async def test_a_refused_capture_leaves_the_hold(world: World) -> None:
     assert after.last_payment_error is not None
     assert await ledger(world) == []
     (alert,) = await world.all(Alert)
-    assert alert.concern.type is AlertType.PROVIDER_MISCONFIGURED
+    assert alert.problem.type is AlertType.PROVIDER_MISCONFIGURED
 
 
 @pytest.mark.parametrize("order", ["capture", "cancel"])
@@ -274,8 +274,8 @@ async def test_a_hold_that_ends_soon_is_alerted_once_and_then_followed(world: Wo
     assert await watch_authorizations(world.ctx, "run_2") == (1, 0)
     assert await watch_authorizations(world.ctx, "run_3") == (1, 0)
     (alert,) = await world.all(Alert)
-    assert (alert.concern.type, alert.count) == (AlertType.AUTHORIZATION_EXPIRING, 1)
-    assert alert.concern.due_at == EXPIRES
+    assert (alert.problem.type, alert.count) == (AlertType.AUTHORIZATION_EXPIRING, 1)
+    assert alert.problem.due_at == EXPIRES
     world.clock.forward(24 * 3600)
     # The provider's own clock may be behind: as long as it holds the money, so do we.
     world.provider.objects = [later(HELD), later(Cancelled("automatic"))]
@@ -307,7 +307,7 @@ async def test_money_after_the_end_is_a_correction(world: World, end: Outcome) -
     corrections = [e for e in await world.all(Event) if e.correction]
     assert [e.type for e in corrections] == ["payment_intent.succeeded"]
     (alert,) = await world.all(Alert)
-    assert alert.concern.type is AlertType.STATE_CORRECTION
+    assert alert.problem.type is AlertType.STATE_CORRECTION
     again = await world.applied(notice(attempt, APPROVED, reference="evt_2"))
     assert again.verdict == "already_settled"
     assert await ledger(world) == [(1, 1999)]

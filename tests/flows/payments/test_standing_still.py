@@ -139,7 +139,7 @@ async def test_money_that_it_is_told_of_after_the_end_is_a_correction(
     after = await ended_meanwhile(world, answer(APPROVED, as_of=as_of))
     assert (after.status, after.amount_received) == (Status.SUCCEEDED, 1999)
     assert len(await world.all(Transfer)) == 1
-    assert [a.concern.type for a in await world.all(Alert)] == [AlertType.STATE_CORRECTION]
+    assert [a.problem.type for a in await world.all(Alert)] == [AlertType.STATE_CORRECTION]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ async def test_a_hold_that_it_is_told_of_after_the_end_is_given_back(
     after = await ended_meanwhile(world, answer(hold), Answer(said))
     assert after.status is Status.FAILED
     assert len(world.provider.standing) == 1
-    assert [a.concern.type for a in await world.all(Alert)] == alerts
+    assert [a.problem.type for a in await world.all(Alert)] == alerts
 
 
 async def test_a_hold_that_was_captured_before_it_could_be_given_back_is_a_correction(
@@ -163,7 +163,7 @@ async def test_a_hold_that_was_captured_before_it_could_be_given_back_is_a_corre
     hold = Approved(captured=False, amount_received=0, amount_capturable=1999)
     after = await ended_meanwhile(world, answer(hold), answer(APPROVED))
     assert (after.status, after.amount_received) == (Status.SUCCEEDED, 1999)
-    assert [a.concern.type for a in await world.all(Alert)] == [AlertType.STATE_CORRECTION]
+    assert [a.problem.type for a in await world.all(Alert)] == [AlertType.STATE_CORRECTION]
 
 
 async def test_what_was_not_sent_goes_on_with_its_own_key(world: World) -> None:

@@ -94,7 +94,7 @@ async def cancel(world: World, intent: PaymentIntent) -> PaymentIntent:
 
 
 async def alerts(world: World, kind: AlertType) -> list[Alert]:
-    return [a for a in await world.all(Alert) if a.concern.type is kind]
+    return [a for a in await world.all(Alert) if a.problem.type is kind]
 
 
 async def jobs(world: World, kind: type[Message]) -> list[Message]:

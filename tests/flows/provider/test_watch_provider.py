@@ -40,8 +40,8 @@ async def pinned(world: World) -> list[str]:
 
 async def alerts(world: World, kind: AlertType) -> list[tuple[AlertStatus, str, int]]:
     """Of a type: how each stands, of what, and how often it was found."""
-    found: list[Alert] = [a for a in await world.all(Alert) if a.concern.type is kind]
-    return [(a.status, a.concern.subject.id, a.count) for a in found]
+    found: list[Alert] = [a for a in await world.all(Alert) if a.problem.type is kind]
+    return [(a.status, a.problem.subject.id, a.count) for a in found]
 
 
 async def test_the_first_answer_pins_the_account(world: World) -> None:

@@ -243,9 +243,9 @@ async def test_a_body_that_no_longer_reads_is_a_dead_letter_at_once(world: World
     assert await world.delays() == []
     assert await world.all(Event) == []
     (alert,) = await world.all(Alert)
-    assert alert.concern.type is AlertType.WEBHOOK_DEAD_LETTER
-    assert alert.concern.subject == Subject("provider_event", event.id)
-    assert alert.concern.message.endswith("malformed")
+    assert alert.problem.type is AlertType.WEBHOOK_DEAD_LETTER
+    assert alert.problem.subject == Subject("provider_event", event.id)
+    assert alert.problem.message.endswith("malformed")
 
 
 async def test_a_job_without_its_event_is_done(world: World) -> None:

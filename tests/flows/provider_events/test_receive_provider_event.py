@@ -201,8 +201,8 @@ async def test_what_is_signed_and_unreadable_is_kept_and_told(world: World, body
     after = await world.apply(event)
     assert (after.status, after.verdict) == (EventStatus.DEAD_LETTER, "malformed")
     (alert,) = await world.all(Alert)
-    assert alert.concern.type is AlertType.WEBHOOK_DEAD_LETTER
-    assert alert.concern.subject == Subject("provider_event", event.id)
+    assert alert.problem.type is AlertType.WEBHOOK_DEAD_LETTER
+    assert alert.problem.subject == Subject("provider_event", event.id)
     await world.receive(body)
     assert await world.all(ProviderEvent) == [after]
 

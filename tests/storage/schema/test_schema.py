@@ -25,10 +25,14 @@ VERSIONED = (
     "customer",
     "alert",
     "alert_occurrence",
+    "reference_claim",
 )
 APPEND_ONLY = ("event", "audit_entry", "correction", "provider_account", "provider_event_body")
 RECORDS = (*VERSIONED, *APPEND_ONLY)
-NEVER_DELETED = ("payment_intent", "attempt", "customer", "alert", "alert_occurrence", *APPEND_ONLY)
+NEVER_DELETED = (
+    *("payment_intent", "attempt", "customer", "alert", "alert_occurrence", "reference_claim"),
+    *APPEND_ONLY,
+)
 
 NEW: dict[str, dict[str, Any]] = {
     "payment_intent": {"status": "created", "created_at": START, "updated_at": START},
@@ -64,6 +68,7 @@ NEW: dict[str, dict[str, Any]] = {
     },
     "api_key": {"secret_hash": b"h", "created_at": START, "updated_at": START},
     "provider_account": {"created_at": START},
+    "reference_claim": {"updated_at": START},
     "provider_event_body": {"received_at": START},
     "event": {"object_id": "pi_1", "created_at": START},
     "audit_entry": {"at": START},

@@ -258,7 +258,9 @@ class HttpConnection(asyncio.Protocol):
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         elif self._farewell is not None:
-            self.write(_response(self._farewell, self._docs))
+            request_id = _request_id()
+            self._connections.refused(self._farewell.code, request_id)
+            self.write(_response(self._farewell, request_id, self._docs))
             self._end(linger=True)
         elif self._deaf:
             self._end(linger=True)
@@ -361,10 +363,13 @@ class HttpConnection(asyncio.Protocol):
             self.congested = None
 
 
-def _response(refusal: Refusal, docs: str) -> bytes:
-    """What a peer is told that never reached the application."""
+def _request_id() -> str:
     milliseconds, random = int(time.time() * 1000), secrets.token_bytes(RANDOM_BYTES)
-    request_id = make_id(PREFIXES["request"], milliseconds, random)
+    return make_id(PREFIXES["request"], milliseconds, random)
+
+
+def _response(refusal: Refusal, request_id: str, docs: str) -> bytes:
+    """What a peer is told that never reached the application."""
     body = encode_error(refusal, request_id, docs=docs)
     headers = (
         (b"content-type", b"application/json"),

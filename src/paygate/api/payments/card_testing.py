@@ -7,7 +7,7 @@ The handler does not know of it.
 from collections.abc import Callable
 from typing import Any, Final
 
-from paygate.api.edge.endpoint import Desk, Handler
+from paygate.api.edge.endpoint import ApiContext, Handler
 from paygate.api.edge.exchange import Exchange
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.payments.outcome import PaymentError
@@ -22,12 +22,12 @@ def watch_declines(handle: Handler, tries: Callable[[Any], bool] = lambda _: Tru
     body whether a payment method is tried by it.
     """
 
-    async def watched(desk: Desk, exchange: Exchange, body: Any) -> Any:
+    async def watched(api: ApiContext, exchange: Exchange, body: Any) -> Any:
         if not tries(body):
-            return await handle(desk, exchange, body)
-        async with desk.limits.card_tried(exchange) as tried:
+            return await handle(api, exchange, body)
+        async with api.limits.card_tried(exchange) as tried:
             try:
-                response = await handle(desk, exchange, body)
+                response = await handle(api, exchange, body)
             except Refusal as refusal:
                 tried.bad = refusal.code is ErrorCode.PAYMENT_METHOD_REJECTED
                 raise

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from paygate.api.edge.endpoint import Desk, Endpoint
+from paygate.api.edge.endpoint import ApiContext, Endpoint
 from paygate.api.edge.exchange import Exchange
 from paygate.api.objects import (
     CreatedPaymentIntentObject,
@@ -58,11 +58,13 @@ class PaymentIntentQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fi
     created_before: Moment | None = None
 
 
-async def _create(desk: Desk, exchange: Exchange, body: CreatePaymentIntent) -> Created:
-    return await create_payment_intent(desk.ctx, exchange.known_caller, body.value())
+async def _create(api: ApiContext, exchange: Exchange, body: CreatePaymentIntent) -> Created:
+    return await create_payment_intent(api.ctx, exchange.known_caller, body.value())
 
 
-async def _list(desk: Desk, exchange: Exchange, query: PaymentIntentQuery) -> PaymentIntentList:
+async def _list(
+    api: ApiContext, exchange: Exchange, query: PaymentIntentQuery
+) -> PaymentIntentList:
     cut = cut_of(query, "payment_intent")
     filters = IntentFilters(
         status=query.status,
@@ -71,7 +73,7 @@ async def _list(desk: Desk, exchange: Exchange, query: PaymentIntentQuery) -> Pa
         created_after=_in_reach(query.created_after),
         created_before=_in_reach(query.created_before),
     )
-    page = await list_payment_intents(desk.ctx, exchange.known_caller, cut, filters, exchange.query)
+    page = await list_payment_intents(api.ctx, exchange.known_caller, cut, filters, exchange.query)
     data = tuple(payment_intent_object(intent) for intent in page.items)
     return PaymentIntentList(data=data, has_more=page.has_more, url=PATH)
 
@@ -81,29 +83,33 @@ def _in_reach(at: datetime | None) -> datetime | None:
     return None if at is None else min(max(at, _EARLIEST), _LATEST)
 
 
-async def _read(desk: Desk, exchange: Exchange, _: Any) -> PaymentIntent:
-    return await read_payment_intent(desk.ctx, exchange.known_caller, exchange.path["id"])
+async def _read(api: ApiContext, exchange: Exchange, _: Any) -> PaymentIntent:
+    return await read_payment_intent(api.ctx, exchange.known_caller, exchange.path["id"])
 
 
-async def _attach(desk: Desk, exchange: Exchange, body: AttachPaymentMethod) -> PaymentIntent:
+async def _attach(api: ApiContext, exchange: Exchange, body: AttachPaymentMethod) -> PaymentIntent:
     caller, intent_id = exchange.known_caller, exchange.path["id"]
     instrument = chosen(body.payment_method)
-    return await attach_payment_method(desk.ctx, caller, intent_id, instrument)
+    return await attach_payment_method(api.ctx, caller, intent_id, instrument)
 
 
-async def _confirm(desk: Desk, exchange: Exchange, body: ConfirmPaymentIntent) -> PaymentIntent:
+async def _confirm(
+    api: ApiContext, exchange: Exchange, body: ConfirmPaymentIntent
+) -> PaymentIntent:
     caller, intent_id = exchange.known_caller, exchange.path["id"]
-    return await confirm_payment_intent(desk.ctx, caller, intent_id, body.value())
+    return await confirm_payment_intent(api.ctx, caller, intent_id, body.value())
 
 
-async def _capture(desk: Desk, exchange: Exchange, body: CapturePaymentIntent) -> PaymentIntent:
+async def _capture(
+    api: ApiContext, exchange: Exchange, body: CapturePaymentIntent
+) -> PaymentIntent:
     caller, intent_id = exchange.known_caller, exchange.path["id"]
-    return await capture_payment_intent(desk.ctx, caller, intent_id, amount=body.amount)
+    return await capture_payment_intent(api.ctx, caller, intent_id, amount=body.amount)
 
 
-async def _cancel(desk: Desk, exchange: Exchange, body: CancelPaymentIntent) -> PaymentIntent:
+async def _cancel(api: ApiContext, exchange: Exchange, body: CancelPaymentIntent) -> PaymentIntent:
     caller, intent_id = exchange.known_caller, exchange.path["id"]
-    return await cancel_payment_intent(desk.ctx, caller, intent_id, reason=body.reason)
+    return await cancel_payment_intent(api.ctx, caller, intent_id, reason=body.reason)
 
 
 def _show_created(_: Exchange, created: Created) -> msgspec.Struct:

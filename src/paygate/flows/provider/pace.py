@@ -5,7 +5,7 @@ import math
 from typing import Final
 
 _UNHEEDED_SECONDS: Final = 0.01
-"""A shorter wait costs more than it spreads; the average is kept all the same."""
+"""Waits shorter than this are skipped; the average is kept all the same."""
 
 
 class Pace:
@@ -16,7 +16,7 @@ class Pace:
         self._next = 0.0
 
     async def turn(self) -> None:
-        """Wait for the next turn; who asked first has it first."""
+        """Wait for the next turn, in the order of the calls."""
         now = asyncio.get_running_loop().time()
         mine = max(now, self._next)
         self._next = mine + self._between
@@ -25,4 +25,4 @@ class Pace:
 
 
 UNHURRIED: Final = Pace(math.inf)
-"""For what is one payment's own."""
+"""The pace of calls that are one payment's own: none."""

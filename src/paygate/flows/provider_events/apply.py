@@ -1,10 +1,10 @@
 """Apply a provider event that was received: once, in any order, and never a step backwards.
 
-What an event comes to is decided in two stages. `look` needs our own records alone, and ends an
-event that changes nothing, here or where it is received; all others go on to their effect, here.
-The event's own commit carries the payment's: that it was processed and what it changed become
-true together. What may pass (an unreachable provider, an object that is not known yet) is put
-off with the next try enqueued in the same commit; what cannot is a dead letter at once.
+An event is decided on in two stages. `look` reads our own records alone, and ends an event that
+changes nothing, here or where the event is received; all other events go on to their effect, here.
+One commit holds the event's end and the payment's change, so both become true together. An event
+is put off when the obstacle may pass (an unreachable provider, an object that is not known yet),
+with the next try enqueued in the same commit; any other fault makes it a dead letter.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, assert_never
 
 from paygate.domain import provider_event
 from paygate.domain.access.roles import Action, Actor, Caller
-from paygate.domain.alert import AlertType, Concern, Occurrence
+from paygate.domain.alert import AlertType, Occurrence, Problem
 from paygate.domain.audit import Subject
 from paygate.domain.ids import PREFIXES, is_id
 from paygate.domain.payments.attempt import OPEN, Attempt, Operation
@@ -27,7 +27,7 @@ from paygate.flows.payments.attempt.consequences import (
     NOTHING,
     UNUSED_MONEY,
     Consequences,
-    of_concern,
+    alert_about,
 )
 from paygate.flows.payments.attempt.work import Work
 from paygate.jobs.messages import ApplyProviderEvent, Job
@@ -37,7 +37,7 @@ from paygate.storage.change import Change, Committed, StorageError
 _ENDS: Final = {Verdict.STALE: EventStatus.STALE, Verdict.MISMATCH: EventStatus.DEAD_LETTER}
 """How an event ends whose answer had such a verdict; with all others it is processed."""
 COME_BACK: Final = timedelta(seconds=1)
-"""How long an event is left alone that would ask for what an answer under way will tell."""
+"""How long an event is left alone when an answer under way will tell the same."""
 
 
 class PutOff(Exception):
@@ -45,11 +45,11 @@ class PutOff(Exception):
 
 
 class _AnswerUnderWay(Exception):
-    """The event would ask for what the answer to our own call is about to tell."""
+    """The answer to our own call is about to tell what the event would ask the provider for."""
 
 
 class Ended(NamedTuple):
-    """The end of an event that changes nothing beside itself. `intent` is the payment that it was
+    """The end of an event that changes no other record. `intent` is the payment that the event was
     judged by.
     """
 
@@ -59,13 +59,13 @@ class Ended(NamedTuple):
 
 
 class About(NamedTuple):
-    """The payment of an event that may change it, or must be asked about first."""
+    """The payment that an event may change, or that the provider must be asked about first."""
 
     intent: PaymentIntent
     attempt: Attempt
     answer: Answer
     exact: bool
-    """Whether the answer is applied as it is; else the object is fetched in its place."""
+    """Whether the answer is applied as it is; else the object is fetched, and applied instead."""
     asks: bool
     """Whether the provider is asked before the event has an effect."""
 
@@ -127,10 +127,10 @@ async def _change(ctx: Context, event: ProviderEvent) -> Change:
 
 
 async def look(ctx: Context, notice: Notice) -> Ended | About | MoneyLeftWith:
-    """What our own records say of a notice; nobody is asked.
+    """The end of a notice, or what it may change, by our own records alone; nobody is asked.
 
     Raises:
-        PutOff: it bears our mark, and is not known yet.
+        PutOff: the payment bears our mark, and is not known yet.
     """
     if notice.livemode is not ctx.provider.livemode:
         return Ended(EventStatus.IGNORED, "other_mode")
@@ -171,7 +171,7 @@ def _ended(verdict: Verdict, intent: PaymentIntent) -> Ended:
 
 
 async def _money_left(ctx: Context, event: ProviderEvent, customer_reference: str) -> Change:
-    """Money came that pays for nothing: what lies there now is what counts."""
+    """The change for money that pays for nothing: an alert about what lies at the provider now."""
     left = await ctx.provider.money_left(
         customer_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
     )
@@ -186,12 +186,12 @@ async def _money_left(ctx: Context, event: ProviderEvent, customer_reference: st
         raise PutOff("object_unknown")
     if not left.amounts:
         return end(ctx, event, Ended(EventStatus.PROCESSED, "nothing_new"))
-    alert = of_concern(ctx, left.merchant, _excess(payer, left.amounts))
+    alert = alert_about(ctx, left.merchant, _excess(payer, left.amounts))
     return end(ctx, event, Ended(EventStatus.PROCESSED, "money_left"), alert)
 
 
 def _payer(ours: str | None) -> Subject | None:
-    """Our customer, or the intent of a payer whom the merchant did not name."""
+    """The payer as a subject: a customer, or an intent whose merchant did not name the payer."""
     for kind in ("customer", "payment_intent"):
         if ours is not None and is_id(PREFIXES[kind], ours):
             return Subject(kind, ours)
@@ -204,9 +204,9 @@ async def _is_known(ctx: Context, merchant: str, payer: Subject) -> bool:
     return await ctx.read.payment_intent(merchant, payer.id) is not None
 
 
-def _excess(payer: Subject, amounts: Mapping[str, int]) -> Concern:
+def _excess(payer: Subject, amounts: Mapping[str, int]) -> Problem:
     lies = ", ".join(f"{amount} {currency}" for currency, amount in sorted(amounts.items()))
-    return Concern(
+    return Problem(
         type=AlertType.TRANSFER_EXCESS,
         subject=payer,
         severity="warning",
@@ -216,12 +216,12 @@ def _excess(payer: Subject, amounts: Mapping[str, int]) -> Concern:
 
 
 async def _subject(ctx: Context, answer: Answer) -> tuple[PaymentIntent, Attempt] | None:
-    """Whose payment the event's object is: an intent and its attempt, or None when it is not ours.
+    """The intent and the attempt of the payment that an event is about; None when it is not ours.
 
-    A payment whose id we recorded is ours, whatever its metadata bear: people can edit them.
+    A payment whose id we recorded is ours, whatever its metadata say: people can edit them.
 
     Raises:
-        PutOff: it bears our mark, and is not known yet.
+        PutOff: the payment bears our mark, and is not known yet.
     """
     ours = answer.installation == ctx.installation
     found = None
@@ -273,7 +273,7 @@ async def _fetched(ctx: Context, answer: Answer) -> Answer:
 
 
 def _tells_too_little(attempt: Attempt, answer: Answer) -> bool:
-    """An approval that only the event brings has no card in it; the object has."""
+    """Whether an approval lacks its card, as an event's does: the fetched object has the card."""
     outcome = answer.outcome
     return (
         attempt.operation is Operation.CONFIRM
@@ -286,31 +286,32 @@ def _tells_too_little(attempt: Attempt, answer: Answer) -> bool:
 def end(
     ctx: Context, event: ProviderEvent, ended: Ended, commits: Consequences = NOTHING
 ) -> Change:
-    """The event's end, and what it made true. Nobody would look for what is given up: unless the
-    payment itself has an alert, the event has. The payment must stand as it was judged by, so that
-    no event ends as one that changes nothing when by now it would.
+    """The change that ends the event, together with `commits`. A dead letter gets an alert, unless
+    its payment has one already: nobody would look for it. The payment must still stand at the
+    version that the event was judged by, so that no event ends without the effect that it would
+    have by now.
     """
     status, verdict, intent = ended
     subject = None if intent is None else intent_subject(intent.id)
     done = provider_event.ended(event, status, ctx.now(), verdict=verdict, subject=subject)
     has_alert = any(isinstance(each, Occurrence) for each in commits.creates)
     if status is EventStatus.DEAD_LETTER and not has_alert:
-        commits = commits.also(of_concern(ctx, event.merchant, _given_up(done)))
+        commits = commits.also(alert_about(ctx, event.merchant, _given_up(done)))
     moved = any(isinstance(each, PaymentIntent) for each in commits.advances)
     return _change_of(ctx, done, commits, stands=None if moved else intent)
 
 
 def put_off(ctx: Context, event: ProviderEvent, reason: str) -> Change:
-    """The event with its next try, or its end when there was the last one."""
+    """The change that puts the event off to its next try, or ends it when the tries are used up."""
     after, wait = provider_event.put_off(event, ctx.now(), error=reason)
     if wait is None:
-        return _change_of(ctx, after, of_concern(ctx, event.merchant, _given_up(after)))
+        return _change_of(ctx, after, alert_about(ctx, event.merchant, _given_up(after)))
     message = ApplyProviderEvent(event.merchant, event.id)
     return _change_of(ctx, after, Consequences(jobs=(Job(message, wait),)))
 
 
-def _given_up(event: ProviderEvent) -> Concern:
-    return Concern(
+def _given_up(event: ProviderEvent) -> Problem:
+    return Problem(
         type=AlertType.WEBHOOK_DEAD_LETTER,
         subject=Subject("provider_event", event.id),
         severity="critical",

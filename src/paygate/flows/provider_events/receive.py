@@ -1,8 +1,8 @@
 """Receive a provider event: verify, store, acknowledge. An event that changes nothing ends in the
 commit that stores it; all others are enqueued by that commit, and applied later.
 
-Whatever is signed is stored, what nobody can read too: refused, it would only come again until the
-provider gives up. Applying it makes it a dead letter, and that is told.
+A signed delivery is always stored, even one that nobody can read: refused, it would only come again
+until the provider gives up. Applying such an event makes it a dead letter, with an alert.
 """
 
 import asyncio
@@ -30,9 +30,10 @@ from paygate.storage.unreadable import UNREAD
 from paygate.telemetry import log
 
 ACCOUNT: str = DEFAULT_MERCHANT
-"""Events belong to the provider's account; whose payment one is about is found on applying it."""
+"""The merchant of all received events, which belong to the provider's account: whose payment an
+event is about is found when it is applied."""
 UNREADABLE: Final = "unreadable"
-"""The type of what was signed and is no event that we can read."""
+"""The type of a signed delivery that is no event that we can read."""
 TWIN_WAITS: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28)
 """Seconds between tries while a twin is being written, 2.5 in all: many times a commit to a far
 standby, and well within the provider's patience.
@@ -63,7 +64,7 @@ async def receive_provider_event(
     if not isinstance(verdict, Conflict):
         return
     if verdict.reason is not Reason.CLAIMED:
-        # The twin may yet fail, so the provider is told to come again.
+        # The twin may yet fail, so the provider must come again.
         raise Refusal(ErrorCode.OVERLOADED, "the same event is being stored", retry_after_seconds=1)
     await _known(ctx, caller, event.provider_reference)
 
@@ -78,7 +79,8 @@ def _read(ctx: Context, body: bytes) -> Notice | None:
 
 def _event(ctx: Context, body: bytes, notice: Notice | None, now: datetime) -> ProviderEvent:
     if notice is None:
-        # Not under the id that it may bear: the event of that id may come in better shape.
+        # Not stored under the id that the body may bear: the event of that id may come in better
+        # shape.
         reference, kind, created_at = f"sha256:{hashlib.sha256(body).hexdigest()}", UNREADABLE, None
     else:
         reference, kind, created_at = notice.provider_reference, notice.type, notice.created_at
@@ -96,8 +98,8 @@ def _event(ctx: Context, body: bytes, notice: Notice | None, now: datetime) -> P
 
 
 async def _seen(ctx: Context, event: ProviderEvent, notice: Notice | None) -> Ended | None:
-    """How the event ends here and now, or None: it is to be applied. Its delivery is held for a
-    moment while its payment's own answer is under way, which mostly says the same.
+    """How the event ends at once, or None: a job must apply it. The delivery is held for a moment
+    while its payment's own answer is under way, which mostly says the same.
     """
     if notice is None:
         return None
@@ -131,8 +133,8 @@ def _under_way(ctx: Context, seen: Ended | About | MoneyLeftWith) -> Attempt | N
 async def _store(
     ctx: Context, audit: AuditEntry, event: ProviderEvent, ended: Ended | None
 ) -> Verdict:
-    """The verdict on storing the event: with its end, when the payment still stands as that was
-    judged by, else with the job that applies it.
+    """Store the event, and return the verdict: with its end, when the payment still stands at the
+    version that the end was judged by, else with the job that applies the event.
     """
     if ended is not None:
         verdict = await _commit(ctx, _both_at_once(audit, end(ctx, event, ended)))
@@ -143,7 +145,7 @@ async def _store(
 
 
 def _both_at_once(received: AuditEntry, applied: Change) -> Change:
-    """The event as applying it would have left it, never stored before; and both audit entries."""
+    """The change that stores a new event as applied at once, with both audit entries."""
     (event,) = applied.advances
     assert isinstance(event, ProviderEvent), "applying an event advances that alone"
     first = msgspec.structs.replace(event, version=1)
@@ -153,7 +155,7 @@ def _both_at_once(received: AuditEntry, applied: Change) -> Change:
 
 
 async def _commit(ctx: Context, change: Change) -> Verdict:
-    """The verdict on storing it, once a twin that is being written is there or is not."""
+    """Commit, and return the verdict once a twin that is being written is there or is not."""
     verdict = await ctx.door.commit(change)
     for seconds in TWIN_WAITS:
         if not isinstance(verdict, Conflict) or verdict.reason is not Reason.BUSY:
@@ -164,9 +166,9 @@ async def _commit(ctx: Context, change: Change) -> Verdict:
 
 
 async def _known(ctx: Context, caller: Caller, provider_reference: str) -> None:
-    """Write down that an event came which we have, so that it is acknowledged as safely as the
-    first time: a commit is on the standby only after all that came before it. What nobody came to
-    apply is enqueued again, for its job may be gone.
+    """Write down that a known event came again, so that the acknowledgement is as safe as the
+    first: a commit is on the standby only after all commits before it. An event that still waits is
+    enqueued again, for its job may be gone.
     """
     event = None
     try:

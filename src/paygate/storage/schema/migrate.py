@@ -27,6 +27,7 @@ from paygate.storage.schema.versions import (
     lowest_writer,
     migrations,
     too_old,
+    with_rights,
 )
 
 MIGRATION_LOCK: Final = 0x7067_6D69_6772
@@ -92,29 +93,31 @@ async def migrate(
     A database of a newer version is left as it is, when it takes this version's writes.
 
     Raises:
-        MigrationError: an applied migration was changed, the database is beyond this version, or
-            in all of `patience` there was no moment when a migration's locks were free.
+        MigrationError: an applied migration was changed, the database is beyond this version, its
+            role lacks a right, or in all of `patience` there was no moment when a migration's locks
+            were free.
     """
     connection = await connect()
     waiting = watched(connect, connection)
     try:
-        with waiting():
-            await connection.execute(_SESSION)
-        await be_alone(connection, tell, waiting)
-        ours = migrations() if files is None else files
-        with waiting():
-            await connection.execute(
-                "CREATE TABLE IF NOT EXISTS schema_migration (number integer PRIMARY KEY,"
-                " name text NOT NULL, checksum text NOT NULL,"
-                " applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
-            )
-            missing = await _missing(connection, ours, tell)
-        run = _Run(connection, connect, waiting, tell, patience)
-        for migration in missing or ():
-            await run.apply(migration)
-        if missing is not None:
-            await run.patiently("the queue's tables", run.upgrade_queue)
-            await make_months(run.ask, tell)
+        with with_rights():
+            with waiting():
+                await connection.execute(_SESSION)
+            await be_alone(connection, tell, waiting)
+            ours = migrations() if files is None else files
+            with waiting():
+                await connection.execute(
+                    "CREATE TABLE IF NOT EXISTS schema_migration (number integer PRIMARY KEY,"
+                    " name text NOT NULL, checksum text NOT NULL,"
+                    " applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
+                )
+                missing = await _missing(connection, ours, tell)
+            run = _Run(connection, connect, waiting, tell, patience)
+            for migration in missing or ():
+                await run.apply(migration)
+            if missing is not None:
+                await run.patiently("the queue's tables", run.upgrade_queue)
+                await make_months(run.ask, tell)
     finally:
         await hang_up(connection)
     return [migration.name for migration in missing or ()]

@@ -196,8 +196,8 @@ async def test_it_is_asked_of_for_three_days(world: World, said: Answer) -> None
     assert await close(world, job)
     assert (await world.now(intent))[0] == intent
     (alert,) = await world.all(Alert)
-    assert (alert.concern.type, alert.count) == (AlertType.ATTEMPT_UNRESOLVED, 1)
-    assert THEIRS in alert.concern.what_to_do, "a person must close it now"
+    assert (alert.problem.type, alert.count) == (AlertType.ATTEMPT_UNRESOLVED, 1)
+    assert THEIRS in alert.problem.what_to_do, "a person must close it now"
 
 
 async def test_a_cancel_that_tells_nothing_is_looked_up_at_once(world: World) -> None:
@@ -226,8 +226,8 @@ async def test_one_that_the_provider_does_not_know_is_told_and_tried_again(world
         world.provider.objects.append(Absent())
         assert not await close(world, job)
         (alert,) = await world.all(Alert)
-        assert (alert.concern.type, alert.count) == (AlertType.ATTEMPT_UNRESOLVED, times)
-        assert (alert.concern.severity, alert.concern.subject.id) == ("critical", intent.id)
+        assert (alert.problem.type, alert.count) == (AlertType.ATTEMPT_UNRESOLVED, times)
+        assert (alert.problem.severity, alert.problem.subject.id) == ("critical", intent.id)
         world.clock.forward(HOUR)
 
 
@@ -254,8 +254,8 @@ async def test_money_that_was_taken_is_a_correction(world: World) -> None:
     assert (correction.reason, correction.proof) == ("captured_after_the_end", THEIRS)
     assert await ledger(world) == [(1, 1999)]
     (alert,) = await world.all(Alert)
-    assert (alert.concern.type, alert.count) == (AlertType.STATE_CORRECTION, 1)
-    assert alert.concern.subject.id == intent.id
+    assert (alert.problem.type, alert.count) == (AlertType.STATE_CORRECTION, 1)
+    assert alert.problem.subject.id == intent.id
     corrections = [e for e in await world.all(Event) if e.correction]
     assert [(e.type, e.object_version) for e in corrections] == [
         ("payment_intent.succeeded", after.version)
@@ -278,7 +278,7 @@ async def test_money_of_another_amount_is_a_persons_to_decide(world: World) -> N
     assert (await world.now(intent))[0].status is Status.FAILED
     assert (await ledger(world), await world.all(Correction)) == ([], [])
     (alert,) = await world.all(Alert)
-    assert "another amount" in alert.concern.message
+    assert "another amount" in alert.problem.message
 
 
 async def test_what_was_corrected_meanwhile_is_not_closed(world: World) -> None:
@@ -315,7 +315,7 @@ async def test_the_same_job_at_once_corrects_once(world: World) -> None:
     assert await ledger(world) == [(1, 1999)]
     assert len(await world.all(Correction)) == 1
     (alert,) = await world.all(Alert)
-    assert alert.concern.subject.id == intent.id
+    assert alert.problem.subject.id == intent.id
 
 
 async def test_a_crash_before_the_call_leaves_the_job(world: World) -> None:

@@ -257,9 +257,9 @@ async def test_a_transfer_that_is_partly_funded_is_a_persons_to_decide(world: Wo
     after, _ = await world.now(intent)
     assert (after.status, after.cancellation_reason) == (Status.CANCELLED, "expired")
     (alert,) = await world.all(Alert)
-    assert alert.concern.type is AlertType.TRANSFER_PARTLY_FUNDED
-    assert (alert.concern.subject.id, alert.count) == (intent.id, 1)
-    assert "1500 of 1999 eur" in alert.concern.message
+    assert alert.problem.type is AlertType.TRANSFER_PARTLY_FUNDED
+    assert (alert.problem.subject.id, alert.count) == (intent.id, 1)
+    assert "1500 of 1999 eur" in alert.problem.message
     assert await ledger(world) == []
 
 

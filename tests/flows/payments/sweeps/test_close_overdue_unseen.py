@@ -72,9 +72,9 @@ async def test_what_the_provider_does_not_know_any_more_is_told(
         now, (attempt,) = await world.now(intent)
         assert (now.status, attempt.state in OPEN) == (intent.status, True)
         (alert,) = await world.all(Alert)
-        assert (alert.concern.type, alert.count) == (AlertType.ATTEMPT_UNRESOLVED, times)
-        assert THEIRS in alert.concern.message
-        assert alert.concern.severity == "critical"
+        assert (alert.problem.type, alert.count) == (AlertType.ATTEMPT_UNRESOLVED, times)
+        assert THEIRS in alert.problem.message
+        assert alert.problem.severity == "critical"
 
 
 async def test_a_cancel_that_tells_nothing_is_looked_up_in_the_same_run(world: World) -> None:

@@ -281,9 +281,9 @@ async def test_a_payment_that_the_provider_gave_us_has_not_vanished(
         assert (now.status, attempts[-1].state in OPEN) == (intent.status, True)
         assert now.last_payment_error is None
         (alert,) = await world.all(Alert)
-        assert (alert.concern.type, alert.count) == (AlertType.ATTEMPT_UNRESOLVED, 1)
-        assert alert.concern.severity == "critical"
-        assert THEIRS in alert.concern.message
+        assert (alert.problem.type, alert.count) == (AlertType.ATTEMPT_UNRESOLVED, 1)
+        assert alert.problem.severity == "critical"
+        assert THEIRS in alert.problem.message
     # The key is set right again.
     world.clock.forward(MINUTE)
     world.provider.answers = [LOST]

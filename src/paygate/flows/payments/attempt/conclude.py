@@ -6,7 +6,7 @@ The third beat of a payment: `domain/payments/conclusion.py` decides, this file 
 from typing import Final
 
 from paygate.domain.access.roles import Action, Caller
-from paygate.domain.alert import AlertType, Concern
+from paygate.domain.alert import AlertType, Problem
 from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.confirmation import Moved
 from paygate.domain.payments.outcome import Answer, NotSent, PaymentError, Rejected, Unknown
@@ -25,8 +25,8 @@ MISSING: Final = "missing"
 
 
 async def conclude_attempt(ctx: Context, work: Work, answer: Answer) -> PaymentIntent:
-    """The intent once `answer` was applied, or as whoever came first left it."""
-    # The attempt stays open beyond it: its event or the sweep brings the answer again.
+    """Commit what `answer` makes of the work, unless another was first. The intent after that."""
+    # After this time the attempt stays open: its event or the sweep brings the answer again.
     patience = Patience(
         "an intent kept changing while its attempt was concluded",
         end=OutcomeUnknown,
@@ -63,8 +63,8 @@ async def fail_unsent(
     ctx: Context, caller: Caller, action: Action, attempt: Attempt, answer: Answer
 ) -> bool:
     """Fail an intent whose last attempt was certainly not sent, and that nobody tries again.
-    Returns whether that was done: not when somebody has tried since `attempt` was read, for of that
-    nothing is certain.
+    Returns whether the intent failed: not when somebody has tried since `attempt` was read, for
+    nothing is certain of that new try.
     """
     work = await take_up(ctx, caller, action, attempt.merchant, attempt.id)
     intent, newest = work.intent, work.attempt
@@ -79,7 +79,7 @@ async def fail_unsent(
 
 
 async def ask_how_it_stands(ctx: Context, work: Work) -> PaymentIntent:
-    """The intent once what the provider says of its payment now was applied."""
+    """Fetch the payment at the provider and conclude by that; returns the intent after it."""
     intent = work.intent
     assert intent.provider_reference is not None, "what is under way is known to the provider"
     found = await ctx.provider.retrieve(
@@ -91,11 +91,11 @@ async def ask_how_it_stands(ctx: Context, work: Work) -> PaymentIntent:
     return await conclude_attempt(ctx, work, found)
 
 
-def payment_missing(intent: PaymentIntent) -> Concern:
-    """A payment that the provider gave an id, and that it says now it does not have: nothing may be
-    concluded from that. Another account's key asks so.
+def payment_missing(intent: PaymentIntent) -> Problem:
+    """The problem of a payment that the provider gave an id, and denies now: nothing may be
+    concluded from that, for a key of another account sees the same.
     """
-    return Concern(
+    return Problem(
         type=AlertType.ATTEMPT_UNRESOLVED,
         subject=intent_subject(intent.id),
         stage=MISSING,
@@ -109,10 +109,10 @@ def payment_missing(intent: PaymentIntent) -> Concern:
 async def _of_another_intent(
     ctx: Context, caller: Caller, intent: PaymentIntent, answer: Answer
 ) -> Answer:
-    """What is left of an answer whose payment stands under another intent of ours: the payment is
-    never this one's outcome, and a person must look.
+    """The answer to apply in place of one whose payment stands under another intent of ours: that
+    payment is never this intent's outcome, and an alert has a person look.
     """
-    concern = Concern(
+    problem = Problem(
         type=AlertType.RECONCILIATION_DRIFT,
         subject=intent_subject(intent.id),
         severity="critical",
@@ -120,5 +120,5 @@ async def _of_another_intent(
         what_to_do=f"Look {answer.provider_reference} up in the provider's dashboard, and the two"
         " payment intents that it is given for.",
     )
-    await raise_alert(ctx, caller, concern)
+    await raise_alert(ctx, caller, problem)
     return Answer(Unknown("the provider answered with the payment of another intent"))

@@ -16,7 +16,7 @@ CHARGED = {"succeeded": True, "requires_capture": False}
 DOUBTFUL = {"processing"}
 
 
-async def judge(shop: Shop) -> list[dict[str, Any]]:
+async def agrees_with_provider(shop: Shop) -> list[dict[str, Any]]:
     """Assert that the two agree, one to one; the shop's payment intents."""
     intents = await every_intent(shop)
     charges = await shops_charges(shop)

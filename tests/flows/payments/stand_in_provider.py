@@ -55,7 +55,7 @@ class Will(StrEnum):
     HOLD = "hold"
     DECLINE = "decline"
     ASK_PAYER = "ask_payer"
-    WORK_ON = "work_on"
+    STAY_PENDING = "stay_pending"
     REJECT = "reject"
     NOT_SENT = "not_sent"
     LOSE_ORDER = "lose_order"
@@ -83,7 +83,7 @@ OUTCOMES: Final[Mapping[Will, Outcome]] = {
     ),
     Will.DECLINE: Declined(PaymentError("card_declined", "no")),
     Will.ASK_PAYER: ActionRequired(RedirectToUrl("https://provider.example/3ds")),
-    Will.WORK_ON: Pending(),
+    Will.STAY_PENDING: Pending(),
     Will.REJECT: Rejected("payment_method_rejected", "no such token"),
 }
 LATER: Final[tuple[Outcome, ...]] = (
@@ -166,7 +166,7 @@ class Payment:
         )
 
 
-class LedgerProvider:
+class StandInProvider:
     """Does once what an attempt asks, as long as it knows its key: for 24 hours, like Stripe."""
 
     name = "ledger"
@@ -178,7 +178,7 @@ class LedgerProvider:
         self.clock = clock
         self.will = Will.APPROVE
         self.calls: list[ConfirmOrder] = []
-        self.ledger: list[Payment] = []
+        self.payments: list[Payment] = []
         self.freezes: asyncio.Event | None = None
         """The next call waits for this, before the provider hears of it."""
 
@@ -230,7 +230,7 @@ class LedgerProvider:
         return payment.answer()
 
     def _known(self, order: ConfirmOrder) -> Payment | None:
-        for payment in reversed(self.ledger):
+        for payment in reversed(self.payments):
             known_until = payment.made_at + self.keys_kept
             if payment.order.attempt == order.attempt and self.clock() < known_until:
                 assert payment.order == order, "what is sent again is equal"
@@ -238,19 +238,19 @@ class LedgerProvider:
         return None
 
     def _new(self, order: ConfirmOrder) -> Payment:
-        now, reference = self.clock(), f"{order.merchant}_{len(self.ledger)}"
+        now, reference = self.clock(), f"{order.merchant}_{len(self.payments)}"
         payment = Payment(order, reference, now, [(OUTCOMES[self.will], now)])
-        self.ledger.append(payment)
+        self.payments.append(payment)
         return payment
 
     async def capture(self, order: CaptureOrder, *, timeout_seconds: float) -> Answer:
-        (payment,) = (p for p in self.ledger if p.reference == order.provider_reference)
+        (payment,) = (p for p in self.payments if p.reference == order.provider_reference)
         if payment.held:
             payment.facts.append((_APPROVED, self.clock()))
         return payment.answer(as_of=self.clock())
 
     async def cancel(self, order: CancelOrder, *, timeout_seconds: float) -> Answer:
-        (payment,) = (p for p in self.ledger if p.reference == order.provider_reference)
+        (payment,) = (p for p in self.payments if p.reference == order.provider_reference)
         if payment.closable:
             payment.facts.append((Cancelled("requested_by_customer"), self.clock()))
         return payment.answer(as_of=self.clock())
@@ -269,7 +269,7 @@ class LedgerProvider:
         raise AssertionError("nobody pushes a transfer here")
 
     async def retrieve(self, provider_reference: str, *, timeout_seconds: float) -> Answer | Absent:
-        for payment in self.ledger:
+        for payment in self.payments:
             if payment.reference == provider_reference:
                 return payment.answer(as_of=self.clock())
         return Absent()
@@ -277,7 +277,7 @@ class LedgerProvider:
     async def list_created(
         self, since: datetime, until: datetime, *, timeout_seconds: float
     ) -> AsyncIterator[Answer]:
-        for payment in self.ledger:
+        for payment in self.payments:
             yield payment.answer()
 
     def verify_event(self, body: bytes, headers: Mapping[str, str], now: datetime) -> None:
