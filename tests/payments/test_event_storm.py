@@ -21,7 +21,7 @@ from tests.gateway import until
 from tests.payments.agreement import agrees_with_provider
 from tests.payments.steps import LATE, SEED, SOON, all_fired, fault, order, persist, resolve
 
-PAYMENTS: Final = int(os.environ.get("PAYGATE_TEST_STORM_PAYMENTS", "24"))
+PAYMENTS: Final = int(os.environ.get("STORM_PAYMENTS", "24"))
 """Each has some four events, and each of those comes three times on the average: 800 payments are
 10,000 deliveries.
 """
