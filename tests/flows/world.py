@@ -60,10 +60,10 @@ from paygate.providers.contract import (
     RefundOrder,
     SignatureError,
 )
-from paygate.storage.change import Change, Record
+from paygate.storage.change import Appended, Change, Record, Versioned
 from paygate.storage.connections.session import Connection
 from paygate.storage.records import Records
-from tests.making import START
+from tests.making import START, make_audit
 from tests.storage.stored import TABLE_OF, select
 
 encode = msgspec.json.encode
@@ -111,6 +111,8 @@ class ScriptedProvider:
         """What is shown of payments that are asked for; of all others: nothing is told."""
         self.listing: Callable[[datetime, datetime], AsyncIterator[Answer]] | None = None
         """What the list shows of a window; None: the objects, and an absent one is silence."""
+        self.listed_events: list[bytes] = []
+        """What the list of events shows, whenever it is asked."""
         self.orders: list[ConfirmOrder] = []
         self.named: dict[str, str] = {}
         """The ids of the payments that confirms made, by their keys."""
@@ -273,6 +275,12 @@ class ScriptedProvider:
                 raise ProviderSilent
             yield said
 
+    async def list_events(
+        self, since: datetime, until: datetime, *, timeout_seconds: float
+    ) -> AsyncIterator[bytes]:
+        for body in self.listed_events:
+            yield body
+
     def verify_event(self, body: bytes, headers: Mapping[str, str], now: datetime) -> None:
         if headers.get("signature") != "good":
             raise SignatureError("the signature is wrong")
@@ -365,6 +373,10 @@ class World:
         kept = apart(event)
         await self.ctx.door.commit(Change(audit, creates=kept, jobs=(job,)))
         return kept[0]
+
+    async def store(self, *records: Versioned | Appended) -> None:
+        """Records as they are, whatever made them so."""
+        await self.ctx.door.commit(Change(make_audit(), creates=records))
 
     async def apply(self, event: ProviderEvent) -> ProviderEvent:
         await apply_provider_event(self.ctx, ApplyProviderEvent(event.merchant, event.id))

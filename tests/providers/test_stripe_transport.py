@@ -16,6 +16,7 @@ from paygate.domain.payments.outcome import Answer, Approved, NotSent, Unknown
 from paygate.domain.payments.payment_method import DirectDebit, Mandate
 from paygate.providers.stripe import orders
 from paygate.providers.stripe.adapter import StripeProvider
+from paygate.providers.stripe.events import ENABLED_EVENTS
 from tests.providers import official
 from tests.providers.conftest import API_KEY, order, settings
 from tests.providers.stripe_calls import CANCEL, CAPTURE, CUSTOMER, customer
@@ -32,6 +33,8 @@ from tests.providers.stripe_server import (
 )
 
 LIST: Final = {"object": "list", "data": [], "has_more": False}
+ANSWERS: Final = {"a customer": customer(), "a list": LIST, "a list of events": LIST}
+DAY: Final = (datetime(2026, 11, 24, tzinfo=UTC), datetime(2026, 11, 25, tzinfo=UTC))
 HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 PLACES: Final = 256
 """Connections that there may be at once."""
@@ -42,8 +45,11 @@ Call = Callable[[StripeProvider], Awaitable[object]]
 
 
 async def _list(provider: StripeProvider) -> None:
-    since, until = (datetime(2026, 11, day, tzinfo=UTC) for day in (24, 25))
-    [item async for item in provider.list_created(since, until, timeout_seconds=5)]
+    [item async for item in provider.list_created(*DAY, timeout_seconds=5)]
+
+
+async def _events(provider: StripeProvider) -> None:
+    [item async for item in provider.list_events(*DAY, timeout_seconds=5)]
 
 
 DEBIT: Final = order(
@@ -58,6 +64,7 @@ CALLS: Final[dict[str, Call]] = {
     "a customer": lambda p: p.make_customer(CUSTOMER, timeout_seconds=5),
     "a look-up": lambda p: p.retrieve("pi_3Q", timeout_seconds=5),
     "a list": _list,
+    "a list of events": _events,
     "an account": lambda p: p.account(timeout_seconds=5),
 }
 WINDOW: Final = {"gte": 1_795_478_400, "lte": 1_795_564_800}
@@ -84,6 +91,12 @@ JUDGED: Final[dict[str, tuple[Literal["get", "post"], str, dict[str, object], st
         {"created": WINDOW, "limit": 100, "expand": ["data.latest_charge"]},
         "",
     ),
+    "a list of events": (
+        "get",
+        "/v1/events",
+        {"created": WINDOW, "limit": 100, "types": list(ENABLED_EVENTS)},
+        "",
+    ),
     "an account": ("get", "/v1/account", {}, ""),
 }
 
@@ -92,7 +105,7 @@ JUDGED: Final[dict[str, tuple[Literal["get", "post"], str, dict[str, object], st
 async def test_a_call_is_what_stripes_own_client_would_send(
     kind: str, server: StripeServer, provider: StripeProvider
 ) -> None:
-    server.otherwise = answer({"a customer": customer(), "a list": LIST}.get(kind, payment()))
+    server.otherwise = answer(ANSWERS.get(kind, payment()))
     await CALLS[kind](provider)
     (ours,) = server.requests
     method, path, params, key = JUDGED[kind]

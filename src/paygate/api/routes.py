@@ -2,7 +2,17 @@
 
 from typing import Final
 
-from paygate.api import alerts, api_keys, customers, health, provider_events, refunds
+from paygate.api import (
+    alerts,
+    api_keys,
+    customers,
+    events,
+    health,
+    provider_events,
+    reconciliations,
+    refunds,
+    webhook_endpoints,
+)
 from paygate.api.edge.endpoint import Endpoint
 from paygate.api.payments import authentications, payment_intents
 
@@ -14,5 +24,8 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *customers.ENDPOINTS,
     *api_keys.ENDPOINTS,
     *provider_events.ENDPOINTS,
+    *events.ENDPOINTS,
+    *webhook_endpoints.ENDPOINTS,
+    *reconciliations.ENDPOINTS,
     *health.ENDPOINTS,
 )

@@ -55,7 +55,9 @@ class ErrorCode(StrEnum):
     INTENT_ALREADY_CONFIRMED = "intent_already_confirmed"
     REFERENCE_IN_USE = "reference_in_use"
     STATE_CONFLICT = "state_conflict"
+    EVENT_NOT_REPLAYABLE = "event_not_replayable"
     OPERATION_PENDING = "operation_pending"
+    RECONCILIATION_RUNNING = "reconciliation_running"
     AUTHORIZATION_EXPIRED = "authorization_expired"
     NOTHING_TO_REFUND = "nothing_to_refund"
     REFUND_LIMIT_EXCEEDED = "refund_limit_exceeded"
@@ -66,6 +68,7 @@ class ErrorCode(StrEnum):
     SIGNATURE_INVALID = "signature_invalid"
     CALLBACK_STATE_INVALID = "callback_state_invalid"
     RETURN_URL_NOT_ALLOWED = "return_url_not_allowed"
+    WEBHOOK_URL_NOT_ALLOWED = "webhook_url_not_allowed"
     RATE_LIMITED = "rate_limited"
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     OVERLOADED = "overloaded"
@@ -178,9 +181,17 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
         ErrorCode.STATE_CONFLICT: _final(
             ErrorType.CONFLICT, "The object's state does not allow this; the error carries it."
         ),
+        ErrorCode.EVENT_NOT_REPLAYABLE: _final(
+            ErrorType.CONFLICT,
+            "The provider event is under way or was applied; a dead letter or an ignored one can be"
+            " replayed.",
+        ),
         ErrorCode.OPERATION_PENDING: _retriable(
             ErrorType.CONFLICT,
             "Something is under way at the provider, or its outcome is not known yet.",
+        ),
+        ErrorCode.RECONCILIATION_RUNNING: _retriable(
+            ErrorType.CONFLICT, "A reconciliation is running; there is one at a time."
         ),
         ErrorCode.AUTHORIZATION_EXPIRED: _final(
             ErrorType.CONFLICT, "The hold has lapsed: nothing can be captured any more."
@@ -217,6 +228,11 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
         ),
         ErrorCode.RETURN_URL_NOT_ALLOWED: _final(
             ErrorType.INVALID_REQUEST, "PAYGATE_RETURN_URL_HOSTS does not name the host."
+        ),
+        ErrorCode.WEBHOOK_URL_NOT_ALLOWED: _final(
+            ErrorType.INVALID_REQUEST,
+            "The URL's host has no address, or one that webhooks are not sent to "
+            "(PAYGATE_WEBHOOK_ALLOWED_NETWORKS).",
         ),
         ErrorCode.RATE_LIMITED: _retriable(
             ErrorType.RATE_LIMIT, "Too many requests; Retry-After says when there is room again."

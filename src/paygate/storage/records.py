@@ -16,6 +16,7 @@ from paygate.storage.change import Change, Outdated, Record
 from paygate.storage.commit.statement import Mode, Section
 from paygate.storage.stored import Column, Stored, Table
 from paygate.storage.tables import (
+    EVENT_TYPE,
     PAYMENT,
     PROVIDER_REFERENCE,
     REFERENCE,
@@ -85,6 +86,10 @@ class Records:
         """The same for the provider's id of an event."""
         return PROVIDER_REFERENCE.candidates(self.index, merchant, reference)
 
+    def event_type_indexes(self, merchant: str, kind: str) -> list[bytes]:
+        """The same for the provider's name of what happened."""
+        return EVENT_TYPE.candidates(self.index, merchant, kind)
+
     def rows(self, change: Change) -> list[tuple[Section, tuple[Any, ...]]]:
         """The rows of a change, sealed."""
         kinds = _KINDS
@@ -150,6 +155,13 @@ class Records:
             except UNREAD as fault:
                 unread.append(fault)
         return opened, unread
+
+    def columns(self, records: Sequence[Record]) -> list[list[Any]]:
+        """The sealed rows of records of one kind, column by column: what `rows from` in a block
+        takes.
+        """
+        rows = [self._row(STORED[type(record)], record) for record in records]
+        return [list(column) for column in zip(*rows, strict=True)]
 
     def _row(self, stored: Stored[Any], record: Record) -> tuple[Any, ...]:
         clear = stored.clear(record, self.index)

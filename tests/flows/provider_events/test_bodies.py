@@ -68,7 +68,7 @@ async def test_an_event_whose_body_is_gone_is_given_up_and_told(world: World) ->
     after = await world.apply(await received(world))
     assert (after.status, after.verdict) == (EventStatus.DEAD_LETTER, "body_gone")
     (alert,) = await world.all(Alert)
-    assert alert.concern.type is AlertType.WEBHOOK_DEAD_LETTER
+    assert alert.problem.type is AlertType.WEBHOOK_DEAD_LETTER
     assert await status(world) == Status.PROCESSING
 
 
@@ -82,8 +82,8 @@ async def test_an_event_whose_body_cannot_be_read_waits_for_it(world: World) -> 
         assert await apply_received_event(world.ctx, message) is None
     assert await received(world) == event
     (alert,) = await world.all(Alert)
-    assert alert.concern.type is AlertType.RECORD_UNREADABLE
-    assert alert.concern.subject.object == "provider_event_body"
+    assert alert.problem.type is AlertType.RECORD_UNREADABLE
+    assert alert.problem.subject.object == "provider_event_body"
     await mend(world, "provider_event_body")
     await apply_received_event(world.ctx, message)
     assert (await received(world)).status is EventStatus.PROCESSED

@@ -1,23 +1,19 @@
 """Stripe's refunds: the port's part, over the same wire as payments."""
 
-import math
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from paygate.domain.payments.outcome import Unknown
 from paygate.domain.refunds.conclusion import CONFIGURATION
 from paygate.domain.refunds.outcome import RefundAnswer, RefundRejected
 from paygate.providers.contract import Absent, RefundOrder
-from paygate.providers.stripe import fields, orders, refund_answers
+from paygate.providers.stripe import fields, lists, orders, refund_answers
 from paygate.providers.stripe.client import Reply, StripeWire
-from paygate.providers.stripe.listing import Listing
-from paygate.providers.stripe.replies import is_missing, page, replied
+from paygate.providers.stripe.replies import is_missing, replied
 
 _REFUNDS: Final = "/v1/refunds"
 _OK, _NOT_FOUND = 200, 404
-_PAGE: Final = 100
-"""Stripe's largest page."""
 
 
 class StripeRefunds:
@@ -73,30 +69,17 @@ class StripeRefunds:
         self, payment_reference: str, *, timeout_seconds: float
     ) -> AsyncIterator[RefundAnswer]:
         """All of a payment's, page by page: what a charge shows inline is the newest ten."""
-        async for answer in self._listed({"payment_intent": payment_reference}, timeout_seconds):
-            yield answer
+        asked = {"payment_intent": payment_reference}
+        async for item, as_of in lists.all_items(
+            self._wire, _REFUNDS, asked, timeout_seconds=timeout_seconds
+        ):
+            yield refund_answers.refund(item, as_of=as_of)
 
     async def created(
         self, since: datetime, until: datetime, *, timeout_seconds: float
     ) -> AsyncIterator[RefundAnswer]:
         """All of a window, by the refunds' own time, whatever the payment's age."""
-        window = {"gte": math.floor(since.timestamp()), "lte": math.ceil(until.timestamp())}
-        async for answer in self._listed({"created": window}, timeout_seconds):
-            yield answer
-
-    async def _listed(
-        self, filters: dict[str, Any], timeout_seconds: float
-    ) -> AsyncIterator[RefundAnswer]:
-        listing, after = Listing(), None
-        while True:
-            params = {**filters, "limit": _PAGE}
-            if after is not None:
-                params["starting_after"] = after
-            fact = await self._wire.call("get", _REFUNDS, params, timeout_seconds=timeout_seconds)
-            items, has_more = page(fact)
-            assert isinstance(fact, Reply)
-            for item in items:
-                after = listing.next(item)
-                yield refund_answers.refund(item, as_of=fact.as_of)
-            if not has_more:
-                return
+        async for item, as_of in lists.items(
+            self._wire, _REFUNDS, since, until, {}, timeout_seconds=timeout_seconds
+        ):
+            yield refund_answers.refund(item, as_of=as_of)

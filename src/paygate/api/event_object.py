@@ -1,0 +1,59 @@
+"""An event on the wire: in a list, by itself, and as the body of a webhook."""
+
+from typing import Literal
+
+import msgspec
+
+from paygate.api.objects import PaymentIntentObject, encode, payment_intent_object, time_text
+from paygate.api.refund_object import RefundObject, refund_object
+from paygate.domain.event import Event, Reported
+from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.domain.refunds.refund import Refund
+
+
+class EventData(msgspec.Struct, frozen=True):
+    """The object as it was at `object_version`."""
+
+    object: PaymentIntentObject | RefundObject
+
+
+class EventObject(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened to an object."""
+
+    object: Literal["event"] = "event"
+    id: str
+    livemode: bool
+    type: str
+    object_version: int
+    correction: bool
+    request_id: str | None
+    data: EventData
+    created_at: str
+
+
+def event_object(event: Event) -> EventObject:
+    """The event as clients see it."""
+    record = event.record
+    return EventObject(
+        id=event.id,
+        livemode=record.livemode,
+        type=event.type,
+        object_version=event.object_version,
+        correction=event.correction,
+        request_id=event.request_id,
+        data=EventData(_shown(record)),
+        created_at=time_text(event.created_at),
+    )
+
+
+def _shown(record: Reported) -> PaymentIntentObject | RefundObject:
+    match record:
+        case PaymentIntent():
+            return payment_intent_object(record)
+        case Refund():
+            return refund_object(record)
+
+
+def event_body(event: Event) -> bytes:
+    """The body of a webhook: made once, and kept."""
+    return encode(event_object(event))
