@@ -49,7 +49,7 @@ from paygate.flows.provider_events.look import (
 )
 from paygate.flows.provider_events.problems import excess, given_up, orphaned, stranger
 from paygate.flows.refunds.commit import refund_subject
-from paygate.flows.refunds.find import Finding, apply_refund
+from paygate.flows.refunds.find import Finding, apply_refund, would_be_adopted
 from paygate.jobs.messages import ApplyProviderEvent, Job
 from paygate.providers.contract import Absent
 from paygate.storage.change import Change, Committed, StorageError
@@ -61,6 +61,10 @@ _REFUND_ENDS: Final = {
     Finding.UNREADABLE: EventStatus.DEAD_LETTER,
 }
 """How an event ends by what its refund was found to be; by all else it is processed."""
+NO_SUCH_REFUND: Final = "no_such_refund"
+"""The verdict on news of a refund that the provider does not have: of a rehearsal, or another
+account's.
+"""
 COME_BACK: Final = timedelta(seconds=1)
 """How long an event is left alone when an answer under way will tell the same."""
 
@@ -166,8 +170,12 @@ async def _of_refund(ctx: Context, event: ProviderEvent, seen: OfRefund) -> Chan
     """
     caller = Caller(_actor(ctx), event.merchant, request_id=event.id)
     answer = seen.answer
-    if not seen.exact:
-        answer = await _fetched_refund(ctx, answer.provider_reference)
+    if not seen.exact or await would_be_adopted(ctx, answer):
+        # What becomes a record of ours by its event alone is there for certain.
+        fetched = await _fetched_refund(ctx, answer.provider_reference)
+        if fetched is None:
+            return end(ctx, event, Ended(EventStatus.IGNORED, NO_SUCH_REFUND))
+        answer = fetched
     found = await apply_refund(ctx, caller, answer)
     if found.finding is Finding.UNRESOLVED:
         raise PutOff(Verdict.UNRESOLVED)
@@ -187,8 +195,8 @@ async def _of_refund(ctx: Context, event: ProviderEvent, seen: OfRefund) -> Chan
     return _change_of(ctx, done, alert_about(ctx, event.merchant, given_up(done)))
 
 
-async def _fetched_refund(ctx: Context, provider_reference: str | None) -> RefundAnswer:
-    """How a refund stands now.
+async def _fetched_refund(ctx: Context, provider_reference: str | None) -> RefundAnswer | None:
+    """How a refund stands now; None when the provider says that it has no such refund.
 
     Raises:
         PutOff: the provider does not tell.
@@ -198,7 +206,9 @@ async def _fetched_refund(ctx: Context, provider_reference: str | None) -> Refun
     found = await ctx.provider.retrieve_refund(
         provider_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
     )
-    if isinstance(found, Absent) or isinstance(found.outcome, Unknown):
+    if isinstance(found, Absent):
+        return None
+    if isinstance(found.outcome, Unknown):
         raise PutOff(Verdict.UNRESOLVED)
     return found
 

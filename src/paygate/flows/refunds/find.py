@@ -96,6 +96,14 @@ async def apply_refund(ctx: Context, caller: Caller, answer: RefundAnswer) -> Fo
         await patience.pause()
 
 
+async def would_be_adopted(ctx: Context, answer: RefundAnswer) -> bool:
+    """Whether the refund is none that we know, of a payment of ours."""
+    if answer.payment_reference is None or await _known(ctx, answer) is not None:
+        return False
+    of = await ctx.read.payment_intent_by_provider_reference(answer.payment_reference)
+    return of is not None
+
+
 async def apply_refunds_of(ctx: Context, caller: Caller, payment_reference: str) -> None:
     """Bring all that the provider has of a payment's refunds to our records, the oldest first.
 
