@@ -24,6 +24,7 @@ from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent, ProviderEventBody
 from paygate.domain.reconciliation.finding import Finding
 from paygate.domain.reconciliation.run import Reconciliation, RunStatus
+from paygate.domain.refunds.refund import Refund, RefundState
 from paygate.domain.webhooks.delivery import Delivery, DeliveryStatus, WebhookBody
 from paygate.domain.webhooks.endpoint import EndpointStatus, WebhookEndpoint
 from paygate.storage.change import Record
@@ -40,6 +41,7 @@ KINDS: Final[tuple[type[Record], ...]] = (
     Occurrence,
     Customer,
     Correction,
+    Refund,
     ReferenceClaim,
     ProviderAccount,
     WebhookEndpoint,
@@ -96,6 +98,11 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
         "from_status": Status.FAILED,
         "to_status": Status.SUCCEEDED,
     },
+    Refund: {
+        "version": 1,
+        "state": RefundState.STARTED,
+        "intent": new_id("payment_intent"),
+    },
     ReferenceClaim: {"version": 1},
     ProviderEvent: {
         "version": 1,
@@ -121,6 +128,7 @@ ID_OF: Final = {
     Occurrence: "alert_occurrence",
     Customer: "customer",
     Correction: "correction",
+    Refund: "refund",
     Reconciliation: "reconciliation",
     Finding: "reconciliation_finding",
     AuditEntry: "audit_entry",

@@ -36,6 +36,7 @@ from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent, ProviderEventBody
 from paygate.domain.reconciliation.finding import Finding
 from paygate.domain.reconciliation.run import Reconciliation, RunStatus
+from paygate.domain.refunds.refund import Refund, RefundState
 from paygate.domain.webhooks.delivery import Delivery, WebhookBody
 from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.embedded.cluster import place
@@ -105,6 +106,10 @@ CLEAR: Final = {
     },
     "webhook_cursor": {"merchant", "written_in", "event"},
     "webhook_pause": {"merchant", "endpoint", "paused_until", "failures"},
+    "refund": {
+        *("merchant", "id", "version", "intent", "state", "created_at", "updated_at"),
+        *("last_sent_at", "approval_expires_at", "provider_reference_index"),
+    },
     "reference_claim": {"merchant", "id", "version", "updated_at"},
     "provider_event_body": {"merchant", "id", "received_at"},
     "reconciliation": {
@@ -196,6 +201,7 @@ ADVANCED: Final[dict[type[Record], dict[str, object]]] = {
     ApiKey: {},
     Customer: {},
     ReferenceClaim: {},
+    Refund: {"state": RefundState.UNKNOWN},
     Alert: {},
     Occurrence: {"alert": new_id("alert")},
     WebhookEndpoint: {},
@@ -233,7 +239,9 @@ async def live(door: Door) -> None:
     for record in (*first, event, alert, run):
         if isinstance(record, Event | Correction | ProviderEventBody | WebhookBody):
             continue
-        kept = {"intent": record.intent} if isinstance(record, Attempt) else {}
+        kept = {"intent": record.intent} if isinstance(record, Attempt | Refund) else {}
+        if isinstance(record, Refund):
+            kept["created_at"] = record.created_at
         if isinstance(record, Delivery):
             kept = {"event": record.event}
         after = planted(

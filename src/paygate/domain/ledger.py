@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from paygate.domain.money import Currency
-from paygate.domain.payments.outcome import Approved, Outcome
+from paygate.domain.payments.outcome import Answer, Approved
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.record import Recorded
 from paygate.domain.refunds.conclusion import Posting, RefundMoved
@@ -172,10 +172,13 @@ def check_intent(intent: PaymentIntent, transfers: Iterable[Transfer]) -> list[M
 
 
 class Money(NamedTuple):
-    """What a provider has of one payment, in the smallest unit: taken for good, or held."""
+    """What a provider has of one payment, in the smallest unit: taken, or held; and how much of
+    what it took it has given back.
+    """
 
     taken: int = 0
     held: int = 0
+    given_back: int = 0
 
 
 NO_MONEY: Final = Money()
@@ -183,11 +186,13 @@ _BACKED: Final = frozenset(Status) - {Status.CREATED, Status.FAILED, Status.CANC
 """Statuses that stand on the payment at the provider, once one is recorded."""
 
 
-def money_at_provider(outcome: Outcome) -> Money:
+def money_at_provider(answer: Answer) -> Money:
     """What the provider says that it has of a payment."""
+    outcome = answer.outcome
     if not isinstance(outcome, Approved):
         return NO_MONEY
-    return Money(outcome.amount_received, 0 if outcome.captured else outcome.amount_capturable)
+    held = 0 if outcome.captured else outcome.amount_capturable
+    return Money(outcome.amount_received, held, answer.refunded)
 
 
 def money_recorded(intent: PaymentIntent, reference: str) -> Money:
@@ -195,7 +200,7 @@ def money_recorded(intent: PaymentIntent, reference: str) -> Money:
     if intent.provider_reference != reference:
         return NO_MONEY
     held = intent.amount_capturable if intent.status is Status.REQUIRES_CAPTURE else 0
-    return Money(intent.amount_received, held)
+    return Money(intent.amount_received, held, intent.amount_refunded)
 
 
 def needs_payment(intent: PaymentIntent) -> bool:
@@ -213,6 +218,8 @@ def check_payment(intent: PaymentIntent, reference: str, theirs: Money | None) -
         return Mismatch(intent.id, said)
     if theirs == ours:
         return None
+    if (theirs.taken, theirs.held) == (ours.taken, ours.held):
+        return _check_given_back(intent, theirs.given_back)
     if theirs.taken and ours == NO_MONEY and intent.amount_received:
         said = f"the provider took {theirs.taken} once more, as {reference}"
         return Mismatch(intent.id, f"{said}: {intent.provider_reference} has paid for it")
@@ -220,6 +227,14 @@ def check_payment(intent: PaymentIntent, reference: str, theirs: Money | None) -
         said = f"the provider took {theirs.taken}, and we have {ours.taken}"
         return Mismatch(intent.id, said)
     return Mismatch(intent.id, f"the provider holds {theirs.held}, and we have {ours.held} held")
+
+
+def _check_given_back(intent: PaymentIntent, theirs: int) -> Mismatch | None:
+    """A refund that is on its way may be counted there already, or not."""
+    ours = intent.amount_refunded
+    if ours <= theirs <= ours + intent.amount_refund_pending:
+        return None
+    return Mismatch(intent.id, f"the provider has given back {theirs}, and we have {ours}")
 
 
 def _words(money: Money) -> str:
