@@ -196,7 +196,7 @@ def test_an_answer_with_another_refund_is_no_answer(changes: dict[str, Any]) -> 
     "kind", ["refund.created", "refund.updated", "refund.failed", "charge.refund.updated"]
 )
 def test_an_event_of_a_refund_tells_of_it(kind: str) -> None:
-    notice = read(event(kind, refund()))
+    notice = read(event(refund(), type=kind))
     assert isinstance(notice.refund, RefundAnswer)
     assert (notice.refund.amount, notice.refund.provider_reference) == (500, "re_3Q")
     assert (notice.answer, notice.exact) == (None, True)
@@ -204,12 +204,12 @@ def test_an_event_of_a_refund_tells_of_it(kind: str) -> None:
 
 def test_a_running_total_is_nobodys_refund() -> None:
     charge = {"id": "ch_1", "object": "charge", "payment_intent": "pi_3Q", "amount_refunded": 700}
-    notice = read(event("charge.refunded", charge))
+    notice = read(event(charge, type="charge.refunded"))
     assert (notice.refund, notice.answer) == (None, None)
 
 
 def test_a_refund_that_an_event_does_not_show_whole_is_fetched() -> None:
-    notice = read(event("refund.updated", refund(amount=None)))
+    notice = read(event(refund(amount=None), type="refund.updated"))
     assert notice.exact is False
 
 

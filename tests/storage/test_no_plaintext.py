@@ -11,7 +11,7 @@ import re
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 import msgspec
@@ -239,7 +239,7 @@ async def live(door: Door) -> None:
     for record in (*first, event, alert, run):
         if isinstance(record, Event | Correction | ProviderEventBody | WebhookBody):
             continue
-        kept = {"intent": record.intent} if isinstance(record, Attempt | Refund) else {}
+        kept: dict[str, Any] = {"intent": record.intent} if isinstance(record, Attempt | Refund) else {}
         if isinstance(record, Refund):
             kept["created_at"] = record.created_at
         if isinstance(record, Delivery):
