@@ -321,8 +321,8 @@ def lost_webhooks(merchant: Merchant) -> None:
     print(
         f"     --  reconciliation {done['id']}: {done['examined']['ours']} of ours and"
         f" {done['examined']['theirs']} of the provider's examined with {done['provider_calls']}"
-        f" calls,\n         {done['in_step']} in step, {done['healed']} healed, {done['held']} held,"
-        f" {done['orphans']} orphans, {done['foreign']} foreign"
+        f" calls,\n         {done['in_step']} in step, {done['healed']} healed,"
+        f" {done['held']} held, {done['orphans']} orphans, {done['foreign']} foreign"
     )
     listed = merchant.call("GET", f"/reconciliations/{done['id']}/findings?limit=100")["data"]
     for found in listed:

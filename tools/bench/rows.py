@@ -127,8 +127,8 @@ ROWS: Final[Mapping[str, Row]] = MappingProxyType(
         "reconcile": Row(
             "reconcile",
             "s",
-            "`paygate reconcile` on 100,000 payments in step, the calls that it made of the provider,"
-            " and the most memory it took; the sandbox renders each payment on the same cores",
+            "`paygate reconcile` on 100,000 payments in step, its calls of the provider, and the most"
+            " memory it took; the sandbox renders each payment on the same cores",
             goal="< 60",
         ),
         "reconcile/calls": Row("  calls", "calls"),
