@@ -57,6 +57,23 @@ async def test_a_round_is_begun_worked_on_and_read(gateway: Gateway) -> None:
     assert findings.json["url"] == f"/reconciliations/{run['id']}/findings"
 
 
+async def test_one_key_begins_one_round(gateway: Gateway) -> None:
+    async def begin() -> dict[str, Any] | None:
+        response = await gateway.call(
+            "POST", "/reconciliations", {}, headers={"Idempotency-Key": "round-1"}
+        )
+        assert response.status in {201, 409}, response
+        return response.json if response.status == 201 else None
+
+    run: dict[str, Any] = await until(begin, seconds=120)
+    again = await gateway.call(
+        "POST", "/reconciliations", {}, headers={"Idempotency-Key": "round-1"}
+    )
+    assert (again.status, again.headers["Idempotent-Replayed"]) == (200, "true")
+    assert again.json == run
+    await ended(gateway, run)
+
+
 async def test_an_orphan_is_a_finding(gateway: Gateway) -> None:
     """A charge that bears our mark, made behind our back."""
     intent = await gateway.create()

@@ -185,6 +185,7 @@ RECONCILIATION: Final = Stored(
     Column("created_at", "timestamptz"),
     Column("updated_at", "timestamptz"),
     claimed_by=("merchant", "running_as"),
+    looked_up_by="reconciliation_runs",
 )
 RECONCILIATION_FINDING: Final = Stored(
     Finding,

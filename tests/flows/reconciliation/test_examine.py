@@ -283,6 +283,15 @@ async def test_what_the_provider_does_not_tell_is_neither_in_step_nor_held(shop:
     assert await shop.status(intent) is Status.REQUIRES_ACTION
 
 
+async def test_another_amount_is_held_whatever_the_state(shop: Shop) -> None:
+    """In the dashboard it was changed, and so begun anew: nobody goes on with it."""
+    intent, attempt = await shop.waiting()
+    shop.has(str(intent.provider_reference), Unknown("idle", idle=True), attempt, amount=2500)
+    run = await shop.round()
+    (found,) = await shop.findings(run)
+    assert (found.kind, found.action, found.theirs) == ("amount", "held", {"amount": 2500})
+
+
 async def test_an_answer_under_way_is_left_to_tell(shop: Shop) -> None:
     """The confirm's own call is out while the round looks."""
     run_during = []

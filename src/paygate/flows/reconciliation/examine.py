@@ -56,10 +56,9 @@ _REASONS: Final = {
 
 async def examine_listed(report: Report, intent: PaymentIntent, listed: Answer) -> None:
     """Hold a payment that the provider's list shows against the intent that rests on it."""
-    if not is_told(listed):
-        return  # its status is one that this version does not know, or nothing was begun on it
     if _agrees(report.ctx, intent, listed):
-        report.met(in_step=1)
+        if is_told(listed):  # else its status is not known here, or nothing goes on with it
+            report.met(in_step=1)
         return
     work = await _work(report, intent)
     if work is not None:
@@ -126,10 +125,11 @@ async def _ask_again(report: Report, work: Work, reference: str) -> None:
     if isinstance(answer, Absent):
         await _hold_missing(report, intent, reference)
         return
-    if not is_told(answer) or is_under_way(report.ctx, work.attempt):
-        return  # nobody knows, or an answer is about to tell
+    if is_under_way(report.ctx, work.attempt):
+        return  # an answer is about to tell
     if _agrees(report.ctx, intent, answer):
-        report.met(in_step=1)
+        if is_told(answer):
+            report.met(in_step=1)
         return
     differs = difference(intent, answer)
     assert differs is not None, "what does not agree differs"

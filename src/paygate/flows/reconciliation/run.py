@@ -45,6 +45,7 @@ OVERLAP: Final = timedelta(minutes=5)
 """Read once more behind what is known: the provider's clock may be many machines'."""
 FIRST: Final = timedelta(days=1)
 """How far back the first round looks for events and payments; the whole comparison goes further."""
+SECOND: Final = timedelta(seconds=1)
 WHOLE: Final = timedelta(days=30)
 WHOLE_EVERY: Final = timedelta(days=1)
 EVENTS_KEPT: Final = timedelta(days=30)
@@ -143,12 +144,15 @@ class _Round:
             return None
         run = report.run
         cursors, wanted = run.cursors, run.wanted_since
-        since = (cursors.payments or now - FIRST) - OVERLAP
+        # Whole seconds, as the provider's times are: no two windows have one in common.
+        begun = now.replace(microsecond=0)
+        since = (cursors.payments or begun - FIRST) - OVERLAP
         compared = cursors.compared_at
-        whole = None if compared and now - compared < WHOLE_EVERY else now - WHOLE
-        events = max((cursors.events or now - FIRST) - OVERLAP, now - EVENTS_KEPT)
+        whole = None if compared and now - compared < WHOLE_EVERY else begun - WHOLE
+        events = max((cursors.events or begun - FIRST) - OVERLAP, begun - EVENTS_KEPT)
         if wanted is not None:
-            since, whole, events = wanted, None, max(wanted, now - EVENTS_KEPT)
+            wanted = wanted.replace(microsecond=0)
+            since, whole, events = wanted, None, max(wanted, begun - EVENTS_KEPT)
         await report.advance(
             Place(Stage.DEAD_LETTERS),
             since=since,
@@ -226,7 +230,7 @@ class _Round:
             return Stage.ALERTS
         assert run.since is not None, "the window is set"
         listed = await self._windows(
-            Stage.WHOLE, run.whole_since, self._window, "30 days", until=run.since
+            Stage.WHOLE, run.whole_since, self._window, "30 days", until=run.since - SECOND
         )
         if listed is None:
             return None
@@ -323,7 +327,8 @@ class _Round:
         assert until is not None, "the window is set"
         if cursor is not None and since > cursor:
             return cursor
-        return max(until - LAG, cursor or until - LAG)
+        known = until.replace(microsecond=0) - LAG
+        return max(known, cursor or known)
 
     async def _moved(self, following: Stage, **cursors: datetime | None) -> None:
         run = self._report.run

@@ -14,6 +14,13 @@ CREATE TABLE reconciliation (
     UNIQUE (merchant, running_as)
 );
 
+-- A request under an idempotency key claims that as well: so this claim is looked up, with a snapshot
+-- of its own, as a reference's is (migration 0014).
+CREATE FUNCTION reconciliation_runs(text, text) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM reconciliation WHERE merchant = $1 AND running_as = $2);
+END $$;
+
 -- The id is derived from what was found: a round says it once.
 CREATE TABLE reconciliation_finding (
     merchant       text NOT NULL,
