@@ -239,7 +239,9 @@ async def live(door: Door) -> None:
     for record in (*first, event, alert, run):
         if isinstance(record, Event | Correction | ProviderEventBody | WebhookBody):
             continue
-        kept: dict[str, Any] = {"intent": record.intent} if isinstance(record, Attempt | Refund) else {}
+        kept: dict[str, Any] = (
+            {"intent": record.intent} if isinstance(record, Attempt | Refund) else {}
+        )
         if isinstance(record, Refund):
             kept["created_at"] = record.created_at
         if isinstance(record, Delivery):
