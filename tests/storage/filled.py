@@ -217,6 +217,11 @@ _LEAF: Final[dict[type[inspect.Type], Callable[[Any, Leaves, str], Any]]] = {
     inspect.BytesType: lambda _, leaves, path: leaves.data(path),
     inspect.IntType: lambda _, leaves, path: leaves.number(path),
     inspect.DateTimeType: lambda _, leaves, path: leaves.time(path),
+    inspect.DateType: lambda _, leaves, path: leaves.time(path).date(),
+    # Of an event; what it is about is a record, of which its id alone is looked at here.
+    inspect.RawType: lambda _, leaves, path: msgspec.Raw(
+        msgspec.msgpack.encode({"id": leaves.text(path)})
+    ),
     inspect.TimeDeltaType: lambda _, leaves, path: timedelta(seconds=leaves.number(path) % 10**9),
     inspect.BoolType: lambda _, leaves, path: leaves.one_of(path, [False, True]),
     inspect.EnumType: lambda info, leaves, path: leaves.one_of(path, list(info.cls)),
