@@ -104,6 +104,8 @@ class ScriptedProvider:
         """What is shown of payments that are asked for; of all others: nothing is told."""
         self.listing: Callable[[datetime, datetime], AsyncIterator[Answer]] | None = None
         """What the list shows of a window; None: the objects, and an absent one is silence."""
+        self.listed_events: list[bytes] = []
+        """What the list of events shows, whenever it is asked."""
         self.orders: list[ConfirmOrder] = []
         self.named: dict[str, str] = {}
         """The ids of the payments that confirms made, by their keys."""
@@ -213,6 +215,12 @@ class ScriptedProvider:
             if isinstance(said, Absent):
                 raise ProviderSilent
             yield said
+
+    async def list_events(
+        self, since: datetime, until: datetime, *, timeout_seconds: float
+    ) -> AsyncIterator[bytes]:
+        for body in self.listed_events:
+            yield body
 
     def verify_event(self, body: bytes, headers: Mapping[str, str], now: datetime) -> None:
         if headers.get("signature") != "good":

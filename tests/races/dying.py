@@ -19,10 +19,12 @@ from paygate.crypto.keyring import load_keyring
 from paygate.crypto.kms import open_kms
 from paygate.crypto.seal import Sealer
 from paygate.domain.access.roles import Action, Actor, Caller, Role
+from paygate.domain.addresses import Reach
 from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.outcome import Approved
 from paygate.domain.payments.payment_method import CardToken, PushTransfer
 from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.egress.client import Egress
 from paygate.flows.context import Context, Policy
 from paygate.flows.idempotency.keyed_door import Flow, KeyedRequest
 from paygate.flows.idempotency.run_once import idempotently
@@ -49,9 +51,12 @@ from paygate.storage.connections.pool import open_pool
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.reader import Reader
+from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.records import Records
 from paygate.storage.restores import Restores
 from paygate.storage.sole_run import SoleRuns
+from paygate.storage.webhooks.outbox import Outbox
+from paygate.storage.webhooks.reader import WebhookReader
 from paygate.storage.whole_ledger import WholeLedger
 from tests.flows.world import INSTALLATION, REQUEST, WAITS_SECONDS, encode, notice
 from tests.races.durable_provider import AMOUNT, CARD, FileProvider, Steps
@@ -106,11 +111,15 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
         yield Context(
             door=SteppedDoor(Door(records, committer), steps),
             read=Reader(pool, pool, records),
+            reconciliations=Reconciliations(pool, pool, records),
             ledger=WholeLedger(connector(setting.dsn, name="dying ledger"), records),
             keys=keys,
             merchants=Merchants(pool, records),
             key_use=ApiKeyUse(pool),
             provider=provider,
+            webhooks=WebhookReader(pool, pool, records),
+            outbox=Outbox(pool, records),
+            egress=Egress(Reach(), user_agent="paygate"),
             restores=restores,
             after_restore=AfterRestore(restores, provider, INSTALLATION),
             hasher=CredentialHasher(keyring),

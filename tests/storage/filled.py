@@ -22,6 +22,10 @@ from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent, ProviderEventBody
+from paygate.domain.reconciliation.finding import Finding
+from paygate.domain.reconciliation.run import Reconciliation, RunStatus
+from paygate.domain.webhooks.delivery import Delivery, DeliveryStatus, WebhookBody
+from paygate.domain.webhooks.endpoint import EndpointStatus, WebhookEndpoint
 from paygate.storage.change import Record
 from tests.making import START, new_id
 
@@ -38,6 +42,11 @@ KINDS: Final[tuple[type[Record], ...]] = (
     Correction,
     ReferenceClaim,
     ProviderAccount,
+    WebhookEndpoint,
+    WebhookBody,
+    Delivery,
+    Reconciliation,
+    Finding,
     Event,
     AuditEntry,
 )
@@ -75,6 +84,12 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
     },
     Occurrence: {"version": 1, "alert": None},
     Customer: {"version": 1},
+    WebhookEndpoint: {"version": 1, "status": EndpointStatus.ENABLED},
+    Delivery: {
+        "version": 1,
+        "status": DeliveryStatus.PENDING,
+        "endpoint": new_id("webhook_endpoint"),
+    },
     Correction: {
         "intent_version": 2,
         "intent": new_id("payment_intent"),
@@ -88,9 +103,11 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
         "subject": Subject("payment_intent", new_id("payment_intent")),
         "verdict": "retries_exhausted",
     },
+    Reconciliation: {"version": 1, "status": RunStatus.RUNNING},
+    Finding: {"reconciliation": new_id("reconciliation")},
     ApiKey: {"version": 1, "secret_hash": bytes(32)},
     ProviderEventBody: {},
-    Event: {},
+    Event: {"type": "payment_intent.created"},
     AuditEntry: {},
 }
 """The fields that stand in clear beside merchant, ids and times, as a new record has them."""
@@ -104,7 +121,11 @@ ID_OF: Final = {
     Occurrence: "alert_occurrence",
     Customer: "customer",
     Correction: "correction",
+    Reconciliation: "reconciliation",
+    Finding: "reconciliation_finding",
     AuditEntry: "audit_entry",
+    WebhookEndpoint: "webhook_endpoint",
+    Delivery: "delivery",
 }
 
 
@@ -162,6 +183,8 @@ def planted(kind: type[Record], mark: str, **fixed: Any) -> Any:
     }
     if kind is Attempt:
         known.setdefault("intent", new_id("payment_intent"))
+    if kind is Delivery:
+        known.setdefault("event", new_id("event"))
     if kind is Event:
         known.setdefault("data", planted(PaymentIntent, mark))
     return filled(kind, Planted(mark), **known)
@@ -204,6 +227,8 @@ def _value(info: inspect.Type, leaves: Leaves, path: str) -> Any:
             return _value(leaves.one_of(path, some), leaves, path)
         case inspect.VarTupleType(item_type=item):
             return (_value(item, leaves, path),)
+        case inspect.TupleType(item_types=items):
+            return tuple(_value(item, leaves, path) for item in items)
         case inspect.DictType(key_type=key, value_type=value):
             return {_value(key, leaves, f"{path}.key"): _value(value, leaves, f"{path}.value")}
         case inspect.StructType():

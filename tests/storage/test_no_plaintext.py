@@ -34,6 +34,10 @@ from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent, ProviderEventBody
+from paygate.domain.reconciliation.finding import Finding
+from paygate.domain.reconciliation.run import Reconciliation, RunStatus
+from paygate.domain.webhooks.delivery import Delivery, WebhookBody
+from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.embedded.cluster import place
 from paygate.embedded.server import EmbeddedPostgres, binaries
 from paygate.jobs.messages import ApplyProviderEvent, Job
@@ -92,9 +96,21 @@ CLEAR: Final = {
     },
     "api_key_use": {"key", "last_used_at"},
     "provider_account": {"merchant", "id", "created_at"},
+    "event": {"merchant", "id", "object_id", "created_at", "type", "written_in"},
+    "webhook_endpoint": {"merchant", "id", "version", "status", "created_at", "updated_at"},
+    "webhook_body": {"merchant", "id", "created_at"},
+    "delivery": {
+        *("merchant", "id", "version", "endpoint", "event", "status", "next_attempt_at"),
+        *("created_at", "updated_at", "leased_until", "run"),
+    },
+    "webhook_cursor": {"merchant", "written_in", "event"},
+    "webhook_pause": {"merchant", "endpoint", "paused_until", "failures"},
     "reference_claim": {"merchant", "id", "version", "updated_at"},
     "provider_event_body": {"merchant", "id", "received_at"},
-    "event": {"merchant", "id", "object_id", "created_at"},
+    "reconciliation": {
+        *("merchant", "id", "version", "status", "running_as", "created_at", "updated_at"),
+    },
+    "reconciliation_finding": {"merchant", "id", "reconciliation", "kind", "action", "created_at"},
     "audit_entry": {"merchant", "id", "at"},
     "installation": {"one", "id", "livemode", "created_at", "system_identifier", "timeline"},
     "database_restore": {"noticed_at", "taken_at", "cause"},
@@ -102,9 +118,10 @@ CLEAR: Final = {
     "keyset": {"purpose", "wrapped", "created_at"},
     "schema_migration": {"number", "name", "checksum", "applied_at"},
 }
-"""All that may be in clear: ids, states, times, versions, and keyed hashes (`reference_index`,
-`secret_hash`, `create_key`, the id of a key or a claim; a `holder` is a request's id). The queue's
-tables hold a job's name and ids."""
+"""All that may be in clear: ids, states (an event's `type` is one), times, versions, numbers of
+transactions (`written_in`), and keyed hashes (`reference_index`, `secret_hash`, `create_key`, the
+id of a key or a claim; a `holder` is a request's id). The queue's tables hold a job's name and
+ids."""
 
 
 class Needle(NamedTuple):
@@ -181,10 +198,16 @@ ADVANCED: Final[dict[type[Record], dict[str, object]]] = {
     ReferenceClaim: {},
     Alert: {},
     Occurrence: {"alert": new_id("alert")},
+    WebhookEndpoint: {},
+    Delivery: {},
+    Reconciliation: {"status": RunStatus.COMPLETED},
 }
 
 
-CLAIMED_ALONE: Final = (AuditEntry, ProviderEvent, ProviderAccount, Alert)
+CLAIMED_ALONE: Final = (
+    *(AuditEntry, ProviderEvent, ProviderAccount, Alert),
+    *(Reconciliation, Finding),
+)
 """A change claims one thing at most."""
 
 
@@ -195,19 +218,24 @@ async def live(door: Door) -> None:
     ]
     event: ProviderEvent = planted(ProviderEvent, MARK)
     alert: Alert = planted(Alert, MARK)
+    run: Reconciliation = planted(Reconciliation, MARK)
     job = Job(ApplyProviderEvent(event.merchant, event.id))
     creates = [
         Change(planted(AuditEntry, MARK), creates=tuple(first)),
         Change(planted(AuditEntry, MARK), creates=(event,), jobs=(job,)),
         Change(planted(AuditEntry, MARK), creates=(alert,)),
+        Change(planted(AuditEntry, MARK), creates=(run,)),
+        Change(planted(AuditEntry, MARK), creates=(planted(Finding, MARK),)),
         Change(planted(AuditEntry, MARK), creates=(planted(ProviderAccount, MARK),)),
     ]
     for change in creates:
         assert await door.commit(change) == Committed()
-    for record in (*first, event, alert):
-        if isinstance(record, Event | Correction | ProviderEventBody):
+    for record in (*first, event, alert, run):
+        if isinstance(record, Event | Correction | ProviderEventBody | WebhookBody):
             continue
         kept = {"intent": record.intent} if isinstance(record, Attempt) else {}
+        if isinstance(record, Delivery):
+            kept = {"event": record.event}
         after = planted(
             type(record), MARK, id=record.id, version=2, **ADVANCED[type(record)], **kept
         )

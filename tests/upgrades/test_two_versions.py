@@ -14,7 +14,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import aiohttp
 import pytest
@@ -35,15 +35,14 @@ CARD = {
     "return_url": "https://shop.example/done",
 }
 
+RENAMED = {"Concern": "Problem"}
+"""Structs of the previous release under their names of today: no name of a struct is written."""
+
 
 @pytest.fixture(scope="module")
 def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The code of the previous release."""
     return older_code(tmp_path_factory.mktemp("older"))
-
-
-RENAMED: Final = {"Concern": "Problem"}
-"""Records that had another name in the code; what is stored bears no name of them."""
 
 
 def may_be_left_out(shape: dict[str, Any], before: str | None) -> bool:

@@ -10,6 +10,8 @@ from paygate import __version__
 from paygate.cli import api_keys, jobs, keys, ledger, merchants, provider_events, webhooks
 from paygate.cli.command import Data, Quiet, run_async, settings_of
 from paygate.cli.init import init
+from paygate.cli.listen import listen
+from paygate.cli.reconcile import reconcile
 from paygate.cli.restored import restored
 from paygate.cli.trigger import trigger
 from paygate.settings import TO_SERVE, TO_UNLOCK, SettingsError
@@ -31,7 +33,9 @@ app.add_typer(webhooks.app, name="webhooks")
 
 app.command()(trigger)
 app.command()(init)
+app.command()(listen)
 app.command()(restored)
+app.command()(reconcile)
 
 
 def run() -> None:

@@ -30,6 +30,7 @@ class AlertType(StrEnum):
     ORPHAN_CHARGE = "orphan_charge"
     RECONCILIATION_DRIFT = "reconciliation_drift"
     WEBHOOK_DEAD_LETTER = "webhook_dead_letter"
+    MERCHANT_WEBHOOK_FAILING = "merchant_webhook_failing"
     CARD_DATA_REFUSED = "card_data_refused"
     RECORD_UNREADABLE = "record_unreadable"
     JOB_STUCK = "job_stuck"
@@ -43,10 +44,13 @@ CONDITIONS: Final = frozenset(
         AlertType.AUTHORIZATION_EXPIRING,
         AlertType.ATTEMPT_UNRESOLVED,
         AlertType.LEDGER_MISMATCH,
+        AlertType.MERCHANT_WEBHOOK_FAILING,
         AlertType.RECORD_UNREADABLE,
         AlertType.CLOCK_SKEW,
         AlertType.PROVIDER_ACCOUNT_CHANGED,
         AlertType.JOB_STUCK,
+        AlertType.RECONCILIATION_DRIFT,
+        AlertType.ORPHAN_CHARGE,
     }
 )
 """What lasts, and is found again by every run that looks. Found in the same words after somebody

@@ -48,7 +48,7 @@ REPLAYED_FOR: Final = timedelta(days=3)
 
 class ProviderEvent(Recorded, frozen=True, kw_only=True):
     """What we made of what came. `body` is None where that is kept apart, in a `ProviderEventBody`:
-    in every record but those of before migration 0015.
+    in every record but those of before migration 0016.
 
     `duplicates` counts the deliveries after the first. `replay_until` is there while a dead letter
     is tried again by the clock; without it, it waits for a person.

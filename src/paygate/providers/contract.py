@@ -159,6 +159,16 @@ class SignatureError(Exception):
     """The event is not proven to come from the provider. The reason never quotes it."""
 
 
+class CallWatch(Protocol):
+    """Told of every call that goes to the provider, each try by itself."""
+
+    def called(self) -> None:
+        """A call is being made."""
+
+    def limited(self) -> None:
+        """The provider refused one because there were too many."""
+
+
 class Provider(Protocol):
     """A payment provider's account, in one mode."""
 
@@ -244,6 +254,16 @@ class Provider(Protocol):
         self, since: datetime, until: datetime, *, timeout_seconds: float
     ) -> AsyncIterator[Answer]:
         """Every payment made at the provider in [since, until], newest first, ours or not.
+
+        Raises:
+            ProviderSilent: the list could not be read to its end, so absence proves nothing.
+        """
+
+    def list_events(
+        self, since: datetime, until: datetime, *, timeout_seconds: float
+    ) -> AsyncIterator[bytes]:
+        """Every event made at the provider in [since, until] that may tell us something, newest
+        first, each as `read_event` takes it. The provider may keep no more than the last 30 days.
 
         Raises:
             ProviderSilent: the list could not be read to its end, so absence proves nothing.

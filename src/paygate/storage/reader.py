@@ -1,41 +1,30 @@
 """What flows read: a typed function for every named block of `queries/`."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Final, NamedTuple, TypeVar
+from datetime import datetime
+from typing import Final, NamedTuple
 
-import asyncpg
 import msgspec
 
 from paygate.domain.access.api_key import ApiKey
 from paygate.domain.alert import Alert, AlertStatus, Occurrence
 from paygate.domain.customer import Customer
 from paygate.domain.idempotency import IdempotencyKey
-from paygate.domain.ids import PREFIXES, RANDOM_BYTES, make_id
 from paygate.domain.ledger import Transfer
 from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.payment_intent import ENDED_WITHOUT_MONEY, PaymentIntent, Status
 from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent, ProviderEventBody
-from paygate.storage.blocks import QUERIES
 from paygate.storage.change import Outdated
 from paygate.storage.connections.database import reading
-from paygate.storage.connections.pool import Pool
-from paygate.storage.look_ups import LookUps, Row
-from paygate.storage.pages import Cut, Page, Place, Stretch, beyond_all
-from paygate.storage.records import Records
+from paygate.storage.pages import Cut, Page, Place, Stretch, beyond_all, first_id
+from paygate.storage.reading import LONG_AGO, Reading
 from paygate.storage.schema.versions import WRITER, too_old
-from paygate.storage.unreadable import UNREAD, Unread
-from paygate.telemetry import timing
+from paygate.storage.unreadable import UNREAD
 
-_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_READINGS: Final = 10
-"""Beyond so many for one page something larger is wrong than a record: a key is missing, say."""
 _BEYOND_INTENTS: Final = beyond_all("payment_intent")
 _BEYOND_EVENTS: Final = beyond_all("provider_event")
-
-R = TypeVar("R", bound=msgspec.Struct)
 
 
 class IntentFilters(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,19 +62,8 @@ class WaitingEvent(NamedTuple):
     id: str
 
 
-class Reader:
-    """Opens what it reads.
-
-    Raises `Unreadable` when a row is not as we left it, `Outdated` when it is for a later version,
-    `Unavailable` when the database does not answer. Lists and stretches go on beside such rows, and
-    tell of them.
-    """
-
-    def __init__(self, pool: Pool, searches: Pool, records: Records) -> None:
-        self._pool = pool
-        self._searches = searches
-        self._records = records
-        self._look_ups: dict[str, LookUps] = {}
+class Reader(Reading):
+    """What all features read."""
 
     async def payment_intent(self, merchant: str, intent_id: str) -> PaymentIntent | None:
         """The intent, or None when this merchant has none of that id."""
@@ -183,8 +161,8 @@ class Reader:
             cut,
             merchant,
             # An id begins with its record's time, so the times bound the scan.
-            _first_id("provider_event", after) if after else "",
-            _first_id("provider_event", before, later=1) if before else _BEYOND_EVENTS,
+            first_id("provider_event", after) if after else "",
+            first_id("provider_event", before, later=1) if before else _BEYOND_EVENTS,
             filters.status,
             None if kind is None else self._records.event_type_indexes(merchant, kind),
             filters.subject,
@@ -249,8 +227,8 @@ class Reader:
             cut,
             merchant,
             # An id begins with its record's time, so the times bound the scan.
-            _first_id("payment_intent", after) if after else "",
-            _first_id("payment_intent", before, later=1) if before else _BEYOND_INTENTS,
+            first_id("payment_intent", after) if after else "",
+            first_id("payment_intent", before, later=1) if before else _BEYOND_INTENTS,
             filters.status,
             None if reference is None else self._records.reference_indexes(merchant, reference),
             filters.customer,
@@ -263,7 +241,7 @@ class Reader:
     ) -> Stretch[PaymentIntent]:
         """Intents that are `created` since before a time, in the order of merchant and id."""
         order = ("merchant", "id")
-        bound = _first_id("payment_intent", before, later=1)
+        bound = first_id("payment_intent", before, later=1)
         return await self._stretch(
             PaymentIntent, "payment_intents_overdue", order, after, limit, bound, before
         )
@@ -374,80 +352,6 @@ class Reader:
     async def _waiting(
         self, query: str, before: datetime, after: WaitingEvent | None, limit: int
     ) -> list[WaitingEvent]:
-        last = after or WaitingEvent(_LONG_AGO, "", "")
+        last = after or WaitingEvent(LONG_AGO, "", "")
         rows = await self._search(query, before, *last, limit)
         return [WaitingEvent(row["updated_at"], row["merchant"], row["id"]) for row in rows]
-
-    async def _one(self, record: type[R], query: str, *key: str | bytes) -> R | None:
-        row = await self._look_up(query, *key)
-        return None if row is None else self._records.open(record, row)
-
-    async def _look_up(self, query: str, *key: str | bytes) -> Row | None:
-        if query not in self._look_ups:
-            kind = "bytea" if isinstance(key[0], bytes) else "text"
-            self._look_ups[query] = LookUps(self._pool, QUERIES[query], kind)
-        with timing.spent(timing.Part.DATABASE):
-            return await self._look_ups[query].find(*key)
-
-    async def _page(
-        self, record: type[R], older: str, newer: str, cut: Cut, merchant: str, *filters: object
-    ) -> Page[R]:
-        """Both blocks take merchant, bound and limit, and the filters after them.
-
-        Rows that cannot be read count for nothing: the page is filled with what follows them.
-        """
-        query, bound = newer if cut.newer else older, cut.bound
-        items: list[R] = []
-        unread: list[Unread] = []
-        for _ in range(_READINGS):
-            # One more than is wanted tells whether there are more.
-            wanted = cut.limit + 1 - len(items)
-            rows = await self._search(query, merchant, bound, wanted, *filters)
-            opened, faults = self._records.open_each(record, map(tuple, rows))
-            items += opened
-            unread += faults
-            if len(items) > cut.limit or len(rows) < wanted:
-                shown = items[: cut.limit]
-                if cut.newer:
-                    shown.reverse()
-                return Page(tuple(shown), len(items) > cut.limit, tuple(unread))
-            bound = rows[-1]["id"]
-        raise unread[0]
-
-    async def _stretch(
-        self,
-        record: type[R],
-        query: str,
-        order: tuple[str, ...],
-        after: Place | None,
-        limit: int,
-        *filters: object,
-    ) -> Stretch[R]:
-        """The block takes the place after which to begin, the limit, and the filters after them;
-        `order` names the columns of the place.
-        """
-        place = after or tuple(_LONG_AGO if name.endswith("at") else "" for name in order)
-        rows = await self._search(query, *place, limit, *filters)
-        records, unread = self._records.open_each(record, map(tuple, rows))
-        last = tuple(rows[-1][name] for name in order) if len(rows) == limit else None
-        return Stretch(tuple(records), tuple(unread), last)
-
-    async def _fetch(self, query: str, *arguments: object) -> asyncpg.Record | None:
-        with reading():
-            return await self._pool.fetchrow(QUERIES[query], *arguments)
-
-    async def _fetch_all(self, query: str, *arguments: object) -> list[asyncpg.Record]:
-        with reading():
-            return await self._pool.fetch(QUERIES[query], *arguments)
-
-    async def _search(self, query: str, *arguments: object) -> list[asyncpg.Record]:
-        with reading():
-            return await self._searches.fetch(QUERIES[query], *arguments)
-
-    def _open(self, record: type[R], row: asyncpg.Record) -> R:
-        return self._records.open(record, tuple(row))
-
-
-def _first_id(kind: str, at: datetime, *, later: int = 0) -> str:
-    """Not above any id of this kind made at `at`, or so many milliseconds later."""
-    return make_id(PREFIXES[kind], int(at.timestamp() * 1000) + later, bytes(RANDOM_BYTES))

@@ -18,6 +18,10 @@ from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent, ProviderEventBody
+from paygate.domain.reconciliation.finding import Finding
+from paygate.domain.reconciliation.run import Reconciliation
+from paygate.domain.webhooks.delivery import Delivery, WebhookBody
+from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.storage.stored import VERSIONED, Column, Hash, Stored, Table
 
 REFERENCE: Final = Hash("reference")
@@ -93,8 +97,32 @@ API_KEY: Final = Stored(
     Column("created_at", "timestamptz"),
     Column("updated_at", "timestamptz"),
 )
+# Its `written_in` is not here: the schema alone knows which transaction writes.
 EVENT: Final = Stored(
-    Event, "event", Column("object_id", "text", "data.id"), Column("created_at", "timestamptz")
+    Event,
+    "event",
+    Column("object_id", "text", "data.id"),
+    Column("created_at", "timestamptz"),
+    Column("type", "text", added_later=True),
+)
+WEBHOOK_ENDPOINT: Final = Stored(
+    WebhookEndpoint,
+    "webhook_endpoint",
+    Column("status", "text"),
+    Column("created_at", "timestamptz"),
+    Column("updated_at", "timestamptz"),
+)
+WEBHOOK_BODY: Final = Stored(WebhookBody, "webhook_body", Column("created_at", "timestamptz"))
+# Its lease is not here: the schema alone counts it, on its own clock.
+DELIVERY: Final = Stored(
+    Delivery,
+    "delivery",
+    Column("endpoint", "text"),
+    Column("event", "text"),
+    Column("status", "text"),
+    Column("next_attempt_at", "timestamptz"),
+    Column("created_at", "timestamptz"),
+    Column("updated_at", "timestamptz"),
 )
 AUDIT_ENTRY: Final = Stored(AuditEntry, "audit_entry", Column("at", "timestamptz"))
 CUSTOMER: Final = Stored(
@@ -135,6 +163,24 @@ REFERENCE_CLAIM: Final = Stored(
     claimed_by=("merchant", "id"),
     looked_up_by="reference_claim_exists",
 )
+RECONCILIATION: Final = Stored(
+    Reconciliation,
+    "reconciliation",
+    Column("status", "text"),
+    Column("running_as", "text"),
+    Column("created_at", "timestamptz"),
+    Column("updated_at", "timestamptz"),
+    claimed_by=("merchant", "running_as"),
+)
+RECONCILIATION_FINDING: Final = Stored(
+    Finding,
+    "reconciliation_finding",
+    Column("reconciliation", "text"),
+    Column("kind", "text"),
+    Column("action", "text"),
+    Column("created_at", "timestamptz"),
+    claimed_by=("merchant", "id"),
+)
 LEDGER_TRANSFER: Final = Stored(
     Transfer,
     "ledger_transfer",
@@ -159,6 +205,11 @@ STORED: Final[dict[type, Stored[Any]]] = {
         REFERENCE_CLAIM,
         LEDGER_TRANSFER,
         PROVIDER_ACCOUNT,
+        WEBHOOK_ENDPOINT,
+        WEBHOOK_BODY,
+        DELIVERY,
+        RECONCILIATION,
+        RECONCILIATION_FINDING,
         EVENT,
         AUDIT_ENTRY,
     )

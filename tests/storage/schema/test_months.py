@@ -30,7 +30,7 @@ Connect = Callable[[], Awaitable[Connection]]
 
 TIME = {"audit_entry": "at", "event": "created_at", "provider_event_body": "received_at"}
 MOMENT = timedelta(microseconds=1)
-BEFORE = [migration for migration in migrations() if migration.number < 15]
+BEFORE = [migration for migration in migrations() if migration.number < 16]
 OF_ONE = "SELECT begins, ends FROM months_of($1::text::regclass) WHERE ends IS NOT NULL ORDER BY 2"
 
 
@@ -241,6 +241,30 @@ async def test_rows_of_before_stay_where_they_are(dsn: str, table: str) -> None:
     checks = "SELECT count(*) FROM pg_constraint WHERE contype = 'c' AND conname LIKE 'before%'"
     assert await connection.fetchval(checks) == 0
     assert await migrated(dsn) == []
+    await connection.close()
+
+
+async def test_the_indexes_of_before_are_those_of_every_month(dsn: str) -> None:
+    """They are not made anew: the oldest partition's are the files that they were."""
+    connection, end = await laid_out_from(dsn)
+    await add(connection, "event", "evt_1", end - MOMENT)
+    file = "SELECT pg_relation_filenode($1::text::regclass)"
+    names = ("in_order", "of_object")
+    files = [await connection.fetchval(file, f"event_{name}") for name in names]
+    await migrated(dsn)
+    after = [await connection.fetchval(file, f"event_before_{name}") for name in names]
+    assert after == files
+    for name in names:
+        parts = await connection.fetchval(
+            "SELECT array_agg(i.indrelid::regclass::text) FROM pg_inherits h"
+            " JOIN pg_index i ON i.indexrelid = h.inhrelid AND i.indisvalid"
+            " WHERE h.inhparent = $1::text::regclass",
+            f"event_{name}",
+        )
+        partitions = await connection.fetchval(
+            "SELECT array_agg(place::text) FROM months_of('event')"
+        )
+        assert sorted(parts) == sorted(partitions)
     await connection.close()
 
 

@@ -185,3 +185,7 @@ class Answer(msgspec.Struct, frozen=True):
     merchant: str | None = None
     intent: str | None = None
     """Our intent's id as the provider's metadata bears it; it was another one before a restore."""
+    refunded: int = 0
+    """How much of what was captured went back; none, too, where the answer does not tell."""
+    disputed: bool = False
+    """Whether the payer's bank disputes the charge, as far as the answer tells."""

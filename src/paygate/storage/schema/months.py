@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 BY_MONTH: Final = ("audit_entry", "event", "provider_event_body")
-"""The tables that are partitioned by month (migration 0015)."""
+"""The tables that are partitioned by month (migration 0016)."""
 AHEAD_MONTHS: Final = 24
 """Longer than anyone goes without an upgrade, and so without a `paygate migrate`."""
 

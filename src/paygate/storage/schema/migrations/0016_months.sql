@@ -104,6 +104,7 @@ DECLARE
     ends     timestamptz;
     is_empty boolean;
     astray   tid[];
+    made     record;
 BEGIN
     IF EXISTS (SELECT FROM pg_partitioned_table WHERE partrelid = name::regclass) THEN
         RETURN;
@@ -155,6 +156,17 @@ BEGIN
     EXECUTE format('ALTER INDEX %I RENAME TO %I', name || '_pkey', before || '_pkey');
     EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING STORAGE)
                     PARTITION BY RANGE (%I)', name, before, at);
+    -- The table has the indexes of before under their names; attached to it, those of a partition
+    -- that are alike become parts of them, and are not made anew.
+    FOR made IN
+        SELECT c.relname AS index, pg_get_indexdef(c.oid) AS definition
+        FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+        WHERE i.indrelid = before::regclass AND NOT i.indisprimary
+    LOOP
+        EXECUTE format('ALTER INDEX %I RENAME TO %I', made.index,
+                       replace(made.index, name, before));
+        EXECUTE regexp_replace(made.definition, ' ON \S+ ', format(' ON %I ', name));
+    END LOOP;
     EXECUTE format('CREATE TRIGGER no_update BEFORE UPDATE OR DELETE ON %I
                     FOR EACH ROW EXECUTE FUNCTION refuse_change()', name);
     EXECUTE format('ALTER TABLE %I ENABLE ALWAYS TRIGGER no_update', name);
