@@ -338,6 +338,17 @@ def _delivered(merchant: Merchant, path: str) -> dict[str, Any] | None:
     return dict(found[0]) if found else None
 
 
+def _begun(merchant: Merchant) -> dict[str, Any] | None:
+    """A reconciliation, unless the clock has begun one just now: there is one at a time."""
+    run = merchant.call("POST", "/reconciliations", {})
+    return None if "error" in run else run
+
+
+def _ended(merchant: Merchant, run: dict[str, Any]) -> dict[str, Any] | None:
+    found = merchant.call("GET", f"/reconciliations/{run['id']}")
+    return None if found["status"] == "running" else found
+
+
 def _succeeded(merchant: Merchant, intent: dict[str, Any]) -> dict[str, Any] | None:
     found = merchant.read(intent)
     return found if found["status"] == "succeeded" else None
@@ -354,6 +365,40 @@ def _closed_there(merchant: Merchant, intent: dict[str, Any]) -> bool | None:
     return True if theirs["status"] == "canceled" else None
 
 
+def lost_webhooks(merchant: Merchant) -> None:
+    print("\n  9  Not one webhook comes any more, and the payer never comes back")
+    for on in ("webhook", "events"):
+        fault = {"on": on, "kind": "lose", "count": 1_000_000}
+        merchant.sandbox("POST", "/_sandbox/faults", fault)
+    paid, held = merchant.create(3300, "eur"), merchant.create(6000, "eur", capture_method="manual")
+    asked = merchant.confirm(paid, "pm_card_threeDSecure2Required")
+    merchant.browse(asked["next_action"]["redirect_to_url"]["url"], {"outcome": "complete"})
+    check(merchant.read(paid)["status"] == "requires_action", "the bank approved; we know nothing")
+    there = merchant.confirm(held, "pm_card_visa")["provider_reference"]
+    merchant.sandbox_form(f"/v1/payment_intents/{there}/capture", {})
+    check(merchant.read(held)["status"] == "requires_capture", "a hold, captured in the dashboard")
+    run = wait_for("a reconciliation of ours", lambda: _begun(merchant))
+    done = wait_for("its end", lambda: _ended(merchant, run))
+    print(
+        f"     --  reconciliation {done['id']}: {done['examined']['ours']} of ours and"
+        f" {done['examined']['theirs']} of the provider's examined with {done['provider_calls']}"
+        f" calls,\n         {done['in_step']} in step, {done['healed']} healed,"
+        f" {done['held']} held, {done['orphans']} orphans, {done['foreign']} foreign"
+    )
+    listed = merchant.call("GET", f"/reconciliations/{done['id']}/findings?limit=100")["data"]
+    for found in listed:
+        print(
+            f"     --  {found['action']}: {found['payment_intent']}"
+            f" {found['ours'].get('status')} -> {found['theirs'].get('status')}"
+        )
+    healed = {found["payment_intent"] for found in listed if found["action"] == "healed"}
+    check({paid["id"], held["id"]} <= healed, "both were found and healed")
+    for intent, amount in ((paid, 3300), (held, 6000)):
+        final = merchant.read(intent)
+        check((final["status"], final["amount_received"]) == ("succeeded", amount), "succeeded")
+    merchant.sandbox("DELETE", "/_sandbox/faults")
+
+
 STEPS = (
     card_payment,
     three_d_secure,
@@ -363,6 +408,7 @@ STEPS = (
     lost_answer,
     impatient_customer,
     told_by_webhook,
+    lost_webhooks,
 )
 
 

@@ -58,6 +58,8 @@ GOOD += [
     ("header_timeout", "5s", timedelta(seconds=5)),
     ("body_timeout", "2m", timedelta(minutes=2)),
     ("keep_alive", "65s", timedelta(seconds=65)),
+    ("exclusive_account", "true", True),
+    ("exclusive_account", "false", False),
     ("numeric_references", "true", True),
     ("numeric_references", "false", False),
     ("request_log", "false", False),
@@ -113,6 +115,7 @@ DEFAULTS: dict[str, Any] = {
     "body_timeout": timedelta(seconds=30),
     "keep_alive": timedelta(seconds=75),
     "allowed_origins": (),
+    "exclusive_account": False,
     "numeric_references": False,
     "request_log": True,
 }
@@ -208,6 +211,7 @@ BAD: dict[str, list[str]] = {
         "Off",
         "none",
     ],
+    "exclusive_account": ["", "1", "True", "yes", "on"],
     "numeric_references": ["", "1", "True", "yes", "on"],
     "request_log": ["", "0", "off"],
     "allowed_origins": [
@@ -387,9 +391,12 @@ def test_production_takes_a_live_key() -> None:
 
 
 def test_sweeps_ask_as_fast_as_the_mode_of_the_key_allows() -> None:
-    assert [provider_rate(load({}), livemode=mode) for mode in (True, False)] == [80, 20]
+    assert [provider_rate(load({}), livemode=mode) for mode in (True, False)] == [
+        Rate(80, 1),
+        Rate(20, 1),
+    ]
     slower = load({"PAYGATE_PROVIDER_RATE": "600/minute"})
-    assert provider_rate(slower, livemode=True) == 10
+    assert provider_rate(slower, livemode=True) == Rate(600, 60)
 
 
 def test_production_limits_more() -> None:

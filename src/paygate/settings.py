@@ -81,6 +81,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keep_alive: timedelta
     public_url: str | None = None
     return_url_hosts: tuple[str, ...] = ()
+    exclusive_account: bool = False
     numeric_references: bool = False
     request_log: bool = True
     """Whether each request is a line of the log."""
@@ -154,6 +155,7 @@ _SETTINGS: Final[Mapping[str, _Setting]] = {
     "public_url": _Setting(kinds.public_url, example="https://pay.example"),
     "return_url_hosts": _Setting(kinds.hosts, example="shop.example"),
     "allowed_origins": _Setting(kinds.origins, example="https://shop.example"),
+    "exclusive_account": _Setting(kinds.boolean, "false"),
     "numeric_references": _Setting(kinds.boolean, "false"),
     "request_log": _Setting(kinds.boolean, "true"),
 }

@@ -27,6 +27,7 @@ from paygate.storage.connections.pool import open_pool
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.reader import Reader
+from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.records import Records
 from paygate.storage.restores import Restores
 from paygate.storage.sole_run import SoleRuns
@@ -54,6 +55,7 @@ async def world(
     ctx = Context(
         door=Door(records, committer),
         read=Reader(pool, pool, records),
+        reconciliations=Reconciliations(pool, pool, records),
         ledger=WholeLedger(connector(database, name="paygate ledger"), records),
         keys=keys,
         merchants=Merchants(pool, records),

@@ -51,6 +51,7 @@ from paygate.storage.connections.pool import open_pool
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.reader import Reader
+from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.records import Records
 from paygate.storage.restores import Restores
 from paygate.storage.sole_run import SoleRuns
@@ -110,6 +111,7 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
         yield Context(
             door=SteppedDoor(Door(records, committer), steps),
             read=Reader(pool, pool, records),
+            reconciliations=Reconciliations(pool, pool, records),
             ledger=WholeLedger(connector(setting.dsn, name="dying ledger"), records),
             keys=keys,
             merchants=Merchants(pool, records),

@@ -21,7 +21,9 @@ from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
-from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.domain.provider_event import EventStatus, ProviderEvent, ProviderEventBody
+from paygate.domain.reconciliation.finding import Finding
+from paygate.domain.reconciliation.run import Reconciliation, RunStatus
 from paygate.domain.webhooks.delivery import Delivery, DeliveryStatus, WebhookBody
 from paygate.domain.webhooks.endpoint import EndpointStatus, WebhookEndpoint
 from paygate.storage.change import Record
@@ -32,6 +34,7 @@ KINDS: Final[tuple[type[Record], ...]] = (
     Attempt,
     IdempotencyKey,
     ProviderEvent,
+    ProviderEventBody,
     ApiKey,
     Alert,
     Occurrence,
@@ -42,6 +45,8 @@ KINDS: Final[tuple[type[Record], ...]] = (
     WebhookEndpoint,
     WebhookBody,
     Delivery,
+    Reconciliation,
+    Finding,
     Event,
     AuditEntry,
 )
@@ -92,8 +97,16 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
         "to_status": Status.SUCCEEDED,
     },
     ReferenceClaim: {"version": 1},
-    ProviderEvent: {"version": 1, "status": EventStatus.RECEIVED},
+    ProviderEvent: {
+        "version": 1,
+        "status": EventStatus.DEAD_LETTER,
+        "subject": Subject("payment_intent", new_id("payment_intent")),
+        "verdict": "retries_exhausted",
+    },
+    Reconciliation: {"version": 1, "status": RunStatus.RUNNING},
+    Finding: {"reconciliation": new_id("reconciliation")},
     ApiKey: {"version": 1, "secret_hash": bytes(32)},
+    ProviderEventBody: {},
     Event: {"type": "payment_intent.created"},
     AuditEntry: {},
 }
@@ -102,11 +115,14 @@ ID_OF: Final = {
     PaymentIntent: "payment_intent",
     Attempt: "attempt",
     ProviderEvent: "provider_event",
+    ProviderEventBody: "provider_event",
     ApiKey: "api_key",
     Alert: "alert",
     Occurrence: "alert_occurrence",
     Customer: "customer",
     Correction: "correction",
+    Reconciliation: "reconciliation",
+    Finding: "reconciliation_finding",
     AuditEntry: "audit_entry",
     WebhookEndpoint: "webhook_endpoint",
     Delivery: "delivery",
@@ -211,6 +227,8 @@ def _value(info: inspect.Type, leaves: Leaves, path: str) -> Any:
             return _value(leaves.one_of(path, some), leaves, path)
         case inspect.VarTupleType(item_type=item):
             return (_value(item, leaves, path),)
+        case inspect.TupleType(item_types=items):
+            return tuple(_value(item, leaves, path) for item in items)
         case inspect.DictType(key_type=key, value_type=value):
             return {_value(key, leaves, f"{path}.key"): _value(value, leaves, f"{path}.value")}
         case inspect.StructType():

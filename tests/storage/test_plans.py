@@ -85,12 +85,13 @@ async def test_keys_are_found_one_by_one(
     assert "Merge" not in text
 
 
-async def test_waiting_events_are_found_among_those_alone(connect: Connect) -> None:
+@pytest.mark.parametrize("which", ["waiting", "parked", "replayable"])
+async def test_waiting_events_are_found_among_those_alone(connect: Connect, which: str) -> None:
     connection = await connect()
     await connection.execute("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off")
-    text = await plan(connection, QUERIES["provider_events_waiting"], 5)
+    text = await plan(connection, QUERIES[f"provider_events_{which}"], 5)
     assert scans(text) == []
-    assert "provider_event_waiting" in text
+    assert f"provider_event_{which}" in text
     assert "Sort" not in text
 
 

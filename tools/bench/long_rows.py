@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from paygate.storage.connections.database import connector
 from tools.bench import BenchError
 from tools.bench.processes import KIB, peak_bytes
 from tools.bench.rows import Sample
-from tools.bench.seed import Seeded, seed_in_processes
+from tools.bench.seed import SPREAD, Seeded, seed_in_processes
 
 IN_DOUBT: Final = 10_000
 SLOW_SECONDS: Final = 0.1
@@ -31,18 +32,43 @@ def verified(ready: dict[str, Any], folder: Path) -> Sample:
     Raises:
         BenchError: the books do not agree, so there is nothing to measure.
     """
-    command = [sys.executable, "-P", "-m", "paygate.cli", "ledger", "verify", "--json"]
+    seconds, peak, status, report = _ran(ready, folder, "ledger", "verify")
+    if status:
+        raise BenchError(f"the books do not agree: {report[:300]}")
+    return {"verify": seconds, "verify/memory": peak / KIB / KIB}
+
+
+def reconciled(ready: dict[str, Any], folder: Path, stored: int) -> Sample:
+    """`paygate reconcile` over all that is stored, in step as it is, in a process of its own: its
+    time, the calls that it made, and its memory at the most.
+
+    Raises:
+        BenchError: the round did not come to its end, or not all was in step.
+    """
+    since = (datetime.now(UTC) - SPREAD - timedelta(hours=1)).isoformat()
+    seconds, peak, _, report = _ran(ready, folder, "reconcile", "--since", since)
+    found = json.loads(report)["reconciliation"]
+    if found["status"] != "completed" or found["in_step"] < stored or found["healed"]:
+        raise BenchError(f"not all is in step: {report[:600]}")
+    calls = found["provider_calls"]
+    return {
+        "reconcile": seconds,
+        "reconcile/calls": calls,
+        "reconcile/memory": peak / KIB / KIB,
+    }
+
+
+def _ran(ready: dict[str, Any], folder: Path, *arguments: str) -> tuple[float, int, int, str]:
+    """A command on the gateway: its seconds, its memory at the most, its status and its report."""
+    command = [sys.executable, "-P", "-m", "paygate.cli", *arguments, "--json"]
     command += ["--data", ready["data_dir"]]
-    report, peak = folder / "verified.json", 0
+    report, peak = folder / "report.json", 0
     started = time.perf_counter()
     with report.open("wb") as output, subprocess.Popen(command, stdout=output) as process:  # noqa: S603 -- our own
         while process.poll() is None:
             peak = max(peak, peak_bytes(process.pid))
             time.sleep(0.05)
-    seconds = time.perf_counter() - started
-    if process.returncode:
-        raise BenchError(f"the books do not agree: {report.read_text()[:300]}")
-    return {"verify": seconds, "verify/memory": peak / KIB / KIB}
+    return time.perf_counter() - started, peak, process.returncode, report.read_text()
 
 
 async def resolved(ready: dict[str, Any], in_doubt: int = IN_DOUBT) -> Sample:

@@ -79,7 +79,12 @@ async def _measure(options: Options, folder: Path, progress: Callable[[str], Non
         await take_turns([side], "merchant told", told_step(sizes), sizes, progress)
         if not options.quick:
             rows = ("stored", "million") if options.full else ("stored",)
-            await _many_stored(side, rows, sizes, progress)
+            await _many_stored(side, rows[:1], sizes, progress)
+            progress("reconcile")
+            ready, stored = side.load.ready, STORED["stored"]
+            row = await asyncio.to_thread(long_rows.reconciled, ready, folder, stored)
+            side.rounds[0].update(row)
+            await _many_stored(side, rows[1:], sizes, progress)
         if options.full:
             ready = side.load.ready
             progress("ledger verify")

@@ -9,6 +9,7 @@ from paygate.api import (
     events,
     health,
     provider_events,
+    reconciliations,
     webhook_endpoints,
 )
 from paygate.api.edge.endpoint import Endpoint
@@ -23,5 +24,6 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *provider_events.ENDPOINTS,
     *events.ENDPOINTS,
     *webhook_endpoints.ENDPOINTS,
+    *reconciliations.ENDPOINTS,
     *health.ENDPOINTS,
 )

@@ -49,6 +49,8 @@ CONDITIONS: Final = frozenset(
         AlertType.CLOCK_SKEW,
         AlertType.PROVIDER_ACCOUNT_CHANGED,
         AlertType.JOB_STUCK,
+        AlertType.RECONCILIATION_DRIFT,
+        AlertType.ORPHAN_CHARGE,
     }
 )
 """What lasts, and is found again by every run that looks. Found in the same words after somebody

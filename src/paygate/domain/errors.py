@@ -55,7 +55,9 @@ class ErrorCode(StrEnum):
     INTENT_ALREADY_CONFIRMED = "intent_already_confirmed"
     REFERENCE_IN_USE = "reference_in_use"
     STATE_CONFLICT = "state_conflict"
+    EVENT_NOT_REPLAYABLE = "event_not_replayable"
     OPERATION_PENDING = "operation_pending"
+    RECONCILIATION_RUNNING = "reconciliation_running"
     AUTHORIZATION_EXPIRED = "authorization_expired"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     IDEMPOTENCY_KEY_IN_USE = "idempotency_key_in_use"
@@ -175,9 +177,17 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
         ErrorCode.STATE_CONFLICT: _final(
             ErrorType.CONFLICT, "The object's state does not allow this; the error carries it."
         ),
+        ErrorCode.EVENT_NOT_REPLAYABLE: _final(
+            ErrorType.CONFLICT,
+            "The provider event is under way or was applied; a dead letter or an ignored one can be"
+            " replayed.",
+        ),
         ErrorCode.OPERATION_PENDING: _retriable(
             ErrorType.CONFLICT,
             "Something is under way at the provider, or its outcome is not known yet.",
+        ),
+        ErrorCode.RECONCILIATION_RUNNING: _retriable(
+            ErrorType.CONFLICT, "A reconciliation is running; there is one at a time."
         ),
         ErrorCode.AUTHORIZATION_EXPIRED: _final(
             ErrorType.CONFLICT, "The hold has lapsed: nothing can be captured any more."

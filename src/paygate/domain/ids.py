@@ -27,6 +27,8 @@ PREFIXES: Final = {
     "ledger_transfer": "lt_",
     "webhook_endpoint": "we_",
     "delivery": "dl_",
+    "reconciliation": "rc_",
+    "reconciliation_finding": "rf_",
     "run": "run_",
     "request": "req_",
 }

@@ -17,7 +17,9 @@ from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
-from paygate.domain.provider_event import ProviderEvent
+from paygate.domain.provider_event import ProviderEvent, ProviderEventBody
+from paygate.domain.reconciliation.finding import Finding
+from paygate.domain.reconciliation.run import Reconciliation
 from paygate.domain.webhooks.delivery import Delivery, WebhookBody
 from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.jobs.messages import Job
@@ -34,8 +36,18 @@ Versioned = (
     | WebhookEndpoint
     | Delivery
     | ReferenceClaim
+    | Reconciliation
 )
-Appended = Event | Correction | Transfer | ProviderAccount | WebhookBody | AuditEntry
+Appended = (
+    Event
+    | Correction
+    | Transfer
+    | ProviderAccount
+    | ProviderEventBody
+    | WebhookBody
+    | Finding
+    | AuditEntry
+)
 Record = Versioned | Appended
 
 
@@ -43,9 +55,10 @@ class Change(msgspec.Struct, frozen=True):
     """One commit. All of it becomes true, or nothing does.
 
     `audit` is always there, and its id is the change's. A record in `advances` must stand one
-    version below in the database. Creating an idempotency key, a provider event or an alert is
-    a claim: an equal one that exists is a conflict. At most one such claim a change, beside it at
-    most one claim of a reference, and at most one record of a table in `advances`; what can meet no
+    version below in the database. Creating an idempotency key, a provider event, an alert, a
+    reconciliation or one of its findings is a claim: an equal one that exists is a conflict. At
+    most one such claim a change, beside it at most one claim of a reference, and at most one record
+    of a table in `advances`; what can meet no
     conflict - jobs, and records that are created without a claim - may be several. `stands` is an
     intent that the change was decided by and leaves alone: the change is a conflict when the intent
     is not at that version any more. `response` is not written here: it is what the request is

@@ -15,7 +15,14 @@ from paygate.jobs import messages
 from paygate.storage.change import Change, Outdated, Record
 from paygate.storage.commit.statement import Mode, Section
 from paygate.storage.stored import Column, Stored, Table
-from paygate.storage.tables import PAYMENT, PROVIDER_REFERENCE, REFERENCE, STANDING_INTENT, STORED
+from paygate.storage.tables import (
+    EVENT_TYPE,
+    PAYMENT,
+    PROVIDER_REFERENCE,
+    REFERENCE,
+    STANDING_INTENT,
+    STORED,
+)
 from paygate.storage.unreadable import UNREAD, SealBroken, Tampered, Unread
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -73,6 +80,10 @@ class Records:
     def provider_reference_indexes(self, merchant: str, reference: str) -> list[bytes]:
         """The same for the provider's id of an event."""
         return PROVIDER_REFERENCE.candidates(self.index, merchant, reference)
+
+    def event_type_indexes(self, merchant: str, kind: str) -> list[bytes]:
+        """The same for the provider's name of what happened."""
+        return EVENT_TYPE.candidates(self.index, merchant, kind)
 
     def rows(self, change: Change) -> list[tuple[Section, tuple[Any, ...]]]:
         """The rows of a change, sealed."""

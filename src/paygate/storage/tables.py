@@ -17,7 +17,9 @@ from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
-from paygate.domain.provider_event import ProviderEvent
+from paygate.domain.provider_event import ProviderEvent, ProviderEventBody
+from paygate.domain.reconciliation.finding import Finding
+from paygate.domain.reconciliation.run import Reconciliation
 from paygate.domain.webhooks.delivery import Delivery, WebhookBody
 from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.storage.stored import VERSIONED, Column, Hash, Stored, Table
@@ -28,6 +30,8 @@ PAYMENT: Final = Hash("payment", across_merchants=True)
 """The provider's id of a payment."""
 PROVIDER_REFERENCE: Final = Hash("provider_reference")
 """The provider's id of an event."""
+EVENT_TYPE: Final = Hash("provider_event_type")
+"""The provider's name for what happened."""
 
 REFERENCE_TAKEN: Final = "payment_intent_provider_reference"
 """The unique index that a payment of another intent's runs into."""
@@ -74,7 +78,15 @@ PROVIDER_EVENT: Final = Stored(
     Column("reference_index", "bytea", "provider_reference", PROVIDER_REFERENCE),
     Column("received_at", "timestamptz"),
     Column("updated_at", "timestamptz"),
+    Column("type_index", "bytea", "type", EVENT_TYPE, added_later=True),
+    Column("subject", "text", "subject_id", added_later=True),
+    Column("verdict", "text", added_later=True),
+    Column("provider_created_at", "timestamptz", added_later=True),
+    Column("replay_until", "timestamptz"),
     claimed_by=("merchant", "reference_index"),
+)
+PROVIDER_EVENT_BODY: Final = Stored(
+    ProviderEventBody, "provider_event_body", Column("received_at", "timestamptz")
 )
 API_KEY: Final = Stored(
     ApiKey,
@@ -151,6 +163,24 @@ REFERENCE_CLAIM: Final = Stored(
     claimed_by=("merchant", "id"),
     looked_up_by="reference_claim_exists",
 )
+RECONCILIATION: Final = Stored(
+    Reconciliation,
+    "reconciliation",
+    Column("status", "text"),
+    Column("running_as", "text"),
+    Column("created_at", "timestamptz"),
+    Column("updated_at", "timestamptz"),
+    claimed_by=("merchant", "running_as"),
+)
+RECONCILIATION_FINDING: Final = Stored(
+    Finding,
+    "reconciliation_finding",
+    Column("reconciliation", "text"),
+    Column("kind", "text"),
+    Column("action", "text"),
+    Column("created_at", "timestamptz"),
+    claimed_by=("merchant", "id"),
+)
 LEDGER_TRANSFER: Final = Stored(
     Transfer,
     "ledger_transfer",
@@ -166,6 +196,7 @@ STORED: Final[dict[type, Stored[Any]]] = {
         ATTEMPT,
         IDEMPOTENCY_KEY,
         PROVIDER_EVENT,
+        PROVIDER_EVENT_BODY,
         API_KEY,
         ALERT,
         ALERT_OCCURRENCE,
@@ -177,6 +208,8 @@ STORED: Final[dict[type, Stored[Any]]] = {
         WEBHOOK_ENDPOINT,
         WEBHOOK_BODY,
         DELIVERY,
+        RECONCILIATION,
+        RECONCILIATION_FINDING,
         EVENT,
         AUDIT_ENTRY,
     )

@@ -107,14 +107,17 @@ async def test_an_unknown_object_is_put_off_and_then_a_dead_letter(
     (event,) = await world.all(ProviderEvent)
     for tries, wait in enumerate((2, 4, 8, 16, 32), start=1):
         event = await world.apply(event)
-        assert (event.status, event.attempts) == (EventStatus.RECEIVED, tries)
+        assert (event.status, event.attempts) == (EventStatus.PARKED, tries)
         assert event.last_error == "object_unknown"
         assert event.next_attempt_at == world.clock() + timedelta(seconds=wait)
         assert (await world.delays())[1:] == [2, 4, 8, 16, 32][:tries]
         world.clock.forward(wait)
     event = await world.apply(event)
-    assert (event.status, event.verdict) == (EventStatus.DEAD_LETTER, "retries_exhausted")
+    assert (event.status, event.verdict) == (EventStatus.DEAD_LETTER, "orphan_charge")
     assert (event.last_error, event.next_attempt_at) == ("object_unknown", None)
+    (alert,) = await world.all(Alert)
+    assert alert.problem.type is AlertType.ORPHAN_CHARGE
+    assert alert.problem.subject == Subject("provider_event", event.id)
     assert await world.delays() == [0, 2, 4, 8, 16, 32]
     assert await untouched(world, intent, attempt)
 

@@ -190,5 +190,5 @@ async def test_a_payer_whom_we_do_not_have_is_looked_for_again(
     payer = await payer_of(world, ADA)
     world.provider.left.append(msgspec.structs.replace(left(payer, eur=501), **change))
     event = await world.applied(came())
-    assert (event.status, event.last_error) == (EventStatus.RECEIVED, "object_unknown")
+    assert (event.status, event.last_error) == (EventStatus.PARKED, "object_unknown")
     assert await world.all(Alert) == []

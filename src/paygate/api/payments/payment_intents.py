@@ -1,6 +1,5 @@
 """`/payment-intents`: the wire's side of the payment flows."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -16,7 +15,7 @@ from paygate.api.objects import (
     payment_intent_object,
     public_payment_intent_object,
 )
-from paygate.api.pages import ListObject, PageQuery, cut_of
+from paygate.api.pages import ListObject, Moment, PageQuery, cut_of, in_reach
 from paygate.api.payments.bodies import (
     AttachPaymentMethod,
     CancelPaymentIntent,
@@ -38,10 +37,6 @@ from paygate.flows.payments.read import read_payment_intent
 from paygate.storage.reader import IntentFilters
 
 PATH = "/payment-intents"
-
-Moment = Annotated[datetime, Meta(tz=True)]
-_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class PaymentIntentList(ListObject[PaymentIntentObject], frozen=True, kw_only=True):
@@ -70,17 +65,12 @@ async def _list(
         status=query.status,
         reference=query.reference,
         customer=query.customer,
-        created_after=_in_reach(query.created_after),
-        created_before=_in_reach(query.created_before),
+        created_after=in_reach(query.created_after),
+        created_before=in_reach(query.created_before),
     )
     page = await list_payment_intents(api.ctx, exchange.known_caller, cut, filters, exchange.query)
     data = tuple(payment_intent_object(intent) for intent in page.items)
     return PaymentIntentList(data=data, has_more=page.has_more, url=PATH)
-
-
-def _in_reach(at: datetime | None) -> datetime | None:
-    """The time, or the nearest that an id and the database can name: nothing was made beyond."""
-    return None if at is None else min(max(at, _EARLIEST), _LATEST)
 
 
 async def _read(api: ApiContext, exchange: Exchange, _: Any) -> PaymentIntent:

@@ -1,8 +1,8 @@
-"""Close alerts whose cause is gone. Nobody acknowledges what is no longer so.
+"""Close alerts whose cause is gone, so that nobody need acknowledge them.
 
-Of most types the records themselves say whether the cause still stands, and a run by the clock
-looks. What only its own check can tell is closed by that check, with `close_alert` or
-`close_cleared`. An alert about what has happened, and is over, stays for a person (docs/alerts.md).
+For most types the records themselves say whether the cause still stands, and a run by the clock
+looks. An alert that only its own check can judge is closed by that check, with `close_alert` or
+`close_cleared`. An alert about a single happening stays for a person (docs/alerts.md).
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -33,20 +33,20 @@ from paygate.storage.reader import IntentFilters
 
 PAGE: Final = 200
 WORKER_IS_LATE: Final = timedelta(minutes=5)
-"""An occurrence that has waited so long for its job is counted here: the job was lost."""
+"""The wait after which an occurrence is counted here: its job was lost."""
 
 _IN_DOUBT: Final = frozenset({AttemptState.STARTED, AttemptState.UNKNOWN})
 
 
 class Closed(NamedTuple):
-    """What a run did: alerts closed, and occurrences counted whose job was lost."""
+    """The counts of a run: alerts closed, and occurrences counted whose job was lost."""
 
     closed: int
     counted: int
 
 
 async def close_alerts(ctx: Context, run_id: str) -> Closed:
-    """Look at every alert that stands, and close those whose cause is gone."""
+    """Close every alert whose cause is gone. Returns the counts of this run."""
     sweep = Sweep(ctx, "close-alerts", run_id)
     closed = counted = 0
     waiting = partial(ctx.read.occurrences_waiting, ctx.now() - WORKER_IS_LATE)
@@ -90,7 +90,7 @@ async def close_cleared(
 
 
 async def _close(ctx: Context, caller: Caller, standing: Alert) -> bool:
-    """False when the alert has moved on: what came up just now is looked at by the next run."""
+    """Close an alert; False when it has moved on, which the next run looks at."""
     after = alert.closed(standing, ctx.now())
     audit = ctx.audit(caller, Action.ALERT_CLOSE, Subject("alert", after.id))
     return isinstance(await ctx.door.commit(Change(audit, advances=(after,))), Committed)
@@ -121,6 +121,15 @@ async def _key_is_unfinished(ctx: Context, standing: Alert) -> bool:
 async def _event_is_dead(ctx: Context, standing: Alert) -> bool:
     event = await ctx.read.provider_event(standing.merchant, standing.problem.subject.id)
     return event is not None and event.status is EventStatus.DEAD_LETTER
+
+
+async def _money_is_nobodys(ctx: Context, standing: Alert) -> bool:
+    """Until the event that told of it was applied after all; else until a person has seen to it."""
+    subject = standing.problem.subject
+    if subject.object != "provider_event":
+        return True
+    event = await ctx.read.provider_event(standing.merchant, subject.id)
+    return event is None or event.status not in {EventStatus.PROCESSED, EventStatus.STALE}
 
 
 async def _record_is_closed(ctx: Context, standing: Alert) -> bool:
@@ -161,6 +170,7 @@ _STANDS: Final[Mapping[AlertType, Callable[[Context, Alert], Awaitable[bool]]]] 
         AlertType.ATTEMPT_UNRESOLVED: _attempt_is_unresolved,
         AlertType.IDEMPOTENCY_UNFINISHED: _key_is_unfinished,
         AlertType.WEBHOOK_DEAD_LETTER: _event_is_dead,
+        AlertType.ORPHAN_CHARGE: _money_is_nobodys,
         AlertType.RECORD_UNREADABLE: _record_is_closed,
         AlertType.PROVIDER_MISCONFIGURED: _provider_refuses,
         AlertType.JOB_STUCK: _jobs_wait,

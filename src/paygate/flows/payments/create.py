@@ -30,7 +30,7 @@ _FORBIDDEN_IN_DESCRIPTOR = frozenset("<>\\'\"*")
 
 
 class NewPaymentIntent(msgspec.Struct, frozen=True, kw_only=True):
-    """What a merchant wants to be paid. `amount` in the currency's smallest unit."""
+    """The payment that a merchant asks for; `amount` is in the currency's smallest unit."""
 
     amount: int
     currency: str
@@ -43,20 +43,20 @@ class NewPaymentIntent(msgspec.Struct, frozen=True, kw_only=True):
     customer: Payer | None = None
     session_id: str | None = None
     instrument: Instrument | None = None
-    """What is attached."""
+    """The instrument to attach; None: none."""
     unique_reference: bool = False
-    """Whether this is to be the only payment of its reference."""
+    """Whether the intent is to be the only payment of its reference."""
 
 
 class Created(msgspec.Struct, frozen=True):
-    """A new intent, and the secret that its payer's browser is given; the text is kept nowhere."""
+    """A new intent, and the secret for its payer's browser; the secret's text is kept nowhere."""
 
     intent: PaymentIntent
     client_secret: str | None
 
 
 async def create_payment_intent(ctx: Context, caller: Caller, new: NewPaymentIntent) -> Created:
-    """The intent, durable, with status `created`.
+    """Create an intent, and return it once durable, with status `created`.
 
     Raises:
         Refusal: a parameter is out of range, the provider cannot charge this amount, there is no

@@ -5,7 +5,6 @@ is to be believed.
 """
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, assert_never
@@ -16,6 +15,7 @@ from paygate.domain.payments.outcome import Answer, NotSent, PaymentMethod, Reje
 from paygate.domain.payments.payment_method import Tokened
 from paygate.providers.contract import (
     Absent,
+    CallWatch,
     CancelOrder,
     CaptureOrder,
     ClockSkew,
@@ -25,7 +25,6 @@ from paygate.providers.contract import (
     KeySpent,
     MoneyLeft,
     Notice,
-    ProviderSilent,
 )
 from paygate.providers.stripe import (
     answers,
@@ -33,22 +32,24 @@ from paygate.providers.stripe import (
     events,
     fields,
     instruments,
+    lists,
     money,
     orders,
     translate,
 )
 from paygate.providers.stripe.client import Fact, NotBegun, Reply, Silent, StripeWire
-from paygate.providers.stripe.listing import Listing
+from paygate.providers.stripe.decoding import encoded
 from paygate.providers.stripe.settings import StripeSettings, check, livemode_of
 
 _PAYMENTS: Final = "/v1/payment_intents"
 _CUSTOMERS: Final = "/v1/customers"
 _METHODS: Final = "/v1/payment_methods"
 _ACCOUNT: Final = "/v1/account"
+_EVENTS: Final = "/v1/events"
+_TYPES_MOST: Final = 20
+"""Types that one list of events may be asked for (https://docs.stripe.com/api/events/list)."""
 _NO_SUCH: Final = "the provider has no such payment"
 _OK, _NOT_FOUND = 200, 404
-_PAGE: Final = 100
-"""Stripe's largest page."""
 
 
 def _utc_now() -> datetime:
@@ -56,18 +57,24 @@ def _utc_now() -> datetime:
 
 
 class StripeProvider:
-    """A Stripe account (`Provider`). `clock` is the one that the provider's is held against."""
+    """A Stripe account (`Provider`). `clock` is the one that the provider's is held against, and
+    `watch` is told of every call.
+    """
 
     name = "stripe"
     keys_kept = timedelta(hours=24)  # docs.stripe.com/api/idempotent_requests
 
     def __init__(
-        self, settings: StripeSettings, *, clock: Callable[[], datetime] = _utc_now
+        self,
+        settings: StripeSettings,
+        *,
+        clock: Callable[[], datetime] = _utc_now,
+        watch: CallWatch | None = None,
     ) -> None:
         self.livemode = livemode_of(settings.api_key)
         check(settings, livemode=self.livemode)
         self._settings = settings
-        self._wire = StripeWire(settings.api_base.rstrip("/"), settings.api_key)
+        self._wire = StripeWire(settings.api_base.rstrip("/"), settings.api_key, watch=watch)
         self._clock = clock
 
     def __repr__(self) -> str:
@@ -245,25 +252,23 @@ class StripeProvider:
         """Page by page through Stripe's list, which is read-after-write, unlike its search
         (https://docs.stripe.com/search). The deadline is each page's.
         """
-        window = {"gte": math.floor(since.timestamp()), "lte": math.ceil(until.timestamp())}
-        listing = Listing()
-        after: str | None = None
-        while True:
-            params: dict[str, Any] = {
-                "created": window,
-                "limit": _PAGE,
-                "expand": ["data.latest_charge"],
-            }
-            if after is not None:
-                params["starting_after"] = after
-            fact = await self._wire.call("get", _PAYMENTS, params, timeout_seconds=timeout_seconds)
-            items, has_more = _page(fact)
-            assert isinstance(fact, Reply)
-            for item in items:
-                after = listing.next(item)
-                yield translate.payment(item, livemode=self.livemode, as_of=fact.as_of)
-            if not has_more:
-                return
+        asked = {"expand": ["data.latest_charge"]}
+        async for item, as_of in lists.items(
+            self._wire, _PAYMENTS, since, until, asked, timeout_seconds=timeout_seconds
+        ):
+            yield translate.payment(item, livemode=self.livemode, as_of=as_of)
+
+    async def list_events(
+        self, since: datetime, until: datetime, *, timeout_seconds: float
+    ) -> AsyncIterator[bytes]:
+        """Of the types that an endpoint subscribes to: no other tells us anything."""
+        types = events.ENABLED_EVENTS
+        for first in range(0, len(types), _TYPES_MOST):
+            asked = {"types": list(types[first : first + _TYPES_MOST])}
+            async for item, _ in lists.items(
+                self._wire, _EVENTS, since, until, asked, timeout_seconds=timeout_seconds
+            ):
+                yield encoded(item)
 
     def verify_event(self, body: bytes, headers: Mapping[str, str], now: datetime) -> None:
         events.verify(
@@ -355,21 +360,3 @@ def _replied(fact: Fact) -> Reply | NotSent | Unknown:
 
 def _is_missing(body: Mapping[str, Any]) -> bool:
     return fields.mapping(body, "error").get("code") == "resource_missing"
-
-
-def _page(fact: Fact) -> tuple[list[Mapping[str, Any]], bool]:
-    """A page's payments, and whether there are more.
-
-    Raises:
-        ProviderSilent: it is not a whole page.
-    """
-    if not isinstance(fact, Reply):
-        raise ProviderSilent(fact.message)
-    if fact.status != _OK:
-        raise ProviderSilent(f"the provider answered HTTP {fact.status}")
-    items, has_more = fact.body.get("data"), fact.body.get("has_more")
-    if not isinstance(items, list) or not isinstance(has_more, bool) or (has_more and not items):
-        raise ProviderSilent("the provider's list could not be read")
-    if not all(isinstance(item, Mapping) for item in items):
-        raise ProviderSilent("the provider's list could not be read")
-    return items, has_more

@@ -1,7 +1,7 @@
 """One SQL statement for a whole batch of changes, the guards decided inside it.
 
-Order matters: compare-and-set guards lock first (skipping what is held elsewhere), what must stand
-as it was is looked at, then what is to be reserved; claims are inserted after, and only changes
+Order matters: compare-and-set guards lock first (skipping rows held elsewhere), records that must
+stand are compared next, then reservations are made; claims are inserted after, and only changes
 that hold every guard write their rows. So no change is ever half held, and no client round trip
 stands inside a transaction.
 
@@ -22,10 +22,10 @@ class Mode(Enum):
     ADVANCE = "advance"
     """Compare-and-set: the row must stand one version below."""
     STAND = "stand"
-    """Compare alone: the row must stand at this version, and nothing of it is written."""
+    """Compare alone: the row must stand at this version, and is not written."""
     CLAIM = "claim"
-    """An insert that a row with the same claim refuses. The insert itself decides, so it is the
-    last guard of a change and the only one of its kind."""
+    """An insert that meets a conflict where a row has the same claim. The insert itself decides, so
+    the claim is a change's last guard, and the only one of its kind."""
     RESERVE = "reserve"
     """The same, decided by a look under the claim's lock and inserted with all that is held: so a
     change may have it beside a claim."""
@@ -54,10 +54,10 @@ STALE: Final = 0
 CLAIMED: Final = 1
 BUSY: Final = 2
 VERDICTS_PER_SECTION: Final = 3
-"""`why` is 3 x the section's place + one of the above; a row with -1 is held."""
+"""The codes of a section: `why` is 3 x its place + one of the above; a row with -1 is held."""
 
 CLAIM_LOCK_SEED: Final = 7
-"""Sets claim locks apart from other users of 64-bit advisory locks."""
+"""The seed that sets claim locks apart from other 64-bit advisory locks."""
 
 
 class _Text:
@@ -91,7 +91,7 @@ def _lock(text: _Text, place: int, table: Table) -> None:
         " WHERE t.merchant = c.merchant AND t.id = c.id AND t.version = c.version - 1"
         " FOR NO KEY UPDATE SKIP LOCKED) t)"
     )
-    # Twins in one batch both locked the row: the first one has it.
+    # Twins in one batch both locked the row: the first twin has it.
     text.add(
         f"won_{place} AS MATERIALIZED (SELECT DISTINCT ON (merchant, id) ord"
         f" FROM locked_{place} ORDER BY merchant, id, ord)"
@@ -99,7 +99,7 @@ def _lock(text: _Text, place: int, table: Table) -> None:
 
 
 def _stand(text: _Text, place: int, table: Table) -> None:
-    # Nothing is locked: a change that moves the row at the same time comes after this one, which
+    # Nothing is locked: a change that moves the row at the same time comes after this change, which
     # has written nothing that the other would have read.
     text.add(
         f"won_{place} AS MATERIALIZED (SELECT c.ord FROM row_{place} c"
@@ -136,8 +136,9 @@ def _claim(text: _Text, place: int, table: Table) -> None:
     columns = ", ".join(table.names)
     text.add(
         f"new_{place} AS (INSERT INTO {table.name} ({columns}) SELECT {columns}"
-        # What is there already is not inserted: that would wait for whoever is advancing it.
-        # A scalar subquery, one row at a time: NOT EXISTS would be planned as a join, as above.
+        # An existing row is not inserted again: that would wait for the change that advances the
+        # row. A scalar subquery, one row at a time: NOT EXISTS would be planned as a join, as
+        # above.
         f" FROM tried_{place} c WHERE mine AND (SELECT true FROM {table.name} t"
         f" WHERE ({', '.join(f't.{name}' for name in table.claimed_by)})"
         f" = ({', '.join(f'c.{name}' for name in table.claimed_by)}) LIMIT 1) IS NULL"
@@ -182,8 +183,8 @@ def _stale_case(place: int) -> str:
 
 
 def _claim_case(place: int, table: Table) -> str:
-    """Busy for every change of the batch with that claim, not only for the one that tried: the
-    other transaction may yet roll back, so nobody may be told that the claimed thing exists.
+    """The code of a claim that failed: busy for every change of the batch with that claim, not only
+    for the one that tried, since the other transaction may yet roll back and nothing may exist.
     """
     key = ", ".join(table.claimed_by)
     busy, claimed = (VERDICTS_PER_SECTION * place + kind for kind in (BUSY, CLAIMED))
@@ -204,8 +205,8 @@ def build(sections: Sequence[Section]) -> str:
     """The statement for a batch that has exactly these sections, in this order.
 
     Parameters: `ords int4[]` and `needs int4[]` of the changes (bit i: section i guards it),
-    then for each section `ord int4[]` and an array per column. It returns `(ord, why)` of the
-    refused changes alone.
+    then for each section `ord int4[]` and an array per column. The statement returns `(ord, why)`
+    of the conflicts alone.
     """
     text = _Text()
     text.add(

@@ -3,6 +3,7 @@
 The third beat of a payment: `domain/payments/conclusion.py` decides, this file commits.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from paygate.domain.access.roles import Action, Caller
@@ -13,19 +14,37 @@ from paygate.domain.payments.outcome import Answer, NotSent, PaymentError, Rejec
 from paygate.domain.payments.payment_intent import PaymentIntent, Status, Trigger, advance
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience, intent_subject
-from paygate.flows.payments.attempt.apply_answer import apply_answer
-from paygate.flows.payments.attempt.consequences import NOTHING, change_of, commit_move
+from paygate.flows.payments.attempt.apply_answer import Applied, apply_answer
+from paygate.flows.payments.attempt.consequences import (
+    NOTHING,
+    Consequences,
+    change_of,
+    commit_move,
+)
 from paygate.flows.payments.attempt.work import Work, reread, take_up
 from paygate.providers.contract import Absent
 from paygate.storage.change import Committed, Impossible, OutcomeUnknown
 from paygate.storage.tables import REFERENCE_TAKEN
 
+Beside = Callable[[Applied], Consequences]
+
 MISSING: Final = "missing"
 """The stage of the alert for a payment that the provider says it has not."""
 
 
+def _alone(_: Applied) -> Consequences:
+    return NOTHING
+
+
 async def conclude_attempt(ctx: Context, work: Work, answer: Answer) -> PaymentIntent:
     """The intent once `answer` was applied, or as whoever came first left it."""
+    return (await conclude_with(ctx, work, answer)).intent
+
+
+async def conclude_with(
+    ctx: Context, work: Work, answer: Answer, beside: Beside = _alone
+) -> Applied:
+    """What became of `answer`; what stands `beside` it is committed with what it changes."""
     # The attempt stays open beyond it: its event or the sweep brings the answer again.
     patience = Patience(
         "an intent kept changing while its attempt was concluded",
@@ -38,14 +57,13 @@ async def conclude_attempt(ctx: Context, work: Work, answer: Answer) -> PaymentI
             # No commit proves that the records were the newest: others may have ended them.
             newest = await reread(ctx, work)
             if newest == work:
-                return work.intent
+                return applied
             work = newest
             continue
         # What was certainly not sent is no answer yet: the same request may go on with it.
         response = None if isinstance(answer.outcome, NotSent) else applied.intent
-        change = change_of(
-            ctx, work.caller, work.action, work.intent, applied.commits, response=response
-        )
+        commits = applied.commits.also(beside(applied))
+        change = change_of(ctx, work.caller, work.action, work.intent, commits, response=response)
         try:
             committed = isinstance(await ctx.door.commit(change), Committed)
         except Impossible as error:
@@ -54,7 +72,7 @@ async def conclude_attempt(ctx: Context, work: Work, answer: Answer) -> PaymentI
             answer = await _of_another_intent(ctx, work.caller, work.intent, answer)
             committed = False
         if committed:
-            return applied.intent
+            return applied
         await patience.pause()
         work = await reread(ctx, work)
 
@@ -63,8 +81,8 @@ async def fail_unsent(
     ctx: Context, caller: Caller, action: Action, attempt: Attempt, answer: Answer
 ) -> bool:
     """Fail an intent whose last attempt was certainly not sent, and that nobody tries again.
-    Returns whether that was done: not when somebody has tried since `attempt` was read, for of that
-    nothing is certain.
+    Returns whether the intent failed: not when somebody has tried since `attempt` was read, for
+    nothing is certain of that new try.
     """
     work = await take_up(ctx, caller, action, attempt.merchant, attempt.id)
     intent, newest = work.intent, work.attempt
@@ -79,7 +97,7 @@ async def fail_unsent(
 
 
 async def ask_how_it_stands(ctx: Context, work: Work) -> PaymentIntent:
-    """The intent once what the provider says of its payment now was applied."""
+    """Fetch the payment at the provider and conclude by that; returns the intent after it."""
     intent = work.intent
     assert intent.provider_reference is not None, "what is under way is known to the provider"
     found = await ctx.provider.retrieve(
@@ -92,8 +110,8 @@ async def ask_how_it_stands(ctx: Context, work: Work) -> PaymentIntent:
 
 
 def payment_missing(intent: PaymentIntent) -> Problem:
-    """A payment that the provider gave an id, and that it says now it does not have: nothing may be
-    concluded from that. Another account's key asks so.
+    """The problem of a payment that the provider gave an id, and denies now: nothing may be
+    concluded from that, for a key of another account sees the same.
     """
     return Problem(
         type=AlertType.ATTEMPT_UNRESOLVED,
@@ -109,8 +127,8 @@ def payment_missing(intent: PaymentIntent) -> Problem:
 async def _of_another_intent(
     ctx: Context, caller: Caller, intent: PaymentIntent, answer: Answer
 ) -> Answer:
-    """What is left of an answer whose payment stands under another intent of ours: the payment is
-    never this one's outcome, and a person must look.
+    """The answer to apply in place of one whose payment stands under another intent of ours: that
+    payment is never this intent's outcome, and an alert has a person look.
     """
     problem = Problem(
         type=AlertType.RECONCILIATION_DRIFT,

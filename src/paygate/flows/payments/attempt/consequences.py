@@ -1,6 +1,6 @@
-"""What is committed with a move of a payment: both records, the audit entry, the merchant's event,
-the transfer in the ledger, the correction, the alert, the job that follows. Every flow that moves a
-payment commits here.
+"""Puts together what is committed with a move of a payment: both records, the audit entry, the
+merchant's event, the transfer in the ledger, the correction, the alert, the job that follows. Every
+flow that moves a payment commits here.
 """
 
 from typing import Final, NamedTuple
@@ -26,7 +26,7 @@ UNUSED_MONEY: Final = (
 )
 """What to do about money that pays for nothing."""
 REASON: Final = "captured_after_the_end"
-"""Of every correction: the one that there is."""
+"""The reason of every correction: there is one only."""
 
 
 class Consequences(NamedTuple):
@@ -37,14 +37,14 @@ class Consequences(NamedTuple):
     jobs: tuple[Job, ...] = ()
 
     def also(self, more: "Consequences") -> "Consequences":
-        """Both together, in one commit."""
+        """These consequences and `more`, for one commit."""
         return Consequences(
             self.creates + more.creates, self.advances + more.advances, self.jobs + more.jobs
         )
 
 
 NOTHING: Final = Consequences()
-"""There is nothing to commit."""
+"""No consequences: there is nothing to commit."""
 
 
 async def commit_move(
@@ -56,8 +56,8 @@ async def commit_move(
     answer: Answer | None = None,
     response: PaymentIntent | None = None,
 ) -> bool:
-    """Whether the move is durable, with all that belongs to it; False when the payment has moved on
-    meanwhile. `answer` is the provider's, when that moved it.
+    """Commit a move with all that belongs to it. Returns whether the move is durable: False when
+    the payment has moved on meanwhile. `answer` is the provider's, when an answer made the move.
     """
     commits = of_move(ctx, moved, request_id=caller.request_id, answer=answer)
     change = change_of(ctx, caller, action, moved.before, commits, response=response)
@@ -73,7 +73,7 @@ def change_of(
     *,
     response: PaymentIntent | None = None,
 ) -> Change:
-    """The commit of what a caller did to an intent; the request ends with `response`."""
+    """The change for what a caller did to an intent; a `response` ends the request."""
     return Change(ctx.audit(caller, action, intent_subject(intent.id)), *commits, response=response)
 
 
@@ -85,8 +85,8 @@ def of_move(
     answer: Answer | None = None,
     rival: PaymentIntent | None = None,
 ) -> Consequences:
-    """What is committed with a move; `answer` is the provider's, when that moved it, and `rival`
-    another intent that has the reference of one that is corrected.
+    """The consequences of a move; `answer` is the provider's, when an answer made the move, and
+    `rival` is another intent with the reference of a corrected one.
     """
     before, intent, attempt = moved.before, moved.intent, moved.attempt
     corrects = moved.proof is not None
@@ -120,13 +120,13 @@ def of_move(
 
 
 def alert_about(ctx: Context, merchant: str, problem: Problem) -> Consequences:
-    """An alert that is durable with the fact that it tells of."""
+    """The occurrence of a problem and its job, durable with the fact that they tell of."""
     found = occurrence(ctx, merchant, problem)
     return Consequences((found,), (), to_raise(found))
 
 
 def _to_do_next(moved: Moved) -> tuple[Job, ...]:
-    """The provider's object of a payment that has failed is closed too, lest it be paid still."""
+    """The jobs after a move: what has failed is closed at the provider too, lest it be paid."""
     intent, attempt = moved.intent, moved.attempt
     failed = intent.status is Status.FAILED and moved.before.status is not Status.FAILED
     if not failed or intent.attempt is None or intent.provider_reference is None:
@@ -139,7 +139,7 @@ def _to_do_next(moved: Moved) -> tuple[Job, ...]:
 def _problem(
     ctx: Context, moved: Moved, answer: Answer, rival: PaymentIntent | None
 ) -> Problem | None:
-    """What a person must hear of an answer that moved a payment."""
+    """The problem, if any, that a person must hear of after an answer moved a payment."""
     before = moved.before
     match answer.outcome:
         case Approved() if moved.proof is not None:
@@ -154,7 +154,7 @@ def _problem(
 
 
 def _corrected(intent: PaymentIntent, rival: PaymentIntent | None) -> Problem:
-    """What a person must hear of a correction: it should not happen, and it did."""
+    """The problem of a correction: a person must hear of each, for none should happen."""
     message = f"money was taken, though it had {intent.status}"
     what_to_do = "Decide with the payer whether the order is still wanted; refund it if not."
     if rival is not None:
@@ -173,7 +173,7 @@ def _corrected(intent: PaymentIntent, rival: PaymentIntent | None) -> Problem:
 
 
 def misconfigured(ctx: Context, message: str) -> Problem:
-    """The alert about a provider that refuses our key."""
+    """The problem of a provider that rejects our key."""
     return Problem(
         type=AlertType.PROVIDER_MISCONFIGURED,
         subject=Subject("provider", ctx.provider.name),

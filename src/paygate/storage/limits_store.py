@@ -1,12 +1,12 @@
 """The store that many processes and nodes count in: Valkey, or Redis, through `limits`.
 
-It may be slow, or gone: a request waits for it a moment, and then not again for a while.
+The store may be slow, or gone: a request waits a moment, and then no request for a while.
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.aio.storage import RedisStorage
@@ -14,32 +14,42 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from valkey.asyncio import ConnectionPool
 from valkey.exceptions import ValkeyError
 
-from paygate.api.edge.buckets import Bucket
 from paygate.telemetry import log
 
 ANSWER_SECONDS: Final = 0.25
-"""A hundred times what it takes; a payer does not notice it once."""
+"""The deadline of a call: a hundred times what it takes; a payer does not notice one."""
 PAUSE_SECONDS: Final = 5.0
-"""After silence, one request in so many seconds finds out whether the store is back."""
+"""The pause after silence: then one request finds out whether the store is back."""
 CONNECTIONS: Final = 32
-"""Of one process. Each is held for a round trip; more requests than these wait a moment."""
+"""The connections of one process, each held for a round trip; more requests wait a moment."""
 
 T = TypeVar("T")
 
 
+class Limit(Protocol):
+    """About `quota` in any `seconds`, counted under its name. A value: equal ones are the same."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def quota(self) -> int: ...
+    @property
+    def seconds(self) -> int: ...
+
+
 class Room(NamedTuple):
-    """What a bucket still takes, and how long until it takes one more."""
+    """What a limit still takes, and how long until it takes one more."""
 
     left: int
     wait_seconds: float
 
 
 class LimitsStore:
-    """Counts in the store. Every answer may be None: it did not answer."""
+    """Counts in the store. Every result may be None: the store did not answer."""
 
     def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
         """`url` as PAYGATE_LIMITS_URL; nothing is connected yet."""
-        # Its own time limits would cost as much as the rest: one is set around all of it.
+        # The library's own time limits would cost as much as the rest: one is set around each call.
         self._pool = ConnectionPool.from_url(url, max_connections=CONNECTIONS)
         self._turns = asyncio.Semaphore(CONNECTIONS)
         pool: Any = self._pool  # which the library's annotation leaves out
@@ -47,7 +57,7 @@ class LimitsStore:
             f"async+{url}", implementation="valkey", key_prefix="paygate", connection_pool=pool
         )
         self._limiter = SlidingWindowCounterRateLimiter(storage)
-        self._items: dict[Bucket, RateLimitItem] = {}
+        self._items: dict[tuple[str, int, int], RateLimitItem] = {}
         self._clock = clock
         self._away = False
         self._silent_until = 0.0
@@ -56,22 +66,25 @@ class LimitsStore:
         """Close the connections."""
         await self._pool.disconnect()
 
-    async def hit(self, bucket: Bucket, subject: str) -> bool | None:
-        """Count one more, unless that would be too many: then False."""
-        return await self._ask(lambda: self._limiter.hit(self._item(bucket), bucket.name, subject))
+    async def hit(self, limit: Limit, subject: str, *, count: int = 1) -> bool | None:
+        """Count so many more, all or none: when that would be too many, False."""
+        return await self._ask(
+            lambda: self._limiter.hit(self._item(limit), limit.name, subject, cost=count)
+        )
 
-    async def room(self, bucket: Bucket, subject: str) -> Room | None:
+    async def room(self, limit: Limit, subject: str) -> Room | None:
         """How much room there is."""
         stats = await self._ask(
-            lambda: self._limiter.get_window_stats(self._item(bucket), bucket.name, subject)
+            lambda: self._limiter.get_window_stats(self._item(limit), limit.name, subject)
         )
         return stats and Room(stats.remaining, stats.reset_time - time.time())
 
-    def _item(self, bucket: Bucket) -> RateLimitItem:
-        item = self._items.get(bucket)
+    def _item(self, limit: Limit) -> RateLimitItem:
+        key = (limit.name, limit.quota, limit.seconds)
+        item = self._items.get(key)
         if item is None:
-            item = RateLimitItemPerSecond(bucket.quota, bucket.seconds, namespace="limit")
-            self._items[bucket] = item
+            item = RateLimitItemPerSecond(limit.quota, limit.seconds, namespace="limit")
+            self._items[key] = item
         return item
 
     async def _ask(self, ask: Callable[[], Awaitable[T]]) -> T | None:

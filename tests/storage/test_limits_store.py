@@ -12,9 +12,9 @@ import pytest
 
 from paygate.api.edge.buckets import Bucket, RateLimited
 from paygate.api.edge.limits import Limits
-from paygate.api.edge.limits_store import PAUSE_SECONDS, LimitsStore
 from paygate.domain.errors import Refusal
 from paygate.settings import load
+from paygate.storage.limits_store import PAUSE_SECONDS, LimitsStore
 from tests.api.edge.test_limits import bad, caller, exchange, good
 from tests.gateway import Gateway
 
