@@ -127,7 +127,7 @@ ROWS: Final[Mapping[str, Row]] = MappingProxyType(
         "reconcile": Row(
             "reconcile",
             "s",
-            "`paygate reconcile` on 100,000 payments in step, its calls of the provider, and the most"
+            "`paygate reconcile` on 100,000 payments in step, its calls, and the most"
             " memory it took; the sandbox renders each payment on the same cores",
             goal="< 60",
         ),
