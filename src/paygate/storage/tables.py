@@ -126,6 +126,9 @@ PROVIDER_ACCOUNT: Final = Stored(
     Column("created_at", "timestamptz"),
     claimed_by=("merchant", "id"),
 )
+RUNNING_ALREADY: Final = "reconciliation_running"
+"""The unique index that a second round at a time runs into. No claim: the request that begins one
+has an idempotency key to claim in the same commit."""
 RECONCILIATION: Final = Stored(
     Reconciliation,
     "reconciliation",
@@ -133,7 +136,6 @@ RECONCILIATION: Final = Stored(
     Column("running_as", "text"),
     Column("created_at", "timestamptz"),
     Column("updated_at", "timestamptz"),
-    claimed_by=("merchant", "running_as"),
 )
 RECONCILIATION_FINDING: Final = Stored(
     Finding,
