@@ -163,6 +163,9 @@ REFERENCE_CLAIM: Final = Stored(
     claimed_by=("merchant", "id"),
     looked_up_by="reference_claim_exists",
 )
+RUNNING_ALREADY: Final = "reconciliation_running"
+"""The unique index that a second round at a time runs into. No claim: the request that begins one
+has an idempotency key to claim in the same commit."""
 RECONCILIATION: Final = Stored(
     Reconciliation,
     "reconciliation",
@@ -170,8 +173,6 @@ RECONCILIATION: Final = Stored(
     Column("running_as", "text"),
     Column("created_at", "timestamptz"),
     Column("updated_at", "timestamptz"),
-    claimed_by=("merchant", "running_as"),
-    looked_up_by="reconciliation_runs",
 )
 RECONCILIATION_FINDING: Final = Stored(
     Finding,
