@@ -21,7 +21,7 @@ from paygate.crypto.keyring import generate_keyring, load_keyring
 from paygate.crypto.kms import FileKms
 from paygate.crypto.seal import Sealer
 from paygate.domain.access.api_key import ApiKey
-from paygate.domain.alert import Alert, Occurrence
+from paygate.domain.alert import Alert, AlertNotice, Occurrence
 from paygate.domain.audit import AuditEntry
 from paygate.domain.customer import Customer
 from paygate.domain.idempotency import IdempotencyKey, KeyState
@@ -70,6 +70,7 @@ CLEAR: Final = {
     "ledger_transfer": {"merchant", "id", "intent", "money_seq", "posted_at"},
     "alert": {"merchant", "id", "version", "status", "stands_as", "created_at", "updated_at"},
     "alert_occurrence": {"merchant", "id", "version", "at"},
+    "alert_notice": {"merchant", "id", "version", "alert", "channel", "alert_version", "at"},
     "correction": {"merchant", "id", "intent", "intent_version", "from_status", "to_status", "at"},
     "attempt": {
         *("merchant", "id", "version", "intent", "number", "operation", "state"),
@@ -174,10 +175,11 @@ ADVANCED: Final[dict[type[Record], dict[str, object]]] = {
     Customer: {},
     Alert: {},
     Occurrence: {"alert": new_id("alert")},
+    AlertNotice: {"alert_version": 2},
 }
 
 
-CLAIMED_ALONE: Final = (AuditEntry, ProviderEvent, ProviderAccount, Alert)
+CLAIMED_ALONE: Final = (AuditEntry, ProviderEvent, ProviderAccount, Alert, AlertNotice)
 """A change claims one thing at most."""
 
 
@@ -188,16 +190,18 @@ async def live(door: Door) -> None:
     ]
     event: ProviderEvent = planted(ProviderEvent, MARK)
     alert: Alert = planted(Alert, MARK)
+    notice: AlertNotice = planted(AlertNotice, MARK)
     job = Job(ApplyProviderEvent(event.merchant, event.id))
     creates = [
         Change(planted(AuditEntry, MARK), creates=tuple(first)),
         Change(planted(AuditEntry, MARK), creates=(event,), jobs=(job,)),
         Change(planted(AuditEntry, MARK), creates=(alert,)),
         Change(planted(AuditEntry, MARK), creates=(planted(ProviderAccount, MARK),)),
+        Change(planted(AuditEntry, MARK), creates=(notice,)),
     ]
     for change in creates:
         assert await door.commit(change) == Committed()
-    for record in (*first, event, alert):
+    for record in (*first, event, alert, notice):
         if isinstance(record, Event | Correction):
             continue
         kept = {"intent": record.intent} if isinstance(record, Attempt) else {}

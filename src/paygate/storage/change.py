@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from paygate.domain.access.api_key import ApiKey
-from paygate.domain.alert import Alert, Occurrence
+from paygate.domain.alert import Alert, AlertNotice, Occurrence
 from paygate.domain.audit import AuditEntry
 from paygate.domain.customer import Customer
 from paygate.domain.idempotency import IdempotencyKey
@@ -28,6 +28,7 @@ Versioned = (
     | Customer
     | Alert
     | Occurrence
+    | AlertNotice
 )
 Appended = Event | Correction | Transfer | ProviderAccount | AuditEntry
 Record = Versioned | Appended
@@ -37,13 +38,13 @@ class Change(msgspec.Struct, frozen=True):
     """One commit. All of it becomes true, or nothing does.
 
     `audit` is always there, and its id is the change's. A record in `advances` must stand one
-    version below in the database. Creating an idempotency key, a provider event or an alert is
-    a claim: an equal one that exists refuses the change. At most one claim a change, and at most
-    one record of a table in `advances`; what can refuse nothing - jobs, and records that are
-    created without a claim - may be several. `stands` is an intent that the change was decided by
-    and leaves alone: the change is refused when the intent is not at that version any more.
-    `concludes` is not written: it is the answer to the request, when this is its last commit, for a
-    door under an idempotency key.
+    version below in the database. Creating an idempotency key, a provider event, an alert or its
+    notice is a claim: an equal one that exists refuses the change. At most one claim a change, and
+    at most one record of a table in `advances`; what can refuse nothing - jobs, and records that
+    are created without a claim - may be several. `stands` is an intent that the change was decided
+    by and leaves alone: the change is refused when the intent is not at that version any more.
+    `concludes` is not written: it is the answer to the request, when this is its last commit, for
+    a door under an idempotency key.
     """
 
     audit: AuditEntry

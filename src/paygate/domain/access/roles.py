@@ -49,6 +49,7 @@ class Action(StrEnum):
     ALERT_ACKNOWLEDGE = "alert.acknowledge"
     ALERT_RAISE = "alert.raise"
     ALERT_CLOSE = "alert.close"
+    ALERT_SEND = "alert.send"
     PROVIDER_ACCOUNT_PIN = "provider_account.pin"
     IDEMPOTENCY_KEY_PURGE = "idempotency_key.purge"
     PROVIDER_EVENT_RECEIVE = "provider_event.receive"
@@ -90,6 +91,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.AUTHORIZATION_WATCH: frozenset(),
         Action.ALERT_RAISE: frozenset(),
         Action.ALERT_CLOSE: frozenset(),
+        Action.ALERT_SEND: frozenset(),
         Action.PROVIDER_ACCOUNT_PIN: frozenset(),
         Action.IDEMPOTENCY_KEY_PURGE: frozenset(),
         Action.PROVIDER_EVENT_RECEIVE: frozenset(),
