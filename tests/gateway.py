@@ -19,7 +19,7 @@ from yarl import URL
 START_SECONDS = 60.0
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """An HTTP answer."""
 
     status: int
@@ -98,7 +98,7 @@ class Gateway:
         key: str | None = "",
         raw: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> Response:
         """One call. `key` "" is the admin's, None is none; `raw` is sent as it stands."""
         assert self._session is not None
         sent = {"Content-Type": "application/json"} | dict(headers or {})
@@ -111,15 +111,15 @@ class Gateway:
             data=None if data is None else io.BytesIO(data),
             headers=sent,
         ) as response:
-            return Answer(response.status, response.headers.copy(), await response.read())
+            return Response(response.status, response.headers.copy(), await response.read())
 
-    async def visit(self, method: str, url: str, form: Any = None, **headers: str) -> Answer:
+    async def visit(self, method: str, url: str, form: Any = None, **headers: str) -> Response:
         """One request of a payer's browser, to any address; it is not sent on."""
         assert self._session is not None
         async with self._session.request(
             method, URL(url, encoded=True), data=form, headers=headers, allow_redirects=False
         ) as response:
-            return Answer(response.status, response.headers.copy(), await response.read())
+            return Response(response.status, response.headers.copy(), await response.read())
 
     async def wire(self, request: bytes) -> bytes:
         """What comes back for bytes that no client library would send."""
@@ -142,6 +142,16 @@ class Gateway:
             assert response.ok, answer
             return dict(answer)
 
+    async def provider_call(self, path: str, form: Mapping[str, Any]) -> dict[str, Any]:
+        """One call of the provider's API with the gateway's own key: as from its dashboard."""
+        assert self._session is not None
+        headers = {"Authorization": f"Bearer {self.ready['sandbox_secret_key']}"}
+        url = f"{self.ready['sandbox_url']}/v1/{path}"
+        async with self._session.request("POST", url, data=form, headers=headers) as response:
+            shown = await response.json()
+            assert response.ok, shown
+            return dict(shown)
+
     async def create(
         self, amount: int = 1999, currency: str = "eur", **more: Any
     ) -> dict[str, Any]:
@@ -160,7 +170,7 @@ class Gateway:
         intent = answer.json
         return intent, intent.pop("client_secret")
 
-    async def confirm(self, intent: str, token: str = "pm_card_visa", **more: Any) -> Answer:
+    async def confirm(self, intent: str, token: str = "pm_card_visa", **more: Any) -> Response:
         """Confirm an intent with a card token."""
         body = {
             "payment_method": {"type": "card", "token": token},

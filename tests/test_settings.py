@@ -52,11 +52,14 @@ GOOD: list[tuple[str, str, Any]] = [
     ),
 ]
 GOOD += [
+    ("webhook_allowed_networks", "10.20.0.0/16", (ip_network("10.20.0.0/16"),)),
     ("max_connections", "100000", 100_000),
     ("max_connections_per_address", "1", 1),
     ("header_timeout", "5s", timedelta(seconds=5)),
     ("body_timeout", "2m", timedelta(minutes=2)),
     ("keep_alive", "65s", timedelta(seconds=65)),
+    ("exclusive_account", "true", True),
+    ("exclusive_account", "false", False),
     ("numeric_references", "true", True),
     ("numeric_references", "false", False),
     ("request_log", "false", False),
@@ -111,12 +114,14 @@ DEFAULTS: dict[str, Any] = {
     "rate_limit": Rate(10_000, 1),
     "provider_rate": None,
     "trusted_proxies": (),
+    "webhook_allowed_networks": (),
     "max_connections": 2000,
     "max_connections_per_address": 200,
     "header_timeout": timedelta(seconds=10),
     "body_timeout": timedelta(seconds=30),
     "keep_alive": timedelta(seconds=75),
     "allowed_origins": (),
+    "exclusive_account": False,
     "numeric_references": False,
     "request_log": True,
     "alert_urls": (),
@@ -213,6 +218,7 @@ BAD: dict[str, list[str]] = {
         "Off",
         "none",
     ],
+    "exclusive_account": ["", "1", "True", "yes", "on"],
     "numeric_references": ["", "1", "True", "yes", "on"],
     "request_log": ["", "0", "off"],
     "alert_urls": ["", "slack", "slack:/a", "slack://", "slack://a,", ",slack://a", "slack://a b"],
@@ -243,6 +249,7 @@ BAD: dict[str, list[str]] = {
         "ftp://localhost",
         "https://",
     ],
+    "webhook_allowed_networks": ["", "10.0.0.1/8", "::/0", "localhost"],
     "trusted_proxies": [
         "",
         ",",
@@ -392,9 +399,12 @@ def test_production_takes_a_live_key() -> None:
 
 
 def test_sweeps_ask_as_fast_as_the_mode_of_the_key_allows() -> None:
-    assert [provider_rate(load({}), livemode=mode) for mode in (True, False)] == [80, 20]
+    assert [provider_rate(load({}), livemode=mode) for mode in (True, False)] == [
+        Rate(80, 1),
+        Rate(20, 1),
+    ]
     slower = load({"PAYGATE_PROVIDER_RATE": "600/minute"})
-    assert provider_rate(slower, livemode=True) == 10
+    assert provider_rate(slower, livemode=True) == Rate(600, 60)
 
 
 def test_production_limits_more() -> None:

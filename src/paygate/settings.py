@@ -71,6 +71,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     provider_rate: Rate | None = None
     """How fast sweeps ask the provider; None: as fast as the mode of its key allows."""
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    webhook_allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Private networks that merchants' webhook endpoints may be in."""
     max_connections: int
     """Of one API process, as the next."""
     max_connections_per_address: int
@@ -79,6 +81,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keep_alive: timedelta
     public_url: str | None = None
     return_url_hosts: tuple[str, ...] = ()
+    exclusive_account: bool = False
     numeric_references: bool = False
     request_log: bool = True
     """Whether each request is a line of the log."""
@@ -145,6 +148,7 @@ _SETTINGS: Final[Mapping[str, _Setting]] = {
     "rate_limit": _Setting(kinds.rate, example="100/second"),
     "provider_rate": _Setting(kinds.provider_rate, example="80/second"),
     "trusted_proxies": _Setting(kinds.networks, example="10.0.0.0/8"),
+    "webhook_allowed_networks": _Setting(kinds.networks, example="10.20.0.0/16"),
     "max_connections": _Setting(kinds.connections, "2000"),
     "max_connections_per_address": _Setting(kinds.connections, "200"),
     "header_timeout": _Setting(kinds.duration, "10s"),
@@ -153,6 +157,7 @@ _SETTINGS: Final[Mapping[str, _Setting]] = {
     "public_url": _Setting(kinds.public_url, example="https://pay.example"),
     "return_url_hosts": _Setting(kinds.hosts, example="shop.example"),
     "allowed_origins": _Setting(kinds.origins, example="https://shop.example"),
+    "exclusive_account": _Setting(kinds.boolean, "false"),
     "numeric_references": _Setting(kinds.boolean, "false"),
     "request_log": _Setting(kinds.boolean, "true"),
     "alert_urls": _Setting(

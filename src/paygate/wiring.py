@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from paygate import __version__
 from paygate.alert_channels import AppriseChannel
 from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.callback_states import CallbackStates
@@ -16,14 +17,18 @@ from paygate.crypto.keyring import Keyring, generate_keyring, load_keyring
 from paygate.crypto.kms import Kms, open_kms
 from paygate.crypto.seal import Sealer
 from paygate.crypto.secret import Secret
+from paygate.domain.addresses import Reach
 from paygate.domain.ids import RANDOM_BYTES, make_id
 from paygate.domain.warning import WarningCode
+from paygate.egress.client import Egress
 from paygate.flows.context import Context, Policy
-from paygate.flows.provider.pace import Pace
+from paygate.flows.provider.pace import PART, Pace, shared
 from paygate.flows.provider.watch import look_at_provider, watcher
 from paygate.flows.provider_events.answers_under_way import AnswersUnderWay
 from paygate.flows.restores.after_restore import AfterRestore
+from paygate.providers.contract import CallWatch
 from paygate.providers.stripe.adapter import StripeProvider
+from paygate.providers.stripe.rehearsal import SandboxEvents
 from paygate.providers.stripe.settings import StripeSettings, livemode_of
 from paygate.providers.stripe.webhook_endpoints import StripeWebhookEndpoints
 from paygate.setting_kinds import Rate
@@ -39,12 +44,18 @@ from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.installation import DEFAULT_MERCHANT, Installation, install, read_installation
 from paygate.storage.reader import Reader
+from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.records import Records
 from paygate.storage.restores import Restores, notice_restore
 from paygate.storage.schema.migrate import Tell, migrate
 from paygate.storage.sole_run import SoleRuns
+from paygate.storage.webhooks.outbox import Outbox
+from paygate.storage.webhooks.reader import WebhookReader
 from paygate.storage.whole_ledger import WholeLedger
 from paygate.telemetry import log
+
+if TYPE_CHECKING:
+    from paygate.storage.limits_store import LimitsStore
 
 RANDOM_PAGE_BYTES: Final = 4096
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -146,7 +157,9 @@ async def open_context(
     """The parts of one process, for as long as it needs them."""
     dial = connect(settings, name=name)
     installation, keyring = await _unlock(settings, name)
-    provider = _provider(settings, installation)
+    store = _limits_store(settings)
+    pace = _pace(settings, store, livemode=installation.livemode)
+    provider = _provider(settings, installation, pace)
     index = BlindIndex(keyring)
     records = Records(Sealer(keyring), index)
     committer = Committer(dial)
@@ -158,6 +171,7 @@ async def open_context(
     key_use = ApiKeyUse(pool)
     restores = Restores(pool)
     after_restore = AfterRestore(restores, provider, installation.id)
+    egress = Egress(reach_of(settings), user_agent=f"paygate/{__version__}")
     try:
         yield Context(
             door=Door(records, committer),
@@ -167,14 +181,18 @@ async def open_context(
             merchants=Merchants(pool, records),
             key_use=key_use,
             provider=provider,
+            webhooks=WebhookReader(pool, searches, records),
+            outbox=Outbox(pool, records),
+            egress=egress,
             restores=restores,
             after_restore=after_restore,
             hasher=CredentialHasher(keyring),
             index=index,
             callback_states=CallbackStates(keyring),
             policy=_policy(settings),
-            pace=Pace(provider_rate(settings, livemode=installation.livemode)),
+            pace=pace,
             answers=AnswersUnderWay(),
+            reconciliations=Reconciliations(pool, searches, records),
             sole_runs=SoleRuns(connect(settings, name=f"{name} jobs")),
             installation=installation.id,
             now=clock,
@@ -182,6 +200,7 @@ async def open_context(
             alert_channels=_alert_channels(settings),
         )
     finally:
+        await egress.close()
         await after_restore.close()
         await key_use.close()
         await committer.close()
@@ -189,6 +208,9 @@ async def open_context(
         searches.close()
         pool.close()
         await provider.close()
+        await pace.close()
+        if store is not None:
+            await store.close()
 
 
 async def open_records(settings: Settings) -> Records:
@@ -237,6 +259,19 @@ def _alert_channels(settings: Settings) -> tuple[AppriseChannel, ...]:
     return tuple(AppriseChannel(number, Secret(url)) for number, url in numbered)
 
 
+@asynccontextmanager
+async def open_sandbox_events(settings: Settings) -> AsyncIterator[SandboxEvents]:
+    """The events that the sandbox sends for rehearsal."""
+    try:
+        events = SandboxEvents(settings.stripe_api_base)
+    except ValueError as error:
+        raise SettingsError(f"PAYGATE_STRIPE_API_BASE: {error}") from None
+    try:
+        yield events
+    finally:
+        await events.close()
+
+
 def _livemode(settings: Settings) -> bool:
     """The mode is the provider key's."""
     try:
@@ -257,6 +292,7 @@ def _policy(settings: Settings) -> Policy:
         bank_transfer_ttl=settings.bank_transfer_ttl,
         resend_window=settings.resend_window,
         production=production,
+        exclusive_account=settings.exclusive_account,
         numeric_references=settings.numeric_references,
         public_url=settings.public_url,
         # In production a host that is not named is refused; so all are, where none is named.
@@ -264,15 +300,38 @@ def _policy(settings: Settings) -> Policy:
     )
 
 
-def provider_rate(settings: Settings, *, livemode: bool) -> float:
-    """Calls a second: four fifths of what Stripe takes of an account in live mode, and in test
-    mode (https://docs.stripe.com/rate-limits), unless it was set.
+def provider_rate(settings: Settings, *, livemode: bool) -> Rate:
+    """How often the provider may be asked: four fifths of what Stripe takes of an account in live
+    mode, and in test mode (https://docs.stripe.com/rate-limits), unless it was set.
     """
-    rate = settings.provider_rate or Rate(80 if livemode else 20, 1)
-    return rate.amount / rate.seconds
+    return settings.provider_rate or Rate(80 if livemode else 20, 1)
 
 
-def _provider(settings: Settings, installation: Installation) -> StripeProvider:
+def reach_of(settings: Settings) -> Reach:
+    """Which addresses merchants and operators may have requests sent to."""
+    return Reach(
+        private=settings.webhook_allowed_networks,
+        loopback=settings.environment == "development",
+    )
+
+
+def _pace(settings: Settings, store: "LimitsStore | None", *, livemode: bool) -> Pace:
+    """The turns of what nobody waits for; of all nodes together, where they share counts."""
+    rate = provider_rate(settings, livemode=livemode)
+    budget = None if store is None else shared(store, rate.amount, rate.seconds)
+    return Pace(rate.amount / rate.seconds / PART, budget)
+
+
+def _limits_store(settings: Settings) -> "LimitsStore | None":
+    if settings.limits_url.startswith("memory:"):
+        return None
+    # A tenth of a second of imports, for the few who share their counts.
+    from paygate.storage.limits_store import LimitsStore  # noqa: PLC0415
+
+    return LimitsStore(settings.limits_url)
+
+
+def _provider(settings: Settings, installation: Installation, watch: CallWatch) -> StripeProvider:
     try:
         return StripeProvider(
             StripeSettings(
@@ -285,6 +344,7 @@ def _provider(settings: Settings, installation: Installation) -> StripeProvider:
                 webhook_tolerance_seconds=int(settings.webhook_tolerance.total_seconds()),
             ),
             clock=now,  # the machine's own, whatever time a command plays
+            watch=watch,
         )
     except ValueError as error:
         raise SettingsError(str(error)) from None

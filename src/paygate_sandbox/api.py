@@ -33,9 +33,9 @@ from paygate_sandbox.protocol.replies import (
 )
 from paygate_sandbox.protocol.versions import API_VERSION, check_version
 from paygate_sandbox.resources import balance
-from paygate_sandbox.resources.endpoint import Call, Endpoint, Page, Refusal, Result
+from paygate_sandbox.resources.endpoint import Call, Endpoint, Page, PaymentFailure, Result
 from paygate_sandbox.routes import Routes
-from paygate_sandbox.store.keys import SavedAnswer
+from paygate_sandbox.store.keys import SavedResponse
 from paygate_sandbox.store.objects import JsonObject, Record
 
 _log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class Api:
         except StripeError as refusal:
             envelope = self._envelope(request_id, asked.key)
             return to_response(refuse(refusal, envelope), envelope)
-        if isinstance(claim, SavedAnswer):
+        if isinstance(claim, SavedResponse):
             return await self._replay(request, asked, claim)
         try:
             await self._hold(request, self._parts.faults.draw(asked.operation, "hold"))
@@ -137,7 +137,7 @@ class Api:
         endpoint.check(params)
         return Checked(params, check_paths(wanted, endpoint.kind, is_list=endpoint.is_list))
 
-    def _claim(self, asked: Asked) -> Claim | SavedAnswer | None:
+    def _claim(self, asked: Asked) -> Claim | SavedResponse | None:
         if asked.key is None:
             return None
         now = self._parts.clock.now()
@@ -168,7 +168,7 @@ class Api:
         return reply
 
     async def _replay(
-        self, request: web.BaseRequest, asked: Asked, saved: SavedAnswer
+        self, request: web.BaseRequest, asked: Asked, saved: SavedResponse
     ) -> web.StreamResponse:
         await self._hold(request, self._parts.faults.draw(asked.operation, "hold"))
         envelope = Envelope(
@@ -207,7 +207,7 @@ class Api:
 
 def _save(books: Books, claim: Claim | None, reply: Reply) -> None:
     if claim is not None:
-        books.save_answer(claim.key, claim.answer(reply))
+        books.save_response(claim.key, claim.response(reply))
 
 
 def cut(request: web.BaseRequest) -> None:
@@ -247,7 +247,7 @@ async def _form_text(request: web.BaseRequest) -> str:
 def _render(
     result: Result, asked: Asked, checked: Checked, books: Books, envelope: Envelope
 ) -> Reply:
-    if isinstance(result, Refusal):
+    if isinstance(result, PaymentFailure):
         return render_error(result.status, result.error, envelope)
     if isinstance(result, Page):
         items = b",".join([_body(item, checked, books) for item in result.items])

@@ -12,7 +12,7 @@ import msgspec
 from paygate_sandbox.clock import real_time
 from paygate_sandbox.parts import Parts
 from paygate_sandbox.store.events import EventRow
-from paygate_sandbox.store.keys import SavedAnswer
+from paygate_sandbox.store.keys import SavedResponse
 from paygate_sandbox.store.objects import Filing, JsonObject, Objects, Record
 from paygate_sandbox.store.timers import Timer
 
@@ -38,7 +38,7 @@ class Books:
     _deleted: list[str] = field(default_factory=list)
     _events: list[tuple[EventRow, list[str]]] = field(default_factory=list)
     _timers: list[tuple[Timer, bool]] = field(default_factory=list)
-    _answer: tuple[str, SavedAnswer] | None = None
+    _response: tuple[str, SavedResponse] | None = None
 
     @property
     def objects(self) -> Objects:
@@ -71,8 +71,8 @@ class Books:
     def clear_timer(self, object_id: str, kind: str) -> None:
         self._timers.append((Timer(object_id, kind, 0), False))
 
-    def save_answer(self, key: str, answer: SavedAnswer) -> None:
-        self._answer = (key, answer)
+    def save_response(self, key: str, response: SavedResponse) -> None:
+        self._response = (key, response)
 
     def emit(self, kind: str, record: Record, previous: JsonObject | None = None) -> None:
         """Record the event with the object as it was last saved, and what deliveries it owes."""
@@ -92,6 +92,10 @@ class Books:
             pending_webhooks=len(endpoints),
         )
         self._events.append((row, endpoints))
+
+    def emitted(self) -> list[str]:
+        """The ids of the events of this change."""
+        return [row.id for row, _ in self._events]
 
     def inserted(self) -> Iterator[tuple[Record, Filing]]:
         """The objects that this change makes, for who writes them elsewhere."""
@@ -120,8 +124,8 @@ class Books:
                 parts.timers.set(timer)
             else:
                 parts.timers.clear(timer.object, timer.kind)
-        if self._answer is not None:
-            parts.keys.save(*self._answer, parts.clock.now())
+        if self._response is not None:
+            parts.keys.save(*self._response, parts.clock.now())
         return woken
 
 

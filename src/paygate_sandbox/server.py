@@ -129,7 +129,7 @@ class Sandbox:
         if request.path.startswith(instructions.PREFIX):
             return await self._instructions_page.handle(request)
         if self._card_fields.serves(request):
-            return self._card_fields.answer(request.path)
+            return self._card_fields.respond(request.path)
         envelope = Envelope(self.parts.ids.request(), self.parts.clock.now())
         refusal = unrecognized_url(request.method, request.path)
         return to_response(refuse(refusal, envelope), envelope)

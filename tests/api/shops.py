@@ -16,7 +16,7 @@ from paygate.flows.context import Context
 from paygate.settings import load
 from paygate.storage.records import Records
 from paygate.wiring import open_context, open_records
-from tests.gateway import Answer, Gateway
+from tests.gateway import Gateway, Response
 from tests.storage.stored import TABLE_OF, select
 
 _numbers = itertools.count(1)
@@ -29,7 +29,7 @@ class Shop(NamedTuple):
     merchant: str
     admin: str
 
-    async def call(self, method: str, path: str, body: Any = None, **more: Any) -> Answer:
+    async def call(self, method: str, path: str, body: Any = None, **more: Any) -> Response:
         """A call with that key."""
         return await self.gateway.call(method, path, body, **({"key": self.admin} | more))
 

@@ -19,7 +19,7 @@ from paygate.domain.access.roles import Role
 from paygate.domain.audit import Result, Subject
 from paygate.flows.access.authenticate import CACHE_SECONDS
 from tests.api.shops import Shop, audited, open_shop
-from tests.gateway import Answer, Gateway, until
+from tests.gateway import Gateway, Response, until
 
 FIELDS = {
     *("object", "id", "livemode", "hint", "name", "role", "merchant"),
@@ -48,7 +48,7 @@ async def listed(shop: Shop, key_id: str) -> dict[str, Any]:
     return dict(found)
 
 
-def is_error(answer: Answer, status: int, code: str, param: str | None) -> None:
+def is_error(answer: Response, status: int, code: str, param: str | None) -> None:
     assert (answer.status, answer.code) == (status, code), answer
     assert answer.json["error"]["param"] == param
 
@@ -321,7 +321,7 @@ async def second_node(gateway: Gateway) -> AsyncIterator[Gateway]:
 
 async def until_refused(node: Shop, key: str) -> None:
     """Asked all the time."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await opens(node, key):
             pass
 

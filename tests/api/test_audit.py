@@ -12,7 +12,7 @@ from paygate.settings import load
 from paygate.storage.records import Records
 from paygate.wiring import open_records
 from tests.api.test_provider_events import deliver, event, signed
-from tests.gateway import Answer, Gateway, until
+from tests.gateway import Gateway, Response, until
 from tests.storage.stored import TABLE_OF, select
 
 
@@ -35,8 +35,8 @@ def admin(gateway: Gateway) -> Actor:
     return Actor("api_key", id=key.key_id, role=Role.ADMIN)
 
 
-async def confirm_unheard(gateway: Gateway, intent: str, token: str = "pm_card_visa") -> Answer:
-    """A confirm whose event stays away: were it quicker than the answer, it would settle it."""
+async def confirm_unheard(gateway: Gateway, intent: str, token: str = "pm_card_visa") -> Response:
+    """A confirm whose event stays away: were it quicker than the answer, it would conclude it."""
     await gateway.sandbox("POST", "/_sandbox/faults", {"on": "webhook", "kind": "lose", "count": 9})
     answer = await gateway.confirm(intent, token)
     await gateway.sandbox("DELETE", "/_sandbox/faults")
@@ -44,7 +44,12 @@ async def confirm_unheard(gateway: Gateway, intent: str, token: str = "pm_card_v
 
 
 async def leaves(
-    gateway: Gateway, records: Records, answer: Answer, action: Action, subject: str, times: int = 1
+    gateway: Gateway,
+    records: Records,
+    answer: Response,
+    action: Action,
+    subject: str,
+    times: int = 1,
 ) -> None:
     """An allowed call of the admin's left so many entries, each whole."""
     found = await entries(gateway, records, answer.headers["Request-Id"])

@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tests.gateway import Answer, Gateway
+from tests.gateway import Gateway, Response
 
 GOOD = {"amount": 1999, "currency": "eur"}
 SECRET = "xxSECRETxx"
@@ -23,7 +23,7 @@ async def counts(gateway: Gateway, *more: str) -> dict[str, int]:
     return found
 
 
-def is_error(answer: Answer, status: int, code: str, param: str | None = None) -> None:
+def is_error(answer: Response, status: int, code: str, param: str | None = None) -> None:
     assert (answer.status, answer.code) == (status, code), answer
     error = answer.json["error"]
     assert set(error) == {"type", "code", "message", "param", "doc_url", "request_id", "retriable"}

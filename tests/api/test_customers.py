@@ -6,17 +6,17 @@ import pytest
 
 from tests.api.shops import open_shop
 from tests.api.test_bad_input import counts, is_error
-from tests.gateway import Answer, Gateway
+from tests.gateway import Gateway, Response
 
 UNKNOWN = "cus_" + "0" * 26
 
 
-async def create(gateway: Gateway, customer: Any) -> Answer:
+async def create(gateway: Gateway, customer: Any) -> Response:
     body = {"amount": 1999, "currency": "eur", "customer": customer}
     return await gateway.call("POST", "/payment-intents", body)
 
 
-async def read(gateway: Gateway, customer: str) -> Answer:
+async def read(gateway: Gateway, customer: str) -> Response:
     return await gateway.call("GET", f"/customers/{customer}")
 
 

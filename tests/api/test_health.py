@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from tests.api.test_api_keys import serve_beside
-from tests.gateway import Answer, Gateway, until
+from tests.gateway import Gateway, Response, until
 from tests.providers.stripe_server import StripeServer, error
 
 
@@ -38,7 +38,7 @@ async def test_a_provider_in_trouble_is_a_warning(gateway: Gateway, refusing: St
     node = serve_beside(gateway, PAYGATE_STRIPE_API_BASE=refusing.url)
     await node.open()
 
-    async def ready() -> Answer | None:
+    async def ready() -> Response | None:
         try:
             answer = await node.call("GET", "/readyz", key=None)
         except aiohttp.ClientError:

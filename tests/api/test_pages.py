@@ -10,7 +10,7 @@ from paygate.api.pages import PageQuery
 from paygate.api.routes import ENDPOINTS
 from paygate.domain.audit import Result
 from tests.api.shops import Shop, audited, open_shop
-from tests.gateway import Answer, Gateway
+from tests.gateway import Gateway, Response
 
 NOBODY = "key_" + "0" * 26
 
@@ -30,17 +30,17 @@ async def ids(shop: Shop) -> list[str]:
     return ids_of(await listed(shop, "?limit=100"))
 
 
-async def listed(shop: Shop, query: str = "") -> Answer:
+async def listed(shop: Shop, query: str = "") -> Response:
     answer = await shop.call("GET", f"/api-keys{query}")
     assert answer.status == 200, answer
     return answer
 
 
-def ids_of(answer: Answer) -> list[str]:
+def ids_of(answer: Response) -> list[str]:
     return [item["id"] for item in answer.json["data"]]
 
 
-def more(answer: Answer) -> bool:
+def more(answer: Response) -> bool:
     return bool(answer.json["has_more"])
 
 

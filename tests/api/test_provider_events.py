@@ -114,11 +114,11 @@ async def test_whatever_is_signed_is_stored_and_what_nobody_can_read_is_told(
     dead = len(UNREADABLE)
     after = (before[0] + len(ODD) + dead, before[1] + dead, before[2] + dead)
 
-    async def settled() -> bool:
+    async def all_ended() -> bool:
         left = "SELECT count(*) FROM provider_event WHERE status = 'received'"
         return not await connection.fetchval(left) and (await found())[2] >= after[2]
 
-    await until(settled)
+    await until(all_ended)
     assert await found() == after
     await connection.close()
 
@@ -174,12 +174,12 @@ async def test_a_foreign_event_is_stored_and_ignored(gateway: Gateway) -> None:
     before = await connection.fetchval(dead)
     await deliver(gateway, body, signed(gateway.ready["webhook_secret"], body))
 
-    async def all_settled() -> bool:
+    async def all_ended() -> bool:
         return not await connection.fetchval(
             "SELECT count(*) FROM provider_event WHERE status = 'received'"
         )
 
-    await until(all_settled)
+    await until(all_ended)
     assert await connection.fetchval(dead) == before
     await connection.close()
 

@@ -18,7 +18,7 @@ from paygate.domain.ids import PREFIXES
 from paygate.flows.access.create_api_key import make_api_key
 from paygate.storage.change import Change
 from tests.api.shops import Shop, audited, inside, open_shop
-from tests.gateway import Answer, Gateway
+from tests.gateway import Gateway, Response
 from tests.making import make_audit
 
 KEYED = [e for e in ENDPOINTS if e.action is not None and not e.raw]
@@ -37,7 +37,7 @@ def path_of(endpoint: Endpoint) -> str:
     return endpoint.path.replace("{id}", PREFIXES.get(kind, "") + "0" * 26)
 
 
-async def ask(shop: Shop, endpoint: Endpoint, key: str | None) -> Answer:
+async def ask(shop: Shop, endpoint: Endpoint, key: str | None) -> Response:
     raw = b"{}" if endpoint.method == "POST" else None
     return await shop.call(endpoint.method, path_of(endpoint), raw=raw, key=key)
 
@@ -127,11 +127,11 @@ async def test_a_key_that_opens_nothing_learns_nothing(keys: Keys, endpoint: End
 @pytest.mark.parametrize("path", sorted({*OPEN, *SIGNED, CALLBACK}))
 async def test_a_key_changes_nothing_where_none_is_asked(keys: Keys, path: str) -> None:
     method = "GET" if path in OPEN else "POST"
-    told = {
+    statuses = {
         (await keys.shop.call(method, path, key=key)).status
         for key in (*keys.of_role.values(), *keys.dead.values(), None)
     }
-    assert told == {200 if path in OPEN else 400}
+    assert statuses == {200 if path in OPEN else 400}
 
 
 async def test_denials_of_strangers_are_written_down_too(keys: Keys) -> None:

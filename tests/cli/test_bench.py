@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import cast
 
 import paygate
-from tests.cli.processes import children, is_one_clear_line, run
+from tests.cli.processes import children, is_one_clear_line, run, run_anew
 from tests.gateway import Gateway
 from tools.bench.commit_door import open_door
 from tools.bench.main import Side, measure, take_turns
@@ -92,5 +92,5 @@ def test_an_installed_copy_says_that_it_has_no_benchmark(tmp_path: Path) -> None
     code = Path(paygate.__file__).parent
     shutil.copytree(code, tmp_path / "site" / "paygate", ignore=shutil.ignore_patterns("*.pyc"))
     environ = {"PYTHONPATH": str(tmp_path / "site")}
-    ran = run("bench", "--against", "HEAD", cwd=tmp_path, environ=environ)
+    ran = run_anew("bench", "--against", "HEAD", cwd=tmp_path, environ=environ)
     is_one_clear_line(ran, "checkout", "installed copy")

@@ -153,13 +153,14 @@ def test_an_unreachable_database_is_one_clear_line(tmp_path: Path) -> None:
 async def test_migrate_says_what_it_made(dsn: str, tmp_path: Path) -> None:
     kek = FileKms.create(tmp_path / "kek").path.as_uri()
     environ = SETTINGS | {"PAYGATE_KEK": kek, "PAYGATE_DATABASE_URL": dsn}
-    settings, told = load(environ, data=tmp_path), list[str]()
-    assert await prepare_database(settings, told.append) == [m.name for m in migrations()]
+    settings, messages = load(environ, data=tmp_path), list[str]()
+    assert await prepare_database(settings, messages.append) == [m.name for m in migrations()]
     assert re.fullmatch(
-        r"made installation in_\w+, for test payments, with its keys and merchant default", told[-1]
+        r"made installation in_\w+, for test payments, with its keys and merchant default",
+        messages[-1],
     )
-    told.clear()
-    assert await prepare_database(settings, told.append) == told == []
+    messages.clear()
+    assert await prepare_database(settings, messages.append) == messages == []
 
 
 @pytest.mark.parametrize("environment", ["development", "production"])

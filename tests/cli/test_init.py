@@ -49,13 +49,16 @@ def test_without_a_terminal_it_takes_options_and_the_environment(tmp_path: Path)
     assert "paygate migrate" in ran.out
     assert modes(gate) == {FILE: 0o600, "kek": 0o600}
     assert modes(tmp_path) == {"gate": 0o700}
-    told = read(gate)
-    assert told.stripe_api_key == SECRETS["PAYGATE_STRIPE_API_KEY"]
-    assert told.database_url == SECRETS["PAYGATE_DATABASE_URL"]
-    assert told.environment == "development"
-    assert (told.public_url, told.return_url_hosts) == ("https://pay.example", ("shop.example",))
-    assert told.tls_cert == tmp_path / "tls" / "cert.pem"
-    assert told.kek == (gate / "kek").as_uri()
+    settings = read(gate)
+    assert settings.stripe_api_key == SECRETS["PAYGATE_STRIPE_API_KEY"]
+    assert settings.database_url == SECRETS["PAYGATE_DATABASE_URL"]
+    assert settings.environment == "development"
+    assert (settings.public_url, settings.return_url_hosts) == (
+        "https://pay.example",
+        ("shop.example",),
+    )
+    assert settings.tls_cert == tmp_path / "tls" / "cert.pem"
+    assert settings.kek == (gate / "kek").as_uri()
     assert not FileKms.open(gate / "kek").is_development
 
 
@@ -65,16 +68,16 @@ def test_what_is_missing_is_said_and_stands_in_the_file(tmp_path: Path) -> None:
     (said,) = re.findall(r"Not set yet.*: (.*)", ran.out)
     needed = [f"PAYGATE_{e.name.upper()}" for e in ENTRIES if e.is_needed]
     assert said.split(", ") == needed
-    told = read(tmp_path)
-    assert (told.environment, told.stripe_api_key) == ("production", None)
+    settings = read(tmp_path)
+    assert (settings.environment, settings.stripe_api_key) == ("production", None)
 
 
 def test_every_line_of_the_file_is_one_that_the_settings_take(tmp_path: Path) -> None:
     """Also of those that wait, with their examples, to be set."""
     text = re.sub(r"^# ([a-z_]+ = )", r"\1", render({}), flags=re.MULTILINE)
     (tmp_path / FILE).write_text(text)
-    told = read(tmp_path)
-    assert [e.name for e in ENTRIES if not getattr(told, e.name)] == []
+    settings = read(tmp_path)
+    assert [e.name for e in ENTRIES if not getattr(settings, e.name)] == []
     assert all(f"\n# {entry.comment}\n" in text for entry in ENTRIES)
 
 
@@ -150,11 +153,11 @@ def test_in_a_terminal_it_asks_and_shows_no_secret(tmp_path: Path) -> None:
     assert "hunter2" not in shown
     assert "PAYGATE_PUBLIC_URL must be" in shown
     assert "Not set yet, in the file or the environment: PAYGATE_RETURN_URL_HOSTS" in shown
-    told = read(tmp_path)
-    assert told.stripe_api_key == SECRETS["PAYGATE_STRIPE_API_KEY"]
-    assert told.database_url == SECRETS["PAYGATE_DATABASE_URL"]
-    assert (told.public_url, told.return_url_hosts) == ("https://pay.example", ())
-    assert (str(told.tls_cert), str(told.tls_key)) == ("/tls/cert.pem", "/tls/key.pem")
+    settings = read(tmp_path)
+    assert settings.stripe_api_key == SECRETS["PAYGATE_STRIPE_API_KEY"]
+    assert settings.database_url == SECRETS["PAYGATE_DATABASE_URL"]
+    assert (settings.public_url, settings.return_url_hosts) == ("https://pay.example", ())
+    assert (str(settings.tls_cert), str(settings.tls_key)) == ("/tls/cert.pem", "/tls/key.pem")
 
 
 def test_an_answer_is_held_to_the_environment_and_half_a_pair_is_none(tmp_path: Path) -> None:
@@ -170,9 +173,9 @@ def test_an_answer_is_held_to_the_environment_and_half_a_pair_is_none(tmp_path: 
     status, shown = _talk(answers, tmp_path)
     assert status == 0, shown
     assert "production refuses an address without TLS" in shown
-    told = read(tmp_path)
-    assert (told.environment, told.public_url) == ("production", None)
-    assert (told.tls_cert, told.return_url_hosts) == (None, ("shop.example",))
+    settings = read(tmp_path)
+    assert (settings.environment, settings.public_url) == ("production", None)
+    assert (settings.tls_cert, settings.return_url_hosts) == (None, ("shop.example",))
 
 
 def _talk(answers: Sequence[tuple[str, str]], cwd: Path) -> tuple[int, str]:

@@ -79,10 +79,10 @@ async def test_production_takes_a_key_in_a_file_and_says_so(database: str, tmp_p
     FileKms.create(kek)
     warned = {}
     for environment in ("development", "production"):
-        told = settings(database, kek, environment)
-        await prepare_database(told)
+        gateway_settings = settings(database, kek, environment)
+        await prepare_database(gateway_settings)
         with capture_logs() as logs:
-            async with open_service(told, name="test"):
+            async with open_service(gateway_settings, name="test"):
                 pass
         warned[environment] = [e["log_level"] for e in logs if e["event"] == "kek_in_a_file"]
     assert warned == {"development": [], "production": ["warning"]}

@@ -27,7 +27,7 @@ async def test_a_provider_that_does_not_answer(gateway: Gateway, tmp_path: Path)
     await gateway.sandbox("POST", "/_sandbox/faults", fault)
     try:
         ran = verify(gateway, tmp_path, "--json")
-        told = verify(gateway, tmp_path)
+        in_words = verify(gateway, tmp_path)
         own = verify(gateway, tmp_path, "--no-provider")
     finally:
         await gateway.sandbox("DELETE", "/_sandbox/faults")
@@ -36,7 +36,7 @@ async def test_a_provider_that_does_not_answer(gateway: Gateway, tmp_path: Path)
     assert found["transfers"] > 0
     (part,) = found["not_compared"]
     assert part["since"] < intent["created_at"] < part["until"]
-    assert told.status == 1
-    assert "not compared from " in told.out
-    assert told.out.rstrip().endswith("nothing disagrees, as far as it was compared")
+    assert in_words.status == 1
+    assert "not compared from " in in_words.out
+    assert in_words.out.rstrip().endswith("nothing disagrees, as far as it was compared")
     assert own.status == 0

@@ -20,7 +20,6 @@ from tests.cli.processes import children, ended, is_one_clear_line, run
 from tests.gateway import Gateway
 
 HEALTH = b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n"
-SERVE = [sys.executable, "-m", "paygate.cli", "serve", "--processes", "1"]
 
 needs_ipv6 = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="needs IPv6")
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -106,18 +105,22 @@ def test_a_port_that_is_none_is_wrong_usage(command: str, port: str, tmp_path: P
     assert "65535" in ran.err
 
 
-class Served:
-    """`paygate serve`, in a session with a terminal of its own."""
+class InTerminal:
+    """A `paygate` command, in a session with a terminal of its own."""
 
-    def __init__(self, gateway: Gateway, *options: str, hangups: bool = True) -> None:
+    def __init__(self, data: str | Path, *arguments: str, hangups: bool = True) -> None:
+        command = [sys.executable, "-m", "paygate.cli", *arguments]
         self.pid, self._terminal = pty.fork()
         if self.pid == 0:
             if not hangups:
                 signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
-            environment = os.environ | {"PAYGATE_DATA": gateway.ready["data_dir"]}
-            os.execve(sys.executable, [*SERVE, *options], environment)
-        until(lambda: children(self.pid))
-        (self.child,) = children(self.pid)
+            os.execve(sys.executable, command, os.environ | {"PAYGATE_DATA": str(data)})
+
+    def read_until(self, word: bytes) -> None:
+        """Read what it shows, up to a word."""
+        shown = b""
+        while word not in shown:
+            shown += os.read(self._terminal, 4096)
 
     def hang_up(self) -> None:
         """Close the terminal."""
@@ -127,6 +130,16 @@ class Served:
         """How it ended; a signal's number is negative."""
         _, status = os.waitpid(self.pid, 0)
         return os.waitstatus_to_exitcode(status)
+
+
+class Served(InTerminal):
+    """`paygate serve`, with one process."""
+
+    def __init__(self, gateway: Gateway, *options: str, hangups: bool = True) -> None:
+        serve = ("serve", "--processes", "1", *options)
+        super().__init__(gateway.ready["data_dir"], *serve, hangups=hangups)
+        until(lambda: children(self.pid))
+        (self.child,) = children(self.pid)
 
 
 def free_port() -> int:
@@ -155,6 +168,25 @@ def test_a_terminal_that_is_closed_ends_the_gateway_cleanly(gateway: Gateway) ->
 
 
 @needs_proc
+def test_a_terminal_that_is_closed_ends_all_that_up_started(tmp_path: Path) -> None:
+    """Its database too, as a stop does and not as a crash."""
+    ready = tmp_path / "ready.json"
+    ports = ("--port", "0", "--sandbox-port", "0")
+    up = InTerminal(tmp_path / "data", "up", *ports, "--ready-file", str(ready))
+    up.read_until(b"Ctrl-C")  # the last that it writes: a write into no terminal is a fault
+    assert ready.exists()
+    started = children(up.pid)
+    assert {command[0] for command in started.values()} == {"serve", "worker", "sandbox"}
+    up.hang_up()
+    assert up.status() == 0
+    assert all(map(ended, started))
+    assert not ready.exists()
+    assert list(tmp_path.rglob("postmaster.pid")) == []
+    (log,) = (tmp_path / "data").rglob("postgres.log")
+    assert "database system is shut down" in log.read_text()
+
+
+@needs_proc
 def test_nohup_keeps_it(gateway: Gateway) -> None:
     port = free_port()
     served = Served(gateway, "--port", str(port), hangups=False)
@@ -173,7 +205,7 @@ def changed_certificate(gateway: Gateway) -> None:
 
 @needs_proc
 def test_a_hangup_from_elsewhere_has_certificates_read_again(gateway: Gateway) -> None:
-    """At once: by itself a process looks every ten seconds, which four times would be too slow."""
+    """At once: by itself a process looks every ten seconds, which eight times would be too slow."""
     before = children(gateway.process.pid)
     api = sum(command[0] == "serve" for command in before.values())
     already = gateway.log.read_text().count("certificate_loaded")
@@ -181,8 +213,8 @@ def test_a_hangup_from_elsewhere_has_certificates_read_again(gateway: Gateway) -
     def loaded(more: int) -> bool:
         return gateway.log.read_text().count("certificate_loaded") >= already + more
 
-    end = time.monotonic() + 20
-    for turn in range(1, 5):
+    end = time.monotonic() + 60
+    for turn in range(1, 9):
         changed_certificate(gateway)
         gateway.process.send_signal(signal.SIGHUP)
         until(partial(loaded, turn * api), seconds=end - time.monotonic())

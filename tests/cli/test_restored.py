@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cli.processes import run
-from tests.gateway import Answer, Gateway
+from tests.gateway import Gateway, Response
 
 CONFIRM = {
     "payment_method": {"type": "card", "token": "pm_card_visa"},
@@ -32,7 +32,7 @@ async def create(gateway: Gateway, key: str) -> str:
     return str((await gateway.call("POST", "/payment-intents", body, headers=headers)).json["id"])
 
 
-async def pay(gateway: Gateway, intent: str, key: str) -> Answer:
+async def pay(gateway: Gateway, intent: str, key: str) -> Response:
     path, headers = f"/payment-intents/{intent}/confirm", {"Idempotency-Key": key}
     return await gateway.call("POST", path, CONFIRM, headers=headers)
 
@@ -60,8 +60,8 @@ async def test_nobody_is_charged_twice_behind_a_restore(tmp_path: Path) -> None:
     put_back(backup, cluster)
     async with up(tmp_path) as gateway:
         data = gateway.ready["data_dir"]
-        told = json.loads(run("restored", "--json", "--data", data, cwd=tmp_path).out)
-        assert told["taken_at"] < told["noticed_at"]
+        printed = json.loads(run("restored", "--json", "--data", data, cwd=tmp_path).out)
+        assert printed["taken_at"] < printed["noticed_at"]
         again = await create(gateway, "order-2")
         for intent in (known, again):
             # With another key of the shop's, as after a restart of its own.

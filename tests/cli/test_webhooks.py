@@ -14,6 +14,7 @@ from paygate.settings import FILE, load
 from paygate.wiring import open_webhook_endpoints
 from paygate_sandbox.server import Sandbox, SandboxOptions
 from tests.cli.processes import Ran, call, is_one_clear_line, run
+from tests.gateway import until
 
 SECRET_KEY = "sk_test_hunter2"
 URL = "https://pay.example/webhooks"
@@ -128,6 +129,24 @@ async def test_another_version_and_a_second_endpoint_are_for_people_to_end(
     assert ran.status == 1
     assert "delete all but one" in ran.err
     assert len(await account.endpoints()) == 3
+
+
+async def test_two_who_register_at_once_are_told_of_each_other(account: Account) -> None:
+    """Between the look of one and its call another registers."""
+    fault = {"on": "list", "kind": "slow", "seconds": 8.0, "count": 1, "hold": "after"}
+    await account.ask("POST", "/_sandbox/faults", json=fault)
+    slow = asyncio.create_task(account.register())
+
+    async def struck() -> bool:
+        return bool((await account.ask("GET", "/_sandbox/faults"))["fired"])
+
+    await until(struck)
+    other = await account.register()
+    ran = await slow
+    assert (other.status, ran.status) == (0, 1), (other, ran)
+    assert ran.out.startswith('stripe_webhook_secrets = "whsec_')
+    assert "there are 2 endpoints" in ran.err
+    assert len(await account.endpoints()) == 2
 
 
 async def test_one_more_secret_does_not_spoil_the_file(account: Account) -> None:

@@ -79,12 +79,12 @@ def test_the_proxy_caps_what_the_gateway_caps(tmp_path: Path) -> None:
     assert "limit_req" not in webhooks
     (kept,) = re.findall(r"keepalive_timeout (\d+)s;", conf)
     (tmp_path / FILE).touch()
-    told = load({}, data=tmp_path)
-    assert int(kept) < told.keep_alive.total_seconds()
+    settings = load({}, data=tmp_path)
+    assert int(kept) < settings.keep_alive.total_seconds()
     (head,) = re.findall(r"client_header_timeout (\d+)s;", conf)
     (body,) = re.findall(r"client_body_timeout (\d+)s;", conf)
-    assert int(head) <= told.header_timeout.total_seconds()
-    assert int(body) <= told.body_timeout.total_seconds()
+    assert int(head) <= settings.header_timeout.total_seconds()
+    assert int(body) <= settings.body_timeout.total_seconds()
 
 
 @needs_curl
@@ -103,10 +103,10 @@ async def test_from_an_empty_folder_to_a_webhook(
             b._replace(text=b.text.replace("pay-test.example", f"127.0.0.1:{port}"))
             for b in steps(*numbers)
         ]
-        return await asyncio.to_thread(run, blocks, folder, told | environ)
+        return await asyncio.to_thread(run, blocks, folder, variables | environ)
 
     async with a_sandbox(tmp_path / "sandbox", gateway.ready["ca_file"]) as sandbox:
-        told = {
+        variables = {
             "PAYGATE_STRIPE_API_BASE": sandbox.parts.base_url,
             "CURL_CA_BUNDLE": gateway.ready["ca_file"],
         }
@@ -114,7 +114,7 @@ async def test_from_an_empty_folder_to_a_webhook(
         (prepared,) = await do(5)
         assert "pgw_test_sk_" in prepared
         assert "whsec_" not in prepared
-        async with services(folder, port, told):
+        async with services(folder, port, variables):
             await until(lambda: is_ready(port, gateway.ready["ca_file"]))
             paid, checks = await do(8, 9)
             assert paid.strip() == "succeeded"
@@ -130,8 +130,8 @@ async def test_live_mode_is_production_with_a_key_file_of_its_own(
     folder = with_certificate(tmp_path, gateway)
     environ = {"PAYGATE_STRIPE_API_KEY": "sk_live_1", "PAYGATE_DATABASE_URL": database}
     await asyncio.to_thread(run, steps(10), folder, environ)
-    told = load({}, data=folder)
-    assert (told.environment, told.public_url) == ("production", "https://pay.example")
+    settings = load({}, data=folder)
+    assert (settings.environment, settings.public_url) == ("production", "https://pay.example")
 
 
 def with_certificate(tmp_path: Path, gateway: Gateway) -> Path:
@@ -163,10 +163,10 @@ async def a_sandbox(data: Path, ca_file: str) -> AsyncIterator[Sandbox]:
 
 
 @asynccontextmanager
-async def services(folder: Path, port: int, told: dict[str, str]) -> AsyncIterator[None]:
+async def services(folder: Path, port: int, environ: dict[str, str]) -> AsyncIterator[None]:
     """The page's services, as systemd would start them; each ends well when it is told to."""
     log = folder / "services.log"
-    started = [start(shlex.split(unit), port, folder, told, log) for unit in units()]
+    started = [start(shlex.split(unit), port, folder, environ, log) for unit in units()]
     try:
         yield
     finally:
@@ -177,7 +177,7 @@ async def services(folder: Path, port: int, told: dict[str, str]) -> AsyncIterat
 
 
 def start(
-    words: list[str], port: int, folder: Path, told: dict[str, str], log: Path
+    words: list[str], port: int, folder: Path, environ: dict[str, str], log: Path
 ) -> subprocess.Popen[bytes]:
     program = Path(sys.executable).with_name(Path(words[0]).name)
     options = [word.replace("${PORT}", str(port)) for word in words[1:]]
@@ -185,7 +185,7 @@ def start(
         return subprocess.Popen(
             [program, *options],
             cwd=folder,
-            env={"PATH": str(program.parent)} | told,
+            env={"PATH": str(program.parent)} | environ,
             stdout=output,
             stderr=output,
         )

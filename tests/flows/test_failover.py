@@ -20,7 +20,7 @@ from paygate.embedded.binaries import binaries_for, run
 from paygate.embedded.cluster import NAME, place
 from paygate.embedded.server import EmbeddedPostgres
 from paygate.flows.idempotency.keyed_door import KeyedRequest
-from paygate.flows.idempotency.run_once import Answered, idempotently
+from paygate.flows.idempotency.run_once import StoredResponse, idempotently
 from paygate.flows.payments.create import NewPaymentIntent, create_payment_intent
 from paygate.storage.change import OutcomeUnknown, Unavailable
 from paygate.storage.connections.database import connector
@@ -107,7 +107,7 @@ def database(pair: Pair) -> str:
     return pair.network.dsn
 
 
-async def create_once(world: World, key: str) -> Answered:
+async def create_once(world: World, key: str) -> StoredResponse:
     """Create under an idempotency key: one commit makes the intent and stores the answer."""
     world.requests += 1
     caller = msgspec.structs.replace(world.caller, request_id=f"req_{world.requests}")
@@ -120,7 +120,7 @@ async def create_once(world: World, key: str) -> Answered:
     )
 
 
-async def create_until_answered(world: World, key: str) -> Answered:
+async def create_until_answered(world: World, key: str) -> StoredResponse:
     """What a shop does: the same request again, until it is answered."""
     while True:
         try:
@@ -166,10 +166,10 @@ async def test_nothing_is_acknowledged_that_no_standby_has(world: World, pair: P
     await admin.close()
     world.connection.terminate()
     await pair.fail_over()
-    told = await asyncio.gather(asking, again, return_exceptions=True)
+    results = await asyncio.gather(asking, again, return_exceptions=True)
     third = await create_until_answered(world, "second")
-    for answered in told:
-        assert not isinstance(answered, Answered) or answered.body == third.body
+    for answered in results:
+        assert not isinstance(answered, StoredResponse) or answered.body == third.body
     assert (await create_until_answered(world, "first")).body == first.body
     promoted = await asyncpg.connect(pair.standby.dsn)
     assert await promoted.fetchval("SELECT count(*) FROM payment_intent") == 2

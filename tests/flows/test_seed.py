@@ -21,7 +21,7 @@ from paygate.providers.stripe.settings import StripeSettings
 from paygate.storage.whole_ledger import RANGE
 from paygate_sandbox.server import Sandbox, SandboxOptions
 from tests.flows.world import INSTALLATION, World
-from tools.bench import books
+from tools.bench import long_rows
 from tools.bench.seed import Seeded, seed
 
 KEY: Final = "sk_test_seed"
@@ -96,8 +96,8 @@ async def test_many_payments_in_the_memory_of_few(
 
 async def test_the_benchmark_makes_the_sandbox_slow_and_quick_again(sandbox: Sandbox) -> None:
     ready = {"sandbox_url": sandbox.parts.base_url}
-    await asyncio.to_thread(books.order_slowness, ready)
+    await asyncio.to_thread(long_rows.order_slowness, ready)
     (fault,) = sandbox.parts.faults.report()["faults"]
-    assert (fault["kind"], fault["seconds"]) == ("slow", books.SLOW_SECONDS)
-    await asyncio.to_thread(books.clear_faults, ready)
+    assert (fault["kind"], fault["seconds"]) == ("slow", long_rows.SLOW_SECONDS)
+    await asyncio.to_thread(long_rows.clear_faults, ready)
     assert sandbox.parts.faults.report()["faults"] == []

@@ -55,8 +55,10 @@ async def spoil(world: World, record: Record) -> None:
 
 async def unreadable(world: World) -> dict[str, int]:
     """The records that people are told of, and how often each was met."""
-    told = [a for a in await world.all(Alert) if a.concern.type is AlertType.RECORD_UNREADABLE]
-    return {alert.concern.subject.id: alert.count for alert in told}
+    unreadable = [
+        a for a in await world.all(Alert) if a.problem.type is AlertType.RECORD_UNREADABLE
+    ]
+    return {alert.problem.subject.id: alert.count for alert in unreadable}
 
 
 async def statuses(world: World) -> dict[str, str]:

@@ -29,11 +29,11 @@ from paygate.domain.payments.outcome import (
 )
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.payments.payment_method import CardToken, Tokened
-from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.domain.provider_event import EventStatus, ProviderEvent, apart
 from paygate.flows.alerts.raise_alert import count_occurrence
 from paygate.flows.context import Context
 from paygate.flows.idempotency.keyed_door import KeyedRequest
-from paygate.flows.idempotency.run_once import Answered, idempotently
+from paygate.flows.idempotency.run_once import StoredResponse, idempotently
 from paygate.flows.payments.confirm import Confirmation, confirm_payment_intent
 from paygate.flows.payments.create import NewPaymentIntent, create_payment_intent
 from paygate.flows.provider_events.apply import apply_provider_event
@@ -53,10 +53,10 @@ from paygate.providers.contract import (
     ProviderSilent,
     SignatureError,
 )
-from paygate.storage.change import Change, Record
+from paygate.storage.change import Appended, Change, Record, Versioned
 from paygate.storage.connections.session import Connection
 from paygate.storage.records import Records
-from tests.making import START
+from tests.making import START, make_audit
 from tests.storage.stored import TABLE_OF, select
 
 encode = msgspec.json.encode
@@ -104,6 +104,8 @@ class ScriptedProvider:
         """What is shown of payments that are asked for; of all others: nothing is told."""
         self.listing: Callable[[datetime, datetime], AsyncIterator[Answer]] | None = None
         """What the list shows of a window; None: the objects, and an absent one is silence."""
+        self.listed_events: list[bytes] = []
+        """What the list of events shows, whenever it is asked."""
         self.orders: list[ConfirmOrder] = []
         self.named: dict[str, str] = {}
         """The ids of the payments that confirms made, by their keys."""
@@ -214,6 +216,12 @@ class ScriptedProvider:
                 raise ProviderSilent
             yield said
 
+    async def list_events(
+        self, since: datetime, until: datetime, *, timeout_seconds: float
+    ) -> AsyncIterator[bytes]:
+        for body in self.listed_events:
+            yield body
+
     def verify_event(self, body: bytes, headers: Mapping[str, str], now: datetime) -> None:
         if headers.get("signature") != "good":
             raise SignatureError("the signature is wrong")
@@ -259,7 +267,7 @@ class World:
 
     async def confirm_once(
         self, intent: PaymentIntent, key: str, *, request: Confirmation = REQUEST
-    ) -> Answered:
+    ) -> StoredResponse:
         """Confirm under an idempotency key, as the edge does."""
         self.requests += 1
         caller = msgspec.structs.replace(self.caller, request_id=f"req_{self.requests}")
@@ -287,7 +295,7 @@ class World:
         await receive_provider_event(self.ctx, caller, body, {"signature": "good"})
 
     async def stored_only(self, notice: Notice) -> ProviderEvent:
-        """An event that nobody has looked at yet, as a node of the version before receives it."""
+        """An event that nobody has looked at yet."""
         caller = Caller(Actor("provider", id="scripted"), "default", request_id="req_event")
         event = ProviderEvent(
             id=self.ctx.new_id("provider_event"),
@@ -303,8 +311,13 @@ class World:
         subject = Subject("provider_event", event.id)
         audit = self.ctx.audit(caller, Action.PROVIDER_EVENT_RECEIVE, subject)
         job = Job(ApplyProviderEvent(event.merchant, event.id))
-        await self.ctx.door.commit(Change(audit, creates=(event,), jobs=(job,)))
-        return event
+        kept = apart(event)
+        await self.ctx.door.commit(Change(audit, creates=kept, jobs=(job,)))
+        return kept[0]
+
+    async def store(self, *records: Versioned | Appended) -> None:
+        """Records as they are, whatever made them so."""
+        await self.ctx.door.commit(Change(make_audit(), creates=records))
 
     async def apply(self, event: ProviderEvent) -> ProviderEvent:
         await apply_provider_event(self.ctx, ApplyProviderEvent(event.merchant, event.id))
@@ -341,7 +354,7 @@ class World:
         rows = await self.connection.fetch(f"{select(table)} ORDER BY xmin::text::bigint, id")
         return [self.records.open(kind, tuple(row)) for row in rows]
 
-    async def told(self, intent: PaymentIntent) -> list[str]:
+    async def event_types(self, intent: PaymentIntent) -> list[str]:
         """What the merchant was told of an intent, in order of its versions."""
         events: list[Event] = [e for e in await self.all(Event) if e.data.id == intent.id]
         return [e.type for e in sorted(events, key=lambda e: e.object_version)]

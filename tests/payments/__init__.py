@@ -10,7 +10,7 @@ F04 5xx and nothing done: payments/test_scenarios.py::test_f04_an_error_and_noth
 F09 day-3 retry: payments/test_interleavings.py::test_f09_three_days_of_not_knowing,
     flows/payments/sweeps/test_resolve_attempts.py::test_a_provider_that_is_silent_leaves_it_open_and_alerts
 F11 event before the reply: payments/test_scenarios.py::test_f11_the_event_comes_before_the_reply,
-    flows/payments/test_confirm.py::test_an_event_that_comes_before_the_answer_settles_once
+    flows/payments/test_confirm.py::test_an_event_that_comes_before_the_answer_concludes_once
 F23 cancel, expiry and a payer's return race: payments/test_interleavings.py::test_f23_*,
     payments/test_scenarios.py::test_f23_*,
     flows/payments/test_holds.py::test_a_hold_after_the_end_is_*

@@ -8,8 +8,8 @@ from typing import Any
 
 from tests.api.shops import Shop
 from tests.cli.processes import run
-from tests.gateway import Answer, until
-from tests.payments.judge import DOUBTFUL, every_intent
+from tests.gateway import Response, until
+from tests.payments.agreement import DOUBTFUL, every_intent
 
 SEED = 20261124
 SOON = (60,)
@@ -24,7 +24,7 @@ def fault(on: str, kind: str, **more: Any) -> dict[str, Any]:
     return order if "count" in order else {"probability": 0.5, **order}
 
 
-async def persist(shop: Shop, path: str, body: Any, key: str) -> Answer:
+async def persist(shop: Shop, path: str, body: Any, key: str) -> Response:
     """The same request with the same key, until it is answered."""
     async with asyncio.timeout(60):
         while True:
@@ -46,9 +46,9 @@ async def all_fired(shop: Shop, faults: tuple[dict[str, Any], ...]) -> None:
     """Until each of them has struck; a delivery may be on its way yet."""
 
     async def struck() -> bool:
-        told = (await shop.gateway.sandbox("GET", "/_sandbox/faults"))["faults"]
-        assert len(told) == len(faults)
-        return all(f["fired"] > 0 for f in told)
+        standing = (await shop.gateway.sandbox("GET", "/_sandbox/faults"))["faults"]
+        assert len(standing) == len(faults)
+        return all(f["fired"] > 0 for f in standing)
 
     await until(struck)
     await shop.gateway.sandbox("DELETE", "/_sandbox/faults")
@@ -59,7 +59,7 @@ async def resolve(shop: Shop, cwd: Path, sweeps: tuple[int, ...]) -> None:
     times = iter(sweeps)
     seconds = 0
 
-    async def settled() -> bool:
+    async def all_done() -> bool:
         nonlocal seconds
         found = await every_intent(shop)
         if not [i for i in found if i["status"] in DOUBTFUL or i["pending_operation"]]:
@@ -68,7 +68,7 @@ async def resolve(shop: Shop, cwd: Path, sweeps: tuple[int, ...]) -> None:
         await asyncio.to_thread(sweep, shop, cwd, seconds)
         return False
 
-    await until(settled)
+    await until(all_done)
 
 
 def sweep(shop: Shop, cwd: Path, seconds: int) -> None:

@@ -47,8 +47,8 @@ async def test_an_amount_is_charged_to_the_smallest_unit(
     answer = (await gateway.confirm(intent["id"])).json
     assert (answer["status"], answer["amount_received"]) == ("succeeded", ours)
     (charge,) = await gateway.charges(intent["id"])
-    told = (charge["amount"], charge["amount_captured"], charge["currency"])
-    assert told == (theirs, theirs, currency)
+    amounts = (charge["amount"], charge["amount_captured"], charge["currency"])
+    assert amounts == (theirs, theirs, currency)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tests.gateway import Gateway, until
 AGAIN, NEVER, CHECK = "try_again_later", "do_not_try_again", "confirm_card_data"
 
 
-class Refused(NamedTuple):
+class CardDecline(NamedTuple):
     """`last_payment_error`, without its sentence."""
 
     code: str
@@ -34,17 +34,17 @@ class Paid(NamedTuple):
 class Challenged(NamedTuple):
     """What becomes of a card whose payer must act, when the payer does."""
 
-    completed: Paid | Refused
+    completed: Paid | CardDecline
 
 
-End = Paid | Refused | Challenged
+End = Paid | CardDecline | Challenged
 
-GENERIC = Refused("card_declined", "generic_decline", AGAIN)
-POOR = Refused("card_declined", "insufficient_funds", AGAIN)
-LOST = Refused("card_declined", "lost_card", NEVER)
-STOLEN = Refused("card_declined", "stolen_card", NEVER)
-TOO_OFTEN = Refused("card_declined", "card_velocity_exceeded", AGAIN)
-NOT_AUTHENTICATED = Refused("authentication_failed", None, None)
+GENERIC = CardDecline("card_declined", "generic_decline", AGAIN)
+POOR = CardDecline("card_declined", "insufficient_funds", AGAIN)
+LOST = CardDecline("card_declined", "lost_card", NEVER)
+STOLEN = CardDecline("card_declined", "stolen_card", NEVER)
+TOO_OFTEN = CardDecline("card_declined", "card_velocity_exceeded", AGAIN)
+NOT_AUTHENTICATED = CardDecline("authentication_failed", None, None)
 
 ENDS: dict[str, End] = {
     "pm_card_visa": Paid("visa", "4242"),
@@ -84,10 +84,12 @@ ENDS: dict[str, End] = {
     "pm_card_chargeDeclinedStolenCard": STOLEN,
     "pm_card_visa_chargeDeclinedVelocityLimitExceeded": TOO_OFTEN,
     "pm_card_chargeDeclinedVelocityLimitExceeded": TOO_OFTEN,
-    "pm_card_chargeDeclinedExpiredCard": Refused("expired_card", "expired_card", NEVER),
-    "pm_card_chargeDeclinedIncorrectCvc": Refused("incorrect_cvc", "incorrect_cvc", CHECK),
-    "pm_card_chargeDeclinedProcessingError": Refused("processing_error", "processing_error", AGAIN),
-    "pm_card_radarBlock": Refused("card_declined", "fraudulent", None),
+    "pm_card_chargeDeclinedExpiredCard": CardDecline("expired_card", "expired_card", NEVER),
+    "pm_card_chargeDeclinedIncorrectCvc": CardDecline("incorrect_cvc", "incorrect_cvc", CHECK),
+    "pm_card_chargeDeclinedProcessingError": CardDecline(
+        "processing_error", "processing_error", AGAIN
+    ),
+    "pm_card_radarBlock": CardDecline("card_declined", "fraudulent", None),
     "pm_card_authenticationRequired": Challenged(Paid("visa", "3155")),
     "pm_card_threeDSecure2Required": Challenged(Paid("visa", "3220")),
     "pm_card_threeDSecureRequired": Challenged(Paid("visa", "3063")),
@@ -97,7 +99,7 @@ ENDS: dict[str, End] = {
 AT_ONCE = [(token, end) for token, end in ENDS.items() if not isinstance(end, Challenged)]
 CHALLENGED = [(token, end) for token, end in ENDS.items() if isinstance(end, Challenged)]
 SECRET = {"lost_card", "stolen_card", "fraudulent"}
-HIDDEN = [t for t, end in AT_ONCE if isinstance(end, Refused) and end.decline_code in SECRET]
+HIDDEN = [t for t, end in AT_ONCE if isinstance(end, CardDecline) and end.decline_code in SECRET]
 
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "test-tokens.md"
@@ -161,17 +163,22 @@ async def confirmed(gateway: Gateway, token: str, **more: Any) -> dict[str, Any]
     return answer.json
 
 
-def seen(intent: dict[str, Any]) -> Paid | Refused:
+def seen(intent: dict[str, Any]) -> Paid | CardDecline:
     """The end that an intent shows."""
     error, method = intent["last_payment_error"], intent["payment_method"]
     if error is None:
         return Paid(method["brand"], method["last4"])
     assert error["message"], error
-    return Refused(error["code"], error["decline_code"], error["advice"])
+    return CardDecline(error["code"], error["decline_code"], error["advice"])
 
 
 async def has_ended(
-    gateway: Gateway, intent: dict[str, Any], token: str, end: Paid | Refused, *, held: bool = False
+    gateway: Gateway,
+    intent: dict[str, Any],
+    token: str,
+    end: Paid | CardDecline,
+    *,
+    held: bool = False,
 ) -> None:
     """Here and in the sandbox's books."""
     amount = amount_of(token)
@@ -196,7 +203,7 @@ async def has_ended(
 
 @pytest.mark.parametrize(("token", "end"), AT_ONCE)
 async def test_a_card_without_a_challenge(
-    gateway: Gateway, token: str, end: Paid | Refused
+    gateway: Gateway, token: str, end: Paid | CardDecline
 ) -> None:
     intent = await confirmed(gateway, token)
     await has_ended(gateway, intent, token, end)
@@ -242,9 +249,9 @@ async def test_a_card_that_is_held_waits_for_its_capture(
     await has_ended(gateway, intent, token, end, held=True)
 
 
-@pytest.mark.parametrize(("token", "end"), [e for e in AT_ONCE if isinstance(e[1], Refused)])
+@pytest.mark.parametrize(("token", "end"), [e for e in AT_ONCE if isinstance(e[1], CardDecline)])
 async def test_a_refused_card_is_refused_a_hold_too(
-    gateway: Gateway, token: str, end: Refused
+    gateway: Gateway, token: str, end: CardDecline
 ) -> None:
     intent = await confirmed(gateway, token, capture_method="manual")
     await has_ended(gateway, intent, token, end)
@@ -253,7 +260,7 @@ async def test_a_refused_card_is_refused_a_hold_too(
 @pytest.mark.parametrize("token", HIDDEN)
 async def test_a_page_does_not_learn_what_the_bank_noticed(gateway: Gateway, token: str) -> None:
     """Of all that a payer's browser can ask for, nothing differs from an ordinary decline."""
-    told = []
+    views_of = []
     for card in (token, "pm_card_chargeDeclined"):
         intent, secret = await gateway.create_with_secret()
         browser = Browser(gateway, secret)
@@ -266,10 +273,10 @@ async def test_a_page_does_not_learn_what_the_bank_noticed(gateway: Gateway, tok
         assert [a.status for a in answers] == [200, 409, 200]
         views = [a.json.get("error", {}).get("payment_intent") or a.json for a in answers]
         assert all(set(view) == PUBLIC for view in views)
-        told.append([(v["status"], v["last_payment_error"]) for v in views])
+        views_of.append([(v["status"], v["last_payment_error"]) for v in views])
         for answer in answers:
             assert not [w for w in ("lost", "stolen", "fraud", "risk") if w.encode() in answer.body]
         private = (await gateway.read(intent["id"]))["last_payment_error"]
         assert (private["decline_code"] in SECRET) is (card == token), "the shop's server knows"
-    hidden, ordinary = told
+    hidden, ordinary = views_of
     assert hidden == ordinary

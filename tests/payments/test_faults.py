@@ -13,8 +13,8 @@ import pytest
 
 from paygate.domain.audit import Result
 from tests.api.shops import Shop, audited
-from tests.gateway import Answer, until
-from tests.payments.judge import judge, shops_charges
+from tests.gateway import Response, until
+from tests.payments.agreement import agrees_with_provider, shops_charges
 from tests.payments.steps import (
     LATE,
     SEED,
@@ -110,7 +110,7 @@ def payments(seed: int) -> list[Payment]:
     ]
 
 
-async def pay(shop: Shop, payment: Payment) -> Answer:
+async def pay(shop: Shop, payment: Payment) -> Response:
     """Create, confirm, and capture part of every second hold; the confirm's answer."""
     number = payment.number
     create = {"amount": payment.amount, "currency": payment.currency, "reference": f"o-{number}"}
@@ -132,11 +132,11 @@ def confirm_body(payment: Payment) -> dict[str, Any]:
     return {"payment_method": method, "return_url": "https://shop.example/done"}
 
 
-async def pay_all(shop: Shop, wanted: list[Payment], at_once: int) -> list[Answer]:
+async def pay_all(shop: Shop, wanted: list[Payment], at_once: int) -> list[Response]:
     """All of them, so many at once; their answers in order."""
     room = asyncio.Semaphore(at_once)
 
-    async def one(payment: Payment) -> Answer:
+    async def one(payment: Payment) -> Response:
         async with room:
             return await pay(shop, payment)
 
@@ -158,7 +158,7 @@ def ends(payment: Payment, *, may_never_arrive: bool) -> set[tuple[str, str | No
 
 async def have_ended(shop: Shop, wanted: list[Payment], *, may_never_arrive: bool) -> None:
     """Every payment is there once, for its own money, and ended as its card ends."""
-    intents = await judge(shop)
+    intents = await agrees_with_provider(shop)
     of = {intent["reference"]: intent for intent in intents}
     assert (len(of), len(intents)) == (len(wanted), len(wanted))
     for payment in wanted:
@@ -199,4 +199,4 @@ async def test_a_forged_event_was_refused_at_the_door(shop: Shop, tmp_path: Path
 
     await until(refused)
     await resolve(shop, tmp_path, SOON)
-    await judge(shop)
+    await agrees_with_provider(shop)

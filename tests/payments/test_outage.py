@@ -9,7 +9,7 @@ import asyncpg
 
 from tests.api.shops import Shop
 from tests.gateway import until
-from tests.payments.judge import judge, shops_charges
+from tests.payments.agreement import agrees_with_provider, shops_charges
 from tests.payments.steps import all_fired, fault, ledger_agrees, order, persist
 from tests.payments.test_scenarios import CONFIRM, LOST_EVENTS, create
 
@@ -50,5 +50,5 @@ async def test_a_success_that_could_not_be_written_down(shop: Shop, tmp_path: Pa
     again = await persist(shop, path, CONFIRM, HEADERS["Idempotency-Key"])
     assert again.json["status"] == "succeeded"
     assert await shops_charges(shop) == [charge]
-    await judge(shop)
+    await agrees_with_provider(shop)
     await asyncio.to_thread(ledger_agrees, shop, tmp_path)

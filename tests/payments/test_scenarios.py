@@ -13,8 +13,8 @@ from paygate.settings import load
 from paygate.wiring import open_context
 from paygate.worker.scheduled import AT_WORK_ALREADY, run_scheduled
 from tests.api.shops import Shop
-from tests.gateway import Answer, until
-from tests.payments.judge import judge, shops_charges
+from tests.gateway import Response, until
+from tests.payments.agreement import agrees_with_provider, shops_charges
 from tests.payments.steps import LATE, all_fired, fault, ledger_agrees, order, persist
 
 CONFIRM = {
@@ -78,40 +78,40 @@ async def provider_payments(shop: Shop) -> list[dict[str, Any]]:
 
 
 @CAPTURE_METHODS
-@pytest.mark.parametrize("told_by", ["event", "same key", "look-up"])
+@pytest.mark.parametrize("by", ["event", "same key", "look-up"])
 async def test_f02_a_reply_that_was_lost(
-    shop: Shop, tmp_path: Path, told_by: str, capture_method: str
+    shop: Shop, tmp_path: Path, by: str, capture_method: str
 ) -> None:
     """Charged, and not told: unknown, then known, charged once, whoever tells."""
     intent = await create(shop, capture_method=capture_method)
-    lost = () if told_by == "event" else (LOST_EVENTS,)
+    lost = () if by == "event" else (LOST_EVENTS,)
     faults = (fault("confirm", "drop_reply", count=1), *lost)
     await order(shop, faults)
     first = await confirm(shop, intent)
     await all_fired(shop, faults)
-    if told_by != "event":
+    if by != "event":
         assert shown(first) == shown(await read(shop, intent)) == UNDER_WAY
-        await look_after(shop, 60 if told_by == "same key" else 180)
+        await look_after(shop, 60 if by == "same key" else 180)
     final = await ended(shop, intent, PAID[capture_method])
     assert final["payment_method"]["last4"] == "4242"
     assert len(await provider_payments(shop)) == 1
-    await judge(shop)
+    await agrees_with_provider(shop)
     assert await confirm(shop, intent) == first, "the same key, the same bytes"
     await asyncio.to_thread(ledger_agrees, shop, tmp_path)
 
 
 @CAPTURE_METHODS
-@pytest.mark.parametrize("told_by", ["event", "look-up"])
-async def test_f03_an_error_after_the_charge(shop: Shop, told_by: str, capture_method: str) -> None:
+@pytest.mark.parametrize("by", ["event", "look-up"])
+async def test_f03_an_error_after_the_charge(shop: Shop, by: str, capture_method: str) -> None:
     """The same key gets the saved error for ever, and another key would charge twice."""
     intent = await create(shop, capture_method=capture_method)
-    lost = () if told_by == "event" else (LOST_EVENTS,)
+    lost = () if by == "event" else (LOST_EVENTS,)
     faults = (fault("confirm", "error_after", count=1), *lost)
     await order(shop, faults)
     first = await confirm(shop, intent)
     await all_fired(shop, faults)
     (before,) = await shops_charges(shop)
-    if told_by == "look-up":
+    if by == "look-up":
         assert shown(first) == UNDER_WAY
         await look_after(shop, 60, 60, 100)
         assert shown(await read(shop, intent)) == UNDER_WAY, "the saved error tells nothing"
@@ -120,7 +120,7 @@ async def test_f03_an_error_after_the_charge(shop: Shop, told_by: str, capture_m
     await ended(shop, intent, PAID[capture_method])
     assert len(await provider_payments(shop)) == 1
     assert await shops_charges(shop) == [before]
-    await judge(shop)
+    await agrees_with_provider(shop)
 
 
 @pytest.mark.parametrize("act", ["capture", "cancel"])
@@ -136,7 +136,7 @@ async def test_f03_an_error_after_an_order_was_carried_out(shop: Shop, act: str)
     await look_after(shop, 60)
     end = "succeeded" if act == "capture" else "cancelled"
     assert shown(await read(shop, intent)) == (end, None)
-    await judge(shop)
+    await agrees_with_provider(shop)
 
 
 @pytest.mark.parametrize("sweeps", [(60,), LATE])
@@ -159,14 +159,14 @@ async def test_f04_an_error_and_nothing_was_done(shop: Shop, sweeps: tuple[int, 
         assert (final["status"], code, payments) == ("failed", "provider_unavailable", [])
     else:
         assert (final["status"], len(payments)) == ("succeeded", 1)
-    await judge(shop)
+    await agrees_with_provider(shop)
     assert await confirm(shop, intent) == first
     assert len(await provider_payments(shop)) == len(payments)
 
 
 @CAPTURE_METHODS
 async def test_f11_the_event_comes_before_the_reply(shop: Shop, capture_method: str) -> None:
-    """The reply then meets what the event has settled, and changes nothing."""
+    """The reply then meets what the event has concluded, and changes nothing."""
     intent = await create(shop, capture_method=capture_method)
     faults = (fault("confirm", "slow", count=1, seconds=1.5, hold="after"),)
     await order(shop, faults)
@@ -175,7 +175,7 @@ async def test_f11_the_event_comes_before_the_reply(shop: Shop, capture_method: 
     await all_fired(shop, faults)
     assert await confirming == seen
     assert await read(shop, intent) == seen
-    await judge(shop)
+    await agrees_with_provider(shop)
 
 
 async def given_up(shop: Shop, seconds: int) -> dict[str, str] | None:
@@ -213,10 +213,10 @@ async def test_f23_money_that_comes_after_the_end(shop: Shop, tmp_path: Path) ->
 
     await until(given_back)
     assert (await read(shop, intents["manual"]))["status"] == "failed"
-    await judge(shop)
+    await agrees_with_provider(shop)
     alerts = (await shop.call("GET", "/alerts")).json["data"]
-    told = [a["subject"]["id"] for a in alerts if a["type"] == "state_correction"]
-    assert told == [intents["automatic"]]
+    with_alert = [a["subject"]["id"] for a in alerts if a["type"] == "state_correction"]
+    assert with_alert == [intents["automatic"]]
     await asyncio.to_thread(ledger_agrees, shop, tmp_path)
 
 
@@ -231,10 +231,10 @@ async def test_f23_confirms_and_cancels_at_once(shop: Shop, tmp_path: Path, seed
     faults = (fault("confirm", "slow", seconds=0.1),)
     await order(shop, faults)
 
-    async def cancel(intent: str) -> Answer:
+    async def cancel(intent: str) -> Response:
         return await shop.call("POST", f"/payment-intents/{intent}/cancel")
 
-    async def confirm_once(intent: str) -> Answer:
+    async def confirm_once(intent: str) -> Response:
         return await shop.call("POST", f"/payment-intents/{intent}/confirm", CONFIRM)
 
     racers = [act(i) for i in intents for act in (confirm_once, cancel, cancel)]
@@ -244,7 +244,7 @@ async def test_f23_confirms_and_cancels_at_once(shop: Shop, tmp_path: Path, seed
     codes = {a.code for a in answers if a.status != 200}
     assert codes <= {"intent_already_confirmed", "state_conflict", "operation_pending"}
     assert {a.status for a in answers} <= {200, 409}
-    found = await judge(shop)
+    found = await agrees_with_provider(shop)
     assert {i["status"] for i in found} <= {"succeeded", "requires_capture", "cancelled"}
     assert len(found) == len(intents)
     await asyncio.to_thread(ledger_agrees, shop, tmp_path)

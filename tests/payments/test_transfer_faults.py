@@ -8,7 +8,7 @@ import pytest
 
 from tests.api.shops import Shop
 from tests.gateway import until
-from tests.payments.judge import judge
+from tests.payments.agreement import agrees_with_provider
 from tests.payments.steps import SOON, all_fired, fault, ledger_agrees, order, persist, resolve
 
 TRANSFERS = 12
@@ -47,11 +47,11 @@ async def ask(shop: Shop, number: int) -> str:
 async def pay(shop: Shop, intent: str) -> None:
     """The payer sends the money, to the account of the one customer that the payment names."""
 
-    async def told() -> dict[str, Any] | None:
+    async def asked_to_pay() -> dict[str, Any] | None:
         now = (await shop.call("GET", f"/payment-intents/{intent}")).json
         return now if now["status"] == "requires_action" and now["next_action"] else None
 
-    waiting = await until(told)
+    waiting = await until(asked_to_pay)
     theirs = await stripe(shop, "GET", f"payment_intents/{waiting['provider_reference']}")
     form = {"amount": str(waiting["amount"]), "currency": "eur"}
     await stripe(
@@ -72,7 +72,7 @@ async def test_transfers_under_a_fault(shop: Shop, tmp_path: Path, name: str) ->
     await all_fired(shop, FAULTS[name])
     await resolve(shop, tmp_path, SOON)
     await asyncio.gather(*(pay(shop, intent) for intent in intents))
-    found = await judge(shop)
+    found = await agrees_with_provider(shop)
     assert {intent["status"] for intent in found} == {"succeeded"}
     assert len(found) == TRANSFERS
     await asyncio.to_thread(ledger_agrees, shop, tmp_path)

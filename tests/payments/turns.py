@@ -13,7 +13,7 @@ from paygate.domain.payments.outcome import Answer
 from paygate.flows.context import CommitDoor
 from paygate.providers.contract import Absent, CancelOrder, ConfirmOrder
 from paygate.storage.change import Change, Verdict
-from tests.flows.payments.ledger import LedgerProvider
+from tests.flows.payments.stand_in_provider import StandInProvider
 from tests.flows.world import Clock
 
 
@@ -74,7 +74,7 @@ class GatedDoor:
         return await self._door.commit(change)
 
 
-class GatedProvider(LedgerProvider):
+class GatedProvider(StandInProvider):
     """A provider whose requests and replies are under way for as long as it takes."""
 
     def __init__(self, clock: Clock, turns: Turns) -> None:

@@ -81,7 +81,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     """Send money to the account of a customer, by the provider's id, in the provider's units."""
     delivered: Callable[[str], Awaitable[list[Delivery]]]
     """The provider's deliveries about a payment so far, by its reference."""
-    told_of_money_left: Callable[[str], Awaitable[Delivery]]
+    money_left_delivery: Callable[[str], Awaitable[Delivery]]
     """Its delivery about a customer, by the provider's id, whose money pays for nothing."""
 
 
@@ -317,9 +317,9 @@ class ProviderConformance:
         answer = await confirm(subject, order)
         assert answer.provider_reference is not None
         notices = await self._notices(subject, answer.provider_reference)
-        told = [n.answer for n in notices if n.answer and isinstance(n.answer.outcome, Approved)]
-        assert told
-        for said in told:
+        answers = [n.answer for n in notices if n.answer and isinstance(n.answer.outcome, Approved)]
+        assert answers
+        for said in answers:
             assert said.attempt == order.attempt
             assert said.provider_reference == answer.provider_reference
             assert isinstance(said.outcome, Approved)

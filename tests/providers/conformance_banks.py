@@ -101,9 +101,9 @@ async def debit(
 
 def instructions(answer: Answer) -> TransferInstructions:
     assert isinstance(answer.outcome, ActionRequired)
-    told = answer.outcome.next_action
-    assert isinstance(told, TransferInstructions)
-    return told
+    transfer = answer.outcome.next_action
+    assert isinstance(transfer, TransferInstructions)
+    return transfer
 
 
 class CustomerConformance:
@@ -207,12 +207,12 @@ class TransferConformance:
         order, answer = await push(
             subject, amount=amount, currency=money, instrument=PushTransfer(country)
         )
-        told = instructions(answer)
-        assert (told.amount_remaining, told.amount_received) == (amount, 0)
-        assert told.currency == currency
-        assert told.reference
-        assert told.hosted_url
-        [account] = told.accounts
+        transfer = instructions(answer)
+        assert (transfer.amount_remaining, transfer.amount_received) == (amount, 0)
+        assert transfer.currency == currency
+        assert transfer.reference
+        assert transfer.hosted_url
+        [account] = transfer.accounts
         assert account.scheme == scheme
         assert account.holder
         assert account.numbers.keys() >= names
@@ -248,19 +248,19 @@ class TransferConformance:
         order, answer = await push(subject)
         for part in (500, 600, 899):
             await subject.transfer(str(order.customer), part, order.currency)
-        told = [
+        answers = [
             notice.answer
             for body, _ in await subject.delivered(str(answer.provider_reference))
             if (notice := subject.provider.read_event(body)).answer is not None
         ]
-        assert {said.attempt for said in told} == {order.attempt}
+        assert {said.attempt for said in answers} == {order.attempt}
         remaining = {
             instructions(said).amount_remaining
-            for said in told
+            for said in answers
             if isinstance(said.outcome, ActionRequired)
         }
         assert remaining == {1999, 1499, 899}
-        assert any(isinstance(said.outcome, Approved) for said in told)
+        assert any(isinstance(said.outcome, Approved) for said in answers)
 
     async def test_money_that_lies_there_already_pays_at_once(self, subject: Subject) -> None:
         customer = await known(subject)
@@ -306,7 +306,7 @@ class TransferConformance:
         order, answer = await push(subject, customer=theirs)
         assert (await left_with(subject, theirs)).amounts == {}
         await subject.transfer(theirs, 2500, order.currency)
-        body, headers = await subject.told_of_money_left(theirs)
+        body, headers = await subject.money_left_delivery(theirs)
         subject.provider.verify_event(body, headers, datetime.now(UTC))
         notice = subject.provider.read_event(body)
         assert (notice.money_left_with, notice.answer, notice.livemode) == (theirs, None, False)

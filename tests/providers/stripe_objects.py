@@ -127,7 +127,7 @@ def iban_account(**changes: Any) -> dict[str, Any]:
 
 
 def asked_to_transfer(**changes: Any) -> dict[str, Any]:
-    """A transfer of 19.99 EUR to an account in Germany; `told` changes the instructions."""
+    """A transfer of 19.99 EUR to an account in Germany; `instructions` changes them."""
     instructions = {
         "amount_remaining": changes.get("amount", 1999),
         "currency": changes.get("currency", "eur"),
@@ -135,7 +135,7 @@ def asked_to_transfer(**changes: Any) -> dict[str, Any]:
         "hosted_instructions_url": "https://payments.stripe.com/bank_transfers/x",
         "reference": "X7K",
         "type": "eu_bank_transfer",
-    } | changes.pop("told", {})
+    } | changes.pop("instructions", {})
     kind = "display_bank_transfer_instructions"
     transfer = {"type": "eu_bank_transfer", "eu_bank_transfer": {"country": "DE"}}
     options = {"funding_type": "bank_transfer", "bank_transfer": transfer}

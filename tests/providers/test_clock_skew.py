@@ -35,7 +35,7 @@ def heard(clock: ProviderClock, ahead: float, at: float, *, took: float = 0.2) -
     clock.dated(written.replace(microsecond=0), sent=at - took, received=at)
 
 
-def told(clock: ProviderClock, at: float) -> ClockSkew | None:
+def skew_of(clock: ProviderClock, at: float) -> ClockSkew | None:
     return clock.skew(NOW + timedelta(seconds=at), at)
 
 
@@ -49,9 +49,9 @@ def about(seconds: float, skew: ClockSkew | None) -> bool:
 @pytest.mark.parametrize("ahead", [0.0, 0.7, -0.7, 600.0, -600.0, 86_400.0])
 def test_one_answer_tells_to_a_second_or_so(ahead: float) -> None:
     clock = ProviderClock()
-    assert told(clock, 0) is None
+    assert skew_of(clock, 0) is None
     heard(clock, ahead, 1)
-    assert about(ahead, told(clock, 1))
+    assert about(ahead, skew_of(clock, 1))
 
 
 @given(
@@ -68,7 +68,7 @@ def test_the_truth_lies_within(
         at += pause + took
         written = NOW + timedelta(seconds=at - took * chance.random() + ahead)
         clock.dated(written.replace(microsecond=0), sent=at - took, received=at)
-    skew = told(clock, at)
+    skew = skew_of(clock, at)
     assert skew is not None
     assert abs(skew.ahead - timedelta(seconds=ahead)) <= skew.within + timedelta(milliseconds=1)
 
@@ -76,10 +76,10 @@ def test_the_truth_lies_within(
 def test_many_answers_tell_more_than_one() -> None:
     clock = ProviderClock()
     heard(clock, 600, 1, took=4)
-    alone = told(clock, 1)
+    alone = skew_of(clock, 1)
     for at in range(2, 9):
         heard(clock, 600, at + at / 10)
-    together = told(clock, 9)
+    together = skew_of(clock, 9)
     assert alone is not None
     assert together is not None
     assert together.within < alone.within / 2
@@ -88,14 +88,14 @@ def test_many_answers_tell_more_than_one() -> None:
 def test_an_hour_later_nothing_is_known() -> None:
     clock = ProviderClock()
     heard(clock, 600, 1)
-    assert about(600, told(clock, KEPT_SECONDS))
-    assert told(clock, KEPT_SECONDS + 2) is None
+    assert about(600, skew_of(clock, KEPT_SECONDS))
+    assert skew_of(clock, KEPT_SECONDS + 2) is None
 
 
 def test_an_old_answer_tells_less() -> None:
     clock = ProviderClock()
     heard(clock, 0, 1)
-    fresh, old = told(clock, 1), told(clock, 3_000)
+    fresh, old = skew_of(clock, 1), skew_of(clock, 3_000)
     assert fresh is not None
     assert old is not None
     assert fresh.within + timedelta(seconds=1) < old.within < timedelta(seconds=5)
@@ -109,16 +109,16 @@ def test_dates_of_a_minority_are_not_believed(wrong: float, first: bool) -> None
     rights, wrongs = [3.0] * AGREEING, [wrong, wrong * 1.5]
     for at, ahead in enumerate([*wrongs, *rights] if first else [*rights, *wrongs], start=1):
         heard(clock, ahead, at)
-    assert about(3, told(clock, SAMPLES))
+    assert about(3, skew_of(clock, SAMPLES))
 
 
 def test_where_two_contradict_each_other_nothing_is_known() -> None:
     clock = ProviderClock()
     heard(clock, 0, 1)
     heard(clock, 600, 2)
-    assert told(clock, 2) is None
+    assert skew_of(clock, 2) is None
     heard(clock, 0, 3)
-    assert about(0, told(clock, 3))
+    assert about(0, skew_of(clock, 3))
 
 
 def test_a_clock_that_moves_is_doubted_and_then_followed() -> None:
@@ -128,12 +128,12 @@ def test_a_clock_that_moves_is_doubted_and_then_followed() -> None:
         heard(clock, 0, at)
     for number in range(1, AGREEING + 1):
         heard(clock, 600, SAMPLES + number)
-        skew = told(clock, SAMPLES + number)
+        skew = skew_of(clock, SAMPLES + number)
         if number < NEWEST:
             assert about(0, skew), "a few may be wrong"
         elif number < AGREEING:
             assert skew is None
-    assert about(600, told(clock, SAMPLES + AGREEING))
+    assert about(600, skew_of(clock, SAMPLES + AGREEING))
 
 
 # -- through the adapter: its answers, and a clock of ours that is wrong -------------------------

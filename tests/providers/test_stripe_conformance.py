@@ -180,7 +180,7 @@ class Sandbox:
             await asyncio.sleep(0.05)
         raise AssertionError("the sandbox delivered nothing")
 
-    async def told_of_money_left(self, customer: str) -> Delivery:
+    async def money_left_delivery(self, customer: str) -> Delivery:
         for _ in range(100):
             for request in self._inbox.requests:
                 body = request.body
@@ -239,7 +239,7 @@ def _subject(control: Sandbox, provider: StripeProvider, unauthorised: StripePro
         banks_answer=control.banks_answer,
         transfer=control.transfer,
         delivered=control.delivered,
-        told_of_money_left=control.told_of_money_left,
+        money_left_delivery=control.money_left_delivery,
     )
 
 

@@ -172,8 +172,9 @@ def test_a_failed_payments_event_says_why() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"type": "charge.succeeded"},
         {"type": "payment_intent.created"},
+        {"type": "customer.created"},
+        {"type": "balance.available"},
         {"type": "brand.new"},
     ],
 )

@@ -291,7 +291,7 @@ def test_no_nested_field_makes_it_raise(card: object, action: object) -> None:
 
 @pytest.mark.parametrize("unfit", ["\ud800", "\n", " ", "\u00e9"])
 def test_what_cannot_be_written_down_or_is_no_address_is_left_out(unfit: str) -> None:
-    """JSON can name half a character, which no record can hold: it would never be settled."""
+    """JSON can name half a character, which no record can hold: it would never be concluded."""
     redirect = {"url": f"https://hooks.stripe.com/{unfit}", "return_url": f"\ud800{unfit}"}
     said = translate(
         challenged(next_action={"type": "redirect_to_url", "redirect_to_url": redirect}),

@@ -16,6 +16,7 @@ from paygate.domain.payments.outcome import Answer, Approved, NotSent, Unknown
 from paygate.domain.payments.payment_method import DirectDebit, Mandate
 from paygate.providers.stripe import orders
 from paygate.providers.stripe.adapter import StripeProvider
+from paygate.providers.stripe.events import ENABLED_EVENTS
 from tests.providers import official
 from tests.providers.conftest import API_KEY, order, settings
 from tests.providers.stripe_calls import CANCEL, CAPTURE, CUSTOMER, customer
@@ -32,6 +33,8 @@ from tests.providers.stripe_server import (
 )
 
 LIST: Final = {"object": "list", "data": [], "has_more": False}
+ANSWERS: Final = {"a customer": customer(), "a list": LIST}
+DAY: Final = (datetime(2026, 11, 24, tzinfo=UTC), datetime(2026, 11, 25, tzinfo=UTC))
 HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 PLACES: Final = 256
 """Connections that there may be at once."""
@@ -42,8 +45,7 @@ Call = Callable[[StripeProvider], Awaitable[object]]
 
 
 async def _list(provider: StripeProvider) -> None:
-    since, until = (datetime(2026, 11, day, tzinfo=UTC) for day in (24, 25))
-    [item async for item in provider.list_created(since, until, timeout_seconds=5)]
+    [item async for item in provider.list_created(*DAY, timeout_seconds=5)]
 
 
 DEBIT: Final = order(
@@ -92,7 +94,7 @@ JUDGED: Final[dict[str, tuple[Literal["get", "post"], str, dict[str, object], st
 async def test_a_call_is_what_stripes_own_client_would_send(
     kind: str, server: StripeServer, provider: StripeProvider
 ) -> None:
-    server.otherwise = answer({"a customer": customer(), "a list": LIST}.get(kind, payment()))
+    server.otherwise = answer(ANSWERS.get(kind, payment()))
     await CALLS[kind](provider)
     (ours,) = server.requests
     method, path, params, key = JUDGED[kind]
@@ -110,6 +112,26 @@ async def test_a_call_is_what_stripes_own_client_would_send(
     framing = {"host", "content-length"} if method == "post" else {"host"}
     assert ours.headers.keys() - named - framing == {"accept", "accept-encoding", "user-agent"}
     assert ours.headers["user-agent"] == "paygate"
+
+
+async def test_events_are_listed_by_twenty_types_at_a_time(
+    server: StripeServer, provider: StripeProvider
+) -> None:
+    """More are refused."""
+    server.otherwise = answer(LIST)
+    assert [body async for body in provider.list_events(*DAY, timeout_seconds=5)] == []
+    types = list(ENABLED_EVENTS)
+    asked = [types[first : first + 20] for first in range(0, len(types), 20)]
+    assert [each.query for each in server.requests] == [
+        official.sent(
+            "get",
+            "/v1/events",
+            {"created": WINDOW, "limit": 100, "types": some},
+            api_key=API_KEY,
+            idempotency_key="",
+        ).query
+        for some in asked
+    ]
 
 
 # -- whom it trusts, and which way it goes --------------------------------------------------------
@@ -198,7 +220,7 @@ async def test_a_connection_that_ended_while_idle_costs_nothing(
     server.script.append(end_idle(payment()))
     server.otherwise = answer(payment())
     await provider.confirm(order(), timeout_seconds=5)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while server.connections_open:
             await asyncio.sleep(0)
     assert isinstance((await provider.confirm(order(), timeout_seconds=5)).outcome, Approved)

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from paygate.domain.payments.outcome import Approved, NotSent, Outcome, Unknown
+from paygate.domain.payments.outcome import Answer, Approved, NotSent, Outcome, Unknown
 from paygate.providers.stripe.adapter import StripeProvider
-from tests.providers.conftest import order
+from tests.providers.conftest import order, settings
 from tests.providers.stripe_calls import CANCEL, CAPTURE
 from tests.providers.stripe_objects import payment
 from tests.providers.stripe_server import (
@@ -118,10 +118,10 @@ async def test_what_stripe_failed_at_names_the_request(
     server: StripeServer, provider: StripeProvider
 ) -> None:
     """It is what Stripe's support asks for; whatever else stands there is not repeated."""
-    for given, told in (("req_aZ1", " (req_aZ1)"), ("req_<b>", ""), ("req_" + "x" * 99, "")):
+    for given, suffix in (("req_aZ1", " (req_aZ1)"), ("req_<b>", ""), ("req_" + "x" * 99, "")):
         server.script.append(error(500, {"Request-Id": given}, type="api_error"))
         found = await provider.confirm(order(), timeout_seconds=5)
-        assert found.outcome == Unknown(f"the provider answered HTTP 500{told}")
+        assert found.outcome == Unknown(f"the provider answered HTTP 500{suffix}")
 
 
 async def test_silence_after_a_certain_no_is_silence(
@@ -184,3 +184,33 @@ async def test_no_pause_outlasts_the_deadline(
     found = await provider.confirm(order(), timeout_seconds=3.9)
     assert isinstance(found.outcome, NotSent)
     assert len(server.requests) == 1
+
+
+class Watched:
+    """What the wire says of its calls."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.refused = 0
+
+    def called(self) -> None:
+        self.calls += 1
+
+    def limited(self) -> None:
+        self.refused += 1
+
+
+@pytest.mark.parametrize(("code", "refused"), [("rate_limit", 2), ("lock_timeout", 0)])
+async def test_a_busy_object_is_no_rate_that_is_too_high(
+    server: StripeServer, code: str, refused: int
+) -> None:
+    """Both are said as 429: the one slows all, the other waits for its object."""
+    watch = Watched()
+    provider = StripeProvider(settings(server.url), watch=watch)
+    server.script += [error(429, type=INVALID, code=code)] * 2
+    server.otherwise = answer(payment())
+    shown = await provider.retrieve("pi_3Q", timeout_seconds=20)
+    await provider.close()
+    assert isinstance(shown, Answer)
+    assert isinstance(shown.outcome, Approved)
+    assert (watch.calls, watch.refused) == (3, refused)

@@ -27,7 +27,7 @@ from paygate.wiring import open_records
 from tests.api.shops import audited
 from tests.api.test_provider_events import event, signed
 from tests.cli.processes import children
-from tests.gateway import Answer, Gateway, until
+from tests.gateway import Gateway, Response, until
 from tests.storage.stored import TABLE_OF, select
 
 pytestmark = pytest.mark.skipif(
@@ -106,7 +106,7 @@ async def both(gateway: Gateway) -> tuple[int, int]:
 
 async def persist(
     gateway: Gateway, path: str, body: Any, key: str, *, patience: float = 8
-) -> Answer:
+) -> Response:
     """What a client does that must know: the same request, until it is answered. Its connection may
     be one that a process which stands still would have to serve, so it tries another one.
     """
@@ -143,7 +143,7 @@ async def held(gateway: Gateway) -> None:
     await until(fired)
 
 
-async def settle(gateway: Gateway) -> None:
+async def until_nothing_is_owed(gateway: Gateway) -> None:
     await gateway.sandbox("DELETE", "/_sandbox/faults")
 
 
@@ -170,7 +170,7 @@ async def test_the_holder_is_killed_in_the_call(races: Gateway, round_: int) -> 
         second = [asyncio.create_task(persist(there, path, CONFIRM, key)) for _ in range(50)]
         os.kill(holder, signal.SIGKILL)
         answers = await asyncio.gather(*first, *second)
-    await settle(gateway)
+    await until_nothing_is_owed(gateway)
     assert {a.body for a in answers} == {answers[0].body}
     assert json.loads(answers[0].body)["status"] == "succeeded"
     (charge,) = await gateway.charges(intent["id"])
@@ -212,14 +212,14 @@ async def test_the_holder_stands_still_past_its_lease(races: Gateway, round_: in
         await held(gateway)
         os.kill(holder, signal.SIGSTOP)
         second = await persist(there, path, CONFIRM, key, patience=60)
-        settled = await there.read(intent["id"])
+        final = await there.read(intent["id"])
         os.kill(holder, signal.SIGCONT)
         late = await first
-    await settle(gateway)
+    await until_nothing_is_owed(gateway)
     assert (second.status, second.json["status"]) == (200, "succeeded")
     assert late.body == second.body
     assert late.headers["Idempotent-Replayed"] == "true"
-    assert await gateway.read(intent["id"]) == settled
+    assert await gateway.read(intent["id"]) == final
     assert len(await gateway.charges(intent["id"])) == 1
     assert (await idempotency(gateway, intent["id"])).count("taken_over") > before
     assert "fenced_out" in gateway.log.read_text()
@@ -230,7 +230,7 @@ async def test_payments_while_processes_are_killed(races: Gateway) -> None:
     gateway = races
     intents = [await gateway.create() for _ in range(20)]
 
-    async def pay(number: int) -> Answer:
+    async def pay(number: int) -> Response:
         path = f"/payment-intents/{intents[number]['id']}/confirm"
         return await persist(gateway, path, CONFIRM, f"storm {number}")
 
@@ -283,7 +283,7 @@ class Delivery:
         return status != b""
 
 
-async def told(gateway: Gateway, intent: str) -> dict[str, Any]:
+async def event_object(gateway: Gateway, intent: str) -> dict[str, Any]:
     """The provider's own event of the payment."""
 
     async def found() -> Any:
@@ -320,7 +320,7 @@ async def test_who_ends_while_deliveries_are_held(races: Gateway, how: signal.Si
     await gateway.sandbox("POST", "/_sandbox/faults", fault)
     async with client_of(gateway, other) as there, asyncio.TaskGroup() as tasks:
         confirm = tasks.create_task(persist(there, path, CONFIRM, key, patience=60))
-        original = await told(gateway, intent["id"])
+        original = await event_object(gateway, intent["id"])
         bodies = {f"evt_{how.name}_{n}": original for n in range(HELD)}
         sent = {name: json.dumps(body | {"id": name}).encode() for name, body in bodies.items()}
         for delivery, body in zip(deliveries, sent.values(), strict=True):
@@ -337,7 +337,7 @@ async def test_who_ends_while_deliveries_are_held(races: Gateway, how: signal.Si
             again = await gateway.call("POST", "/webhooks", raw=body, key=None, headers=signature)
             assert again.status == 200, name
         assert (await confirm).json["status"] == "succeeded"
-    await settle(gateway)
+    await until_nothing_is_owed(gateway)
     found = await stored(gateway)
     assert {name: found[name] for name in sent} == dict.fromkeys(sent, 1)
     assert len(await gateway.charges(intent["id"])) == 1

@@ -16,12 +16,12 @@ from paygate.storage.change import StorageError
 from paygate.storage.connections.session import Connection
 from tests.api.test_bad_input import counts
 from tests.flows.world import APPROVED, World, answer
-from tests.gateway import Answer, Gateway, until
+from tests.gateway import Gateway, Response, until
 
 Connect = Callable[[], Awaitable[Connection]]
 
 
-def is_busy(answered: Answer) -> bool:
+def is_busy(answered: Response) -> bool:
     """A 503 that says when to come again, and that nothing was done."""
     busy = (answered.status, answered.code) == (503, "overloaded")
     return busy and int(answered.headers["Retry-After"]) >= 1

@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     status: int
     body: Json
     raw: bytes
@@ -88,7 +88,7 @@ class Caller:
         key: str | None = None,
         headers: dict[str, str] | None = None,
         body: str | None = None,
-    ) -> Answer:
+    ) -> Response:
         sent = {"Authorization": f"Bearer {SECRET_KEY}", **(headers or {})}
         if key is not None:
             sent["Idempotency-Key"] = key
@@ -101,7 +101,9 @@ class Caller:
         data = BytesIO(text.encode()) if method == "POST" else None
         async with self.session.request(method, url, headers=sent, data=data) as response:
             raw = await response.read()
-            answer = Answer(response.status, msgspec.json.decode(raw), raw, dict(response.headers))
+            answer = Response(
+                response.status, msgspec.json.decode(raw), raw, dict(response.headers)
+            )
         if path.startswith("/v1/"):
             judge(method, path, answer.status, answer.body)
         return answer

@@ -7,7 +7,7 @@ import pytest
 from paygate_sandbox.resources.card_numbers import CARD_NUMBERS
 from paygate_sandbox.resources.cards import CARDS
 from paygate_sandbox.server import Sandbox
-from tests.sandbox.caller import PUBLISHABLE_KEY, Answer, Caller, card_payment
+from tests.sandbox.caller import PUBLISHABLE_KEY, Caller, Response, card_payment
 from tests.sandbox.test_refusals import GOOD
 
 INTENTS = "/v1/payment_intents"
@@ -23,7 +23,7 @@ def typed(number: str = NUMBER, **more: Any) -> dict[str, Any]:
 
 async def from_frame(
     stripe: Caller, params: dict[str, Any], origin: str | None = None, **more: Any
-) -> Answer:
+) -> Response:
     """As the frame's script calls: with the publishable key, from the sandbox's own origin."""
     headers = {"Authorization": f"Bearer {PUBLISHABLE_KEY}", "Origin": origin or stripe.url}
     return await stripe.call("POST", METHODS, params, headers=headers, **more)

@@ -69,10 +69,10 @@ def test_there_is_something_to_try() -> None:
 
 def test_every_call_is_on_the_page() -> None:
     rows = PAGE.partition("## What there is of Stripe")[2]
-    told = set()
+    on_the_page = set()
     for methods, path in re.findall(r"((?:`[A-Z]+` )*`[A-Z]+) (/v1/[a-z_/{}]+)`", rows):
-        told |= {(method, path) for method in re.findall("[A-Z]+", methods)}
-    assert told == {(e.method, "/v1/" + e.path.replace("{}", "{id}")) for e in ENDPOINTS}
+        on_the_page |= {(method, path) for method in re.findall("[A-Z]+", methods)}
+    assert on_the_page == {(e.method, "/v1/" + e.path.replace("{}", "{id}")) for e in ENDPOINTS}
 
 
 def test_every_payment_method_is_on_the_page_with_what_it_does() -> None:

@@ -247,13 +247,13 @@ async def test_confirmed_again_it_keeps_its_reference_and_its_part(stripe: Calle
 async def test_created_first_and_confirmed_later(stripe: Caller) -> None:
     customer = await a_customer(stripe)
     params = transfer(customer)
-    told = {
+    method = {
         name: params.pop(name)
         for name in ("payment_method_data", "payment_method_options", "confirm")
     }
     intent = await stripe.post(INTENTS, params)
-    del told["confirm"]
-    waiting = await stripe.post(f"{INTENTS}/{intent['id']}/confirm", told)
+    del method["confirm"]
+    waiting = await stripe.post(f"{INTENTS}/{intent['id']}/confirm", method)
     assert instructions(waiting)["amount_remaining"] == 1000
     method = await stripe.get(f"/v1/payment_methods/{waiting['payment_method']}")
     assert method["type"] == "customer_balance"

@@ -10,7 +10,7 @@ from yarl import URL
 from paygate_sandbox.protocol.errors import StripeError
 from paygate_sandbox.protocol.versions import API_VERSION, VERSIONS, check_version
 from paygate_sandbox.server import Sandbox
-from tests.sandbox.caller import SECRET_KEY, Answer, Caller, card_payment
+from tests.sandbox.caller import SECRET_KEY, Caller, Response, card_payment
 from tests.sandbox.receiver import Receiver
 from tests.sandbox.test_webhooks import ENDPOINTS
 
@@ -18,7 +18,7 @@ INTENTS = "/v1/payment_intents"
 TODAY = date(2026, 11, 29)
 
 
-async def ask(stripe: Caller, version: str, path: str = INTENTS) -> Answer:
+async def ask(stripe: Caller, version: str, path: str = INTENTS) -> Response:
     return await stripe.call("GET", path, headers={"Stripe-Version": version})
 
 

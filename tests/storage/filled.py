@@ -11,7 +11,7 @@ import msgspec
 from msgspec import inspect
 
 from paygate.domain.access.api_key import ApiKey
-from paygate.domain.alert import Alert, AlertNotice, AlertStatus, AlertType, Concern, Occurrence
+from paygate.domain.alert import Alert, AlertNotice, AlertStatus, AlertType, Occurrence, Problem
 from paygate.domain.audit import AuditEntry, Subject
 from paygate.domain.customer import Customer
 from paygate.domain.idempotency import IdempotencyKey, KeyState
@@ -19,8 +19,13 @@ from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
 from paygate.domain.payments.correction import Correction
 from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
-from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.domain.provider_event import EventStatus, ProviderEvent, ProviderEventBody
+from paygate.domain.reconciliation.finding import Finding
+from paygate.domain.reconciliation.run import Reconciliation, RunStatus
+from paygate.domain.webhooks.delivery import Delivery, DeliveryStatus, WebhookBody
+from paygate.domain.webhooks.endpoint import EndpointStatus, WebhookEndpoint
 from paygate.storage.change import Record
 from tests.making import START, new_id
 
@@ -29,17 +34,24 @@ KINDS: Final[tuple[type[Record], ...]] = (
     Attempt,
     IdempotencyKey,
     ProviderEvent,
+    ProviderEventBody,
     ApiKey,
     Alert,
     Occurrence,
     AlertNotice,
     Customer,
     Correction,
+    ReferenceClaim,
     ProviderAccount,
+    WebhookEndpoint,
+    WebhookBody,
+    Delivery,
+    Reconciliation,
+    Finding,
     Event,
     AuditEntry,
 )
-CONCERN: Final = Concern(
+PROBLEM: Final = Problem(
     type=AlertType.IDEMPOTENCY_UNFINISHED,
     subject=Subject("payment_intent", new_id("payment_intent")),
     severity="warning",
@@ -69,7 +81,7 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
     Alert: {
         "version": 1,
         "status": AlertStatus.OPEN,
-        "concern": CONCERN,
+        "problem": PROBLEM,
     },
     Occurrence: {"version": 1, "alert": None},
     AlertNotice: {
@@ -79,15 +91,30 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
         "alert_version": 1,
     },
     Customer: {"version": 1},
+    WebhookEndpoint: {"version": 1, "status": EndpointStatus.ENABLED},
+    Delivery: {
+        "version": 1,
+        "status": DeliveryStatus.PENDING,
+        "endpoint": new_id("webhook_endpoint"),
+    },
     Correction: {
         "intent_version": 2,
         "intent": new_id("payment_intent"),
         "from_status": Status.FAILED,
         "to_status": Status.SUCCEEDED,
     },
-    ProviderEvent: {"version": 1, "status": EventStatus.RECEIVED},
+    ReferenceClaim: {"version": 1},
+    ProviderEvent: {
+        "version": 1,
+        "status": EventStatus.DEAD_LETTER,
+        "subject": Subject("payment_intent", new_id("payment_intent")),
+        "verdict": "retries_exhausted",
+    },
+    Reconciliation: {"version": 1, "status": RunStatus.RUNNING},
+    Finding: {"reconciliation": new_id("reconciliation")},
     ApiKey: {"version": 1, "secret_hash": bytes(32)},
-    Event: {},
+    ProviderEventBody: {},
+    Event: {"type": "payment_intent.created"},
     AuditEntry: {},
 }
 """The fields that stand in clear beside merchant, ids and times, as a new record has them."""
@@ -95,12 +122,17 @@ ID_OF: Final = {
     PaymentIntent: "payment_intent",
     Attempt: "attempt",
     ProviderEvent: "provider_event",
+    ProviderEventBody: "provider_event",
     ApiKey: "api_key",
     Alert: "alert",
     Occurrence: "alert_occurrence",
     Customer: "customer",
     Correction: "correction",
+    Reconciliation: "reconciliation",
+    Finding: "reconciliation_finding",
     AuditEntry: "audit_entry",
+    WebhookEndpoint: "webhook_endpoint",
+    Delivery: "delivery",
 }
 
 
@@ -158,6 +190,8 @@ def planted(kind: type[Record], mark: str, **fixed: Any) -> Any:
     }
     if kind is Attempt:
         known.setdefault("intent", new_id("payment_intent"))
+    if kind is Delivery:
+        known.setdefault("event", new_id("event"))
     if kind is Event:
         known.setdefault("data", planted(PaymentIntent, mark))
     return filled(kind, Planted(mark), **known)
@@ -200,6 +234,8 @@ def _value(info: inspect.Type, leaves: Leaves, path: str) -> Any:
             return _value(leaves.one_of(path, some), leaves, path)
         case inspect.VarTupleType(item_type=item):
             return (_value(item, leaves, path),)
+        case inspect.TupleType(item_types=items):
+            return tuple(_value(item, leaves, path) for item in items)
         case inspect.DictType(key_type=key, value_type=value):
             return {_value(key, leaves, f"{path}.key"): _value(value, leaves, f"{path}.value")}
         case inspect.StructType():

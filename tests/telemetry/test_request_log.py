@@ -61,10 +61,12 @@ async def test_lines_that_nobody_reads_are_dropped_and_counted(pipe: tuple[int, 
     kept = lines(reader)
     assert [line["request_id"] for line in kept] == [f"req_{n}" for n in range(len(kept))]
     write(requests, "req_last")
-    with capture_logs() as told:
+    with capture_logs() as warnings:
         requests.flush()
     assert [line["request_id"] for line in lines(reader)] == ["req_last"]
-    assert [(t["event"], t["counted"]) for t in told] == [("log_lines_dropped", 1000 - len(kept))]
+    assert [(t["event"], t["counted"]) for t in warnings] == [
+        ("log_lines_dropped", 1000 - len(kept))
+    ]
 
 
 async def test_a_file_takes_every_line(tmp_path: Path) -> None:

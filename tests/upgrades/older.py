@@ -36,7 +36,7 @@ def older_code(folder: Path) -> Path:
     with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
         archive.extractall(folder, filter="data")
     source = folder / "src"
-    assert told("import paygate; print(paygate.__file__)", source).startswith(str(source))
+    assert printed_by("import paygate; print(paygate.__file__)", source).startswith(str(source))
     return source
 
 
@@ -45,7 +45,7 @@ def environment(source: Path | None) -> dict[str, str]:
     return {} if source is None else {"PYTHONPATH": str(source)}
 
 
-def told(program: str, source: Path | None) -> str:
+def printed_by(program: str, source: Path | None) -> str:
     """What a program prints that runs on that code."""
     ran = subprocess.run(
         [sys.executable, "-c", program],

@@ -1,4 +1,4 @@
-"""The worker's connections die while a run is long in hand: jobs go on, and the worker can stop."""
+"""The queue fails while a run is long in hand: jobs go on, and the worker can stop."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,6 +10,7 @@ import msgspec
 
 from paygate.domain.payments.outcome import Answer
 from paygate.jobs.messages import CloseFailedPayment, Message
+from paygate.jobs.queue import CHANNEL
 from paygate.jobs.schedule import ScheduledJob
 from paygate.storage.change import Unavailable
 from paygate.storage.connections.database import connector
@@ -21,7 +22,8 @@ from paygate.worker.scheduled import run_scheduled
 from tests.flows.world import World
 from tests.gateway import until
 from tests.proxy import Proxy
-from tests.worker.test_queue import CLOSE, due, enqueue, some_other_time
+from tests.worker.test_queue import CLOSE, enqueue
+from tests.worker.test_timetable import due, some_other_time
 
 ENDS_WITHIN_SECONDS = 30.0
 TAKEN_OVER_WITHIN_SECONDS = 80.0
@@ -95,6 +97,51 @@ async def test_a_run_in_hand_holds_up_no_job_when_the_connection_is_lost(
         await until(worker.has_done, seconds=TAKEN_OVER_WITHIN_SECONDS)
         assert ends == [], "what is in hand goes on"
     assert ends == ["cut off"]
+
+
+async def test_a_run_in_hand_holds_up_no_job_when_a_statement_of_the_queue_fails(
+    database: str, connect: Foreign
+) -> None:
+    """The connection is whole: a full disk, or whoever cancels the statement, leaves it so."""
+    admin, holder, began = await connect(), await connect(), asyncio.Event()
+
+    async def run() -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    worker = Worker(connector(database, name="queue"), run)
+    async with worker.at_work(admin):
+        await asyncio.wait_for(began.wait(), ENDS_WITHIN_SECONDS)
+        holding = holder.transaction()
+        await holding.start()
+        await holder.execute("LOCK TABLE pgqueuer")
+        await admin.execute(f"SELECT pg_notify('{CHANNEL}', '')")
+
+        async def cancelled() -> bool:
+            query = (
+                "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                " AND datname = current_database() AND query LIKE '%next_queued%'"
+            )
+            return bool(await admin.fetchval(query))
+
+        await until(cancelled)
+        await holding.rollback()
+        await enqueue(admin, CLOSE)
+        await until(worker.has_done)
+
+
+async def test_a_run_in_hand_is_cut_off_when_the_worker_is_told_to_stop(
+    database: str, connect: Foreign
+) -> None:
+    admin, began = await connect(), asyncio.Event()
+
+    async def run() -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    worker = Worker(connector(database, name="queue"), run)
+    async with worker.at_work(admin):
+        await asyncio.wait_for(began.wait(), ENDS_WITHIN_SECONDS)
 
 
 async def test_a_run_over_dead_connections_ends(

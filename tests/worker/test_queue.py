@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import asyncpg
 import msgspec
@@ -18,8 +18,7 @@ from paygate.jobs.messages import (
     encode,
     entrypoint,
 )
-from paygate.jobs.queue import Queue
-from paygate.jobs.schedule import ScheduledJob
+from paygate.jobs.queue import Queue, RetryLater
 from paygate.storage.connections.database import connector
 from paygate.storage.connections.session import Connection
 from paygate.storage.schema.migrate import migrate
@@ -128,6 +127,41 @@ async def test_a_job_that_could_not_be_put_back_is_held_and_released(
             return worker.done == [CLOSE]
 
         await until(done)
+
+
+async def test_a_worker_that_stops_puts_back_what_failed(connect: Connect, node: Nodes) -> None:
+    """It waits for the statement that does so, however long that takes."""
+    connection, other = await connect(), await connect()
+    failing, locked = asyncio.Event(), asyncio.Event()
+
+    async def fail(_: Message) -> None:
+        failing.set()
+        await locked.wait()
+        raise RetryLater(timedelta(seconds=1))
+
+    number = await enqueue(connection, CLOSE)
+    async with node(handle=fail) as worker:
+        await asyncio.wait_for(failing.wait(), 30)
+        holding = other.transaction()
+        await holding.start()
+        await other.execute("SELECT FROM pgqueuer FOR UPDATE")
+        locked.set()
+
+        async def waits() -> bool:
+            query = (
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND wait_event_type = 'Lock' AND query LIKE '%attempts + 1%'"
+            )
+            return bool(await connection.fetchval(query))
+
+        await until(waits)
+        assert worker.queue is not None
+        assert worker.task is not None
+        worker.queue.stop()
+        await asyncio.sleep(0.5)
+        assert not worker.task.done()
+        await holding.rollback()
+    assert (await status(connection, number), worker.faults) == ("queued", [])
 
 
 async def test_a_job_whose_worker_died_is_done_by_another(connect: Connect, node: Nodes) -> None:
@@ -245,63 +279,6 @@ def test_no_message_is_read_that_says_more_than_we_know(kind: type[Message]) -> 
         decode(encode(message)[:-1] + b',"later":1}')
 
 
-def some_other_time() -> str:
-    """A daily cron expression that is due in twelve hours."""
-    at = datetime.now(UTC) + timedelta(hours=12)
-    return f"{at.minute} {at.hour} * * *"
-
-
-async def due(connection: Connection, job: ScheduledJob, *, since: timedelta) -> None:
-    await connection.execute(
-        "INSERT INTO pgqueuer_schedules (expression, entrypoint, next_run)"
-        " VALUES ($1, $2, now() - $3::interval)",
-        job.cron,
-        job.name,
-        since,
-    )
-
-
-async def test_what_came_due_while_no_worker_was_there_is_run_once(
-    connect: Connect, node: Nodes
-) -> None:
-    connection = await connect()
-    missed = ScheduledJob("missed", some_other_time(), "")
-    await due(connection, missed, since=timedelta(days=3))
-    async with node(missed) as first:
-
-        async def ran() -> bool:
-            return first.ran == ["missed"]
-
-        await until(ran)
-    second = ScheduledJob("second", some_other_time(), "")
-    await due(connection, second, since=timedelta(0))
-    async with node(missed, second) as later:
-
-        async def looked() -> bool:
-            return "second" in later.ran
-
-        await until(looked)
-    assert (first.ran, later.ran) == (["missed"], ["second"])
-    next_run = await connection.fetchval("SELECT min(next_run) FROM pgqueuer_schedules")
-    assert next_run > datetime.now(UTC)
-
-
-async def test_of_two_nodes_one_runs_an_occurrence(connect: Connect, node: Nodes) -> None:
-    connection = await connect()
-    shared = ScheduledJob("shared", some_other_time(), "")
-    await due(connection, shared, since=timedelta(seconds=1))
-    alone = [ScheduledJob(f"alone_{number}", some_other_time(), "") for number in range(2)]
-    for job in alone:
-        await due(connection, job, since=timedelta(seconds=1))
-    async with node(shared, alone[0]) as one, node(shared, alone[1]) as two:
-
-        async def both_looked() -> bool:
-            return "alone_0" in one.ran and "alone_1" in two.ran
-
-        await until(both_looked)
-    assert [*one.ran, *two.ran].count("shared") == 1
-
-
 async def test_the_queue_keeps_no_log(connect: Connect, node: Nodes) -> None:
     connection = await connect()
     for number in range(10):
@@ -399,3 +376,32 @@ async def test_a_flood_of_alerts_holds_up_no_event(connect: Connect) -> None:
     await until(others_are_counted)
     queue.stop()
     await asyncio.wait({running}, timeout=30)
+
+
+async def test_a_flood_of_jobs_that_fail_holds_up_no_other(connect: Connect, node: Nodes) -> None:
+    """They are put back together, and behind those that did not fail yet, which come later."""
+    connection, flood = await connect(), 4000
+    await connection.execute(
+        "INSERT INTO pgqueuer (priority, entrypoint, payload, status)"
+        " SELECT 0, $1, 'unreadable', 'queued' FROM generate_series(1, $2)",
+        entrypoint(CloseFailedPayment),
+        flood,
+    )
+
+    async def tried() -> bool:
+        query = "SELECT count(*) FROM pgqueuer WHERE attempts > 0"
+        return int(await connection.fetchval(query)) == flood
+
+    async with node() as worker:
+        await until(tried)
+        async with connection.transaction():
+            number = await enqueue(connection, CLOSE)
+            await connection.execute("UPDATE pgqueuer SET execute_after = now() - '1s'::interval")
+
+        async def gone() -> bool:
+            return await status(connection, number) is None
+
+        await until(gone)
+        query = "SELECT count(*) FROM pgqueuer WHERE attempts > 1"
+        assert int(await connection.fetchval(query)) < flood
+    assert worker.done == [CLOSE]

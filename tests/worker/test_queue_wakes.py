@@ -135,10 +135,10 @@ async def test_what_is_over_and_was_not_written_is_written_at_the_end(
     async with over_and_unwritten(connect, connection, node) as (worker, pid):
         await connection.execute("SELECT pg_cancel_backend($1)", pid)
 
-        async def told() -> bool:
+        async def fault_seen() -> bool:
             return bool(worker.faults)
 
-        await until(told)
+        await until(fault_seen)
     assert [name for name, _ in worker.faults] == ["jobs_over"]
 
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from structlog.testing import capture_logs
 
+from paygate.api.event_object import event_body
 from paygate.domain.alert import Alert, AlertType
 from paygate.domain.payments.outcome import Unknown
 from paygate.domain.provider_event import EventStatus, ProviderEvent
@@ -22,7 +23,9 @@ from tests.worker.conftest import hurry
 @asynccontextmanager
 async def working(world: World, database: str) -> AsyncIterator[None]:
     stop = asyncio.Event()
-    task = asyncio.create_task(work(world.ctx, connector(database, name="worker"), stop))
+    task = asyncio.create_task(
+        work(world.ctx, connector(database, name="worker"), stop, event_body)
+    )
     try:
         yield
     finally:
@@ -89,21 +92,21 @@ async def test_somebody_is_told_of_jobs_that_nobody_gets_done(world: World) -> N
         await world.connection.execute(insert, kind, world.clock(), minutes)
     assert await run_scheduled(world.ctx, "watch-jobs") == {"waiting": 2}
     (alert,) = await world.all(Alert)
-    assert (alert.concern.type, alert.concern.subject.id) == (AlertType.JOB_STUCK, "later")
-    assert "2 of later" in alert.concern.message
+    assert (alert.problem.type, alert.problem.subject.id) == (AlertType.JOB_STUCK, "later")
+    assert "2 of later" in alert.problem.message
     world.clock.forward(120)
     assert await watch_jobs(world.ctx, "run_1") == 3
-    assert {(a.concern.subject.id, a.count) for a in await world.all(Alert)} == {
+    assert {(a.problem.subject.id, a.count) for a in await world.all(Alert)} == {
         ("later", 1),
         ("close_failed_payment", 1),
     }
 
 
 def test_a_job_that_did_nothing_is_not_worth_a_line() -> None:
-    with capture_logs() as told:
+    with capture_logs() as lines:
         tell_of_run("expire-intents", {"cancelled": 0, "closed": 0})
         tell_of_run("expire-intents", {AT_WORK_ALREADY: 1})
         tell_of_run("expire-intents", {"cancelled": 0, "closed": 2})
-    assert [(t["event"], t["job"], t["cancelled"], t["closed"]) for t in told] == [
+    assert [(t["event"], t["job"], t["cancelled"], t["closed"]) for t in lines] == [
         ("job_ran", "expire-intents", 0, 2)
     ]

@@ -25,7 +25,7 @@ from tools.bench.seed import Seeded, seed_in_processes
 
 CREATES_PER_SECOND: Final = 200
 CONFIRMS_PER_SECOND: Final = 50
-SETTLED_WITHIN_SECONDS: Final = 60
+APPLIED_WITHIN_SECONDS: Final = 60
 """One event a card payment (`ENABLED_EVENTS`); if one is lost, the figure would be none."""
 
 
@@ -108,14 +108,14 @@ class Load:
     async def paced(self) -> Sample:
         """At a fixed rate: a create's whole latency, a confirm's without the provider's part."""
         await self._connect()
-        sizes, settled = self._sizes, await self._settled_events()
+        sizes, applied = self._sizes, await self._applied_events()
         intents: list[str] = []
         created = await pace(
             self._client, self._creates(sizes.paced_creates), CREATES_PER_SECOND, _collect(intents)
         )
         confirms = self._confirms(intents[: sizes.paced_confirms])
         confirmed = await pace(self._client, confirms, CONFIRMS_PER_SECOND, _expect(200))
-        await self._until_settled(settled + len(confirmed))
+        await self._until_applied(applied + len(confirmed))
         latencies = {
             "create": [answer.seconds * 1e3 for answer in created],
             "confirm": [answer.seconds * 1e3 - answer.timing("provider") for answer in confirmed],
@@ -166,13 +166,13 @@ class Load:
     async def webhooks(self) -> Sample:
         """Events of payments that are not ours, received and done with."""
         await self._connect()
-        settled, before = await self._settled_events(), self._cpu()
+        applied, before = await self._applied_events(), self._cpu()
         started = time.perf_counter()
         count, seconds = await self._flood(self._events(self._sizes.events), _expect(200))
-        await self._until_settled(settled + count)
-        applied = count / (time.perf_counter() - started)
+        await self._until_applied(applied + count)
+        rate = count / (time.perf_counter() - started)
         cpu = self._cpu_each("applied", before, count)
-        return {"accepted": count / seconds, "applied": applied, **cpu}
+        return {"accepted": count / seconds, "applied": rate, **cpu}
 
     async def connections(self) -> Sample:
         """The database's connections, as the load has left them."""
@@ -201,11 +201,11 @@ class Load:
 
     async def _pay(self, count: int) -> None:
         """So many complete payments."""
-        settled = await self._settled_events()
+        applied = await self._applied_events()
         intents: list[str] = []
         await self._flood(self._creates(count), _collect(intents))
         await self._flood(self._confirms(intents), _expect(200))
-        await self._until_settled(settled + count)
+        await self._until_applied(applied + count)
 
     async def _flood(
         self, requests: Iterator[bytes], check: Callable[[Response], None]
@@ -265,7 +265,7 @@ class Load:
     async def _intents(self) -> int:
         return int(await self._connection.fetchval("SELECT count(*) FROM payment_intent"))
 
-    async def _settled_events(self) -> int:
+    async def _applied_events(self) -> int:
         """How many of the provider's events have been received and applied, or ignored."""
         return int(
             await self._connection.fetchval(
@@ -273,15 +273,15 @@ class Load:
             )
         )
 
-    async def _until_settled(self, count: int) -> None:
+    async def _until_applied(self, count: int) -> None:
         """Until so many events are: also those that the sandbox has yet to deliver. In one
         transaction: the database counts those.
         """
-        end = time.perf_counter() + SETTLED_WITHIN_SECONDS
+        end = time.perf_counter() + APPLIED_WITHIN_SECONDS
         async with self._connection.transaction():
-            while (settled := await self._settled_events()) < count:
+            while (applied := await self._applied_events()) < count:
                 if time.perf_counter() > end:
-                    raise BenchError(f"{count - settled} of the provider's events were not applied")
+                    raise BenchError(f"{count - applied} of the provider's events were not applied")
                 await asyncio.sleep(0.02)
         self._busy_until = time.perf_counter()
 

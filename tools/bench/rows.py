@@ -124,6 +124,15 @@ ROWS: Final[Mapping[str, Row]] = MappingProxyType(
         "stored/ratio": Row("  ratio to few stored", "x", goal=">= 0.8"),
         "million": Row("create, million stored", "/s", "the same (--full)"),
         "million/ratio": Row("  ratio to few stored", "x", goal=">= 0.8"),
+        "reconcile": Row(
+            "reconcile",
+            "s",
+            "`paygate reconcile` on 100,000 payments in step, its calls of the provider, and the"
+            " most memory it took; the sandbox renders each payment on the same cores",
+            goal="< 60",
+        ),
+        "reconcile/calls": Row("  calls", "calls"),
+        "reconcile/memory": Row("  peak memory", "MiB", goal="< 200"),
         "verify": Row(
             "ledger verify",
             "s",

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from paygate.api.edge.bodies import about
-from paygate.api.edge.endpoint import Desk, Endpoint
+from paygate.api.edge.endpoint import ApiContext, Endpoint
 from paygate.api.edge.exchange import Exchange
 from paygate.api.objects import time_text
 from paygate.api.pages import ListObject, PageQuery, cut_of
@@ -70,18 +70,18 @@ class AcknowledgeAlert(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 def alert_object(alert: Alert) -> AlertObject:
     """The alert as clients see it."""
-    concern, seen = alert.concern, alert.acknowledged
+    problem, seen = alert.problem, alert.acknowledged
     return AlertObject(
         id=alert.id,
         livemode=alert.livemode,
-        type=concern.type,
-        stage=concern.stage,
-        severity=concern.severity,
+        type=problem.type,
+        stage=problem.stage,
+        severity=problem.severity,
         status=alert.status,
-        subject=concern.subject,
-        message=concern.message,
-        what_to_do=concern.what_to_do,
-        due_at=_time(concern.due_at),
+        subject=problem.subject,
+        message=problem.message,
+        what_to_do=problem.what_to_do,
+        due_at=_time(problem.due_at),
         count=alert.count,
         first_at=time_text(alert.created_at),
         last_at=time_text(alert.last_at),
@@ -96,16 +96,16 @@ def _time(at: datetime | None) -> str | None:
     return None if at is None else time_text(at)
 
 
-async def _list(desk: Desk, exchange: Exchange, query: AlertQuery) -> AlertList:
+async def _list(api: ApiContext, exchange: Exchange, query: AlertQuery) -> AlertList:
     cut = cut_of(query, "alert")
-    page = await list_alerts(desk.ctx, exchange.known_caller, cut, query.status, exchange.query)
+    page = await list_alerts(api.ctx, exchange.known_caller, cut, query.status, exchange.query)
     data = tuple(alert_object(alert) for alert in page.items)
     return AlertList(data=data, has_more=page.has_more, url=PATH)
 
 
-async def _acknowledge(desk: Desk, exchange: Exchange, body: AcknowledgeAlert) -> Alert:
+async def _acknowledge(api: ApiContext, exchange: Exchange, body: AcknowledgeAlert) -> Alert:
     caller, alert_id = exchange.known_caller, exchange.path["id"]
-    return await acknowledge_alert(desk.ctx, caller, alert_id, note=body.note)
+    return await acknowledge_alert(api.ctx, caller, alert_id, note=body.note)
 
 
 def _show(_: Exchange, alert: Alert) -> AlertObject:
@@ -119,7 +119,7 @@ ENDPOINTS = (
         summary="List alerts, newest first.",
         action=Action.ALERT_LIST,
         query=AlertQuery,
-        answer=AlertList,
+        response=AlertList,
         handle=_list,
     ),
     Endpoint(
@@ -128,7 +128,7 @@ ENDPOINTS = (
         summary="Say that an alert was seen.",
         action=Action.ALERT_ACKNOWLEDGE,
         body=AcknowledgeAlert,
-        answer=AlertObject,
+        response=AlertObject,
         handle=_acknowledge,
         show=_show,
     ),

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from paygate.api.edge.bodies import about
-from paygate.api.edge.endpoint import Desk, Endpoint
+from paygate.api.edge.endpoint import ApiContext, Endpoint
 from paygate.api.edge.exchange import Exchange
 from paygate.api.objects import ApiKeyObject, api_key_object
 from paygate.api.pages import ListObject, PageQuery, cut_of
@@ -73,23 +73,23 @@ def api_key_list(keys: Iterable[ApiKey], uses: Uses, *, has_more: bool) -> ApiKe
     return ApiKeyList(data=data, has_more=has_more, url=PATH)
 
 
-async def _create(desk: Desk, exchange: Exchange, body: CreateApiKey) -> NewApiKey:
-    return await create_api_key(desk.ctx, exchange.known_caller, **msgspec.structs.asdict(body))
+async def _create(api: ApiContext, exchange: Exchange, body: CreateApiKey) -> NewApiKey:
+    return await create_api_key(api.ctx, exchange.known_caller, **msgspec.structs.asdict(body))
 
 
-async def _list(desk: Desk, exchange: Exchange, query: PageQuery) -> ApiKeyList:
+async def _list(api: ApiContext, exchange: Exchange, query: PageQuery) -> ApiKeyList:
     cut = cut_of(query, "api_key")
-    page, uses = await list_api_keys(desk.ctx, exchange.known_caller, cut, exchange.query)
+    page, uses = await list_api_keys(api.ctx, exchange.known_caller, cut, exchange.query)
     return api_key_list(page.items, uses, has_more=page.has_more)
 
 
-async def _rotate(desk: Desk, exchange: Exchange, body: RotateApiKey) -> NewApiKey:
+async def _rotate(api: ApiContext, exchange: Exchange, body: RotateApiKey) -> NewApiKey:
     caller, key_id = exchange.known_caller, exchange.path["id"]
-    return await rotate_api_key(desk.ctx, caller, key_id, overlap=body.overlap)
+    return await rotate_api_key(api.ctx, caller, key_id, overlap=body.overlap)
 
 
-async def _revoke(desk: Desk, exchange: Exchange, _: RevokeApiKey) -> Revoked:
-    return await revoke_api_key(desk.ctx, exchange.known_caller, exchange.path["id"])
+async def _revoke(api: ApiContext, exchange: Exchange, _: RevokeApiKey) -> Revoked:
+    return await revoke_api_key(api.ctx, exchange.known_caller, exchange.path["id"])
 
 
 def _show_new(_: Exchange, made: NewApiKey) -> NewApiKeyObject:
@@ -107,7 +107,7 @@ ENDPOINTS = (
         summary="Create an API key. The answer alone has its text.",
         action=Action.API_KEY_CREATE,
         body=CreateApiKey,
-        answer=NewApiKeyObject,
+        response=NewApiKeyObject,
         status=201,
         handle=_create,
         show=_show_new,
@@ -118,7 +118,7 @@ ENDPOINTS = (
         summary="List the merchant's API keys, revoked and expired ones too.",
         action=Action.API_KEY_LIST,
         query=PageQuery,
-        answer=ApiKeyList,
+        response=ApiKeyList,
         handle=_list,
     ),
     Endpoint(
@@ -127,7 +127,7 @@ ENDPOINTS = (
         summary="Make a key like this one, which itself ends after `overlap` (0s to 7d).",
         action=Action.API_KEY_ROTATE,
         body=RotateApiKey,
-        answer=NewApiKeyObject,
+        response=NewApiKeyObject,
         status=201,
         handle=_rotate,
         show=_show_new,
@@ -138,7 +138,7 @@ ENDPOINTS = (
         summary="Revoke an API key, within a second and for good.",
         action=Action.API_KEY_REVOKE,
         body=RevokeApiKey,
-        answer=ApiKeyObject,
+        response=ApiKeyObject,
         handle=_revoke,
         show=_show_revoked,
     ),

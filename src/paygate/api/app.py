@@ -9,7 +9,7 @@ from paygate.api.docs import DOCUMENTS
 from paygate.api.edge.addresses import TrustedProxies
 from paygate.api.edge.cors import Cors
 from paygate.api.edge.edge import Edge, Receive, Send
-from paygate.api.edge.endpoint import Desk
+from paygate.api.edge.endpoint import ApiContext
 from paygate.api.edge.limits import Limits
 from paygate.api.routes import ENDPOINTS
 from paygate.flows.access.authenticate import Authenticator
@@ -56,9 +56,9 @@ class Api:
         """
         await receive()
         async with self._open_context() as ctx:
-            desk = Desk(ctx, Authenticator(ctx), self._limits, ProviderLook(ctx))
+            api = ApiContext(ctx, Authenticator(ctx), self._limits, ProviderLook(ctx))
             self._edge = edge = Edge(
-                desk,
+                api,
                 (*ENDPOINTS, *DOCUMENTS),
                 self._trusted_proxies,
                 self._cors,

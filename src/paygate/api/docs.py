@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from paygate.api.edge.browser_pages import HTML
-from paygate.api.edge.endpoint import Desk, Endpoint, Reply
+from paygate.api.edge.endpoint import ApiContext, Endpoint, Reply
 from paygate.api.edge.errors import STATUS
 from paygate.api.edge.exchange import Exchange
 from paygate.api.openapi import document
@@ -35,15 +35,15 @@ def docs_page() -> Reply:
     return Reply(200, page().encode(), _HEADERS, HTML)
 
 
-async def _openapi_json(_: Desk, __: Exchange, ___: Any) -> Reply:
+async def _openapi_json(_: ApiContext, __: Exchange, ___: Any) -> Reply:
     return openapi_json()
 
 
-async def _docs_page(_: Desk, __: Exchange, ___: Any) -> Reply:
+async def _docs_page(_: ApiContext, __: Exchange, ___: Any) -> Reply:
     return docs_page()
 
 
-async def _root(_: Desk, __: Exchange, ___: Any) -> Reply:
+async def _root(_: ApiContext, __: Exchange, ___: Any) -> Reply:
     return Reply(303, b"", {"Location": "/docs"}, "text/plain")
 
 

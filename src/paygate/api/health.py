@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from paygate.api.edge.endpoint import Desk, Endpoint
+from paygate.api.edge.endpoint import ApiContext, Endpoint
 from paygate.api.edge.exchange import Exchange
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.warning import WarningCode
@@ -35,15 +35,15 @@ class Readiness(msgspec.Struct, frozen=True):
     status: str = "ok"
 
 
-async def _healthz(_: Desk, __: Exchange, ___: Any) -> Health:
+async def _healthz(_: ApiContext, __: Exchange, ___: Any) -> Health:
     return Health()
 
 
-async def _readyz(desk: Desk, _: Exchange, __: Any) -> Readiness:
+async def _readyz(api: ApiContext, _: Exchange, __: Any) -> Readiness:
     try:
         async with asyncio.timeout(READY_WITHIN_SECONDS):
             provider, failing, _answered = await asyncio.gather(
-                desk.provider_look.warnings(), channels_failing(desk.ctx), desk.ctx.read.ready()
+                api.provider_look.warnings(), channels_failing(api.ctx), api.ctx.read.ready()
             )
     except Exception:  # noqa: BLE001 -- whatever keeps the database from answering
         raise Refusal(ErrorCode.OVERLOADED, "the database does not answer") from None
@@ -55,6 +55,8 @@ async def _readyz(desk: Desk, _: Exchange, __: Any) -> Readiness:
 
 
 ENDPOINTS = (
-    Endpoint(method="GET", path="/healthz", summary="Liveness.", answer=Health, handle=_healthz),
-    Endpoint(method="GET", path="/readyz", summary="Readiness.", answer=Readiness, handle=_readyz),
+    Endpoint(method="GET", path="/healthz", summary="Liveness.", response=Health, handle=_healthz),
+    Endpoint(
+        method="GET", path="/readyz", summary="Readiness.", response=Readiness, handle=_readyz
+    ),
 )

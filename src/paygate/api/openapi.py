@@ -8,7 +8,7 @@ import msgspec
 from paygate import __version__
 from paygate.api.edge.bodies import requires
 from paygate.api.edge.endpoint import JSON, Endpoint
-from paygate.api.edge.errors import STATUS, ErrorAnswer
+from paygate.api.edge.errors import STATUS, ErrorResponse
 from paygate.api.routes import ENDPOINTS
 from paygate.domain.access.roles import MATRIX
 from paygate.domain.errors import CATALOGUE
@@ -55,10 +55,10 @@ _ON: Final = {
 
 def document() -> dict[str, Any]:
     """The whole document."""
-    types: list[type] = [ErrorAnswer]
+    types: list[type] = [ErrorResponse]
     types += [e.body for e in ENDPOINTS if e.body is not None]
-    types += [e.answer for e in ENDPOINTS if e.answer is not None]
-    types += [e.public_answer for e in ENDPOINTS if e.public_answer is not None]
+    types += [e.response for e in ENDPOINTS if e.response is not None]
+    types += [e.public_response for e in ENDPOINTS if e.public_response is not None]
     queries = [e.query for e in ENDPOINTS if e.query is not None]
     types += queries
     _, components = msgspec.json.schema_components(types, ref_template=_REF)
@@ -96,7 +96,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         "responses": _ON if endpoint.browser else _responses(endpoint),
     }
     if endpoint.takes_key:
-        operation["responses"]["200"] = _content("Answered before.", *_answers(endpoint))
+        operation["responses"]["200"] = _content("Answered before.", *_bodies(endpoint))
     if endpoint.body is not None:
         required = requires(endpoint.body)
         operation["requestBody"] = {"required": required, **_content("", endpoint.body)}
@@ -109,8 +109,8 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
 
 def _responses(endpoint: Endpoint) -> dict[str, Any]:
     return {
-        str(endpoint.status): _content("The answer.", *_answers(endpoint)),
-        "default": _content("Refused; nothing was done.", ErrorAnswer),
+        str(endpoint.status): _content("The answer.", *_bodies(endpoint)),
+        "default": _content("Refused; nothing was done.", ErrorResponse),
     }
 
 
@@ -128,7 +128,7 @@ def _parameters(endpoint: Endpoint, components: dict[str, Any]) -> list[dict[str
             )
     if endpoint.takes_key:
         found.append(_IDEMPOTENCY_KEY)
-    if endpoint.public_answer is not None:
+    if endpoint.public_response is not None:
         found += _CLIENT_SIDE
     return found
 
@@ -143,9 +143,9 @@ def _present(field: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in field.items() if k not in ("anyOf", "default")} | options[0]
 
 
-def _answers(endpoint: Endpoint) -> list[type[msgspec.Struct]]:
-    """What it answers: to a server, and to a payer's browser."""
-    return [kind for kind in (endpoint.answer, endpoint.public_answer) if kind is not None]
+def _bodies(endpoint: Endpoint) -> list[type[msgspec.Struct]]:
+    """The bodies of its responses: to a server, and to a payer's browser."""
+    return [kind for kind in (endpoint.response, endpoint.public_response) if kind is not None]
 
 
 def _content(description: str, *kinds: type[msgspec.Struct]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What all lists share: `limit`, `starting_after`, `ending_before`, and the list object."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Final, Generic, Literal, TypeVar
 
 import msgspec
@@ -14,6 +15,11 @@ T = TypeVar("T")
 LIMIT: Final = 100
 """Of a page. It bounds the answer, and its audit entry, which names every id."""
 DEFAULT_LIMIT: Final = 10
+
+Moment = Annotated[datetime, Meta(tz=True)]
+"""A bound of a list: ISO 8601 with an offset, and exclusive."""
+_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class PageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,3 +66,8 @@ def cut_of(query: PageQuery, kind: str) -> Cut:
     if before is not None:
         return Cut(query.limit, before, newer=True)
     return newest(kind, query.limit) if after is None else Cut(query.limit, after)
+
+
+def in_reach(at: datetime | None) -> datetime | None:
+    """The time, or the nearest that an id and the database can name: nothing was made beyond."""
+    return None if at is None else min(max(at, _EARLIEST), _LATEST)

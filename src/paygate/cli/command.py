@@ -60,8 +60,10 @@ async def perform(
     from paygate.domain.errors import Refusal
     from paygate.storage.change import Change
     from paygate.storage.installation import DEFAULT_MERCHANT
+    from paygate.telemetry import log
     from paygate.wiring import open_context
 
+    log.configure()  # to standard error: what a command prints is for who called it
     async with open_context(settings_of(data), name="command") as ctx:
         request_id = ctx.new_id("request")
         caller = Caller(Actor("command", name=_user()), DEFAULT_MERCHANT, request_id)

@@ -200,8 +200,8 @@ def _complete(known: Mapping[str, str]) -> dict[str, str]:
         is_open = entry.name not in values and entry.question is not None
         if entry.name == "tls_key" and "tls_cert" not in values:
             is_open = False
-        if is_open and sys.stdin.isatty() and (answer := _ask(entry, values)):
-            values[entry.name] = answer
+        if is_open and sys.stdin.isatty() and (typed := _ask(entry, values)):
+            values[entry.name] = typed
         if entry.name == "stripe_api_key":  # later answers are held to the environment
             values.setdefault("environment", _environment_of(values.get(entry.name)))
     if "tls_key" not in values:
@@ -219,23 +219,23 @@ def _environment_of(api_key: str | None) -> str:
 def _ask(entry: Entry, values: Mapping[str, str]) -> str | None:
     """An answer that the settings take, or None for none."""
     while True:
-        answer: str = typer.prompt(
+        typed: str = typer.prompt(
             f"{entry.question}, or nothing to set it later",
             default="",
             show_default=False,
             hide_input=entry.is_secret,
             err=True,
         ).strip()
-        if not answer:
+        if not typed:
             return None
         try:
             # A certificate goes with its key, which is asked for next.
-            pair = {"tls_key": answer} if entry.name == "tls_cert" else {}
-            _check({**values, **pair, entry.name: answer})
+            pair = {"tls_key": typed} if entry.name == "tls_cert" else {}
+            _check({**values, **pair, entry.name: typed})
         except SettingsError as error:
             typer.echo(str(error), err=True)
         else:
-            return answer
+            return typed
 
 
 def _check(values: Mapping[str, str]) -> None:

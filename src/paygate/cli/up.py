@@ -58,7 +58,7 @@ class State(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class UpOptions:
     """The command's options."""
 
     data: Path | None
@@ -70,18 +70,18 @@ class Wishes:
     quiet: bool
 
 
-async def run_up(wishes: Wishes) -> None:
+async def run_up(options: UpOptions) -> None:
     """Start everything, say where it is, and keep it running."""
     log.configure()
-    ready_file = wishes.ready_file
+    ready_file = options.ready_file
     if ready_file is not None:
         # An earlier run's, or a stranger's: nobody may take it for ours.
         remove_planted(ready_file)
-    up = Up(wishes, load_data(wishes.data))
+    up = Up(options, load_data(options.data))
     try:
         await up.run()
     finally:
-        if ready_file is not None and up.is_told:
+        if ready_file is not None and up.is_ready:
             ready_file.unlink(missing_ok=True)
 
 
@@ -98,22 +98,22 @@ def load_data(data: Path | None) -> Path:
 class Up:
     """One run of `paygate up`."""
 
-    def __init__(self, wishes: Wishes, data: Path) -> None:
-        self._wishes = wishes
+    def __init__(self, options: UpOptions, data: Path) -> None:
+        self._options = options
         self._data = data
         self._supervisor = Supervisor()
-        self._console = Console(highlight=False, quiet=wishes.quiet)
+        self._console = Console(highlight=False, quiet=options.quiet)
         self._state = self._read_state()
         self._sandbox_url: str | None = None
-        self.is_told = False
+        self.is_ready = False
 
     async def run(self) -> None:
         """From the ports to the ready file; then wait for the end."""
         heed_hangups(self._supervisor.reload)
         # What could stop the start is looked at before anything is made.
-        needs = NOTHING if self._wishes.sandbox else OF_PROVIDER
+        needs = NOTHING if self._options.sandbox else OF_PROVIDER
         settings_module.load_environment(os.environ, needs=needs)
-        with listen(HOST, self._wishes.port) as sock, self._listen_for_sandbox() as its_sock:
+        with listen(HOST, self._options.port) as sock, self._listen_for_sandbox() as its_sock:
             database = self._start_database()
             try:
                 if await self._supervisor.during(self._start(sock, its_sock, database)):
@@ -130,14 +130,14 @@ class Up:
             self._supervisor.watch(database.keep())
         api_url = f"https://{HOST}:{sock.getsockname()[1]}"
         certificates = ensure_certificates(self._data / "tls", HOST)
-        if self._wishes.sandbox:
+        if self._options.sandbox:
             await self._start_sandbox(its_sock, api_url, certificates)
         settings = self._write_settings(database, certificates, api_url)
         await prepare_database(settings, functools.partial(self._say, "database"))
         await self._ensure_keys(settings)
         environment = {"PAYGATE_DATA": str(self._data)}
-        self._say("api", f"starting {self._wishes.processes} processes, and the worker")
-        for program in api_programs(sock, self._wishes.processes, environment):
+        self._say("api", f"starting {self._options.processes} processes, and the worker")
+        for program in api_programs(sock, self._options.processes, environment):
             self._supervisor.keep(program)
         self._supervisor.keep(Program("worker", ["worker"], environment))
         await self._supervisor.ready()
@@ -145,9 +145,9 @@ class Up:
 
     def _listen_for_sandbox(self) -> socket.socket:
         """The sandbox's port, kept for it until it starts."""
-        if not self._wishes.sandbox:
+        if not self._options.sandbox:
             return socket.socket()
-        return listen(HOST, self._wishes.sandbox_port, option="--sandbox-port")
+        return listen(HOST, self._options.sandbox_port, option="--sandbox-port")
 
     def _start_database(self) -> OwnDatabase | None:
         if os.environ.get("PAYGATE_DATABASE_URL"):
@@ -243,9 +243,9 @@ class Up:
             "database_url": settings.database_url,
             "data_dir": str(self._data),
         }
-        if self._wishes.ready_file is not None:
-            write_private(self._wishes.ready_file, json.dumps(ready, indent=2) + "\n")
-            self.is_told = True
+        if self._options.ready_file is not None:
+            write_private(self._options.ready_file, json.dumps(ready, indent=2) + "\n")
+            self.is_ready = True
         self._say("listening", f"on {api_url}  (docs at {api_url}/docs)")
         self._say("trust", f"curl --cacert {certificates.ca}")
         self._say("key", f"the admin's is in {self._data / STATE}")

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 
+from paygate.api.event_object import event_body
 from paygate.cli.lifeline import tell_ready
 from paygate.settings import Settings
 from paygate.telemetry import log
@@ -20,4 +21,4 @@ async def run_worker(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     async with open_service(settings, name="worker") as ctx:
         tell_ready()
-        await work(ctx, connect(settings, name="worker queue"), stop)
+        await work(ctx, connect(settings, name="worker queue"), stop, event_body)

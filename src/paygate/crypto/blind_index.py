@@ -1,7 +1,7 @@
 """Blind indexes: find a sealed value by a keyed hash of it, and compare without reading.
 
 It must never know which columns exist or what a value means. Lower-casing an address or
-trimming a reference is the caller's business; this file only settles Unicode's spellings.
+trimming a reference is the caller's business; this file only evens out Unicode's spellings.
 
 An index reveals which rows of one merchant share a value, and nothing else without the key.
 A value with few possible answers (last four digits, a country) must not be indexed alone:

@@ -49,7 +49,7 @@ class CallbackStates:
         text = f"{state.merchant}.{state.attempt}.{state.expires_at}.{'0' * _MAC_LENGTH}"
         assert _SHAPE.fullmatch(text), "made of our own ids"
         mac = self._keys[0].compute(self._input(intent_id, state), MAC_BYTES)
-        return text[:-_MAC_LENGTH] + _spell(mac)
+        return text[:-_MAC_LENGTH] + _encode(mac)
 
     def open(self, intent_id: str, text: str) -> CallbackState | None:
         """What a state says, if it was made for this intent; None alike for all that was not.
@@ -65,7 +65,7 @@ class CallbackStates:
             return None  # one spelling of each state
         data, genuine = self._input(intent_id, state), False
         for key in self._keys:  # all of them, whichever matches: the time tells nothing
-            genuine |= hmac.compare_digest(_spell(key.compute(data, MAC_BYTES)), match[4])
+            genuine |= hmac.compare_digest(_encode(key.compute(data, MAC_BYTES)), match[4])
         return state if genuine else None
 
     def _input(self, intent_id: str, state: CallbackState) -> bytes:
@@ -73,5 +73,5 @@ class CallbackStates:
         return length_prefixed("paygate.callback_state.1", self._installation, *fields)
 
 
-def _spell(mac: bytes) -> str:
+def _encode(mac: bytes) -> str:
     return base62(int.from_bytes(mac), _MAC_LENGTH)

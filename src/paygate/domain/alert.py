@@ -30,6 +30,7 @@ class AlertType(StrEnum):
     ORPHAN_CHARGE = "orphan_charge"
     RECONCILIATION_DRIFT = "reconciliation_drift"
     WEBHOOK_DEAD_LETTER = "webhook_dead_letter"
+    MERCHANT_WEBHOOK_FAILING = "merchant_webhook_failing"
     CARD_DATA_REFUSED = "card_data_refused"
     RECORD_UNREADABLE = "record_unreadable"
     JOB_STUCK = "job_stuck"
@@ -44,11 +45,14 @@ CONDITIONS: Final = frozenset(
         AlertType.AUTHORIZATION_EXPIRING,
         AlertType.ATTEMPT_UNRESOLVED,
         AlertType.LEDGER_MISMATCH,
+        AlertType.MERCHANT_WEBHOOK_FAILING,
         AlertType.RECORD_UNREADABLE,
         AlertType.CLOCK_SKEW,
         AlertType.PROVIDER_ACCOUNT_CHANGED,
         AlertType.JOB_STUCK,
         AlertType.ALERT_CHANNEL_FAILING,
+        AlertType.RECONCILIATION_DRIFT,
+        AlertType.ORPHAN_CHARGE,
     }
 )
 """What lasts, and is found again by every run that looks. Found in the same words after somebody
@@ -70,8 +74,8 @@ class AlertStatus(StrEnum):
     CLOSED = "closed"
 
 
-class Concern(Recorded, frozen=True, kw_only=True):
-    """What an alert says: the same concern, found again, is the same alert."""
+class Problem(Recorded, frozen=True, kw_only=True):
+    """What an alert says: the same problem, found again, is the same alert."""
 
     type: AlertType
     subject: Subject
@@ -93,14 +97,14 @@ def name_of(kind: AlertType, subject: Subject, stage: str | None) -> str:
 
 
 class Occurrence(Recorded, frozen=True, kw_only=True):
-    """A concern as it came up once, written in the commit of the fact that it tells of.
+    """A problem as it came up once, written in the commit of the fact that it tells of.
 
     `alert` is the alert that counts it: an occurrence is counted once, and then stays as it is.
     """
 
     id: str
     merchant: str
-    concern: Concern
+    problem: Problem = msgspec.field(name="concern")  # as it is stored
     at: datetime
     version: int = 1
     alert: str | None = None
@@ -120,7 +124,7 @@ class Alert(Recorded, frozen=True, kw_only=True):
     id: str
     merchant: str
     livemode: bool
-    concern: Concern
+    problem: Problem = msgspec.field(name="concern")  # as it is stored
     status: AlertStatus
     created_at: datetime
     updated_at: datetime
@@ -132,18 +136,18 @@ class Alert(Recorded, frozen=True, kw_only=True):
     @property
     def stands_as(self) -> str | None:
         """The name that it keeps from others, as long as it is not closed."""
-        return None if self.status is AlertStatus.CLOSED else self.concern.name
+        return None if self.status is AlertStatus.CLOSED else self.problem.name
 
 
 def raised(
-    concern: Concern, *, alert_id: str, merchant: str, livemode: bool, at: datetime
+    problem: Problem, *, alert_id: str, merchant: str, livemode: bool, at: datetime
 ) -> Alert:
     """A new alert."""
     return Alert(
         id=alert_id,
         merchant=merchant,
         livemode=livemode,
-        concern=concern,
+        problem=problem,
         status=AlertStatus.OPEN,
         created_at=at,
         updated_at=at,
@@ -151,15 +155,15 @@ def raised(
     )
 
 
-def found_again(alert: Alert, concern: Concern, at: datetime) -> Alert:
+def found_again(alert: Alert, problem: Problem, at: datetime) -> Alert:
     """The alert, one version on, in the newest words; open again when this is news to whoever
     acknowledged it.
     """
-    seen = _same_condition(alert, concern)
+    seen = _same_condition(alert, problem)
     return _next(
         alert,
         at,
-        concern=concern,
+        problem=problem,
         status=alert.status if seen else AlertStatus.OPEN,
         acknowledged=alert.acknowledged if seen else None,
         count=alert.count + 1,
@@ -167,13 +171,13 @@ def found_again(alert: Alert, concern: Concern, at: datetime) -> Alert:
     )
 
 
-def said_lately(alert: Alert, concern: Concern, at: datetime) -> bool:
+def said_lately(alert: Alert, problem: Problem, at: datetime) -> bool:
     """Whether the alert has told of the same condition in the hour before, in the same words."""
-    return _same_condition(alert, concern) and abs(at - alert.last_at) < SAY_AGAIN_AFTER
+    return _same_condition(alert, problem) and abs(at - alert.last_at) < SAY_AGAIN_AFTER
 
 
-def _same_condition(alert: Alert, concern: Concern) -> bool:
-    return concern.type in CONDITIONS and concern.message == alert.concern.message
+def _same_condition(alert: Alert, problem: Problem) -> bool:
+    return problem.type in CONDITIONS and problem.message == alert.problem.message
 
 
 def acknowledged(alert: Alert, by: str, at: datetime, note: str | None) -> Alert:

@@ -50,7 +50,7 @@ def held(key: IdempotencyKey, holder: str, lease: timedelta, at: datetime) -> Id
     return _next(key, at, holder=holder, lease=lease)
 
 
-def answered_at_once(key: IdempotencyKey, body: bytes) -> IdempotencyKey:
+def finished_at_once(key: IdempotencyKey, body: bytes) -> IdempotencyKey:
     """A new key whose request is claimed and answered in one commit."""
     return msgspec.structs.replace(key, state=KeyState.FINISHED, lease=None, body=body)
 

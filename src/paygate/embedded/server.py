@@ -282,13 +282,13 @@ def _adopt(where: Place, command: list[str]) -> _Server | None:
         (where.cluster / _PID_FILE).unlink(missing_ok=True)
         return None
     same = _command_line(found.pid) == " ".join(command)
-    if same and is_private(where) and _answers(where, server):
+    if same and is_private(where) and _is_ready(where, server):
         return server
     _end(where, server, immediate=False)
     return None
 
 
-def _answers(where: Place, server: _Server) -> bool:
+def _is_ready(where: Place, server: _Server) -> bool:
     begin = heard = time.monotonic()
     while server.runs():
         reply, now = _ask(where), time.monotonic()

@@ -1,4 +1,4 @@
-"""What flows are given: the parts of the house, and the world's clock and chance."""
+"""The context of every flow: the parts of the house, and the world's clock and chance."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from paygate.domain.audit import AuditEntry, Result, Subject, entry
 from paygate.domain.ids import PREFIXES, RANDOM_BYTES, id_from, make_id
 from paygate.domain.payments.attempt import Operation
 from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.egress.client import Egress
 from paygate.flows.provider.pace import Pace
 from paygate.flows.provider_events.answers_under_way import AnswersUnderWay
 from paygate.flows.restores.after_restore import AfterRestore
@@ -27,19 +28,21 @@ from paygate.storage.change import Change, Overloaded, StorageError, Verdict
 from paygate.storage.door import ANSWER_WITHIN_SECONDS
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.reader import Reader
+from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.restores import Restores
 from paygate.storage.sole_run import SoleRuns
+from paygate.storage.webhooks.outbox import Outbox
+from paygate.storage.webhooks.reader import WebhookReader
 from paygate.storage.whole_ledger import WholeLedger
 
 FIRST_PAUSE_SECONDS: Final = 0.01
-"""Another's commit holds the row that this one wants: mostly for a millisecond or two."""
+"""The first pause while another commit holds the wanted row: mostly a millisecond or two."""
 LAST_PAUSE_SECONDS: Final = 0.25
 PATIENCE_SECONDS: Final = 1.0
 """How long a flow reads and decides again while a record moves on under it, when a caller can be
 told to come again."""
-SETTLING_SECONDS: Final = ANSWER_WITHIN_SECONDS
-"""The same when the provider has answered: as long as a commit may take, for so long may the commit
-that this one lost against have taken."""
+CONCLUDING_SECONDS: Final = ANSWER_WITHIN_SECONDS
+"""The same when the provider has answered: as long as the commit may take that this one lost to."""
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -54,12 +57,14 @@ class Policy(msgspec.Struct, frozen=True):
     authentication_ttl: timedelta
     bank_transfer_ttl: timedelta
     production: bool = False
+    exclusive_account: bool = False
+    """Whether nobody but this gateway takes payments on the provider's account."""
     numeric_references: bool = False
     """Whether a `reference` of digits alone is never taken for a card number."""
     public_url: str | None = None
     """Where payers' browsers reach us; None: the provider sends them straight back."""
     return_url_hosts: tuple[str, ...] | None = None
-    """None: every host."""
+    """The hosts that a return URL may have; None: every host."""
 
 
 class RequestKey(NamedTuple):
@@ -96,11 +101,15 @@ class Context(msgspec.Struct, frozen=True):
 
     door: CommitDoor
     read: Reader
+    reconciliations: Reconciliations
     ledger: WholeLedger
     keys: IdempotencyKeys
     merchants: Merchants
     key_use: ApiKeyUse
     provider: Provider
+    webhooks: WebhookReader
+    outbox: Outbox
+    egress: Egress
     restores: Restores
     after_restore: AfterRestore
     hasher: CredentialHasher
@@ -108,7 +117,7 @@ class Context(msgspec.Struct, frozen=True):
     callback_states: CallbackStates
     policy: Policy
     pace: Pace
-    """Of this process's sweeps, all together."""
+    """The pace of this process's sweeps, all together."""
     answers: AnswersUnderWay
     sole_runs: SoleRuns
     installation: str
@@ -117,7 +126,7 @@ class Context(msgspec.Struct, frozen=True):
     alert_channels: tuple[AlertChannel, ...] = ()
     """Where alerts leave to."""
     claim: str | None = None
-    """What a request and its retries have in common, when they run under an idempotency key."""
+    """The claim that a request shares with its retries under an idempotency key."""
     request_key: RequestKey | None = None
     """The idempotency key itself, when a request runs under one."""
 
@@ -182,7 +191,7 @@ class Patience:
             raise self._end(self._what)
 
     async def lasts(self) -> bool:
-        """The same, for whoever can end otherwise: False when that has been waited for too long."""
+        """Pause likewise; returns whether time is left, for a caller that ends otherwise."""
         if asyncio.get_running_loop().time() >= self._until:
             return False
         await asyncio.sleep(self._pause)

@@ -1,11 +1,12 @@
 """The queue, in PgQueuer's tables and by its statements, which are seen nowhere else. Jobs are put
 in by commits (`storage.statement`).
 
-No job is ever dropped: a commit has promised it. What fails is put back, what this version cannot
-read waits for one that can, and what could not be put back is held, until it is released.
+No job is ever dropped: a commit has promised each. A failed job is put back, a job that this
+version cannot read waits for a version that can, and a job that could not be put back is held until
+the queue releases it.
 
-Its tables hold ids and entry points alone, and its own log of what became of each job is not kept:
-nothing reads it, nothing would ever shorten it, and it cost three rows a job.
+The tables hold ids and entry points alone. PgQueuer's log of ended jobs is not kept: nothing reads
+the log, nothing would ever shorten it, and it cost three rows a job.
 """
 
 import asyncio
@@ -29,27 +30,29 @@ from paygate.jobs.timetable import Report, Run, Timetable, stopped
 BATCH: Final = 50
 """Jobs fetched in one round trip; few enough that another worker gets its share."""
 CONCURRENT: Final = 200
-"""Jobs in hand at once: each waits mostly for the database or the provider."""
+"""Jobs in hand at once; a job mostly waits for the database or the provider."""
 UNLIMITED: Final = 0
 AT_ONCE: Final[Mapping[type[Message], int]] = {RaiseAlert: 16}
-"""How many of a kind are in hand at once, on all nodes together; of others as many as there are.
-Alerts are counted one at a time, and a flood of them must not take the places of events.
+"""The most jobs of a kind in hand at once, on all nodes together; other kinds have no bound. Alerts
+are counted one at a time, and a flood of them must not take the places of events.
 """
 SELDOM: Final = timedelta(minutes=5)
+BEHIND: Final = -1
+"""The priority of a job that failed: those of commits, which have 0, go before."""
 _DOUBLINGS: Final = 10
 TAKE_AGAIN_SECONDS: Final = 0.25
-"""A job that is due was not given to us: others of its kind are in hand, or another worker was
-asking at the same moment.
+"""The pause after a due job was not given to us: others of its kind are in hand, or another worker
+asked at the same moment.
 """
 TOGETHER_SECONDS: Final = 0.05
-"""How long a job that is over waits for others."""
+"""How long an ended job waits for others, to be written down with them."""
 SILENT_AFTER: Final = timedelta(seconds=30)
-"""A job of which nobody has given a sign of life for so long is another worker's."""
+"""The silence after which a job in hand is given to another worker."""
 SIGN_OF_LIFE_SECONDS: Final = SILENT_AFTER.total_seconds() / 4
 RELEASE_EVERY: Final = timedelta(seconds=30)
-"""How long a job is held that could not be put back: as long as one whose worker died."""
+"""How often held jobs are put back: as often as jobs whose worker died."""
 RELEASED: Final = 1000
-"""So many at a time; the rest follow."""
+"""Held jobs put back at a time; the rest follow."""
 
 # Rows that the trigger lets through: none. A rule would not do, for PgQueuer writes its log beside
 # other statements. The trigger is made once: to make it anew would wait for every other node.
@@ -61,6 +64,13 @@ ALTER TABLE pgqueuer_log ENABLE ALWAYS TRIGGER keep_no_queue_log;
 TRUNCATE pgqueuer_log, pgqueuer_statistics;
 """
 
+# PgQueuer's own puts back one job, and a flood of them would have the time of all others.
+_PUT_BACK: Final = """
+UPDATE pgqueuer SET status = 'queued', execute_after = now() + back.after, updated = now(),
+    attempts = attempts + 1, priority = back.priority, queue_manager_id = NULL
+FROM unnest($1::bigint[], $2::interval[], $3::int[]) AS back (id, after, priority)
+WHERE pgqueuer.id = back.id
+"""
 _DUE_IN: Final = """
 SELECT extract(epoch FROM least(
     (SELECT min(next.execute_after) FROM unnest($1::text[]) AS kind CROSS JOIN LATERAL (
@@ -85,8 +95,10 @@ class RetryLater(Exception):
 
 Handler = Callable[[Any], Awaitable[None]]
 Over: TypeAlias = tuple[Job, JOB_STATUS, TracebackRecord | None]
+Back: TypeAlias = tuple[Job, timedelta, int]
+"""A job, after how long it is due again, and its priority then."""
 CHANNEL: Final = db_settings().channel
-"""Where the trigger of PgQueuer's table tells that jobs came, or are over."""
+"""The channel on which the trigger of PgQueuer's table notifies that jobs came, or are over."""
 
 
 async def install(connection: Connection) -> None:
@@ -108,10 +120,10 @@ async def install(connection: Connection) -> None:
 
 class Queue:
     """Runs handlers for the messages that commits enqueued and for what is due by the clock, until
-    told to stop.
+    `stop`.
 
-    PgQueuer's own loop would wake twelve times a second where nothing happens. This one is woken
-    by what is told, by the next job's time, and by `beat`; statements and tables are PgQueuer's.
+    PgQueuer's own loop would wake twelve times a second where nothing happens. This loop is woken
+    by notifications, by the next job's time, and by `beat`; statements and tables are PgQueuer's.
     """
 
     def __init__(
@@ -136,6 +148,7 @@ class Queue:
         self._timetable = Timetable(self._queries, scheduled, report)
         self._in_hand: dict[JobId, asyncio.Task[None]] = {}
         self._over: list[Over] = []
+        self._back: list[Back] = []
         self._some_over = asyncio.Event()
         self._writing = asyncio.Lock()
         self._stop = asyncio.Event()
@@ -166,8 +179,12 @@ class Queue:
             loop.result()
 
     async def beat(self) -> None:
-        """Hear from the database over the queue's connection: what is due of which nobody told."""
+        """Wake for due jobs of which no notification came, over the queue's connection."""
         await self._look()
+
+    async def stopped(self) -> None:
+        """Return when no more jobs are taken: after `stop`, or when a statement failed."""
+        await self._stop.wait()
 
     def stop(self) -> None:
         """Take no more jobs."""
@@ -195,7 +212,7 @@ class Queue:
                 await self._woken.wait()
 
     async def _look(self) -> None:
-        """Be woken when the next job is due."""
+        """Schedule the wake-up for the next job's time."""
         (row,) = await self._driver.fetch(_DUE_IN, list(self._kinds), SILENT_AFTER)
         due_in: Any = row["due_in"]
         if self._alarm is not None:
@@ -206,30 +223,26 @@ class Queue:
             self._alarm = asyncio.get_running_loop().call_later(after, self._woken.set)
 
     async def _do(self, job: Job) -> None:
-        """Run a job's handler. Whatever comes of it, the job is gone or put back."""
+        """Run a job's handler. However that ends, the job is gone or put back."""
         try:
             await self._handlers[job.entrypoint](decode(job.payload or b""))
         except RetryLater as retry:
-            await self._put_back(job, retry.after)
+            self._put_back(job, retry.after, job.priority)
         except asyncio.CancelledError:
-            await self._put_back(job, timedelta(0))  # cut off is not done: another worker takes it
+            # Cut off is not done: another worker takes it.
+            self._put_back(job, timedelta(0), job.priority)
             raise
         except Exception as error:  # noqa: BLE001 -- a job's fault is reported, whatever it is
-            # It goes on when the fault is mended, or when a version that can read it comes.
+            # The job goes on when the fault is mended, or when a version comes that can read it.
             self._report(job.entrypoint, error)
-            await self._put_back(job, again_after(job.attempts))
+            self._put_back(job, again_after(job.attempts), BEHIND)
         else:
             self._end(job, "successful")
 
-    async def _put_back(self, job: Job, after: timedelta) -> None:
-        del self._in_hand[job.id]  # it may be ours again at once
-        try:
-            await self._queries.retry_job(job, after, None)
-        except Exception as error:  # noqa: BLE001 -- it is held, and released later
-            self._report(job.entrypoint, error)
-            self._end(job, "failed")
-        else:
-            self._woken.set()  # its time may be the next one, and of this nobody is told
+    def _put_back(self, job: Job, after: timedelta, priority: int) -> None:
+        self._in_hand.pop(job.id, None)
+        self._back.append((job, after, priority))
+        self._some_over.set()
 
     def _end(self, job: Job, status: JOB_STATUS) -> None:
         self._in_hand.pop(job.id, None)
@@ -237,8 +250,9 @@ class Queue:
         self._some_over.set()
 
     async def _write_over(self) -> None:
-        """Write down which jobs are over. Those that end at about the same time are one statement;
-        what is not written is done again by whoever finds no sign of life.
+        """Write down which jobs are over or put back. Jobs that end at about the same time are one
+        statement; a job that is not written down is done again by the worker that finds no sign of
+        life.
         """
         while True:
             await self._some_over.wait()
@@ -248,6 +262,7 @@ class Queue:
 
     async def _write(self) -> None:
         async with self._writing:  # the last write waits for the one before
+            await self._write_back()
             over, self._over = self._over, []
             try:
                 if over:
@@ -256,28 +271,43 @@ class Queue:
                 self._report("jobs_over", error)
                 self._over = over + self._over
 
+    async def _write_back(self) -> None:
+        back, self._back = self._back, []
+        if not back:
+            return
+        jobs, afters, priorities = zip(*back, strict=True)
+        try:
+            await self._driver.execute(_PUT_BACK, [job.id for job in jobs], afters, priorities)
+        except Exception as error:  # noqa: BLE001 -- they are held, and released later
+            self._report("jobs_put_back", error)
+            self._over += [(job, "failed", None) for job in jobs]
+        else:
+            self._woken.set()  # a time may be the next one, and of this nobody is told
+
     async def _finish(self) -> None:
-        """Wait for what is in hand; who is cancelled meanwhile cuts it off."""
+        """Wait for the jobs in hand; a cancellation cuts them off."""
         in_hand = (*self._in_hand.values(), *self._timetable.in_hand.values())
-        await asyncio.gather(*in_hand, return_exceptions=True)
-        await self._write()
+        try:
+            await asyncio.gather(*in_hand, return_exceptions=True)
+        finally:
+            await self._write()
 
     async def _give_signs(self) -> None:
-        """Tell the others that what is in hand is alive."""
+        """Show other workers that the jobs in hand are alive."""
         while True:
             await asyncio.sleep(SIGN_OF_LIFE_SECONDS)
             try:
-                waiting = [job.id for job, *_ in self._over]
+                waiting = [job.id for job, *_ in (*self._over, *self._back)]
                 if alive := [*self._in_hand, *waiting]:
                     await self._queries.update_heartbeat(alive)
                 await self._timetable.give_signs()
             except Exception as error:  # noqa: BLE001 -- three more are given before it is too late
                 self._report("signs_of_life", error)
-            if self._over:
+            if self._over or self._back:
                 self._some_over.set()
 
     async def _release_held(self) -> None:
-        """Put back the jobs that are held: those whose own putting back went wrong."""
+        """Put back the held jobs, which could not be put back before."""
         while not self._stop.is_set():
             try:
                 held = await self._queries.list_failed_jobs(RELEASED, order="ASC")
@@ -290,5 +320,5 @@ class Queue:
 
 
 def again_after(attempts: int) -> timedelta:
-    """How long a job waits that has failed so often before: 2 s, 4 s, ... five minutes."""
+    """How long a job waits after so many failures: 2 s, 4 s, ... five minutes."""
     return min(timedelta(seconds=2 ** (min(attempts, _DOUBLINGS) + 1)), SELDOM)

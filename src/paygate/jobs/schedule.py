@@ -48,9 +48,19 @@ SCHEDULE: Final = (
         "Apply provider events that were received and that no job came to apply.",
     ),
     ScheduledJob(
+        "reconcile-provider",
+        "*/15 * * * *",
+        "Hold payments and events against the provider's lists; heal or report what differs.",
+    ),
+    ScheduledJob(
         "watch-jobs",
         "*/15 * * * *",
         "Alert for jobs that have been in the queue for an hour.",
+    ),
+    ScheduledJob(
+        "watch-webhook-endpoints",
+        "*/15 * * * *",
+        "Alert for webhook endpoints that fail; disable those that have for three days.",
     ),
     ScheduledJob(
         "purge-idempotency-keys",

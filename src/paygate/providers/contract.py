@@ -107,9 +107,19 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     created_at: datetime | None
     livemode: bool
-    answer: Answer | None
-    exact: bool
+    answer: Answer | None = None
+    exact: bool = True
     money_left_with: str | None = None
+    of_a_part: bool = False
+    """The answer is of a part of the payment, a charge: by it is seen when nothing changes, and
+    whatever does change is fetched.
+    """
+    handled: bool = True
+    """False: it tells of money or a state that nothing here acts upon. `answer` then says no more
+    than whose payment it is about; without one it is about the account itself.
+    """
+    of_another_account: bool = False
+    """It is about an account that is connected to ours."""
 
 
 class MoneyLeft(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +157,16 @@ class EventEndpointsError(Exception):
 
 class SignatureError(Exception):
     """The event is not proven to come from the provider. The reason never quotes it."""
+
+
+class CallWatch(Protocol):
+    """Told of every call that goes to the provider, each try by itself."""
+
+    def called(self) -> None:
+        """A call is being made."""
+
+    def limited(self) -> None:
+        """The provider refused one because there were too many."""
 
 
 class Provider(Protocol):
@@ -234,6 +254,16 @@ class Provider(Protocol):
         self, since: datetime, until: datetime, *, timeout_seconds: float
     ) -> AsyncIterator[Answer]:
         """Every payment made at the provider in [since, until], newest first, ours or not.
+
+        Raises:
+            ProviderSilent: the list could not be read to its end, so absence proves nothing.
+        """
+
+    def list_events(
+        self, since: datetime, until: datetime, *, timeout_seconds: float
+    ) -> AsyncIterator[bytes]:
+        """Every event made at the provider in [since, until] that may tell us something, newest
+        first, each as `read_event` takes it. The provider may keep no more than the last 30 days.
 
         Raises:
             ProviderSilent: the list could not be read to its end, so absence proves nothing.

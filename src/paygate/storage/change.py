@@ -15,8 +15,13 @@ from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.correction import Correction
 from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
-from paygate.domain.provider_event import ProviderEvent
+from paygate.domain.provider_event import ProviderEvent, ProviderEventBody
+from paygate.domain.reconciliation.finding import Finding
+from paygate.domain.reconciliation.run import Reconciliation
+from paygate.domain.webhooks.delivery import Delivery, WebhookBody
+from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.jobs.messages import Job
 
 Versioned = (
@@ -29,8 +34,21 @@ Versioned = (
     | Alert
     | Occurrence
     | AlertNotice
+    | WebhookEndpoint
+    | Delivery
+    | ReferenceClaim
+    | Reconciliation
 )
-Appended = Event | Correction | Transfer | ProviderAccount | AuditEntry
+Appended = (
+    Event
+    | Correction
+    | Transfer
+    | ProviderAccount
+    | ProviderEventBody
+    | WebhookBody
+    | Finding
+    | AuditEntry
+)
 Record = Versioned | Appended
 
 
@@ -39,12 +57,13 @@ class Change(msgspec.Struct, frozen=True):
 
     `audit` is always there, and its id is the change's. A record in `advances` must stand one
     version below in the database. Creating an idempotency key, a provider event, an alert or its
-    notice is a claim: an equal one that exists refuses the change. At most one claim a change, and
-    at most one record of a table in `advances`; what can refuse nothing - jobs, and records that
-    are created without a claim - may be several. `stands` is an intent that the change was decided
-    by and leaves alone: the change is refused when the intent is not at that version any more.
-    `concludes` is not written: it is the answer to the request, when this is its last commit, for
-    a door under an idempotency key.
+    notice, or a finding is a claim: an equal one that exists is a conflict. At most one such claim
+    a change, beside it one of a reference or of a reconciliation that runs, and at most one record
+    of a table in `advances`; what can meet no conflict - jobs, and records that are created without
+    a claim - may be several. `stands` is an intent that the change was decided by and leaves alone:
+    the change is a conflict when the intent is not at that version any more. `response` is not
+    written here: it is what the request is answered with when this is its last commit, for a door
+    under an idempotency key.
     """
 
     audit: AuditEntry
@@ -52,11 +71,11 @@ class Change(msgspec.Struct, frozen=True):
     advances: tuple[Versioned, ...] = ()
     jobs: tuple[Job, ...] = ()
     stands: PaymentIntent | None = None
-    concludes: Any = None
+    response: Any = None
 
 
 class Reason(StrEnum):
-    """Why a change was refused."""
+    """What a change met: a record that moved on, or another claim."""
 
     STALE = "stale"
     """The record has moved on, or another transaction holds it just now: read again."""
@@ -67,17 +86,17 @@ class Reason(StrEnum):
 
 
 class Committed(msgspec.Struct, frozen=True):
-    """It is durable."""
+    """The change is durable."""
 
 
-class Refused(msgspec.Struct, frozen=True):
-    """Nothing of it was written."""
+class Conflict(msgspec.Struct, frozen=True):
+    """A record stood in the way of the change; nothing of the change was written."""
 
     reason: Reason
     table: str
 
 
-Verdict = Committed | Refused
+Verdict = Committed | Conflict
 
 
 class StorageError(Exception):

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.storage.blocks import QUERIES
-from paygate.storage.connections.database import answering
+from paygate.storage.connections.database import reading
 from paygate.storage.connections.pool import Pool
 from paygate.storage.connections.session import DRIVER_FAULTS, Connect, Connection
 from paygate.storage.connections.watch import Watch, at_work, keep_hearing
@@ -111,7 +111,7 @@ class IdempotencyKeys:
         Raises:
             Unavailable: the database does not answer.
         """
-        with answering():
+        with reading():
             row = await self._pool.fetchrow(QUERIES["database_time"])
         assert row is not None, "a clock answers"
         theirs: datetime = row["now"]
@@ -125,7 +125,7 @@ class IdempotencyKeys:
         Raises:
             Unavailable: the database does not answer.
         """
-        with answering():
+        with reading():
             return len(await self._pool.fetch(QUERIES["purge_idempotency_keys"], before, limit))
 
     async def close(self) -> None:

@@ -11,7 +11,7 @@ from paygate.storage.blocks import QUERIES
 from paygate.storage.connections.session import Connect, hang_up
 from paygate.storage.connections.watch import watched
 from paygate.storage.schema.migrate import be_alone
-from paygate.storage.schema.versions import MigrationError, check_version
+from paygate.storage.schema.versions import MigrationError, check_version, with_rights
 
 DEFAULT_MERCHANT = "default"
 
@@ -36,13 +36,13 @@ async def install(
     `keysets` makes the wrapped keysets for an installation id.
 
     Raises:
-        MigrationError: the database belongs to the other mode.
+        MigrationError: the database belongs to the other mode, or its role lacks a right.
     """
     connection = await connect()
     waiting = watched(connect, connection)
     try:
         await be_alone(connection, lambda _: None, waiting)
-        with waiting():
+        with waiting(), with_rights():
             async with connection.transaction():
                 await check_version(connection)
                 if await connection.fetchrow(QUERIES["installation"]) is None:
@@ -60,12 +60,12 @@ async def read_installation(connect: Connect, *, livemode: bool) -> Installation
     """The installation in this database.
 
     Raises:
-        MigrationError: it was not migrated for this version, is beyond it, or belongs to the other
-            mode.
+        MigrationError: it was not migrated for this version, is beyond it, belongs to the other
+            mode, or its role lacks a right.
     """
     connection = await connect()
     try:
-        with watched(connect, connection)():
+        with watched(connect, connection)(), with_rights():
             await check_version(connection)
             row = await connection.fetchrow(QUERIES["installation"])
             keysets = await connection.fetch(QUERIES["keysets"])

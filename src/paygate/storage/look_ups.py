@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 import asyncpg
 
-from paygate.storage.connections.database import answering
+from paygate.storage.connections.database import reading
 from paygate.storage.connections.pool import Pool
 
 Row: TypeAlias = tuple[Any, ...]
@@ -50,11 +50,11 @@ def for_many(block: str, kind: str = "text") -> str:
 class _Wanted:
     """A key, and the row that its asker awaits."""
 
-    __slots__ = ("answer", "key")
+    __slots__ = ("key", "row")
 
-    def __init__(self, key: Sequence[str | bytes], answer: asyncio.Future[Row | None]) -> None:
+    def __init__(self, key: Sequence[str | bytes], row: asyncio.Future[Row | None]) -> None:
         self.key = key
-        self.answer = answer
+        self.row = row
 
 
 class LookUps:
@@ -76,11 +76,11 @@ class LookUps:
 
         The future's error is `Unavailable` when the database does not answer.
         """
-        answer: asyncio.Future[Row | None] = asyncio.get_running_loop().create_future()
-        self._wanted.append(_Wanted(key, answer))
+        row: asyncio.Future[Row | None] = asyncio.get_running_loop().create_future()
+        self._wanted.append(_Wanted(key, row))
         if self._next is None:
             self._begin_soon()
-        return answer
+        return row
 
     def _begin_soon(self) -> None:
         """Whoever is ready in this turn of the loop joins."""
@@ -90,40 +90,40 @@ class LookUps:
     def _begin(self) -> None:
         wanted, self._wanted = self._wanted[:KEYS_AT_ONCE], self._wanted[KEYS_AT_ONCE:]
         loop = asyncio.get_running_loop()
-        hold = self._next = loop.call_later(HOLD_SECONDS, self._go_on)
+        hold = self._next = loop.call_later(HOLD_SECONDS, self._begin_next)
         looking = loop.create_task(self._look(wanted, hold))
         self._looking.add(looking)
         looking.add_done_callback(self._looking.discard)
 
-    def _go_on(self) -> None:
+    def _begin_next(self) -> None:
         self._next = None
         if self._wanted:
             self._begin_soon()
 
     async def _look(self, wanted: Sequence[_Wanted], hold: asyncio.Handle) -> None:
         try:
-            await self._answer(wanted)
+            await self._read(wanted)
         finally:
             if self._next is hold:
                 hold.cancel()
-                self._go_on()
+                self._begin_next()
 
-    async def _answer(self, wanted: Sequence[_Wanted]) -> None:
+    async def _read(self, wanted: Sequence[_Wanted]) -> None:
         keys = zip(*(one.key for one in wanted), strict=True)
         try:
-            with answering():
+            with reading():
                 rows = await self._pool.fetch(self._query, *keys)
         except Exception as error:  # noqa: BLE001 -- each of them is told, whatever it is
             if len(wanted) > 1 and isinstance(error.__cause__, _BAD_KEY):
                 half = len(wanted) // 2
-                await self._answer(wanted[:half])
-                await self._answer(wanted[half:])
+                await self._read(wanted[:half])
+                await self._read(wanted[half:])
                 return
             for one in wanted:
-                if not one.answer.done():
-                    one.answer.set_exception(error)
+                if not one.row.done():
+                    one.row.set_exception(error)
         else:
             found = {row[0]: row[1:] for row in rows}
             for place, one in enumerate(wanted, start=1):
-                if not one.answer.done():
-                    one.answer.set_result(found.get(place))
+                if not one.row.done():
+                    one.row.set_result(found.get(place))

@@ -5,11 +5,12 @@ primary key beside one id, and its cost does not grow with the list. The query a
 bound: an optional one would cost a generic plan its index.
 """
 
+from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from paygate.domain.ids import BODY_LENGTH, PREFIXES
+from paygate.domain.ids import BODY_LENGTH, PREFIXES, RANDOM_BYTES, make_id
 from paygate.storage.unreadable import Unread
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -59,3 +60,8 @@ def newest(kind: str, limit: int) -> Cut:
 def beyond_all(kind: str) -> str:
     """A bound above every id of this kind."""
     return PREFIXES[kind] + _BEYOND_ALL
+
+
+def first_id(kind: str, at: datetime, *, later: int = 0) -> str:
+    """Not above any id of this kind made at `at`, or so many milliseconds later."""
+    return make_id(PREFIXES[kind], int(at.timestamp() * 1000) + later, bytes(RANDOM_BYTES))

@@ -1,39 +1,30 @@
 """What flows read: a typed function for every named block of `queries/`."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Final, NamedTuple, TypeVar
+from datetime import datetime
+from typing import Final, NamedTuple
 
-import asyncpg
 import msgspec
 
 from paygate.domain.access.api_key import ApiKey
 from paygate.domain.alert import Alert, AlertNotice, AlertStatus, Occurrence
 from paygate.domain.customer import Customer
 from paygate.domain.idempotency import IdempotencyKey
-from paygate.domain.ids import PREFIXES, RANDOM_BYTES, make_id
 from paygate.domain.ledger import Transfer
 from paygate.domain.payments.attempt import Attempt
-from paygate.domain.payments.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.payment_intent import ENDED_WITHOUT_MONEY, PaymentIntent, Status
+from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
-from paygate.domain.provider_event import ProviderEvent
-from paygate.storage.blocks import QUERIES
+from paygate.domain.provider_event import EventStatus, ProviderEvent, ProviderEventBody
 from paygate.storage.change import Outdated
-from paygate.storage.connections.database import answering
-from paygate.storage.connections.pool import Pool
-from paygate.storage.look_ups import LookUps, Row
-from paygate.storage.pages import Cut, Page, Place, Stretch, beyond_all
-from paygate.storage.records import Records
+from paygate.storage.connections.database import reading
+from paygate.storage.pages import Cut, Page, Place, Stretch, beyond_all, first_id
+from paygate.storage.reading import LONG_AGO, Reading
 from paygate.storage.schema.versions import WRITER, too_old
-from paygate.storage.unreadable import UNREAD, Unread
-from paygate.telemetry import timing
+from paygate.storage.unreadable import UNREAD
 
-_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_READINGS: Final = 10
-"""Beyond so many for one page something larger is wrong than a record: a key is missing, say."""
 _BEYOND_INTENTS: Final = beyond_all("payment_intent")
-
-R = TypeVar("R", bound=msgspec.Struct)
+_BEYOND_EVENTS: Final = beyond_all("provider_event")
 
 
 class IntentFilters(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,27 +37,33 @@ class IntentFilters(msgspec.Struct, frozen=True, kw_only=True):
     created_before: datetime | None = None
 
 
+class EventFilters(msgspec.Struct, frozen=True, kw_only=True):
+    """Which provider events a list shows; None lets all pass. Times are exclusive.
+
+    `created_*` are about when an event was received here, `provider_created_*` about when it
+    happened at the provider; `subject` is the id of one of our objects.
+    """
+
+    type: str | None = None
+    status: EventStatus | None = None
+    verdict: str | None = None
+    subject: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    provider_created_after: datetime | None = None
+    provider_created_before: datetime | None = None
+
+
 class WaitingEvent(NamedTuple):
-    """A provider event that was received and not applied; nothing of it is opened."""
+    """A provider event that is to be applied still; nothing of it is opened."""
 
     updated_at: datetime
     merchant: str
     id: str
 
 
-class Reader:
-    """Opens what it reads.
-
-    Raises `Unreadable` when a row is not as we left it, `Outdated` when it is for a later version,
-    `Unavailable` when the database does not answer. Lists and stretches go on beside such rows, and
-    tell of them.
-    """
-
-    def __init__(self, pool: Pool, searches: Pool, records: Records) -> None:
-        self._pool = pool
-        self._searches = searches
-        self._records = records
-        self._look_ups: dict[str, LookUps] = {}
+class Reader(Reading):
+    """What all features read."""
 
     async def payment_intent(self, merchant: str, intent_id: str) -> PaymentIntent | None:
         """The intent, or None when this merchant has none of that id."""
@@ -76,6 +73,27 @@ class Reader:
         """The intent that rests on the payment to which the provider gave this id, or None."""
         for index in self._records.payment_indexes(reference):
             found = await self._one(PaymentIntent, "payment_intent_by_provider_reference", index)
+            if found is not None:
+                return found
+        return None
+
+    async def payment_intent_by_reference(
+        self, merchant: str, reference: str, *, besides: str
+    ) -> PaymentIntent | None:
+        """The intent of this reference that is paid, or else the newest that can still be paid, or
+        None; `besides` is the id of one that is not looked for.
+        """
+        indexes = self._records.reference_indexes(merchant, reference)
+        ended = sorted(ENDED_WITHOUT_MONEY)
+        rows = await self._search("payment_intent_by_reference", merchant, indexes, ended, besides)
+        return self._open(PaymentIntent, rows[0]) if rows else None
+
+    async def reference_claim(
+        self, merchant: str, claim_ids: Sequence[str]
+    ) -> ReferenceClaim | None:
+        """The claim under any of these ids, or None."""
+        for claim_id in claim_ids:
+            found = await self._one(ReferenceClaim, "reference_claim", merchant, claim_id)
             if found is not None:
                 return found
         return None
@@ -116,6 +134,13 @@ class Reader:
         """The provider event, or None."""
         return await self._one(ProviderEvent, "provider_event", merchant, event_id)
 
+    async def provider_event_body(self, event: ProviderEvent) -> bytes | None:
+        """What the provider sent, or None when it is not kept any more."""
+        if event.body is not None:
+            return event.body
+        row = await self._fetch("provider_event_body", event.merchant, event.id, event.received_at)
+        return None if row is None else self._open(ProviderEventBody, row).body
+
     async def provider_event_by_provider_reference(
         self, merchant: str, provider_reference: str
     ) -> ProviderEvent | None:
@@ -124,15 +149,61 @@ class Reader:
         row = await self._fetch("provider_event_by_provider_reference", merchant, indexes)
         return None if row is None else self._open(ProviderEvent, row)
 
+    async def provider_events(
+        self, merchant: str, cut: Cut, filters: EventFilters
+    ) -> Page[ProviderEvent]:
+        """A page of the provider events that pass the filters."""
+        after, before, kind = filters.created_after, filters.created_before, filters.type
+        return await self._page(
+            ProviderEvent,
+            "provider_events_older",
+            "provider_events_newer",
+            cut,
+            merchant,
+            # An id begins with its record's time, so the times bound the scan.
+            first_id("provider_event", after) if after else "",
+            first_id("provider_event", before, later=1) if before else _BEYOND_EVENTS,
+            filters.status,
+            None if kind is None else self._records.event_type_indexes(merchant, kind),
+            filters.subject,
+            after,
+            before,
+            filters.provider_created_after,
+            filters.provider_created_before,
+            filters.verdict,
+        )
+
     async def provider_events_waiting(
         self, before: datetime, after: WaitingEvent | None, limit: int
     ) -> list[WaitingEvent]:
         """The next events that were received and not touched since before a time, the oldest first;
         by name, so that one which cannot be opened does not hide the others.
         """
-        last = after or WaitingEvent(_LONG_AGO, "", "")
-        rows = await self._search("provider_events_waiting", before, *last, limit)
-        return [WaitingEvent(row["updated_at"], row["merchant"], row["id"]) for row in rows]
+        return await self._waiting("provider_events_waiting", before, after, limit)
+
+    async def provider_events_parked(
+        self, before: datetime, after: WaitingEvent | None, limit: int
+    ) -> list[WaitingEvent]:
+        """The same for those whose object is not known yet."""
+        return await self._waiting("provider_events_parked", before, after, limit)
+
+    async def provider_events_replayable(
+        self, before: datetime, after: WaitingEvent | None, limit: int
+    ) -> list[WaitingEvent]:
+        """The same for those that were given up for a fault that may pass, and are tried again."""
+        return await self._waiting("provider_events_replayable", before, after, limit)
+
+    async def provider_events_known(
+        self, merchant: str, references: Sequence[str]
+    ) -> frozenset[str]:
+        """Which of the provider's ids an event is stored under."""
+        indexes = {
+            index: reference
+            for reference in references
+            for index in self._records.provider_reference_indexes(merchant, reference)
+        }
+        rows = await self._search("provider_events_known", merchant, list(indexes))
+        return frozenset(indexes[row["reference_index"]] for row in rows)
 
     async def jobs_waiting(self, before: datetime) -> Mapping[str, int]:
         """How many jobs of each kind are in the queue since before a time."""
@@ -156,8 +227,8 @@ class Reader:
             cut,
             merchant,
             # An id begins with its record's time, so the times bound the scan.
-            _first_id("payment_intent", after) if after else "",
-            _first_id("payment_intent", before, later=1) if before else _BEYOND_INTENTS,
+            first_id("payment_intent", after) if after else "",
+            first_id("payment_intent", before, later=1) if before else _BEYOND_INTENTS,
             filters.status,
             None if reference is None else self._records.reference_indexes(merchant, reference),
             filters.customer,
@@ -170,7 +241,7 @@ class Reader:
     ) -> Stretch[PaymentIntent]:
         """Intents that are `created` since before a time, in the order of merchant and id."""
         order = ("merchant", "id")
-        bound = _first_id("payment_intent", before, later=1)
+        bound = first_id("payment_intent", before, later=1)
         return await self._stretch(
             PaymentIntent, "payment_intents_overdue", order, after, limit, bound, before
         )
@@ -265,7 +336,7 @@ class Reader:
         if stored is None:
             return False
         every = f"SELECT {', '.join(stored.names)} FROM {stored.name}"  # noqa: S608 -- as declared
-        with answering():
+        with reading():
             row = await self._pool.fetchrow(
                 f"{every} WHERE merchant = $1 AND id = $2", merchant, record_id
             )
@@ -291,76 +362,9 @@ class Reader:
         if row[0] > WRITER:
             raise Outdated(too_old(row[0]))
 
-    async def _one(self, record: type[R], query: str, *key: str | bytes) -> R | None:
-        row = await self._look_up(query, *key)
-        return None if row is None else self._records.open(record, row)
-
-    async def _look_up(self, query: str, *key: str | bytes) -> Row | None:
-        if query not in self._look_ups:
-            kind = "bytea" if isinstance(key[0], bytes) else "text"
-            self._look_ups[query] = LookUps(self._pool, QUERIES[query], kind)
-        with timing.spent(timing.Part.DATABASE):
-            return await self._look_ups[query].find(*key)
-
-    async def _page(
-        self, record: type[R], older: str, newer: str, cut: Cut, merchant: str, *filters: object
-    ) -> Page[R]:
-        """Both blocks take merchant, bound and limit, and the filters after them.
-
-        Rows that cannot be read count for nothing: the page is filled with what follows them.
-        """
-        query, bound = newer if cut.newer else older, cut.bound
-        items: list[R] = []
-        unread: list[Unread] = []
-        for _ in range(_READINGS):
-            # One more than is wanted tells whether there are more.
-            wanted = cut.limit + 1 - len(items)
-            rows = await self._search(query, merchant, bound, wanted, *filters)
-            opened, faults = self._records.open_each(record, map(tuple, rows))
-            items += opened
-            unread += faults
-            if len(items) > cut.limit or len(rows) < wanted:
-                shown = items[: cut.limit]
-                if cut.newer:
-                    shown.reverse()
-                return Page(tuple(shown), len(items) > cut.limit, tuple(unread))
-            bound = rows[-1]["id"]
-        raise unread[0]
-
-    async def _stretch(
-        self,
-        record: type[R],
-        query: str,
-        order: tuple[str, ...],
-        after: Place | None,
-        limit: int,
-        *filters: object,
-    ) -> Stretch[R]:
-        """The block takes the place after which to begin, the limit, and the filters after them;
-        `order` names the columns of the place.
-        """
-        place = after or tuple(_LONG_AGO if name.endswith("at") else "" for name in order)
-        rows = await self._search(query, *place, limit, *filters)
-        records, unread = self._records.open_each(record, map(tuple, rows))
-        last = tuple(rows[-1][name] for name in order) if len(rows) == limit else None
-        return Stretch(tuple(records), tuple(unread), last)
-
-    async def _fetch(self, query: str, *arguments: object) -> asyncpg.Record | None:
-        with answering():
-            return await self._pool.fetchrow(QUERIES[query], *arguments)
-
-    async def _fetch_all(self, query: str, *arguments: object) -> list[asyncpg.Record]:
-        with answering():
-            return await self._pool.fetch(QUERIES[query], *arguments)
-
-    async def _search(self, query: str, *arguments: object) -> list[asyncpg.Record]:
-        with answering():
-            return await self._searches.fetch(QUERIES[query], *arguments)
-
-    def _open(self, record: type[R], row: asyncpg.Record) -> R:
-        return self._records.open(record, tuple(row))
-
-
-def _first_id(kind: str, at: datetime, *, later: int = 0) -> str:
-    """Not above any id of this kind made at `at`, or so many milliseconds later."""
-    return make_id(PREFIXES[kind], int(at.timestamp() * 1000) + later, bytes(RANDOM_BYTES))
+    async def _waiting(
+        self, query: str, before: datetime, after: WaitingEvent | None, limit: int
+    ) -> list[WaitingEvent]:
+        last = after or WaitingEvent(LONG_AGO, "", "")
+        rows = await self._search(query, before, *last, limit)
+        return [WaitingEvent(row["updated_at"], row["merchant"], row["id"]) for row in rows]

@@ -15,7 +15,14 @@ from paygate.jobs import messages
 from paygate.storage.change import Change, Outdated, Record
 from paygate.storage.commit.statement import Mode, Section
 from paygate.storage.stored import Column, Stored, Table
-from paygate.storage.tables import PAYMENT, PROVIDER_REFERENCE, REFERENCE, STANDING_INTENT, STORED
+from paygate.storage.tables import (
+    EVENT_TYPE,
+    PAYMENT,
+    PROVIDER_REFERENCE,
+    REFERENCE,
+    STANDING_INTENT,
+    STORED,
+)
 from paygate.storage.unreadable import UNREAD, SealBroken, Tampered, Unread
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -39,10 +46,16 @@ class _Kind(NamedTuple):
     advance: Section
 
 
+def _creation(stored: Stored[Any]) -> Mode:
+    if not stored.claimed_by:
+        return Mode.INSERT
+    return Mode.RESERVE if stored.looked_up_by else Mode.CLAIM
+
+
 _KINDS: Final = {
     record: _Kind(
         stored,
-        Section(stored, Mode.CLAIM if stored.claimed_by else Mode.INSERT),
+        Section(stored, _creation(stored)),
         Section(stored, Mode.ADVANCE),
     )
     for record, stored in STORED.items()
@@ -67,6 +80,10 @@ class Records:
     def provider_reference_indexes(self, merchant: str, reference: str) -> list[bytes]:
         """The same for the provider's id of an event."""
         return PROVIDER_REFERENCE.candidates(self.index, merchant, reference)
+
+    def event_type_indexes(self, merchant: str, kind: str) -> list[bytes]:
+        """The same for the provider's name of what happened."""
+        return EVENT_TYPE.candidates(self.index, merchant, kind)
 
     def rows(self, change: Change) -> list[tuple[Section, tuple[Any, ...]]]:
         """The rows of a change, sealed."""
@@ -133,6 +150,13 @@ class Records:
             except UNREAD as fault:
                 unread.append(fault)
         return opened, unread
+
+    def columns(self, records: Sequence[Record]) -> list[list[Any]]:
+        """The sealed rows of records of one kind, column by column: what `rows from` in a block
+        takes.
+        """
+        rows = [self._row(STORED[type(record)], record) for record in records]
+        return [list(column) for column in zip(*rows, strict=True)]
 
     def _row(self, stored: Stored[Any], record: Record) -> tuple[Any, ...]:
         clear = stored.clear(record, self.index)

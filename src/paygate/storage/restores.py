@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 
 from paygate.storage.blocks import QUERIES
-from paygate.storage.connections.database import answering
+from paygate.storage.connections.database import reading
 from paygate.storage.connections.pool import Pool
 from paygate.storage.connections.session import Connect, Connection, hang_up
 from paygate.storage.connections.watch import watched
@@ -32,7 +32,7 @@ class Restores:
 
     async def all(self) -> Sequence[Restore]:
         """All of them, the newest first. Raises `Unavailable` when the database does not answer."""
-        with answering():
+        with reading():
             rows = await self._pool.fetch(QUERIES["restores"])
         return [Restore(row["taken_at"], row["noticed_at"]) for row in rows]
 
@@ -44,7 +44,7 @@ class Restores:
         Raises:
             Unavailable: the database does not answer.
         """
-        with answering():
+        with reading():
             row = await self._pool.fetchrow(QUERIES["declare_restore"], now, taken_at)
         assert row is not None, "what is written down is told"
         return Restore(row["taken_at"], now)

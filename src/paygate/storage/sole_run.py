@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from typing import Final
 
 from paygate.storage.blocks import QUERIES
-from paygate.storage.connections.database import answering
+from paygate.storage.connections.database import reading
 from paygate.storage.connections.session import DRIVER_FAULTS, Connect, Connection
 from paygate.storage.connections.watch import watched
 
@@ -39,12 +39,12 @@ class SoleRuns:
         Raises:
             Unavailable: the database does not answer.
         """
-        with answering():
+        with reading():
             connection = await self._connect()
         waiting = watched(self._connect, connection)
         living: asyncio.Task[None] | None = None
         try:
-            with answering(), waiting():
+            with reading(), waiting():
                 await connection.fetchval(QUERIES["end_when_silent"], self._silent_milliseconds)
                 alone = bool(await connection.fetchval(QUERIES["claim_job"], job))
             if alone:

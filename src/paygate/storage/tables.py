@@ -15,8 +15,13 @@ from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.correction import Correction
 from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
-from paygate.domain.provider_event import ProviderEvent
+from paygate.domain.provider_event import ProviderEvent, ProviderEventBody
+from paygate.domain.reconciliation.finding import Finding
+from paygate.domain.reconciliation.run import Reconciliation
+from paygate.domain.webhooks.delivery import Delivery, WebhookBody
+from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.storage.stored import VERSIONED, Column, Hash, Stored, Table
 
 REFERENCE: Final = Hash("reference")
@@ -25,6 +30,8 @@ PAYMENT: Final = Hash("payment", across_merchants=True)
 """The provider's id of a payment."""
 PROVIDER_REFERENCE: Final = Hash("provider_reference")
 """The provider's id of an event."""
+EVENT_TYPE: Final = Hash("provider_event_type")
+"""The provider's name for what happened."""
 
 REFERENCE_TAKEN: Final = "payment_intent_provider_reference"
 """The unique index that a payment of another intent's runs into."""
@@ -71,7 +78,15 @@ PROVIDER_EVENT: Final = Stored(
     Column("reference_index", "bytea", "provider_reference", PROVIDER_REFERENCE),
     Column("received_at", "timestamptz"),
     Column("updated_at", "timestamptz"),
+    Column("type_index", "bytea", "type", EVENT_TYPE, added_later=True),
+    Column("subject", "text", "subject_id", added_later=True),
+    Column("verdict", "text", added_later=True),
+    Column("provider_created_at", "timestamptz", added_later=True),
+    Column("replay_until", "timestamptz"),
     claimed_by=("merchant", "reference_index"),
+)
+PROVIDER_EVENT_BODY: Final = Stored(
+    ProviderEventBody, "provider_event_body", Column("received_at", "timestamptz")
 )
 API_KEY: Final = Stored(
     ApiKey,
@@ -82,8 +97,32 @@ API_KEY: Final = Stored(
     Column("created_at", "timestamptz"),
     Column("updated_at", "timestamptz"),
 )
+# Its `written_in` is not here: the schema alone knows which transaction writes.
 EVENT: Final = Stored(
-    Event, "event", Column("object_id", "text", "data.id"), Column("created_at", "timestamptz")
+    Event,
+    "event",
+    Column("object_id", "text", "data.id"),
+    Column("created_at", "timestamptz"),
+    Column("type", "text", added_later=True),
+)
+WEBHOOK_ENDPOINT: Final = Stored(
+    WebhookEndpoint,
+    "webhook_endpoint",
+    Column("status", "text"),
+    Column("created_at", "timestamptz"),
+    Column("updated_at", "timestamptz"),
+)
+WEBHOOK_BODY: Final = Stored(WebhookBody, "webhook_body", Column("created_at", "timestamptz"))
+# Its lease is not here: the schema alone counts it, on its own clock.
+DELIVERY: Final = Stored(
+    Delivery,
+    "delivery",
+    Column("endpoint", "text"),
+    Column("event", "text"),
+    Column("status", "text"),
+    Column("next_attempt_at", "timestamptz"),
+    Column("created_at", "timestamptz"),
+    Column("updated_at", "timestamptz"),
 )
 AUDIT_ENTRY: Final = Stored(AuditEntry, "audit_entry", Column("at", "timestamptz"))
 CUSTOMER: Final = Stored(
@@ -126,6 +165,32 @@ PROVIDER_ACCOUNT: Final = Stored(
     Column("created_at", "timestamptz"),
     claimed_by=("merchant", "id"),
 )
+REFERENCE_CLAIM: Final = Stored(
+    ReferenceClaim,
+    "reference_claim",
+    Column("updated_at", "timestamptz"),
+    claimed_by=("merchant", "id"),
+    looked_up_by="reference_claim_exists",
+)
+RECONCILIATION: Final = Stored(
+    Reconciliation,
+    "reconciliation",
+    Column("status", "text"),
+    Column("running_as", "text"),
+    Column("created_at", "timestamptz"),
+    Column("updated_at", "timestamptz"),
+    claimed_by=("merchant", "running_as"),
+    looked_up_by="reconciliation_runs",
+)
+RECONCILIATION_FINDING: Final = Stored(
+    Finding,
+    "reconciliation_finding",
+    Column("reconciliation", "text"),
+    Column("kind", "text"),
+    Column("action", "text"),
+    Column("created_at", "timestamptz"),
+    claimed_by=("merchant", "id"),
+)
 LEDGER_TRANSFER: Final = Stored(
     Transfer,
     "ledger_transfer",
@@ -141,14 +206,21 @@ STORED: Final[dict[type, Stored[Any]]] = {
         ATTEMPT,
         IDEMPOTENCY_KEY,
         PROVIDER_EVENT,
+        PROVIDER_EVENT_BODY,
         API_KEY,
         ALERT,
         ALERT_OCCURRENCE,
         ALERT_NOTICE,
         CUSTOMER,
         CORRECTION,
+        REFERENCE_CLAIM,
         LEDGER_TRANSFER,
         PROVIDER_ACCOUNT,
+        WEBHOOK_ENDPOINT,
+        WEBHOOK_BODY,
+        DELIVERY,
+        RECONCILIATION,
+        RECONCILIATION_FINDING,
         EVENT,
         AUDIT_ENTRY,
     )

@@ -22,7 +22,7 @@ from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.storage.blocks import QUERIES
 from paygate.storage.commit.committer import Connect, Connection
-from paygate.storage.connections.database import answering
+from paygate.storage.connections.database import reading
 from paygate.storage.connections.watch import watched
 from paygate.storage.records import Records
 from paygate.storage.unreadable import Unreadable
@@ -159,7 +159,7 @@ class LedgerSession:
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[None]:
         async with self._turn:
-            with answering(), self._waiting():
+            with reading(), self._waiting():
                 try:
                     yield
                 except BaseException:
@@ -233,11 +233,11 @@ class WholeLedger:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[LedgerSession]:
         """A reading, whose connection and temporary tables end with it."""
-        with answering():
+        with reading():
             connection = await self._connect()
         waiting = watched(self._connect, connection)
         try:
-            with answering(), waiting():
+            with reading(), waiting():
                 await connection.execute(_SESSION)
                 await connection.execute(QUERIES["make_recorded"])
                 await connection.execute(QUERIES["make_listed"])

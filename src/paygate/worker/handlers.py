@@ -1,4 +1,4 @@
-"""What the worker does with each message."""
+"""The handler of each message."""
 
 import asyncio
 from collections.abc import Mapping
@@ -8,11 +8,13 @@ from paygate.flows.context import Context
 from paygate.flows.customers.introduce import update_provider_customer
 from paygate.flows.payments.sweeps.close_failed import ASK_AGAIN_AFTER, close_failed_payment
 from paygate.flows.provider_events.apply_received import apply_received_event
+from paygate.flows.reconciliation.work_on import reconcile_as_asked
 from paygate.jobs.messages import (
     ApplyProviderEvent,
     CloseFailedPayment,
     Message,
     RaiseAlert,
+    Reconcile,
     UpdateProviderCustomer,
 )
 from paygate.jobs.queue import Handler, RetryLater
@@ -32,9 +34,13 @@ def handlers(ctx: Context) -> Mapping[type[Message], Handler]:
     counting = asyncio.Lock()
 
     async def count(message: RaiseAlert) -> None:
-        # One at a time: those of one alert would only be in each other's way.
+        # One at a time: occurrences of one alert would only be in each other's way.
         async with counting:
             await count_occurrence(ctx, message)
+
+    async def reconciliate(message: Reconcile) -> None:
+        if wait := await reconcile_as_asked(ctx, message):
+            raise RetryLater(wait)
 
     async def update(message: UpdateProviderCustomer) -> None:
         if not await update_provider_customer(ctx, message):
@@ -44,5 +50,6 @@ def handlers(ctx: Context) -> Mapping[type[Message], Handler]:
         ApplyProviderEvent: apply,
         CloseFailedPayment: close,
         RaiseAlert: count,
+        Reconcile: reconciliate,
         UpdateProviderCustomer: update,
     }

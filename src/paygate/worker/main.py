@@ -1,30 +1,36 @@
-"""Runs the queue's jobs until it is told to stop."""
+"""Runs the queue's jobs until `stop` is set."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from paygate.flows.context import Context
+from paygate.flows.webhooks.courier import Courier
+from paygate.flows.webhooks.tell import BodyOf
 from paygate.jobs.messages import Message
 from paygate.jobs.queue import Handler, Queue
 from paygate.jobs.schedule import SCHEDULE, ScheduledJob
+from paygate.jobs.timetable import stopped
 from paygate.storage.connections.session import Connect, Connection
 from paygate.storage.connections.watch import keep_hearing
 from paygate.telemetry import log
+from paygate.telemetry.floods import Floods
 from paygate.worker.handlers import handlers
 from paygate.worker.scheduled import AT_WORK_ALREADY, Report, run_scheduled
 
 RECONNECT_SECONDS: Final = 1.0
-"""How long to wait for a database that went away before the queue is opened again."""
+"""How long to wait for a database that went away, or fails, before another queue is opened."""
 FINISH_SECONDS: Final = 5.0
-"""What scheduled runs are given to end by themselves when the worker is to stop; a supervisor kills
-after fifteen."""
+"""How long scheduled runs have to end by themselves when the worker stops; a supervisor kills after
+fifteen seconds."""
 
 Run = Callable[[], Awaitable[None]]
 
 
-async def work(ctx: Context, connect: Connect, stop: asyncio.Event) -> None:
-    """Run jobs until `stop` is set. An outage of the database is waited out."""
+async def work(ctx: Context, connect: Connect, stop: asyncio.Event, body_of: BodyOf) -> None:
+    """Run jobs, and tell merchants of events, until `stop` is set. An outage of the database is
+    waited out. `body_of` is how an event looks on the wire.
+    """
 
     def occurrence(name: str) -> Run:
         async def occur() -> None:
@@ -33,7 +39,9 @@ async def work(ctx: Context, connect: Connect, stop: asyncio.Event) -> None:
         return occur
 
     scheduled = {job: occurrence(job.name) for job in SCHEDULE}
-    await run_queues(connect, handlers(ctx), scheduled, stop)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(Courier(ctx, body_of).run(stop))
+        group.create_task(run_queues(connect, handlers(ctx), scheduled, stop))
 
 
 def tell_of_run(name: str, report: Report) -> None:
@@ -52,23 +60,25 @@ async def run_queues(
 ) -> None:
     """Have a queue at work until `stop` is set.
 
-    One whose connection is lost finishes what it has in hand beside the next, which begins at once:
-    a run of an hour makes nobody wait. What is done twice by that is guarded by the version of each
-    record, and by `SoleRuns`.
+    A queue that takes no more jobs, for its connection is lost or a statement failed, finishes its
+    jobs in hand beside the next queue, which begins a second later: a run of an hour makes nobody
+    wait. A job done twice by that is guarded by the version of each record, and by `SoleRuns`.
     """
     runs = _Runs()
     cuttable = {job: runs.cuttable(job.name, run) for job, run in scheduled.items()}
+    report = _reporting()
+
+    def make(connection: Connection) -> Queue:
+        return Queue(connection, handle, cuttable, report)
+
     at_work: set[asyncio.Task[None]] = set()
     while not stop.is_set():
-        lost = asyncio.Event()
-        queue = asyncio.create_task(_run_queue(connect, handle, cuttable, stop, lost))
+        over = asyncio.Event()
+        queue = asyncio.create_task(_run_queue(connect, make, stop, over))
         at_work.add(queue)
         queue.add_done_callback(at_work.discard)
-        losing = asyncio.create_task(lost.wait())
-        await asyncio.wait({queue, losing}, return_when=asyncio.FIRST_COMPLETED)
-        losing.cancel()
-        if not lost.is_set() and not stop.is_set():
-            await asyncio.sleep(RECONNECT_SECONDS)
+        await over.wait()
+        await stopped(stop, RECONNECT_SECONDS)
     if at_work:
         await asyncio.wait(at_work, timeout=finish_seconds)
     runs.cut_off()
@@ -77,14 +87,14 @@ async def run_queues(
 
 
 class _Runs:
-    """The scheduled runs in hand. They may be cut off, for each is repeated by the clock."""
+    """The scheduled runs in hand, which may be cut off, for the clock repeats each."""
 
     def __init__(self) -> None:
         self._in_hand: set[asyncio.Task[None]] = set()
         self._over = False
 
     def cuttable(self, name: str, run: Run) -> Run:
-        """The run, which ends in peace when it is cut off."""
+        """A run that ends in peace when it is cut off."""
 
         async def begin() -> None:
             await run()
@@ -107,7 +117,7 @@ class _Runs:
         return occur
 
     def cut_off(self) -> None:
-        """End those in hand, and begin no more."""
+        """End the runs in hand, and begin no more."""
         self._over = True
         for task in self._in_hand:
             task.cancel()
@@ -115,21 +125,21 @@ class _Runs:
 
 async def _run_queue(
     connect: Connect,
-    handle: Mapping[type[Message], Handler],
-    scheduled: Mapping[ScheduledJob, Run],
+    make: Callable[[Connection], Queue],
     stop: asyncio.Event,
-    lost: asyncio.Event,
+    over: asyncio.Event,
 ) -> None:
-    """Work over one connection until `stop`, or until that is lost, which sets `lost`. Whatever
-    else ends it is logged.
+    """Work over one connection until `stop`, or until the connection is lost or a statement fails,
+    which is logged. `over` is set once no more jobs are taken; those in hand are finished.
     """
     try:
         connection = await connect()
         try:
-            queue = Queue(connection, handle, scheduled, _report)
+            queue = make(connection)
             watching = [
                 asyncio.create_task(_stop_when(stop, queue)),
-                asyncio.create_task(_stop_when_lost(connect, connection, queue, lost)),
+                asyncio.create_task(_stop_when_lost(connect, connection, queue)),
+                asyncio.create_task(_tell_when_stopped(queue, over)),
             ]
             try:
                 await queue.run()
@@ -140,6 +150,8 @@ async def _run_queue(
             connection.terminate()
     except Exception as error:  # noqa: BLE001 -- whatever it was, jobs must go on
         log.logger().error("queue_lost", error=error)
+    finally:
+        over.set()
 
 
 async def _stop_when(stop: asyncio.Event, queue: Queue) -> None:
@@ -147,17 +159,26 @@ async def _stop_when(stop: asyncio.Event, queue: Queue) -> None:
     queue.stop()
 
 
-async def _stop_when_lost(
-    connect: Connect, connection: Connection, queue: Queue, lost: asyncio.Event
-) -> None:
-    """Without a connection the queue would wait for what nobody can tell it any more."""
+async def _tell_when_stopped(queue: Queue, over: asyncio.Event) -> None:
+    await queue.stopped()
+    over.set()
+
+
+async def _stop_when_lost(connect: Connect, connection: Connection, queue: Queue) -> None:
+    """Stop the queue when its connection is lost: no notification would ever come."""
     try:
         await keep_hearing(connect, connection, queue.beat)
     except Exception as error:  # noqa: BLE001 -- a queue that cannot speak is lost, whatever it was
         log.logger().warning("queue_connection_lost", error=error)
         queue.stop()
-        lost.set()
 
 
-def _report(job: str, error: BaseException) -> None:
-    log.logger().error("job_failed", job=job, error=error)
+def _reporting() -> Callable[[str, BaseException], None]:
+    """Logs faults: a fault that thousands of jobs have is a line a minute."""
+    floods = Floods()
+
+    def report(job: str, error: BaseException) -> None:
+        kind = f"{job} {type(error).__qualname__}"
+        floods.tell(kind, log.logger().error, "job_failed", job=job, error=error)
+
+    return report

@@ -18,13 +18,16 @@ from paygate.flows.payments.sweeps.resolve import resolve_attempts
 from paygate.flows.payments.sweeps.watch_authorizations import watch_authorizations
 from paygate.flows.provider.watch import WATCHED, watch_provider
 from paygate.flows.provider_events.apply_waiting import apply_waiting_events
+from paygate.flows.reconciliation.report import JOB
+from paygate.flows.reconciliation.run import reconcile_by_the_clock
 from paygate.flows.sweep import Faults
+from paygate.flows.webhooks.watch import watch_webhook_endpoints
 from paygate.storage.installation import DEFAULT_MERCHANT
 
 Report = Mapping[str, int]
-"""What a run did, counted."""
+"""The counts of a run, by name."""
 Run = Callable[[Context, str], Awaitable[Report]]
-"""With the context, and the run's id as the audit log will name it."""
+"""A run, given the context and the run's id, which the audit log will name."""
 
 
 async def _expire_intents(ctx: Context, run_id: str) -> Report:
@@ -71,9 +74,26 @@ async def _watch_jobs(ctx: Context, run_id: str) -> Report:
     return {"waiting": await watch_jobs(ctx, run_id)}
 
 
+async def _reconcile_provider(ctx: Context, run_id: str) -> Report:
+    run = await reconcile_by_the_clock(ctx, run_id)
+    tally = run.tally
+    return {
+        "examined": tally.theirs,
+        "in_step": tally.in_step,
+        "healed": tally.healed,
+        "held": tally.held,
+        "orphans": tally.orphans,
+        "failed": len(run.faults),
+    }
+
+
 async def _purge_idempotency_keys(ctx: Context, run_id: str) -> Report:
     purged = await purge_idempotency_keys(ctx, run_id)
     return {"deleted": purged.deleted, "unfinished": purged.unfinished}
+
+
+async def _watch_webhook_endpoints(ctx: Context, run_id: str) -> Report:
+    return (await watch_webhook_endpoints(ctx, run_id))._asdict()
 
 
 async def _verify_ledger(ctx: Context, run_id: str) -> Report:
@@ -95,19 +115,23 @@ RUNS: Final[Mapping[str, Run]] = MappingProxyType(
         "close-alerts": _close_alerts,
         "send-alerts": _send_alerts,
         "apply-provider-events": _apply_provider_events,
+        JOB: _reconcile_provider,
         "watch-jobs": _watch_jobs,
+        "watch-webhook-endpoints": _watch_webhook_endpoints,
         "purge-idempotency-keys": _purge_idempotency_keys,
         "verify-ledger": _verify_ledger,
     }
 )
-"""A test holds these to `jobs.schedule.SCHEDULE`."""
+"""The runs by name; a test holds the names to `jobs.schedule.SCHEDULE`."""
 
 AT_WORK_ALREADY: Final = "at_work_already"
 """In the report of a run that found another at work, and did nothing."""
 
 
 async def run_scheduled(ctx: Context, name: str) -> Report:
-    """Run a scheduled job once, unless another run of it is at work, here or on another node."""
+    """Run a scheduled job once, unless another run of the job is at work on any node. Returns the
+    counts.
+    """
     async with ctx.sole_runs.alone(name) as alone:
         if not alone:
             return {AT_WORK_ALREADY: 1}

@@ -15,7 +15,7 @@ from paygate_sandbox.books import Origin
 from paygate_sandbox.engine import Engine
 from paygate_sandbox.hosted.page import html
 from paygate_sandbox.resources.currencies import display
-from paygate_sandbox.resources.endpoint import Refusal
+from paygate_sandbox.resources.endpoint import PaymentFailure
 from paygate_sandbox.resources.payment_intents.attempt import finish_challenge
 from paygate_sandbox.store.objects import Record
 
@@ -79,7 +79,7 @@ class AuthenticationPage:
             {
                 "payment_intent": intent.id,
                 "payment_intent_client_secret": intent.body["client_secret"],
-                "redirect_status": "failed" if isinstance(result, Refusal) else "succeeded",
+                "redirect_status": "failed" if isinstance(result, PaymentFailure) else "succeeded",
             },
         )
         return web.Response(status=303, headers={"Location": target, "Cache-Control": "no-store"})

@@ -39,7 +39,7 @@ class CardFields:
     def serves(self, request: web.BaseRequest) -> bool:
         return request.method == "GET" and request.path in _FILES
 
-    def answer(self, path: str) -> web.Response:
+    def respond(self, path: str) -> web.Response:
         file = _FILES[path]
         return web.Response(
             text=self._contents[path],

@@ -12,7 +12,7 @@ import msgspec
 
 from paygate_sandbox.protocol.errors import IDEMPOTENCY_ERROR, StripeError
 from paygate_sandbox.protocol.replies import Reply
-from paygate_sandbox.store.keys import IdempotencyKeys, SavedAnswer
+from paygate_sandbox.store.keys import IdempotencyKeys, SavedResponse
 
 MAX_KEY_LENGTH = 255
 
@@ -28,8 +28,8 @@ class Claim:
     fingerprint: bytes
     request_id: str
 
-    def answer(self, reply: Reply) -> SavedAnswer:
-        return SavedAnswer(self.path, self.fingerprint, self.request_id, reply.status, reply.body)
+    def response(self, reply: Reply) -> SavedResponse:
+        return SavedResponse(self.path, self.fingerprint, self.request_id, reply.status, reply.body)
 
 
 class Idempotency:
@@ -39,7 +39,7 @@ class Idempotency:
 
     def claim(
         self, key: str, path: str, form: dict[str, Any], request_id: str, now: int
-    ) -> Claim | SavedAnswer:
+    ) -> Claim | SavedResponse:
         """The claim, or the answer already given. The form is compared after parsing."""
         if key in self._in_flight:
             raise StripeError(

@@ -8,7 +8,7 @@ from typing import Any
 
 # Debits are slow. Stripe's test accounts answer after about three minutes; those that stand for a
 # slow bank after "at least three": twice as long here.
-SETTLES_AFTER_SECONDS = 180
+ENDS_AFTER_SECONDS = 180
 _SLOW_SECONDS = 360
 
 
@@ -16,7 +16,7 @@ _SLOW_SECONDS = 360
 class BankAccount:
     last4: str
     failure: str | None = None
-    seconds: int | None = SETTLES_AFTER_SECONDS  # None: the bank never answers
+    seconds: int | None = ENDS_AFTER_SECONDS  # None: the bank never answers
 
     def debit(self) -> dict[str, Any]:
         """What a payment method remembers of it: the account's number is not among it."""

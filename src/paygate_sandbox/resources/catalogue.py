@@ -43,6 +43,6 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 
 TIMER_HANDLERS: Mapping[str, TimerHandler] = {
     attempt.EXPIRE_AUTHORIZATION: hold.expire_authorization,
-    debit.SETTLE_DEBIT: debit.settle,
+    debit.END_DEBIT: debit.end_debit,
     outcome.RECORD_BALANCE: outcome.record_balance,
 }

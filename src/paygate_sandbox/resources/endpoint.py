@@ -48,14 +48,14 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class PaymentFailure:
     """An answer that is an error and yet has an effect: a declined payment."""
 
     status: int
     error: JsonObject
 
 
-Result = Record | Page | Refusal | JsonObject
+Result = Record | Page | PaymentFailure | JsonObject
 Execute = Callable[[Call], Result]
 NameOperation = Callable[[dict[str, Any]], str]
 

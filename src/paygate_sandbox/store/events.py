@@ -114,7 +114,7 @@ class EventLog:
         )
         return [DeliveryRow(*row) for row in rows]
 
-    def settle(self, outcomes: list[tuple[int, str, int, float, str]]) -> None:
+    def write_outcomes(self, outcomes: list[tuple[int, str, int, float, str]]) -> None:
         """Write what became of attempts: (delivery, event, attempts, due, state)."""
         run = self._connection.execute
         for seq, event, attempts, due, state in outcomes:

@@ -12,7 +12,7 @@ RETENTION_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
-class SavedAnswer:
+class SavedResponse:
     path: str
     fingerprint: bytes
     request_id: str
@@ -24,26 +24,26 @@ class IdempotencyKeys:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    def find(self, key: str, now: int) -> SavedAnswer | None:
+    def find(self, key: str, now: int) -> SavedResponse | None:
         row = self._connection.execute(
             "SELECT path, fingerprint, request_id, status, body FROM idempotency_keys "
             "WHERE key = ? AND created > ?",
             (key, now - RETENTION_SECONDS),
         ).fetchone()
-        return SavedAnswer(*row) if row else None
+        return SavedResponse(*row) if row else None
 
-    def save(self, key: str, answer: SavedAnswer, now: int) -> None:
+    def save(self, key: str, response: SavedResponse, now: int) -> None:
         self._connection.execute(
             "INSERT OR REPLACE INTO idempotency_keys "
             "(key, path, fingerprint, request_id, status, body, created) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 key,
-                answer.path,
-                answer.fingerprint,
-                answer.request_id,
-                answer.status,
-                answer.body,
+                response.path,
+                response.fingerprint,
+                response.request_id,
+                response.status,
+                response.body,
                 now,
             ),
         )

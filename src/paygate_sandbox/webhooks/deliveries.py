@@ -86,7 +86,7 @@ class Deliverer:
         rows = self._events.pending(endpoint, after, _BATCH)
         return [Parcel(row.due, row.seq, row.event, row.attempts) for row in rows]
 
-    def settle(self, parcel: Parcel, state: str) -> None:
+    def note_outcome(self, parcel: Parcel, state: str) -> None:
         self._outcomes.append((parcel.seq, parcel.event, parcel.attempts, parcel.due, state))
         if self._flush_handle is None:
             loop = asyncio.get_running_loop()
@@ -99,7 +99,7 @@ class Deliverer:
         if self._outcomes:
             outcomes, self._outcomes = self._outcomes, []
             with self._database.transaction():
-                self._events.settle(outcomes)
+                self._events.write_outcomes(outcomes)
 
     async def send(self, parcel: Parcel, subscription: Subscription, *, forged: bool) -> bool:
         event = self._events.to_deliver(parcel.event)
@@ -180,7 +180,7 @@ class Lane:
     async def _attempt(self, parcel: Parcel) -> None:
         subscription = self._deliverer.subscriptions.get(self._endpoint)
         if subscription is None:
-            self._deliverer.settle(parcel, "abandoned")
+            self._deliverer.note_outcome(parcel, "abandoned")
             return
         fault = None if parcel.spared else self._deliverer.faults.draw("webhook", "delivery")
         if fault is not None and self._set_aside(parcel, fault):
@@ -190,7 +190,7 @@ class Lane:
         delivered = await self._deliverer.send(parcel, subscription, forged=False)
         if fault is not None and fault.kind == "duplicate":
             await self._deliverer.send(parcel, subscription, forged=False)
-        self._conclude(parcel, delivered=delivered)
+        self._end_attempt(parcel, delivered=delivered)
         self._release_held()
 
     def _set_aside(self, parcel: Parcel, fault: Fault) -> bool:
@@ -198,7 +198,7 @@ class Lane:
         later = replace(parcel, due=real_time() + fault.seconds, spared=True)
         match fault.kind:
             case "lose":
-                self._deliverer.settle(parcel, "lost")
+                self._deliverer.note_outcome(parcel, "lost")
             case "delay":
                 self._push(later)
             case "reorder":
@@ -213,16 +213,16 @@ class Lane:
         for parcel in held:
             self._push(replace(parcel, due=real_time()))
 
-    def _conclude(self, parcel: Parcel, *, delivered: bool) -> None:
+    def _end_attempt(self, parcel: Parcel, *, delivered: bool) -> None:
         attempts = parcel.attempts + 1
         if delivered:
-            self._deliverer.settle(replace(parcel, attempts=attempts), "delivered")
+            self._deliverer.note_outcome(replace(parcel, attempts=attempts), "delivered")
         elif attempts > len(RETRY_SECONDS):
-            self._deliverer.settle(replace(parcel, attempts=attempts), "abandoned")
+            self._deliverer.note_outcome(replace(parcel, attempts=attempts), "abandoned")
         else:
             again = real_time() + RETRY_SECONDS[attempts - 1]
             retry = replace(parcel, attempts=attempts, due=again, spared=False)
-            self._deliverer.settle(retry, "pending")
+            self._deliverer.note_outcome(retry, "pending")
             self._push(retry)
 
     def _push(self, parcel: Parcel) -> None:

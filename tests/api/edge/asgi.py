@@ -10,7 +10,7 @@ from paygate.api.docs import DOCUMENTS
 from paygate.api.edge.addresses import TrustedProxies
 from paygate.api.edge.cors import Cors
 from paygate.api.edge.edge import Edge
-from paygate.api.edge.endpoint import Desk
+from paygate.api.edge.endpoint import ApiContext
 from paygate.api.edge.limits import Limits
 from paygate.api.routes import ENDPOINTS
 from paygate.domain.access.roles import Role
@@ -20,7 +20,7 @@ from paygate.flows.provider.watch import ProviderLook
 from paygate.settings import load
 from paygate.telemetry.request_log import RequestLog
 from tests.flows.world import World
-from tests.gateway import Answer
+from tests.gateway import Response
 
 Headers = dict[str, str | bytes]
 
@@ -33,9 +33,9 @@ class Door:
     ) -> None:
         limits = Limits(load({"PAYGATE_RATE_LIMIT": "off"} | settings), processes=1)
         ctx = world.ctx
-        desk = Desk(ctx, Authenticator(ctx), limits, ProviderLook(ctx))
+        api = ApiContext(ctx, Authenticator(ctx), limits, ProviderLook(ctx))
         self.world = world
-        self.edge = Edge(desk, (*ENDPOINTS, *DOCUMENTS), TrustedProxies(()), Cors(()), request_log)
+        self.edge = Edge(api, (*ENDPOINTS, *DOCUMENTS), TrustedProxies(()), Cors(()), request_log)
 
     async def key(self, role: Role = Role.OPERATOR) -> str:
         """A new API key, as a header has it."""
@@ -50,7 +50,7 @@ class Door:
         *,
         headers: Headers | None = None,
         address: str = "192.0.2.1",
-    ) -> Answer:
+    ) -> Response:
         """One request, its body in one piece."""
         messages = [{"type": "http.request", "body": body, "more_body": False}]
         return await self.serve(method, target, messages, headers=headers, address=address)
@@ -64,7 +64,7 @@ class Door:
         headers: Headers | None = None,
         address: str = "192.0.2.1",
         more: asyncio.Event | None = None,
-    ) -> Answer:
+    ) -> Response:
         """One request, message by message; behind the last of them the client waits for `more`, and
         then is gone.
         """
@@ -94,7 +94,7 @@ class Door:
         await self.edge(scope, receive, send)
         start, end = sent
         found = {name.decode(): value.decode() for name, value in start["headers"]}
-        return Answer(start["status"], found, end["body"])
+        return Response(start["status"], found, end["body"])
 
 
 def _bytes(value: str | bytes) -> bytes:

@@ -9,7 +9,7 @@ from paygate.api.edge.endpoint import BODY_LIMIT
 from paygate.api.provider_events import EVENT_LIMIT
 from tests.api.edge.asgi import Door, door_of
 from tests.flows.world import World
-from tests.gateway import Answer, until
+from tests.gateway import Response, until
 
 
 def part(size: int, *, more: bool = True) -> dict[str, Any]:
@@ -31,7 +31,7 @@ async def holding(door: Door, size: int, count: int, more: asyncio.Event) -> lis
     return tasks
 
 
-async def event(door: Door, size: int) -> Answer:
+async def event(door: Door, size: int) -> Response:
     return await door.serve("POST", "/webhooks", [part(size, more=False)])
 
 

@@ -18,7 +18,7 @@ from paygate.telemetry.timing import Timing
 from paygate.wiring import open_records
 from tests.api.shops import Shop, audited, open_shop
 from tests.domain.card_data.card_numbers import IBANS, NUMBERS, SPELLINGS, fours
-from tests.gateway import Answer, Gateway
+from tests.gateway import Gateway, Response
 from tests.storage.stored import TABLE_OF, select
 from tests.storage.test_no_plaintext import dump_of
 
@@ -106,7 +106,7 @@ def put(body: Any, text: str) -> Any:
             return body
 
 
-def refused(answer: Answer, text: str, param: str | None = "?") -> None:
+def refused(answer: Response, text: str, param: str | None = "?") -> None:
     assert (answer.status, answer.code) == (400, "card_data_refused"), (answer, text)
     error = answer.json["error"]
     assert (error["type"], error["retriable"]) == ("invalid_request", False)

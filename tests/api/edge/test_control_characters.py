@@ -11,7 +11,7 @@ from paygate.api.routes import ENDPOINTS
 from paygate.domain.access.roles import Role
 from tests.api.edge.asgi import Door, door_of
 from tests.flows.world import World
-from tests.gateway import Answer
+from tests.gateway import Response
 
 CONTROLS = ["\0", "\x01", "\t", "\n", "\r", "\x1b", "\x1f", "\x7f", "\x80", "\x85", "\x9f"]
 LINES = "\t\n\r"
@@ -20,7 +20,7 @@ CONFIRM = {"payment_method": {"type": "card", "token": "pm_card_visa"}}
 KEYED = [e for e in ENDPOINTS if e.action is not None and not e.raw]
 
 
-def is_refused(answer: Answer, param: str | None) -> None:
+def is_refused(answer: Response, param: str | None) -> None:
     assert (answer.status, answer.code) == (400, "parameter_invalid"), answer
     error = answer.json["error"]
     assert error["param"] == param
@@ -42,7 +42,7 @@ async def test_in_an_id_and_in_a_query_of_every_call(world: World) -> None:
                     is_refused(await ask(door, endpoint, path, headers), "id")
 
 
-async def ask(door: Door, endpoint: Endpoint, target: str, headers: dict[str, Any]) -> Answer:
+async def ask(door: Door, endpoint: Endpoint, target: str, headers: dict[str, Any]) -> Response:
     return await door.call(endpoint.method, target, b"{}", headers=headers)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from paygate.api.edge.cors import Cors
 from paygate.api.routes import ENDPOINTS
-from tests.gateway import Answer, Gateway
+from tests.gateway import Gateway, Response
 
 SHOP = "https://shop.example"
 LOCAL = "http://127.0.0.1:8090"
@@ -48,7 +48,7 @@ def cors_of(headers: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def told(answer: Answer, origin: str = SHOP) -> None:
+def may_be_read_by_a_page(answer: Response, origin: str = SHOP) -> None:
     """The page may read this answer, whatever it says."""
     assert cors_of(answer.headers) == {
         "access-control-allow-origin": origin,
@@ -59,7 +59,7 @@ def told(answer: Answer, origin: str = SHOP) -> None:
 
 async def preflight(
     gateway: Gateway, path: str, method: str | None, origin: str | None = SHOP
-) -> Answer:
+) -> Response:
     headers = {"Access-Control-Request-Headers": "authorization,paygate-client-secret"}
     if origin is not None:
         headers["Origin"] = origin
@@ -143,8 +143,10 @@ async def test_a_page_pays_and_reads_every_answer(shared: Gateway) -> None:
     answers = (first, again, other, read, missing, stranger, nameless, refused)
     assert [a.status for a in answers] == [200, 200, 409, 200, 404, 401, 401, 400]
     for answer in answers:
-        told(answer)
-    told(await shared.call("GET", path, headers=browser(shared, secret, LOCAL)), LOCAL)
+        may_be_read_by_a_page(answer)
+    may_be_read_by_a_page(
+        await shared.call("GET", path, headers=browser(shared, secret, LOCAL)), LOCAL
+    )
 
 
 async def test_another_page_reads_none(shared: Gateway) -> None:
@@ -161,7 +163,7 @@ async def test_a_page_that_asks_too_often_is_told_when_to_come_again(shared: Gat
     headers = browser(shared, "no secret")
     answers = [await shared.call("GET", UNKNOWN, headers=headers) for _ in range(KEY + 1)]
     for answer in answers:
-        told(answer)
+        may_be_read_by_a_page(answer)
     assert answers[-1].status == 429
     assert int(answers[-1].headers["Retry-After"]) >= 1
 

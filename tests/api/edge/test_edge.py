@@ -16,7 +16,7 @@ from paygate.api.edge import actors, card_data, control_characters
 from paygate.api.edge.addresses import TrustedProxies
 from paygate.api.edge.cors import Cors
 from paygate.api.edge.errors import encode_error
-from paygate.api.edge.idempotency import spell
+from paygate.api.edge.idempotency import canonical
 from paygate.api.edge.limits import Limits
 from paygate.api.objects import encode, public_payment_intent_object
 from paygate.api.payments.bodies import CancelPaymentIntent, CreatePaymentIntent
@@ -33,7 +33,7 @@ from paygate.flows.payments.create import NewPaymentIntent, create_payment_inten
 from paygate.settings import load
 from tests.api.edge.asgi import Door, Headers, door_of
 from tests.flows.world import World, answer
-from tests.gateway import Answer
+from tests.gateway import Response
 from tests.making import make_intent
 
 UNKNOWN = "/payment-intents/pi_" + "0" * 26
@@ -45,7 +45,7 @@ DIGITS = b"4242" * 20_000
 SHAPE = {"type", "code", "message", "param", "doc_url", "request_id", "retriable"}
 
 
-def is_error(found: Answer, status: int, code: str) -> None:
+def is_error(found: Response, status: int, code: str) -> None:
     """In our shape, with everything that every answer has, and without what tells too much."""
     assert (found.status, found.code) == (status, code), found
     error = found.json["error"]
@@ -204,7 +204,7 @@ async def test_a_key_of_the_version_before_is_found(world: World) -> None:
             Action.INTENT_CREATE,
             f"sk POST {path}",
             "before",
-            spell(msgspec.json.decode(sent, type=shape)),
+            canonical(msgspec.json.decode(sent, type=shape)),
         )
         run = partial(_run, flow, world.caller)
         first = await idempotently(world.ctx, stored, run, lambda _: b'{"the first":"answer"}')
@@ -235,17 +235,17 @@ async def test_a_payer_learns_nothing_of_our_account(world: World) -> None:
         again = await door.call("POST", f"{path}/confirm", CONFIRM, headers=payer)
         read = await door.call("GET", path, headers=payer)
         assert [a.status for a in (confirmed, again, read)] == [200, 409, 200]
-        for told in (confirmed, again, read):
-            assert b"configuration" not in told.body
-            assert b"API key" not in told.body
-            assert b"api_key" not in told.body
+        for response in (confirmed, again, read):
+            assert b"configuration" not in response.body
+            assert b"API key" not in response.body
+            assert b"api_key" not in response.body
         assert read.json["last_payment_error"] == {
             "code": "provider_unavailable",
             "message": "The payment cannot be made here just now.",
         }
-        told = await door.call("GET", path, headers=server)
-        assert told.json["last_payment_error"]["code"] == "provider_configuration"
-        assert told.json["last_payment_error"]["message"] == words
+        response = await door.call("GET", path, headers=server)
+        assert response.json["last_payment_error"]["code"] == "provider_configuration"
+        assert response.json["last_payment_error"]["message"] == words
 
 
 def test_no_error_that_carries_a_payment_says_it_either() -> None:
@@ -274,7 +274,7 @@ class Life:
         self.world = world
         self.api = Api(self._opened, limits, TrustedProxies(()), Cors(()))
         self.said: asyncio.Queue[str] = asyncio.Queue()
-        self.told: asyncio.Queue[Any] = asyncio.Queue()
+        self.messages: asyncio.Queue[Any] = asyncio.Queue()
 
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[Context]:
@@ -288,7 +288,7 @@ class Life:
         async def send(message: Any) -> None:
             await self.said.put(message["type"])
 
-        await self.api({"type": "lifespan"}, self.told.get, send)
+        await self.api({"type": "lifespan"}, self.messages.get, send)
 
     async def ask(self, path: str) -> int:
         door = Door(self.world)
@@ -299,13 +299,13 @@ class Life:
 async def test_the_parts_are_open_for_as_long_as_the_server_lives(world: World) -> None:
     life = Life(world)
     running = asyncio.create_task(life.run())
-    await life.told.put({"type": "lifespan.startup"})
+    await life.messages.put({"type": "lifespan.startup"})
     assert await life.said.get() == "lifespan.startup.complete"
     assert life.open == 1
     assert await life.ask("/healthz") == 200
     for _ in range(3):
         assert await life.ask(UNKNOWN) == 401
-    await life.told.put({"type": "lifespan.shutdown"})
+    await life.messages.put({"type": "lifespan.shutdown"})
     await running
     assert await life.said.get() == "lifespan.shutdown.complete"
     assert life.open == 0
@@ -318,7 +318,7 @@ async def test_what_keeps_the_parts_from_opening_keeps_the_server_from_starting(
 ) -> None:
     life = Life(world)
     life.fault = OSError("no database")
-    await life.told.put({"type": "lifespan.startup"})
+    await life.messages.put({"type": "lifespan.startup"})
     with pytest.raises(OSError, match="no database"):
         await life.run()
     assert life.said.empty()

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec import inspect
 
-from paygate.api.edge.idempotency import spell
+from paygate.api.edge.idempotency import canonical
 from paygate.api.routes import ENDPOINTS
 
 CREATE = b'{"amount":1999,"currency":"eur","metadata":{"b":"2","a":"1"},"customer":{"email":"a@b"}}'
@@ -91,7 +91,7 @@ def test_a_later_version_takes_a_retry_for_the_same_request(
 ) -> None:
     """It has parameters more, which the request of before the upgrade could not have."""
     later = msgspec.json.decode(sent, type=grown(body))
-    assert spell(later) == spell(msgspec.json.decode(sent, type=body))
+    assert canonical(later) == canonical(msgspec.json.decode(sent, type=body))
 
 
 @every_body
@@ -101,26 +101,26 @@ def test_a_default_that_is_sent_is_as_good_as_left_out(
     """By its value: what the decoder makes of the text is not the same object as the default."""
     least = msgspec.json.decode(sent, type=body)
     whole = json.loads(msgspec.json.encode(least))  # the request with its defaults written out
-    assert spell(msgspec.json.decode(json.dumps(whole), type=body)) == spell(least)
+    assert canonical(msgspec.json.decode(json.dumps(whole), type=body)) == canonical(least)
 
 
 @every_body
 def test_what_is_sent_counts(body: type[msgspec.Struct], sent: bytes) -> None:
     """Each parameter that is not at its default, and the type of a payment method."""
-    spelled = json.loads(spell(msgspec.json.decode(sent, type=body)))
-    assert spelled == json.loads(sent)
+    canonical_json = json.loads(canonical(msgspec.json.decode(sent, type=body)))
+    assert canonical_json == json.loads(sent)
 
 
 def test_parameters_in_another_order_of_the_struct_are_the_same() -> None:
     """A version may sort its parameters anew."""
     one = msgspec.defstruct("One", [("a", int), ("b", int)])
     other = msgspec.defstruct("Other", [("b", int), ("a", int)])
-    assert spell(one(a=1, b=2)) == spell(other(a=1, b=2))
+    assert canonical(one(a=1, b=2)) == canonical(other(a=1, b=2))
 
 
 def test_structs_in_a_list_are_spelled_alike() -> None:
     item = msgspec.defstruct("Item", [("sku", str), ("count", int, 1)])
     order = msgspec.defstruct("Order", [("items", tuple[item, ...])])  # type: ignore[valid-type]
-    assert json.loads(spell(order((item("a"), item("b", 2))))) == {
+    assert json.loads(canonical(order((item("a"), item("b", 2))))) == {
         "items": [{"sku": "a"}, {"sku": "b", "count": 2}]
     }

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.api.test_bad_input import counts, is_error
-from tests.gateway import Answer, Gateway
+from tests.gateway import Gateway, Response
 
 CARD = {"type": "card", "token": "pm_card_visa"}
 CONFIRM = {"payment_method": CARD, "return_url": "https://shop.example/done"}
@@ -15,12 +15,12 @@ CONFIRM = {"payment_method": CARD, "return_url": "https://shop.example/done"}
 
 async def post(
     gateway: Gateway, path: str, body: Any, key: str, *, raw: bytes | None = None, **more: Any
-) -> Answer:
+) -> Response:
     headers = {"Idempotency-Key": key}
     return await gateway.call("POST", path, body, raw=raw, headers=headers, **more)
 
 
-async def create(gateway: Gateway, key: str, **more: Any) -> Answer:
+async def create(gateway: Gateway, key: str, **more: Any) -> Response:
     body = {"amount": 1999, "currency": "eur", **more}
     return await post(gateway, "/payment-intents", body, key)
 
@@ -103,7 +103,7 @@ async def test_another_path_is_another_key(gateway: Gateway) -> None:
     is_intent_error(confirmed, "intent_already_confirmed", "cancelled")
 
 
-def is_intent_error(answer: Answer, code: str, status: str) -> None:
+def is_intent_error(answer: Response, code: str, status: str) -> None:
     assert (answer.status, answer.code) == (409, code), answer
     assert answer.json["error"]["payment_intent"]["status"] == status
 

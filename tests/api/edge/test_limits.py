@@ -26,7 +26,7 @@ from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.telemetry.timing import Timing
 from paygate.wiring import open_context, open_records
 from tests.api.test_provider_events import deliver, event, signed
-from tests.gateway import Answer, Gateway
+from tests.gateway import Gateway, Response
 from tests.making import make_intent
 from tests.storage.stored import TABLE_OF, select
 
@@ -46,12 +46,12 @@ class Client:
     address: str
     key: str = ""
 
-    async def get(self, key: str | None = None) -> Answer:
+    async def get(self, key: str | None = None) -> Response:
         """A cheap request, of an intent that is not there."""
         headers = {"X-Forwarded-For": self.address}
         return await self.gateway.call("GET", UNKNOWN, key=key or self.key, headers=headers)
 
-    async def until_refused(self, key: str, most: int) -> tuple[int, Answer]:
+    async def until_refused(self, key: str, most: int) -> tuple[int, Response]:
         """Ask until 429; how often that was not the answer, and the 429."""
         for number in range(most + 1):
             answer = await self.get(key)
@@ -187,7 +187,7 @@ async def test_card_testing_ends(tight: Gateway) -> None:
     key = await new_key(tight)
     auth = {"Authorization": f"Bearer {key}", "X-Forwarded-For": "192.0.2.5"}
 
-    async def confirm(token: str) -> Answer:
+    async def confirm(token: str) -> Response:
         intent = await tight.call(
             "POST", "/payment-intents", {"amount": 100, "currency": "eur"}, headers=auth
         )

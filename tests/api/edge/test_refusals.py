@@ -62,23 +62,25 @@ async def test_a_flood_is_two_entries_and_the_second_counts(world: World) -> Non
             ({}, "192.0.2.2"),
             ({"Authorization": secret}, "192.0.2.3"),
         ]
-        told: dict[str, int] = {}
+        received: dict[str, int] = {}
         for headers, address in flooded:
             for _ in range(40):
                 answer = await door.call("GET", UNKNOWN, headers=headers, address=address)
-                told[f"{address} {answer.code}"] = told.get(f"{address} {answer.code}", 0) + 1
+                received[f"{address} {answer.code}"] = (
+                    received.get(f"{address} {answer.code}", 0) + 1
+                )
     entries = await refused_entries(world)
     # What a secret key asks for in vain is told apart, as far as its limit lets it ask.
     own = [
         e for e in entries if (e.address, e.details["code"]) == ("192.0.2.3", "resource_missing")
     ]
-    assert len(own) == told.pop("192.0.2.3 resource_missing")
+    assert len(own) == received.pop("192.0.2.3 resource_missing")
     rest = [e for e in entries if e not in own]
     counts: dict[str, int] = {}
     for entry in rest:
         name = f"{entry.address} {entry.details['code']}"
         counts[name] = counts.get(name, 0) + int(entry.details.get("repeated", "1"))
-    assert counts == told
+    assert counts == received
     # A limit is the key's or the network's: so much more can be told apart than the answers tell.
     kinds = {(e.actor, e.address, e.details["code"]) for e in rest}
     assert len(rest) == 2 * len(kinds) <= 14

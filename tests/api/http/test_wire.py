@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -93,6 +94,10 @@ MALFORMED = {
     "version 0.9": get(b"/", version=b"0.9"),
     "version 2.0": get(b"/", version=b"2.0"),
     "version 1.2": get(b"/", version=b"1.2"),
+    "RTSP": b"GET / RTSP/1.0\r\n" + HOST + b"\r\n",
+    "RTSP 1.1": b"GET /  RTSP/1.1\r\n" + HOST + b"\r\n",
+    "a method of RTSP": b"DESCRIBE rtsp://a.example/ RTSP/1.0\r\n" + HOST + b"\r\n",
+    "ICE": b"SOURCE / ICE/1.0\r\n" + HOST + b"\r\n",
     "HTTP/2's preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "no Host": get(b"/", host=b""),
     "two Hosts": get(b"/", HOST.strip()),
@@ -145,6 +150,23 @@ def test_what_is_no_request_is_refused(served: Served, name: str) -> None:
         received = received[received.index(b"HTTP/1.1 400 ") :]
     is_refused(received, 400, "request_malformed")
     assert b"GONE" not in received
+
+
+def test_another_protocol_in_pieces_is_refused_too(served: Served) -> None:
+    with served.open() as sock:
+        for piece in (b"GET / RT", b"SP/1.0\r\nHo", b"st: a\r\n\r\n"):
+            sock.sendall(piece)
+            time.sleep(0.05)
+        is_refused(until_end(sock), 400, "request_malformed")
+
+
+def test_a_body_may_speak_of_another_protocol(served: Served) -> None:
+    body = b"GET / RTSP/1.0"
+    request = b"POST /x HTTP/1.1\r\n" + HOST + b"Content-Length: 14\r\n\r\n" + body
+    with served.open() as sock:
+        for _ in range(2):
+            sock.sendall(request + request)
+            assert [answer(sock)[2] for _ in range(2)] == [body, body]
 
 
 def test_requests_before_a_refused_one_are_answered_first(served: Served) -> None:

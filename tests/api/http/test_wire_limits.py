@@ -243,6 +243,20 @@ def test_an_address_has_so_many_connections(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out.count("connections_refused") == 1
 
 
+def test_what_never_reaches_the_application_is_told_in_the_log(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Of each kind once a minute, with a Request-Id that its client was given too."""
+    with serving() as served:
+        ids = [parse(served.ask(b"hello\r\n\r\n"))[1]["request-id"] for _ in range(3)]
+        served.ask(GET[:-2] + b"X: y\r\n" * 200 + b"\r\n")
+    told = [line for line in capsys.readouterr().out.splitlines() if "requests_refused" in line]
+    assert len(told) == 2
+    assert "request_malformed" in told[0]
+    assert ids[0] in told[0]
+    assert "headers_too_large" in told[1]
+
+
 def test_behind_a_trusted_proxy_many_stand() -> None:
     exempt = TrustedProxies((ip_network("127.0.0.2/32"),))
     with serving(per_address=3, exempt=exempt) as served, ExitStack() as stack:

@@ -107,6 +107,19 @@ def test_a_gateway_refuses_in_its_own_words(
         is_refused(until_end(sock), status, code)
 
 
+def test_a_key_in_a_trailer_opens_nothing(gateway: Gateway) -> None:
+    """Nor does it wait for the next request on the connection."""
+    context = ssl.create_default_context(cafile=gateway.ready["ca_file"])
+    key = f"Authorization: Bearer {gateway.ready['secret_key']}\r\n".encode()
+    sent = b"GET /payment-intents HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
+    with context.wrap_socket(open_tcp(gateway.port), server_hostname="localhost") as sock:
+        for _ in range(2):
+            sock.sendall(sent + b"0\r\n" + key + b"\r\n")
+            assert answer(sock)[0] == 401
+        sock.sendall(sent.replace(b"\r\n\r\n", b"\r\n" + key + b"\r\n") + b"0\r\n\r\n")
+        assert answer(sock)[0] == 200
+
+
 async def test_a_process_that_is_stopped_is_replaced_on_the_same_port(gateway: Gateway) -> None:
     victim = min(api_processes(gateway))
     os.kill(victim, signal.SIGTERM)

@@ -17,7 +17,7 @@ from paygate.domain.payments.attempt import Attempt
 from paygate.settings import load
 from paygate.wiring import open_records
 from tests.api.shops import audited, open_shop
-from tests.gateway import Answer, Gateway, until
+from tests.gateway import Gateway, Response, until
 from tests.storage.stored import TABLE_OF, select
 
 RETURN_URL = "https://shop.example/done?order=7&c=%20x#top"
@@ -52,7 +52,7 @@ class Challenge(NamedTuple):
         ours = f"payment_intent={self.id}&status={status}"
         return f"https://shop.example/done?order=7&c=%20x&{ours}#top"
 
-    async def sent_on(self, back: str, status: str, method: str = "GET") -> Answer:
+    async def sent_on(self, back: str, status: str, method: str = "GET") -> Response:
         """The browser follows; it is sent on to the merchant's page with this status."""
         answer = await self.gateway.visit(method, back)
         assert (answer.status, answer.headers["Location"]) == (303, self.page(status))
@@ -64,13 +64,13 @@ class Challenge(NamedTuple):
         return await self.gateway.read(self.id)
 
 
-def is_private(answer: Answer) -> None:
+def is_private(answer: Response) -> None:
     assert answer.headers["Referrer-Policy"] == "no-referrer"
     assert answer.headers.getall("Cache-Control") == ["no-store"]  # type: ignore[attr-defined]
     assert "Set-Cookie" not in answer.headers
 
 
-def is_plain_refusal(answer: Answer) -> None:
+def is_plain_refusal(answer: Response) -> None:
     assert (answer.status, answer.body) == (400, NOTHING_HERE)
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
@@ -132,7 +132,7 @@ async def test_the_payer_comes_back_to_the_merchant(
     assert await waiting.now() == intent
 
 
-async def test_a_payer_who_never_comes_back_is_settled_by_the_event(gateway: Gateway) -> None:
+async def test_a_payer_who_never_comes_back_is_concluded_by_the_event(gateway: Gateway) -> None:
     waiting = await challenge(gateway)
     back = await waiting.answer("complete")
 

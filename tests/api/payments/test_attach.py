@@ -11,7 +11,7 @@ from paygate.domain.payments.outcome import Rejected
 from paygate.domain.payments.payment_intent import PaymentIntent
 from tests.api.edge.asgi import Door, Headers, door_of
 from tests.flows.world import APPROVED, World, answer
-from tests.gateway import Answer, Gateway
+from tests.gateway import Gateway, Response
 
 CARD = {"type": "card", "brand": "visa", "last4": "4242", "exp_month": 4, "exp_year": 2030}
 METHOD = {"payment_method": {"type": "card", "token": "tok_1"}}
@@ -34,7 +34,7 @@ class Shop:
         self.server: Headers = {"Authorization": server}
         self.page: Headers = {"Authorization": page}
 
-    async def post(self, path: str, body: Any, headers: Headers | None = None) -> Answer:
+    async def post(self, path: str, body: Any, headers: Headers | None = None) -> Response:
         sent = json.dumps(body).encode()
         return await self.door.call("POST", path, sent, headers=headers or self.server)
 

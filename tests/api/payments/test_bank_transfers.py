@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.gateway import Answer, Gateway, until
+from tests.gateway import Gateway, Response, until
 
 PUSH: Final = {"type": "bank_transfer", "flow": "push", "country": "DE"}
 MANDATE: Final = {
@@ -28,7 +28,7 @@ async def create(gateway: Gateway, currency: str = "eur", **more: Any) -> dict[s
     return await gateway.create(1999, currency, **given)
 
 
-async def confirm(gateway: Gateway, intent: dict[str, Any], method: Any, **more: Any) -> Answer:
+async def confirm(gateway: Gateway, intent: dict[str, Any], method: Any, **more: Any) -> Response:
     body = {"payment_method": method} | more
     return await gateway.call("POST", f"/payment-intents/{intent['id']}/confirm", body)
 
@@ -92,15 +92,15 @@ async def test_the_payer_is_told_where_to_send_the_money(
     assert answer.status == 200, answer
     waiting = answer.json
     assert (waiting["status"], waiting["pending_operation"]) == ("requires_action", None)
-    told = waiting["next_action"]["bank_transfer"]
+    instructions = waiting["next_action"]["bank_transfer"]
     assert waiting["next_action"]["type"] == "display_bank_transfer_instructions"
-    assert (told["amount_remaining"], told["amount_received"]) == (1999, 0)
-    assert (told["currency"], bool(told["reference"])) == (currency, True)
-    account = next(a for a in told["accounts"] if a["scheme"] == scheme)
+    assert (instructions["amount_remaining"], instructions["amount_received"]) == (1999, 0)
+    assert (instructions["currency"], bool(instructions["reference"])) == (currency, True)
+    account = next(a for a in instructions["accounts"] if a["scheme"] == scheme)
     assert account["holder"]
     assert numbers <= {name for name, value in account.items() if value}
     began = datetime.fromisoformat(waiting["created_at"])
-    ends = datetime.fromisoformat(told["expires_at"])
+    ends = datetime.fromisoformat(instructions["expires_at"])
     assert timedelta(days=14) <= ends - began < timedelta(days=14, minutes=5)
     method = waiting["payment_method"]
     assert (method["type"], method["flow"], method["last4"]) == ("bank_transfer", "push", None)
@@ -114,13 +114,16 @@ async def test_money_comes_in_parts(gateway: Gateway) -> None:
 
     async def partly() -> dict[str, Any] | None:
         now = await gateway.read(intent["id"])
-        told = now["next_action"]["bank_transfer"]
-        return now if told["amount_received"] == 1500 else None
+        instructions = now["next_action"]["bank_transfer"]
+        return now if instructions["amount_received"] == 1500 else None
 
     now = await until(partly)
     assert (now["status"], now["amount_received"]) == ("requires_action", 0)
-    told, before = now["next_action"]["bank_transfer"], intent["next_action"]["bank_transfer"]
-    assert told == before | {"amount_remaining": 499, "amount_received": 1500}
+    instructions, before = (
+        now["next_action"]["bank_transfer"],
+        intent["next_action"]["bank_transfer"],
+    )
+    assert instructions == before | {"amount_remaining": 499, "amount_received": 1500}
     await transfer(gateway, intent, 499)
     paid = await becomes(gateway, intent, "succeeded")
     assert (paid["amount_received"], paid["next_action"]) == (1999, None)
@@ -314,20 +317,20 @@ async def test_details_that_change_later_reach_the_provider(gateway: Gateway) ->
     first = await pushed(gateway, customer={"name": "Ada", "email": "old@shop.example"})
     theirs = await payer(gateway, first)
 
-    async def told() -> tuple[str, str]:
+    async def provider_details() -> tuple[str, str]:
         customer = await stripe(gateway, "GET", f"customers/{theirs}")
         return customer["email"], customer["name"]
 
-    assert await told() == ("old@shop.example", "Ada")
+    assert await provider_details() == ("old@shop.example", "Ada")
     details = {"id": first["customer"], "email": "new@shop.example"}
     second = await pushed(gateway, customer=details)
     assert await payer(gateway, second) == theirs
-    assert await told() == ("new@shop.example", "Ada")
+    assert await provider_details() == ("new@shop.example", "Ada")
     # The worker tells it where no transfer follows.
     await gateway.create(customer=details | {"name": "Ada L."})
 
     async def arrived() -> bool:
-        return await told() == ("new@shop.example", "Ada L.")
+        return await provider_details() == ("new@shop.example", "Ada L.")
 
     await until(arrived)
 

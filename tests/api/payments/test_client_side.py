@@ -10,7 +10,7 @@ import pytest
 from paygate.domain.payments.payment_intent import FINAL, Status
 from paygate.flows.access.authenticate_client import AFTER_THE_END, closes_at
 from tests.api.shops import audited, open_shop
-from tests.gateway import Answer, Gateway
+from tests.gateway import Gateway, Response
 from tests.making import START, make_intent
 
 PUBLIC = {
@@ -36,10 +36,10 @@ class Browser:
         if session is not None:
             self.headers["Paygate-Session"] = session
 
-    async def read(self, intent: str) -> Answer:
+    async def read(self, intent: str) -> Response:
         return await self.gateway.call("GET", f"/payment-intents/{intent}", headers=self.headers)
 
-    async def confirm(self, intent: str, key: str | None = None, **more: Any) -> Answer:
+    async def confirm(self, intent: str, key: str | None = None, **more: Any) -> Response:
         headers = self.headers | ({} if key is None else {"Idempotency-Key": key})
         path = f"/payment-intents/{intent}/confirm"
         return await self.gateway.call("POST", path, CONFIRM | more, headers=headers)
@@ -81,8 +81,8 @@ async def test_what_a_thief_must_not_learn_is_for_the_server(gateway: Gateway, t
     assert error == {"code": "card_declined", "message": "The card was declined."}
     assert b"lost" not in answer.body
     assert b"stolen" not in answer.body
-    told = (await gateway.read(intent["id"]))["last_payment_error"]
-    assert told["decline_code"] in ("lost_card", "stolen_card")
+    payment_error = (await gateway.read(intent["id"]))["last_payment_error"]
+    assert payment_error["decline_code"] in ("lost_card", "stolen_card")
 
 
 async def test_a_browser_never_gets_the_servers_answer(gateway: Gateway) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.cli.processes import run
-from tests.gateway import Answer, Gateway, until
+from tests.gateway import Gateway, Response, until
 
 
 async def held(gateway: Gateway) -> dict[str, Any]:
@@ -21,7 +21,7 @@ async def held(gateway: Gateway) -> dict[str, Any]:
     return answer.json
 
 
-async def post(gateway: Gateway, intent: dict[str, Any], verb: str, **body: Any) -> Answer:
+async def post(gateway: Gateway, intent: dict[str, Any], verb: str, **body: Any) -> Response:
     return await gateway.call("POST", f"/payment-intents/{intent['id']}/{verb}", body)
 
 
@@ -97,13 +97,13 @@ async def test_a_lost_answer_is_resolved(
             ("succeeded" if verb == "capture" else "cancelled", None),
         )
 
-    async def settled() -> dict[str, Any] | None:
+    async def final_status() -> dict[str, Any] | None:
         found = await gateway.read(intent["id"])
         return found if found["pending_operation"] is None else None
 
     if kind == "error_before":  # nothing happened there, so no event comes: the sweep asks again
         await asyncio.to_thread(sweep, gateway, tmp_path)
-    final = await until(settled)
+    final = await until(final_status)
     assert final["status"] == ("succeeded" if verb == "capture" else "cancelled")
     (charge,) = await gateway.charges(intent["id"])
     assert charge["captured"] is (verb == "capture")

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.api.shops import Shop, audited, open_shop
-from tests.gateway import Answer, Gateway
+from tests.gateway import Gateway, Response
 
 
 async def made(shop: Shop, **more: Any) -> dict[str, Any]:
@@ -18,7 +18,7 @@ async def made(shop: Shop, **more: Any) -> dict[str, Any]:
     return intent
 
 
-async def listed(shop: Shop, **query: Any) -> Answer:
+async def listed(shop: Shop, **query: Any) -> Response:
     return await shop.call("GET", f"/payment-intents?{urlencode(query)}")
 
 

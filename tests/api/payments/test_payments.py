@@ -128,10 +128,10 @@ async def test_a_lost_reply_is_unknown_until_the_event_tells(gateway: Gateway) -
     assert answer.status == 200
     assert answer.json["status"] in {"processing", "succeeded"}  # the event may be quicker
 
-    async def settled() -> bool:
+    async def final_status() -> bool:
         return bool((await gateway.read(intent["id"]))["status"] == "succeeded")
 
-    await until(settled)
+    await until(final_status)
     assert (await gateway.read(intent["id"]))["payment_method"]["last4"] == "4242"
     assert len(await gateway.charges(intent["id"])) == 1
     faults = await gateway.sandbox("GET", "/_sandbox/faults")

@@ -94,7 +94,7 @@ def test_a_closed_attempt_stays(state: AttemptState, outcome: Outcome) -> None:
     closed = msgspec.structs.replace(attempt, state=state)
     found = conclude(intent, closed, answer(outcome), START)
     if state is not AttemptState.NOT_SENT:
-        assert found is Unmoved.SETTLED
+        assert found is Unmoved.CONCLUDED
     elif isinstance(outcome, Unknown | NotSent):
         assert found is Unmoved.NOTHING_NEW
     else:
@@ -128,7 +128,7 @@ def test_the_same_answer_twice_changes_nothing(outcome: Outcome) -> None:
     assert isinstance(moved, Moved)
     assert moved.attempt is not None
     again = conclude(moved.intent, moved.attempt, said, START)
-    assert again in {Unmoved.SETTLED, Unmoved.NOTHING_NEW}
+    assert again in {Unmoved.CONCLUDED, Unmoved.NOTHING_NEW}
 
 
 def test_an_older_fact_moves_nothing() -> None:
@@ -172,7 +172,7 @@ def test_a_hold_is_moved_by_its_own_payment_alone(outcome: Outcome, reference: s
     said = answer(outcome, as_of=START + SECOND)
     other = msgspec.structs.replace(said, provider_reference=reference)
     elsewhere = isinstance(outcome, Approved) and reference is not None
-    expected = Unmoved.MONEY_ELSEWHERE if elsewhere else Unmoved.SETTLED
+    expected = Unmoved.MONEY_ELSEWHERE if elsewhere else Unmoved.CONCLUDED
     assert conclude(*holding(), other, START) is expected
 
 

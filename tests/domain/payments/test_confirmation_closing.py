@@ -56,7 +56,7 @@ def acting(
         **more,
     )
     if wish is not None:
-        intent = advance(intent, Trigger.WORK_ON, START, pending_operation="cancel")
+        intent = advance(intent, Trigger.PROCEED, START, pending_operation="cancel")
         attempt = to_be_closed(attempt, START, reason="ours", given_up=wish == "sweep")
     return intent, attempt
 
@@ -159,7 +159,7 @@ def test_what_the_provider_works_on_is_a_confirm_under_way(
 
 @pytest.mark.parametrize("build", [Pending, lambda method: ActionRequired(REDIRECT, method)])
 @pytest.mark.parametrize(
-    ("known", "told", "kept"),
+    ("known", "shown", "kept"),
     [
         (None, CARD, CARD),
         (CARD, None, CARD),
@@ -168,19 +168,19 @@ def test_what_the_provider_works_on_is_a_confirm_under_way(
     ],
 )
 def test_what_it_is_paid_with_is_kept(
-    build: Any, known: PaymentMethod | None, told: PaymentMethod | None, kept: PaymentMethod | None
+    build: Any, known: PaymentMethod | None, shown: PaymentMethod | None, kept: PaymentMethod | None
 ) -> None:
     intent, attempt = confirming()
     intent = msgspec.structs.replace(intent, payment_method=known)
-    assert moved(intent, attempt, build(told)).payment_method == kept
+    assert moved(intent, attempt, build(shown)).payment_method == kept
 
 
 def test_instructions_end_when_we_stop_waiting() -> None:
     intent, attempt = confirming()
     attempt = msgspec.structs.replace(attempt, instrument=PushTransfer(), close_at=ENDS_AT)
     theirs = msgspec.structs.replace(SHOWN, expires_at=START)
-    for told in (SHOWN, theirs):
-        shown = moved(intent, attempt, ActionRequired(told)).next_action
+    for instructions in (SHOWN, theirs):
+        shown = moved(intent, attempt, ActionRequired(instructions)).next_action
         assert shown == msgspec.structs.replace(SHOWN, expires_at=ENDS_AT)
 
 

@@ -73,12 +73,12 @@ def test_only_a_transfer_has_received_anything(action: NextAction | None, amount
 
 
 @pytest.mark.parametrize(
-    ("type_", "told"), [(None, "payment_intent.requires_action"), (PARTLY,) * 2]
+    ("type_", "expected"), [(None, "payment_intent.requires_action"), (PARTLY,) * 2]
 )
-def test_an_event_is_the_object_as_it_was(type_: str | None, told: str) -> None:
+def test_an_event_is_the_object_as_it_was(type_: str | None, expected: str) -> None:
     intent = msgspec.structs.replace(waiting(transfer(5)), version=7)
     event = events.of_intent(
         intent, event_id="ev_1", at=START + timedelta(1), request_id="req_1", type_=type_
     )
-    assert (event.type, event.object_version, event.data) == (told, 7, intent)
+    assert (event.type, event.object_version, event.data) == (expected, 7, intent)
     assert (event.merchant, event.correction) == (intent.merchant, False)

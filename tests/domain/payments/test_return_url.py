@@ -174,11 +174,11 @@ def test_whatever_the_query_is_it_is_kept_and_ours_are_the_last(
 ) -> None:
     url = f"https://s.example/p?{urlencode(pairs, errors='replace')}{fragment}"
     after = urlsplit(with_parameters(url, ADDED))
-    told = parse_qsl(after.query, keep_blank_values=True)
-    assert told[-2:] == list(ADDED.items())
+    parameters = parse_qsl(after.query, keep_blank_values=True)
+    assert parameters[-2:] == list(ADDED.items())
     assert (after.netloc, after.path, after.fragment) == ("s.example", "/p", fragment[1:])
     before = parse_qsl(urlsplit(url).query, keep_blank_values=True)
-    assert told[:-2] == before
+    assert parameters[:-2] == before
 
 
 @given(st.text(alphabet=st.characters(min_codepoint=0, max_codepoint=255), max_size=40))

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from paygate.domain.access.roles import Action
-from paygate.domain.alert import Alert, AlertStatus, AlertType, Concern
+from paygate.domain.alert import Alert, AlertStatus, AlertType, Problem
 from paygate.domain.audit import Subject
 from paygate.domain.payments.outcome import (
     ActionRequired,
@@ -47,7 +47,7 @@ from tests.making import make_audit, make_provider_event
 HOUR = 3600
 CHALLENGE = ActionRequired(RedirectToUrl("https://bank.example/3ds"))
 LOST = Answer(Unknown("reset"))
-REFUSED = Rejected("provider_configuration", "401")
+KEY_REJECTED = Rejected("provider_configuration", "401")
 Mend = Callable[[World], Awaitable[None]]
 
 
@@ -109,7 +109,7 @@ async def an_event_is_dead(world: World) -> Mend:
 
 
 async def the_provider_refuses(world: World) -> Mend:
-    await world.confirming(REFUSED)
+    await world.confirming(KEY_REJECTED)
     world.clock.forward(1)
 
     async def mend(world: World) -> None:
@@ -136,7 +136,7 @@ async def test_an_alert_closes_when_its_cause_is_gone_and_not_before(
     """Whether somebody has seen it or not."""
     mend = await CAUSES[kind](world)
     (alert,) = await world.all(Alert)
-    assert alert.concern.type is kind
+    assert alert.problem.type is kind
     if seen:
         await acknowledge_alert(world.ctx, world.caller, alert.id)
     assert (await close_alerts(world.ctx, "run")).closed == 0
@@ -186,13 +186,13 @@ async def test_what_has_failed_and_may_be_open_at_the_provider_is_a_persons_to_e
         world.provider.objects = [said]
         await close_failed_payment(world.ctx, job)
         assert (await close_alerts(world.ctx, "run")).closed == 0
-    told = {alert.concern.stage: alert.count for alert in await world.all(Alert)}
-    assert told == {"left_open": 1} | ({"missing": 2} if said == Absent() else {})
+    counts = {alert.problem.stage: alert.count for alert in await world.all(Alert)}
+    assert counts == {"left_open": 1} | ({"missing": 2} if said == Absent() else {})
     # It has taken money after all, and pays for the intent.
     world.provider.answers = [answer(APPROVED, as_of=world.clock())]
     await close_failed_payment(world.ctx, job)
     assert (await world.now(intent))[0].status is Status.SUCCEEDED
-    assert (await close_alerts(world.ctx, "run")).closed == len(told)
+    assert (await close_alerts(world.ctx, "run")).closed == len(counts)
 
 
 def test_the_docs_say_of_every_type_what_it_is_and_when_it_closes() -> None:
@@ -209,7 +209,7 @@ async def test_what_comes_up_after_an_alert_was_closed_is_another(world: World) 
     await world.all(Alert)
     await mend(world)
     await close_alerts(world.ctx, "run")
-    await world.confirming(REFUSED)
+    await world.confirming(KEY_REJECTED)
     found = await world.all(Alert)
     assert sorted(a.status for a in found) == [AlertStatus.CLOSED, AlertStatus.OPEN]
     assert [a.count for a in found] == [1, 1]
@@ -233,23 +233,23 @@ async def test_what_has_happened_stays_for_a_person(world: World) -> None:
         AlertType.CARD_DATA_REFUSED,
         AlertType.LEDGER_MISMATCH,  # closed by its own check alone
     ):
-        await raise_alert(world.ctx, world.caller, concern(kind, subject))
+        await raise_alert(world.ctx, world.caller, problem(kind, subject))
     assert (await close_alerts(world.ctx, "run")).closed == 0
 
 
-def concern(kind: AlertType, subject: Subject, stage: str | None = None) -> Concern:
-    return Concern(
+def problem(kind: AlertType, subject: Subject, stage: str | None = None) -> Problem:
+    return Problem(
         type=kind, subject=subject, severity="warning", message="m", what_to_do="w", stage=stage
     )
 
 
 async def test_a_check_closes_the_alert_that_it_finds_gone(world: World) -> None:
     kind, subject = AlertType.CLOCK_SKEW, Subject("provider", "scripted")
-    await raise_alert(world.ctx, world.caller, concern(kind, subject))
-    await raise_alert(world.ctx, world.caller, concern(kind, subject, stage="worse"))
+    await raise_alert(world.ctx, world.caller, problem(kind, subject))
+    await raise_alert(world.ctx, world.caller, problem(kind, subject, stage="worse"))
     assert await close_alert(world.ctx, world.caller, kind, subject)
     assert not await close_alert(world.ctx, world.caller, kind, subject)
-    by_stage = {a.concern.stage: a.status for a in await world.all(Alert)}
+    by_stage = {a.problem.stage: a.status for a in await world.all(Alert)}
     assert by_stage == {None: AlertStatus.CLOSED, "worse": AlertStatus.OPEN}
 
 
@@ -257,20 +257,20 @@ async def test_a_whole_check_closes_what_it_has_not_found_again(world: World) ->
     kind = AlertType.LEDGER_MISMATCH
     gone, still, newer = (Subject("payment_intent", f"pi_{n}") for n in range(3))
     for subject in (gone, still):
-        await raise_alert(world.ctx, world.caller, concern(kind, subject))
-    await raise_alert(world.ctx, world.caller, concern(AlertType.ORPHAN_CHARGE, gone))
+        await raise_alert(world.ctx, world.caller, problem(kind, subject))
+    await raise_alert(world.ctx, world.caller, problem(AlertType.ORPHAN_CHARGE, gone))
     world.clock.forward(1)
     began = world.clock.time
-    await raise_alert(world.ctx, world.caller, concern(kind, newer))
+    await raise_alert(world.ctx, world.caller, problem(kind, newer))
     sweep = Sweep(world.ctx, "verify-ledger", "run")
     assert await close_cleared(world.ctx, sweep, kind, {("default", still.id)}, began) == 1
     closed = [a for a in await world.all(Alert) if a.status is AlertStatus.CLOSED]
-    assert [(a.concern.type, a.concern.subject) for a in closed] == [(kind, gone)]
+    assert [(a.problem.type, a.problem.subject) for a in closed] == [(kind, gone)]
 
 
 async def test_an_occurrence_whose_job_was_lost_is_counted_by_the_clock(world: World) -> None:
     subject = Subject("payment_intent", "pi_1")
-    found = occurrence(world.ctx, "default", concern(AlertType.ORPHAN_CHARGE, subject))
+    found = occurrence(world.ctx, "default", problem(AlertType.ORPHAN_CHARGE, subject))
     audit = world.ctx.audit(world.caller, Action.INTENT_CONFIRM)
     await world.ctx.door.commit(Change(audit, creates=(found,)))
     assert await close_alerts(world.ctx, "run") == (0, 0), "its job may yet come"
@@ -281,12 +281,12 @@ async def test_an_occurrence_whose_job_was_lost_is_counted_by_the_clock(world: W
     assert alert.created_at == found.at
 
 
-async def test_a_hundred_confirms_with_a_refused_key_all_settle_and_raise_one_alert(
+async def test_a_hundred_confirms_with_a_refused_key_all_conclude_and_raise_one_alert(
     world: World,
 ) -> None:
     intents = [await world.create() for _ in range(100)]
-    world.provider.answers += [answer(REFUSED) for _ in intents]
+    world.provider.answers += [answer(KEY_REJECTED) for _ in intents]
     done = await asyncio.gather(*map(world.confirm, intents))
     assert {intent.status for intent in done} == {Status.FAILED}
     (alert,) = await world.all(Alert)
-    assert (alert.concern.type, alert.count) == (AlertType.PROVIDER_MISCONFIGURED, 100)
+    assert (alert.problem.type, alert.count) == (AlertType.PROVIDER_MISCONFIGURED, 100)

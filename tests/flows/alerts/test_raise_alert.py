@@ -5,27 +5,28 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from paygate.api.event_object import event_body
 from paygate.domain.access.roles import Action
-from paygate.domain.alert import Alert, AlertStatus, AlertType, Concern, Occurrence
+from paygate.domain.alert import Alert, AlertStatus, AlertType, Occurrence, Problem
 from paygate.domain.audit import Subject
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.alerts.acknowledge import acknowledge_alert
 from paygate.flows.alerts.close import close_alerts
 from paygate.flows.alerts.raise_alert import count_occurrence, occurrence, raise_alert, to_raise
 from paygate.jobs.messages import RaiseAlert
-from paygate.storage.change import Change, Committed, Reason, Refused
+from paygate.storage.change import Change, Committed, Conflict, Reason
 from paygate.storage.connections.session import Connection
 from paygate.worker.main import work
 from tests.flows.world import World
 
-HAPPENED = Concern(
+HAPPENED = Problem(
     type=AlertType.PROVIDER_MISCONFIGURED,
     subject=Subject("provider", "scripted"),
     severity="critical",
     message="payments fail",
     what_to_do="Look at the key.",
 )
-LASTS = Concern(
+LASTS = Problem(
     type=AlertType.ATTEMPT_UNRESOLVED,
     subject=Subject("payment_intent", "pi_1"),
     severity="critical",
@@ -34,9 +35,9 @@ LASTS = Concern(
 )
 
 
-async def happen(world: World, *concerns: Concern) -> list[RaiseAlert]:
+async def happen(world: World, *problems: Problem) -> list[RaiseAlert]:
     """A fact is committed, and what a person must see with it."""
-    found = [occurrence(world.ctx, "default", concern) for concern in concerns]
+    found = [occurrence(world.ctx, "default", problem) for problem in problems]
     audit = world.ctx.audit(world.caller, Action.INTENT_CONFIRM)
     change = Change(audit, creates=tuple(found), jobs=to_raise(*found))
     assert await world.ctx.door.commit(change) == Committed()
@@ -54,15 +55,15 @@ async def test_an_occurrence_is_counted_once_however_often_its_job_comes(world: 
     await asyncio.gather(*(count_occurrence(world.ctx, message) for _ in range(5)))
     (alert,) = await world.all(Alert)
     (counted,) = await world.all(Occurrence)
-    assert (alert.count, alert.version, alert.concern) == (1, 1, HAPPENED)
+    assert (alert.count, alert.version, alert.problem) == (1, 1, HAPPENED)
     assert (counted.alert, counted.version) == (alert.id, 2)
     assert alert.created_at == counted.at, "when it came up, not when a worker had time"
 
 
-async def test_occurrences_of_one_concern_at_once_are_all_counted(world: World) -> None:
+async def test_occurrences_of_one_problem_at_once_are_all_counted(world: World) -> None:
     for _ in range(3):
         await happen(world, HAPPENED, HAPPENED, LASTS)
-    counts = {alert.concern.type: alert.count for alert in await world.all(Alert)}
+    counts = {alert.problem.type: alert.count for alert in await world.all(Alert)}
     assert counts == {HAPPENED.type: 6, LASTS.type: 3}
 
 
@@ -73,7 +74,7 @@ async def test_a_fact_that_is_refused_tells_of_nothing(world: World) -> None:
     stale = (await world.all(PaymentIntent))[0]
     assert stale == intent
     change = Change(audit, creates=(found,), advances=(stale,), jobs=to_raise(found))
-    assert await world.ctx.door.commit(change) == Refused(Reason.STALE, "payment_intent")
+    assert await world.ctx.door.commit(change) == Conflict(Reason.STALE, "payment_intent")
     assert (await world.all(Alert), await world.all(Occurrence)) == ([], [])
 
 
@@ -122,17 +123,17 @@ async def test_a_condition_that_was_seen_stays_seen_while_it_lasts(world: World)
 
 async def test_a_condition_is_counted_once_an_hour_and_what_happens_each_time(world: World) -> None:
     worse = msgspec.structs.replace(LASTS, message="it is another thing now")
-    for concern, count in ((LASTS, 1), (LASTS, 1), (worse, 2), (worse, 2)):
-        await raise_alert(world.ctx, world.caller, concern)
+    for problem, count in ((LASTS, 1), (LASTS, 1), (worse, 2), (worse, 2)):
+        await raise_alert(world.ctx, world.caller, problem)
         (alert,) = await world.all(Alert)
-        assert (alert.concern.message, alert.count) == (concern.message, count)
+        assert (alert.problem.message, alert.count) == (problem.message, count)
     world.clock.forward(3600)
     await raise_alert(world.ctx, world.caller, worse)
     (alert,) = await world.all(Alert)
     assert (alert.count, alert.last_at) == (3, world.clock())
     for _ in range(2):
         await raise_alert(world.ctx, world.caller, HAPPENED)
-    found = {alert.concern.type: alert for alert in await world.all(Alert)}
+    found = {alert.problem.type: alert for alert in await world.all(Alert)}
     assert found[HAPPENED.type].count == 2
 
 
@@ -150,7 +151,9 @@ async def test_two_workers_count_what_a_hundred_facts_left(
 
     async with asyncio.timeout(60):
         await asyncio.gather(
-            work(world.ctx, connect, stop), work(world.ctx, connect, stop), watch()
+            work(world.ctx, connect, stop, event_body),
+            work(world.ctx, connect, stop, event_body),
+            watch(),
         )
     (alert,) = await world.all(Alert)
     assert alert.count == 100
@@ -172,7 +175,7 @@ async def test_an_alert_that_cannot_be_read_fails_nobody_and_loses_nothing(world
         "UPDATE alert SET sealed = $1 WHERE length(sealed) = length($1::bytea) + 1", sealed
     )
     assert await close_alerts(world.ctx, "run") == (1, 1)
-    found = {alert.concern.type: alert for alert in await world.all(Alert)}
+    found = {alert.problem.type: alert for alert in await world.all(Alert)}
     assert found[HAPPENED.type].count == 2
-    told = found[AlertType.RECORD_UNREADABLE]
-    assert (told.concern.subject.object, told.status) == ("alert", AlertStatus.CLOSED)
+    unreadable = found[AlertType.RECORD_UNREADABLE]
+    assert (unreadable.problem.subject.object, unreadable.status) == ("alert", AlertStatus.CLOSED)

@@ -39,7 +39,7 @@ async def pays_again(world: World, intent: PaymentIntent, details: Payer) -> Non
     await confirm_by(world, await to_transfer(world, customer=details))
 
 
-def told(world: World) -> list[tuple[str, str | None, str | None]]:
+def changes_sent(world: World) -> list[tuple[str, str | None, str | None]]:
     """What the provider was told of changes: of whom, and the details."""
     return [(theirs, order.email, order.name) for theirs, order in world.provider.changed]
 
@@ -54,7 +54,7 @@ async def test_the_next_payment_tells_the_provider_first(world: World) -> None:
     first = await known(world)
     theirs = f"cus {first.customer}"
     await pays_again(world, first, changed_of(first))
-    assert told(world) == [(theirs, NEW, "Ada")]
+    assert changes_sent(world) == [(theirs, NEW, "Ada")]
     assert payers(world) == [theirs, theirs]
     assert len(world.provider.introduced) == 1
     after = await customer_of(world, first)
@@ -62,14 +62,14 @@ async def test_the_next_payment_tells_the_provider_first(world: World) -> None:
     # And once only.
     await pays_again(world, first, Payer(id=first.customer))
     await pays_again(world, first, changed_of(first))
-    assert len(told(world)) == 1
+    assert len(changes_sent(world)) == 1
 
 
 async def test_each_version_of_the_details_has_a_key_of_its_own(world: World) -> None:
     first = await known(world)
     for name in ("B", "C", "B"):
         await pays_again(world, first, changed_of(first, name=name))
-    assert [details for _, *details in told(world)] == [[NEW, "B"], [NEW, "C"], [NEW, "B"]]
+    assert [details for _, *details in changes_sent(world)] == [[NEW, "B"], [NEW, "C"], [NEW, "B"]]
     keys = [order.key for _, order in world.provider.changed]
     keys += [order.key for order in world.provider.introduced]
     assert len(set(keys)) == 4
@@ -81,11 +81,11 @@ async def test_a_job_tells_where_no_payment_follows(world: World) -> None:
     (message,) = await jobs(world)
     assert message == UpdateProviderCustomer("default", str(first.customer))
     assert await update_provider_customer(world.ctx, message)
-    assert told(world) == [(f"cus {first.customer}", NEW, "Ada")]
+    assert changes_sent(world) == [(f"cus {first.customer}", NEW, "Ada")]
     assert await update_provider_customer(world.ctx, message), "a job may come twice"
-    assert len(told(world)) == 1
+    assert len(changes_sent(world)) == 1
     await pays_again(world, first, Payer(id=first.customer))
-    assert len(told(world)) == 1
+    assert len(changes_sent(world)) == 1
 
 
 async def test_who_is_not_known_there_needs_no_job(world: World) -> None:
@@ -95,7 +95,7 @@ async def test_who_is_not_known_there_needs_no_job(world: World) -> None:
     assert await jobs(world) == []
     message = UpdateProviderCustomer("default", str(intent.customer))
     assert await update_provider_customer(world.ctx, message)
-    assert told(world) == []
+    assert changes_sent(world) == []
 
 
 @pytest.mark.parametrize("said", [Unknown("timeout"), NotSent("refused"), *[SPENT]])
@@ -171,7 +171,7 @@ async def test_details_that_change_while_they_are_told_are_told_again(world: Wor
     world.provider.introducing = change
     world.provider.answers.append(answer(funded(), provider_reference="ref_2"))
     await confirm_by(world, intent)
-    assert [details for _, *details in told(world)] == [[NEW, "Ada"], [NEW, "Ada L."]]
+    assert [details for _, *details in changes_sent(world)] == [[NEW, "Ada"], [NEW, "Ada L."]]
 
 
 async def test_who_was_made_known_before_this_was_written_down_is_told_once(world: World) -> None:
@@ -181,7 +181,7 @@ async def test_who_was_made_known_before_this_was_written_down_is_told_once(worl
     assert await world.ctx.door.commit(Change(make_audit(), advances=(old,))) == Committed()
     for _ in range(2):
         await pays_again(world, first, Payer(id=first.customer))
-    assert told(world) == [(f"cus {first.customer}", "ada@shop.example", "Ada")]
+    assert changes_sent(world) == [(f"cus {first.customer}", "ada@shop.example", "Ada")]
     assert isinstance(await customer_of(world, first), Customer)
 
 

@@ -22,7 +22,7 @@ from paygate.domain.provider_event import EventStatus
 from paygate.flows.context import CommitDoor, Context
 from paygate.flows.idempotency import run_once as idempotency
 from paygate.flows.idempotency.keyed_door import KeyedDoor, KeyedRequest
-from paygate.flows.idempotency.run_once import Answered, idempotently
+from paygate.flows.idempotency.run_once import StoredResponse, idempotently
 from paygate.flows.payments.cancel import cancel_payment_intent
 from paygate.flows.payments.create import NewPaymentIntent, create_payment_intent
 from paygate.providers.contract import ConfirmOrder
@@ -58,7 +58,7 @@ async def create_once(
     amount: int = 1999,
     scope: str = "sk POST /payment-intents",
     **more: Any,
-) -> Answered:
+) -> StoredResponse:
     request = NewPaymentIntent(amount=amount, currency="eur", **more)
     return await idempotently(
         world.ctx,
@@ -68,7 +68,7 @@ async def create_once(
     )
 
 
-async def cancel_once(world: World, intent: PaymentIntent, key: str) -> Answered:
+async def cancel_once(world: World, intent: PaymentIntent, key: str) -> StoredResponse:
     world.requests += 1
     caller = msgspec.structs.replace(world.caller, request_id=f"req_{world.requests}")
     return await idempotently(
@@ -125,7 +125,7 @@ async def test_a_key_is_known_again_after_the_index_key_was_rotated(
     keyset, new = add_key(kms, INSTALLATION, Purpose.INDEX, wrapped["index"])
     keyset = promote_key(kms, INSTALLATION, Purpose.INDEX, keyset, new)
     world.use(index=BlindIndex(load_keyring(kms, INSTALLATION, {**wrapped, "index": keyset})))
-    assert await create_once(world, "order-1") == Answered(first.body, replayed=True)
+    assert await create_once(world, "order-1") == StoredResponse(first.body, replayed=True)
     no = await refused(create_once(world, "order-1", amount=2000))
     assert no.code is ErrorCode.IDEMPOTENCY_KEY_REUSED
     assert not (await create_once(world, "order-2")).replayed
@@ -279,7 +279,7 @@ async def test_an_answer_is_kept_by_the_holder_whose_renewal_was_written_unheard
         return "done"
 
     world.use(door=door)
-    assert await idempotently(world.ctx, request, flow, encode) == Answered(b'"done"', False)
+    assert await idempotently(world.ctx, request, flow, encode) == StoredResponse(b'"done"', False)
     assert (await idempotently(world.ctx, request, flow, encode)).replayed
     assert runs == 1
 
@@ -311,13 +311,13 @@ async def test_a_dead_holders_request_is_resumed_with_the_same_provider_key(
         Status.SUCCEEDED,
         [AttemptState.APPROVED],
     )
-    assert (await world.told(intent)).count("payment_intent.succeeded") == 1
+    assert (await world.event_types(intent)).count("payment_intent.succeeded") == 1
 
 
 async def test_a_holder_that_lost_its_lease_writes_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The one who took over does not know the outcome yet; the late answer may not settle it."""
+    """The one who took over does not know the outcome yet; the late answer may not conclude it."""
     frozen(monkeypatch)
     with_lease(world, 0.3)
     monkeypatch.setattr(idempotency, "WAIT_SECONDS", 1.0)
@@ -400,7 +400,7 @@ async def test_nothing_is_sent_again_when_the_provider_may_have_forgotten_its_ke
     assert (await world.now(intent))[1][0].state is AttemptState.UNKNOWN
 
 
-async def test_an_event_that_settles_a_cut_off_request_is_its_answer(world: World) -> None:
+async def test_an_event_that_concludes_a_cut_off_request_is_its_answer(world: World) -> None:
     async def fail(_: ConfirmOrder) -> None:
         raise ConnectionAbortedError
 
@@ -433,7 +433,7 @@ async def test_what_was_not_sent_is_tried_again_by_the_same_request_alone(world:
     assert [a.number for a in attempts] == [1]
     assert [order.attempt for order in world.provider.orders] == [attempts[0].id] * 3
     assert (await world.confirm_once(intent, "k")).replayed
-    assert await world.told(intent) == [
+    assert await world.event_types(intent) == [
         "payment_intent.created",
         "payment_intent.processing",
         "payment_intent.succeeded",
@@ -445,7 +445,7 @@ async def test_an_unknown_outcome_is_an_answer_and_is_kept(world: World) -> None
     world.provider.answers.append(Answer(Unknown("timeout")))
     first = await world.confirm_once(intent, "k")
     assert b'"processing"' in first.body
-    assert await world.confirm_once(intent, "k") == Answered(first.body, replayed=True)
+    assert await world.confirm_once(intent, "k") == StoredResponse(first.body, replayed=True)
     assert len(world.provider.orders) == 1
 
 
@@ -467,6 +467,6 @@ async def _wait(event: asyncio.Event) -> None:
 
 
 async def _sent(world: World, count: int = 1) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(world.provider.orders) < count:
             await asyncio.sleep(0.01)

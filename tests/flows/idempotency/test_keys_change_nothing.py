@@ -112,7 +112,7 @@ async def making_a_key(world: World) -> Flow:
     )
 
 
-REFUSED_PAYER = Answer(Rejected("customer_refused", "deleted there"))
+PAYER_REJECTED = Answer(Rejected("customer_refused", "deleted there"))
 TRANSFER = {"payment_method_types": ("bank_transfer",), "customer": ADA}
 FLOWS: dict[str, Prepare] = {
     "create": creating,
@@ -122,7 +122,7 @@ FLOWS: dict[str, Prepare] = {
     "attach in doubt": attaching(Unknown("reset")),
     "cancel": cancelling_at_once,
     "api key": making_a_key,
-    "a payer who is gone": confirming(REFUSED_PAYER, PUSH, **TRANSFER),
+    "a payer who is gone": confirming(PAYER_REJECTED, PUSH, **TRANSFER),
     "another amount": confirming(answer(taken(), amount=5)),
     "captured": ordering("capture", later(taken())),
     "capture in doubt": ordering("capture", Answer(Unknown("reset"))),
@@ -153,20 +153,20 @@ async def counted(world: World) -> Counter[str]:
     kinds = (PaymentIntent, Transfer, ApiKey, Customer)
     found = Counter({kind.__name__: len(await world.all(kind)) for kind in kinds})
     for alert in await world.all(Alert):
-        found[alert.concern.type] += alert.count
+        found[alert.problem.type] += alert.count
     return found
 
 
 @pytest.mark.parametrize("name", FLOWS)
 async def test_a_flow_does_the_same_with_a_key_and_without(world: World, name: str) -> None:
-    told = []
+    outcomes = []
     for key in (None, "k"):
         world.clock.forward(1)  # an id begins with the time
         flow = await FLOWS[name](world)
         before = await counted(world)
         shown = await outcome_of(world, flow, key)
-        told.append((shown, await newest(world), await counted(world) - before))
-    assert told[0] == told[1]
+        outcomes.append((shown, await newest(world), await counted(world) - before))
+    assert outcomes[0] == outcomes[1]
 
 
 async def outcome_of(world: World, flow: Flow, key: str | None) -> str:
@@ -195,9 +195,9 @@ async def test_what_is_committed_behind_the_answer_is_written_without_the_key(wo
     """The answer is given, and the key is nobody's any more."""
 
     async def flow(ctx: Context) -> str:
-        for concludes in ("the answer", None):
+        for response in ("the answer", None):
             audit = ctx.audit(world.caller, Action.INTENT_READ)
-            await ctx.door.commit(Change(audit, concludes=concludes))
+            await ctx.door.commit(Change(audit, response=response))
         return "the answer"
 
     request = KeyedRequest(world.caller, Action.INTENT_READ, "sk POST /x", "k", b"{}")

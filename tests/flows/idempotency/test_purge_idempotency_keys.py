@@ -37,7 +37,7 @@ async def test_a_purge_takes_finished_keys_that_are_past_their_time(world: World
     world.clock.forward(3600)
     assert await purge_idempotency_keys(world.ctx, "run_3") == (0, 1)
     (alert,) = await world.all(Alert)
-    assert (alert.concern.type, alert.count) == (AlertType.IDEMPOTENCY_UNFINISHED, 2)
+    assert (alert.problem.type, alert.count) == (AlertType.IDEMPOTENCY_UNFINISHED, 2)
     # F10: business uniqueness holds without the key: the intent cannot be confirmed again.
     assert not (await create_once(world, "finished")).replayed
 
@@ -52,7 +52,7 @@ async def test_many_keys_that_never_ended_hide_none(world: World) -> None:
     world.clock.forward(25 * 3600)
     assert await purge_idempotency_keys(world.ctx, "run_1") == (0, 110)
     alerts = await world.all(Alert)
-    assert {a.concern.subject.id for a in alerts} == {k.id for k in await world.all(IdempotencyKey)}
+    assert {a.problem.subject.id for a in alerts} == {k.id for k in await world.all(IdempotencyKey)}
     assert (await resolve_attempts(world.ctx, "run")).resolved == 110
     assert await purge_idempotency_keys(world.ctx, "run_2") == (0, 0)
     assert {a.count for a in await world.all(Alert)} == {1}

@@ -128,7 +128,7 @@ async def test_the_provider_says_otherwise(
     assert verified.mismatches == (Mismatch(intent.id, what),)
     assert not verified.agrees
     (alert,) = await world.all(Alert)
-    assert (alert.concern.type, alert.concern.message) == (AlertType.LEDGER_MISMATCH, what)
+    assert (alert.problem.type, alert.problem.message) == (AlertType.LEDGER_MISMATCH, what)
 
 
 async def test_a_payment_that_nobody_here_knows(world: World, provider: ShownProvider) -> None:
@@ -153,7 +153,7 @@ async def test_the_providers_books_are_gone(world: World, provider: ShownProvide
         Mismatch(intent.id, "the provider has no payment r1, and we have 1999"),
         Mismatch(hold.id, "the provider has no payment h1, and we have 1999 held"),
     }
-    assert {a.concern.subject.id for a in await world.all(Alert)} == {intent.id, hold.id}
+    assert {a.problem.subject.id for a in await world.all(Alert)} == {intent.id, hold.id}
 
 
 async def test_what_a_window_does_not_show_is_asked_for(

@@ -11,10 +11,11 @@ from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.payments.attempt import AttemptState
 from paygate.domain.payments.payment_intent import FINAL, PaymentIntent, Status
 from paygate.flows.payments.attempt.begin import KEYS_MARGIN
-from tests.flows.payments.ledger import NOT_HEARD, LedgerProvider, Payment, Will
+from tests.flows.payments.stand_in_provider import NOT_HEARD, Payment, StandInProvider, Will
 from tests.flows.payments.watched import Log
 from tests.flows.world import World
 
+UNPAID = (Status.FAILED, Status.CANCELLED, Status.REFUNDED)
 KEPT = timedelta(hours=24)
 CUT_OFF = "cut off"
 """The client heard nothing."""
@@ -28,7 +29,7 @@ ENDS = {
     Will.DECLINE: Status.FAILED,
     Will.REJECT: Status.FAILED,
     Will.ASK_PAYER: Status.REQUIRES_ACTION,
-    Will.WORK_ON: Status.PROCESSING,
+    Will.STAY_PENDING: Status.PROCESSING,
     Will.LOSE_ORDER: Status.PROCESSING,
     Will.LOSE_REPLY: Status.PROCESSING,
     Will.NOT_SENT: ErrorCode.PROVIDER_UNAVAILABLE,
@@ -56,7 +57,7 @@ class Ask:
     body: Body
     key: str | None
     requests: set[str] = field(default_factory=set)
-    told: bytes | None = None
+    final_body: bytes | None = None
 
 
 class Model:
@@ -64,7 +65,7 @@ class Model:
 
     world: World
     log: Log
-    provider: LedgerProvider
+    provider: StandInProvider
 
     def intent(self, intent_id: str) -> PaymentIntent:
         found = self.log.records[PaymentIntent, intent_id]
@@ -72,14 +73,14 @@ class Model:
         return found
 
     def payments(self, intent: str | None = None) -> list[Payment]:
-        return [p for p in self.provider.ledger if intent in (None, p.order.intent)]
+        return [p for p in self.provider.payments if intent in (None, p.order.intent)]
 
     def expected(self, ask: Ask, key: IdempotencyKey | None) -> object:
         """What must be answered, if nothing is cut off."""
         if key is not None and key.state is KeyState.FINISHED:
             return key.body
         if ask.action is Action.INTENT_CREATE:
-            return Status.CREATED
+            return self._creates(ask.body)
         intent = self.intent(ask.path)
         if ask.action is Action.INTENT_CANCEL:
             return self._cancels(intent, key)
@@ -88,6 +89,15 @@ class Model:
         if ask.action is Action.INTENT_ATTACH:
             return self._attaches(intent, ask.body)
         return self._confirms(intent, key, ask.body)
+
+    def _creates(self, body: Body) -> object:
+        taken = body.get("unique_reference") and self.of_reference(body["reference"])
+        return ErrorCode.REFERENCE_IN_USE if taken else Status.CREATED
+
+    def of_reference(self, reference: str) -> list[PaymentIntent]:
+        """The intents of a reference that are paid or can still be paid."""
+        named = [i for i in self.log.all(PaymentIntent) if i.reference == reference]
+        return [i for i in named if i.status not in UNPAID]
 
     def _attaches(self, intent: PaymentIntent, body: Body) -> object:
         if intent.status is not Status.CREATED:

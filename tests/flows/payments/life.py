@@ -37,7 +37,7 @@ from paygate.flows.provider_events.receive import receive_provider_event
 from paygate.jobs.messages import ApplyProviderEvent
 from paygate.storage.change import OutcomeUnknown, Unavailable
 from tests.flows.payments.expected import CUT_OFF, KEPT, Ask, Body, Model
-from tests.flows.payments.ledger import LATER, LedgerProvider, Payment, Will
+from tests.flows.payments.stand_in_provider import LATER, Payment, StandInProvider, Will
 from tests.flows.payments.watched import NAMED, Death, Log, WatchedDoor
 from tests.flows.world import World, encode
 from tests.storage.stored import TABLE_OF, select
@@ -55,12 +55,12 @@ DETACH: Body = {"instrument": None}
 
 
 @dataclass(frozen=True)
-class Told:
+class Response:
     body: bytes
     replayed: bool
 
 
-Result = Told | Refusal | str
+Result = Response | Refusal | str
 
 
 class Shown(msgspec.Struct):
@@ -77,7 +77,7 @@ class Life(Model):
         self.world = world
         self.merchant = next(_merchants)
         self.log = Log(self.merchant)
-        self.provider = LedgerProvider(world.clock)
+        self.provider = StandInProvider(world.clock)
         self.intents: list[str] = []
         self.asks: list[Ask] = []
         self.numbers = itertools.count()
@@ -124,7 +124,7 @@ class Life(Model):
         calls = len(self.provider.calls)
         expected = self.expected(ask, key)
         result = await self.raw(ask, death)
-        if isinstance(result, Told):
+        if isinstance(result, Response):
             self.answered(ask, result, key)
         elif isinstance(result, Refusal) and (
             result.code is not ErrorCode.PROVIDER_UNAVAILABLE or ask.action is Action.INTENT_ATTACH
@@ -147,20 +147,20 @@ class Life(Model):
             return result.body
         return msgspec.json.decode(result.body, type=Shown).status
 
-    def answered(self, ask: Ask, told: Told, key: IdempotencyKey | None) -> None:
+    def answered(self, ask: Ask, response: Response, key: IdempotencyKey | None) -> None:
         """I4 and I10: what is acknowledged is durable, and said again byte for byte."""
-        shown = msgspec.json.decode(told.body, type=Shown)
+        shown = msgspec.json.decode(response.body, type=Shown)
         if shown.id not in self.intents:
             self.intents.append(shown.id)
         if ask.key is None:
             return
         now = self.key_of(ask)
         assert now is not None
-        assert (now.state, now.body) == (KeyState.FINISHED, told.body)
-        assert told.replayed is (key is not None and key.state is KeyState.FINISHED)
-        if told.replayed and ask.told is not None:
-            assert told.body == ask.told, "the same bytes while the key is kept"
-        ask.told = told.body
+        assert (now.state, now.body) == (KeyState.FINISHED, response.body)
+        assert response.replayed is (key is not None and key.state is KeyState.FINISHED)
+        if response.replayed and ask.final_body is not None:
+            assert response.body == ask.final_body, "the same bytes while the key is kept"
+        ask.final_body = response.body
 
     async def raw(
         self, ask: Ask, death: Death | None = None, *, frozen: bool = False, **other: Any
@@ -194,11 +194,11 @@ class Life(Model):
 
         try:
             if ask.key is None:
-                result = Told(_render(await flow(ctx)), replayed=False)
+                result = Response(_render(await flow(ctx)), replayed=False)
             else:
                 scope = f"sk POST {ask.action} {ask.path}"
                 request = KeyedRequest(caller, ask.action, scope, ask.key, encode(body))
-                result = Told(*await idempotently(ctx, request, flow, _render))
+                result = Response(*await idempotently(ctx, request, flow, _render))
         except Refusal as refusal:
             return refusal
         except (ConnectionAbortedError, OutcomeUnknown, Unavailable):
@@ -222,6 +222,23 @@ class Life(Model):
         assert result.code is ErrorCode.IDEMPOTENCY_KEY_REUSED
         assert (dict(self.log.records), len(self.provider.calls)) == before
 
+    async def order(self, body: Body) -> None:
+        """Two tabs, one of them clicked twice, and somebody without a key."""
+        taken = self.of_reference(body["reference"])
+        tab = self.ask(Action.INTENT_CREATE, "", body)
+        two = self.ask(Action.INTENT_CREATE, "", body)
+        loose = self.ask(Action.INTENT_CREATE, "", body, keyed=False)
+        asks = (tab, tab, two, loose)
+        results = await asyncio.gather(*map(self.raw, asks))
+        won = {r.body for r in results if isinstance(r, Response)}
+        assert len(won) == (not taken), "one order, one payment"
+        for ask, result in zip(asks, results, strict=True):
+            if isinstance(result, Response):
+                ask.final_body = result.body if ask.key is not None else None
+            else:
+                assert self.heard(result) is ErrorCode.REFERENCE_IN_USE
+        self.intents += [msgspec.json.decode(body, type=Shown).id for body in won]
+
     async def race(self, intent_id: str) -> None:
         was = self.intent(intent_id)
         one = self.ask(Action.INTENT_CONFIRM, intent_id, CONFIRM)
@@ -232,8 +249,8 @@ class Life(Model):
             *(self.raw(ask) for ask in (one, one, two, three, four)), self.expire()
         )
         # A cancel may come after a confirm that left something to cancel.
-        winners = [r for r in (second,) if isinstance(r, Told)]
-        confirmed = [r for r in (first, twin) if isinstance(r, Told)]
+        winners = [r for r in (second,) if isinstance(r, Response)]
+        confirmed = [r for r in (first, twin) if isinstance(r, Response)]
         assert len({r.body for r in confirmed}) <= 1
         assert len(winners) + bool(confirmed) <= 1, "one confirm at most"
         if was.status is not Status.CREATED:
@@ -242,7 +259,7 @@ class Life(Model):
         for ask, results in ((one, confirmed), (two, winners)):
             if results and (key := self.key_of(ask)) is not None:
                 assert key.body == results[0].body
-                ask.told = key.body
+                ask.final_body = key.body
 
     async def freeze(self, intent_id: str) -> None:
         """F05 and F06: a holder stands still in the call, another takes over, then both go on."""
@@ -256,13 +273,13 @@ class Life(Model):
         results = [] if first.done() else [await self.raw(ask)]
         thaw.set()
         results.append(await first)
-        told = {r.body for r in results if isinstance(r, Told)}
-        assert len(told) <= 1
-        for body in told:
+        bodies = {r.body for r in results if isinstance(r, Response)}
+        assert len(bodies) <= 1
+        for body in bodies:
             key = self.key_of(ask)
             assert key is not None
             assert key.body == body
-            ask.told = body
+            ask.final_body = body
 
     async def deliver(self, payment: Payment, fact: int, *, exact: bool) -> None:
         attempt = self.log.records[Attempt, payment.order.attempt]
@@ -355,8 +372,8 @@ class Life(Model):
             if key is not None and key.state is KeyState.WORKING:
                 one_commit = (Action.INTENT_CREATE, Action.INTENT_ATTACH)
                 assert ask.action not in one_commit, "which claims and finishes it"
-            if ask.told is not None and key is not None and key.created_at >= limit:
-                assert key.body == ask.told
+            if ask.final_body is not None and key is not None and key.created_at >= limit:
+                assert key.body == ask.final_body
 
     async def end(self) -> None:
         """All who were cut off come again, all events arrive: then both books say the same."""

@@ -30,13 +30,13 @@ from paygate.domain.payments.payment_method import (
 )
 from paygate.flows.context import CommitDoor
 from paygate.flows.idempotency.keyed_door import KeyedRequest
-from paygate.flows.idempotency.run_once import Answered, idempotently
+from paygate.flows.idempotency.run_once import StoredResponse, idempotently
 from paygate.flows.payments.attach import attach_payment_method
 from paygate.flows.payments.cancel import cancel_payment_intent
 from paygate.flows.payments.confirm import Confirmation, confirm_payment_intent
 from paygate.flows.payments.create import NewPaymentIntent, create_payment_intent
 from paygate.flows.payments.sweeps.expire import expire_payment_intents
-from paygate.storage.change import Change, Reason, Refused, Verdict
+from paygate.storage.change import Change, Conflict, Reason, Verdict
 from tests.domain.payments.test_confirmation import ENDS
 from tests.flows.world import APPROVED, CARD, CARDLESS, REQUEST, Looked, World, answer, encode
 from tests.making import START
@@ -73,7 +73,9 @@ async def refused(work: Awaitable[Any]) -> Refusal:
     return refusal.value
 
 
-async def once(world: World, action: Action, flow: Callable[[Any], Awaitable[Any]]) -> Answered:
+async def once(
+    world: World, action: Action, flow: Callable[[Any], Awaitable[Any]]
+) -> StoredResponse:
     """The flow under one idempotency key, however often it is called."""
     world.requests += 1
     caller = msgspec.structs.replace(world.caller, request_id=f"req_{world.requests}")
@@ -91,7 +93,7 @@ async def test_the_method_is_shown_and_a_confirm_pays_with_it(world: World) -> N
     assert (attached.status, attached.version) == (Status.CREATED, 2)
     assert (attached.payment_method, attached.attached) == (CARD, CardToken("tok_a"))
     assert (await world.now(intent))[0] == attached
-    assert await world.told(intent) == ["payment_intent.created"]
+    assert await world.event_types(intent) == ["payment_intent.created"]
     (entry,) = [e for e in await world.audited() if e.action is Action.INTENT_ATTACH]
     assert entry.subject is not None
     assert (entry.subject.id, entry.actor) == (intent.id, world.caller.actor)
@@ -161,7 +163,7 @@ async def test_our_key_refused_is_no_fault_of_the_token_and_somebody_hears_of_it
         )
         assert (await refused(work)).code is ErrorCode.PROVIDER_UNAVAILABLE
     (alert,) = await world.all(Alert)
-    assert (alert.concern.type, alert.count) == (AlertType.PROVIDER_MISCONFIGURED, 2)
+    assert (alert.problem.type, alert.count) == (AlertType.PROVIDER_MISCONFIGURED, 2)
     assert await world.all(IdempotencyKey) == [], "a refusal keeps no key"
     assert (await world.now(intent))[0] == intent
 
@@ -330,7 +332,7 @@ class Busy:
         if self.free:
             return await self.door.commit(change)
         self.free = True
-        return Refused(Reason.STALE, "payment_intent")
+        return Conflict(Reason.STALE, "payment_intent")
 
 
 async def test_an_attach_that_met_nobody_in_the_end_is_done(world: World) -> None:

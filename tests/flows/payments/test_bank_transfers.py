@@ -37,9 +37,9 @@ from tests.flows.payments.transfers import (
     confirm_by,
     funded,
     instructions,
+    notice_at,
     paying,
     to_transfer,
-    told,
 )
 from tests.flows.world import World, answer
 from tests.making import START
@@ -60,7 +60,7 @@ async def test_the_payer_is_told_our_end_of_waiting(world: World) -> None:
     assert shown == msgspec.structs.replace(instructions(), expires_at=ends)
     assert (intent.payment_method, attempt.close_at) == (BY_PUSH, ends)
     assert (await world.now(intent))[0] == intent
-    event = await world.applied(told(attempt, funded(), 5))
+    event = await world.applied(notice_at(attempt, funded(), 5))
     assert event.verdict == "nothing_new"
     assert (await world.now(intent))[0] == intent
 
@@ -83,14 +83,14 @@ async def test_what_it_is_paid_with_is_kept_as_soon_as_it_is_known(world: World)
     debited, _ = await paying(world, Pending(BY_DEBIT), DEBIT)
     assert (pushed.payment_method, debited.payment_method) == (BY_PUSH, BY_DEBIT)
     # An event that tells less does not take it away.
-    await world.applied(told(attempt, ActionRequired(instructions(5)), 5))
+    await world.applied(notice_at(attempt, ActionRequired(instructions(5)), 5))
     assert (await world.now(pushed))[0].payment_method == BY_PUSH
 
 
 async def test_parts_are_told_once_each_and_then_the_whole(world: World) -> None:
     intent, attempt = await paying(world, funded())
     for seconds, amount in ((10, 500), (20, 1500)):
-        event = await world.applied(told(attempt, funded(amount), seconds, f"evt_{seconds}"))
+        event = await world.applied(notice_at(attempt, funded(amount), seconds, f"evt_{seconds}"))
         assert event.verdict == "applied"
         now, _ = await world.now(intent)
         assert (now.status, now.amount_received) == (Status.REQUIRES_ACTION, 0)
@@ -102,12 +102,12 @@ async def test_parts_are_told_once_each_and_then_the_whole(world: World) -> None
         news = [e for e in await world.events(intent) if e.object_version == now.version]
         assert [(e.type, e.data) for e in news] == [(PARTLY, now)]
         assert await ledger(world) == []
-    await world.applied(told(attempt, PAID, 30, "evt_30"))
-    paid, (settled,) = await world.now(intent)
-    assert (paid.status, settled.state) == (Status.SUCCEEDED, AttemptState.APPROVED)
+    await world.applied(notice_at(attempt, PAID, 30, "evt_30"))
+    paid, (concluded,) = await world.now(intent)
+    assert (paid.status, concluded.state) == (Status.SUCCEEDED, AttemptState.APPROVED)
     assert (paid.amount_received, paid.next_action, paid.payment_method) == (1999, None, BY_PUSH)
     assert await ledger(world) == [(1, 1999)]
-    assert (await world.told(intent))[2:] == [
+    assert (await world.event_types(intent))[2:] == [
         "payment_intent.requires_action",
         PARTLY,
         PARTLY,
@@ -118,26 +118,26 @@ async def test_parts_are_told_once_each_and_then_the_whole(world: World) -> None
 async def test_a_part_is_not_told_again(world: World) -> None:
     """The same amount under another reference, the same event twice, and an older one late."""
     intent, attempt = await paying(world, funded())
-    await world.applied(told(attempt, funded(1500), 20))
+    await world.applied(notice_at(attempt, funded(1500), 20))
     now = await world.now(intent)
-    await world.receive(told(attempt, funded(1500), 20))
-    again = await world.applied(told(attempt, funded(1500), 30, "evt_again"))
+    await world.receive(notice_at(attempt, funded(1500), 20))
+    again = await world.applied(notice_at(attempt, funded(1500), 30, "evt_again"))
     assert (again.status, again.verdict) == (EventStatus.PROCESSED, "nothing_new")
-    older = await world.applied(told(attempt, funded(500), 10, "evt_older"))
+    older = await world.applied(notice_at(attempt, funded(500), 10, "evt_older"))
     assert (older.status, older.verdict) == (EventStatus.STALE, "older_than_applied")
-    first = await world.applied(told(attempt, funded(), 5, "evt_first"))
+    first = await world.applied(notice_at(attempt, funded(), 5, "evt_first"))
     assert first.status is EventStatus.STALE
     assert await world.now(intent) == now
-    assert (await world.told(intent)).count(PARTLY) == 1
+    assert (await world.event_types(intent)).count(PARTLY) == 1
     assert len(await world.all(ProviderEvent)) == 4
 
 
 async def test_two_parts_of_one_second_are_fetched(world: World) -> None:
     """Which of them is newer only the provider knows; what it says then is told."""
     intent, attempt = await paying(world, funded())
-    await world.applied(told(attempt, funded(500), 20))
+    await world.applied(notice_at(attempt, funded(500), 20))
     world.provider.objects.append(at(20, funded(1500)))
-    event = await world.applied(told(attempt, funded(900), 20, "evt_2"))
+    event = await world.applied(notice_at(attempt, funded(900), 20, "evt_2"))
     assert (event.verdict, len(world.provider.retrieved)) == ("applied", 1)
     amounts = [
         e.data.next_action.amount_received
@@ -149,25 +149,25 @@ async def test_two_parts_of_one_second_are_fetched(world: World) -> None:
 
 async def test_a_part_that_went_away_again_is_shown_and_not_told(world: World) -> None:
     intent, attempt = await paying(world, funded())
-    await world.applied(told(attempt, funded(1500), 20))
-    await world.applied(told(attempt, funded(500), 30, "evt_2"))
+    await world.applied(notice_at(attempt, funded(1500), 20))
+    await world.applied(notice_at(attempt, funded(500), 30, "evt_2"))
     now, _ = await world.now(intent)
     assert isinstance(now.next_action, TransferInstructions)
     assert now.next_action.amount_received == 500
-    assert (await world.told(intent)).count(PARTLY) == 1
+    assert (await world.event_types(intent)).count(PARTLY) == 1
 
 
 @pytest.mark.parametrize("end", [PAID, Cancelled("abandoned")])
 async def test_no_part_is_told_after_the_end(world: World, end: Approved | Cancelled) -> None:
     intent, attempt = await paying(world, funded())
-    await world.applied(told(attempt, end, 20))
+    await world.applied(notice_at(attempt, end, 20))
     ended = await world.now(intent)
     assert ended[0].status in FINAL
     for seconds in (10, 30):
-        late = await world.applied(told(attempt, funded(1500), seconds, f"evt_{seconds}"))
+        late = await world.applied(notice_at(attempt, funded(1500), seconds, f"evt_{seconds}"))
         assert late.verdict == "already_settled"
     assert await world.now(intent) == ended
-    assert PARTLY not in await world.told(intent)
+    assert PARTLY not in await world.event_types(intent)
 
 
 async def test_a_part_that_comes_before_the_confirms_own_reply(world: World) -> None:
@@ -175,22 +175,22 @@ async def test_a_part_that_comes_before_the_confirms_own_reply(world: World) -> 
 
     async def deliver(_: ConfirmOrder) -> None:
         (attempt,) = await world.all(Attempt)
-        await world.applied(told(attempt, funded(500), 5))
+        await world.applied(notice_at(attempt, funded(500), 5))
 
     world.provider.during = deliver
     world.provider.answers.append(answer(funded()))
     intent = await confirm_by(world, await to_transfer(world))
     assert isinstance(intent.next_action, TransferInstructions)
     assert intent.next_action.amount_received == 500
-    assert (await world.told(intent))[2:] == ["payment_intent.requires_action"]
+    assert (await world.event_types(intent))[2:] == ["payment_intent.requires_action"]
 
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_in_any_order_and_at_once_it_ends_the_same(world: World, seed: int) -> None:
     """Four parts and the whole, each delivered twice."""
     intent, attempt = await paying(world, funded())
-    parts = [told(attempt, funded(400 * n), n, f"evt_{n}") for n in range(1, 5)]
-    notices = [*parts, told(attempt, PAID, 9, "evt_paid")]
+    parts = [notice_at(attempt, funded(400 * n), n, f"evt_{n}") for n in range(1, 5)]
+    notices = [*parts, notice_at(attempt, PAID, 9, "evt_paid")]
     for each in notices:
         await world.receive(each)
     events = [ApplyProviderEvent(e.merchant, e.id) for e in await world.all(ProviderEvent)] * 2
@@ -206,7 +206,7 @@ async def test_in_any_order_and_at_once_it_ends_the_same(world: World, seed: int
         if isinstance(e.data.next_action, TransferInstructions)
     ]
     assert received == sorted(set(received)), "never less than before, each told once"
-    assert (await world.told(intent))[-1] == "payment_intent.succeeded"
+    assert (await world.event_types(intent))[-1] == "payment_intent.succeeded"
     assert {e.status for e in await world.all(ProviderEvent)} <= {
         EventStatus.PROCESSED,
         EventStatus.STALE,
@@ -234,13 +234,13 @@ async def test_a_debit_is_answered_days_later(
         world.provider.objects.append(at(day * DAY, Pending(BY_DEBIT)))
         assert await close_overdue_attempts(world.ctx, "run_1") == 0
     assert world.provider.standing == []
-    event = await world.applied(told(attempt, outcome, 5 * DAY))
+    event = await world.applied(notice_at(attempt, outcome, 5 * DAY))
     assert event.verdict == "applied"
-    after, (settled,) = await world.now(intent)
-    assert (after.status, settled.state) == (status, state)
+    after, (concluded,) = await world.now(intent)
+    assert (after.status, concluded.state) == (status, state)
     assert (after.pending_operation, after.payment_method) == (None, BY_DEBIT)
     assert await ledger(world) == money
-    assert (await world.told(intent))[2:] == [f"payment_intent.{status}"]
+    assert (await world.event_types(intent))[2:] == [f"payment_intent.{status}"]
     if isinstance(outcome, Declined):
         assert after.last_payment_error == outcome.error
 
@@ -260,7 +260,7 @@ async def test_a_debits_cancel_stays_pending_and_ends_as_the_debit_does(
         await cancel(world, intent)
     assert refused.value.code is ErrorCode.OPERATION_PENDING
     # The bank works on: news of that do not forget the wish, and it is asked of again.
-    await world.applied(told(attempt, Pending(BY_DEBIT), 60))
+    await world.applied(notice_at(attempt, Pending(BY_DEBIT), 60))
     for _ in range(2):
         world.provider.answers.append(at(90, Pending(BY_DEBIT)))
         assert await close_overdue_attempts(world.ctx, "run_1") == 0
@@ -269,7 +269,7 @@ async def test_a_debits_cancel_stays_pending_and_ends_as_the_debit_does(
     assert first != last, "a refusal is remembered under its key"
     now, _ = await world.now(intent)
     assert (now.status, now.pending_operation) == (Status.PROCESSING, "cancel")
-    await world.applied(told(attempt, outcome, 3 * DAY, "evt_end"))
+    await world.applied(notice_at(attempt, outcome, 3 * DAY, "evt_end"))
     after, _ = await world.now(intent)
     assert (after.status, after.pending_operation) == (status, None)
     if status is Status.CANCELLED:
@@ -285,7 +285,7 @@ async def test_money_for_a_transfer_that_was_cancelled_is_a_correction(world: Wo
     intent, attempt = await paying(world, funded())
     world.provider.answers.append(at(1, Cancelled(None)))
     assert (await cancel(world, intent)).status is Status.CANCELLED
-    event = await world.applied(told(attempt, PAID, DAY))
+    event = await world.applied(notice_at(attempt, PAID, DAY))
     assert (event.status, event.verdict) == (EventStatus.PROCESSED, "corrected")
     after, _ = await world.now(intent)
     assert (after.status, after.amount_received) == (Status.SUCCEEDED, 1999)

@@ -160,7 +160,7 @@ async def test_without_an_address_of_ours_the_provider_gets_the_merchants(world:
         (DECLINED, Status.FAILED, AttemptState.DECLINED),
     ],
 )
-async def test_what_the_provider_says_is_settled_once(
+async def test_what_the_provider_says_is_concluded_once(
     world: World, challenged: Challenged, outcome: Outcome, status: Status, state: AttemptState
 ) -> None:
     challenged.bank.objects.append(answer(outcome, as_of=LATER))
@@ -169,14 +169,14 @@ async def test_what_the_provider_says_is_settled_once(
     intent, (attempt,) = await world.now(challenged.intent)
     assert (intent.status, attempt.state) == (status, state)
     assert intent.next_action is None
-    assert (await world.told(intent))[-1] == f"payment_intent.{status}"
+    assert (await world.event_types(intent))[-1] == f"payment_intent.{status}"
     assert challenged.bank.retrieved == [THEIRS]
     assert challenged.bank.timeouts == (ASK_SECONDS,)
     # Again and again: the same way on, nothing asked, nothing told.
-    told = await world.told(intent)
+    event_types = await world.event_types(intent)
     assert [await challenged.back() for _ in range(3)] == [first] * 3
     assert (await world.now(intent))[0] == intent
-    assert await world.told(intent) == told
+    assert await world.event_types(intent) == event_types
     assert challenged.bank.retrieved == [THEIRS]
 
 
@@ -187,7 +187,7 @@ async def test_each_visit_is_audited_without_its_address(
     await challenged.back()
     await challenged.back()
     visits = [e for e in await world.audited() if e.action is Action.INTENT_AUTHENTICATE]
-    assert len(visits) == 3  # come back, settled, come back
+    assert len(visits) == 3  # come back, concluded, come back
     for entry in visits:
         assert (entry.actor, entry.merchant) == (Actor("client"), "default")
         assert (entry.request_id, entry.address) == ("req_back", "192.0.2.1")
@@ -254,7 +254,7 @@ async def test_a_tie_of_seconds_is_asked_again_and_shortly(
 
 
 @pytest.mark.parametrize("said", [answer(APPROVED, as_of=LATER), Answer(Unknown("timeout"))])
-async def test_an_event_that_comes_meanwhile_settles_once(
+async def test_an_event_that_comes_meanwhile_concludes_once(
     world: World, challenged: Challenged, said: Answer
 ) -> None:
     """Also the provider that does not answer us is then no reason to say `processing`."""
@@ -269,7 +269,7 @@ async def test_an_event_that_comes_meanwhile_settles_once(
     assert await challenged.back() == challenged.page("succeeded")
     intent, (attempt,) = await world.now(challenged.intent)
     assert (intent.version, attempt.version) == (4, 3)
-    assert (await world.told(intent)).count("payment_intent.succeeded") == 1
+    assert (await world.event_types(intent)).count("payment_intent.succeeded") == 1
 
 
 async def test_racing_visits_and_the_event_have_one_effect(
@@ -283,7 +283,7 @@ async def test_racing_visits_and_the_event_have_one_effect(
     assert set(pages[:-1]) == {challenged.page("succeeded")}
     intent, _ = await world.now(challenged.intent)
     assert (intent.version, intent.amount_received) == (4, 1999)
-    assert (await world.told(intent)).count("payment_intent.succeeded") == 1
+    assert (await world.event_types(intent)).count("payment_intent.succeeded") == 1
 
 
 async def test_a_late_visit_is_shown_the_way_and_has_no_effect(

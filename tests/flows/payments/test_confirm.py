@@ -1,4 +1,4 @@
-"""Three beats: the attempt is durable, then the provider is asked, then what it said is settled."""
+"""Three beats: an attempt is durable, the provider is asked, what the provider said is applied."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -81,7 +81,7 @@ async def test_each_outcome_has_its_end_in_the_database(
     assert intent.pending_operation == ("confirm" if status is Status.PROCESSING else None)
     changes = [Status.CREATED, Status.PROCESSING]
     changes += [status] if status is not Status.PROCESSING else []
-    assert await world.told(intent) == [f"payment_intent.{s}" for s in changes]
+    assert await world.event_types(intent) == [f"payment_intent.{s}" for s in changes]
     actions = [(e.action, e.subject.id) for e in await world.audited() if e.subject]
     assert actions == [
         ("payment_intent.create", intent.id),
@@ -97,8 +97,8 @@ async def test_a_refused_key_of_ours_fails_the_payment_plainly(world: World) -> 
     assert intent.last_payment_error.code == "provider_configuration"
     await world.confirming(Rejected("provider_configuration", "401"))
     (alert,) = await world.all(Alert)
-    assert alert.concern.type is AlertType.PROVIDER_MISCONFIGURED
-    assert (alert.count, alert.concern.severity) == (2, "critical")
+    assert alert.problem.type is AlertType.PROVIDER_MISCONFIGURED
+    assert (alert.count, alert.problem.severity) == (2, "critical")
 
 
 @pytest.mark.parametrize("outcome", [e[0] for e in ENDS if not isinstance(e[0], NotSent)])
@@ -120,7 +120,7 @@ async def test_after_any_other_answer_no_second_confirm_is_sent(
     "answered",
     [answer(APPROVED), Answer(Unknown("timeout")), answer(APPROVED, as_of=None), answer(CARDLESS)],
 )
-async def test_an_event_that_comes_before_the_answer_settles_once(
+async def test_an_event_that_comes_before_the_answer_concludes_once(
     world: World, answered: Answer
 ) -> None:
     """F11: the webhook is applied while the call is still under way."""
@@ -139,7 +139,7 @@ async def test_an_event_that_comes_before_the_answer_settles_once(
     assert (intent.status, attempt.state) == (Status.SUCCEEDED, AttemptState.APPROVED)
     assert (intent.amount_received, intent.payment_method) == (1999, CARD)
     assert (intent.version, attempt.version) == (3, 2)
-    assert await world.told(intent) == [
+    assert await world.event_types(intent) == [
         "payment_intent.created",
         "payment_intent.processing",
         "payment_intent.succeeded",
@@ -161,7 +161,7 @@ async def test_an_event_of_the_next_step_outlives_a_late_answer(world: World) ->
     assert confirmed == intent
     assert isinstance(intent.next_action, RedirectToUrl)
     assert attempt.state is AttemptState.ACTION_REQUIRED
-    assert (await world.told(intent)).count("payment_intent.requires_action") == 1
+    assert (await world.event_types(intent)).count("payment_intent.requires_action") == 1
 
 
 async def test_racing_confirms_ask_the_provider_once(world: World) -> None:

@@ -103,7 +103,7 @@ async def test_a_hold_is_captured(world: World, amount: int | None) -> None:
     )
     assert world.provider.standing == [order]
     assert await ledger(world) == [(1, wanted)]
-    assert (await world.told(intent))[-1] == "payment_intent.succeeded"
+    assert (await world.event_types(intent))[-1] == "payment_intent.succeeded"
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ async def test_a_refused_capture_leaves_the_hold(world: World) -> None:
     assert after.last_payment_error is not None
     assert await ledger(world) == []
     (alert,) = await world.all(Alert)
-    assert alert.concern.type is AlertType.PROVIDER_MISCONFIGURED
+    assert alert.problem.type is AlertType.PROVIDER_MISCONFIGURED
 
 
 @pytest.mark.parametrize("order", ["capture", "cancel"])
@@ -274,8 +274,8 @@ async def test_a_hold_that_ends_soon_is_alerted_once_and_then_followed(world: Wo
     assert await watch_authorizations(world.ctx, "run_2") == (1, 0)
     assert await watch_authorizations(world.ctx, "run_3") == (1, 0)
     (alert,) = await world.all(Alert)
-    assert (alert.concern.type, alert.count) == (AlertType.AUTHORIZATION_EXPIRING, 1)
-    assert alert.concern.due_at == EXPIRES
+    assert (alert.problem.type, alert.count) == (AlertType.AUTHORIZATION_EXPIRING, 1)
+    assert alert.problem.due_at == EXPIRES
     world.clock.forward(24 * 3600)
     # The provider's own clock may be behind: as long as it holds the money, so do we.
     world.provider.objects = [later(HELD), later(Cancelled("automatic"))]
@@ -304,10 +304,10 @@ async def test_money_after_the_end_is_a_correction(world: World, end: Outcome) -
     (correction,) = await world.all(Correction)
     assert (correction.from_status, correction.to_status) == (intent.status, Status.SUCCEEDED)
     assert (correction.intent_version, correction.proof) == (after.version, "evt_1")
-    told = [e for e in await world.all(Event) if e.correction]
-    assert [e.type for e in told] == ["payment_intent.succeeded"]
+    corrections = [e for e in await world.all(Event) if e.correction]
+    assert [e.type for e in corrections] == ["payment_intent.succeeded"]
     (alert,) = await world.all(Alert)
-    assert alert.concern.type is AlertType.STATE_CORRECTION
+    assert alert.problem.type is AlertType.STATE_CORRECTION
     again = await world.applied(notice(attempt, APPROVED, reference="evt_2"))
     assert again.verdict == "already_settled"
     assert await ledger(world) == [(1, 1999)]
@@ -347,7 +347,7 @@ async def test_a_hold_that_the_provider_no_longer_has_has_failed(world: World, b
     failed, _ = await world.now(intent)
     assert (failed.status, failed.amount_capturable) == (Status.FAILED, 0)
     assert failed.last_payment_error == gone.error
-    assert (await world.told(intent))[-1] == "payment_intent.failed"
+    assert (await world.event_types(intent))[-1] == "payment_intent.failed"
 
 
 async def test_a_decline_from_before_the_hold_is_stale(world: World) -> None:

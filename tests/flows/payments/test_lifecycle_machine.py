@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from paygate.domain.access.roles import Action
 from paygate.flows.idempotency import keyed_door
 from tests.flows.payments.expected import Body
-from tests.flows.payments.ledger import CUT, LATER, Will
 from tests.flows.payments.life import ATTACH, CONFIRM, DETACH, REVIEWED, Life
+from tests.flows.payments.stand_in_provider import CUT, LATER, Will
 from tests.flows.payments.watched import Death
 from tests.flows.world import World
 
@@ -31,10 +31,27 @@ class Step(Protocol):
 class Create:
     keyed: bool
     death: Death | None = None
+    more: Body = field(default_factory=dict)
 
     async def take(self, life: Life) -> None:
-        body = {"amount": 1999, "currency": "eur"}
+        body = {"amount": 1999, "currency": "eur", **self.more}
         await life.send(life.ask(Action.INTENT_CREATE, "", body, keyed=self.keyed), self.death)
+
+
+@dataclass(frozen=True)
+class Order:
+    """A payment that is to be the only one of its order, asked for by several at once."""
+
+    number: int
+
+    async def take(self, life: Life) -> None:
+        asked = of_order(self.number, unique=True)
+        await life.order({"amount": 1999, "currency": "eur", **asked})
+
+
+def of_order(number: int, *, unique: bool) -> Body:
+    """What a create says of its order."""
+    return {"reference": f"order-{number}"} | ({"unique_reference": True} if unique else {})
 
 
 @dataclass(frozen=True)
@@ -144,7 +161,7 @@ class Freeze:
 
 
 @dataclass(frozen=True)
-class Settle:
+class Conclude:
     """The payer or the bank decides."""
 
     payment: int
@@ -200,13 +217,17 @@ class Purge:
 
 
 _which = st.sampled_from([0, 0, 0, 0, 1, 2, 3])
-_will = st.sampled_from([*Will, *CUT, *CUT, Will.NOT_SENT, Will.ASK_PAYER, Will.WORK_ON])
+_will = st.sampled_from([*Will, *CUT, *CUT, Will.NOT_SENT, Will.ASK_PAYER, Will.STAY_PENDING])
 _again = st.sampled_from([*Will, Will.NOT_SENT, Will.NOT_SENT, Will.APPROVE])
 _death = st.none() | st.none() | st.builds(Death, st.integers(1, 4), st.booleans())
 _keyed = st.sampled_from([True, True, True, False])
 _minutes = st.sampled_from([1, 50, 23 * 60 - 1, 23 * 60, 24 * 60, 3 * 24 * 60])
+_order = st.builds(of_order, st.integers(1, 2), unique=st.sampled_from([True, True, False]))
 _step: st.SearchStrategy[Step] = st.one_of(
     st.builds(Create, _keyed, _death),
+    st.builds(Create, _keyed, _death, _order),
+    st.builds(Create, _keyed, _death, _order),
+    st.builds(Order, st.integers(1, 2)),
     st.builds(Confirm, _which, _will, _keyed, _death),
     st.builds(Confirm, _which, _will, _keyed),
     st.builds(Attach, _which, _will, _keyed, _death, st.sampled_from([ATTACH, ATTACH, DETACH])),
@@ -220,7 +241,7 @@ _step: st.SearchStrategy[Step] = st.one_of(
     st.builds(Other, _which),
     st.builds(Race, _which, _will),
     st.builds(Freeze, _which, _will),
-    st.builds(Settle, _which, _which),
+    st.builds(Conclude, _which, _which),
     st.builds(Deliver, _which, st.integers(0, 1), st.sampled_from([True, True, False])),
     st.builds(Deliver, _which, st.integers(0, 1), st.sampled_from([True, True, False])),
     st.builds(Pass, _minutes),
@@ -264,6 +285,15 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
         Confirm(0, Will.CUT_BEFORE, keyed=True, body=REVIEWED),
         Again(0, Will.NOT_SENT),
         Again(0, Will.DECLINE),
+    ]
+)
+@example(
+    steps=[
+        Create(keyed=True, death=Death(1, durable=True), more=of_order(1, unique=True)),
+        Order(1),
+        Again(2, Will.APPROVE),
+        Cancel(0, keyed=True),
+        Order(1),
     ]
 )
 async def test_whatever_happens_the_books_agree(world: World, steps: list[Step]) -> None:

@@ -57,8 +57,8 @@ async def test_money_of_a_try_that_does_not_count_is_told(world: World, outcome:
     if outcome.captured:
         assert event.verdict == "orphan_charge"
         (alert,) = alerts
-        assert (alert.concern.type, alert.concern.severity) == (AlertType.ORPHAN_CHARGE, "critical")
-        assert THEIRS in alert.concern.what_to_do
+        assert (alert.problem.type, alert.problem.severity) == (AlertType.ORPHAN_CHARGE, "critical")
+        assert THEIRS in alert.problem.what_to_do
     else:
         assert (event.verdict, alerts) == ("hold_voided", [])
         (order,) = world.provider.standing

@@ -28,7 +28,7 @@ from tests.flows.world import APPROVED, INSTALLATION, World, answer, notice
 from tests.making import START
 
 ANSWERED = NotSent("the provider limits our rate", answered=True)
-REFUSED = NotSent("the provider cannot be reached")
+UNREACHABLE = NotSent("the provider cannot be reached")
 
 
 async def not_sent(world: World, why: NotSent) -> tuple[PaymentIntent, Attempt]:
@@ -55,7 +55,7 @@ async def later(world: World) -> None:
 
 async def test_what_nobody_answered_has_failed_after_the_window(world: World) -> None:
     """However silent the provider is: nothing went out."""
-    intent, _ = await not_sent(world, REFUSED)
+    intent, _ = await not_sent(world, UNREACHABLE)
     world.provider.objects = [Absent()]
     await later(world)
     after, _ = await world.now(intent)
@@ -119,7 +119,7 @@ async def test_an_event_proves_that_it_was_sent(
 async def test_a_later_try_that_nobody_answered_makes_nothing_certain(world: World) -> None:
     """The first may have charged, whatever is known of the second."""
     intent, attempt = await not_sent(world, ANSWERED)
-    await tried_again(world, intent, REFUSED)
+    await tried_again(world, intent, UNREACHABLE)
     with pytest.raises(Refusal) as refused:
         await cancel_payment_intent(world.ctx, world.caller, intent.id)
     assert refused.value.code is ErrorCode.OPERATION_PENDING
@@ -159,7 +159,7 @@ async def test_what_is_tried_again_while_it_is_looked_for_has_not_failed(world: 
     assert (await world.now(intent))[0].status is Status.FAILED
 
 
-@pytest.mark.parametrize("why", [ANSWERED, REFUSED])
+@pytest.mark.parametrize("why", [ANSWERED, UNREACHABLE])
 async def test_only_what_is_certain_is_cancelled_here(world: World, why: NotSent) -> None:
     intent, _ = await not_sent(world, why)
     if why.answered:
@@ -173,11 +173,11 @@ async def test_only_what_is_certain_is_cancelled_here(world: World, why: NotSent
 
 async def test_a_payer_is_waited_for_from_the_last_sending_alone(world: World) -> None:
     """However often a shop tries again, the patience does not grow."""
-    intent, first = await not_sent(world, REFUSED)
+    intent, first = await not_sent(world, UNREACHABLE)
     assert first.close_at is not None
     for _ in range(5):
         world.clock.forward(60)
-        world.provider.answers.append(Answer(REFUSED))
+        world.provider.answers.append(Answer(UNREACHABLE))
         with pytest.raises(Refusal):
             await world.confirm_once(intent, "pay")
     (attempt,) = (await world.now(intent))[1]

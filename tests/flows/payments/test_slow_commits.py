@@ -11,7 +11,7 @@ from paygate.domain.payments.outcome import Pending
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.context import CommitDoor
-from paygate.storage.change import Change, Reason, Refused, Verdict
+from paygate.storage.change import Change, Conflict, Reason, Verdict
 from paygate.storage.tables import PAYMENT_INTENT
 from tests.flows.world import APPROVED, World, answer, notice
 
@@ -27,14 +27,14 @@ class Contended:
         self.left = 0
 
     async def commit(self, change: Change) -> Verdict:
-        settles = any(isinstance(record, PaymentIntent) for record in change.advances)
-        if settles and self.left:
+        concludes = any(isinstance(record, PaymentIntent) for record in change.advances)
+        if concludes and self.left:
             self.left -= 1
-            return Refused(Reason.STALE, PAYMENT_INTENT.name)
+            return Conflict(Reason.STALE, PAYMENT_INTENT.name)
         return await self._door.commit(change)
 
 
-async def test_an_answer_is_settled_though_others_hold_its_intent(world: World) -> None:
+async def test_an_answer_is_applied_though_others_hold_its_intent(world: World) -> None:
     intent = await world.create()
     door = Contended(world.ctx.door)
 

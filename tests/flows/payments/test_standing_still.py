@@ -17,7 +17,7 @@ from paygate.domain.payments.outcome import Answer, Approved, Cancelled, NotSent
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.payments.payment_method import PushTransfer
 from paygate.flows.context import CommitDoor
-from paygate.flows.payments.attempt.settle import settle_attempt
+from paygate.flows.payments.attempt.conclude import conclude_attempt
 from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.cancel import cancel_payment_intent
 from paygate.flows.payments.capture import capture_payment_intent
@@ -122,7 +122,7 @@ async def ended_meanwhile(world: World, *said: Answer) -> PaymentIntent:
         world.provider.during = None
         found, (attempt,) = await world.now(intent)
         work = Work(world.caller, Action.ATTEMPT_RESOLVE, found, attempt)
-        ended = await settle_attempt(world.ctx, work, NEVER_ARRIVED)
+        ended = await conclude_attempt(world.ctx, work, NEVER_ARRIVED)
         assert ended.status is Status.FAILED
 
     world.provider.during = end
@@ -139,7 +139,7 @@ async def test_money_that_it_is_told_of_after_the_end_is_a_correction(
     after = await ended_meanwhile(world, answer(APPROVED, as_of=as_of))
     assert (after.status, after.amount_received) == (Status.SUCCEEDED, 1999)
     assert len(await world.all(Transfer)) == 1
-    assert [a.concern.type for a in await world.all(Alert)] == [AlertType.STATE_CORRECTION]
+    assert [a.problem.type for a in await world.all(Alert)] == [AlertType.STATE_CORRECTION]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ async def test_a_hold_that_it_is_told_of_after_the_end_is_given_back(
     after = await ended_meanwhile(world, answer(hold), Answer(said))
     assert after.status is Status.FAILED
     assert len(world.provider.standing) == 1
-    assert [a.concern.type for a in await world.all(Alert)] == alerts
+    assert [a.problem.type for a in await world.all(Alert)] == alerts
 
 
 async def test_a_hold_that_was_captured_before_it_could_be_given_back_is_a_correction(
@@ -163,7 +163,7 @@ async def test_a_hold_that_was_captured_before_it_could_be_given_back_is_a_corre
     hold = Approved(captured=False, amount_received=0, amount_capturable=1999)
     after = await ended_meanwhile(world, answer(hold), answer(APPROVED))
     assert (after.status, after.amount_received) == (Status.SUCCEEDED, 1999)
-    assert [a.concern.type for a in await world.all(Alert)] == [AlertType.STATE_CORRECTION]
+    assert [a.problem.type for a in await world.all(Alert)] == [AlertType.STATE_CORRECTION]
 
 
 async def test_what_was_not_sent_goes_on_with_its_own_key(world: World) -> None:

@@ -59,7 +59,9 @@ def at(seconds: float, outcome: Outcome) -> Answer:
     return answer(outcome, as_of=START + timedelta(seconds=seconds))
 
 
-def told(attempt: Attempt, outcome: Outcome, seconds: float, reference: str = "evt_1") -> Notice:
+def notice_at(
+    attempt: Attempt, outcome: Outcome, seconds: float, reference: str = "evt_1"
+) -> Notice:
     """What an event tells, by the provider's own clock so long after the start."""
     as_of = START + timedelta(seconds=seconds)
     return notice(attempt, outcome, reference=reference, as_of=as_of)
@@ -92,7 +94,7 @@ async def cancel(world: World, intent: PaymentIntent) -> PaymentIntent:
 
 
 async def alerts(world: World, kind: AlertType) -> list[Alert]:
-    return [a for a in await world.all(Alert) if a.concern.type is kind]
+    return [a for a in await world.all(Alert) if a.problem.type is kind]
 
 
 async def jobs(world: World, kind: type[Message]) -> list[Message]:

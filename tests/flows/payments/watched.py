@@ -69,8 +69,8 @@ class Log:
             was = None if before is None else before.status
             assert record.attached is None or record.status is Status.CREATED
             assert (was, record.status) in LEGAL, f"{was} became {record.status}"
-            told = [e.data for e in change.creates if isinstance(e, Event)]
-            assert told == ([record] if was is not record.status else []), "told once, as it is"
+            events = [e.data for e in change.creates if isinstance(e, Event)]
+            assert events == ([record] if was is not record.status else []), "told once, as it is"
         if isinstance(before, IdempotencyKey):
             assert before.state is KeyState.WORKING, "a finished key stays as it is"
         if isinstance(record, PaymentIntent):

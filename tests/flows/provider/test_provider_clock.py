@@ -142,7 +142,7 @@ async def test_a_node_whose_clock_is_off_fails_nothing_at_all(
     await many_runs(world, 75)
     assert await status(world, intent) is Status.PROCESSING
     (alert,) = await world.all(Alert)
-    assert "clock" in alert.concern.message
+    assert "clock" in alert.problem.message
     dated.skew = IN_STEP
     world.clock.time += ahead
     assert await run(world) == (0, 1)

@@ -24,7 +24,7 @@ from tests.flows.world import World
 
 MINE, OTHER = "acct_scripted", "acct_other"
 SILENT: Final = Unknown("timeout")
-REFUSED: Final = Rejected("provider_configuration", "may not read that")
+KEY_REJECTED: Final = Rejected("provider_configuration", "may not read that")
 DOCS: Final = Path(__file__).parents[3] / "docs" / "provider.md"
 SECOND: Final = timedelta(seconds=1)
 
@@ -39,8 +39,8 @@ async def pinned(world: World) -> list[str]:
 
 async def alerts(world: World, kind: AlertType) -> list[tuple[AlertStatus, str, int]]:
     """Of a type: how each stands, of what, and how often it was found."""
-    found: list[Alert] = [a for a in await world.all(Alert) if a.concern.type is kind]
-    return [(a.status, a.concern.subject.id, a.count) for a in found]
+    found: list[Alert] = [a for a in await world.all(Alert) if a.problem.type is kind]
+    return [(a.status, a.problem.subject.id, a.count) for a in found]
 
 
 async def test_the_first_answer_pins_the_account(world: World) -> None:
@@ -53,7 +53,7 @@ async def test_the_first_answer_pins_the_account(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("said", "code"),
-    [(SILENT, WarningCode.UNREACHABLE), (REFUSED, WarningCode.ACCOUNT_UNREADABLE)],
+    [(SILENT, WarningCode.UNREACHABLE), (KEY_REJECTED, WarningCode.ACCOUNT_UNREADABLE)],
 )
 async def test_what_names_no_account_pins_none_and_is_no_alert(
     world: World, said: Unknown | Rejected, code: WarningCode
@@ -76,7 +76,7 @@ async def test_another_account_is_an_alert_until_ours_is_back(world: World) -> N
     assert await alerts(world, AlertType.PROVIDER_ACCOUNT_CHANGED) == [open_]
     assert await pinned(world) == [MINE]
     # Neither silence nor a refusal proves that it is ours again.
-    for said in (SILENT, REFUSED):
+    for said in (SILENT, KEY_REJECTED):
         world.provider.account_id = said
         await watch(world)
         assert await alerts(world, AlertType.PROVIDER_ACCOUNT_CHANGED) == [open_]
@@ -175,11 +175,11 @@ async def test_a_pin_that_cannot_be_read_stops_nobody_and_is_told(world: World) 
     standing = await look_at_provider(world.ctx, watcher("start"))
     assert standing.account is not None
     assert standing.account.code is WarningCode.PIN_UNREADABLE
-    told = (AlertStatus.OPEN, "scripted", 1)
-    assert await alerts(world, AlertType.RECORD_UNREADABLE) == [told]
+    alert = (AlertStatus.OPEN, "scripted", 1)
+    assert await alerts(world, AlertType.RECORD_UNREADABLE) == [alert]
     assert await alerts(world, AlertType.PROVIDER_ACCOUNT_CHANGED) == []
     await close_alerts(world.ctx, "run_2")
-    assert await alerts(world, AlertType.RECORD_UNREADABLE) == [told]
+    assert await alerts(world, AlertType.RECORD_UNREADABLE) == [alert]
     await mend(world, "provider_account")
     await close_alerts(world.ctx, "run_3")
     assert [s for s, _, _ in await alerts(world, AlertType.RECORD_UNREADABLE)] == [

@@ -39,7 +39,7 @@ async def untouched(world: World, intent: PaymentIntent, attempt: Attempt) -> bo
 
 
 @pytest.mark.parametrize(("outcome", "status", "state"), ENDS[:8])
-async def test_an_event_settles_what_was_unknown(
+async def test_an_event_concludes_what_was_unknown(
     world: World, outcome: Outcome, status: Status, state: AttemptState
 ) -> None:
     intent, attempt = await world.confirming(Unknown("timeout"))
@@ -48,12 +48,12 @@ async def test_an_event_settles_what_was_unknown(
     assert (event.status, event.verdict) == (EventStatus.PROCESSED, "applied")
     assert event.subject is not None
     assert (event.subject.object, event.subject.id) == ("payment_intent", intent.id)
-    after, (settled,) = await world.now(intent)
-    assert (after.status, settled.state) == (status, state)
-    assert after.provider_reference == settled.provider_reference == THEIRS
-    told = ["payment_intent.created", "payment_intent.processing"]
-    told += [f"payment_intent.{status}"] if status is not Status.PROCESSING else []
-    assert await world.told(intent) == told
+    after, (concluded,) = await world.now(intent)
+    assert (after.status, concluded.state) == (status, state)
+    assert after.provider_reference == concluded.provider_reference == THEIRS
+    event_types = ["payment_intent.created", "payment_intent.processing"]
+    event_types += [f"payment_intent.{status}"] if status is not Status.PROCESSING else []
+    assert await world.event_types(intent) == event_types
     last = (await world.audited())[-1]
     assert (last.action, last.actor.type, last.actor.id) == (
         "provider_event.apply",
@@ -107,14 +107,17 @@ async def test_an_unknown_object_is_put_off_and_then_a_dead_letter(
     (event,) = await world.all(ProviderEvent)
     for tries, wait in enumerate((2, 4, 8, 16, 32), start=1):
         event = await world.apply(event)
-        assert (event.status, event.attempts) == (EventStatus.RECEIVED, tries)
+        assert (event.status, event.attempts) == (EventStatus.PARKED, tries)
         assert event.last_error == "object_unknown"
         assert event.next_attempt_at == world.clock() + timedelta(seconds=wait)
         assert (await world.delays())[1:] == [2, 4, 8, 16, 32][:tries]
         world.clock.forward(wait)
     event = await world.apply(event)
-    assert (event.status, event.verdict) == (EventStatus.DEAD_LETTER, "retries_exhausted")
+    assert (event.status, event.verdict) == (EventStatus.DEAD_LETTER, "orphan_charge")
     assert (event.last_error, event.next_attempt_at) == ("object_unknown", None)
+    (alert,) = await world.all(Alert)
+    assert alert.problem.type is AlertType.ORPHAN_CHARGE
+    assert alert.problem.subject == Subject("provider_event", event.id)
     assert await world.delays() == [0, 2, 4, 8, 16, 32]
     assert await untouched(world, intent, attempt)
 
@@ -133,24 +136,24 @@ async def test_of_two_facts_in_one_second_the_fetched_one_counts(world: World) -
     event = await world.applied(notice(attempt, APPROVED, as_of=START))
     assert (event.status, event.verdict) == (EventStatus.PROCESSED, "applied")
     assert world.provider.retrieved == [THEIRS]
-    after, (settled,) = await world.now(intent)
-    assert (after.status, settled.state) == (Status.FAILED, AttemptState.DECLINED)
+    after, (concluded,) = await world.now(intent)
+    assert (after.status, concluded.state) == (Status.FAILED, AttemptState.DECLINED)
 
 
-@pytest.mark.parametrize("said", [Answer(Unknown("timeout")), Absent()])
+@pytest.mark.parametrize("found", [Answer(Unknown("timeout")), Absent()])
 @pytest.mark.parametrize("why", ["tie", "no card", "inexact"])
 async def test_an_unreachable_provider_puts_the_event_off(
-    world: World, why: str, said: Answer | Absent
+    world: World, why: str, found: Answer | Absent
 ) -> None:
     intent, attempt = await world.confirming(CHALLENGE)
-    told = notice(
+    event_notice = notice(
         attempt,
         CARDLESS if why == "no card" else APPROVED,
         as_of=START if why == "tie" else START + SECOND,
     )
-    told = msgspec.structs.replace(told, exact=why != "inexact")
-    world.provider.objects += [said, answer(APPROVED, as_of=START + SECOND)]
-    event = await world.applied(told)
+    event_notice = msgspec.structs.replace(event_notice, exact=why != "inexact")
+    world.provider.objects += [found, answer(APPROVED, as_of=START + SECOND)]
+    event = await world.applied(event_notice)
     assert (event.status, event.last_error) == (EventStatus.RECEIVED, "provider_unreachable")
     assert await world.delays() == [0, 2]
     assert await untouched(world, intent, attempt)
@@ -208,12 +211,12 @@ async def test_applied_again_and_at_once_it_counts_once(world: World) -> None:
     message = ApplyProviderEvent(event.merchant, event.id)
     await asyncio.gather(*(apply_provider_event(world.ctx, message) for _ in range(5)))
     await world.apply(event)
-    after, (settled,) = await world.now(intent)
-    assert (after.version, settled.version) == (intent.version + 1, attempt.version + 1)
+    after, (concluded,) = await world.now(intent)
+    assert (after.version, concluded.version) == (intent.version + 1, attempt.version + 1)
     again = await world.applied(notice(attempt, APPROVED, reference="evt_2"))
     assert (again.status, again.verdict) == (EventStatus.PROCESSED, "already_settled")
-    assert await untouched(world, after, settled)
-    assert len(await world.told(intent)) == 3
+    assert await untouched(world, after, concluded)
+    assert len(await world.event_types(intent)) == 3
 
 
 async def test_the_same_news_of_an_open_attempt_is_nothing_new(world: World) -> None:
@@ -231,7 +234,7 @@ async def test_events_out_of_order_end_the_same(world: World) -> None:
     assert (late.status, late.verdict) == (EventStatus.PROCESSED, "already_settled")
     after, _ = await world.now(intent)
     assert after.status is Status.SUCCEEDED
-    assert "payment_intent.requires_action" not in await world.told(intent)
+    assert "payment_intent.requires_action" not in await world.event_types(intent)
 
 
 async def test_a_body_that_no_longer_reads_is_a_dead_letter_at_once(world: World) -> None:
@@ -243,9 +246,9 @@ async def test_a_body_that_no_longer_reads_is_a_dead_letter_at_once(world: World
     assert await world.delays() == []
     assert await world.all(Event) == []
     (alert,) = await world.all(Alert)
-    assert alert.concern.type is AlertType.WEBHOOK_DEAD_LETTER
-    assert alert.concern.subject == Subject("provider_event", event.id)
-    assert alert.concern.message.endswith("malformed")
+    assert alert.problem.type is AlertType.WEBHOOK_DEAD_LETTER
+    assert alert.problem.subject == Subject("provider_event", event.id)
+    assert alert.problem.message.endswith("malformed")
 
 
 async def test_a_job_without_its_event_is_done(world: World) -> None:

@@ -77,9 +77,9 @@ async def test_an_event_that_always_raises_is_given_up_and_told(world: World) ->
     assert (now.status, now.verdict) == (EventStatus.DEAD_LETTER, "retries_exhausted")
     assert await world.delays() == [0, *(wait.total_seconds() for wait in RETRY_AFTER)]
     (alert,) = await world.all(Alert)
-    assert alert.concern.type is AlertType.WEBHOOK_DEAD_LETTER
-    assert alert.concern.subject == Subject("provider_event", event.id)
-    assert alert.concern.message.endswith("fault: SealBroken")
+    assert alert.problem.type is AlertType.WEBHOOK_DEAD_LETTER
+    assert alert.problem.subject == Subject("provider_event", event.id)
+    assert alert.problem.message.endswith("fault: SealBroken")
     await apply_received_event(world.ctx, message(event))
     assert await stored(world) == now
 
@@ -140,8 +140,8 @@ async def test_an_event_that_cannot_be_opened_is_one_alert_and_waits(world: Worl
     for _ in range(3):
         assert await apply_received_event(world.ctx, message(event)) is None
     (alert,) = await world.all(Alert)
-    assert (alert.count, alert.concern.type) == (1, AlertType.RECORD_UNREADABLE)
-    assert alert.concern.subject == Subject("provider_event", event.id)
+    assert (alert.count, alert.problem.type) == (1, AlertType.RECORD_UNREADABLE)
+    assert alert.problem.subject == Subject("provider_event", event.id)
     await mend(world, "provider_event")
     await apply_received_event(world.ctx, message(event))
     assert (await stored(world)).status is EventStatus.IGNORED

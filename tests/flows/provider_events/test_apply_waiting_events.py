@@ -19,9 +19,9 @@ async def received(world: World, *references: str) -> None:
     await asyncio.gather(*(world.stored_only(each) for each in said))
 
 
-async def waiting(world: World) -> int:
-    query = "SELECT count(*) FROM provider_event WHERE status = 'received'"
-    return int(await world.connection.fetchval(query))
+async def waiting(world: World, status: str = "received") -> int:
+    query = "SELECT count(*) FROM provider_event WHERE status = $1"
+    return int(await world.connection.fetchval(query, status))
 
 
 async def test_an_event_whose_job_is_gone_is_applied(world: World) -> None:
@@ -45,6 +45,7 @@ async def test_the_sweep_enqueues_nothing(world: World) -> None:
 
 async def test_what_was_put_off_and_forgotten_is_tried_until_it_is_given_up(world: World) -> None:
     await world.applied(notice(None, Pending()))  # bears no attempt of ours
+    assert await waiting(world, "parked") == 1
     for _ in range(5):
         await world.connection.execute("DELETE FROM pgqueuer")
         world.clock.forward(LONG)

@@ -241,7 +241,7 @@ async def held(world: World, *notices: Notice, wait_for: int | None = None) -> D
 
 
 @pytest.mark.parametrize("outcome", [APPROVED, CARDLESS, DECLINED, CHALLENGE])
-async def test_a_delivery_is_held_until_its_answer_is_settled(
+async def test_a_delivery_is_held_until_its_answer_is_applied(
     world: World, outcome: Outcome
 ) -> None:
     world.use(answers=AnswersUnderWay(waits_seconds=(LONG,)))
@@ -253,13 +253,13 @@ async def test_a_delivery_is_held_until_its_answer_is_settled(
         await confirm
         await delivery
     (event,) = await stored(world)
-    settled = "nothing_new" if outcome is CHALLENGE else "already_settled"
-    assert (event.status, event.verdict) == (EventStatus.PROCESSED, settled)
+    verdict = "nothing_new" if outcome is CHALLENGE else "already_settled"
+    assert (event.status, event.verdict) == (EventStatus.PROCESSED, verdict)
     assert (await queued(world), world.provider.retrieved) == (0, [])
     assert world.ctx.answers.held == 0
 
 
-async def test_an_answer_that_another_process_settles_is_seen_in_the_database(
+async def test_an_answer_that_another_process_applies_is_seen_in_the_database(
     world: World,
 ) -> None:
     async with asking(world, answer(APPROVED)) as (attempt, confirm, answers):
@@ -273,7 +273,7 @@ async def test_an_answer_that_another_process_settles_is_seen_in_the_database(
     assert await queued(world) == 0
 
 
-async def test_the_event_of_a_capture_is_held_until_the_captures_answer_is_settled(
+async def test_the_event_of_a_capture_is_held_until_the_captures_answer_is_applied(
     world: World,
 ) -> None:
     world.use(answers=AnswersUnderWay(waits_seconds=(LONG,)))
@@ -392,8 +392,8 @@ async def test_a_delivery_that_is_cut_off_while_held_leaves_nothing(world: World
 async def test_nothing_is_fetched_while_the_answer_is_under_way(world: World, why: str) -> None:
     """And no try is used up: the answer tells it, or its time is over and the provider is asked."""
     async with asking(world, answer(APPROVED)) as (attempt, _, _):
-        told = notice(attempt, CARDLESS if why == "no card" else APPROVED)
-        event = await world.stored_only(other(told, exact=why != "inexact"))
+        said = notice(attempt, CARDLESS if why == "no card" else APPROVED)
+        event = await world.stored_only(other(said, exact=why != "inexact"))
         message = ApplyProviderEvent(event.merchant, event.id)
         assert await apply_received_event(world.ctx, message) == COME_BACK
         assert await stored(world) == [event]

@@ -15,7 +15,7 @@ from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.provider_events.apply import apply_provider_event
 from paygate.jobs.messages import ApplyProviderEvent
 from paygate.providers.contract import Absent, MoneyLeft, Notice
-from tests.flows.payments.transfers import alerts, at, cancel, funded, paying, told
+from tests.flows.payments.transfers import alerts, at, cancel, funded, notice_at, paying
 from tests.flows.world import INSTALLATION, World
 from tests.making import START
 
@@ -59,9 +59,9 @@ async def test_it_is_alerted_once_and_counted(
         assert (event.status, event.verdict) == (EventStatus.PROCESSED, "money_left")
         (alert,) = await excess(world)
         assert (alert.count, alert.merchant) == (count, "default")
-        assert alert.concern.subject == Subject(kind, payer)
+        assert alert.problem.subject == Subject(kind, payer)
     (alert,) = await excess(world)
-    assert "501 eur, 7 usd" in alert.concern.message
+    assert "501 eur, 7 usd" in alert.problem.message
     assert world.provider.left_with == ["cus_1", "cus_1"]
     # A delivery that comes twice is one event, and nobody is asked.
     await world.receive(came("evt_1"))
@@ -73,7 +73,7 @@ async def test_each_payer_has_an_alert_of_their_own(world: World) -> None:
     for number, payer in enumerate(payers):
         world.provider.left.append(left(payer, eur=1))
         await world.applied(came(f"evt_{number}"))
-    assert sorted(a.concern.subject.id for a in await excess(world)) == sorted(payers)
+    assert sorted(a.problem.subject.id for a in await excess(world)) == sorted(payers)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ async def test_an_intent_is_never_moved_by_it(world: World) -> None:
 
 async def partly(world: World) -> tuple[PaymentIntent, Attempt]:
     intent, attempt = await paying(world, funded())
-    await world.applied(told(attempt, funded(1500), 5))
+    await world.applied(notice_at(attempt, funded(1500), 5))
     return intent, attempt
 
 
@@ -163,16 +163,16 @@ async def test_what_had_come_when_it_was_closed_is_alerted(world: World, by: str
         world.provider.answers.append(at(9, Cancelled(None)))
         await cancel(world, intent)
     else:
-        await world.applied(told(attempt, Cancelled("automatic"), 9, "evt_closed"))
+        await world.applied(notice_at(attempt, Cancelled("automatic"), 9, "evt_closed"))
     assert (await world.now(intent))[0].status is Status.CANCELLED
     (alert,) = await excess(world)
-    assert alert.concern.subject == Subject("payment_intent", intent.id)
-    assert "1500 of 1999 eur" in alert.concern.message
+    assert alert.problem.subject == Subject("payment_intent", intent.id)
+    assert "1500 of 1999 eur" in alert.problem.message
     # What comes later is counted there.
     world.provider.left.append(left(intent.id, eur=1999))
     await world.applied(came())
     (alert,) = await excess(world)
-    assert (alert.count, "1999 eur" in alert.concern.message) == (2, True)
+    assert (alert.count, "1999 eur" in alert.problem.message) == (2, True)
 
 
 async def test_where_nothing_had_come_nothing_is_alerted(world: World) -> None:
@@ -190,5 +190,5 @@ async def test_a_payer_whom_we_do_not_have_is_looked_for_again(
     payer = await payer_of(world, ADA)
     world.provider.left.append(msgspec.structs.replace(left(payer, eur=501), **change))
     event = await world.applied(came())
-    assert (event.status, event.last_error) == (EventStatus.RECEIVED, "object_unknown")
+    assert (event.status, event.last_error) == (EventStatus.PARKED, "object_unknown")
     assert await world.all(Alert) == []

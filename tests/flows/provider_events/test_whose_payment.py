@@ -30,7 +30,7 @@ from tests.making import START
 
 BARE: Final[dict[str, Any]] = {"installation": None, "merchant": None}
 HELD = Approved(captured=False, amount_received=0, amount_capturable=1999)
-REFUSED = Declined(PaymentError("card_declined", "no"))
+DECLINED = Declined(PaymentError("card_declined", "no"))
 
 
 def by_hand(outcome: Outcome, seconds: int = 5, **more: Any) -> Notice:
@@ -86,7 +86,7 @@ async def test_a_payment_of_another_intent_is_nobody_elses_answer(world: World) 
     assert attempt.state is AttemptState.UNKNOWN
     assert len(await world.all(Transfer)) == 1
     (alert,) = await world.all(Alert)
-    assert (alert.concern.type, alert.concern.subject.id) == (
+    assert (alert.problem.type, alert.problem.subject.id) == (
         AlertType.RECONCILIATION_DRIFT,
         intent.id,
     )
@@ -106,8 +106,8 @@ async def test_a_second_payment_of_ours_is_told(world: World, first: Outcome) ->
     after, _ = await world.now(intent)
     assert (after.status, after.provider_reference) == (intent.status, THEIRS)
     (alert,) = await world.all(Alert)
-    assert (alert.concern.type, alert.concern.severity) == (AlertType.ORPHAN_CHARGE, "critical")
-    assert "ref_b" in alert.concern.what_to_do
+    assert (alert.problem.type, alert.problem.severity) == (AlertType.ORPHAN_CHARGE, "critical")
+    assert "ref_b" in alert.problem.what_to_do
 
 
 async def test_a_second_hold_of_ours_is_given_back(world: World) -> None:
@@ -121,7 +121,7 @@ async def test_a_second_hold_of_ours_is_given_back(world: World) -> None:
 
 async def test_a_second_payment_that_failed_ends_nothing(world: World) -> None:
     intent, attempt = await world.confirming(Pending())
-    said = notice(attempt, REFUSED, as_of=START + timedelta(seconds=5), provider_reference="ref_b")
+    said = notice(attempt, DECLINED, as_of=START + timedelta(seconds=5), provider_reference="ref_b")
     assert (await world.applied(said)).verdict == "already_settled"
     assert (await world.now(intent))[0].status is Status.PROCESSING
 
@@ -164,7 +164,7 @@ async def test_an_answer_of_another_amount_is_told(world: World) -> None:
     intent, attempt = await world.confirming(APPROVED, amount=5000)
     assert (intent.status, attempt.state) == (Status.PROCESSING, AttemptState.STARTED)
     (alert,) = await world.all(Alert)
-    assert alert.concern.type is AlertType.RECONCILIATION_DRIFT
+    assert alert.problem.type is AlertType.RECONCILIATION_DRIFT
 
 
 async def test_no_payment_is_found_by_an_id_that_is_not_recorded(world: World) -> None:

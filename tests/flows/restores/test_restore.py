@@ -346,7 +346,7 @@ async def test_what_was_done_before_never_ends_as_never_arrived(world: World) ->
         await resolve_attempts(world.ctx, "run")
     after, (attempt,) = await world.now(intent)
     assert (after.status, attempt.state) == (Status.PROCESSING, AttemptState.UNKNOWN)
-    assert [a.concern.type for a in await world.all(Alert)] == [AlertType.ATTEMPT_UNRESOLVED]
+    assert [a.problem.type for a in await world.all(Alert)] == [AlertType.ATTEMPT_UNRESOLVED]
     assert len(world.provider.orders) == 2, "and it is never sent again"
 
 

@@ -1,16 +1,18 @@
 """What `commit(change)` promises, one change at a time and many at once."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import asyncpg
 import msgspec
 import pytest
 
 from paygate.domain.payments.payment_intent import Trigger, advance
-from paygate.domain.provider_event import EventStatus, settle
+from paygate.domain.provider_event import EventStatus, ended
 from paygate.jobs.messages import ApplyProviderEvent, Job
-from paygate.storage.change import Change, Committed, Impossible, Overloaded, Reason, Refused
-from paygate.storage.commit.committer import Committer
+from paygate.storage.change import Change, Committed, Conflict, Impossible, Overloaded, Reason
+from paygate.storage.commit.committer import Committer, Connection
+from paygate.storage.commit.statement import CLAIM_LOCK_SEED
 from paygate.storage.connections.database import connector
 from paygate.storage.door import Door
 from paygate.storage.records import Records
@@ -72,7 +74,7 @@ async def test_a_refused_change_writes_nothing(door: Door, database: str) -> Non
             jobs=(Job(ApplyProviderEvent("default", "pe_x")),),
         )
     )
-    assert again == Refused(Reason.STALE, "payment_intent")
+    assert again == Conflict(Reason.STALE, "payment_intent")
     assert await rows(database, "attempt") == 0
     assert await rows(database, "provider_event") == 0
     assert await rows(database, "pgqueuer") == 0
@@ -86,8 +88,68 @@ async def test_a_claim_is_given_once(door: Door) -> None:
         Change(make_audit("shop"), creates=(make_provider_event("evt_1", "shop"),))
     )
     assert first == Committed()
-    assert second == Refused(Reason.CLAIMED, "provider_event")
+    assert second == Conflict(Reason.CLAIMED, "provider_event")
     assert other == Committed()
+
+
+async def test_of_two_claims_neither_is_half_held(door: Door, database: str) -> None:
+    """Whichever of them is taken, the other is as free as before."""
+    world = World("default")
+    key, other_key = (world.key(number, 1, "key") for number in range(2))
+    reference, other = (world.reference(number, "reference") for number in range(2))
+    assert await door.commit(Change(make_audit(), creates=(key, reference))) == Committed()
+    assert await door.commit(Change(make_audit(), creates=(other_key, reference))) == Conflict(
+        Reason.CLAIMED, "reference_claim"
+    )
+    assert await door.commit(Change(make_audit(), creates=(key, other))) == Conflict(
+        Reason.CLAIMED, "idempotency_key"
+    )
+    assert await rows(database, "idempotency_key") == await rows(database, "reference_claim") == 1
+    assert await door.commit(Change(make_audit(), creates=(other_key, other))) == Committed()
+
+
+async def test_a_reference_that_another_claims_just_now_is_busy(
+    door: Door, connect: Callable[[], Awaitable[Connection]]
+) -> None:
+    reference = World("default").reference(0, "reference")
+    other = await connect()
+    async with other.transaction():
+        await other.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended("
+            "concat_ws(chr(31), 'reference_claim', $1::text, $2::text), $3))",
+            *(reference.merchant, reference.id, CLAIM_LOCK_SEED),
+        )
+        twins = [Change(make_audit(), creates=(reference,)) for _ in "abc"]
+        verdicts = await asyncio.gather(*(door.commit(twin) for twin in twins))
+    assert verdicts == [Conflict(Reason.BUSY, "reference_claim")] * 3
+    assert await door.commit(Change(make_audit(), creates=(reference,))) == Committed()
+
+
+async def test_a_look_sees_what_was_committed_since_its_statement_began(
+    door: Door, connect: Callable[[], Awaitable[Connection]]
+) -> None:
+    """The statement has its snapshot when the claim is made; the function has one of its own."""
+    reference = World("default").reference(0, "reference")
+    slow, watching = await connect(), await connect()
+    await watching.execute("SELECT pg_advisory_lock(1, 1)")
+    looking = asyncio.create_task(
+        slow.fetchrow(
+            "WITH waited AS MATERIALIZED (SELECT pg_advisory_lock(1, 1)::text IS NOT NULL AS is)"
+            " SELECT reference_claim_exists($1, $2) AS seen,"
+            " EXISTS (SELECT FROM reference_claim WHERE id = $2) AS by_the_statement"
+            " FROM waited WHERE waited.is",
+            *(reference.merchant, reference.id),
+        )
+    )
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    async with asyncio.timeout(20):
+        while not await watching.fetchval(waiting):
+            pass
+    assert await door.commit(Change(make_audit(), creates=(reference,))) == Committed()
+    await watching.execute("SELECT pg_advisory_unlock(1, 1)")
+    row = await looking
+    assert row is not None
+    assert (row["seen"], row["by_the_statement"]) == (True, False)
 
 
 async def test_twins_of_a_key_in_one_batch_have_one_winner(door: Door, database: str) -> None:
@@ -195,10 +257,10 @@ async def test_two_claims_in_one_change_are_a_bug(door: Door) -> None:
 async def test_a_claimed_record_advances(door: Door) -> None:
     event = make_provider_event("evt_1")
     await door.commit(Change(make_audit(), creates=(event,)))
-    done = settle(event, EventStatus.PROCESSED, START)
+    done = ended(event, EventStatus.PROCESSED, START)
     assert await door.commit(Change(make_audit(), advances=(done,))) == Committed()
     stale = await door.commit(Change(make_audit(), advances=(done,)))
-    assert stale == Refused(Reason.STALE, "provider_event")
+    assert stale == Conflict(Reason.STALE, "provider_event")
 
 
 async def test_what_must_stand_is_looked_at_and_left_alone(door: Door, database: str) -> None:
@@ -213,9 +275,9 @@ async def test_what_must_stand_is_looked_at_and_left_alone(door: Door, database:
     move = Change(make_audit(), creates=(attempt,), advances=(moved,))
     assert await door.commit(move) == Committed(), "nothing moved it"
     late = Change(make_audit(), creates=(make_provider_event("evt_3"),), stands=intent)
-    assert await door.commit(late) == Refused(Reason.STALE, "payment_intent")
+    assert await door.commit(late) == Conflict(Reason.STALE, "payment_intent")
     assert await rows(database, "provider_event") == 2
     assert await door.commit(msgspec.structs.replace(late, stands=moved)) == Committed()
     unknown = Change(make_audit(), creates=(make_provider_event("evt_4"),), stands=make_intent())
-    assert await door.commit(unknown) == Refused(Reason.STALE, "payment_intent")
+    assert await door.commit(unknown) == Conflict(Reason.STALE, "payment_intent")
     assert await rows(database, "audit_entry") == 5

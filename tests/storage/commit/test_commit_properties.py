@@ -1,7 +1,7 @@
 """Many changes at once equal the same changes one at a time: random ones, in one process and in
 two, and while backends are killed, sockets are cut and the server crashes.
 
-What "equal" means exactly is written in `judge`; the changes themselves are made by `plans`.
+What "equal" means exactly is written in `serial_order`; the changes themselves are made by `plans`.
 """
 
 import asyncio
@@ -14,15 +14,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from paygate.storage.change import Change, Committed, Impossible, Reason, Refused
+from paygate.storage.change import Change, Committed, Conflict, Impossible, Reason
 from paygate.storage.commit.committer import Committer, Connection
 from paygate.storage.connections.database import connector
 from paygate.storage.door import Door
 from paygate.storage.records import Records
 from tests.claims import hold_claim
 from tests.making import make_audit, make_intent, make_provider_event
-from tests.storage.commit.judge import judge
 from tests.storage.commit.plans import COMMITTED, Model, Outcome, Plan, World, ask
+from tests.storage.commit.serial_order import assert_serial
 from tests.storage.loose import loosen
 from tests.storage.stored import stored
 
@@ -66,6 +66,7 @@ def _plan(draw: st.DrawFn, *, poisonous: bool) -> dict[str, Any]:
         "attempt": draw(st.sampled_from([None, "closed", "open" if poisonous else None])),
         "key": None if key is None else (key, draw(versions)),
         "claim": draw(st.none() | claim),
+        "reserve": draw(st.sampled_from([0, 0, 1, None, None, None])),
         "creates": draw(st.booleans()),
         "says": draw(st.booleans()),
         "job": draw(st.booleans()),
@@ -123,7 +124,8 @@ async def test_changes_at_once_equal_some_order_of_the_same_changes(
     records: Records, database: str, drawn: list[dict[str, Any]], lanes: int, cap: int
 ) -> None:
     """The committed are a legal row of changes, every table is what they leave when applied one
-    at a time, and every refusal is owed to the start or to a neighbour: `judge` has the rules.
+    at a time, and every conflict is owed to the start or to a neighbour (`serial_order` has the
+    rules).
     """
     committer, door = await _open(records, database, lanes, cap)
     world = await _begin(door)
@@ -133,7 +135,7 @@ async def test_changes_at_once_equal_some_order_of_the_same_changes(
     connection = await connector(database, name="judge")()
     found = await stored(connection, records, world.merchant)
     await connection.close()
-    judge(world, outcomes, found, lanes=lanes)
+    assert_serial(world, outcomes, found, lanes=lanes)
 
 
 @settings(
@@ -157,7 +159,7 @@ async def test_changes_one_at_a_time_are_answered_as_the_model_says(
     await connection.close()
     # One at a time, "seen at the start" is no longer what the caller sees: only the tables count.
     committed = [outcome for outcome in outcomes if outcome.answer == COMMITTED]
-    judge(world, committed, found, lanes=1)
+    assert_serial(world, committed, found, lanes=1)
 
 
 async def test_nobody_is_told_before_the_commit(
@@ -195,7 +197,7 @@ async def test_all_twins_of_a_busy_claim_are_busy(
         await hold_claim(other, records, "evt_held")
         twins = [Change(make_audit(), creates=(make_provider_event("evt_held"),)) for _ in "abcd"]
         verdicts = await asyncio.gather(*(door.commit(change) for change in twins))
-    assert verdicts == [Refused(Reason.BUSY, "provider_event")] * 4
+    assert verdicts == [Conflict(Reason.BUSY, "provider_event")] * 4
 
 
 async def test_a_claim_of_what_is_being_advanced_does_not_stop_the_line(
@@ -209,12 +211,12 @@ async def test_a_claim_of_what_is_being_advanced_does_not_stop_the_line(
     other = await connect()
     async with other.transaction():
         await other.execute("UPDATE idempotency_key SET version = 2, state = 'finished'")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             claimed, *rest = await asyncio.gather(
                 door.commit(Change(make_audit(), creates=(key,))),
                 *(door.commit(Change(make_audit(), creates=(make_intent(),))) for _ in range(20)),
             )
-    assert claimed == Refused(Reason.CLAIMED, "idempotency_key")
+    assert claimed == Conflict(Reason.CLAIMED, "idempotency_key")
     assert rest == [Committed()] * 20
 
 
@@ -238,7 +240,7 @@ async def test_what_was_answered_is_not_sent_again(
         for record in (event, make_intent(intent_id="pi_\x00"), make_intent())
     )
     await _until_a_backend_waits(other)
-    assert await refused == Refused(Reason.BUSY, "provider_event")
+    assert await refused == Conflict(Reason.BUSY, "provider_event")
     with pytest.raises(Impossible):
         await poison
     await held.rollback()

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from paygate.embedded.server import EmbeddedPostgres
-from paygate.storage.change import Change, Committed, OutcomeUnknown, Reason, Refused, Unavailable
+from paygate.storage.change import Change, Committed, Conflict, OutcomeUnknown, Reason, Unavailable
 from paygate.storage.commit.committer import Committer, Connection
 from paygate.storage.connections.database import connector
 from paygate.storage.door import Door
@@ -95,12 +95,12 @@ async def test_a_foreign_claim_does_not_stop_the_line(
     holding = other.transaction()
     await holding.start()
     await hold_claim(other, records, "evt_held")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         verdicts = await asyncio.gather(
             door.commit(Change(make_audit(), creates=(event,))),
             *(door.commit(create()) for _ in range(50)),
         )
-    assert verdicts[0] == Refused(Reason.BUSY, "provider_event")
+    assert verdicts[0] == Conflict(Reason.BUSY, "provider_event")
     assert verdicts[1:] == [Committed()] * 50
     await holding.rollback()
     assert await door.commit(Change(make_audit(), creates=(event,))) == Committed()
@@ -115,11 +115,11 @@ async def test_a_locked_intent_reads_as_stale_and_does_not_stop_the_line(
     other = await connect()
     async with other.transaction():
         await other.fetch("SELECT 1 FROM payment_intent WHERE id = $1 FOR UPDATE", intent.id)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             verdicts = await asyncio.gather(
                 door.commit(move), *(door.commit(create()) for _ in "ab")
             )
-    assert verdicts == [Refused(Reason.STALE, "payment_intent"), Committed(), Committed()]
+    assert verdicts == [Conflict(Reason.STALE, "payment_intent"), Committed(), Committed()]
     assert await door.commit(move) == Committed()
 
 

@@ -13,8 +13,9 @@ from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.correction import Correction
 from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent, Trigger, advance
+from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_event import ProviderEvent
-from paygate.storage.change import Change, Committed, Reason, Refused
+from paygate.storage.change import Change, Committed, Conflict, Reason
 from paygate.storage.commit.committer import Committer, Connection
 from paygate.storage.commit.lane import PLANS
 from paygate.storage.commit.statement import Section
@@ -50,6 +51,8 @@ SHAPES = [
         new(PaymentIntent, Event, IdempotencyKey),
         new(PaymentIntent, Event, Customer, IdempotencyKey),
         new(PaymentIntent, Event) | moved(Customer),
+        new(PaymentIntent, Event, IdempotencyKey, ReferenceClaim),
+        new(PaymentIntent, Event, IdempotencyKey) | moved(ReferenceClaim),
         new(Attempt, Event, IdempotencyKey) | moved(PaymentIntent),
         new(Attempt, Event) | moved(PaymentIntent),
         new(Event, Transfer) | moved(Attempt, PaymentIntent, IdempotencyKey),
@@ -142,11 +145,11 @@ async def test_a_general_statement_decides_as_an_own_one_does(
     moved_on = advance(intent, Trigger.CANCEL, START)
     both = make_intent()
     new_event, claimed, another = (make_provider_event(f"evt_{n}") for n in (2, 1, 3))
-    stale = Refused(Reason.STALE, "payment_intent")
+    stale = Conflict(Reason.STALE, "payment_intent")
     for change, verdict in (
         (Change(make_audit(), advances=(moved_on,), creates=(new_event,)), Committed()),
         (Change(make_audit(), advances=(moved_on,)), stale),
-        (Change(make_audit(), creates=(claimed,)), Refused(Reason.CLAIMED, "provider_event")),
+        (Change(make_audit(), creates=(claimed,)), Conflict(Reason.CLAIMED, "provider_event")),
         (Change(make_audit(), creates=(both, another)), Committed()),
     ):
         assert await door.commit(change) == verdict

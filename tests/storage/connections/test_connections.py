@@ -19,7 +19,7 @@ from tests.gateway import until
 LOCK = 4711
 SLOW = f"SELECT pg_advisory_xact_lock_shared({LOCK})"
 FOR_EVER = 3600.0
-WITHIN_SECONDS = 10.0
+WITHIN_SECONDS = 60.0
 Connect = Callable[[], Awaitable[Connection]]
 
 
@@ -177,10 +177,10 @@ async def test_nobody_listens_when_nobody_waits_and_who_waits_is_told(
         async with keys.waiting("a key") as event:
             await until(listening)
 
-            async def told() -> bool:
+            async def notified() -> bool:
                 event.clear()
                 await other.execute("SELECT pg_notify('paygate_idempotency_key', 'a key')")
                 return await asyncio.wait_for(event.wait(), 30)
 
-            await until(told)
+            await until(notified)
         await keys.close()

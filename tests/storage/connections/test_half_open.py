@@ -18,8 +18,8 @@ from tests.proxy import Proxy
 from tests.storage.hazards import SLEEP_IN_INSERT, create, until_sleeping
 
 Connect = Callable[[], Awaitable[Connection]]
-BACK_WITHIN_SECONDS = 5.0
-"""The promise: a healthy database that can be reached is written to within this time."""
+BACK_WITHIN_SECONDS = 30.0
+"""Five, on a machine that has time; without a watch over the connection it would be for ever."""
 
 either = pytest.mark.parametrize("fault", ["cut", "mute"])
 
@@ -235,8 +235,8 @@ async def test_a_committer_closes_though_the_database_is_gone(
             await asyncio.sleep(0)
         with capture_logs() as logs:
             await committer.close()
-        told = await asyncio.gather(*waiting, return_exceptions=True)
-    assert [type(each) for each in told] == [OutcomeUnknown, Unavailable, Unavailable]
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(each) for each in results] == [OutcomeUnknown, Unavailable, Unavailable]
     assert [e["waiting"] for e in logs if e["event"] == "committer_gave_up"] == [3]
 
 

@@ -12,7 +12,7 @@ from paygate.storage.connections.reach import UnreachableError, place, reaching
 from paygate.storage.connections.session import Connection, dial
 
 
-async def told(dsn: str) -> str:
+async def fault_message(dsn: str) -> str:
     with pytest.raises(UnreachableError) as fault:
         await reaching(functools.partial(dial, dsn, name="test"), dsn)()
     message = str(fault.value)
@@ -24,21 +24,23 @@ async def told(dsn: str) -> str:
 async def test_what_the_server_does_not_know_is_named(postgres: EmbeddedPostgres) -> None:
     user, rest = postgres.dsn.removeprefix("postgresql://").split("@", 1)
     folder = rest.partition("host=")[2].partition("&")[0]
-    message = await told(f"postgresql://{user}:hunter2@{rest}".replace("/paygate?", "/nowhere?"))
+    message = await fault_message(
+        f"postgresql://{user}:hunter2@{rest}".replace("/paygate?", "/nowhere?")
+    )
     assert message.startswith(f"cannot use database nowhere at {folder}:")
     assert message.endswith('database "nowhere" does not exist')
-    message = await told(f"postgresql://nobody:hunter2@{rest}")
+    message = await fault_message(f"postgresql://nobody:hunter2@{rest}")
     assert message.endswith('role "nobody" does not exist')
 
 
 async def test_a_place_where_no_server_is_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    message = await told(f"postgresql://u:hunter2@127.0.0.1:{port}/paygate")
+    message = await fault_message(f"postgresql://u:hunter2@127.0.0.1:{port}/paygate")
     assert message.startswith(f"cannot use database paygate at 127.0.0.1:{port}: nothing listens")
-    message = await told("postgresql://u:hunter2@/paygate?host=/nowhere&port=7")
+    message = await fault_message("postgresql://u:hunter2@/paygate?host=/nowhere&port=7")
     assert message.startswith("cannot use database paygate at /nowhere:7: there is no such socket")
-    message = await told("postgresql://u:hunter2@nowhere.invalid/paygate")
+    message = await fault_message("postgresql://u:hunter2@nowhere.invalid/paygate")
     assert message.endswith("at nowhere.invalid:5432: there is no host of this name")
 
 
@@ -51,7 +53,7 @@ async def test_a_server_that_says_nothing_is_named() -> None:
 
 
 async def test_an_address_that_the_driver_refuses_is_not_quoted() -> None:
-    message = await told("postgresql://u:hunter2@127.0.0.1/x?sslmode=hunter2")
+    message = await fault_message("postgresql://u:hunter2@127.0.0.1/x?sslmode=hunter2")
     assert message.endswith("PAYGATE_DATABASE_URL is no address that the driver takes")
 
 

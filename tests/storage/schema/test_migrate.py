@@ -10,6 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from paygate.embedded.server import EmbeddedPostgres
 from paygate.storage.connections.database import connector
 from paygate.storage.connections.session import Connection
 from paygate.storage.installation import DEFAULT_MERCHANT, install, read_installation
@@ -51,6 +52,30 @@ async def test_the_second_time_there_is_nothing_to_do(dsn: str, bare: Connection
     assert await migrate(connect) == []
     assert await relations(bare) == before
     assert await bare.fetch("SELECT * FROM schema_migration ORDER BY number") == applied
+
+
+async def test_a_role_without_the_right_is_told_in_one_line(
+    dsn: str, bare: Connection, postgres: EmbeddedPostgres
+) -> None:
+    """At the first table, and in the middle, when what is there is another role's."""
+    await bare.execute("CREATE ROLE poor LOGIN")
+    connect = connector(dsn.replace("//paygate@", "//poor@"), name="migrate")
+    try:
+        with pytest.raises(MigrationError, match="lacks a right: permission denied") as told:
+            await migrate(connect)
+        assert "\n" not in str(told.value)
+        await migrate(connector(dsn, name="migrate"), files=migrations()[:5])
+        await bare.execute(
+            "GRANT ALL ON SCHEMA public TO poor; GRANT ALL ON schema_migration TO poor"
+        )
+        with pytest.raises(MigrationError, match=r"lacks a right: .+"):
+            await migrate(connect)
+        assert await bare.fetchval("SELECT count(*) FROM schema_migration") == 5
+        await migrate(connector(dsn, name="migrate"))
+        with pytest.raises(MigrationError, match=r"lacks a right: .+"):
+            await install(connect, installation_id="in_1", livemode=False, keysets=keysets)
+    finally:
+        await bare.execute("DROP OWNED BY poor; DROP ROLE poor")
 
 
 async def test_processes_that_start_together_wait_for_each_other(

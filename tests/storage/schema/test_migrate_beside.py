@@ -69,11 +69,11 @@ async def pay(door: Door) -> None:
     assert await door.commit(Change(make_audit(), creates=(make_intent(),))) == Committed()
 
 
-async def until_told(
-    told: list[str], what: str, work: asyncio.Task[list[str]], times: int = 1
+async def until_message(
+    messages: list[str], what: str, work: asyncio.Task[list[str]], times: int = 1
 ) -> None:
     async with asyncio.timeout(30):
-        while sum(what in line for line in told) < times:
+        while sum(what in line for line in messages) < times:
             assert not work.done(), work
             await asyncio.sleep(0.01)
 
@@ -81,16 +81,18 @@ async def until_told(
 async def test_commits_go_on_while_a_migration_waits_for_a_reader(
     door: Door, database: str, connect: Connect
 ) -> None:
-    told: list[str] = []
-    work = migrate(connector(database, name="new version"), tell=told.append, files=[*OURS, COLUMN])
+    messages: list[str] = []
+    work = migrate(
+        connector(database, name="new version"), tell=messages.append, files=[*OURS, COLUMN]
+    )
     async with backup(database):
         migrating = asyncio.create_task(work)
         for times in (1, 2):
-            await until_told(told, "waiting for backend", migrating, times)
+            await until_message(messages, "waiting for backend", migrating, times)
             await pay(door)
         assert not migrating.done()
     assert await migrating == [COLUMN.name]
-    assert any("nightly backup" in line and COLUMN.name in line for line in told), told
+    assert any("nightly backup" in line and COLUMN.name in line for line in messages), messages
     await pay(door)
     assert await (await connect()).fetchval("SELECT sum(refunds) FROM payment_intent") == 0
 
@@ -128,14 +130,14 @@ async def test_the_queues_tables_are_waited_for_too(
     door: Door, database: str, connect: Connect
 ) -> None:
     """A newer queue has a column more, and each commit with a job writes to its table."""
-    told: list[str] = []
+    messages: list[str] = []
     hand = await connect()
     await hand.execute("ALTER TABLE pgqueuer DROP COLUMN headers")
     await hand.execute("BEGIN; SELECT count(*) FROM pgqueuer")
     migrating = asyncio.create_task(
-        migrate(connector(database, name="new version"), tell=told.append)
+        migrate(connector(database, name="new version"), tell=messages.append)
     )
-    await until_told(told, "the queue's tables: waiting for backend", migrating)
+    await until_message(messages, "the queue's tables: waiting for backend", migrating)
     job = Job(ApplyProviderEvent("default", "pe_1"))
     assert await door.commit(Change(make_audit(), jobs=(job,))) == Committed()
     await hand.execute("ROLLBACK")
@@ -182,10 +184,10 @@ async def test_an_index_that_a_crash_left_unfinished_is_made_again(
             await migrating
     assert await watch.fetchval(VALID, False) == NAMES[:1]
     assert await watch.fetchval(APPLIED, INDEX.number) == 0
-    told: list[str] = []
-    assert await migrate(dial, tell=told.append, files=[*OURS, INDEX]) == [INDEX.name]
+    messages: list[str] = []
+    assert await migrate(dial, tell=messages.append, files=[*OURS, INDEX]) == [INDEX.name]
     assert await watch.fetchval(VALID, True) == NAMES
-    assert sum("left unfinished" in line for line in told) == 1
+    assert sum("left unfinished" in line for line in messages) == 1
 
 
 async def test_what_was_done_before_a_crash_is_not_done_twice(
@@ -217,7 +219,7 @@ async def test_nodes_that_come_up_together_build_an_index_once(
     """Who waits for the other's end must not be who the other's index waits for; nor may a node
     that makes the installation.
     """
-    told: list[str] = []
+    messages: list[str] = []
     watch = await connect()
     async with backup(database):
         first = asyncio.create_task(
@@ -225,7 +227,7 @@ async def test_nodes_that_come_up_together_build_an_index_once(
         )
         await until_waiting(watch, first)
         second = asyncio.create_task(
-            migrate(connector(database, name="second"), tell=told.append, files=[*OURS, INDEX])
+            migrate(connector(database, name="second"), tell=messages.append, files=[*OURS, INDEX])
         )
         third = asyncio.create_task(
             install(
@@ -235,7 +237,7 @@ async def test_nodes_that_come_up_together_build_an_index_once(
                 keysets=lambda _: {},
             )
         )
-        await until_told(told, "another process migrates this database (backend ", second)
+        await until_message(messages, "another process migrates this database (backend ", second)
     assert await first == [INDEX.name]
     assert await second == []
     assert (await third).id == "in_1"
@@ -259,9 +261,9 @@ async def test_an_older_version_goes_on_beside_a_newer_schema(
     dial = connector(database, name="older")
     await install(dial, installation_id="in_1", livemode=False, keysets=lambda _: {})
     await hand.execute("INSERT INTO schema_migration VALUES (9998, '9998_more.sql', 'x')")
-    told: list[str] = []
-    assert await migrate(dial, tell=told.append) == []
-    assert any("newer version (9998)" in line for line in told), told
+    messages: list[str] = []
+    assert await migrate(dial, tell=messages.append) == []
+    assert any("newer version (9998)" in line for line in messages), messages
     assert (await read_installation(dial, livemode=False)).id == "in_1"
     await hand.execute(lowest(WRITER + 1))
     with pytest.raises(MigrationError, match="run the newer version"):

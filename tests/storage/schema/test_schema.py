@@ -26,11 +26,13 @@ VERSIONED = (
     "alert",
     "alert_occurrence",
     "alert_notice",
+    "reference_claim",
 )
-APPEND_ONLY = ("event", "audit_entry", "correction", "provider_account")
+APPEND_ONLY = ("event", "audit_entry", "correction", "provider_account", "provider_event_body")
 RECORDS = (*VERSIONED, *APPEND_ONLY)
 NEVER_DELETED = (
     *("payment_intent", "attempt", "customer", "alert", "alert_occurrence", "alert_notice"),
+    "reference_claim",
     *APPEND_ONLY,
 )
 
@@ -69,6 +71,8 @@ NEW: dict[str, dict[str, Any]] = {
     },
     "api_key": {"secret_hash": b"h", "created_at": START, "updated_at": START},
     "provider_account": {"created_at": START},
+    "reference_claim": {"updated_at": START},
+    "provider_event_body": {"received_at": START},
     "event": {"object_id": "pi_1", "created_at": START},
     "audit_entry": {"at": START},
 }
@@ -417,9 +421,10 @@ async def test_every_refusing_trigger_fires_in_replica_mode_too(superuser: Conne
 
 
 async def tables(connection: Connection) -> Iterable[str]:
-    """Every table but the queue's, which is not ours, and the list of migrations."""
+    """Every table and partition but the queue's, which is not ours, and the list of migrations."""
     rows = await connection.fetch(
-        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+        "SELECT relname FROM pg_class"
+        " WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
         " AND relname NOT LIKE 'pgqueuer%' AND relname <> 'schema_migration' ORDER BY relname"
     )
     names = [row["relname"] for row in rows]

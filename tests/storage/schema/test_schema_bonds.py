@@ -174,14 +174,26 @@ async def test_a_customer_is_not_taken_from_a_payment(superuser: Connection) -> 
 
 @pytest.mark.parametrize("end", ["processed", "ignored", "stale"])
 async def test_an_event_that_came_to_its_end_stays_there(superuser: Connection, end: str) -> None:
-    """What is a dead letter may be tried again; a redelivery counts, and moves nothing."""
+    """What is a dead letter may be tried again; a redelivery counts, and moves nothing. What was
+    ignored is replayed, and by no other way.
+    """
     await insert(superuser, "provider_event")
     to = "UPDATE provider_event SET version = version + 1, status = '{}'"
     for status in ("received", "dead_letter", "received", end, end):
         assert not await refuses(superuser, to.format(status)), status
         await superuser.execute(to.format(status))
-    for status in {"received", "processed", "ignored", "stale", "dead_letter"} - {end}:
+    others = {"received", "parked", "processed", "ignored", "stale", "dead_letter"} - {end}
+    for status in others:
+        replayed = (end, status) == ("ignored", "received")
+        assert await refuses(superuser, to.format(status)) is not replayed, status
+
+
+async def test_nothing_but_a_dead_letter_is_tried_again_by_the_clock(superuser: Connection) -> None:
+    await insert(superuser, "provider_event")
+    to = "UPDATE provider_event SET version = version + 1, replay_until = now(), status = '{}'"
+    for status in ("received", "parked", "processed", "ignored", "stale"):
         assert await refuses(superuser, to.format(status)), status
+    assert not await refuses(superuser, to.format("dead_letter"))
 
 
 async def test_every_table_of_ours_refuses_older_writers(superuser: Connection) -> None:

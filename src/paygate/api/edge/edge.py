@@ -1,8 +1,8 @@
-"""The way of every request, from top to bottom: it arrives, is routed, admitted, read, answered,
-and its answer is dressed and sent.
+"""The way of every request, from top to bottom: a request arrives, is routed, admitted, read and
+answered; the response gets its headers and is sent.
 
-Nothing is done for a stranger before their network's limit, nothing for a key before its own: card
-data is looked for in what the server has bounded, once it is known who sent it.
+Nothing is done for a stranger before their network's limit, nothing for a key before the key's own:
+card data is looked for in bounded bytes, once the sender is known.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from paygate.api.edge.browser_pages import HEADERS, HTML, NOTHING_HERE
 from paygate.api.edge.card_data import in_body, refuse_card_data, take_from_envelope
 from paygate.api.edge.control_characters import refuse_in_envelope
 from paygate.api.edge.cors import Cors
-from paygate.api.edge.endpoint import Desk, Endpoint, Reply
+from paygate.api.edge.endpoint import ApiContext, Endpoint, Reply
 from paygate.api.edge.errors import STATUS, docs_at, encode_error, headers_of, refusal_of
 from paygate.api.edge.exchange import Exchange
 from paygate.api.edge.headers import ALWAYS
-from paygate.api.edge.idempotency import REPLAYED, idempotency_key, scope_of, spell
+from paygate.api.edge.idempotency import REPLAYED, canonical, idempotency_key, scope_of
 from paygate.api.edge.query import parse_query
 from paygate.api.edge.refusals import RefusalLog
 from paygate.api.edge.router import Route, Router
@@ -43,7 +43,7 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
 OURS: Final = frozenset({ErrorCode.INTERNAL_ERROR, ErrorCode.RECORD_UNREADABLE})
-"""Nobody who asked can mend it, so that the log must say more than the answer does."""
+"""The codes of our own faults: no caller can mend them, so the log says more than the response."""
 NO_CONTENT: Final = 204
 
 _SINGLE: Final = (
@@ -61,20 +61,20 @@ class Edge:
 
     def __init__(
         self,
-        desk: Desk,
+        api: ApiContext,
         endpoints: Iterable[Endpoint],
         trusted_proxies: TrustedProxies,
         cors: Cors,
         request_log: RequestLog | None = None,
     ) -> None:
-        self._desk = desk
+        self._api = api
         self._router = Router(endpoints)
         self._trusted_proxies = trusted_proxies
         self._cors = cors
         self._request_log = request_log
         self.bodies = Bodies()
-        self.refusals = RefusalLog(desk.ctx)
-        self._docs = docs_at(desk.ctx.policy.public_url)
+        self.refusals = RefusalLog(api.ctx)
+        self._docs = docs_at(api.ctx.policy.public_url)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve one ASGI request."""
@@ -102,7 +102,7 @@ class Edge:
                 )
 
     def _arrived(self, scope: Any) -> Exchange:
-        clock, ctx = timing.begin(), self._desk.ctx
+        clock, ctx = timing.begin(), self._api.ctx
         lines = scope["headers"]
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in lines}
         exchange = Exchange(
@@ -129,23 +129,23 @@ class Edge:
         if endpoint is None:
             return _without_endpoint(method, route, exchange)
         try:
-            return await self._answer(endpoint, exchange, receive)
+            return await self._respond(endpoint, exchange, receive)
         except asyncio.CancelledError:
-            # The server stops and waits no longer. What was begun goes on, so this is not "no".
+            # The server stops and waits no longer. The flow goes on, so this is not "no".
             exchange.action = None
             return _refused(endpoint, exchange, OutcomeUnknown("the server is stopping"))
         except Unreadable as fault:
             nobody = Caller(Actor("job", name="api"), fault.merchant, exchange.request_id)
-            await report_unreadable(self._desk.ctx, exchange.caller or nobody, fault)
+            await report_unreadable(self._api.ctx, exchange.caller or nobody, fault)
             return _refused(endpoint, exchange, fault)
         except Exception as error:  # noqa: BLE001 -- what is not known becomes internal_error
             return _refused(endpoint, exchange, error)
 
-    async def _answer(self, endpoint: Endpoint, exchange: Exchange, receive: Receive) -> Reply:
+    async def _respond(self, endpoint: Endpoint, exchange: Exchange, receive: Receive) -> Reply:
         """The reply to a request that is not refused.
 
-        The order is the order of what a stranger may learn: first who they are, then whether they
-        may, then whether what they sent makes sense.
+        The order is the order of what a stranger may learn: first who the caller is, then whether
+        the role may act, then whether the request makes sense.
 
         Raises:
             Refusal: why not.
@@ -165,19 +165,17 @@ class Edge:
             body = parse_query(endpoint.query, exchange.query)
         key = idempotency_key(exchange) if endpoint.takes_key else None
         if key is not None:
-            return await self._answer_once(endpoint, exchange, body, key)
-        value = await endpoint.handle(self._desk, exchange, body)
+            return await self._respond_once(endpoint, exchange, body, key)
+        value = await endpoint.handle(self._api, exchange, body)
         if isinstance(value, Reply):
             return value
         return Reply(endpoint.status, encode(endpoint.show(exchange, value)))
 
     async def _admit(self, action: Action, exchange: Exchange) -> None:
-        """Who calls, and whether they may."""
-        desk = self._desk
-        caller = await desk.limits.authenticated(exchange, lambda: _look_up(desk, exchange))
-        spotted = take_from_envelope(
-            exchange, numeric_references=desk.ctx.policy.numeric_references
-        )
+        """Find out who calls, and refuse whoever may not act."""
+        api = self._api
+        caller = await api.limits.authenticated(exchange, lambda: _look_up(api, exchange))
+        spotted = take_from_envelope(exchange, numeric_references=api.ctx.policy.numeric_references)
         headers = exchange.headers
         if (said := headers.get(actors.HEADER)) is not None:
             actor = msgspec.structs.replace(caller.actor, name=actors.actor_name(said))
@@ -185,43 +183,43 @@ class Edge:
         authorize(caller, action)
         if exchange.client_side:
             await authenticate_client(
-                desk.ctx,
+                api.ctx,
                 caller,
                 exchange.path["id"],
                 client_secret=headers.get("paygate-client-secret"),
                 session_id=headers.get("paygate-session"),
             )
         if spotted is not None:
-            await refuse_card_data(desk.ctx, exchange, spotted)
+            await refuse_card_data(api.ctx, exchange, spotted)
         if said is not None and caller.actor.name is None:
             raise actors.no_name()
 
     async def _refuse_card_data(self, exchange: Exchange, content: bytes) -> None:
-        ctx = self._desk.ctx
+        ctx = self._api.ctx
         spotted = in_body(content, numeric_references=ctx.policy.numeric_references)
         if spotted is not None:
             await refuse_card_data(ctx, exchange, spotted)
 
-    async def _answer_once(
+    async def _respond_once(
         self, endpoint: Endpoint, exchange: Exchange, body: Any, key: str
     ) -> Reply:
-        """The reply under an `Idempotency-Key`: the first one's again, if there was one."""
+        """The reply under an `Idempotency-Key`: the stored response again, if there is one."""
         assert endpoint.action is not None, "what takes a key is behind an API key"
-        answered = await idempotently(
-            self._desk.ctx,
+        response = await idempotently(
+            self._api.ctx,
             KeyedRequest(
                 exchange.known_caller,
                 endpoint.action,
                 scope_of(endpoint, exchange),
                 key,
-                spell(body),
+                canonical(body),
             ),
-            lambda ctx: endpoint.handle(self._desk._replace(ctx=ctx), exchange, body),
+            lambda ctx: endpoint.handle(self._api._replace(ctx=ctx), exchange, body),
             lambda value: encode(endpoint.show(exchange, value)),
         )
-        if answered.replayed:
-            return Reply(200, answered.body, REPLAYED)
-        return Reply(endpoint.status, answered.body)
+        if response.replayed:
+            return Reply(200, response.body, REPLAYED)
+        return Reply(endpoint.status, response.body)
 
     def _headers(self, scope: Any, exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
         headers = [
@@ -235,13 +233,13 @@ class Edge:
         for name, value in reply.headers.items():
             headers.append((name.lower().encode(), value.encode()))
         if exchange.refusal is None:
-            # How long a refusal took could tell whether there is what was asked for.
+            # The time that a refusal took could tell whether an object exists.
             headers.append((b"server-timing", exchange.timing.header().encode()))
         return headers
 
 
 def _without_endpoint(method: str, route: Route, exchange: Exchange) -> Reply:
-    """What a path says to a method that has no endpoint. A preflight's answer is in its headers."""
+    """The reply to a method that a path has no endpoint for; a preflight's is in its headers."""
     allow = {"Allow": route.allow}
     if method == "OPTIONS":
         return Reply(NO_CONTENT, b"", allow)
@@ -267,15 +265,15 @@ def refuse(exchange: Exchange, error: Exception) -> Reply:
     return Reply(STATUS[refusal.code], body, headers_of(refusal))
 
 
-async def _look_up(desk: Desk, exchange: Exchange) -> Caller:
-    """Whose key it is; of two keys, or two names, neither counts."""
+async def _look_up(api: ApiContext, exchange: Exchange) -> Caller:
+    """The caller whose key the request has; of two keys, or two names, neither counts."""
     if exchange.repeated is not None:
         raise Refusal(
             ErrorCode.PARAMETER_INVALID,
             f"the header {exchange.repeated} must be sent once",
             param=exchange.repeated,
         )
-    return await desk.authenticator.caller(
+    return await api.authenticator.caller(
         exchange.headers.get("authorization"),
         request_id=exchange.request_id,
         address=exchange.address,

@@ -1,4 +1,4 @@
-"""`Idempotency-Key` on the wire: the header, the scope, and a request in one spelling.
+"""`Idempotency-Key` on the wire: the header, the scope, and the one text of a request.
 
 (https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header, and Stripe's habits.)
 """
@@ -24,7 +24,7 @@ def idempotency_key(exchange: Exchange) -> str | None:
     """The request's key, if it has one.
 
     Raises:
-        Refusal: it is not 1 to 255 printable characters.
+        Refusal: the key is not 1 to 255 printable characters.
     """
     key = exchange.headers.get(HEADER)
     if key is not None and not (1 <= len(key) <= KEY_LENGTH and key.isprintable()):
@@ -37,15 +37,15 @@ def idempotency_key(exchange: Exchange) -> str | None:
 
 
 def scope_of(endpoint: Endpoint, exchange: Exchange) -> str:
-    """Where a key is one of a kind: side, method and path, of one merchant."""
+    """The scope in which a key is unique: side, method and path, of one merchant."""
     side = "pk" if exchange.client_side else "sk"
     return f"{side} {endpoint.method} {endpoint.path.format_map(exchange.path)}"
 
 
-def spell(body: Any) -> bytes:
-    """A parsed request in one spelling: defaults left out, keys in order, text in NFC.
+def canonical(body: Any) -> bytes:
+    """The one JSON text of a parsed request: defaults left out, keys in order, text in NFC.
 
-    A version that adds a parameter, with a default, spells what was sent before as the version
+    A version that adds a parameter, with a default, writes what was sent before as the version
     before it did: a retry across the upgrade is the same request.
     """
     text = _ENCODER.encode(_without_defaults(body))
@@ -53,7 +53,7 @@ def spell(body: Any) -> bytes:
 
 
 def _without_defaults(value: Any) -> Any:
-    """Plain values of a struct. By equality: what is sent as its default is as good as left out."""
+    """Plain values of a struct, without the fields that equal their defaults."""
     if isinstance(value, msgspec.Struct):
         tag, defaults = _shape(type(value))
         plain = dict(tag)

@@ -4,17 +4,14 @@ A connection counts from its accept on, before the TLS handshake, so that silenc
 as much as speech.
 """
 
-import time
 from collections import Counter
 from collections.abc import Iterator
-from typing import Final, Protocol
+from typing import Protocol
 
 from paygate.api.edge.addresses import TrustedProxies
 from paygate.api.edge.buckets import network_of
 from paygate.telemetry import log
-
-LOG_SECONDS: Final = 60.0
-"""A flood is one line a minute."""
+from paygate.telemetry.floods import Floods
 
 
 class Connection(Protocol):
@@ -39,8 +36,7 @@ class Connections:
         self._of_network: Counter[str] = Counter()
         self._idle: dict[Connection, None] = {}
         """Without a request under way, the one that has waited the longest first."""
-        self._refused = 0
-        self._logged = -LOG_SECONDS
+        self._floods = Floods()
 
     def __len__(self) -> int:
         return len(self._networks)
@@ -55,10 +51,10 @@ class Connections:
         """Whether a connection may stay. Where all places are taken, the longest idle gives way."""
         network = None if self._exempt.includes(address) else network_of(address)
         if network is not None and self._of_network[network] >= self._most_per_network:
-            self._count_refusal("address")
+            self._full("address")
             return False
         if len(self._networks) >= self._most:
-            self._count_refusal("all")
+            self._full("all")
             if not self._idle:
                 return False
             longest = next(iter(self._idle))
@@ -88,8 +84,13 @@ class Connections:
             if not self._of_network[network]:
                 del self._of_network[network]
 
-    def _count_refusal(self, reason: str) -> None:
-        self._refused += 1
-        if time.monotonic() - self._logged >= LOG_SECONDS:
-            log.logger().warning("connections_refused", reason=reason, counted=self._refused)
-            self._refused, self._logged = 0, time.monotonic()
+    def refused(self, code: str, request_id: str) -> None:
+        """A request was refused that never reached the application, and so has no line of its own
+        in the log.
+        """
+        self._floods.tell(
+            code, log.logger().warning, "requests_refused", code=code, request_id=request_id
+        )
+
+    def _full(self, reason: str) -> None:
+        self._floods.tell(reason, log.logger().warning, "connections_refused", reason=reason)

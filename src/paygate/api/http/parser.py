@@ -20,6 +20,8 @@ PIECE_BYTES: Final = 4096
 """The most that is fed at once; no piece holds more than some 150 requests."""
 
 _HOST: Final = re.compile(rb"[^\s/?#@\\]*")
+_OTHER_PROTOCOLS: Final = (b"RTSP/", b"ICE/")
+"""llhttp reads their request lines too, and does not tell them from HTTP's."""
 _ONCE: Final = (b"host", b"transfer-encoding", b"expect")
 """Of two values another server may have believed the other one."""
 
@@ -58,6 +60,8 @@ class RequestParser:
         self.stage = Stage.BETWEEN
         self.steps = 0
         """How often the stage has changed."""
+        self._fed = self._start = b""
+        """The piece that is parsed, and all pieces that the request line came in."""
         self._target = b""
         self._headers: Headers = []
         self._head_bytes = self._head_lines = 0
@@ -71,6 +75,9 @@ class RequestParser:
             Refusal: what came is no request, or larger than it may be.
         """
         self._unseen += len(piece)
+        self._fed = piece
+        if self.stage is Stage.HEAD and not self._headers:
+            self._start += piece
         try:
             self._parser.feed_data(piece)
         except httptools.HttpParserUpgrade as pause:
@@ -90,7 +97,7 @@ class RequestParser:
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         self._enter(Stage.HEAD)
-        self._target, self._headers = b"", []
+        self._start, self._target, self._headers = self._fed, b"", []
         self._head_bytes = self._head_lines = 0
 
     def on_url(self, target: bytes) -> None:
@@ -111,6 +118,7 @@ class RequestParser:
         method = parser.get_method()
         if method == b"CONNECT":
             raise _malformed("this is no proxy")
+        self._check_protocol()
         if parser.should_upgrade():
             self._enter(Stage.UPGRADE)
             return
@@ -137,6 +145,13 @@ class RequestParser:
     def _enter(self, stage: Stage) -> None:
         self.stage, self._unseen = stage, 0
         self.steps += 1
+
+    def _check_protocol(self) -> None:
+        for name in _OTHER_PROTOCOLS:
+            if name in self._start and re.search(
+                re.escape(self._target) + rb" +" + name, self._start
+            ):
+                raise _malformed("only HTTP is spoken here")
 
     def _measure(self, size: int) -> None:
         self._head_bytes += size

@@ -230,7 +230,7 @@ class HttpConnection(asyncio.Protocol):
             self._deaf = True
             self._queue.clear()  # a later answer would be taken for this one
             self._farewell = Refusal(ErrorCode.INTERNAL_ERROR, "an unexpected fault; it was logged")
-        elif not request.answered:
+        elif not request.responded:
             self.abort()  # nobody must take the part for the whole
         elif not request.keep_alive:
             # With more sent than was read, to close at once would take the answer back.
@@ -242,7 +242,7 @@ class HttpConnection(asyncio.Protocol):
     def _has_room(self) -> bool:
         incoming = self._incoming
         return not self._queue and (
-            incoming is None or incoming.answered or incoming.ahead < AHEAD_BYTES
+            incoming is None or incoming.responded or incoming.ahead < AHEAD_BYTES
         )
 
     def _next(self) -> None:
@@ -258,7 +258,9 @@ class HttpConnection(asyncio.Protocol):
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         elif self._farewell is not None:
-            self.write(_answer(self._farewell, self._docs))
+            request_id = _request_id()
+            self._connections.refused(self._farewell.code, request_id)
+            self.write(_response(self._farewell, request_id, self._docs))
             self._end(linger=True)
         elif self._deaf:
             self._end(linger=True)
@@ -361,10 +363,13 @@ class HttpConnection(asyncio.Protocol):
             self.congested = None
 
 
-def _answer(refusal: Refusal, docs: str) -> bytes:
-    """What a peer is told that never reached the application."""
+def _request_id() -> str:
     milliseconds, random = int(time.time() * 1000), secrets.token_bytes(RANDOM_BYTES)
-    request_id = make_id(PREFIXES["request"], milliseconds, random)
+    return make_id(PREFIXES["request"], milliseconds, random)
+
+
+def _response(refusal: Refusal, request_id: str, docs: str) -> bytes:
+    """What a peer is told that never reached the application."""
     body = encode_error(refusal, request_id, docs=docs)
     headers = (
         (b"content-type", b"application/json"),

@@ -50,8 +50,8 @@ class HttpRequest:
         "_lost",
         "_wake",
         "ahead",
-        "answered",
         "keep_alive",
+        "responded",
         "scope",
         "started",
     )
@@ -72,14 +72,14 @@ class HttpRequest:
         """Of the answer, sent in one record of TLS with the first bytes of its body."""
         self._left: int | None = None
         """Bytes of the answer's body to come; None: until the connection ends."""
-        self.started = self.answered = False
+        self.started = self.responded = False
 
     # The connection calls these.
 
     def take(self, body: bytes) -> None:
         """Keep a part of the body, if somebody may still want it."""
         self.ahead += len(body)
-        if not self.answered:
+        if not self.responded:
             self._body.append(body)
             self._awake()
 
@@ -100,7 +100,7 @@ class HttpRequest:
         except Exception as error:  # noqa: BLE001 -- it is ours, and others must be served
             log.logger().error("request_failed", error=error)
         else:
-            if not (self.answered or self._lost):
+            if not (self.responded or self._lost):
                 log.logger().error("request_failed", reason="the application did not answer")
         finally:
             self._connection.served(self)
@@ -138,7 +138,7 @@ class HttpRequest:
                     raise ValueError("the body of the answer is not as long as was said")
             self._head += body
         self._connection.write(self._head)
-        self._head, self.started, self.answered = b"", True, not more
+        self._head, self.started, self.responded = b"", True, not more
         if self._connection.congested is not None:
             await self._connection.congested.wait()
 

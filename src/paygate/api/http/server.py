@@ -156,15 +156,15 @@ async def _watch(certificate: Certificate | None) -> None:
 async def _lifespan(app: App) -> AsyncIterator[None]:
     """Around the run: the application's own start and end (ASGI's lifespan)."""
     asked: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-    told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     scope = {"type": "lifespan", "asgi": ASGI}
-    life = asyncio.ensure_future(app(scope, asked.get, told.put))
+    life = asyncio.ensure_future(app(scope, asked.get, messages.put))
 
     async def turn(name: str) -> None:
         asked.put_nowait({"type": f"lifespan.{name}"})
-        answer = asyncio.ensure_future(told.get())
-        await asyncio.wait({life, answer}, return_when=asyncio.FIRST_COMPLETED)
-        if answer.cancel() or answer.result()["type"] != f"lifespan.{name}.complete":
+        message = asyncio.ensure_future(messages.get())
+        await asyncio.wait({life, message}, return_when=asyncio.FIRST_COMPLETED)
+        if message.cancel() or message.result()["type"] != f"lifespan.{name}.complete":
             await life  # raises why
             raise RuntimeError(f"the application's {name} failed")
 

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from paygate.api.edge.browser_pages import HEADERS, HTML
-from paygate.api.edge.endpoint import Desk, Endpoint, Reply
+from paygate.api.edge.endpoint import ApiContext, Endpoint, Reply
 from paygate.api.edge.exchange import Exchange
 from paygate.crypto.callback_states import MAX_LENGTH
 from paygate.domain.access.roles import Action, Actor, Caller
@@ -31,14 +31,14 @@ class CallbackQuery(msgspec.Struct, frozen=True):
     state: Annotated[str, Meta(max_length=MAX_LENGTH)]
 
 
-async def _complete(desk: Desk, exchange: Exchange, _: Any) -> Reply:
-    await desk.limits.visited(exchange)
+async def _complete(api: ApiContext, exchange: Exchange, _: Any) -> Reply:
+    await api.limits.visited(exchange)
     if any(exchange.headers.get(name) for name in _LOOKING_AHEAD):
         raise Refusal(ErrorCode.PARAMETER_INVALID, "a look ahead does nothing")
     # Whose payment it is, the state says; until then this is somebody at the front door.
     caller = Caller(Actor("client"), DEFAULT_MERCHANT, exchange.request_id, exchange.address)
     location = await complete_authentication(
-        desk.ctx, caller, exchange.path["id"], _state(exchange.query)
+        api.ctx, caller, exchange.path["id"], _state(exchange.query)
     )
     return Reply(303, b"", {**HEADERS, "Location": location}, HTML)
 

@@ -7,7 +7,7 @@ The handler does not know of it.
 from collections.abc import Callable
 from typing import Any, Final
 
-from paygate.api.edge.endpoint import Desk, Handler
+from paygate.api.edge.endpoint import ApiContext, Handler
 from paygate.api.edge.exchange import Exchange
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.payments.outcome import PaymentError
@@ -22,30 +22,30 @@ def watch_declines(handle: Handler, tries: Callable[[Any], bool] = lambda _: Tru
     body whether a payment method is tried by it.
     """
 
-    async def watched(desk: Desk, exchange: Exchange, body: Any) -> Any:
+    async def watched(api: ApiContext, exchange: Exchange, body: Any) -> Any:
         if not tries(body):
-            return await handle(desk, exchange, body)
-        async with desk.limits.card_tried(exchange) as tried:
+            return await handle(api, exchange, body)
+        async with api.limits.card_tried(exchange) as tried:
             try:
-                answer = await handle(desk, exchange, body)
+                response = await handle(api, exchange, body)
             except Refusal as refusal:
                 tried.bad = refusal.code is ErrorCode.PAYMENT_METHOD_REJECTED
                 raise
-            tried.bad, tried.good = is_decline(answer), is_approval(answer)
-        return answer
+            tried.bad, tried.good = is_decline(response), is_approval(response)
+        return response
 
     return watched
 
 
-def is_approval(answer: Any) -> bool:
+def is_approval(response: Any) -> bool:
     """Whether a confirm ended because a bank said yes."""
     paid = (Status.SUCCEEDED, Status.REQUIRES_CAPTURE)
-    return isinstance(answer, PaymentIntent) and answer.status in paid
+    return isinstance(response, PaymentIntent) and response.status in paid
 
 
-def is_decline(answer: Any) -> bool:
+def is_decline(response: Any) -> bool:
     """Whether a confirm ended because a bank said no."""
-    match answer:
+    match response:
         case PaymentIntent(status=Status.FAILED, last_payment_error=PaymentError(code=code)):
             return code not in NO_DECLINES
         case _:

@@ -1,12 +1,11 @@
 """`/payment-intents`: the wire's side of the payment flows."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
 
-from paygate.api.edge.endpoint import Desk, Endpoint
+from paygate.api.edge.endpoint import ApiContext, Endpoint
 from paygate.api.edge.exchange import Exchange
 from paygate.api.objects import (
     CreatedPaymentIntentObject,
@@ -16,7 +15,7 @@ from paygate.api.objects import (
     payment_intent_object,
     public_payment_intent_object,
 )
-from paygate.api.pages import ListObject, PageQuery, cut_of
+from paygate.api.pages import ListObject, Moment, PageQuery, cut_of, in_reach
 from paygate.api.payments.bodies import (
     AttachPaymentMethod,
     CancelPaymentIntent,
@@ -39,10 +38,6 @@ from paygate.storage.reader import IntentFilters
 
 PATH = "/payment-intents"
 
-Moment = Annotated[datetime, Meta(tz=True)]
-_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
-
 
 class PaymentIntentList(ListObject[PaymentIntentObject], frozen=True, kw_only=True):
     """A page of payment intents."""
@@ -58,52 +53,53 @@ class PaymentIntentQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fi
     created_before: Moment | None = None
 
 
-async def _create(desk: Desk, exchange: Exchange, body: CreatePaymentIntent) -> Created:
-    return await create_payment_intent(desk.ctx, exchange.known_caller, body.value())
+async def _create(api: ApiContext, exchange: Exchange, body: CreatePaymentIntent) -> Created:
+    return await create_payment_intent(api.ctx, exchange.known_caller, body.value())
 
 
-async def _list(desk: Desk, exchange: Exchange, query: PaymentIntentQuery) -> PaymentIntentList:
+async def _list(
+    api: ApiContext, exchange: Exchange, query: PaymentIntentQuery
+) -> PaymentIntentList:
     cut = cut_of(query, "payment_intent")
     filters = IntentFilters(
         status=query.status,
         reference=query.reference,
         customer=query.customer,
-        created_after=_in_reach(query.created_after),
-        created_before=_in_reach(query.created_before),
+        created_after=in_reach(query.created_after),
+        created_before=in_reach(query.created_before),
     )
-    page = await list_payment_intents(desk.ctx, exchange.known_caller, cut, filters, exchange.query)
+    page = await list_payment_intents(api.ctx, exchange.known_caller, cut, filters, exchange.query)
     data = tuple(payment_intent_object(intent) for intent in page.items)
     return PaymentIntentList(data=data, has_more=page.has_more, url=PATH)
 
 
-def _in_reach(at: datetime | None) -> datetime | None:
-    """The time, or the nearest that an id and the database can name: nothing was made beyond."""
-    return None if at is None else min(max(at, _EARLIEST), _LATEST)
+async def _read(api: ApiContext, exchange: Exchange, _: Any) -> PaymentIntent:
+    return await read_payment_intent(api.ctx, exchange.known_caller, exchange.path["id"])
 
 
-async def _read(desk: Desk, exchange: Exchange, _: Any) -> PaymentIntent:
-    return await read_payment_intent(desk.ctx, exchange.known_caller, exchange.path["id"])
-
-
-async def _attach(desk: Desk, exchange: Exchange, body: AttachPaymentMethod) -> PaymentIntent:
+async def _attach(api: ApiContext, exchange: Exchange, body: AttachPaymentMethod) -> PaymentIntent:
     caller, intent_id = exchange.known_caller, exchange.path["id"]
     instrument = chosen(body.payment_method)
-    return await attach_payment_method(desk.ctx, caller, intent_id, instrument)
+    return await attach_payment_method(api.ctx, caller, intent_id, instrument)
 
 
-async def _confirm(desk: Desk, exchange: Exchange, body: ConfirmPaymentIntent) -> PaymentIntent:
+async def _confirm(
+    api: ApiContext, exchange: Exchange, body: ConfirmPaymentIntent
+) -> PaymentIntent:
     caller, intent_id = exchange.known_caller, exchange.path["id"]
-    return await confirm_payment_intent(desk.ctx, caller, intent_id, body.value())
+    return await confirm_payment_intent(api.ctx, caller, intent_id, body.value())
 
 
-async def _capture(desk: Desk, exchange: Exchange, body: CapturePaymentIntent) -> PaymentIntent:
+async def _capture(
+    api: ApiContext, exchange: Exchange, body: CapturePaymentIntent
+) -> PaymentIntent:
     caller, intent_id = exchange.known_caller, exchange.path["id"]
-    return await capture_payment_intent(desk.ctx, caller, intent_id, amount=body.amount)
+    return await capture_payment_intent(api.ctx, caller, intent_id, amount=body.amount)
 
 
-async def _cancel(desk: Desk, exchange: Exchange, body: CancelPaymentIntent) -> PaymentIntent:
+async def _cancel(api: ApiContext, exchange: Exchange, body: CancelPaymentIntent) -> PaymentIntent:
     caller, intent_id = exchange.known_caller, exchange.path["id"]
-    return await cancel_payment_intent(desk.ctx, caller, intent_id, reason=body.reason)
+    return await cancel_payment_intent(api.ctx, caller, intent_id, reason=body.reason)
 
 
 def _show_created(_: Exchange, created: Created) -> msgspec.Struct:
@@ -127,7 +123,7 @@ ENDPOINTS = (
         summary="Create a payment intent. Nothing is charged.",
         action=Action.INTENT_CREATE,
         body=CreatePaymentIntent,
-        answer=CreatedPaymentIntentObject,
+        response=CreatedPaymentIntentObject,
         status=201,
         handle=watch_declines(_create, lambda body: body.payment_method is not None),
         show=_show_created,
@@ -138,7 +134,7 @@ ENDPOINTS = (
         summary="List payment intents, newest first.",
         action=Action.INTENT_LIST,
         query=PaymentIntentQuery,
-        answer=PaymentIntentList,
+        response=PaymentIntentList,
         handle=_list,
     ),
     Endpoint(
@@ -146,8 +142,8 @@ ENDPOINTS = (
         path="/payment-intents/{id}",
         summary="Read a payment intent.",
         action=Action.INTENT_READ,
-        answer=PaymentIntentObject,
-        public_answer=PublicPaymentIntentObject,
+        response=PaymentIntentObject,
+        public_response=PublicPaymentIntentObject,
         handle=_read,
         show=_show,
     ),
@@ -158,8 +154,8 @@ ENDPOINTS = (
         action=Action.INTENT_ATTACH,
         body=AttachPaymentMethod,
         body_limit=METHOD_LIMIT,
-        answer=PaymentIntentObject,
-        public_answer=PublicPaymentIntentObject,
+        response=PaymentIntentObject,
+        public_response=PublicPaymentIntentObject,
         handle=watch_declines(_attach),
         show=_show,
     ),
@@ -170,8 +166,8 @@ ENDPOINTS = (
         action=Action.INTENT_CONFIRM,
         body=ConfirmPaymentIntent,
         body_limit=METHOD_LIMIT,
-        answer=PaymentIntentObject,
-        public_answer=PublicPaymentIntentObject,
+        response=PaymentIntentObject,
+        public_response=PublicPaymentIntentObject,
         handle=watch_declines(_confirm),
         show=_show,
     ),
@@ -181,7 +177,7 @@ ENDPOINTS = (
         summary="Take the money of a held payment, all of it or `amount`; the rest is released.",
         action=Action.INTENT_CAPTURE,
         body=CapturePaymentIntent,
-        answer=PaymentIntentObject,
+        response=PaymentIntentObject,
         handle=_capture,
         show=_show,
     ),
@@ -191,7 +187,7 @@ ENDPOINTS = (
         summary="Cancel a payment intent: a hold is released, a challenge ends.",
         action=Action.INTENT_CANCEL,
         body=CancelPaymentIntent,
-        answer=PaymentIntentObject,
+        response=PaymentIntentObject,
         handle=_cancel,
         show=_show,
     ),

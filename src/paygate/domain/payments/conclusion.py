@@ -52,7 +52,7 @@ def conclude(
         and answer.provider_reference == intent.provider_reference
     ):
         return _by_itself(intent, answer, at, fetched=fetched)
-    return Unmoved.SETTLED
+    return Unmoved.CONCLUDED
 
 
 def _is_another_payment(intent: PaymentIntent, answer: Answer) -> bool:
@@ -69,7 +69,7 @@ def _sent_after_all(
     """
     if intent.attempt != attempt.id or intent.status is not Status.PROCESSING:
         money = isinstance(answer.outcome, Approved)
-        return Unmoved.MONEY_ELSEWHERE if money else Unmoved.SETTLED
+        return Unmoved.MONEY_ELSEWHERE if money else Unmoved.CONCLUDED
     if mismatch(intent, answer):
         return Unmoved.MISMATCH
     return conclude_confirm(intent, attempt, answer, at, fetched=fetched)
@@ -89,5 +89,5 @@ def _by_itself(
         case Declined() as outcome:
             trigger, changes = Trigger.FAIL, decline_fields(outcome)
         case _:
-            return Unmoved.SETTLED
+            return Unmoved.CONCLUDED
     return in_order(intent, None, answer, at, trigger, changes, fetched=fetched)

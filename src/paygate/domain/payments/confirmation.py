@@ -51,7 +51,7 @@ _NEVER_BEGUN: Final = PaymentError(
 class Unmoved(StrEnum):
     """Why an answer moves nothing."""
 
-    SETTLED = "settled"
+    CONCLUDED = "concluded"
     """The attempt is closed: the truth came another way, and first."""
     NOTHING_NEW = "nothing_new"
     STALE = "stale"
@@ -84,7 +84,7 @@ def conclude_confirm(
     forgot = isinstance(answer.outcome, Unknown) and answer.outcome.known_key
     if forgot and not attempt.sent_before and AttemptState.UNKNOWN in MOVES[attempt.state]:
         working = {"pending_operation": attempt.operation.value}
-        waiting = advance(intent, Trigger.WORK_ON, at, **working)
+        waiting = advance(intent, Trigger.PROCEED, at, **working)
         return Moved(intent, waiting, forgotten(attempt, at))
     # What an earlier try left in doubt, a later one that is refused for itself does not end.
     doubted = attempt.answered and isinstance(answer.outcome, Rejected)
@@ -192,7 +192,7 @@ def _effect(
         case Approved():
             return _approved(intent, outcome)
         case Pending():
-            return Trigger.WORK_ON, {**working, **_paid_with(outcome)}
+            return Trigger.PROCEED, {**working, **_paid_with(outcome)}
         case ActionRequired(next_action=action):
             shown = {"next_action": _shown(attempt, action), **_paid_with(outcome)}
             return Trigger.REQUIRE_ACTION, {**quiet, **shown}
@@ -204,7 +204,7 @@ def _effect(
         case Cancelled():
             return _closed(attempt, outcome)
         case Unknown() | NotSent():
-            return Trigger.WORK_ON, working
+            return Trigger.PROCEED, working
         case _:
             assert_never(outcome)
 

@@ -1,7 +1,7 @@
 """A correction: a payment that went backwards, on the provider's proof.
 
 Money that was captured after all, or a refund that failed after all, is true whatever we had
-settled. The database lets an intent leave a final status only together with this record.
+concluded. The database lets an intent leave a final status only together with this record.
 """
 
 from datetime import datetime

@@ -79,11 +79,11 @@ def _effect(
             return AttemptState.DECLINED, Trigger.FAIL, decline_fields(outcome)
         case Rejected():
             error = PaymentError(code=outcome.reason, message=outcome.message)
-            return AttemptState.REJECTED, Trigger.WORK_ON, {**DONE, "last_payment_error": error}
+            return AttemptState.REJECTED, Trigger.PROCEED, {**DONE, "last_payment_error": error}
         case NotSent():
-            return AttemptState.NOT_SENT, Trigger.WORK_ON, DONE
+            return AttemptState.NOT_SENT, Trigger.PROCEED, DONE
         case Unknown():
-            return AttemptState.UNKNOWN, Trigger.WORK_ON, waiting
+            return AttemptState.UNKNOWN, Trigger.PROCEED, waiting
         case Approved() | ActionRequired() | Pending():
             return None  # as it was before the order
         case _:

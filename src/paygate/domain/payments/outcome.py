@@ -156,6 +156,8 @@ class Unknown(msgspec.Struct, frozen=True, tag="unknown"):
     """The provider has the payment's object and shows that nothing has begun on it: no payment
     method, or one that was never confirmed, and no failure.
     """
+    unfamiliar: bool = False
+    """The provider shows the payment, in a word of its own that this version does not know."""
     known_key: bool = False
     """The provider knows the idempotency key with another request: this was sent before, at a time
     that we have forgotten.
@@ -183,3 +185,7 @@ class Answer(msgspec.Struct, frozen=True):
     merchant: str | None = None
     intent: str | None = None
     """Our intent's id as the provider's metadata bears it; it was another one before a restore."""
+    refunded: int = 0
+    """How much of what was captured went back; none, too, where the answer does not tell."""
+    disputed: bool = False
+    """Whether the payer's bank disputes the charge, as far as the answer tells."""

@@ -37,7 +37,7 @@ class Trigger(StrEnum):
 
     ATTACH = "attach"
     CONFIRM = "confirm"
-    WORK_ON = "work_on"
+    PROCEED = "proceed"
     REQUIRE_ACTION = "require_action"
     AUTHORIZE = "authorize"
     CAPTURE = "capture"
@@ -67,19 +67,19 @@ TRANSITIONS: Final[Mapping[tuple[Status, Trigger], Status]] = MappingProxyType(
         (_S.CREATED, _T.ATTACH): _S.CREATED,
         (_S.CREATED, _T.CONFIRM): _S.PROCESSING,
         (_S.CREATED, _T.CANCEL): _S.CANCELLED,
-        (_S.PROCESSING, _T.WORK_ON): _S.PROCESSING,
+        (_S.PROCESSING, _T.PROCEED): _S.PROCESSING,
         (_S.PROCESSING, _T.REQUIRE_ACTION): _S.REQUIRES_ACTION,
         (_S.PROCESSING, _T.AUTHORIZE): _S.REQUIRES_CAPTURE,
         (_S.PROCESSING, _T.CAPTURE): _S.SUCCEEDED,
         (_S.PROCESSING, _T.FAIL): _S.FAILED,
         (_S.PROCESSING, _T.CANCEL): _S.CANCELLED,
-        (_S.REQUIRES_ACTION, _T.WORK_ON): _S.REQUIRES_ACTION,
+        (_S.REQUIRES_ACTION, _T.PROCEED): _S.REQUIRES_ACTION,
         (_S.REQUIRES_ACTION, _T.REQUIRE_ACTION): _S.REQUIRES_ACTION,
         (_S.REQUIRES_ACTION, _T.AUTHORIZE): _S.REQUIRES_CAPTURE,
         (_S.REQUIRES_ACTION, _T.CAPTURE): _S.SUCCEEDED,
         (_S.REQUIRES_ACTION, _T.FAIL): _S.FAILED,
         (_S.REQUIRES_ACTION, _T.CANCEL): _S.CANCELLED,
-        (_S.REQUIRES_CAPTURE, _T.WORK_ON): _S.REQUIRES_CAPTURE,
+        (_S.REQUIRES_CAPTURE, _T.PROCEED): _S.REQUIRES_CAPTURE,
         (_S.REQUIRES_CAPTURE, _T.CAPTURE): _S.SUCCEEDED,
         (_S.REQUIRES_CAPTURE, _T.FAIL): _S.FAILED,
         (_S.REQUIRES_CAPTURE, _T.CANCEL): _S.CANCELLED,
@@ -100,6 +100,9 @@ money that was captured after all, and a refund that failed after all."""
 
 FINAL: Final = frozenset({_S.SUCCEEDED, _S.FAILED, _S.CANCELLED, _S.REFUNDED})
 """No attempt is open under these."""
+ENDED_WITHOUT_MONEY: Final = frozenset(CORRECTIONS)
+"""Under these nothing is paid and nothing can be, unless a correction says otherwise: the
+intent's reference is free for another."""
 
 
 class IllegalTransition(Exception):

@@ -1,6 +1,6 @@
-"""Create an API key. Its text is in the answer and nowhere else.
+"""Create an API key. Its text is in the response and nowhere else.
 
-Under an idempotency key the stored answer has it too, sealed, for as long as it can be replayed.
+Under an idempotency key the stored response has the text too, sealed, while it can be replayed.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ LONGEST: Final = timedelta(days=3660)
 
 
 class NewApiKey(NamedTuple):
-    """What we keep of a key, and its text."""
+    """The record of a key, and its text."""
 
     key: ApiKey
     text: Secret
@@ -55,7 +55,7 @@ async def create_api_key(
     audit = ctx.audit(
         caller, Action.API_KEY_CREATE, key_subject(made.key.id), details={"role": str(role)}
     )
-    verdict = await ctx.door.commit(Change(audit, creates=(made.key,), concludes=made))
+    verdict = await ctx.door.commit(Change(audit, creates=(made.key,), response=made))
     assert isinstance(verdict, Committed), "a change without guards is never refused"
     return made
 

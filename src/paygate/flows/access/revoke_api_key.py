@@ -33,14 +33,14 @@ async def revoke_api_key(ctx: Context, caller: Caller, key_id: str) -> Revoked:
         audit = ctx.audit(caller, Action.API_KEY_REVOKE, key_subject(key.id))
         if key.revoked_at is not None:
             found = Revoked(key, last_used_at)
-            await ctx.door.commit(Change(audit, concludes=found))
+            await ctx.door.commit(Change(audit, response=found))
             return found
         now = ctx.now()
         revoked = msgspec.structs.replace(
             key, version=key.version + 1, revoked_at=now, updated_at=now
         )
         ended = Revoked(revoked, last_used_at)
-        change = Change(audit, advances=(revoked,), concludes=ended)
+        change = Change(audit, advances=(revoked,), response=ended)
         if isinstance(await ctx.door.commit(change), Committed):
             return ended
         await patience.pause()

@@ -49,7 +49,7 @@ async def rotate_api_key(ctx: Context, caller: Caller, key_id: str, *, overlap: 
             key_subject(old.id),
             details={"new": made.key.id, "expires_at": ends.isoformat()},
         )
-        change = Change(audit, creates=(made.key,), advances=(ended,), concludes=made)
+        change = Change(audit, creates=(made.key,), advances=(ended,), response=made)
         if isinstance(await ctx.door.commit(change), Committed):
             return made
         await patience.pause()

@@ -1,4 +1,4 @@
-"""Acknowledge an alert: somebody has seen it. It stands until what it tells of is over."""
+"""Acknowledge an alert: somebody has seen it. The alert stands until its problem is over."""
 
 from paygate.domain import alert
 from paygate.domain.access.roles import Action, Caller
@@ -30,7 +30,7 @@ async def acknowledge_alert(
         by = caller.actor.name or str(caller.actor.id)
         after = alert.acknowledged(standing, by, ctx.now(), note)
         audit = ctx.audit(caller, Action.ALERT_ACKNOWLEDGE, Subject("alert", after.id))
-        change = Change(audit, advances=(after,), concludes=after)
+        change = Change(audit, advances=(after,), response=after)
         if isinstance(await ctx.door.commit(change), Committed):
             return after
         await patience.pause()

@@ -1,8 +1,8 @@
-"""Close alerts whose cause is gone. Nobody acknowledges what is no longer so.
+"""Close alerts whose cause is gone, so that nobody need acknowledge them.
 
-Of most types the records themselves say whether the cause still stands, and a run by the clock
-looks. What only its own check can tell is closed by that check, with `close_alert` or
-`close_cleared`. An alert about what has happened, and is over, stays for a person (docs/alerts.md).
+For most types the records themselves say whether the cause still stands, and a run by the clock
+looks. An alert that only its own check can judge is closed by that check, with `close_alert` or
+`close_cleared`. An alert about a single happening stays for a person (docs/alerts.md).
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -18,11 +18,12 @@ from paygate.domain.audit import Subject
 from paygate.domain.payments.attempt import OPEN, AttemptState
 from paygate.domain.payments.payment_intent import Status
 from paygate.domain.provider_event import EventStatus
+from paygate.domain.webhooks.endpoint import EndpointStatus
 from paygate.flows.alerts.raise_alert import count_occurrence
 from paygate.flows.alerts.watch_jobs import STUCK_AFTER
 from paygate.flows.context import Context
 from paygate.flows.idempotency.purge import is_unfinished
-from paygate.flows.payments.attempt.settle import MISSING
+from paygate.flows.payments.attempt.conclude import MISSING
 from paygate.flows.payments.sweeps.close_failed import LEFT_OPEN
 from paygate.flows.sweep import Sweep
 from paygate.jobs.messages import RaiseAlert
@@ -32,20 +33,20 @@ from paygate.storage.reader import IntentFilters
 
 PAGE: Final = 200
 WORKER_IS_LATE: Final = timedelta(minutes=5)
-"""An occurrence that has waited so long for its job is counted here: the job was lost."""
+"""The wait after which an occurrence is counted here: its job was lost."""
 
 _IN_DOUBT: Final = frozenset({AttemptState.STARTED, AttemptState.UNKNOWN})
 
 
 class Closed(NamedTuple):
-    """What a run did: alerts closed, and occurrences counted whose job was lost."""
+    """The counts of a run: alerts closed, and occurrences counted whose job was lost."""
 
     closed: int
     counted: int
 
 
 async def close_alerts(ctx: Context, run_id: str) -> Closed:
-    """Look at every alert that stands, and close those whose cause is gone."""
+    """Close every alert whose cause is gone. Returns the counts of this run."""
     sweep = Sweep(ctx, "close-alerts", run_id)
     closed = counted = 0
     waiting = partial(ctx.read.occurrences_waiting, ctx.now() - WORKER_IS_LATE)
@@ -53,7 +54,7 @@ async def close_alerts(ctx: Context, run_id: str) -> Closed:
         with sweep:
             counted += await count_occurrence(ctx, RaiseAlert(found.merchant, found.id))
     async for standing in sweep.every(ctx.read.alerts_standing, PAGE):
-        stands = _STANDS.get(standing.concern.type)
+        stands = _STANDS.get(standing.problem.type)
         with sweep:
             if stands is not None and not await stands(ctx, standing):
                 closed += await _close(ctx, sweep.caller(standing.merchant), standing)
@@ -81,55 +82,74 @@ async def close_cleared(
     closed = 0
     async for standing in sweep.every(ctx.read.alerts_standing, PAGE):
         with sweep:
-            gone = (standing.merchant, standing.concern.subject.id) not in found
+            gone = (standing.merchant, standing.problem.subject.id) not in found
             # Another check may have found it meanwhile.
-            if standing.concern.type is kind and gone and standing.last_at < since:
+            if standing.problem.type is kind and gone and standing.last_at < since:
                 closed += await _close(ctx, sweep.caller(standing.merchant), standing)
     return closed
 
 
 async def _close(ctx: Context, caller: Caller, standing: Alert) -> bool:
-    """False when the alert has moved on: what came up just now is looked at by the next run."""
+    """Close an alert; False when it has moved on, which the next run looks at."""
     after = alert.closed(standing, ctx.now())
     audit = ctx.audit(caller, Action.ALERT_CLOSE, Subject("alert", after.id))
     return isinstance(await ctx.door.commit(Change(audit, advances=(after,))), Committed)
 
 
 async def _hold_stands(ctx: Context, standing: Alert) -> bool:
-    intent = await ctx.read.payment_intent(standing.merchant, standing.concern.subject.id)
+    intent = await ctx.read.payment_intent(standing.merchant, standing.problem.subject.id)
     return intent is not None and intent.status is Status.REQUIRES_CAPTURE
 
 
 async def _attempt_is_unresolved(ctx: Context, standing: Alert) -> bool:
-    intent = await ctx.read.payment_intent(standing.merchant, standing.concern.subject.id)
+    intent = await ctx.read.payment_intent(standing.merchant, standing.problem.subject.id)
     if intent is None or intent.attempt is None:
         return False
     attempt = await ctx.read.attempt(intent.merchant, intent.attempt)
     if attempt is None or attempt.state is AttemptState.CANCELLED:
         return False
-    if standing.concern.stage in {MISSING, LEFT_OPEN} and intent.status is Status.FAILED:
+    if standing.problem.stage in {MISSING, LEFT_OPEN} and intent.status is Status.FAILED:
         return True  # whether the payment takes money still, only a person can see
-    return attempt.state in (OPEN if standing.concern.stage == MISSING else _IN_DOUBT)
+    return attempt.state in (OPEN if standing.problem.stage == MISSING else _IN_DOUBT)
 
 
 async def _key_is_unfinished(ctx: Context, standing: Alert) -> bool:
-    key = await ctx.read.idempotency_key(standing.merchant, standing.concern.subject.id)
+    key = await ctx.read.idempotency_key(standing.merchant, standing.problem.subject.id)
     return key is not None and await is_unfinished(ctx, key)
 
 
 async def _event_is_dead(ctx: Context, standing: Alert) -> bool:
-    event = await ctx.read.provider_event(standing.merchant, standing.concern.subject.id)
+    event = await ctx.read.provider_event(standing.merchant, standing.problem.subject.id)
     return event is not None and event.status is EventStatus.DEAD_LETTER
 
 
+async def _money_is_nobodys(ctx: Context, standing: Alert) -> bool:
+    """Until the event that told of it was applied after all; else until a person has seen to it."""
+    subject = standing.problem.subject
+    if subject.object != "provider_event":
+        return True
+    event = await ctx.read.provider_event(standing.merchant, subject.id)
+    return event is None or event.status not in {EventStatus.PROCESSED, EventStatus.STALE}
+
+
 async def _record_is_closed(ctx: Context, standing: Alert) -> bool:
-    subject = standing.concern.subject
+    subject = standing.problem.subject
     return not await ctx.read.opens(subject.object, standing.merchant, subject.id)
 
 
 async def _jobs_wait(ctx: Context, standing: Alert) -> bool:
     waiting = await ctx.read.jobs_waiting(ctx.now() - STUCK_AFTER)
-    return standing.concern.subject.id in waiting
+    return standing.problem.subject.id in waiting
+
+
+async def _endpoint_fails(ctx: Context, standing: Alert) -> bool:
+    subject = standing.problem.subject
+    endpoint = await ctx.webhooks.webhook_endpoint(standing.merchant, subject.id)
+    if endpoint is None or endpoint.status is EndpointStatus.DELETED:
+        return False
+    if standing.problem.stage is not None:
+        return endpoint.disabled_because is not None
+    return endpoint.enabled and endpoint.failing_since is not None
 
 
 async def _provider_refuses(ctx: Context, standing: Alert) -> bool:
@@ -150,9 +170,11 @@ _STANDS: Final[Mapping[AlertType, Callable[[Context, Alert], Awaitable[bool]]]] 
         AlertType.ATTEMPT_UNRESOLVED: _attempt_is_unresolved,
         AlertType.IDEMPOTENCY_UNFINISHED: _key_is_unfinished,
         AlertType.WEBHOOK_DEAD_LETTER: _event_is_dead,
+        AlertType.ORPHAN_CHARGE: _money_is_nobodys,
         AlertType.RECORD_UNREADABLE: _record_is_closed,
         AlertType.PROVIDER_MISCONFIGURED: _provider_refuses,
         AlertType.JOB_STUCK: _jobs_wait,
+        AlertType.MERCHANT_WEBHOOK_FAILING: _endpoint_fails,
     }
 )
 """Whether the cause of an alert still stands, for the types whose records say so."""

@@ -1,14 +1,14 @@
 """Raise an alert: one stands per type, subject and stage, and counts how often it was found.
 
-Whoever commits a fact that a person must see puts an `occurrence` into that same commit, with its
-job. `raise_alert` is for what has no commit of its own.
+A flow that commits a fact which a person must see puts an `occurrence` into that same commit, with
+its job. `raise_alert` is for a problem without a commit of its own.
 """
 
 from datetime import datetime
 
 from paygate.domain import alert
 from paygate.domain.access.roles import Action, Actor, Caller
-from paygate.domain.alert import Alert, Concern, Occurrence
+from paygate.domain.alert import Alert, Occurrence, Problem
 from paygate.domain.audit import Subject
 from paygate.flows.context import Context, Patience
 from paygate.jobs.messages import Job, RaiseAlert
@@ -17,13 +17,13 @@ from paygate.storage.unreadable import Unreadable
 from paygate.telemetry import log
 
 
-def occurrence(ctx: Context, merchant: str, concern: Concern) -> Occurrence:
-    """What came up now, for the `creates` of the commit that it tells of; `to_raise` is for its
-    jobs.
+def occurrence(ctx: Context, merchant: str, problem: Problem) -> Occurrence:
+    """The occurrence of a problem now, for the `creates` of the commit of its fact; `to_raise`
+    makes that commit's jobs.
     """
     now = ctx.now()
     return Occurrence(
-        id=ctx.new_id("alert_occurrence", now), merchant=merchant, concern=concern, at=now
+        id=ctx.new_id("alert_occurrence", now), merchant=merchant, problem=problem, at=now
     )
 
 
@@ -32,7 +32,7 @@ def to_raise(*occurrences: Occurrence) -> tuple[Job, ...]:
     return tuple(Job(RaiseAlert(each.merchant, each.id)) for each in occurrences)
 
 
-async def raise_alert(ctx: Context, caller: Caller, concern: Concern) -> None:
+async def raise_alert(ctx: Context, caller: Caller, problem: Problem) -> None:
     """Raise the alert for the caller's merchant, or count the one that stands: what happens each
     time, a condition that every look finds again once an hour.
 
@@ -44,10 +44,10 @@ async def raise_alert(ctx: Context, caller: Caller, concern: Concern) -> None:
     while True:
         try:
             now = ctx.now()
-            standing = await ctx.read.alert_standing(caller.merchant, concern.name)
-            if standing is not None and alert.said_lately(standing, concern, now):
+            standing = await ctx.read.alert_standing(caller.merchant, problem.name)
+            if standing is not None and alert.said_lately(standing, problem, now):
                 return
-            raised, change = _counting(ctx, caller, standing, concern, now)
+            raised, change = _counting(ctx, caller, standing, problem, now)
         except Unreadable as error:
             log.logger().error("alert_not_raised", request_id=caller.request_id, error=error)
             return
@@ -55,7 +55,7 @@ async def raise_alert(ctx: Context, caller: Caller, concern: Concern) -> None:
             return
         if not await patience.lasts():
             break
-    left = occurrence(ctx, caller.merchant, concern)
+    left = occurrence(ctx, caller.merchant, problem)
     audit = ctx.audit(caller, Action.ALERT_RAISE, Subject("alert_occurrence", left.id))
     await ctx.door.commit(Change(audit, creates=(left,), jobs=to_raise(left)))
 
@@ -78,8 +78,8 @@ async def count_occurrence(ctx: Context, message: RaiseAlert) -> bool:
             if found is None or found.alert is not None:
                 return False
             caller = Caller(Actor("job", name="raise-alert"), found.merchant, request_id=found.id)
-            standing = await ctx.read.alert_standing(found.merchant, found.concern.name)
-            raised, change = _counting(ctx, caller, standing, found.concern, found.at, found)
+            standing = await ctx.read.alert_standing(found.merchant, found.problem.name)
+            raised, change = _counting(ctx, caller, standing, found.problem, found.at, found)
         except Unreadable as error:
             log.logger().error("alert_not_raised", request_id=message.occurrence, error=error)
             return False
@@ -92,21 +92,21 @@ def _counting(
     ctx: Context,
     caller: Caller,
     standing: Alert | None,
-    concern: Concern,
+    problem: Problem,
     at: datetime,
     found: Occurrence | None = None,
 ) -> tuple[Alert, Change]:
-    """The alert that counts what came up, and the change that makes it so."""
+    """The alert that counts a problem, and the change that makes it so."""
     if standing is None:
         raised = alert.raised(
-            concern,
+            problem,
             alert_id=ctx.new_id("alert", at),
             merchant=caller.merchant,
             livemode=ctx.provider.livemode,
             at=at,
         )
     else:
-        raised = alert.found_again(standing, concern, at)
+        raised = alert.found_again(standing, problem, at)
     done = () if found is None else (alert.counted(found, raised),)
     audit = ctx.audit(caller, Action.ALERT_RAISE, Subject("alert", raised.id))
     if standing is None:
@@ -115,9 +115,9 @@ def _counting(
 
 
 async def _done(ctx: Context, raised: Alert, change: Change) -> bool:
-    """Whether the change could be made true; a new alert is logged."""
+    """Commit the change, log a new alert, and return whether the commit was made."""
     if not isinstance(await ctx.door.commit(change), Committed):
         return False
     if change.creates:
-        log.logger().warning("alert_raised", alert=raised.id, reason=raised.concern.type)
+        log.logger().warning("alert_raised", alert=raised.id, reason=raised.problem.type)
     return True

@@ -1,7 +1,7 @@
 """Report card data at the door: its sender's key is alerted. The data itself is not known here."""
 
 from paygate.domain.access.roles import Caller
-from paygate.domain.alert import AlertType, Concern
+from paygate.domain.alert import AlertType, Problem
 from paygate.domain.audit import Subject
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import Context
@@ -15,7 +15,7 @@ async def report_card_data(ctx: Context, caller: Caller, where: str) -> None:
     An alert that cannot be written now is logged: the request is refused all the same.
     """
     assert caller.actor.id is not None, "only an API key sends a request that is looked into"
-    concern = Concern(
+    problem = Problem(
         type=AlertType.CARD_DATA_REFUSED,
         subject=Subject("api_key", caller.actor.id),
         severity="critical",
@@ -30,6 +30,6 @@ async def report_card_data(ctx: Context, caller: Caller, where: str) -> None:
         ),
     )
     try:
-        await raise_alert(ctx, caller, concern)
+        await raise_alert(ctx, caller, problem)
     except StorageError as error:
         log.logger().error("alert_not_raised", request_id=caller.request_id, error=error)

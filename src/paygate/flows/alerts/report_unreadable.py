@@ -1,7 +1,7 @@
 """Report a record that cannot be read: one alert for each, and nobody is stopped by it."""
 
 from paygate.domain.access.roles import Caller
-from paygate.domain.alert import AlertType, Concern
+from paygate.domain.alert import AlertType, Problem
 from paygate.domain.audit import Subject
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import Context
@@ -21,13 +21,13 @@ async def report_unreadable(ctx: Context, caller: Caller, fault: Unread) -> None
         return
     whose = Caller(caller.actor, fault.merchant, caller.request_id, caller.address)
     try:
-        await raise_alert(ctx, whose, _concern(fault))
+        await raise_alert(ctx, whose, _problem(fault))
     except StorageError as error:
         log.logger().error("alert_not_raised", request_id=caller.request_id, error=error)
 
 
-def _concern(fault: Unreadable) -> Concern:
-    return Concern(
+def _problem(fault: Unreadable) -> Problem:
+    return Problem(
         type=AlertType.RECORD_UNREADABLE,
         subject=Subject(fault.table, fault.id),
         severity="critical",

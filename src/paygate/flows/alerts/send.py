@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from paygate.domain import alert
 from paygate.domain.access.roles import Action
-from paygate.domain.alert import Alert, AlertType, Concern, Severity
+from paygate.domain.alert import Alert, AlertType, Problem, Severity
 from paygate.domain.audit import Subject
 from paygate.flows.alerts.close import close_alert
 from paygate.flows.alerts.raise_alert import raise_alert
@@ -65,11 +65,11 @@ async def _send_to(ctx: Context, sweep: Sweep, channel: AlertChannel) -> Sent:
     sent = 0
     with sweep:
         for each in alone:
-            if not await channel.send(each.concern.severity, _title(each), _text(each)):
+            if not await channel.send(each.problem.severity, _title(each), _text(each)):
                 return await _failed(ctx, sweep, channel, sent)
             sent += await _note(ctx, sweep, channel, [each])
         if rest:
-            if not await channel.send(rest[0].concern.severity, *_digest(rest)):
+            if not await channel.send(rest[0].problem.severity, *_digest(rest)):
                 return await _failed(ctx, sweep, channel, sent)
             sent += await _note(ctx, sweep, channel, rest)
         if sent:
@@ -82,7 +82,7 @@ async def _waiting(ctx: Context, sweep: Sweep, channel: AlertChannel) -> list[Al
     """The next alerts for the channel, the worst first; unreadable ones hide no others."""
     read = partial(ctx.read.alerts_to_send, channel.name, ctx.now() - AT_MOST_EVERY)
     async for page in sweep.stretches(read, PAGE):
-        return sorted(page, key=lambda each: _WORST_FIRST.index(each.concern.severity))
+        return sorted(page, key=lambda each: _WORST_FIRST.index(each.problem.severity))
     return []
 
 
@@ -116,8 +116,8 @@ async def _failed(ctx: Context, sweep: Sweep, channel: AlertChannel, sent: int) 
     return Sent(sent, 1)
 
 
-def _failing(name: str) -> Concern:
-    return Concern(
+def _failing(name: str) -> Problem:
+    return Problem(
         type=AlertType.ALERT_CHANNEL_FAILING,
         subject=Subject("alert_channel", name),
         severity="critical",
@@ -130,27 +130,27 @@ def _failing(name: str) -> Concern:
 
 def _title(told: Alert) -> str:
     mode = "" if told.livemode else " (test mode)"
-    return f"paygate{mode}: {told.concern.severity}: {told.concern.type}"
+    return f"paygate{mode}: {told.problem.severity}: {told.problem.type}"
 
 
 def _text(told: Alert) -> str:
-    concern = told.concern
+    problem = told.problem
     facts = [
-        f"{concern.subject.object} {concern.subject.id}",
+        f"{problem.subject.object} {problem.subject.id}",
         f"merchant {told.merchant}",
         f"alert {told.id}",
         f"since {told.created_at:%Y-%m-%d %H:%M:%S} UTC",
     ]
     if told.count > 1:
         facts.append(f"{told.count} times, last at {told.last_at:%Y-%m-%d %H:%M:%S} UTC")
-    if concern.due_at is not None:
-        facts.append(f"due at {concern.due_at:%Y-%m-%d %H:%M:%S} UTC")
-    return "\n".join((concern.message, concern.what_to_do, "", *facts))
+    if problem.due_at is not None:
+        facts.append(f"due at {problem.due_at:%Y-%m-%d %H:%M:%S} UTC")
+    return "\n".join((problem.message, problem.what_to_do, "", *facts))
 
 
 def _digest(rest: Sequence[Alert]) -> tuple[str, str]:
     """Title and text that stand for many alerts."""
-    kinds = Counter((each.concern.severity, each.concern.type) for each in rest)
+    kinds = Counter((each.problem.severity, each.problem.type) for each in rest)
     lines = [f"{count} of {kind} ({severity})" for (severity, kind), count in kinds.most_common()]
-    title = f"paygate: {rest[0].concern.severity}: {len(rest)} more alerts are open"
+    title = f"paygate: {rest[0].problem.severity}: {len(rest)} more alerts are open"
     return title, "\n".join((*lines, "", "`GET /alerts?status=open` lists them."))

@@ -1,13 +1,13 @@
 """Watch the queue for jobs that nobody gets done: this version cannot read them or does not know
-their kind, each try ends in a fault, or the provider does not do what is asked of it. They wait,
-and somebody is told.
+their kind, each try ends in a fault, or the provider does not do what they ask. Such jobs wait, and
+an alert says so.
 """
 
 from datetime import timedelta
 from typing import Final
 
 from paygate.domain.access.roles import Actor, Caller
-from paygate.domain.alert import AlertType, Concern
+from paygate.domain.alert import AlertType, Problem
 from paygate.domain.audit import Subject
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import Context
@@ -22,12 +22,12 @@ async def watch_jobs(ctx: Context, run_id: str) -> int:
     waiting = await ctx.read.jobs_waiting(ctx.now() - STUCK_AFTER)
     caller = Caller(Actor("job", name="watch-jobs"), DEFAULT_MERCHANT, run_id)
     for kind, count in waiting.items():
-        await raise_alert(ctx, caller, _concern(kind, count))
+        await raise_alert(ctx, caller, _problem(kind, count))
     return sum(waiting.values())
 
 
-def _concern(kind: str, count: int) -> Concern:
-    return Concern(
+def _problem(kind: str, count: int) -> Problem:
+    return Problem(
         type=AlertType.JOB_STUCK,
         subject=Subject("job", kind),
         severity="warning",

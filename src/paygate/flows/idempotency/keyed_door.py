@@ -1,8 +1,8 @@
 """The commit door as one request under an idempotency key sees it.
 
-It adds the key to each commit of a flow: the first claims it, later ones advance it, the one that
-concludes the request stores the answer. So nothing is held before there is something to hold it
-for, and a worker whose lease was taken over can write nothing more.
+The door adds the key to each commit of a flow: the first claims the key, later ones advance it,
+the last stores the response. So no key is held before there is something to hold it for, and a
+worker whose lease was taken over can write nothing more.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.flows.context import Context, Patience, RequestKey
 from paygate.storage.change import (
     Change,
+    Conflict,
     OutcomeUnknown,
-    Refused,
     StorageError,
     Unavailable,
     Verdict,
@@ -29,12 +29,12 @@ from paygate.storage.tables import IDEMPOTENCY_KEY
 from paygate.telemetry import log
 
 RENEWALS_PER_LEASE: Final = 3
-"""Two of them may fail before the lease is lost."""
+"""How often a lease is renewed: two renewals may fail before the lease is lost."""
 
 Flow = Callable[[Context], Awaitable[Any]]
-"""A flow that waits for its context, and answers with a value."""
+"""A flow that lacks only its context; returns the value of the response."""
 Render = Callable[[Any], bytes]
-"""The answer's body on the wire."""
+"""Makes the response's body of a flow's value."""
 
 
 class KeyedRequest(NamedTuple):
@@ -43,18 +43,18 @@ class KeyedRequest(NamedTuple):
     caller: Caller
     action: Action
     scope: str
-    """Side, method and path: a browser never gets the server's answer."""
+    """Side, method and path: a browser never gets the server's response."""
     key: str
     parameters: bytes
-    """The parsed request in one spelling, whatever its white space and order were."""
+    """The one text of the parsed request, whatever its white space and order were."""
 
 
 class KeyTaken(Exception):
-    """Another request has the key: this one's flow ends where it is, and nothing was written."""
+    """Another request has the key: the flow of this request ends here, and nothing was written."""
 
 
 class KeyedDoor:
-    """Holds the key's newest version, as far as this request knows."""
+    """The commit door of one request. Holds the key's newest version that this request knows."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class KeyedDoor:
         """The timer of the next renewal, or a renewal under way."""
 
     async def take_over(self) -> None:
-        """Follow a holder that died or gave up.
+        """Take the key over from a holder that died or gave up.
 
         Raises:
             KeyTaken: another was quicker.
@@ -84,7 +84,7 @@ class KeyedDoor:
         holder, lease = self._request.caller.request_id, self._ctx.policy.lock_ttl
         held = idempotency.held(self._key, holder, lease, self._ctx.now())
         change = Change(self._audit("taken_over"), advances=(held,))
-        if isinstance(await self._ctx.door.commit(change), Refused):
+        if isinstance(await self._ctx.door.commit(change), Conflict):
             raise KeyTaken
         self._key, self.claimed = held, True
         self._renew_in_time()
@@ -99,9 +99,9 @@ class KeyedDoor:
             )
             patience = Patience("a key kept changing while its answer was kept")
             while self._key.body is None:
-                # It came to its answer without a last commit: another brought the truth.
-                concluded = Change(self._audit("concluded"), concludes=value)
-                if isinstance(await self.commit(concluded), Refused):
+                # The flow returned without a last commit: another brought the truth.
+                concluded = Change(self._audit("concluded"), response=value)
+                if isinstance(await self.commit(concluded), Conflict):
                     await patience.pause()
         except KeyTaken:
             raise
@@ -117,9 +117,10 @@ class KeyedDoor:
         return self._key.body
 
     async def commit(self, change: Change) -> Verdict:
-        """Commit with the key in the same statement; behind the request's last commit without it,
-        for then the answer is given, and the key is nobody's any more. An alert is no step of the
-        request, which may be refused after it and leave its key free.
+        """Commit with the key in the same statement, and return the verdict. After the request's
+        last commit the key is left out: the response is stored, and the key is nobody's any more.
+        An alert goes without the key too, being no step of the request: a refusal after it leaves
+        the key free.
 
         Raises:
             KeyTaken: another request has it.
@@ -136,7 +137,7 @@ class KeyedDoor:
         else:
             keyed = msgspec.structs.replace(change, creates=(*change.creates, key))
         verdict = await self._ctx.door.commit(keyed)
-        if isinstance(verdict, Refused):
+        if isinstance(verdict, Conflict):
             await self._check_fence(verdict)
         else:
             self._key, self.claimed = key, True
@@ -146,27 +147,27 @@ class KeyedDoor:
 
     def _next(self, change: Change) -> IdempotencyKey:
         """The key as this commit leaves it."""
-        now, concludes = self._ctx.now(), change.concludes
+        now, response = self._ctx.now(), change.response
         key = msgspec.structs.replace(self._key, about=change.audit.subject or self._key.about)
-        body = None if concludes is None else self._render(concludes)
+        body = None if response is None else self._render(response)
         if not self.claimed:
-            return key if body is None else idempotency.answered_at_once(key, body)
+            return key if body is None else idempotency.finished_at_once(key, body)
         if body is None:
             return idempotency.held(key, key.holder, self._ctx.policy.lock_ttl, now)
         return idempotency.finished(key, body, now)
 
-    async def _check_fence(self, refused: Refused) -> None:
-        """Whether the key is another's; what else moved on is the flow's to see.
+    async def _check_fence(self, conflict: Conflict) -> None:
+        """Raise `KeyTaken` when the key is another's; other conflicts are the flow's to see.
 
-        The refusal names one cause of several, so the key is looked at whatever it named.
+        A conflict names one cause of several, so the key is looked at whatever the cause.
         """
         found = await self._ctx.keys.find(self._key.merchant, (self._key.id,))
         if self.claimed and found.key is not None and found.key.holder == self._key.holder:
-            # What has advanced it, if anything, is a renewal of ours that was written unheard.
+            # Only a renewal of ours, written unheard, can have advanced the key.
             self._key = found.key
             return
         known = self._key.version if self.claimed else 0
-        if refused.table == IDEMPOTENCY_KEY.name or (
+        if conflict.table == IDEMPOTENCY_KEY.name or (
             found.key is not None and found.key.version > known
         ):
             if self.claimed:
@@ -174,7 +175,7 @@ class KeyedDoor:
             raise KeyTaken
 
     def _renew_in_time(self) -> None:
-        """Have the lease renewed before it ends; most requests end first, and cost a timer."""
+        """Schedule the lease's renewal before the lease ends; most requests end first."""
         seconds = self._ctx.policy.lock_ttl.total_seconds() / RENEWALS_PER_LEASE
         self._renewing = asyncio.get_running_loop().call_later(seconds, self._begin_renewal)
 
@@ -182,7 +183,7 @@ class KeyedDoor:
         self._renewing = asyncio.create_task(self._renew())
 
     async def _renew(self) -> None:
-        # What goes wrong here shows in the flow's next commit, or passes.
+        # A fault here shows in the flow's next commit, or passes.
         with suppress(KeyTaken, StorageError):
             async with self._turn_to_write() as ours:
                 if ours:
@@ -190,7 +191,9 @@ class KeyedDoor:
         self._renew_in_time()
 
     async def _give_up(self) -> None:
-        """Let a retry go on at once. Should this fail, the lease ends by itself."""
+        """Release the key, so that a retry goes on at once. Should this fail, the lease ends by
+        itself.
+        """
         async with self._turn_to_write() as ours:
             if ours:
                 free = idempotency.released(self._key, self._ctx.now())
@@ -199,7 +202,7 @@ class KeyedDoor:
 
     @asynccontextmanager
     async def _turn_to_write(self) -> AsyncIterator[bool]:
-        """The turn, and whether there is a claim to write about."""
+        """Wait for the turn to write; yields whether there is a claim to write about."""
         async with self._turn:
             yield self.claimed and self._key.state is KeyState.WORKING
 

@@ -1,5 +1,5 @@
-"""Hold the payments that we recorded against the provider's own list, in both directions: whatever
-it took or holds must be recorded, and whatever is recorded must be there.
+"""Compare the payments that we recorded with the provider's own list, in both directions: whatever
+the provider took or holds must be recorded, and whatever is recorded must be at the provider.
 
 A payment is ours by its recorded id first, whatever its metadata say by now, and by its metadata
 second. The list is read in windows of time, and a difference is a suspect: both sides are read
@@ -8,7 +8,7 @@ again, by id, before it counts, because payments go on while the list is read.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple, TypeAlias
@@ -28,32 +28,26 @@ from paygate.domain.payments.outcome import Answer, Unknown
 from paygate.flows.context import Context, Patience
 from paygate.flows.ledger.report_mismatch import Findings
 from paygate.flows.payments.attempt.begin import IN_DOUBT
+from paygate.flows.provider.lists import FIRST_WINDOW, next_length, pages_created
 from paygate.providers.contract import Absent, ProviderSilent
 from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.storage.whole_ledger import IntentBooks, LedgerSession, Recorded
 
-FIRST_WINDOW: Final = timedelta(hours=1)
-SHORTEST_WINDOW: Final = timedelta(minutes=1)
-LONGEST_WINDOW: Final = timedelta(days=32)
-MANY: Final = 20_000
-"""Payments of a window after which the next one is shorter: one that breaks off is read again."""
-FEW: Final = 2_000
-"""Payments of a window below which the next one is longer: an idle year is a few calls."""
 PAGE: Final = 100
 AT_ONCE: Final = 10
 """Suspects looked at side by side."""
 SILENT_IN_A_ROW: Final = 3
-"""Windows, or rounds of suspects, after which the provider is taken to be down for now."""
+"""Unanswered windows, or rounds of suspects, after which the provider is taken to be down."""
 MOVES_WITHIN_SECONDS: Final = 2.0
-"""What moved at the provider is applied here within this, when its event or reply is on the way."""
+"""Seconds within which a move at the provider is applied here, when its event is on the way."""
 
 Progress: TypeAlias = Callable[[str, float, float | None], None]
-"""Told now and then: what is read, how far, and of how much when that is known."""
+"""Called now and then with what is read, how far, and of how much when that is known."""
 _Span = tuple[datetime, datetime]
 
 
 class NotCompared(msgspec.Struct, frozen=True):
-    """A part of which nothing is known: of the provider's time, or of our payments."""
+    """A part that was not compared: a span of the provider's time, or some of our payments."""
 
     why: str
     since: datetime | None = None
@@ -74,14 +68,14 @@ class _Suspect(NamedTuple):
 
 
 class _Verdict(NamedTuple):
-    """What a second look found; `passes` when it may be gone in a moment."""
+    """A mismatch that a second look found; `passes` when it may be gone in a moment."""
 
     merchant: str
     mismatch: Mismatch
     passes: bool
 
 
-class _NotTold(Exception):
+class _NotShown(Exception):
     """The provider did not say how a payment stands."""
 
 
@@ -118,7 +112,7 @@ class Comparison:
         self._progress = progress
         self._payments = 0
         self._gaps: list[_Span] = []
-        self._not_told = 0
+        self._not_shown = 0
         self._silent_rounds = 0
 
     async def compare(
@@ -133,9 +127,9 @@ class Comparison:
         await self._ask_for_what_was_not_listed(clocks)
         why = "the provider's list could not be read"
         not_compared = [NotCompared(why, since=s, until=u) for s, u in sorted(self._gaps)]
-        if self._not_told:
+        if self._not_shown:
             why = "the provider did not say how these payments stand"
-            not_compared.append(NotCompared(why, payments=self._not_told))
+            not_compared.append(NotCompared(why, payments=self._not_shown))
         return self._payments, not_compared
 
     async def _compare_windows(
@@ -155,16 +149,15 @@ class Comparison:
                 gaps.append((at, end))
             else:
                 silent = 0
-                length = _next_length(length, listed)
+                length = next_length(length, listed)
             at = end + timedelta(seconds=1)
             self._progress("provider's payments", (end - first) / (last - first), 1.0)
         return _joined(gaps)
 
     async def _compare_window(self, since: datetime, until: datetime) -> int:
-        """How many payments were listed."""
-        timeout = self._ctx.policy.provider_timeout_seconds
+        """Compare one window; returns how many payments were listed."""
         listed = ours = 0
-        async with aclosing(_pages(self._ctx, since, until, timeout)) as pages:
+        async with aclosing(pages_created(self._ctx, since, until)) as pages:
             async for page in pages:
                 listed += len(page)
                 ours += await self._compare_page(page)
@@ -204,7 +197,7 @@ class Comparison:
         return all(owner.agrees_as == agreed for owner in owners)
 
     async def _ask_for_what_was_not_listed(self, clocks: timedelta) -> None:
-        """The other direction: what the provider must have, and did not show in any window."""
+        """The other direction: look into payments that the provider must have, and did not list."""
         suspects: list[_Suspect] = []
         async for one in self._books.not_listed():
             made = (one.created_at - clocks, one.updated_at + clocks)
@@ -217,34 +210,34 @@ class Comparison:
         await self._look_into(suspects)
 
     async def _look_into(self, suspects: Sequence[_Suspect]) -> None:
-        """Read both sides again for each, and report what still differs."""
+        """Read both sides of each suspect again, and report what still differs."""
         for at in range(0, len(suspects), AT_ONCE):
             several = suspects[at : at + AT_ONCE]
             if self._findings.full(len(several)):
                 continue
             if self._silent_rounds == SILENT_IN_A_ROW:
-                self._not_told += len(several)
+                self._not_shown += len(several)
                 continue
             looks = await asyncio.gather(*map(self._look, several))
-            unclear = sum(isinstance(look, _NotTold) for look in looks)
-            self._not_told += unclear
+            unclear = sum(isinstance(look, _NotShown) for look in looks)
+            self._not_shown += unclear
             self._silent_rounds = self._silent_rounds + 1 if unclear == len(several) else 0
             for look in looks:
                 if isinstance(look, _Verdict):
                     await self._findings.report(look.merchant, look.mismatch)
 
-    async def _look(self, suspect: _Suspect) -> _Verdict | _NotTold | None:
+    async def _look(self, suspect: _Suspect) -> _Verdict | _NotShown | None:
         try:
             verdict = await self._second_look(suspect)
             if verdict is not None and verdict.passes:
                 await asyncio.sleep(MOVES_WITHIN_SECONDS)
                 verdict = await self._second_look(suspect)
-        except _NotTold as not_told:
-            return not_told
+        except _NotShown as not_shown:
+            return not_shown
         return verdict
 
     async def _second_look(self, suspect: _Suspect) -> _Verdict | None:
-        """Raises `_NotTold`."""
+        """The mismatch that is left after both sides were read again. Raises `_NotShown`."""
         owners = await self._owners(suspect)
         if owners and _agrees_by_now(suspect, owners):
             return None
@@ -274,14 +267,14 @@ class Comparison:
     async def _ask(self, reference: str) -> Money | None:
         """What the provider has of a payment; None when it has no such payment.
 
-        Raises `_NotTold`.
+        Raises `_NotShown`.
         """
         timeout = self._ctx.policy.provider_timeout_seconds
         answer = await self._ctx.provider.retrieve(reference, timeout_seconds=timeout)
         if isinstance(answer, Absent):
             return None
         if isinstance(answer.outcome, Unknown):
-            raise _NotTold
+            raise _NotShown
         return money_at_provider(answer.outcome)
 
 
@@ -300,7 +293,7 @@ def _judge(
     owners: Sequence[IntentBooks],
     marks: tuple[str, str] | None,
 ) -> _Verdict | None:
-    """What is wrong with a payment, after both sides were read again."""
+    """The mismatch of a payment, if any, after both sides were read again."""
     if not owners:
         return _of_nobody(reference, theirs or NO_MONEY, marks)
     intents = [books.intent for books in owners if books.intent is not None]
@@ -320,7 +313,7 @@ def _judge(
 
 
 def _of_nobody(reference: str, theirs: Money, marks: tuple[str, str] | None) -> _Verdict | None:
-    """A payment that no record of ours tells of, though its metadata say that it is ours."""
+    """The mismatch of a payment that we have no record of, though its metadata say it is ours."""
     if theirs == NO_MONEY:
         return None
     merchant, attempt = marks or (DEFAULT_MERCHANT, reference)
@@ -344,12 +337,6 @@ def _reference(owners: Sequence[IntentBooks]) -> str | None:
     return None if intent is None else intent.provider_reference
 
 
-def _next_length(length: timedelta, listed: int) -> timedelta:
-    if listed > MANY:
-        return max(timedelta(seconds=length.total_seconds() // 2), SHORTEST_WINDOW)
-    return min(length * 2, LONGEST_WINDOW) if listed < FEW else length
-
-
 def _joined(spans: Sequence[_Span]) -> list[_Span]:
     """The same spans, neighbours made one."""
     joined: list[_Span] = []
@@ -361,22 +348,8 @@ def _joined(spans: Sequence[_Span]) -> list[_Span]:
     return joined
 
 
-async def _pages(
-    ctx: Context, since: datetime, until: datetime, timeout_seconds: float
-) -> AsyncGenerator[list[Answer], None]:
-    """The provider's list of a window, so many payments at a time."""
-    page: list[Answer] = []
-    async for answer in ctx.provider.list_created(since, until, timeout_seconds=timeout_seconds):
-        page.append(answer)
-        if len(page) == PAGE:
-            yield page
-            page = []
-    if page:
-        yield page
-
-
 def _index(ctx: Context, reference: str) -> bytes:
-    """How a provider's payment is remembered: of this run alone, whoever's it is."""
+    """The keyed hash that a run remembers a provider's payment by, whoever's it is."""
     return ctx.index.of("", "ledger_reference", reference)
 
 

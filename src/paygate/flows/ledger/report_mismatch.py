@@ -1,11 +1,11 @@
-"""Report a mismatch of the ledger: told by an alert as soon as it is certain, so that nothing that
-happens to the rest of the run takes it back, and kept for the run's report.
+"""Report a mismatch of the ledger: by an alert as soon as the mismatch is certain, so that no later
+fault of the run takes it back, and in the run's report.
 """
 
 from typing import Final
 
 from paygate.domain.access.roles import Caller
-from paygate.domain.alert import AlertType, Concern
+from paygate.domain.alert import AlertType, Problem
 from paygate.domain.ledger import Mismatch
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import Context, intent_subject
@@ -17,17 +17,17 @@ enough: other books, or none. The rest are counted, in memory that does not grow
 
 
 class Findings:
-    """What a run has found so far."""
+    """The mismatches that a run has found so far."""
 
     def __init__(self, ctx: Context, caller: Caller) -> None:
         self._ctx = ctx
         self._caller = caller
-        self._told: set[Mismatch] = set()
+        self._reported: set[Mismatch] = set()
         self.mismatches: list[Mismatch] = []
         self.subjects: set[tuple[str, str]] = set()
-        """Whom an alert was raised for: merchant and intent."""
+        """The merchants and intents that an alert was raised for."""
         self.more = 0
-        """How many suspects were not looked into any more."""
+        """The count of suspects that were not looked into any more."""
 
     def full(self, suspects: int) -> bool:
         """Whether so many suspects are counted only, for the run has named enough."""
@@ -37,20 +37,20 @@ class Findings:
         return True
 
     async def report(self, merchant: str, mismatch: Mismatch) -> None:
-        """Raise its alert, once a run."""
-        if mismatch in self._told:
+        """Raise the alert of a mismatch, once a run, and keep the mismatch for the report."""
+        if mismatch in self._reported:
             return
-        self._told.add(mismatch)
+        self._reported.add(mismatch)
         if await self._ctx.merchants.get(merchant) is None:
             merchant = DEFAULT_MERCHANT  # the provider's metadata name nobody whom we know
         caller = Caller(self._caller.actor, merchant, self._caller.request_id)
-        await raise_alert(self._ctx, caller, _concern(mismatch))
+        await raise_alert(self._ctx, caller, _problem(mismatch))
         self.mismatches.append(mismatch)
         self.subjects.add((merchant, mismatch.intent))
 
 
-def _concern(mismatch: Mismatch) -> Concern:
-    return Concern(
+def _problem(mismatch: Mismatch) -> Problem:
+    return Problem(
         type=AlertType.LEDGER_MISMATCH,
         subject=intent_subject(mismatch.intent),
         severity="critical",

@@ -1,5 +1,5 @@
-"""Cancel a payment intent: here when nothing was sent, else at the provider, and final only when
-the provider says so. A hold is released, a challenge ends.
+"""Cancel a payment intent: here when nothing was sent, else at the provider, and finally only when
+the provider says so. The cancel releases a hold, and ends a challenge.
 """
 
 from paygate.domain.access.roles import Action, Caller
@@ -20,8 +20,8 @@ from paygate.flows.payments.attempt.begin import (
     refuse_if_not_sent,
     stood_still,
 )
+from paygate.flows.payments.attempt.conclude import conclude_attempt
 from paygate.flows.payments.attempt.consequences import commit_move
-from paygate.flows.payments.attempt.settle import settle_attempt
 from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.capture import check_nothing_pending
 from paygate.flows.payments.read import find_again, find_payment_intent
@@ -32,7 +32,7 @@ from paygate.telemetry import timing
 async def cancel_payment_intent(
     ctx: Context, caller: Caller, intent_id: str, *, reason: str | None = None
 ) -> PaymentIntent:
-    """The intent after the provider's answer; `pending_operation` while that is not known yet.
+    """The intent after the provider's answer; with a `pending_operation` while there is none yet.
 
     Raises:
         Refusal: not found, `state_conflict` at its end or when a payment method was attached at
@@ -64,7 +64,7 @@ async def cancel_payment_intent(
 
 
 def _resumes(intent: PaymentIntent, attempt: Attempt) -> bool:
-    """Whether a request goes on with the attempt that its earlier try left behind."""
+    """Whether this request resumes the attempt that its own earlier try left behind."""
     held = intent.status is Status.REQUIRES_CAPTURE and intent.pending_operation is None
     return attempt.state in IN_DOUBT or (attempt.state is AttemptState.NOT_SENT and held)
 
@@ -114,7 +114,7 @@ async def _prepare(
     if intent.status is Status.REQUIRES_CAPTURE:
         attempt = new_attempt(ctx, intent, Operation.CANCEL, reason=reason)
         work = Work(caller, Action.INTENT_CANCEL, intent, attempt)
-        return await begin(ctx, work, Trigger.WORK_ON)
+        return await begin(ctx, work, Trigger.PROCEED)
     assert intent.attempt is not None, "it was confirmed"
     open_ = await ctx.read.attempt(intent.merchant, intent.attempt)
     assert open_ is not None, "payments are never deleted"
@@ -133,7 +133,7 @@ async def _prepare(
 async def _ask(ctx: Context, work: Work) -> PaymentIntent:
     with ctx.answers.awaited(work.attempt):
         answer = await send_cancel(ctx, work)
-        intent = await settle_attempt(ctx, work, answer)
+        intent = await conclude_attempt(ctx, work, answer)
     # A wish that is written down stands, and the sweep sends it again: it is pending, not refused.
     waits = intent.status not in FINAL and not work.attempt.cancelling
     refuse_if_not_sent(intent, answer, waits=waits)
@@ -141,14 +141,14 @@ async def _ask(ctx: Context, work: Work) -> PaymentIntent:
 
 
 async def send_cancel(ctx: Context, work: Work) -> Answer:
-    """Ask the provider to close the payment. It may be asked as often as it takes."""
+    """Ask the provider to close the payment, and return its answer. The call may be repeated."""
     intent, attempt = work.intent, work.attempt
     assert intent.provider_reference is not None, "what is under way is known to the provider"
     # A wish to close a confirm stands until the provider has said yes; a cancel of a hold may have
     # been given up meanwhile.
     if not attempt.cancelling and stood_still(ctx, attempt):
         return Answer(TOO_LATE)
-    # A refusal is remembered under its key; the sweep asks anew, since a payment may have moved.
+    # The provider remembers a no under its key; the sweep asks anew, for a payment may have moved.
     key = f"{attempt.id}-cancel-{attempt.version}" if attempt.cancelling else f"{attempt.id}-cancel"
     order = CancelOrder(key=key, provider_reference=intent.provider_reference)
     with timing.spent(timing.Part.PROVIDER):
@@ -162,5 +162,5 @@ async def cancelled(
     after = advance(
         intent, Trigger.CANCEL, ctx.now(), cancellation_reason=reason, pending_operation=None
     )
-    done = await commit_move(ctx, caller, action, Moved(intent, after), concludes=after)
+    done = await commit_move(ctx, caller, action, Moved(intent, after), response=after)
     return after if done else None

@@ -1,4 +1,4 @@
-"""Capture a held payment, wholly or in part, in three beats: prepare, call, settle.
+"""Capture a held payment, wholly or in part, in three beats: prepare, call, conclude.
 
 A capture is an order that stands: once it is durable it is sent until the provider has said what
 became of it, whether or not somebody waits.
@@ -21,7 +21,7 @@ from paygate.flows.payments.attempt.begin import (
     refuse_if_not_sent,
     stood_still,
 )
-from paygate.flows.payments.attempt.settle import settle_attempt
+from paygate.flows.payments.attempt.conclude import conclude_attempt
 from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.read import find_payment_intent
 from paygate.providers.contract import CaptureOrder
@@ -31,7 +31,7 @@ from paygate.telemetry import timing
 async def capture_payment_intent(
     ctx: Context, caller: Caller, intent_id: str, *, amount: int | None = None
 ) -> PaymentIntent:
-    """The intent after the provider's answer; `pending_operation` while that is not known yet.
+    """The intent after the provider's answer; with a `pending_operation` while there is none yet.
 
     Without an amount all of the hold is captured.
 
@@ -95,19 +95,21 @@ async def _prepare(
             param="amount",
         )
     attempt = new_attempt(ctx, intent, Operation.CAPTURE, amount=amount)
-    return await begin(ctx, Work(caller, Action.INTENT_CAPTURE, intent, attempt), Trigger.WORK_ON)
+    return await begin(ctx, Work(caller, Action.INTENT_CAPTURE, intent, attempt), Trigger.PROCEED)
 
 
 async def _ask(ctx: Context, work: Work) -> PaymentIntent:
     with ctx.answers.awaited(work.attempt):
         answer = await send_capture(ctx, work)
-        intent = await settle_attempt(ctx, work, answer)
+        intent = await conclude_attempt(ctx, work, answer)
     refuse_if_not_sent(intent, answer, waits=intent.status is Status.REQUIRES_CAPTURE)
     return intent
 
 
 async def send_capture(ctx: Context, work: Work) -> Answer:
-    """Ask the provider, for this attempt: from its rows alone, so that a re-send is equal."""
+    """Send the attempt's capture and return the answer. Its rows alone say what is sent, so that a
+    re-send is equal.
+    """
     intent, attempt = work.intent, work.attempt
     assert attempt.amount is not None, "a capture has an amount"
     assert intent.provider_reference is not None, "what is held is known to the provider"

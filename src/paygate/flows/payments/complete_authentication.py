@@ -1,8 +1,8 @@
-"""A payer comes back from a challenge: ask the provider, settle, and send them on to the merchant.
+"""A payer returns from a challenge: ask the provider, conclude, send the payer on to the merchant.
 
-The address that they come by is believed in one thing, whose challenge it was, and that is
-signed. How it ended the provider says itself, never the browser. Whatever is already settled
-stays: a second visit, or a late one, is shown the way and changes nothing.
+The address that the payer comes by says whose challenge it was, signed, and nothing else in it is
+believed. How the challenge ended the provider says, never the browser. A concluded payment stays as
+it is: a second visit, or a late one, is shown the way and changes nothing.
 """
 
 from datetime import timedelta
@@ -19,7 +19,7 @@ from paygate.domain.payments.outcome import Answer, Unknown
 from paygate.domain.payments.payment_intent import Status
 from paygate.domain.payments.return_url import with_parameters
 from paygate.flows.context import Context, intent_subject
-from paygate.flows.payments.attempt.settle import settle_attempt
+from paygate.flows.payments.attempt.conclude import conclude_attempt
 from paygate.flows.payments.attempt.work import Work, reread
 from paygate.providers.contract import Absent
 from paygate.storage.change import Change, StorageError
@@ -27,10 +27,10 @@ from paygate.telemetry import timing
 
 ASK_SECONDS: Final = 4.0
 TIE_SECONDS: Final = 1.0
-"""The payer looks at a blank page meanwhile: five seconds in all. The second one is for an answer
-of the same second as the newest known fact, which makes `settle_attempt` ask once more."""
+"""The last of five seconds in all, in which the payer looks at a blank page. This second is for an
+answer of the same second as the newest known fact: `conclude_attempt` then asks once more."""
 LATE: Final = timedelta(hours=1)
-"""Who answers the challenge in its last moment still comes back in time."""
+"""Time to come back for a payer who answers the challenge in its last moment."""
 
 
 async def complete_authentication(
@@ -58,7 +58,7 @@ async def complete_authentication(
     if attempt.state in OPEN and ctx.now().timestamp() < signed.expires_at:
         try:
             work = Work(caller, Action.INTENT_AUTHENTICATE, intent, attempt)
-            status = await _settled(ctx, work)
+            status = await _status_once_concluded(ctx, work)
         except StorageError:
             status = Status.PROCESSING  # the payer goes on, and so does the event or the sweep
     return with_parameters(attempt.return_url, {"payment_intent": intent.id, "status": status})
@@ -83,19 +83,19 @@ def _open(ctx: Context, intent_id: str, state: str | None) -> CallbackState:
     return signed
 
 
-async def _settled(ctx: Context, work: Work) -> Status:
-    """The intent's status once the provider was asked; `processing` when it did not tell."""
+async def _status_once_concluded(ctx: Context, work: Work) -> Status:
+    """The intent's status once the provider was asked; `processing` when there was no answer."""
     answer = await _ask(ctx, work.attempt)
     if answer is None:
         work = await reread(ctx, work)  # an event may have told meanwhile
         return Status.PROCESSING if work.attempt.state in OPEN else work.intent.status
     policy = msgspec.structs.replace(ctx.policy, provider_timeout_seconds=TIE_SECONDS)
     hurried = msgspec.structs.replace(ctx, policy=policy)
-    return (await settle_attempt(hurried, work, answer)).status
+    return (await conclude_attempt(hurried, work, answer)).status
 
 
 async def _ask(ctx: Context, attempt: Attempt) -> Answer | None:
-    """What the provider says of the attempt's payment; None when it does not."""
+    """What the provider says of the attempt's payment; None when the provider says nothing."""
     if attempt.provider_reference is None:
         return None
     timeout_seconds = min(ASK_SECONDS, ctx.policy.provider_timeout_seconds)

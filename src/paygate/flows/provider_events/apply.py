@@ -1,94 +1,77 @@
 """Apply a provider event that was received: once, in any order, and never a step backwards.
 
-What an event comes to is decided in two stages. `look` needs our own records alone, and ends an
-event that changes nothing, here or where it is received; all others go on to their effect, here.
-The event's own commit carries the payment's: that it was processed and what it changed become
-true together. What may pass (an unreachable provider, an object that is not known yet) is put
-off with the next try enqueued in the same commit; what cannot is a dead letter at once.
+An event is decided on in two stages. `look` reads our own records alone, and ends an event that
+changes nothing, here or where the event is received; all other events go on to their effect, here.
+One commit holds the event's end and the payment's change, so both become true together. An event
+is put off when the obstacle may pass (an unreachable provider, an object that is not known yet),
+with the next try enqueued in the same commit; any other fault makes it a dead letter.
 """
 
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import Final, NamedTuple, assert_never
+from typing import Final, assert_never
 
 from paygate.domain import provider_event
 from paygate.domain.access.roles import Action, Actor, Caller
-from paygate.domain.alert import AlertType, Concern, Occurrence
+from paygate.domain.alert import Occurrence
 from paygate.domain.audit import Subject
 from paygate.domain.ids import PREFIXES, is_id
-from paygate.domain.payments.attempt import OPEN, Attempt, Operation
-from paygate.domain.payments.outcome import Answer, Approved, Unknown
+from paygate.domain.payments.outcome import Answer, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent
-from paygate.domain.provider_event import EventStatus, ProviderEvent
-from paygate.flows.context import SETTLING_SECONDS, Context, Patience, intent_subject
-from paygate.flows.payments.attempt.apply_answer import Verdict, apply_answer, glance
-from paygate.flows.payments.attempt.begin import is_under_way
-from paygate.flows.payments.attempt.consequences import (
-    NOTHING,
-    UNUSED_MONEY,
-    Consequences,
-    of_concern,
+from paygate.domain.provider_event import (
+    NO_HANDLER,
+    NOT_UNDERSTOOD,
+    RETRIES_EXHAUSTED,
+    WAITING,
+    EventStatus,
+    ProviderEvent,
 )
+from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience, intent_subject
+from paygate.flows.payments.attempt.apply_answer import Verdict, apply_answer
+from paygate.flows.payments.attempt.begin import is_under_way
+from paygate.flows.payments.attempt.consequences import NOTHING, Consequences, alert_about
 from paygate.flows.payments.attempt.work import Work
+from paygate.flows.provider_events.look import (
+    FOREIGN,
+    About,
+    Ended,
+    MoneyLeftWith,
+    NotKnownYet,
+    PutOff,
+    Seen,
+    Stranger,
+    Unplaced,
+    ended,
+    look,
+    whose,
+)
+from paygate.flows.provider_events.problems import excess, given_up, orphaned, stranger
 from paygate.jobs.messages import ApplyProviderEvent, Job
-from paygate.providers.contract import Absent, Notice
+from paygate.providers.contract import Absent
 from paygate.storage.change import Change, Committed, StorageError
 
-_ENDS: Final = {Verdict.STALE: EventStatus.STALE, Verdict.MISMATCH: EventStatus.DEAD_LETTER}
-"""How an event ends whose answer had such a verdict; with all others it is processed."""
 COME_BACK: Final = timedelta(seconds=1)
-"""How long an event is left alone that would ask for what an answer under way will tell."""
-
-
-class PutOff(Exception):
-    """The event cannot be applied now; the reason is a stable word."""
+"""How long an event is left alone when an answer under way will tell the same."""
 
 
 class _AnswerUnderWay(Exception):
-    """The event would ask for what the answer to our own call is about to tell."""
+    """The answer to our own call is about to tell what the event would ask the provider for."""
 
 
-class Ended(NamedTuple):
-    """The end of an event that changes nothing beside itself. `intent` is the payment that it was
-    judged by.
-    """
-
-    status: EventStatus
-    verdict: str
-    intent: PaymentIntent | None = None
-
-
-class About(NamedTuple):
-    """The payment of an event that may change it, or must be asked about first."""
-
-    intent: PaymentIntent
-    attempt: Attempt
-    answer: Answer
-    exact: bool
-    """Whether the answer is applied as it is; else the object is fetched in its place."""
-    asks: bool
-    """Whether the provider is asked before the event has an effect."""
-
-
-class MoneyLeftWith(NamedTuple):
-    """The provider's customer on whose account money has come to lie."""
-
-    customer_reference: str
-
-
-async def apply_provider_event(ctx: Context, message: ApplyProviderEvent) -> timedelta | None:
-    """Bring one received event to its end, or put it off. Returns how long it is to be left alone
-    when it was not tried, because its payment's own answer is under way.
+async def apply_provider_event(
+    ctx: Context, message: ApplyProviderEvent, of: frozenset[EventStatus] = WAITING
+) -> timedelta | None:
+    """Bring one event to its end, or put it off, when it is of these statuses. Returns how long it
+    is to be left alone when it was not tried, because its payment's own answer is under way.
     """
     tried: int | None = None
     patience = Patience(
         "a payment kept changing while an event was applied",
         end=StorageError,
-        seconds=SETTLING_SECONDS,
+        seconds=CONCLUDING_SECONDS,
     )
     while True:
         event = await ctx.read.provider_event(message.merchant, message.event)
-        if event is None or event.status is not EventStatus.RECEIVED:
+        if event is None or event.status not in of:
             return None
         if tried is not None and event.attempts != tried:
             return None  # a try at the same time has put it off: a second would use up its tries
@@ -103,49 +86,40 @@ async def apply_provider_event(ctx: Context, message: ApplyProviderEvent) -> tim
 
 
 async def _change(ctx: Context, event: ProviderEvent) -> Change:
-    """What applying the event makes true now."""
+    """The change that applying the event makes now."""
+    body = await ctx.read.provider_event_body(event)
+    if body is None:
+        return end(ctx, event, Ended(EventStatus.DEAD_LETTER, "body_gone"))
     try:
-        notice = ctx.provider.read_event(event.body)
+        notice = ctx.provider.read_event(body)
     except ValueError:
         return end(ctx, event, Ended(EventStatus.DEAD_LETTER, "malformed"))
     try:
-        seen = await look(ctx, notice)
-        match seen:
-            case Ended():
-                return end(ctx, event, seen)
-            case About():
-                return await _of_payment(ctx, event, seen)
-            case MoneyLeftWith():
-                return await _money_left(ctx, event, seen.customer_reference)
-            case _:
-                assert_never(seen)
+        return await _effect(ctx, event, await look(ctx, notice))
     except PutOff as reason:
-        return put_off(ctx, event, str(reason))
+        return put_off(ctx, event, reason)
 
 
-async def look(ctx: Context, notice: Notice) -> Ended | About | MoneyLeftWith:
-    """What our own records say of a notice; nobody is asked.
+async def _effect(ctx: Context, event: ProviderEvent, seen: Seen) -> Change:
+    """What an event makes true by what our records say of it.
 
     Raises:
-        PutOff: it bears our mark, and is not known yet.
+        PutOff: the provider must be asked first, and did not answer.
     """
-    if notice.livemode is not ctx.provider.livemode:
-        return Ended(EventStatus.IGNORED, "other_mode")
-    if notice.money_left_with is not None:
-        return MoneyLeftWith(notice.money_left_with)
-    answer = notice.answer
-    if answer is None:
-        return Ended(EventStatus.IGNORED, "type_not_used")
-    found = await _subject(ctx, answer)
-    if found is None:
-        return Ended(EventStatus.IGNORED, "foreign")
-    intent, attempt = found
-    if not notice.exact or _tells_too_little(attempt, answer):
-        return About(intent, attempt, answer, exact=False, asks=True)
-    verdict, asks = glance(ctx, intent, attempt, answer)
-    if verdict is None or isinstance(answer.outcome, Unknown):
-        return About(intent, attempt, answer, exact=True, asks=asks)
-    return _ended(verdict, intent)
+    match seen:
+        case Ended():
+            return end(ctx, event, seen)
+        case About():
+            return await _of_payment(ctx, event, seen)
+        case MoneyLeftWith():
+            return await _money_left(ctx, event, seen.customer_reference)
+        case Unplaced():
+            return end(ctx, event, await _placed(ctx, seen.provider_reference))
+        case Stranger():
+            alert = alert_about(ctx, event.merchant, stranger(event, seen.answer))
+            return end(ctx, event, Ended(EventStatus.IGNORED, FOREIGN), alert)
+        case _:
+            assert_never(seen)
 
 
 async def _of_payment(ctx: Context, event: ProviderEvent, about: About) -> Change:
@@ -153,42 +127,64 @@ async def _of_payment(ctx: Context, event: ProviderEvent, about: About) -> Chang
     if about.asks and is_under_way(ctx, attempt):
         raise _AnswerUnderWay
     if not about.exact:
-        answer = await _fetched(ctx, answer)
+        answer = await _fetched(ctx, answer.provider_reference)
     caller = Caller(_actor(ctx), intent.merchant, request_id=event.id)
     proof = event.provider_reference
     work = Work(caller, Action.PROVIDER_EVENT_APPLY, intent, attempt)
     applied = await apply_answer(ctx, work, answer, proof=proof)
-    if applied.verdict is Verdict.UNRESOLVED or isinstance(applied.answer.outcome, Unknown):
+    outcome = applied.answer.outcome
+    # Asked again it says the same; the payment stays as it is, and in the sweeps' hands.
+    if isinstance(outcome, Unknown) and outcome.unfamiliar:
+        return end(ctx, event, Ended(EventStatus.IGNORED, NOT_UNDERSTOOD, intent))
+    if isinstance(outcome, Unknown) and outcome.idle:
+        return end(ctx, event, ended(Verdict.NOTHING_NEW, intent))
+    if applied.verdict is Verdict.UNRESOLVED or isinstance(outcome, Unknown):
         raise PutOff(Verdict.UNRESOLVED)
-    return end(ctx, event, _ended(applied.verdict, intent), applied.commits)
+    return end(ctx, event, ended(applied.verdict, intent), applied.commits)
 
 
-def _ended(verdict: Verdict, intent: PaymentIntent) -> Ended:
-    return Ended(_ENDS.get(verdict, EventStatus.PROCESSED), verdict, intent)
+async def _placed(ctx: Context, provider_reference: str) -> Ended:
+    """Whose payment it is that news came of, by the mark that the payment bears.
+
+    Raises:
+        PutOff: the provider does not tell.
+        NotKnownYet: it bears our mark, and is not recorded.
+    """
+    found = await ctx.provider.retrieve(
+        provider_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
+    )
+    if isinstance(found, Absent):
+        return Ended(EventStatus.IGNORED, FOREIGN)
+    if found.provider_reference is None:
+        raise PutOff(Verdict.UNRESOLVED)
+    ours = await whose(ctx, found)
+    if ours is None:
+        return Ended(EventStatus.IGNORED, FOREIGN)
+    return Ended(EventStatus.IGNORED, NO_HANDLER, ours[0])
 
 
 async def _money_left(ctx: Context, event: ProviderEvent, customer_reference: str) -> Change:
-    """Money came that pays for nothing: what lies there now is what counts."""
+    """The change for money that pays for nothing: an alert about what lies at the provider now."""
     left = await ctx.provider.money_left(
         customer_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
     )
     if isinstance(left, Unknown):
         raise PutOff("provider_unreachable")
     if isinstance(left, Absent):
-        return end(ctx, event, Ended(EventStatus.IGNORED, "foreign"))
+        return end(ctx, event, Ended(EventStatus.IGNORED, FOREIGN))
     payer = _payer(left.customer)
     if left.installation != ctx.installation or payer is None or left.merchant is None:
-        return end(ctx, event, Ended(EventStatus.IGNORED, "foreign"))
+        return end(ctx, event, Ended(EventStatus.IGNORED, FOREIGN))
     if not await _is_known(ctx, left.merchant, payer):
-        raise PutOff("object_unknown")
+        raise NotKnownYet
     if not left.amounts:
         return end(ctx, event, Ended(EventStatus.PROCESSED, "nothing_new"))
-    told = of_concern(ctx, left.merchant, _excess(payer, left.amounts))
-    return end(ctx, event, Ended(EventStatus.PROCESSED, "money_left"), told)
+    alert = alert_about(ctx, left.merchant, excess(payer, left.amounts))
+    return end(ctx, event, Ended(EventStatus.PROCESSED, "money_left"), alert)
 
 
 def _payer(ours: str | None) -> Subject | None:
-    """Our customer, or the intent of a payer whom the merchant did not name."""
+    """The payer as a subject: a customer, or an intent whose merchant did not name the payer."""
     for kind in ("customer", "payment_intent"):
         if ours is not None and is_id(PREFIXES[kind], ours):
             return Subject(kind, ours)
@@ -201,119 +197,60 @@ async def _is_known(ctx: Context, merchant: str, payer: Subject) -> bool:
     return await ctx.read.payment_intent(merchant, payer.id) is not None
 
 
-def _excess(payer: Subject, amounts: Mapping[str, int]) -> Concern:
-    lies = ", ".join(f"{amount} {currency}" for currency, amount in sorted(amounts.items()))
-    return Concern(
-        type=AlertType.TRANSFER_EXCESS,
-        subject=payer,
-        severity="warning",
-        message=f"a payer sent more than was asked for: {lies} (smallest units) lie unused",
-        what_to_do=UNUSED_MONEY,
-    )
-
-
-async def _subject(ctx: Context, answer: Answer) -> tuple[PaymentIntent, Attempt] | None:
-    """Whose payment the event's object is: an intent and its attempt, or None when it is not ours.
-
-    A payment whose id we recorded is ours, whatever its metadata bear: people can edit them.
-
-    Raises:
-        PutOff: it bears our mark, and is not known yet.
-    """
-    ours = answer.installation == ctx.installation
-    found = None
-    if ours and answer.merchant is not None and answer.attempt is not None:
-        found = await ctx.read.attempt_with_intent(answer.merchant, answer.attempt)
-    if found is None or found[0].provider_reference != answer.provider_reference:
-        found = await _recorded(ctx, answer) or found
-    if found is None and ours:
-        raise PutOff("object_unknown")
-    if found is None:
-        return None
-    intent, attempt = found
-    same = answer.provider_reference == intent.provider_reference
-    if attempt.state not in OPEN and same and intent.attempt not in {None, attempt.id}:
-        # A capture or a cancel of what this attempt was approved for.
-        return intent, await _attempt(ctx, intent)
-    return intent, attempt
-
-
-async def _recorded(ctx: Context, answer: Answer) -> tuple[PaymentIntent, Attempt] | None:
-    """The intent that rests on the object, and its latest attempt, by the provider's own id."""
-    if answer.provider_reference is None:
-        return None
-    intent = await ctx.read.payment_intent_by_provider_reference(answer.provider_reference)
-    return None if intent is None else (intent, await _attempt(ctx, intent))
-
-
-async def _attempt(ctx: Context, intent: PaymentIntent) -> Attempt:
-    assert intent.attempt is not None, "what rests on a payment was confirmed"
-    attempt = await ctx.read.attempt(intent.merchant, intent.attempt)
-    assert attempt is not None, "payments are never deleted"
-    return attempt
-
-
-async def _fetched(ctx: Context, answer: Answer) -> Answer:
+async def _fetched(ctx: Context, provider_reference: str | None) -> Answer:
     """How the event's object stands now.
 
     Raises:
         PutOff: the provider does not tell.
     """
-    if answer.provider_reference is None:
-        raise PutOff("object_unknown")
+    if provider_reference is None:
+        raise NotKnownYet
     fetched = await ctx.provider.retrieve(
-        answer.provider_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
+        provider_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
     )
     if isinstance(fetched, Absent):
         raise PutOff(Verdict.UNRESOLVED)
     return fetched
 
 
-def _tells_too_little(attempt: Attempt, answer: Answer) -> bool:
-    """An approval that only the event brings has no card in it; the object has."""
-    outcome = answer.outcome
-    return (
-        attempt.operation is Operation.CONFIRM
-        and attempt.state in OPEN
-        and isinstance(outcome, Approved)
-        and outcome.payment_method is None
-    )
-
-
 def end(
     ctx: Context, event: ProviderEvent, ended: Ended, commits: Consequences = NOTHING
 ) -> Change:
-    """The event's end, and what it made true. Nobody would look for what is given up: unless the
-    payment itself has an alert, the event has. The payment must stand as it was judged by, so that
-    no event ends as one that changes nothing when by now it would.
+    """The change that ends the event, together with `commits`. A dead letter gets an alert, unless
+    its payment has one already: nobody would look for it. The payment must still stand at the
+    version that the event was judged by, so that no event ends without the effect that it would
+    have by now.
     """
     status, verdict, intent = ended
     subject = None if intent is None else intent_subject(intent.id)
-    done = provider_event.settle(event, status, ctx.now(), verdict=verdict, subject=subject)
-    told = any(isinstance(each, Occurrence) for each in commits.creates)
-    if status is EventStatus.DEAD_LETTER and not told:
-        commits = commits.also(of_concern(ctx, event.merchant, _given_up(done)))
+    done = provider_event.ended(event, status, ctx.now(), verdict=verdict, subject=subject)
+    has_alert = any(isinstance(each, Occurrence) for each in commits.creates)
+    if status is EventStatus.DEAD_LETTER and not has_alert:
+        commits = commits.also(alert_about(ctx, event.merchant, given_up(done)))
     moved = any(isinstance(each, PaymentIntent) for each in commits.advances)
     return _change_of(ctx, done, commits, stands=None if moved else intent)
 
 
-def put_off(ctx: Context, event: ProviderEvent, reason: str) -> Change:
-    """The event with its next try, or its end when there was the last one."""
-    after, wait = provider_event.put_off(event, ctx.now(), error=reason)
-    if wait is None:
-        return _change_of(ctx, after, of_concern(ctx, event.merchant, _given_up(after)))
-    message = ApplyProviderEvent(event.merchant, event.id)
-    return _change_of(ctx, after, Consequences(jobs=(Job(message, wait),)))
-
-
-def _given_up(event: ProviderEvent) -> Concern:
-    return Concern(
-        type=AlertType.WEBHOOK_DEAD_LETTER,
-        subject=Subject("provider_event", event.id),
-        severity="critical",
-        message=f"an event could not be applied: {event.last_error or event.verdict}",
-        what_to_do="Look the event up at the provider, and the payment that it is about.",
+def put_off(ctx: Context, event: ProviderEvent, reason: PutOff) -> Change:
+    """The event with its next try, or its end when there was the last one. What is given up
+    already is not told of again.
+    """
+    unknown = isinstance(reason, NotKnownYet)
+    orphan = isinstance(reason, NotKnownYet) and reason.orphan
+    after, wait = provider_event.put_off(
+        event,
+        ctx.now(),
+        error=str(reason),
+        parked=unknown,
+        given_up_as=Verdict.ORPHAN_CHARGE if orphan else RETRIES_EXHAUSTED,
     )
+    if wait is not None:
+        message = ApplyProviderEvent(event.merchant, event.id)
+        return _change_of(ctx, after, Consequences(jobs=(Job(message, wait),)))
+    if event.status is EventStatus.DEAD_LETTER:
+        return _change_of(ctx, after, NOTHING)
+    problem = orphaned(after) if orphan else given_up(after)
+    return _change_of(ctx, after, alert_about(ctx, event.merchant, problem))
 
 
 def _change_of(

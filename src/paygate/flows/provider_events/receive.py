@@ -1,15 +1,15 @@
 """Receive a provider event: verify, store, acknowledge. An event that changes nothing ends in the
 commit that stores it; all others are enqueued by that commit, and applied later.
 
-Whatever is signed is stored, what nobody can read too: refused, it would only come again until the
-provider gives up. Applying it makes it a dead letter, and that is told.
+A signed delivery is always stored, even one that nobody can read: refused, it would only come again
+until the provider gives up. Applying such an event makes it a dead letter, with an alert.
 """
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -19,20 +19,24 @@ from paygate.domain.audit import AuditEntry, Subject
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.payments.attempt import Attempt
 from paygate.domain.provider_event import EventStatus, ProviderEvent
-from paygate.flows.context import Context
+from paygate.flows.context import Context, Patience
 from paygate.flows.payments.attempt.begin import is_under_way
-from paygate.flows.provider_events.apply import About, Ended, MoneyLeftWith, PutOff, end, look
+from paygate.flows.provider_events.apply import end
+from paygate.flows.provider_events.look import About, Ended, PutOff, Seen, look
 from paygate.jobs.messages import ApplyProviderEvent, Job
 from paygate.providers.contract import Notice, SignatureError
-from paygate.storage.change import Change, Reason, Refused, Verdict
+from paygate.storage.change import Change, Committed, Conflict, Reason, Verdict
 from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.storage.unreadable import UNREAD
 from paygate.telemetry import log
 
 ACCOUNT: str = DEFAULT_MERCHANT
-"""Events belong to the provider's account; whose payment one is about is found on applying it."""
+"""The merchant of all received events, which belong to the provider's account: whose payment an
+event is about is found when it is applied."""
 UNREADABLE: Final = "unreadable"
 """The type of what was signed and is no event that we can read."""
+AT_ONCE: Final = 20
+"""Events of a list that are stored at once: a commit takes more than that together."""
 TWIN_WAITS: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28)
 """Seconds between tries while a twin is being written, 2.5 in all: many times a commit to a far
 standby, and well within the provider's patience.
@@ -51,21 +55,65 @@ async def receive_provider_event(
             end; nothing is stored.
         StorageError: the database could not do it, or does not tell.
     """
-    now = ctx.now()
     try:
-        ctx.provider.verify_event(body, headers, now)
+        ctx.provider.verify_event(body, headers, ctx.now())
     except SignatureError as error:
         raise Refusal(ErrorCode.SIGNATURE_INVALID, str(error)) from None
     notice = _read(ctx, body)
-    event = _event(ctx, body, notice, now)
+    if not await _receive(ctx, caller, body, notice):
+        await _known(ctx, caller, _named(body, notice))
+
+
+async def _receive(ctx: Context, caller: Caller, body: bytes, notice: Notice | None) -> bool:
+    """Whether the event is stored now; False when it was before.
+
+    Raises:
+        Refusal: `overloaded` while a twin's commit does not come to an end: whoever brought it is
+            to come again, for the twin may yet fail.
+    """
+    event = _event(ctx, body, notice, ctx.now())
     audit = ctx.audit(caller, Action.PROVIDER_EVENT_RECEIVE, Subject("provider_event", event.id))
     verdict = await _store(ctx, audit, event, await _seen(ctx, event, notice))
-    if not isinstance(verdict, Refused):
-        return
+    if not isinstance(verdict, Conflict):
+        return True
     if verdict.reason is not Reason.CLAIMED:
-        # The twin may yet fail, so the provider is told to come again.
         raise Refusal(ErrorCode.OVERLOADED, "the same event is being stored", retry_after_seconds=1)
-    await _known(ctx, caller, event.provider_reference)
+    return False
+
+
+class Listed(NamedTuple):
+    """What became of events that the provider's list shows: stored now, stored before, and in no
+    shape that we can read.
+    """
+
+    new: int
+    known: int
+    unreadable: int
+
+
+async def receive_listed_events(ctx: Context, caller: Caller, bodies: Sequence[bytes]) -> Listed:
+    """Store the events of a page of the provider's list that no delivery has brought, each as if it
+    had been delivered. `bodies` are the single events as the list shows them.
+
+    One that is stored already costs nothing and is no duplicate: nobody delivered it. One that
+    cannot be read has no name that the next list would find it by, so it is only counted.
+
+    Raises:
+        Refusal: `overloaded` while the delivery of one is being stored; some may be stored.
+        StorageError: the same.
+    """
+    notices = [(_read(ctx, body), body) for body in bodies]
+    found = {notice.provider_reference: (notice, body) for notice, body in notices if notice}
+    known = await ctx.read.provider_events_known(ACCOUNT, list(found))
+    fresh = [each for reference, each in found.items() if reference not in known]
+    at_once = asyncio.Semaphore(AT_ONCE)
+
+    async def receive(notice: Notice, body: bytes) -> bool:
+        async with at_once:
+            return await _receive(ctx, caller, body, notice)
+
+    new = sum(await asyncio.gather(*(receive(notice, body) for notice, body in fresh)))
+    return Listed(new, len(found) - new, sum(notice is None for notice, _ in notices))
 
 
 def _read(ctx: Context, body: bytes) -> Notice | None:
@@ -76,17 +124,22 @@ def _read(ctx: Context, body: bytes) -> Notice | None:
         return None
 
 
-def _event(ctx: Context, body: bytes, notice: Notice | None, now: datetime) -> ProviderEvent:
+def _named(body: bytes, notice: Notice | None) -> str:
+    """What an event is stored under. One that cannot be read, not under the id that it may bear:
+    the event of that id may come in better shape.
+    """
     if notice is None:
-        # Not under the id that it may bear: the event of that id may come in better shape.
-        reference, kind, created_at = f"sha256:{hashlib.sha256(body).hexdigest()}", UNREADABLE, None
-    else:
-        reference, kind, created_at = notice.provider_reference, notice.type, notice.created_at
+        return f"sha256:{hashlib.sha256(body).hexdigest()}"
+    return notice.provider_reference
+
+
+def _event(ctx: Context, body: bytes, notice: Notice | None, now: datetime) -> ProviderEvent:
+    created_at = None if notice is None else notice.created_at
     return ProviderEvent(
         id=ctx.new_id("provider_event"),
         merchant=ACCOUNT,
-        provider_reference=reference,
-        type=kind,
+        provider_reference=_named(body, notice),
+        type=UNREADABLE if notice is None else notice.type,
         status=EventStatus.RECEIVED,
         provider_created_at=created_at or now,
         received_at=now,
@@ -96,13 +149,13 @@ def _event(ctx: Context, body: bytes, notice: Notice | None, now: datetime) -> P
 
 
 async def _seen(ctx: Context, event: ProviderEvent, notice: Notice | None) -> Ended | None:
-    """How the event ends here and now, or None: it is to be applied. Its delivery is held for a
-    moment while its payment's own answer is under way, which mostly says the same.
+    """How the event ends at once, or None: a job must apply it. The delivery is held for a moment
+    while its payment's own answer is under way, which mostly says the same.
     """
     if notice is None:
         return None
-    seen: Ended | About | MoneyLeftWith | None = None
-    # What is about to be settled here need not be looked at before.
+    seen: Seen | None = None
+    # What is about to be applied here need not be looked at before.
     under_way = None if notice.answer is None else ctx.answers.asked(notice.answer.attempt)
     try:
         if under_way is None or not is_under_way(ctx, under_way):
@@ -123,7 +176,7 @@ async def _seen(ctx: Context, event: ProviderEvent, notice: Notice | None) -> En
     return seen if isinstance(seen, Ended) else None
 
 
-def _under_way(ctx: Context, seen: Ended | About | MoneyLeftWith) -> Attempt | None:
+def _under_way(ctx: Context, seen: Seen) -> Attempt | None:
     """The attempt whose answer an event waits for."""
     return seen.attempt if isinstance(seen, About) and is_under_way(ctx, seen.attempt) else None
 
@@ -131,29 +184,32 @@ def _under_way(ctx: Context, seen: Ended | About | MoneyLeftWith) -> Attempt | N
 async def _store(
     ctx: Context, audit: AuditEntry, event: ProviderEvent, ended: Ended | None
 ) -> Verdict:
-    """The verdict on storing the event: with its end, when the payment still stands as that was
-    judged by, else with the job that applies it.
+    """Store the event, and return the verdict: with its end, when the payment still stands at the
+    version that the end was judged by, else with the job that applies the event.
     """
     if ended is not None:
         verdict = await _commit(ctx, _both_at_once(audit, end(ctx, event, ended)))
-        if not isinstance(verdict, Refused) or verdict.reason is not Reason.STALE:
+        if not isinstance(verdict, Conflict) or verdict.reason is not Reason.STALE:
             return verdict
     job = Job(ApplyProviderEvent(ACCOUNT, event.id))
-    return await _commit(ctx, Change(audit, creates=(event,), jobs=(job,)))
+    return await _commit(ctx, Change(audit, creates=provider_event.apart(event), jobs=(job,)))
 
 
 def _both_at_once(received: AuditEntry, applied: Change) -> Change:
-    """The event as applying it would have left it, never stored before; and both audit entries."""
+    """The change that stores a new event as applied at once, with both audit entries."""
     (event,) = applied.advances
+    assert isinstance(event, ProviderEvent), "applying an event advances that alone"
     first = msgspec.structs.replace(event, version=1)
-    return Change(received, creates=(first, applied.audit), stands=applied.stands)
+    return Change(
+        received, creates=(*provider_event.apart(first), applied.audit), stands=applied.stands
+    )
 
 
 async def _commit(ctx: Context, change: Change) -> Verdict:
-    """The verdict on storing it, once a twin that is being written is there or is not."""
+    """Commit, and return the verdict once a twin that is being written is there or is not."""
     verdict = await ctx.door.commit(change)
     for seconds in TWIN_WAITS:
-        if not isinstance(verdict, Refused) or verdict.reason is not Reason.BUSY:
+        if not isinstance(verdict, Conflict) or verdict.reason is not Reason.BUSY:
             break
         await asyncio.sleep(seconds)
         verdict = await ctx.door.commit(change)
@@ -161,23 +217,32 @@ async def _commit(ctx: Context, change: Change) -> Verdict:
 
 
 async def _known(ctx: Context, caller: Caller, provider_reference: str) -> None:
-    """Write down that an event came which we have, so that it is acknowledged as safely as the
-    first time: a commit is on the standby only after all that came before it. What nobody came to
-    apply is enqueued again, for its job may be gone.
+    """Count a delivery of an event which we have, so that it is acknowledged as safely as the first
+    time: a commit is on the standby only after all that came before it. What nobody came to apply
+    is enqueued again, for its job may be gone.
     """
-    event = None
-    try:
-        event = await ctx.read.provider_event_by_provider_reference(ACCOUNT, provider_reference)
-    except UNREAD as error:
-        # The acknowledgement is for the event, which is there; the sweep sees to the rest.
-        log.logger().error("event_not_enqueued_again", error=error)
-    subject = None if event is None else Subject("provider_event", event.id)
-    audit = ctx.audit(caller, Action.PROVIDER_EVENT_RECEIVE, subject)
-    jobs = (Job(ApplyProviderEvent(ACCOUNT, event.id)),) if event and _is_due(ctx, event) else ()
-    await ctx.door.commit(Change(audit, jobs=jobs))
+    patience = Patience("an event kept changing while a delivery of it was counted")
+    subject = None
+    while True:
+        try:
+            event = await ctx.read.provider_event_by_provider_reference(ACCOUNT, provider_reference)
+        except UNREAD as error:
+            # The acknowledgement is for the event, which is there; the sweep sees to the rest.
+            log.logger().error("event_not_counted", error=error)
+            break
+        if event is None:
+            break
+        subject = Subject("provider_event", event.id)
+        audit = ctx.audit(caller, Action.PROVIDER_EVENT_RECEIVE, subject)
+        jobs = (Job(ApplyProviderEvent(ACCOUNT, event.id)),) if _is_due(ctx, event) else ()
+        counted = Change(audit, advances=(provider_event.delivered_again(event),), jobs=jobs)
+        if isinstance(await ctx.door.commit(counted), Committed):
+            return
+        if not await patience.lasts():
+            break
+    await ctx.door.commit(Change(ctx.audit(caller, Action.PROVIDER_EVENT_RECEIVE, subject)))
 
 
 def _is_due(ctx: Context, event: ProviderEvent) -> bool:
     """Whether an event that is stored waits for somebody to apply it."""
-    received = event.status is EventStatus.RECEIVED
-    return received and provider_event.waits(event, ctx.now()) is None
+    return event.status in provider_event.WAITING and provider_event.waits(event, ctx.now()) is None

@@ -1,11 +1,10 @@
 """The port, implemented by Stripe: orders become calls, facts become answers.
 
-`orders` says what is sent, `translate` and `refusals` what came back, and `answers` whether that
+`orders` says what is sent, `translate` and `api_errors` what came back, and `answers` whether that
 is to be believed.
 """
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, assert_never
@@ -16,6 +15,7 @@ from paygate.domain.payments.outcome import Answer, NotSent, PaymentMethod, Reje
 from paygate.domain.payments.payment_method import Tokened
 from paygate.providers.contract import (
     Absent,
+    CallWatch,
     CancelOrder,
     CaptureOrder,
     ClockSkew,
@@ -25,30 +25,31 @@ from paygate.providers.contract import (
     KeySpent,
     MoneyLeft,
     Notice,
-    ProviderSilent,
 )
 from paygate.providers.stripe import (
     answers,
+    api_errors,
     events,
     fields,
     instruments,
+    lists,
     money,
     orders,
-    refusals,
     translate,
 )
 from paygate.providers.stripe.client import Fact, NotBegun, Reply, Silent, StripeWire
-from paygate.providers.stripe.listing import Listing
+from paygate.providers.stripe.decoding import encoded
 from paygate.providers.stripe.settings import StripeSettings, check, livemode_of
 
 _PAYMENTS: Final = "/v1/payment_intents"
 _CUSTOMERS: Final = "/v1/customers"
 _METHODS: Final = "/v1/payment_methods"
 _ACCOUNT: Final = "/v1/account"
+_EVENTS: Final = "/v1/events"
+_TYPES_MOST: Final = 20
+"""Types that one list of events may be asked for (https://docs.stripe.com/api/events/list)."""
 _NO_SUCH: Final = "the provider has no such payment"
 _OK, _NOT_FOUND = 200, 404
-_PAGE: Final = 100
-"""Stripe's largest page."""
 
 
 def _utc_now() -> datetime:
@@ -56,18 +57,24 @@ def _utc_now() -> datetime:
 
 
 class StripeProvider:
-    """A Stripe account (`Provider`). `clock` is the one that the provider's is held against."""
+    """A Stripe account (`Provider`). `clock` is the one that the provider's is held against, and
+    `watch` is told of every call.
+    """
 
     name = "stripe"
     keys_kept = timedelta(hours=24)  # docs.stripe.com/api/idempotent_requests
 
     def __init__(
-        self, settings: StripeSettings, *, clock: Callable[[], datetime] = _utc_now
+        self,
+        settings: StripeSettings,
+        *,
+        clock: Callable[[], datetime] = _utc_now,
+        watch: CallWatch | None = None,
     ) -> None:
         self.livemode = livemode_of(settings.api_key)
         check(settings, livemode=self.livemode)
         self._settings = settings
-        self._wire = StripeWire(settings.api_base.rstrip("/"), settings.api_key)
+        self._wire = StripeWire(settings.api_base.rstrip("/"), settings.api_key, watch=watch)
         self._clock = clock
 
     def __repr__(self) -> str:
@@ -90,13 +97,13 @@ class StripeProvider:
         self, instrument: Tokened, currency: Currency, *, timeout_seconds: float
     ) -> PaymentMethod | Rejected | NotSent | Unknown:
         if fields.identifier(instrument.token) is None:
-            return refusals.UNUSABLE
+            return api_errors.UNUSABLE
         path = f"{_METHODS}/{instrument.token}"
         reply = _replied(await self._wire.call("get", path, {}, timeout_seconds=timeout_seconds))
         if not isinstance(reply, Reply):
             return reply
         if reply.status != _OK:
-            return refusals.of_payment_method(reply.status, reply.body)
+            return api_errors.of_payment_method(reply.status, reply.body)
         kind = instruments.kind_of(instrument, currency)
         return answers.to_payment_method(instrument, kind, reply.body, livemode=self.livemode)
 
@@ -113,7 +120,7 @@ class StripeProvider:
         if reply.status == _OK:
             answer = self._payment(reply)
         else:
-            answer = refusals.refusal(
+            answer = api_errors.of_confirm(
                 reply.status, reply.body, livemode=self.livemode, as_of=reply.as_of
             )
         if reply.replayed and answer.provider_reference is not None:
@@ -137,11 +144,11 @@ class StripeProvider:
             return Answer(reply)
         if reply.status == _OK:
             return answers.to_capture(order, self._payment(reply))
-        if refusals.state_stands_in_the_way(reply.body):
+        if api_errors.state_stands_in_the_way(reply.body):
             standing = await self._standing(reference, reply, deadline)
             return answers.to_capture(order, standing)
-        refused = refusals.of_capture(reply.status, reply.body)
-        return _of_all_tries(reply, Answer(refused, as_of=reply.as_of))
+        rejected = api_errors.of_capture(reply.status, reply.body)
+        return _of_all_tries(reply, Answer(rejected, as_of=reply.as_of))
 
     async def cancel(self, order: CancelOrder, *, timeout_seconds: float) -> Answer:
         reference = order.provider_reference
@@ -158,10 +165,10 @@ class StripeProvider:
             return Answer(reply)
         if reply.status == _OK:
             return answers.to_cancel(reference, self._payment(reply))
-        if refusals.state_stands_in_the_way(reply.body):
+        if api_errors.state_stands_in_the_way(reply.body):
             return await self._standing(reference, reply, deadline)
-        refused = refusals.of_cancel(reply.status, reply.body)
-        return _of_all_tries(reply, Answer(refused, as_of=reply.as_of))
+        rejected = api_errors.of_cancel(reply.status, reply.body)
+        return _of_all_tries(reply, Answer(rejected, as_of=reply.as_of))
 
     async def make_customer(
         self, order: CustomerOrder, *, timeout_seconds: float
@@ -200,7 +207,7 @@ class StripeProvider:
             return reply
         if reply.status == _OK:
             return answers.to_make_customer(order, installation, reply.body, livemode=self.livemode)
-        return refusals.of_customer(reply.status, reply.body)
+        return api_errors.of_customer(reply.status, reply.body)
 
     async def money_left(
         self, customer_reference: str, *, timeout_seconds: float
@@ -245,25 +252,23 @@ class StripeProvider:
         """Page by page through Stripe's list, which is read-after-write, unlike its search
         (https://docs.stripe.com/search). The deadline is each page's.
         """
-        window = {"gte": math.floor(since.timestamp()), "lte": math.ceil(until.timestamp())}
-        listing = Listing()
-        after: str | None = None
-        while True:
-            params: dict[str, Any] = {
-                "created": window,
-                "limit": _PAGE,
-                "expand": ["data.latest_charge"],
-            }
-            if after is not None:
-                params["starting_after"] = after
-            fact = await self._wire.call("get", _PAYMENTS, params, timeout_seconds=timeout_seconds)
-            items, has_more = _page(fact)
-            assert isinstance(fact, Reply)
-            for item in items:
-                after = listing.next(item)
-                yield translate.payment(item, livemode=self.livemode, as_of=fact.as_of)
-            if not has_more:
-                return
+        asked = {"expand": ["data.latest_charge"]}
+        async for item, as_of in lists.items(
+            self._wire, _PAYMENTS, since, until, asked, timeout_seconds=timeout_seconds
+        ):
+            yield translate.payment(item, livemode=self.livemode, as_of=as_of)
+
+    async def list_events(
+        self, since: datetime, until: datetime, *, timeout_seconds: float
+    ) -> AsyncIterator[bytes]:
+        """Of the types that an endpoint subscribes to: no other tells us anything."""
+        types = events.ENABLED_EVENTS
+        for first in range(0, len(types), _TYPES_MOST):
+            asked = {"types": list(types[first : first + _TYPES_MOST])}
+            async for item, _ in lists.items(
+                self._wire, _EVENTS, since, until, asked, timeout_seconds=timeout_seconds
+            ):
+                yield encoded(item)
 
     def verify_event(self, body: bytes, headers: Mapping[str, str], now: datetime) -> None:
         events.verify(
@@ -282,7 +287,7 @@ class StripeProvider:
         if not isinstance(fact, Reply):
             return Unknown(fact.message)
         if fact.status != _OK:
-            return refusals.of_account(fact.status, fact.body)
+            return api_errors.of_account(fact.status, fact.body)
         account = fields.identifier(fact.body.get("id"))
         if fact.body.get("object") != "account" or account is None:
             return Unknown("the answer is not an account")
@@ -307,14 +312,14 @@ class StripeProvider:
     def _payment(self, reply: Reply) -> Answer:
         return translate.payment(reply.body, livemode=self.livemode, as_of=reply.as_of)
 
-    async def _standing(self, reference: str, refused: Reply, deadline: float) -> Answer:
+    async def _standing(self, reference: str, rejected: Reply, deadline: float) -> Answer:
         """How a payment stands that was not as a call took it to be.
 
         The refusal shows the payment, unless it is an old one given again: then it is asked for.
         """
-        shown = fields.mapping(fields.mapping(refused.body, "error"), "payment_intent")
-        if shown and not refused.replayed:
-            answer = translate.payment(shown, livemode=self.livemode, as_of=refused.as_of)
+        shown = fields.mapping(fields.mapping(rejected.body, "error"), "payment_intent")
+        if shown and not rejected.replayed:
+            answer = translate.payment(shown, livemode=self.livemode, as_of=rejected.as_of)
             if not isinstance(answer.outcome, Unknown):
                 return answers.of_payment(reference, answer)
         return await self._fetched(reference, deadline)
@@ -332,8 +337,8 @@ def _now() -> float:
 
 def _of_all_tries(reply: Reply, answer: Answer) -> Answer:
     """The answer, unless it refuses the last try alone while an earlier one is in doubt."""
-    refused = isinstance(answer.outcome, Rejected)
-    if reply.after_silence and refused and speaks_of_its_call_alone(answer.outcome):
+    rejected = isinstance(answer.outcome, Rejected)
+    if reply.after_silence and rejected and speaks_of_its_call_alone(answer.outcome):
         return Answer(
             Unknown("an earlier call of the same attempt may have reached the provider"),
             as_of=answer.as_of,
@@ -355,21 +360,3 @@ def _replied(fact: Fact) -> Reply | NotSent | Unknown:
 
 def _is_missing(body: Mapping[str, Any]) -> bool:
     return fields.mapping(body, "error").get("code") == "resource_missing"
-
-
-def _page(fact: Fact) -> tuple[list[Mapping[str, Any]], bool]:
-    """A page's payments, and whether there are more.
-
-    Raises:
-        ProviderSilent: it is not a whole page.
-    """
-    if not isinstance(fact, Reply):
-        raise ProviderSilent(fact.message)
-    if fact.status != _OK:
-        raise ProviderSilent(f"the provider answered HTTP {fact.status}")
-    items, has_more = fact.body.get("data"), fact.body.get("has_more")
-    if not isinstance(items, list) or not isinstance(has_more, bool) or (has_more and not items):
-        raise ProviderSilent("the provider's list could not be read")
-    if not all(isinstance(item, Mapping) for item in items):
-        raise ProviderSilent("the provider's list could not be read")
-    return items, has_more

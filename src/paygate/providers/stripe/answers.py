@@ -29,8 +29,8 @@ from paygate.providers.contract import (
     MoneyLeft,
 )
 from paygate.providers.stripe import fields, methods
+from paygate.providers.stripe.api_errors import UNUSABLE
 from paygate.providers.stripe.money import NotRepresentable, from_provider
-from paygate.providers.stripe.refusals import UNUSABLE
 
 _MAX_UNITS: Final = 10**15
 """Beyond any balance; keeps a hostile number out of our arithmetic."""
@@ -80,8 +80,8 @@ def to_capture(order: CaptureOrder, answer: Answer) -> Answer:
             return _doubted(answer, "the provider still holds what it should have captured")
         case _:
             # Money is taken from a hold alone, and this payment has none.
-            refused: Outcome = Rejected("order_refused", "the payment holds no money to capture")
-            return msgspec.structs.replace(answer, outcome=refused)
+            rejected: Outcome = Rejected("order_refused", "the payment holds no money to capture")
+            return msgspec.structs.replace(answer, outcome=rejected)
 
 
 def to_cancel(provider_reference: str, answer: Answer) -> Answer:

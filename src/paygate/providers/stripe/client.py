@@ -20,7 +20,7 @@ import msgspec
 
 from paygate.crypto.secret import Secret
 from paygate.providers.clock_skew import ProviderClock
-from paygate.providers.contract import ClockSkew
+from paygate.providers.contract import CallWatch, ClockSkew
 from paygate.providers.stripe import fields, form
 from paygate.providers.stripe.decoding import decoded
 from paygate.providers.stripe.translate import API_VERSION
@@ -49,6 +49,9 @@ _STEADY: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 _CONFLICT, _TOO_MANY, _BAD_REQUEST, _SERVER_ERROR = 409, 429, 400, 500
 _FAILED_DEPENDENCY: Final = 424
+_LOCKED: Final = "lock_timeout"
+"""Another request holds the object; said as 429, though no rate is too high
+(https://docs.stripe.com/rate-limits#object-lock-timeouts)."""
 
 _REQUEST_ID: Final = re.compile(r"req_[A-Za-z0-9_]{1,64}")
 _ERROR_TYPES: Final = frozenset(
@@ -80,6 +83,8 @@ class NotBegun(msgspec.Struct, frozen=True):
     """Somebody said so of this try or of one before it, Stripe or a proxy on the way."""
     again: bool = True
     """Stripe did not say that to ask again is of no use."""
+    limited: bool = False
+    """It is our rate that was too much, and not the one object that is busy just now."""
 
 
 class Silent(msgspec.Struct, frozen=True):
@@ -103,8 +108,10 @@ class StripeWire:
         api_base: str,
         api_key: Secret,
         *,
+        watch: CallWatch | None = None,
         jitter: Callable[[], float] = _RANDOM.random,
     ) -> None:
+        """`watch` is told of every call that is made."""
         self._transport = Transport(
             api_base,
             {
@@ -115,6 +122,7 @@ class StripeWire:
         )
         self._stripes_clock = ProviderClock()
         self._jitter = jitter
+        self._watch = watch
 
     async def call(
         self,
@@ -178,6 +186,15 @@ class StripeWire:
         return max(asked, doubled * (1 + self._jitter()) / 2)
 
     async def _try(self, request: Request, deadline: float) -> Fact:
+        if self._watch is None:
+            return await self._send(request, deadline)
+        self._watch.called()
+        fact = await self._send(request, deadline)
+        if isinstance(fact, NotBegun) and fact.limited:
+            self._watch.limited()
+        return fact
+
+    async def _send(self, request: Request, deadline: float) -> Fact:
         sent = _steady()
         try:
             async with asyncio.timeout_at(deadline):
@@ -232,7 +249,11 @@ def _fact(status: int, body: object, headers: Mapping[str, str]) -> Fact:
     again = headers.get("Stripe-Should-Retry") != "false"
     if status == _TOO_MANY or (status == _BAD_REQUEST and code == "rate_limit"):
         wait = _retry_after(headers)
-        return NotBegun("the provider limits our rate", wait, answered=True, again=again)
+        if code == _LOCKED:
+            said = "the provider is at work on the same payment"
+            return NotBegun(said, wait, answered=True, again=again)
+        limits = "the provider limits our rate"
+        return NotBegun(limits, wait, answered=True, again=again, limited=True)
     if status == _CONFLICT and code == "idempotency_key_in_use":
         busy = "the provider is at work on an earlier call of the same attempt"
         return Silent(busy, key_in_use=again)
@@ -244,7 +265,7 @@ def _fact(status: int, body: object, headers: Mapping[str, str]) -> Fact:
         return Silent(said, remembered=replayed)
     if 300 <= status < _BAD_REQUEST:  # noqa: PLR2004 -- the redirects of HTTP
         return Silent("the provider answered with a redirect")
-    if status >= _BAD_REQUEST and not _is_stripes_refusal(body, headers):
+    if status >= _BAD_REQUEST and not _is_stripes_error(body, headers):
         return Silent(f"somebody on the way to the provider answered HTTP {status}")
     return Reply(status, body, _as_of(headers.get("Date")), replayed)
 
@@ -254,7 +275,7 @@ def _may_have_begun(fact: Fact) -> bool:
     return isinstance(fact, Silent) or (isinstance(fact, NotBegun) and fact.answered)
 
 
-def _is_stripes_refusal(body: dict[str, Any], headers: Mapping[str, str]) -> bool:
+def _is_stripes_error(body: dict[str, Any], headers: Mapping[str, str]) -> bool:
     """Whether Stripe itself refuses: proxies say 401, 403 and 407 too, some of them in JSON.
 
     Stripe gives every answer an id (https://docs.stripe.com/api/request_ids) and every error one

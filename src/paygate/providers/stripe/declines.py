@@ -1,4 +1,4 @@
-"""Why a card or a bank account was refused, in our words; pure.
+"""Why a card or a bank account was declined, in our words; pure.
 
 Stripe's own sentences are not passed on: they may quote the token or address the payer, and
 the message here is also shown on the client side, so it says nothing that
@@ -120,12 +120,14 @@ def may_reveal(decline_code: str | None) -> bool:
 def payment_error(error: Mapping[str, Any]) -> PaymentError:
     """Stripe's error object (of a 402, or `last_payment_error`) as ours."""
     decline_code = fields.code(error.get("decline_code"))
-    told = fields.code(error.get("code")) or ""
-    if _of_a_debit(error) or (told in _OF_DEBITS and told not in _BY_CODE):
-        code, message = _OF_DEBITS.get(told) or _OF_DEBITS.get(decline_code or "", _NOT_DEBITED)
+    error_code = fields.code(error.get("code")) or ""
+    if _of_a_debit(error) or (error_code in _OF_DEBITS and error_code not in _BY_CODE):
+        code, message = _OF_DEBITS.get(error_code) or _OF_DEBITS.get(
+            decline_code or "", _NOT_DEBITED
+        )
         return PaymentError(code, message, decline_code, _advice(error.get("advice_code")))
     fallback = _BY_CODE[_DECLINED] if error.get("type") == "card_error" else _FAILED
-    code, message = _BY_CODE.get(told, fallback)
+    code, message = _BY_CODE.get(error_code, fallback)
     if code == _DECLINED:
         message = _BY_DECLINE_CODE.get(decline_code or "", message)
     return PaymentError(code, message, decline_code, _advice(error.get("advice_code")))

@@ -14,6 +14,11 @@ _ESCAPES: Final = re.compile(
 """Whole characters, which stand in the group, and halves of one, which do not."""
 
 
+def encoded(value: Any) -> bytes:
+    """A part of what was read, as a body of its own."""
+    return msgspec.json.encode(value)
+
+
 def decoded(body: bytes) -> Any:
     """The value that is written, even where a strict reader would refuse all for a part.
 

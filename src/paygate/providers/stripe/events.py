@@ -12,12 +12,12 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 from paygate.crypto.secret import Secret
-from paygate.domain.payments.outcome import Answer, Unknown
+from paygate.domain.payments.outcome import Unknown
 from paygate.providers.contract import Notice, SignatureError
-from paygate.providers.stripe import fields, translate
+from paygate.providers.stripe import charges, fields, translate
 from paygate.providers.stripe.decoding import decoded
 
 HEADER: Final = "stripe-signature"
@@ -31,12 +31,31 @@ _MAX_TYPE_CHARACTERS: Final = 255
 _WITH_ITS_OBJECT: Final = "event"
 _THIN: Final = "v2.core.event"
 """An event that only names what it is about; none of those tells of a payment."""
-_OF_PAYMENTS: Final = "payment_intent."
+_CREATED: Final = "payment_intent.created"
+"""It shows the payment before its confirm was tried, and so says nothing."""
 _MONEY_LEFT: Final = "cash_balance.funds_available"
 """Sent when something is left after transfers were matched with the payments that wait for them."""
+_BALANCE: Final = "customer_cash_balance_transaction."
+_PAYMENTS: Final = "payment_intent."
+_CHARGES: Final = "charge."
+_OF_A_PAYMENT: Final = (
+    "charge.dispute.",
+    "charge.refund",
+    "radar.early_fraud_warning.",
+    "refund.",
+)
+"""They name the payment that they are about, and nothing here acts upon them yet."""
+_OF_THE_ACCOUNT: Final = ("mandate.", "payout.")
+"""Nor upon these, which are no payment's."""
 
 ENABLED_EVENTS: Final = (
     _MONEY_LEFT,
+    "charge.dispute.closed",
+    "charge.dispute.created",
+    "charge.dispute.funds_reinstated",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.updated",
+    "mandate.updated",
     "payment_intent.amount_capturable_updated",
     "payment_intent.canceled",
     "payment_intent.partially_funded",
@@ -44,8 +63,21 @@ ENABLED_EVENTS: Final = (
     "payment_intent.processing",
     "payment_intent.requires_action",
     "payment_intent.succeeded",
+    "payout.canceled",
+    "payout.created",
+    "payout.failed",
+    "payout.paid",
+    "payout.reconciliation_completed",
+    "payout.updated",
+    "radar.early_fraud_warning.created",
+    "radar.early_fraud_warning.updated",
+    "refund.created",
+    "refund.failed",
+    "refund.updated",
 )
-"""What an endpoint should subscribe to: each other event costs a delivery and tells nothing."""
+"""What an endpoint should subscribe to. Charges are understood too; but each would cost a delivery,
+and tell nothing that its payment's own events do not.
+"""
 
 
 def verify(
@@ -97,35 +129,58 @@ def read(body: bytes) -> Notice:
         raise ValueError("the event lacks its id or mode")
     if not isinstance(kind, str) or not 0 < len(kind) <= _MAX_TYPE_CHARACTERS:
         raise ValueError("the event has no usable type")
-    answer, left_with, data = None, None, event.get("data")
-    if event["object"] == _WITH_ITS_OBJECT and kind.startswith((_MONEY_LEFT, _OF_PAYMENTS)):
-        if created_at is None:
-            raise ValueError("an event that we apply lacks its time")
-        answer = _answer(kind, data, livemode=livemode, created_at=created_at)
-        left_with = fields.mapping(data, "object").get("customer") if kind == _MONEY_LEFT else None
+    if event["object"] == _THIN:
+        return Notice(
+            provider_reference=reference, type=kind, created_at=created_at, livemode=livemode
+        )
+    tells = _notice(kind, event, livemode=livemode, created_at=created_at)
     return Notice(
         provider_reference=reference,
         type=kind,
         created_at=created_at,
         livemode=livemode,
-        answer=answer,
-        exact=event.get("api_version") == translate.API_VERSION
-        and not (answer is not None and isinstance(answer.outcome, Unknown)),
-        money_left_with=fields.identifier(left_with),
+        of_another_account=event.get("account") is not None,
+        **tells,
     )
 
 
-def _answer(kind: str, data: object, *, livemode: bool, created_at: datetime) -> Answer | None:
-    """What the event says of a payment.
+def _notice(
+    kind: str, event: Mapping[str, Any], *, livemode: bool, created_at: datetime | None
+) -> dict[str, Any]:
+    """What an event says, by its type and its object; of a type that tells nothing, nothing.
 
-    Charges, refunds and disputes have events of their own and say nothing final of the payment.
-    `payment_intent.created` shows the payment before its confirm was tried, so it says nothing
-    either; taken for an answer it would cost a look-up for each payment.
+    Raises:
+        ValueError: what orders what it says is missing.
     """
-    if not kind.startswith(_OF_PAYMENTS) or kind == "payment_intent.created":
-        return None
-    rendered = data.get("object") if isinstance(data, dict) else None
-    return translate.payment(rendered, livemode=livemode, as_of=created_at)
+    body = fields.mapping(event.get("data"), "object")
+    if created_at is None and kind != _CREATED and kind.startswith((_MONEY_LEFT, _PAYMENTS)):
+        raise ValueError("an event that we apply lacks its time")
+    if kind == _MONEY_LEFT:
+        return {"money_left_with": fields.identifier(body.get("customer"))}
+    if kind.startswith(_OF_THE_ACCOUNT):
+        return {"handled": False}
+    if kind.startswith(_OF_A_PAYMENT):
+        return {"answer": charges.of_another(body, as_of=created_at), "handled": False}
+    if kind.startswith(_BALANCE):
+        return _of_balance(body, created_at)
+    if kind == _CREATED or not kind.startswith((_PAYMENTS, _CHARGES)):
+        return {}
+    exact = event.get("api_version") == translate.API_VERSION
+    if kind.startswith(_CHARGES):
+        answer = charges.of_charge(body, as_of=created_at)
+        return {"answer": answer, "exact": exact, "of_a_part": True}
+    answer = translate.payment(body, livemode=livemode, as_of=created_at)
+    return {"answer": answer, "exact": exact and not isinstance(answer.outcome, Unknown)}
+
+
+def _of_balance(body: Mapping[str, Any], created_at: datetime | None) -> dict[str, Any]:
+    """A movement on a customer's balance: of one with a payment, the payment tells what it comes
+    to. What only comes to lie there is told of by an event of its own.
+    """
+    for way in ("applied_to_payment", "unapplied_from_payment"):
+        if moved := fields.mapping(body, way):
+            return {"answer": charges.of_another(moved, as_of=created_at), "exact": False}
+    return {"handled": False}
 
 
 def _parts(header: str) -> tuple[str, list[str]]:

@@ -87,13 +87,13 @@ def _accounts(shown: Mapping[str, Any]) -> tuple[BankAccount, ...]:
 
 def _account(scheme: Scheme, record: Mapping[str, Any]) -> BankAccount | None:
     names = _SCHEMES[scheme]
-    told = {name: text(record, name) for name in (*names.needed, *names.known)}
-    if not all(told[name] for name in names.needed):
+    values = {name: text(record, name) for name in (*names.needed, *names.known)}
+    if not all(values[name] for name in names.needed):
         return None
     return BankAccount(
         scheme=scheme,
         holder=text(record, "account_holder_name"),
         country=country(record.get("country"))
         or country(mapping(record, "bank_address").get("country")),
-        numbers={name: value for name, value in told.items() if value},
+        numbers={name: value for name, value in values.items() if value},
     )

@@ -67,6 +67,8 @@ def payment(body: object, *, livemode: bool, as_of: datetime | None) -> Answer:
         installation=text(metadata, "paygate_installation"),
         merchant=text(metadata, "paygate_merchant"),
         intent=text(metadata, "paygate_intent"),
+        refunded=_refunded(body, money.currency) if money else 0,
+        disputed=mapping(body, "latest_charge").get("disputed") is True,
     )
 
 
@@ -85,7 +87,8 @@ def _outcome(body: Mapping[str, Any], money: _Money) -> Outcome:
         case "canceled":
             return Cancelled(code(body.get("cancellation_reason")))
         case status:
-            return Unknown(f"the payment's status is {code(status) or 'missing'}")
+            word = code(status)
+            return Unknown(f"the payment's status is {word or 'missing'}", unfamiliar=bool(word))
 
 
 def _waiting(body: Mapping[str, Any], status: str) -> Declined | Unknown:
@@ -133,6 +136,20 @@ def _money(body: Mapping[str, Any]) -> _Money | None:
     return _Money(amount, received, capturable, currency) if amount > 0 else None
 
 
+def _refunded(body: Mapping[str, Any], currency: str) -> int:
+    """What went back of a charge that was captured: of a hold that was released Stripe says it too.
+    An event names the charge by its id alone.
+    """
+    charge = mapping(body, "latest_charge")
+    units = whole(charge.get("amount_refunded"), 0, _MAX_UNITS)
+    if charge.get("captured") is not True or not units:
+        return 0
+    try:
+        return from_provider(units, currency)
+    except NotRepresentable:
+        return units
+
+
 def _action(body: Mapping[str, Any], money: _Money) -> Outcome:
     """What the payer must do: visit a page, type in what small deposits came to, or send money.
 
@@ -142,10 +159,10 @@ def _action(body: Mapping[str, Any], money: _Money) -> Outcome:
     """
     action = mapping(body, "next_action")
     if action.get("type") == INSTRUCTIONS:
-        told = instructions(body, money.amount, money.currency)
-        if told is None:
+        transfer = instructions(body, money.amount, money.currency)
+        if transfer is None:
             return Unknown("the instructions for the transfer make no sense")
-        return ActionRequired(told, payment_method(body))
+        return ActionRequired(transfer, payment_method(body))
     deposits = mapping(action, "verify_with_microdeposits")
     verification = link(deposits, "hosted_verification_url")
     if action.get("type") == "verify_with_microdeposits" and verification is not None:

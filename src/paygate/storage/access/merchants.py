@@ -10,7 +10,7 @@ from paygate.domain.access.merchant import Merchant
 from paygate.domain.audit import AuditEntry
 from paygate.storage.blocks import QUERIES
 from paygate.storage.change import Change, OutcomeUnknown, Unavailable
-from paygate.storage.connections.database import answering
+from paygate.storage.connections.database import reading
 from paygate.storage.connections.pool import Pool
 from paygate.storage.connections.session import Connection, tells_unreplicated
 from paygate.storage.records import Records
@@ -25,13 +25,13 @@ class Merchants:
 
     async def get(self, merchant_id: str) -> Merchant | None:
         """The merchant, or None."""
-        with answering():
+        with reading():
             row = await self._pool.fetchrow(QUERIES["merchant"], merchant_id)
         return None if row is None else _merchant(row)
 
     async def all(self) -> list[Merchant]:
         """Every merchant, the first one first."""
-        with answering():
+        with reading():
             rows = await self._pool.fetch(QUERIES["merchants"])
         return [_merchant(row) for row in rows]
 
@@ -58,7 +58,7 @@ class Merchants:
                 connection.remove_log_listener(hear)
 
         try:
-            with answering():
+            with reading():
                 row = await self._pool.run(create)
         except Unavailable as error:
             if not sent:

@@ -16,7 +16,7 @@ def connector(dsn: str, *, name: str) -> Connect:
 
 
 @contextmanager
-def answering() -> Iterator[None]:
+def reading() -> Iterator[None]:
     """Around a read: it is timed, and a database that does not answer is `Unavailable`."""
     try:
         with timing.spent(timing.Part.DATABASE):

@@ -38,7 +38,7 @@ GRACE_SECONDS: Final = 1.0
 
 
 class Pool:
-    """Connections for reads, each with a deadline. Faults are the driver's: see `answering`.
+    """Connections for reads, each with a deadline. Faults are the driver's: see `reading`.
 
     A read leaves no state behind, so a connection is lent and given back as it is.
     """

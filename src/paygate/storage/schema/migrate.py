@@ -12,12 +12,14 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from typing import Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import asyncpg
 
 from paygate.storage.connections.session import Connect, Connection, hang_up
 from paygate.storage.connections.watch import watched
+from paygate.storage.schema.months import make_months
 from paygate.storage.schema.versions import (
     WRITER,
     Migration,
@@ -25,6 +27,7 @@ from paygate.storage.schema.versions import (
     lowest_writer,
     migrations,
     too_old,
+    with_rights,
 )
 
 MIGRATION_LOCK: Final = 0x7067_6D69_6772
@@ -39,6 +42,7 @@ PATIENCE: Final = timedelta(hours=1)
 LOOK_SECONDS: Final = 5.0
 """How often the progress of an index is told."""
 
+T = TypeVar("T")
 Tell = Callable[[str], None]
 """Where progress is told, a line at a time."""
 Waiting = Callable[[], AbstractContextManager[None]]
@@ -54,6 +58,11 @@ _INDEX: Final = re.compile(
     r"CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(\w+)\s+ON\s", re.IGNORECASE
 )
 _DROP: Final = re.compile(r"DROP\s+INDEX\s+CONCURRENTLY\s+IF\s+EXISTS\s", re.IGNORECASE)
+_AGAIN: Final = re.compile(
+    r"CREATE\s+OR\s+REPLACE\s|DROP\s+(?:FUNCTION|PROCEDURE)\s+IF\s+EXISTS\s|DO\s|CALL\s",
+    re.IGNORECASE,
+)
+"""What may be done again: a block and a procedure see to that themselves."""
 _IN_THE_WAY: Final = (
     "SELECT format('backend %s (%s), whose transaction is open for %s s', pid,"
     " coalesce(nullif(application_name, ''), 'without a name'),"
@@ -84,28 +93,31 @@ async def migrate(
     A database of a newer version is left as it is, when it takes this version's writes.
 
     Raises:
-        MigrationError: an applied migration was changed, the database is beyond this version, or
-            in all of `patience` there was no moment when a migration's locks were free.
+        MigrationError: an applied migration was changed, the database is beyond this version, its
+            role lacks a right, or in all of `patience` there was no moment when a migration's locks
+            were free.
     """
     connection = await connect()
     waiting = watched(connect, connection)
     try:
-        with waiting():
-            await connection.execute(_SESSION)
-        await be_alone(connection, tell, waiting)
-        ours = migrations() if files is None else files
-        with waiting():
-            await connection.execute(
-                "CREATE TABLE IF NOT EXISTS schema_migration (number integer PRIMARY KEY,"
-                " name text NOT NULL, checksum text NOT NULL,"
-                " applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
-            )
-            missing = await _missing(connection, ours, tell)
-        run = _Run(connection, connect, waiting, tell, patience)
-        for migration in missing or ():
-            await run.apply(migration)
-        if missing is not None:
-            await run.patiently("the queue's tables", run.upgrade_queue)
+        with with_rights():
+            with waiting():
+                await connection.execute(_SESSION)
+            await be_alone(connection, tell, waiting)
+            ours = migrations() if files is None else files
+            with waiting():
+                await connection.execute(
+                    "CREATE TABLE IF NOT EXISTS schema_migration (number integer PRIMARY KEY,"
+                    " name text NOT NULL, checksum text NOT NULL,"
+                    " applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
+                )
+                missing = await _missing(connection, ours, tell)
+            run = _Run(connection, connect, waiting, tell, patience)
+            for migration in missing or ():
+                await run.apply(migration)
+            if missing is not None:
+                await run.patiently("the queue's tables", run.upgrade_queue)
+                await make_months(run.ask, tell)
     finally:
         await hang_up(connection)
     return [migration.name for migration in missing or ()]
@@ -117,15 +129,15 @@ async def be_alone(connection: Connection, tell: Tell, waiting: Waiting) -> None
     It is asked for again and again, never waited for in a statement: the snapshot of that would
     keep an index of the other's from being completed, and the other from ending.
     """
-    told = False
+    announced = False
     while True:
         with waiting():
             if await connection.fetchval("SELECT pg_try_advisory_lock($1)", MIGRATION_LOCK):
                 return
-            holder = None if told else await connection.fetchval(_LOCK_HOLDER, MIGRATION_LOCK)
-        if not told:
+            holder = None if announced else await connection.fetchval(_LOCK_HOLDER, MIGRATION_LOCK)
+        if not announced:
             tell(f"another process migrates this database (backend {holder}): waiting for its end")
-            told = True
+            announced = True
         await asyncio.sleep(ASK_AGAIN_SECONDS)
 
 
@@ -180,15 +192,22 @@ class _Run:
             await self.patiently(migration.name, lambda: self._whole(migration))
             return
         for statement in migration.statements:
-            resumable = _INDEX.match(statement) or _DROP.match(statement)
+            resumable = any(kind.match(statement) for kind in (_INDEX, _DROP, _AGAIN))
             assert resumable, "outside a transaction stands only what can be resumed"
         for statement in migration.statements:
-            await self._alone(migration, statement)
+            if _AGAIN.match(statement):
+                await self.patiently(migration.name, partial(self._briefly, statement))
+            else:
+                await self._alone(migration, statement)
         with self._waiting():
             await self._write_down(migration)
 
-    async def patiently(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Do what needs locks that others may hold, as often as it takes.
+    async def ask(self, statement: str, *arguments: object) -> Any:
+        """The first value of a statement of its own transaction, once its locks are free."""
+        return await self.patiently("a month", partial(self._briefly, statement, *arguments))
+
+    async def patiently(self, what: str, work: Callable[[], Awaitable[T]]) -> T:
+        """What becomes of work that needs locks which others may hold, done as often as it takes.
 
         Raises:
             MigrationError: for so long there was no moment for it.
@@ -197,12 +216,10 @@ class _Run:
         while True:
             try:
                 with self._waiting():
-                    await work()
+                    return await work()
             except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
                 with self._waiting():
                     blocker = await self._connection.fetchval(_IN_THE_WAY) or "a lock"
-            else:
-                return
             if asyncio.get_running_loop().time() > end:
                 raise MigrationError(
                     f"{what} waited in vain for {blocker}: end that, or wait for its end, and run"
@@ -219,6 +236,16 @@ class _Run:
         await self._connection.execute(_limit("SET", LOCK_WAIT))
         try:
             await queue.install(self._connection)
+        finally:
+            await self._connection.execute(_limit("SET", timedelta(0)))
+
+    async def _briefly(self, statement: str, *arguments: object) -> Any:
+        """The first value of a statement that waits for no lock longer than a commit may. It is
+        its own transaction, or several.
+        """
+        await self._connection.execute(_limit("SET", LOCK_WAIT))
+        try:
+            return await self._connection.fetchval(statement, *arguments)
         finally:
             await self._connection.execute(_limit("SET", timedelta(0)))
 

@@ -7,7 +7,8 @@ below `lowest_writer()` (migration 0009; docs/upgrades.md).
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
@@ -21,12 +22,23 @@ WRITER_SETTING: Final = "paygate.writer"
 
 _NAME: Final = re.compile(r"(\d{4})_[a-z_]+\.sql")
 _OUTSIDE: Final = "-- outside a transaction\n"
-_STATEMENT: Final = re.compile(r"[^;]+;")
+_STATEMENT: Final = re.compile(r"(?:\$\$.*?\$\$|[^;$])+;", re.DOTALL)
 _COMMENT: Final = re.compile(r"^\s*--.*\n?", re.MULTILINE)
 
 
 class MigrationError(Exception):
     """The database is not one that this version can work on; the message says what to do."""
+
+
+@contextmanager
+def with_rights() -> Iterator[None]:
+    """Around work on the database. Raises MigrationError when its role may not do it."""
+    try:
+        yield
+    except asyncpg.InsufficientPrivilegeError as error:
+        # The server's first line names the object, and no value.
+        said = str(error).partition("\n")[0]
+        raise MigrationError(f"the database's role lacks a right: {said}") from None
 
 
 class Migration(NamedTuple):

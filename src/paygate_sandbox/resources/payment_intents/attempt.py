@@ -14,7 +14,7 @@ from paygate_sandbox.protocol.errors import (
 )
 from paygate_sandbox.resources.cards import DECLINES, Card, Decline
 from paygate_sandbox.resources.charges import AUTHORIZATION_SECONDS, card_charge
-from paygate_sandbox.resources.endpoint import Refusal
+from paygate_sandbox.resources.endpoint import PaymentFailure
 from paygate_sandbox.resources.method_types import DEBITS, check_currency
 from paygate_sandbox.resources.payment_intents import debit, transfer
 from paygate_sandbox.resources.payment_intents.intent import (
@@ -37,7 +37,7 @@ EXPIRE_AUTHORIZATION = "expire_authorization"
 _NONCE_LENGTH = 24
 
 
-def confirm(books: Books, intent: Record, params: dict[str, Any]) -> Record | Refusal:
+def confirm(books: Books, intent: Record, params: dict[str, Any]) -> Record | PaymentFailure:
     _must_be_confirmable(intent)
     apply_description(intent, params)
     method = _method(books, intent, params)
@@ -62,7 +62,7 @@ def confirm(books: Books, intent: Record, params: dict[str, Any]) -> Record | Re
 
 def _confirm_card(
     books: Books, intent: Record, method: Record, params: dict[str, Any]
-) -> Record | Refusal:
+) -> Record | PaymentFailure:
     if intent.body["statement_descriptor"] is not None:
         raise StripeError(
             "The `statement_descriptor` parameter isn't supported for the `card` payment method "
@@ -146,7 +146,7 @@ def _ask_customer(books: Books, intent: Record, params: dict[str, Any]) -> Recor
     return intent
 
 
-def finish_challenge(books: Books, intent: Record, *, passed: bool) -> Record | Refusal:
+def finish_challenge(books: Books, intent: Record, *, passed: bool) -> Record | PaymentFailure:
     """The customer has answered: the charge is made, or the attempt has failed without one."""
     assert intent.body["status"] == "requires_action", "only a pending challenge can end"
     method = books.find("payment_method", intent.body["payment_method"])
@@ -169,7 +169,7 @@ def finish_challenge(books: Books, intent: Record, *, passed: bool) -> Record | 
 
 def _charge(
     books: Books, intent: Record, method: Record, decline: Decline | None, *, challenged: bool
-) -> Record | Refusal:
+) -> Record | PaymentFailure:
     charge = card_charge(books, intent, method, decline=decline, challenged=challenged)
     books.insert(charge, Filing(related=intent.id))
     intent.body["latest_charge"] = charge.id

@@ -15,7 +15,7 @@ from paygate_sandbox.resources.payment_intents.outcome import fail, take
 from paygate_sandbox.store.objects import Filing, JsonObject, Record
 
 # The timer of the bank's answer.
-SETTLE_DEBIT = "settle_debit"
+END_DEBIT = "settle_debit"  # as timers are stored
 
 _REFUSED: JsonObject = {
     "advice_code": None,
@@ -64,11 +64,11 @@ def confirm(books: Books, intent: Record, method: Record, params: dict[str, Any]
     books.emit("payment_intent.processing", intent)
     seconds = method.private["debit"]["seconds"]
     if seconds is not None:
-        books.set_timer(intent.id, SETTLE_DEBIT, books.now + seconds)
+        books.set_timer(intent.id, END_DEBIT, books.now + seconds)
     return intent
 
 
-def settle(books: Books, intent_id: str) -> None:
+def end_debit(books: Books, intent_id: str) -> None:
     """The timer of the bank's answer."""
     intent = books.find("payment_intent", intent_id)
     assert intent is not None, "an intent is never deleted"

@@ -9,7 +9,7 @@ from typing import Any
 from paygate_sandbox.protocol.errors import StripeError
 from paygate_sandbox.protocol.lists import trim, window
 from paygate_sandbox.resources.currencies import check_amount
-from paygate_sandbox.resources.endpoint import Call, Endpoint, Page, Refusal
+from paygate_sandbox.resources.endpoint import Call, Endpoint, Page, PaymentFailure
 from paygate_sandbox.resources.method_types import check_currency
 from paygate_sandbox.resources.payment_intents import attempt, hold, parameters
 from paygate_sandbox.resources.payment_intents.intent import (
@@ -29,7 +29,7 @@ _NOTES = frozenset(
 )
 
 
-def create(call: Call) -> Record | Refusal:
+def create(call: Call) -> Record | PaymentFailure:
     params, books = call.params, call.books
     intent = new_intent(books, params)
     books.insert(intent)
@@ -82,7 +82,7 @@ def update(call: Call) -> Record:
     return intent
 
 
-def confirm(call: Call) -> Record | Refusal:
+def confirm(call: Call) -> Record | PaymentFailure:
     intent = call.load(_KIND)
     _check_client_secret(intent, call.params)
     return attempt.confirm(call.books, intent, call.params)

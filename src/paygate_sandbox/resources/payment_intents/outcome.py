@@ -6,7 +6,7 @@ It must never know how the customer pays.
 from paygate_sandbox.books import Books
 from paygate_sandbox.resources.balance import record_charge
 from paygate_sandbox.resources.charges import pay
-from paygate_sandbox.resources.endpoint import Refusal
+from paygate_sandbox.resources.endpoint import PaymentFailure
 from paygate_sandbox.resources.payment_intents.intent import quoted
 from paygate_sandbox.store.objects import JsonObject, Record
 
@@ -50,10 +50,10 @@ def record_balance(books: Books, charge_id: str) -> None:
     books.emit("charge.updated", charge, {"balance_transaction": None})
 
 
-def fail(books: Books, intent: Record, error: JsonObject) -> Refusal:
+def fail(books: Books, intent: Record, error: JsonObject) -> PaymentFailure:
     intent.body["status"] = "requires_payment_method"
     intent.body["payment_method"] = None
     intent.body["last_payment_error"] = error
     books.update(intent)
     books.emit("payment_intent.payment_failed", intent)
-    return Refusal(402, {**error, "payment_intent": quoted(intent)})
+    return PaymentFailure(402, {**error, "payment_intent": quoted(intent)})

@@ -44,7 +44,7 @@ async def test_a_new_attempt_is_created_and_a_later_one_advanced(world: World) -
     assert isinstance(event, Event)
     assert (event.type, event.request_id) == ("payment_intent.processing", "req_1")
     assert begun.advances == (processing,)
-    after = advance(processing, Trigger.WORK_ON, START)
+    after = advance(processing, Trigger.PROCEED, START)
     unknown = move(attempt, AttemptState.UNKNOWN, START)
     assert of_move(world.ctx, Moved(processing, after, unknown), request_id=None) == (
         (),
@@ -74,6 +74,6 @@ async def test_a_correction_has_its_record_its_money_its_event_and_its_alert(wor
     assert isinstance(transfer, Transfer)
     assert transfer.attempt == "at_1"
     assert isinstance(alert, Occurrence)
-    assert alert.concern.type is AlertType.STATE_CORRECTION
+    assert alert.problem.type is AlertType.STATE_CORRECTION
     assert done.advances == (moved.intent,)
     assert [type(job.message) for job in done.jobs] == [RaiseAlert]

@@ -7,6 +7,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from paygate.api.event_object import event_body
 from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert, AlertType
 from paygate.domain.payments.attempt import Attempt, AttemptState
@@ -36,7 +37,7 @@ from paygate.storage.change import Change, Verdict
 from paygate.storage.connections.session import Connection
 from paygate.worker.main import work
 from tests.flows.payments.test_holds import HELD, capture, ledger
-from tests.flows.payments.transfers import at, cancel, jobs, told
+from tests.flows.payments.transfers import at, cancel, jobs, notice_at
 from tests.flows.world import APPROVED, THEIRS, World, answer
 
 DECLINED = Declined(PaymentError("card_declined", "no"))
@@ -93,8 +94,8 @@ async def test_the_job_is_in_the_commit_of_the_failure(
     else:
         intent, attempt = await world.confirming(Unknown("timeout"))
     if by == "event":
-        await world.applied(told(attempt, refused, 1))
-        await world.applied(told(attempt, refused, 2, "evt_again"))
+        await world.applied(notice_at(attempt, refused, 1))
+        await world.applied(notice_at(attempt, refused, 2, "evt_again"))
     if by == "sweep":
         world.clock.forward(60)
         world.provider.answers.append(at(60, refused))
@@ -149,7 +150,7 @@ async def test_a_challenge_given_up_that_the_bank_declined_is_open_there(
     world.provider.answers.append(Answer(Unknown("reset")) if by == "event" else at(HOUR, DECLINED))
     await close_overdue_attempts(world.ctx, "run_1")
     if by == "event":
-        await world.applied(told(attempt, DECLINED, HOUR))
+        await world.applied(notice_at(attempt, DECLINED, HOUR))
     after, (declined,) = await world.now(intent)
     assert (after.status, declined.state) == (Status.FAILED, AttemptState.DECLINED)
     assert declined.given_up
@@ -160,7 +161,7 @@ async def test_a_cancel_that_the_bank_declined_first_is_closed_too(world: World)
     intent, attempt = await world.confirming(CHALLENGE)
     world.provider.answers.append(Answer(Unknown("reset")))
     await cancel(world, intent)
-    await world.applied(told(attempt, DECLINED, 5))
+    await world.applied(notice_at(attempt, DECLINED, 5))
     assert await jobs(world, CloseFailedPayment) == [closing(attempt)]
 
 
@@ -196,8 +197,8 @@ async def test_it_is_asked_of_for_three_days(world: World, said: Answer) -> None
     assert await close(world, job)
     assert (await world.now(intent))[0] == intent
     (alert,) = await world.all(Alert)
-    assert (alert.concern.type, alert.count) == (AlertType.ATTEMPT_UNRESOLVED, 1)
-    assert THEIRS in alert.concern.what_to_do, "a person must close it now"
+    assert (alert.problem.type, alert.count) == (AlertType.ATTEMPT_UNRESOLVED, 1)
+    assert THEIRS in alert.problem.what_to_do, "a person must close it now"
 
 
 async def test_a_cancel_that_tells_nothing_is_looked_up_at_once(world: World) -> None:
@@ -226,8 +227,8 @@ async def test_one_that_the_provider_does_not_know_is_told_and_tried_again(world
         world.provider.objects.append(Absent())
         assert not await close(world, job)
         (alert,) = await world.all(Alert)
-        assert (alert.concern.type, alert.count) == (AlertType.ATTEMPT_UNRESOLVED, times)
-        assert (alert.concern.severity, alert.concern.subject.id) == ("critical", intent.id)
+        assert (alert.problem.type, alert.count) == (AlertType.ATTEMPT_UNRESOLVED, times)
+        assert (alert.problem.severity, alert.problem.subject.id) == ("critical", intent.id)
         world.clock.forward(HOUR)
 
 
@@ -237,7 +238,7 @@ async def test_it_is_given_up_three_days_after_the_failure_not_the_beginning(
     """A debit may fail a week after it was confirmed."""
     _, attempt = await world.confirming(CHALLENGE)
     world.clock.forward(7 * 24 * HOUR)
-    await world.applied(told(attempt, DECLINED, 7 * 24 * HOUR))
+    await world.applied(notice_at(attempt, DECLINED, 7 * 24 * HOUR))
     world.provider.answers.append(IN_DOUBT[0])
     assert not await close(world, closing(attempt))
 
@@ -254,17 +255,17 @@ async def test_money_that_was_taken_is_a_correction(world: World) -> None:
     assert (correction.reason, correction.proof) == ("captured_after_the_end", THEIRS)
     assert await ledger(world) == [(1, 1999)]
     (alert,) = await world.all(Alert)
-    assert (alert.concern.type, alert.count) == (AlertType.STATE_CORRECTION, 1)
-    assert alert.concern.subject.id == intent.id
-    told_of = [e for e in await world.all(Event) if e.correction]
-    assert [(e.type, e.object_version) for e in told_of] == [
+    assert (alert.problem.type, alert.count) == (AlertType.STATE_CORRECTION, 1)
+    assert alert.problem.subject.id == intent.id
+    corrections = [e for e in await world.all(Event) if e.correction]
+    assert [(e.type, e.object_version) for e in corrections] == [
         ("payment_intent.succeeded", after.version)
     ]
     resolved = [e for e in await world.audited() if e.action is Action.ATTEMPT_RESOLVE]
     assert [e.actor.name for e in resolved] == ["close-failed-payment"]
     # The job may come again, and so may the event.
     assert await close(world, job)
-    event = await world.applied(told(attempt, APPROVED, 61))
+    event = await world.applied(notice_at(attempt, APPROVED, 61))
     assert event.verdict == "already_settled"
     assert await ledger(world) == [(1, 1999)]
     assert len(world.provider.standing) == 1
@@ -278,13 +279,13 @@ async def test_money_of_another_amount_is_a_persons_to_decide(world: World) -> N
     assert (await world.now(intent))[0].status is Status.FAILED
     assert (await ledger(world), await world.all(Correction)) == ([], [])
     (alert,) = await world.all(Alert)
-    assert "another amount" in alert.concern.message
+    assert "another amount" in alert.problem.message
 
 
 async def test_what_was_corrected_meanwhile_is_not_closed(world: World) -> None:
     intent, job = await failed(world)
     (attempt,) = (await world.now(intent))[1]
-    await world.applied(told(attempt, APPROVED, 5))
+    await world.applied(notice_at(attempt, APPROVED, 5))
     assert await close(world, job)
     assert world.provider.standing == []
     assert (await world.now(intent))[0].status is Status.SUCCEEDED
@@ -296,14 +297,14 @@ async def test_an_event_that_corrects_it_during_the_call_counts_once(world: Worl
 
     async def deliver() -> None:
         world.provider.amid = None
-        assert (await world.applied(told(attempt, APPROVED, 5))).verdict == "corrected"
+        assert (await world.applied(notice_at(attempt, APPROVED, 5))).verdict == "corrected"
 
     world.provider.amid = deliver
     world.provider.answers.append(at(60, APPROVED))
     assert await close(world, job)
     assert await ledger(world) == [(1, 1999)]
     assert len(await world.all(Correction)) == 1
-    assert (await world.told(intent)).count("payment_intent.succeeded") == 1
+    assert (await world.event_types(intent)).count("payment_intent.succeeded") == 1
 
 
 async def test_the_same_job_at_once_corrects_once(world: World) -> None:
@@ -315,7 +316,7 @@ async def test_the_same_job_at_once_corrects_once(world: World) -> None:
     assert await ledger(world) == [(1, 1999)]
     assert len(await world.all(Correction)) == 1
     (alert,) = await world.all(Alert)
-    assert alert.concern.subject.id == intent.id
+    assert alert.problem.subject.id == intent.id
 
 
 async def test_a_crash_before_the_call_leaves_the_job(world: World) -> None:
@@ -352,7 +353,7 @@ async def test_the_worker_keeps_the_job_until_it_is_done(
     world.provider.amid = then_stop
     world.provider.answers.append(said)
     async with asyncio.timeout(60):
-        await work(world.ctx, connect, stop)
+        await work(world.ctx, connect, stop, event_body)
     rows = await world.connection.fetch(
         "SELECT status::text, execute_after - updated AS wait FROM pgqueuer"
     )
@@ -374,15 +375,15 @@ async def test_a_job_that_fails_is_kept_too(
 
     world.provider.amid = fail
     async with asyncio.timeout(60):
-        await work(world.ctx, connect, stop)
+        await work(world.ctx, connect, stop, event_body)
     assert await jobs(world, CloseFailedPayment) == [job]
     (row,) = await world.connection.fetch(
         "SELECT status::text, attempts, execute_after - updated AS wait FROM pgqueuer"
     )
     assert (row["status"], row["attempts"]) == ("queued", 1)
     assert timedelta(seconds=1) < row["wait"] < timedelta(seconds=3)
-    told = await world.connection.fetch("SELECT pgqueuer_log::text AS line FROM pgqueuer_log")
-    assert "a secret" not in str(told)
+    notice_at = await world.connection.fetch("SELECT pgqueuer_log::text AS line FROM pgqueuer_log")
+    assert "a secret" not in str(notice_at)
 
 
 def test_a_job_waits_ever_longer() -> None:

@@ -34,8 +34,8 @@ from tests.flows.payments.transfers import (
     at,
     cancel,
     funded,
+    notice_at,
     paying,
-    told,
 )
 from tests.flows.world import APPROVED, CARD, THEIRS, World, answer
 
@@ -68,7 +68,7 @@ async def abandoned(world: World, intent: PaymentIntent) -> None:
     )
     assert (attempt.state, attempt.given_up) == (AttemptState.CANCELLED, True)
     assert (after.next_action, after.pending_operation) == (None, None)
-    assert (await world.told(intent))[2:] == [
+    assert (await world.event_types(intent))[2:] == [
         "payment_intent.requires_action",
         "payment_intent.failed",
     ]
@@ -116,7 +116,7 @@ async def test_a_payer_who_finishes_in_the_last_moment_has_paid(world: World, by
     intent, attempt = await overdue(world)
 
     async def deliver() -> None:
-        await world.applied(told(attempt, APPROVED, HOUR))
+        await world.applied(notice_at(attempt, APPROVED, HOUR))
 
     if by == "event":
         world.provider.amid = deliver
@@ -144,7 +144,7 @@ async def test_the_providers_event_may_come_before_its_reply(world: World) -> No
     intent, attempt = await overdue(world)
 
     async def deliver() -> None:
-        event = await world.applied(told(attempt, Cancelled("abandoned"), HOUR))
+        event = await world.applied(notice_at(attempt, Cancelled("abandoned"), HOUR))
         assert event.verdict == "applied"
 
     world.provider.amid = deliver
@@ -182,7 +182,7 @@ async def test_a_reply_that_was_lost_and_its_event_end_it(world: World) -> None:
     intent, attempt = await overdue(world)
     world.provider.answers.append(LOST)
     await run(world)
-    await world.applied(told(attempt, CLOSED, HOUR))
+    await world.applied(notice_at(attempt, CLOSED, HOUR))
     await abandoned(world, intent)
     world.clock.forward(QUARTER)
     assert await run(world) == 0
@@ -193,7 +193,7 @@ async def test_a_payer_who_finishes_after_the_reply_was_lost_has_paid(world: Wor
     intent, attempt = await overdue(world)
     world.provider.answers.append(LOST)
     await run(world)
-    await world.applied(told(attempt, APPROVED, HOUR + 5))
+    await world.applied(notice_at(attempt, APPROVED, HOUR + 5))
     assert (await world.now(intent))[0].status is Status.SUCCEEDED
     assert await ledger(world) == [(1, 1999)]
 
@@ -230,7 +230,7 @@ async def test_a_failed_challenge_of_the_last_moment_says_so(world: World) -> No
 async def transfer_overdue(world: World, received: int = 0) -> tuple[PaymentIntent, Attempt]:
     intent, attempt = await paying(world, funded())
     if received:
-        await world.applied(told(attempt, funded(received), 5))
+        await world.applied(notice_at(attempt, funded(received), 5))
     world.clock.forward(14 * DAY)
     return intent, attempt
 
@@ -246,7 +246,7 @@ async def test_a_transfer_that_nobody_funds_expires(world: World) -> None:
     after, (attempt,) = await world.now(intent)
     assert (after.status, after.cancellation_reason) == (Status.CANCELLED, "expired")
     assert (attempt.state, after.last_payment_error) == (AttemptState.CANCELLED, None)
-    assert (await world.told(intent))[-1] == "payment_intent.cancelled"
+    assert (await world.event_types(intent))[-1] == "payment_intent.cancelled"
     assert await world.all(Alert) == []
 
 
@@ -257,9 +257,9 @@ async def test_a_transfer_that_is_partly_funded_is_a_persons_to_decide(world: Wo
     after, _ = await world.now(intent)
     assert (after.status, after.cancellation_reason) == (Status.CANCELLED, "expired")
     (alert,) = await world.all(Alert)
-    assert alert.concern.type is AlertType.TRANSFER_PARTLY_FUNDED
-    assert (alert.concern.subject.id, alert.count) == (intent.id, 1)
-    assert "1500 of 1999 eur" in alert.concern.message
+    assert alert.problem.type is AlertType.TRANSFER_PARTLY_FUNDED
+    assert (alert.problem.subject.id, alert.count) == (intent.id, 1)
+    assert "1500 of 1999 eur" in alert.problem.message
     assert await ledger(world) == []
 
 
@@ -276,11 +276,11 @@ async def test_a_part_that_comes_while_it_is_closed_is_alerted(world: World) -> 
     intent, attempt = await transfer_overdue(world)
     world.provider.answers.append(LOST)
     await run(world)
-    await world.applied(told(attempt, funded(1500), 14 * DAY, "evt_part"))
+    await world.applied(notice_at(attempt, funded(1500), 14 * DAY, "evt_part"))
     now, _ = await world.now(intent)
     assert isinstance(now.next_action, TransferInstructions)
     assert (now.next_action.amount_received, now.pending_operation) == (1500, "cancel")
-    assert (await world.told(intent))[-1] == "payment_intent.partially_funded"
+    assert (await world.event_types(intent))[-1] == "payment_intent.partially_funded"
     world.clock.forward(QUARTER)
     world.provider.answers.append(at(14 * DAY + 1, CLOSED))
     assert await run(world) == 1
@@ -310,7 +310,7 @@ async def test_a_merchants_cancel_whose_reply_was_lost_is_taken_up(
     # Their wish and their words, also for a challenge: nobody gave it up.
     assert (ended.status, ended.cancellation_reason) == (Status.CANCELLED, "out of stock")
     assert (attempt.state, attempt.given_up) == (AttemptState.CANCELLED, False)
-    assert (await world.told(intent))[-1] == "payment_intent.cancelled"
+    assert (await world.event_types(intent))[-1] == "payment_intent.cancelled"
 
 
 async def test_a_cancel_that_was_not_sent_stays_wished(world: World) -> None:
@@ -335,12 +335,15 @@ async def test_what_the_provider_works_on_is_left_alone(world: World) -> None:
         assert (attempt.state, attempt.cancelling) == (AttemptState.PENDING, False)
         assert attempt.close_at == world.clock() + timedelta(seconds=HOUR)
     assert world.provider.standing == []
-    assert await world.told(intent) == ["payment_intent.created", "payment_intent.processing"]
+    assert await world.event_types(intent) == [
+        "payment_intent.created",
+        "payment_intent.processing",
+    ]
 
 
 async def test_a_challenge_that_the_provider_works_on_keeps_its_status(world: World) -> None:
     intent, attempt = await world.confirming(CHALLENGE)
-    await world.applied(told(attempt, Pending(), 5))
+    await world.applied(notice_at(attempt, Pending(), 5))
     world.clock.forward(HOUR)
     world.provider.objects.append(at(HOUR, Pending()))
     assert await run(world) == 0

@@ -28,14 +28,14 @@ from tests.flows.payments.sweeps.test_close_overdue_attempts import (
     run,
 )
 from tests.flows.payments.test_holds import ledger
-from tests.flows.payments.transfers import at, cancel, funded, paying, told
+from tests.flows.payments.transfers import at, cancel, funded, notice_at, paying
 from tests.flows.world import APPROVED, World, answer
 
 
 @pytest.mark.parametrize("known", ["nothing", "wish"])
 async def test_two_runs_at_once_have_one_effect(world: World, known: str) -> None:
     intent, _ = await overdue(world)
-    if known == "wish":  # both may ask: the second hears what the first has settled
+    if known == "wish":  # both may ask: the second hears what the first has concluded
         world.provider.answers.append(LOST)
         await run(world)
         world.clock.forward(QUARTER)
@@ -61,8 +61,8 @@ async def test_many_runs_at_once_close_each_attempt_once(world: World) -> None:
     assert sum(done) >= count
     assert {i.status for i in await world.all(PaymentIntent)} == {Status.FAILED}
     assert len(set(world.provider.cancel_keys())) == count
-    told = await world.connection.fetchval("SELECT count(*) FROM event")
-    assert told == 4 * count
+    notice_at = await world.connection.fetchval("SELECT count(*) FROM event")
+    assert notice_at == 4 * count
 
 
 async def test_a_merchants_cancel_and_the_sweep_make_one_wish(world: World) -> None:
@@ -91,7 +91,7 @@ async def test_everybody_at_once_has_one_end(world: World, seed: int) -> None:
         run(world, "run_1"),
         run(world, "run_2"),
         cancel(world, intent),
-        world.applied(told(attempt, APPROVED, HOUR + 1)),
+        world.applied(notice_at(attempt, APPROVED, HOUR + 1)),
     ]
     random.Random(seed).shuffle(work)
     results = await asyncio.gather(*work, return_exceptions=True)
@@ -102,7 +102,7 @@ async def test_everybody_at_once_has_one_end(world: World, seed: int) -> None:
     assert (after.status, after.amount_received) == (Status.SUCCEEDED, 1999)
     assert await ledger(world) == [(1, 1999)]
     assert closed.state in {AttemptState.APPROVED, AttemptState.CANCELLED}
-    news = await world.told(intent)
+    news = await world.event_types(intent)
     assert news.count("payment_intent.succeeded") == 1
     assert len(news) == len(set(news))
 
@@ -188,7 +188,7 @@ async def test_an_expired_transfer_and_its_money_cross(world: World) -> None:
     world.clock.forward(14 * DAY)
     world.provider.answers.append(at(14 * DAY, Cancelled(None)))
     assert await close_overdue_attempts(world.ctx, "run_1") == 1
-    event = await world.applied(told(attempt, APPROVED, 14 * DAY + 1))
+    event = await world.applied(notice_at(attempt, APPROVED, 14 * DAY + 1))
     assert event.verdict == "corrected"
     after, _ = await world.now(intent)
     assert (after.status, await ledger(world)) == (Status.SUCCEEDED, [(1, 1999)])

@@ -20,7 +20,7 @@ from tests.flows.payments.sweeps.test_close_overdue_attempts import (
     overdue,
     run,
 )
-from tests.flows.payments.transfers import at, told
+from tests.flows.payments.transfers import at, notice_at
 from tests.flows.world import THEIRS, World, answer
 
 
@@ -34,7 +34,7 @@ async def test_an_action_that_nobody_can_be_shown_is_closed_in_time(
         intent, attempt = await world.confirming(hidden)
     else:
         intent, attempt = await world.confirming(Pending())
-        await world.applied(told(attempt, hidden, 5))
+        await world.applied(notice_at(attempt, hidden, 5))
         intent, (attempt,) = await world.now(intent)
     assert (intent.status, intent.next_action, intent.pending_operation) == (
         Status.REQUIRES_ACTION,
@@ -72,9 +72,9 @@ async def test_what_the_provider_does_not_know_any_more_is_told(
         now, (attempt,) = await world.now(intent)
         assert (now.status, attempt.state in OPEN) == (intent.status, True)
         (alert,) = await world.all(Alert)
-        assert (alert.concern.type, alert.count) == (AlertType.ATTEMPT_UNRESOLVED, times)
-        assert THEIRS in alert.concern.message
-        assert alert.concern.severity == "critical"
+        assert (alert.problem.type, alert.count) == (AlertType.ATTEMPT_UNRESOLVED, times)
+        assert THEIRS in alert.problem.message
+        assert alert.problem.severity == "critical"
 
 
 async def test_a_cancel_that_tells_nothing_is_looked_up_in_the_same_run(world: World) -> None:

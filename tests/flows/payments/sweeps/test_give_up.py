@@ -31,7 +31,7 @@ from tests.flows.payments.sweeps.test_resolve_attempts import (
     theirs,
 )
 from tests.flows.payments.test_holds import HELD, cancel, capture, held, later, ledger, taken
-from tests.flows.payments.transfers import told
+from tests.flows.payments.transfers import notice_at
 from tests.flows.world import APPROVED, INSTALLATION, THEIRS, World, answer
 
 IDLE = Unknown("the payment waits for its confirmation", idle=True)
@@ -53,7 +53,7 @@ async def never_taken_up(world: World, intent: PaymentIntent) -> None:
     assert (after.status, after.last_payment_error.code) == (Status.FAILED, "provider_unavailable")
     assert "nothing was charged" in after.last_payment_error.message
     assert (attempt.state, after.pending_operation) == (AttemptState.CANCELLED, None)
-    assert (await world.told(intent))[-1] == "payment_intent.failed"
+    assert (await world.event_types(intent))[-1] == "payment_intent.failed"
     assert await ledger(world) == []
 
 
@@ -85,7 +85,7 @@ async def test_the_wish_to_close_an_idle_payment_is_durable_first(world: World) 
         world.provider.amid = None
         waiting, (given_up,) = await world.now(intent)
         assert (waiting.status, given_up.given_up) == (Status.PROCESSING, True)
-        event = await world.applied(told(attempt, CLOSED, 200))
+        event = await world.applied(notice_at(attempt, CLOSED, 200))
         assert event.verdict == "applied"
 
     world.provider.amid = deliver
@@ -157,7 +157,7 @@ async def test_a_payer_who_must_act_after_all_is_not_waited_for(world: World) ->
     world.provider.objects = [shown(attempt, IDLE)]
     world.provider.answers.append(LOST)
     await run(world)
-    await world.applied(told(attempt, CHALLENGE, 200))
+    await world.applied(notice_at(attempt, CHALLENGE, 200))
     assert await status(world, intent) is Status.REQUIRES_ACTION
     world.clock.forward(1)
     world.provider.answers.append(answer(CLOSED, as_of=world.clock()))
@@ -281,9 +281,9 @@ async def test_a_payment_that_the_provider_gave_us_has_not_vanished(
         assert (now.status, attempts[-1].state in OPEN) == (intent.status, True)
         assert now.last_payment_error is None
         (alert,) = await world.all(Alert)
-        assert (alert.concern.type, alert.count) == (AlertType.ATTEMPT_UNRESOLVED, 1)
-        assert alert.concern.severity == "critical"
-        assert THEIRS in alert.concern.message
+        assert (alert.problem.type, alert.count) == (AlertType.ATTEMPT_UNRESOLVED, 1)
+        assert alert.problem.severity == "critical"
+        assert THEIRS in alert.problem.message
     # The key is set right again.
     world.clock.forward(MINUTE)
     world.provider.answers = [LOST]

@@ -139,8 +139,8 @@ async def test_a_provider_that_is_silent_leaves_it_open_and_alerts(world: World)
     assert await status(world, intent) is Status.PROCESSING
     assert len(world.provider.orders) == 1
     (alert,) = await world.all(Alert)
-    assert alert.concern.type is AlertType.ATTEMPT_UNRESOLVED
-    assert attempt.id in alert.concern.what_to_do
+    assert alert.problem.type is AlertType.ATTEMPT_UNRESOLVED
+    assert attempt.id in alert.problem.what_to_do
     world.provider.objects = [theirs(attempt)]
     assert await run(world) == (1, 0)
     assert await status(world, intent) is Status.SUCCEEDED

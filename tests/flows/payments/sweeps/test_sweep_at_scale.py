@@ -67,7 +67,7 @@ async def test_the_list_is_read_once_for_all_and_again_after_ten_minutes(world: 
     assert max(until for _, until in reads) >= world.clock() - 2 * timedelta(minutes=1)
 
 
-async def test_all_that_is_found_in_one_reading_is_settled(world: World) -> None:
+async def test_all_that_is_found_in_one_reading_is_concluded(world: World) -> None:
     pairs = await many_lost(world, 30)
 
     async def read(since: datetime, until: datetime) -> AsyncIterator[Answer]:
@@ -350,13 +350,13 @@ def test_ten_thousand_are_found_within_a_round(per_second: int) -> None:
     provider = Busy(ours[: count // 2], timedelta(seconds=1) / 20)
     found: set[str] = set()
 
-    async def settle(each: Sought, _: Answer) -> None:
+    async def conclude(each: Sought, _: Answer) -> None:
         found.add(each.attempt)
 
     async def search() -> set[str]:
         faults = Faults()
         ctx = beside(provider, per_second)
-        missed = await look_up(ctx, wanted, settle, faults, ROUND_SECONDS)
+        missed = await look_up(ctx, wanted, conclude, faults, ROUND_SECONDS)
         faults.tell()
         return missed
 

@@ -4,11 +4,11 @@ from datetime import timedelta
 from typing import Final, NamedTuple
 
 from paygate.domain.access.roles import Action, Caller
-from paygate.domain.alert import AlertType, Concern
+from paygate.domain.alert import AlertType, Problem
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import Context, intent_subject
-from paygate.flows.payments.attempt.settle import ask_how_it_stands
+from paygate.flows.payments.attempt.conclude import ask_how_it_stands
 from paygate.flows.payments.attempt.work import Work
 from paygate.flows.sweep import Sweep
 
@@ -17,14 +17,14 @@ NOTICE: Final = timedelta(hours=24)
 
 
 class Watched(NamedTuple):
-    """What a run found."""
+    """The counts of a run."""
 
     expiring: int
     lapsed: int
 
 
 async def watch_authorizations(ctx: Context, run_id: str) -> Watched:
-    """Look at every hold there is."""
+    """Look at every hold there is. Returns the counts of this run."""
     expiring = lapsed = 0
     sweep = Sweep(ctx, "watch-authorizations", run_id)
     async for intent in sweep.every(ctx.read.payment_intents_held, PAGE):
@@ -36,13 +36,13 @@ async def watch_authorizations(ctx: Context, run_id: str) -> Watched:
                 lapsed += await _follow(ctx, caller, intent)
             elif ctx.now() >= end - NOTICE:
                 expiring += 1
-                await raise_alert(ctx, caller, _concern(intent))
+                await raise_alert(ctx, caller, _problem(intent))
     await sweep.end()
     return Watched(expiring, lapsed)
 
 
 async def _follow(ctx: Context, caller: Caller, intent: PaymentIntent) -> bool:
-    """What the provider says of a hold whose time is over; it may still stand there for a while."""
+    """Look up a hold whose time is over, and conclude by that; whether the hold has ended."""
     assert intent.attempt is not None, "it was confirmed"
     attempt = await ctx.read.attempt(intent.merchant, intent.attempt)
     assert attempt is not None, "payments are never deleted"
@@ -50,8 +50,8 @@ async def _follow(ctx: Context, caller: Caller, intent: PaymentIntent) -> bool:
     return after.status is not intent.status
 
 
-def _concern(intent: PaymentIntent) -> Concern:
-    return Concern(
+def _problem(intent: PaymentIntent) -> Problem:
+    return Problem(
         type=AlertType.AUTHORIZATION_EXPIRING,
         subject=intent_subject(intent.id),
         severity="warning",

@@ -1,0 +1,16 @@
+"""A world whose provider has books, and pauses that take no time."""
+
+import pytest
+
+from tests.flows.reconciliation.books import BookProvider, Shop
+from tests.flows.world import World
+
+
+@pytest.fixture
+def shop(world: World, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    monkeypatch.setattr("paygate.flows.reconciliation.read_payments.TRY_AGAIN_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr("paygate.flows.reconciliation.read_events.TRY_AGAIN_SECONDS", (0.0, 0.0))
+    provider = BookProvider(world)
+    world.provider = provider
+    world.use(provider=provider)
+    return Shop(world, provider)
