@@ -42,6 +42,8 @@ _DEFAULT_PORTS: Final = {"https": "443", "http": "80"}
 _PORT_MOST: Final = 65535
 _DIGITS: Final = 15
 """Far beyond any currency's use."""
+_NEXT_URL: Final = re.compile(r",\s*(?=[a-z][a-z0-9+.-]*://)")
+_APPRISE_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^\s,](?:\S*[^\s,])?")
 
 
 def text(value: str) -> str:
@@ -222,3 +224,13 @@ def amounts(value: str) -> Mapping[str, int]:
             raise ValueError(wanted)
         found[currency] = int(digits)
     return MappingProxyType(found)
+
+
+def alert_urls(value: str) -> tuple[str, ...]:
+    """The URLs of alert channels, each with a comma before it that no scheme follows by chance: an
+    apprise URL may have commas in it.
+    """
+    items = tuple(item.strip() for item in _NEXT_URL.split(text(value)))
+    if not all(map(_APPRISE_URL.fullmatch, items)):
+        raise ValueError("comma-separated apprise URLs")
+    return items

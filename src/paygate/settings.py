@@ -92,6 +92,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Smallest units by currency, of one payment."""
     refund_approval_above: Mapping[str, int] | None = None
     """Smallest units by currency; None: no refund needs a second person."""
+    alert_urls: tuple[str, ...] = ()
+    """Of the channels that alerts leave by, as apprise writes them."""
     database_url: str | None = None
     kek: str | None = None
     stripe_api_key: str | None = None
@@ -165,6 +167,10 @@ _SETTINGS: Final[Mapping[str, _Setting]] = {
     "request_log": _Setting(kinds.boolean, "true"),
     "support_refund_limit": _Setting(kinds.amounts, example="eur=5000,usd=5000"),
     "refund_approval_above": _Setting(kinds.amounts, example="eur=50000,usd=50000"),
+    "alert_urls": _Setting(
+        kinds.alert_urls,
+        example="slack://TOKEN_A/TOKEN_B/TOKEN_C,mailtos://USER:PASSWORD@mail.example",
+    ),
 }
 """By its name without prefix, in lower case."""
 

@@ -6,7 +6,7 @@ A column is added here and in a migration; `schema/migrations/` says what the sc
 from typing import Any, Final
 
 from paygate.domain.access.api_key import ApiKey
-from paygate.domain.alert import Alert, Occurrence
+from paygate.domain.alert import Alert, AlertNotice, Occurrence
 from paygate.domain.audit import AuditEntry
 from paygate.domain.customer import Customer
 from paygate.domain.event import Event
@@ -164,6 +164,15 @@ REFUND: Final = Stored(
     Column("approval_expires_at", "timestamptz"),
     Column("provider_reference_index", "bytea", "provider_reference", REFUND_REFERENCE),
 )
+ALERT_NOTICE: Final = Stored(
+    AlertNotice,
+    "alert_notice",
+    Column("alert", "text"),
+    Column("channel", "text"),
+    Column("alert_version", "int4"),
+    Column("at", "timestamptz"),
+    claimed_by=("merchant", "id"),
+)
 PROVIDER_ACCOUNT: Final = Stored(
     ProviderAccount,
     "provider_account",
@@ -177,6 +186,9 @@ REFERENCE_CLAIM: Final = Stored(
     claimed_by=("merchant", "id"),
     looked_up_by="reference_claim_exists",
 )
+RUNNING_ALREADY: Final = "reconciliation_running"
+"""The unique index that a second round at a time runs into. No claim: the request that begins one
+has an idempotency key to claim in the same commit."""
 RECONCILIATION: Final = Stored(
     Reconciliation,
     "reconciliation",
@@ -184,8 +196,6 @@ RECONCILIATION: Final = Stored(
     Column("running_as", "text"),
     Column("created_at", "timestamptz"),
     Column("updated_at", "timestamptz"),
-    claimed_by=("merchant", "running_as"),
-    looked_up_by="reconciliation_runs",
 )
 RECONCILIATION_FINDING: Final = Stored(
     Finding,
@@ -216,6 +226,7 @@ STORED: Final[dict[type, Stored[Any]]] = {
         ALERT,
         ALERT_OCCURRENCE,
         REFUND,
+        ALERT_NOTICE,
         CUSTOMER,
         CORRECTION,
         REFERENCE_CLAIM,

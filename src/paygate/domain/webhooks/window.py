@@ -9,8 +9,8 @@ from typing import Final
 
 import msgspec
 
-MOST: Final = 32
-"""A receiver that takes each in 30 ms gets a thousand a second."""
+MOST: Final = 64
+"""A receiver that takes each in 60 ms gets a thousand a second."""
 
 
 class Window(msgspec.Struct, frozen=True):

@@ -29,7 +29,10 @@ NOBODY_SECONDS: Final = 2.0
 """The same when there never was one: a statement that reads no row."""
 LOOK_SECONDS: Final = 0.2
 """How often it is looked which endpoints are due while there is work."""
-TOGETHER_SECONDS: Final = 0.01
+SOON_SECONDS: Final = 0.02
+"""How often somebody looks for events right after there were some; the longer there are none, the
+seldomer."""
+TOGETHER_SECONDS: Final = 0.005
 """How long what is over waits for others: they are leased and written down together."""
 AGAIN_SECONDS: Final = 1.0
 """After a fault of the database's."""
@@ -104,6 +107,7 @@ class Courier:
             self._lanes.setdefault(target, _Lane(failures))
 
     async def _tell(self) -> None:
+        pause = SOON_SECONDS
         while True:
             if not await self._ctx.outbox.anybody():
                 await asyncio.sleep(NOBODY_SECONDS)
@@ -111,10 +115,11 @@ class Courier:
             if await tell_events(self._ctx, self._run, self._body_of):
                 self._looked_at = 0.0
                 self._woken.set()
-                await asyncio.sleep(TOGETHER_SECONDS)
-            else:
+                pause = SOON_SECONDS
+            elif pause == IDLE_SECONDS:
                 await self._end_waiting()
-                await asyncio.sleep(IDLE_SECONDS)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, IDLE_SECONDS)
 
     async def _end_waiting(self) -> None:
         """What waits for endpoints that are disabled or deleted has failed."""

@@ -10,16 +10,9 @@ CREATE TABLE reconciliation (
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     sealed     bytea NOT NULL,
-    PRIMARY KEY (merchant, id),
-    UNIQUE (merchant, running_as)
+    PRIMARY KEY (merchant, id)
 );
-
--- A request under an idempotency key claims that as well: so this claim is looked up, with a snapshot
--- of its own, as a reference's is (migration 0014).
-CREATE FUNCTION reconciliation_runs(text, text) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
-BEGIN
-    RETURN EXISTS (SELECT FROM reconciliation WHERE merchant = $1 AND running_as = $2);
-END $$;
+CREATE UNIQUE INDEX reconciliation_running ON reconciliation (merchant, running_as);
 
 -- The id is derived from what was found: a round says it once.
 CREATE TABLE reconciliation_finding (
