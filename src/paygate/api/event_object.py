@@ -1,8 +1,9 @@
 """An event on the wire: in a list, by itself, and as the body of a webhook."""
 
-from typing import Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
 from paygate.api.objects import PaymentIntentObject, encode, payment_intent_object, time_text
 from paygate.api.refund_object import RefundObject, refund_object
@@ -10,11 +11,17 @@ from paygate.domain.event import Event, Reported
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.refunds.refund import Refund
 
+_KINDS: Final = [
+    {"$ref": f"#/components/schemas/{kind.__name__}"}
+    for kind in (PaymentIntentObject, RefundObject)
+]
+"""One of these: msgspec has no union of types that tell themselves apart by a field of their own."""
+
 
 class EventData(msgspec.Struct, frozen=True):
     """The object as it was at `object_version`."""
 
-    object: PaymentIntentObject | RefundObject
+    object: Annotated[Any, Meta(extra_json_schema={"oneOf": _KINDS})]
 
 
 class EventObject(msgspec.Struct, frozen=True, kw_only=True):
