@@ -15,7 +15,7 @@ _KINDS: Final = [
     {"$ref": f"#/components/schemas/{kind.__name__}"}
     for kind in (PaymentIntentObject, RefundObject)
 ]
-"""One of these: msgspec has no union of types that tell themselves apart by a field of their own."""
+"""One of these; msgspec has no union of types that a field of their own tells apart."""
 
 
 class EventData(msgspec.Struct, frozen=True):
