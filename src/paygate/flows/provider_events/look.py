@@ -13,6 +13,7 @@ from paygate.domain.provider_event import NO_HANDLER, EventStatus
 from paygate.domain.refunds.outcome import RefundAnswer
 from paygate.flows.context import Context
 from paygate.flows.payments.attempt.apply_answer import Verdict, glance
+from paygate.flows.refunds.find import is_foreign
 from paygate.providers.contract import Notice
 
 FOREIGN: Final = "foreign"
@@ -94,6 +95,8 @@ async def look(ctx: Context, notice: Notice) -> Seen:
     """
     answer = notice.answer
     if notice.refund is not None and _is_ours_to_read(ctx, notice):
+        if await is_foreign(ctx, notice.refund) and not await is_any_in_doubt(ctx):
+            return Ended(EventStatus.IGNORED, FOREIGN)
         return OfRefund(notice.refund, notice.exact)
     if answer is None or not _is_ours_to_read(ctx, notice):
         return _of_no_payment(ctx, notice)

@@ -96,6 +96,13 @@ async def apply_refund(ctx: Context, caller: Caller, answer: RefundAnswer) -> Fo
         await patience.pause()
 
 
+async def is_foreign(ctx: Context, answer: RefundAnswer) -> bool:
+    """Whether the refund bears no mark of ours, is none that we know, and of no payment of ours."""
+    if answer.installation == ctx.installation or await _known(ctx, answer) is not None:
+        return False
+    return not await would_be_adopted(ctx, answer)
+
+
 async def would_be_adopted(ctx: Context, answer: RefundAnswer) -> bool:
     """Whether the refund is none that we know, of a payment of ours."""
     if answer.payment_reference is None or await _known(ctx, answer) is not None:
