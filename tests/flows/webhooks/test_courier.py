@@ -142,7 +142,7 @@ async def test_a_body_is_the_object_at_its_version(world: World) -> None:
     for request in receiver.requests:
         event = told[request.headers["webhook-id"]]
         sent = request.event["data"]["object"]
-        assert (sent["version"], sent["status"]) == (event.object_version, event.data.status)
+        assert (sent["version"], sent["status"]) == (event.object_version, event.record.status)
         assert request.event["object_version"] == event.object_version
 
 
