@@ -74,14 +74,14 @@ class Courier:
         """Work until `stop`. An outage of the database is waited out."""
         self._stop = stop
         writing = asyncio.create_task(self._again(self._write_over))
-        loops = [
-            asyncio.create_task(self._again(loop)) for loop in (self._begin, self._tell, self._send)
-        ]
+        telling = [asyncio.create_task(self._again(loop)) for loop in (self._begin, self._tell)]
+        sending = asyncio.create_task(self._again(self._send))
         await stop.wait()
         self._woken.set()
-        for loop in loops:
+        for loop in telling:
             loop.cancel()
-        await asyncio.gather(*loops, return_exceptions=True)
+        # Not cut off: what it has just leased would lie there until the lease is out.
+        await asyncio.gather(sending, *telling, return_exceptions=True)
         if self._sending:
             await asyncio.wait(self._sending, timeout=FINISH_SECONDS)
         for task in self._sending:
@@ -137,7 +137,7 @@ class Courier:
 
     async def _send(self) -> None:
         loop = asyncio.get_running_loop()
-        while True:
+        while not self._stop.is_set():
             self._woken.clear()
             if not self._hungry or loop.time() - self._looked_at >= LOOK_SECONDS:
                 self._looked_at = loop.time()
@@ -145,6 +145,8 @@ class Courier:
             taken = await self._take()
             idle = NOBODY_SECONDS if not self._lanes else IDLE_SECONDS
             within = LOOK_SECONDS if taken or self._hungry else idle
+            if self._stop.is_set():
+                return
             try:
                 async with asyncio.timeout(within):
                     await self._woken.wait()
