@@ -68,6 +68,8 @@ class Courier:
         self._over: list[Delivery] = []
         self._woken = asyncio.Event()
         self._some_over = asyncio.Event()
+        self._ended = False
+        """Nothing is over any more that is not over now."""
         self._stop = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -86,9 +88,12 @@ class Courier:
             await asyncio.wait(self._sending, timeout=FINISH_SECONDS)
         for task in self._sending:
             task.cancel()
+        await asyncio.gather(*self._sending, return_exceptions=True)
+        # Nor what it is writing down: that would be sent once more.
+        self._ended = True
+        self._some_over.set()
+        await asyncio.wait({writing}, timeout=FINISH_SECONDS)
         writing.cancel()
-        await asyncio.gather(writing, *self._sending, return_exceptions=True)
-        await self._write()
 
     async def _again(self, loop: Callable[[], Awaitable[None]]) -> None:
         """Go on with a loop that a fault has ended, after a while; it may end by itself."""
@@ -257,7 +262,7 @@ class Courier:
             await note(self._ctx, self._caller(target.merchant), endpoint)
 
     async def _write_over(self) -> None:
-        while True:
+        while self._over or not self._ended:
             await self._some_over.wait()
             await asyncio.sleep(TOGETHER_SECONDS)
             self._some_over.clear()
