@@ -63,6 +63,12 @@ GOOD += [
     ("numeric_references", "true", True),
     ("numeric_references", "false", False),
     ("request_log", "false", False),
+    ("alert_urls", "slack://a/b/c", ("slack://a/b/c",)),
+    (
+        "alert_urls",
+        "mailtos://u:p@mail.example?to=a@b.example,c@b.example, json://hooks.example/x",
+        ("mailtos://u:p@mail.example?to=a@b.example,c@b.example", "json://hooks.example/x"),
+    ),
     *(
         ("database_url", address, address)
         for address in (
@@ -118,6 +124,7 @@ DEFAULTS: dict[str, Any] = {
     "exclusive_account": False,
     "numeric_references": False,
     "request_log": True,
+    "alert_urls": (),
 }
 DURATIONS = ["", "30", "s", "0s", "-1s", "1.5h", "30 s", "1w", "\u0663s", "9" * 30 + "d", "5M"]
 BAD: dict[str, list[str]] = {
@@ -214,6 +221,7 @@ BAD: dict[str, list[str]] = {
     "exclusive_account": ["", "1", "True", "yes", "on"],
     "numeric_references": ["", "1", "True", "yes", "on"],
     "request_log": ["", "0", "off"],
+    "alert_urls": ["", "slack", "slack:/a", "slack://", "slack://a,", ",slack://a", "slack://a b"],
     "allowed_origins": [
         "",
         ",",

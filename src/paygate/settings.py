@@ -87,6 +87,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether each request is a line of the log."""
     allowed_origins: tuple[str, ...] = ()
     """Of pages whose scripts may call the client side (CORS)."""
+    alert_urls: tuple[str, ...] = ()
+    """Of the channels that alerts leave by, as apprise writes them."""
     database_url: str | None = None
     kek: str | None = None
     stripe_api_key: str | None = None
@@ -158,6 +160,10 @@ _SETTINGS: Final[Mapping[str, _Setting]] = {
     "exclusive_account": _Setting(kinds.boolean, "false"),
     "numeric_references": _Setting(kinds.boolean, "false"),
     "request_log": _Setting(kinds.boolean, "true"),
+    "alert_urls": _Setting(
+        kinds.alert_urls,
+        example="slack://TOKEN_A/TOKEN_B/TOKEN_C,mailtos://USER:PASSWORD@mail.example",
+    ),
 }
 """By its name without prefix, in lower case."""
 

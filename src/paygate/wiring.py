@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from paygate import __version__
+from paygate.alert_channels import AppriseChannel
 from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.callback_states import CallbackStates
 from paygate.crypto.credentials import CredentialHasher
@@ -18,10 +19,11 @@ from paygate.crypto.seal import Sealer
 from paygate.crypto.secret import Secret
 from paygate.domain.addresses import Reach
 from paygate.domain.ids import RANDOM_BYTES, make_id
+from paygate.domain.warning import WarningCode
 from paygate.egress.client import Egress
 from paygate.flows.context import Context, Policy
 from paygate.flows.provider.pace import PART, Pace, shared
-from paygate.flows.provider.watch import WarningCode, look_at_provider, watcher
+from paygate.flows.provider.watch import look_at_provider, watcher
 from paygate.flows.provider_events.answers_under_way import AnswersUnderWay
 from paygate.flows.restores.after_restore import AfterRestore
 from paygate.providers.contract import CallWatch
@@ -106,8 +108,20 @@ async def prepare_database(settings: Settings, tell: Tell = lambda _: None) -> l
 
 async def check(settings: Settings) -> None:
     """Raises what would stop every process of this installation, before any is started."""
+    check_alert_channels(settings)
     async with open_service(settings, name="check"):
         pass
+
+
+def check_alert_channels(settings: Settings) -> None:
+    """Raises SettingsError, which names the channel and not its URL, when alerts cannot leave by
+    one.
+    """
+    for channel in _alert_channels(settings):
+        try:
+            channel.check()
+        except ValueError as error:
+            raise SettingsError(f"PAYGATE_ALERT_URLS: {error}") from None
 
 
 @asynccontextmanager
@@ -183,6 +197,7 @@ async def open_context(
             installation=installation.id,
             now=clock,
             random_bytes=Randomness(),
+            alert_channels=_alert_channels(settings),
         )
     finally:
         await egress.close()
@@ -237,6 +252,11 @@ async def open_webhook_endpoints(settings: Settings) -> AsyncIterator[StripeWebh
         yield endpoints
     finally:
         await endpoints.close()
+
+
+def _alert_channels(settings: Settings) -> tuple[AppriseChannel, ...]:
+    numbered = enumerate(settings.alert_urls, start=1)
+    return tuple(AppriseChannel(number, Secret(url)) for number, url in numbered)
 
 
 @asynccontextmanager

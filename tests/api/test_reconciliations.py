@@ -57,6 +57,21 @@ async def test_a_round_is_begun_worked_on_and_read(gateway: Gateway) -> None:
     assert findings.json["url"] == f"/reconciliations/{run['id']}/findings"
 
 
+async def test_a_repeated_request_is_the_same_round(gateway: Gateway) -> None:
+    """Under an idempotency key, which is claimed in the commit that begins the round."""
+    headers = {"Idempotency-Key": "a-round"}
+
+    async def begin() -> dict[str, Any] | None:
+        answer = await gateway.call("POST", "/reconciliations", {}, headers=headers)
+        assert answer.status in {201, 409}, answer
+        return answer.json if answer.status == 201 else None
+
+    run: dict[str, Any] = await until(begin, seconds=120)
+    again = await gateway.call("POST", "/reconciliations", {}, headers=headers)
+    assert (again.status, again.json["id"]) == (200, run["id"])
+    await ended(gateway, run)
+
+
 async def test_an_orphan_is_a_finding(gateway: Gateway) -> None:
     """A charge that bears our mark, made behind our back."""
     intent = await gateway.create()

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import inspect
 
 from paygate.domain.access.api_key import ApiKey
-from paygate.domain.alert import Alert, AlertStatus, AlertType, Occurrence, Problem
+from paygate.domain.alert import Alert, AlertNotice, AlertStatus, AlertType, Occurrence, Problem
 from paygate.domain.audit import AuditEntry, Subject
 from paygate.domain.customer import Customer
 from paygate.domain.idempotency import IdempotencyKey, KeyState
@@ -38,6 +38,7 @@ KINDS: Final[tuple[type[Record], ...]] = (
     ApiKey,
     Alert,
     Occurrence,
+    AlertNotice,
     Customer,
     Correction,
     ReferenceClaim,
@@ -83,6 +84,12 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
         "problem": PROBLEM,
     },
     Occurrence: {"version": 1, "alert": None},
+    AlertNotice: {
+        "version": 1,
+        "alert": new_id("alert"),
+        "channel": "1-slack",
+        "alert_version": 1,
+    },
     Customer: {"version": 1},
     WebhookEndpoint: {"version": 1, "status": EndpointStatus.ENABLED},
     Delivery: {

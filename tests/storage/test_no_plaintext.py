@@ -22,7 +22,7 @@ from paygate.crypto.keyring import generate_keyring, load_keyring
 from paygate.crypto.kms import FileKms
 from paygate.crypto.seal import Sealer
 from paygate.domain.access.api_key import ApiKey
-from paygate.domain.alert import Alert, Occurrence
+from paygate.domain.alert import Alert, AlertNotice, Occurrence
 from paygate.domain.audit import AuditEntry
 from paygate.domain.customer import Customer
 from paygate.domain.idempotency import IdempotencyKey, KeyState
@@ -76,6 +76,7 @@ CLEAR: Final = {
     "ledger_transfer": {"merchant", "id", "intent", "money_seq", "posted_at"},
     "alert": {"merchant", "id", "version", "status", "stands_as", "created_at", "updated_at"},
     "alert_occurrence": {"merchant", "id", "version", "at"},
+    "alert_notice": {"merchant", "id", "version", "alert", "channel", "alert_version", "at"},
     "correction": {"merchant", "id", "intent", "intent_version", "from_status", "to_status", "at"},
     "attempt": {
         *("merchant", "id", "version", "intent", "number", "operation", "state"),
@@ -198,6 +199,7 @@ ADVANCED: Final[dict[type[Record], dict[str, object]]] = {
     ReferenceClaim: {},
     Alert: {},
     Occurrence: {"alert": new_id("alert")},
+    AlertNotice: {"alert_version": 2},
     WebhookEndpoint: {},
     Delivery: {},
     Reconciliation: {"status": RunStatus.COMPLETED},
@@ -205,7 +207,7 @@ ADVANCED: Final[dict[type[Record], dict[str, object]]] = {
 
 
 CLAIMED_ALONE: Final = (
-    *(AuditEntry, ProviderEvent, ProviderAccount, Alert),
+    *(AuditEntry, ProviderEvent, ProviderAccount, Alert, AlertNotice),
     *(Reconciliation, Finding),
 )
 """A change claims one thing at most."""
@@ -218,6 +220,7 @@ async def live(door: Door) -> None:
     ]
     event: ProviderEvent = planted(ProviderEvent, MARK)
     alert: Alert = planted(Alert, MARK)
+    notice: AlertNotice = planted(AlertNotice, MARK)
     run: Reconciliation = planted(Reconciliation, MARK)
     job = Job(ApplyProviderEvent(event.merchant, event.id))
     creates = [
@@ -227,10 +230,11 @@ async def live(door: Door) -> None:
         Change(planted(AuditEntry, MARK), creates=(run,)),
         Change(planted(AuditEntry, MARK), creates=(planted(Finding, MARK),)),
         Change(planted(AuditEntry, MARK), creates=(planted(ProviderAccount, MARK),)),
+        Change(planted(AuditEntry, MARK), creates=(notice,)),
     ]
     for change in creates:
         assert await door.commit(change) == Committed()
-    for record in (*first, event, alert, run):
+    for record in (*first, event, alert, notice, run):
         if isinstance(record, Event | Correction | ProviderEventBody | WebhookBody):
             continue
         kept = {"intent": record.intent} if isinstance(record, Attempt) else {}

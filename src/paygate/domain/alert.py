@@ -36,6 +36,7 @@ class AlertType(StrEnum):
     JOB_STUCK = "job_stuck"
     CLOCK_SKEW = "clock_skew"
     PROVIDER_ACCOUNT_CHANGED = "provider_account_changed"
+    ALERT_CHANNEL_FAILING = "alert_channel_failing"
 
 
 CONDITIONS: Final = frozenset(
@@ -49,6 +50,7 @@ CONDITIONS: Final = frozenset(
         AlertType.CLOCK_SKEW,
         AlertType.PROVIDER_ACCOUNT_CHANGED,
         AlertType.JOB_STUCK,
+        AlertType.ALERT_CHANNEL_FAILING,
         AlertType.RECONCILIATION_DRIFT,
         AlertType.ORPHAN_CHARGE,
     }
@@ -206,3 +208,39 @@ def counted(occurrence: Occurrence, by: Alert) -> Occurrence:
     """The occurrence once an alert has counted it."""
     assert occurrence.alert is None, "an occurrence is counted once"
     return msgspec.structs.replace(occurrence, alert=by.id, version=occurrence.version + 1)
+
+
+class AlertNotice(Recorded, frozen=True, kw_only=True):
+    """That a channel took an alert, and at which version of the alert it last did."""
+
+    id: str
+    merchant: str
+    alert: str
+    channel: str
+    alert_version: int
+    at: datetime
+    version: int = 1
+
+
+def noticed(alert: Alert, channel: str, at: datetime, before: AlertNotice | None) -> AlertNotice:
+    """The notice that a channel has taken the alert now; `before` is its last, if there was one."""
+    if before is None:
+        return AlertNotice(
+            id=notice_id(alert, channel),
+            merchant=alert.merchant,
+            alert=alert.id,
+            channel=channel,
+            alert_version=alert.version,
+            at=at,
+        )
+    return msgspec.structs.replace(
+        before,
+        alert_version=max(alert.version, before.alert_version),
+        at=max(at, before.at),
+        version=before.version + 1,
+    )
+
+
+def notice_id(alert: Alert, channel: str) -> str:
+    """The notice of an alert on a channel: one for each pair."""
+    return f"{alert.id}:{channel}"

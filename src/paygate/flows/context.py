@@ -12,6 +12,7 @@ from paygate.crypto.callback_states import CallbackStates
 from paygate.crypto.credentials import CredentialHasher
 from paygate.crypto.encoding import length_prefixed
 from paygate.domain.access.roles import Action, Caller
+from paygate.domain.alert import Severity
 from paygate.domain.audit import AuditEntry, Result, Subject, entry
 from paygate.domain.ids import PREFIXES, RANDOM_BYTES, id_from, make_id
 from paygate.domain.payments.attempt import Operation
@@ -84,6 +85,17 @@ class CommitDoor(Protocol):
         """Make the change true, wholly and durably, or learn why not."""
 
 
+class AlertChannel(Protocol):
+    """Takes alerts out of the house."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in alerts, logs and notices: nothing secret."""
+
+    async def send(self, severity: Severity, title: str, text: str) -> bool:
+        """Whether the message was taken."""
+
+
 class Context(msgspec.Struct, frozen=True):
     """Everything a flow may touch. Clock and randomness are injected, so worlds can be replayed."""
 
@@ -111,6 +123,8 @@ class Context(msgspec.Struct, frozen=True):
     installation: str
     now: Callable[[], datetime]
     random_bytes: Callable[[int], bytes]
+    alert_channels: tuple[AlertChannel, ...] = ()
+    """Where alerts leave to."""
     claim: str | None = None
     """The claim that a request shares with its retries under an idempotency key."""
     request_key: RequestKey | None = None

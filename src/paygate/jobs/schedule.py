@@ -38,6 +38,11 @@ SCHEDULE: Final = (
         "Close alerts whose cause is gone; count what came up and whose job was lost.",
     ),
     ScheduledJob(
+        "send-alerts",
+        "* * * * *",
+        "Send open alerts to the channels of PAYGATE_ALERT_URLS that have not taken them yet.",
+    ),
+    ScheduledJob(
         "apply-provider-events",
         "* * * * *",
         "Apply provider events that were received and that no job came to apply.",

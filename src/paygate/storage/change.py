@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from paygate.domain.access.api_key import ApiKey
-from paygate.domain.alert import Alert, Occurrence
+from paygate.domain.alert import Alert, AlertNotice, Occurrence
 from paygate.domain.audit import AuditEntry
 from paygate.domain.customer import Customer
 from paygate.domain.idempotency import IdempotencyKey
@@ -33,6 +33,7 @@ Versioned = (
     | Customer
     | Alert
     | Occurrence
+    | AlertNotice
     | WebhookEndpoint
     | Delivery
     | ReferenceClaim
@@ -55,14 +56,14 @@ class Change(msgspec.Struct, frozen=True):
     """One commit. All of it becomes true, or nothing does.
 
     `audit` is always there, and its id is the change's. A record in `advances` must stand one
-    version below in the database. Creating an idempotency key, a provider event, an alert, a
-    reconciliation or one of its findings is a claim: an equal one that exists is a conflict. At
-    most one such claim a change, beside it at most one claim of a reference, and at most one record
-    of a table in `advances`; what can meet no
-    conflict - jobs, and records that are created without a claim - may be several. `stands` is an
-    intent that the change was decided by and leaves alone: the change is a conflict when the intent
-    is not at that version any more. `response` is not written here: it is what the request is
-    answered with when this is its last commit, for a door under an idempotency key.
+    version below in the database. Creating an idempotency key, a provider event, an alert or its
+    notice, or a finding is a claim: an equal one that exists is a conflict. At most one such claim
+    a change, beside it one of a reference, and at most one record
+    of a table in `advances`; what can meet no conflict - jobs, and records that are created without
+    a claim - may be several. `stands` is an intent that the change was decided by and leaves alone:
+    the change is a conflict when the intent is not at that version any more. `response` is not
+    written here: it is what the request is answered with when this is its last commit, for a door
+    under an idempotency key.
     """
 
     audit: AuditEntry

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from paygate.domain.access.api_key import ApiKey
-from paygate.domain.alert import Alert, AlertStatus, Occurrence
+from paygate.domain.alert import Alert, AlertNotice, AlertStatus, Occurrence
 from paygate.domain.customer import Customer
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ledger import Transfer
@@ -264,6 +264,19 @@ class Reader(Reading):
         """Alerts that are not closed, in the order of merchant and id."""
         order = ("merchant", "id")
         return await self._stretch(Alert, "alerts_standing", order, after, limit)
+
+    async def alerts_to_send(
+        self, channel: str, before: datetime, after: Place | None, limit: int
+    ) -> Stretch[Alert]:
+        """Open alerts that a channel has not taken as they now are, in the order of merchant and
+        id; those that it took after `before` wait.
+        """
+        order = ("merchant", "id")
+        return await self._stretch(Alert, "alerts_to_send", order, after, limit, channel, before)
+
+    async def alert_notice(self, merchant: str, notice_id: str) -> AlertNotice | None:
+        """The notice that a channel took an alert, or None."""
+        return await self._one(AlertNotice, "alert_notice", merchant, notice_id)
 
     async def occurrences_waiting(
         self, before: datetime, after: Place | None, limit: int

@@ -6,7 +6,7 @@ A column is added here and in a migration; `schema/migrations/` says what the sc
 from typing import Any, Final
 
 from paygate.domain.access.api_key import ApiKey
-from paygate.domain.alert import Alert, Occurrence
+from paygate.domain.alert import Alert, AlertNotice, Occurrence
 from paygate.domain.audit import AuditEntry
 from paygate.domain.customer import Customer
 from paygate.domain.idempotency import IdempotencyKey
@@ -150,6 +150,15 @@ ALERT: Final = Stored(
     claimed_by=("merchant", "stands_as"),
 )
 ALERT_OCCURRENCE: Final = Stored(Occurrence, "alert_occurrence", Column("at", "timestamptz"))
+ALERT_NOTICE: Final = Stored(
+    AlertNotice,
+    "alert_notice",
+    Column("alert", "text"),
+    Column("channel", "text"),
+    Column("alert_version", "int4"),
+    Column("at", "timestamptz"),
+    claimed_by=("merchant", "id"),
+)
 PROVIDER_ACCOUNT: Final = Stored(
     ProviderAccount,
     "provider_account",
@@ -163,6 +172,9 @@ REFERENCE_CLAIM: Final = Stored(
     claimed_by=("merchant", "id"),
     looked_up_by="reference_claim_exists",
 )
+RUNNING_ALREADY: Final = "reconciliation_running"
+"""The unique index that a second round at a time runs into. No claim: the request that begins one
+has an idempotency key to claim in the same commit."""
 RECONCILIATION: Final = Stored(
     Reconciliation,
     "reconciliation",
@@ -170,7 +182,6 @@ RECONCILIATION: Final = Stored(
     Column("running_as", "text"),
     Column("created_at", "timestamptz"),
     Column("updated_at", "timestamptz"),
-    claimed_by=("merchant", "running_as"),
 )
 RECONCILIATION_FINDING: Final = Stored(
     Finding,
@@ -200,6 +211,7 @@ STORED: Final[dict[type, Stored[Any]]] = {
         API_KEY,
         ALERT,
         ALERT_OCCURRENCE,
+        ALERT_NOTICE,
         CUSTOMER,
         CORRECTION,
         REFERENCE_CLAIM,

@@ -7,6 +7,7 @@ from typing import Final
 
 from paygate.domain.access.roles import Actor, Caller
 from paygate.flows.alerts.close import close_alerts
+from paygate.flows.alerts.send import send_alerts
 from paygate.flows.alerts.watch_jobs import watch_jobs
 from paygate.flows.context import Context
 from paygate.flows.idempotency.purge import purge_idempotency_keys
@@ -15,7 +16,7 @@ from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
 from paygate.flows.payments.sweeps.expire import expire_payment_intents
 from paygate.flows.payments.sweeps.resolve import resolve_attempts
 from paygate.flows.payments.sweeps.watch_authorizations import watch_authorizations
-from paygate.flows.provider.watch import WarningCode, watch_provider
+from paygate.flows.provider.watch import WATCHED, watch_provider
 from paygate.flows.provider_events.apply_waiting import apply_waiting_events
 from paygate.flows.reconciliation.report import JOB
 from paygate.flows.reconciliation.run import reconcile_by_the_clock
@@ -53,11 +54,15 @@ async def _resolve_attempts(ctx: Context, run_id: str) -> Report:
 async def _watch_provider(ctx: Context, run_id: str) -> Report:
     warnings = await watch_provider(ctx, run_id, node=socket.gethostname())
     found = {warned.code for warned in warnings}
-    return {str(code): int(code in found) for code in WarningCode}
+    return {str(code): int(code in found) for code in WATCHED}
 
 
 async def _close_alerts(ctx: Context, run_id: str) -> Report:
     return (await close_alerts(ctx, run_id))._asdict()
+
+
+async def _send_alerts(ctx: Context, run_id: str) -> Report:
+    return (await send_alerts(ctx, run_id))._asdict()
 
 
 async def _apply_provider_events(ctx: Context, _: str) -> Report:
@@ -108,6 +113,7 @@ RUNS: Final[Mapping[str, Run]] = MappingProxyType(
         "resolve-attempts": _resolve_attempts,
         "watch-provider": _watch_provider,
         "close-alerts": _close_alerts,
+        "send-alerts": _send_alerts,
         "apply-provider-events": _apply_provider_events,
         JOB: _reconcile_provider,
         "watch-jobs": _watch_jobs,

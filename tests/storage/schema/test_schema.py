@@ -25,12 +25,14 @@ VERSIONED = (
     "customer",
     "alert",
     "alert_occurrence",
+    "alert_notice",
     "reference_claim",
 )
 APPEND_ONLY = ("event", "audit_entry", "correction", "provider_account", "provider_event_body")
 RECORDS = (*VERSIONED, *APPEND_ONLY)
 NEVER_DELETED = (
-    *("payment_intent", "attempt", "customer", "alert", "alert_occurrence", "reference_claim"),
+    *("payment_intent", "attempt", "customer", "alert", "alert_occurrence", "alert_notice"),
+    "reference_claim",
     *APPEND_ONLY,
 )
 
@@ -52,6 +54,7 @@ NEW: dict[str, dict[str, Any]] = {
     },
     "alert": {"status": "open", "stands_as": "a", "created_at": START, "updated_at": START},
     "alert_occurrence": {"at": START},
+    "alert_notice": {"alert": "al_1", "channel": "1-slack", "alert_version": 1, "at": START},
     "customer": {"created_at": START, "updated_at": START},
     "correction": {
         "intent": "pi_1",
@@ -331,6 +334,24 @@ async def test_an_occurrence_is_counted_once_and_keeps_its_time(superuser: Conne
     assert await refuses(superuser, f"{counted}, at = at + interval '1 second'")
     await superuser.execute(counted)
     assert await refuses(superuser, counted)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "alert = 'al_2'",
+        "channel = '2-slack'",
+        "at = at - interval '1 second'",
+        "alert_version = alert_version - 1",
+    ],
+)
+async def test_a_notice_stays_with_its_alert_and_channel_and_goes_on(
+    superuser: Connection, wrong: str
+) -> None:
+    await insert(superuser, "alert_notice")
+    on = "UPDATE alert_notice SET version = version + 1"
+    assert await refuses(superuser, f"{on}, {wrong}")
+    await superuser.execute(f"{on}, alert_version = 2, at = at + interval '1 second'")
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ class Action(StrEnum):
     ALERT_ACKNOWLEDGE = "alert.acknowledge"
     ALERT_RAISE = "alert.raise"
     ALERT_CLOSE = "alert.close"
+    ALERT_SEND = "alert.send"
     EVENT_READ = "event.read"
     EVENT_LIST = "event.list"
     WEBHOOK_ENDPOINT_CREATE = "webhook_endpoint.create"
@@ -128,6 +129,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.AUTHORIZATION_WATCH: frozenset(),
         Action.ALERT_RAISE: frozenset(),
         Action.ALERT_CLOSE: frozenset(),
+        Action.ALERT_SEND: frozenset(),
         Action.WEBHOOK_ENDPOINT_WATCH: frozenset(),
         Action.PROVIDER_ACCOUNT_PIN: frozenset(),
         Action.IDEMPOTENCY_KEY_PURGE: frozenset(),

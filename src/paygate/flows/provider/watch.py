@@ -7,16 +7,14 @@ pin adopts the account that it finds. A provider that cannot be reached stops no
 
 import asyncio
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Final, NamedTuple
-
-import msgspec
 
 from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.domain.alert import AlertType, Problem
 from paygate.domain.audit import Subject
 from paygate.domain.payments.outcome import Rejected, Unknown
 from paygate.domain.provider_account import ProviderAccount
+from paygate.domain.warning import Warned, WarningCode
 from paygate.flows.alerts.close import close_alert
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.alerts.report_unreadable import report_unreadable
@@ -44,21 +42,14 @@ _MARKS: Final = (
 words."""
 
 
-class WarningCode(StrEnum):
-    """The stable codes of what may be wrong with the provider."""
-
-    UNREACHABLE = "provider_unreachable"
-    ACCOUNT_UNREADABLE = "provider_account_unreadable"
-    ACCOUNT_CHANGED = "provider_account_changed"
-    PIN_UNREADABLE = "provider_pin_unreadable"
-    CLOCK_SKEW = "clock_skew"
-
-
-class Warned(msgspec.Struct, frozen=True):
-    """A warning: the work goes on, and somebody should look."""
-
-    code: WarningCode
-    message: str
+WATCHED: Final = (
+    WarningCode.UNREACHABLE,
+    WarningCode.ACCOUNT_UNREADABLE,
+    WarningCode.ACCOUNT_CHANGED,
+    WarningCode.PIN_UNREADABLE,
+    WarningCode.CLOCK_SKEW,
+)
+"""What a look at the provider may warn of."""
 
 
 class Standing(NamedTuple):

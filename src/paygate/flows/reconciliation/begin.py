@@ -10,8 +10,9 @@ from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.reconciliation.run import Cause, Reconciliation, RunStatus
 from paygate.flows.context import Context
 from paygate.jobs.messages import Job, Reconcile
-from paygate.storage.change import Change, Conflict
+from paygate.storage.change import Change, Impossible
 from paygate.storage.installation import DEFAULT_MERCHANT
+from paygate.storage.tables import RUNNING_ALREADY
 
 
 def subject_of(run: Reconciliation) -> Subject:
@@ -82,9 +83,13 @@ async def new_run(ctx: Context, cause: Cause, since: datetime | None = None) -> 
 
 
 async def _claim(ctx: Context, change: Change) -> None:
-    if isinstance(await ctx.door.commit(change), Conflict):
+    try:
+        await ctx.door.commit(change)
+    except Impossible as error:
+        if error.constraint != RUNNING_ALREADY:
+            raise
         raise Refusal(
             ErrorCode.RECONCILIATION_RUNNING,
             "a reconciliation is running; look at it with GET /reconciliations",
             retry_after_seconds=60,
-        )
+        ) from None

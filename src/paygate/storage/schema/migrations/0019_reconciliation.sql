@@ -10,9 +10,9 @@ CREATE TABLE reconciliation (
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     sealed     bytea NOT NULL,
-    PRIMARY KEY (merchant, id),
-    UNIQUE (merchant, running_as)
+    PRIMARY KEY (merchant, id)
 );
+CREATE UNIQUE INDEX reconciliation_running ON reconciliation (merchant, running_as);
 
 -- The id is derived from what was found: a round says it once.
 CREATE TABLE reconciliation_finding (
