@@ -34,7 +34,7 @@ demo: $(VENV)/.runtime
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/.dev
-	@$(BIN)/pytest -n 4 --dist loadfile
+	@$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff check .

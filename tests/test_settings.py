@@ -52,6 +52,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ),
 ]
 GOOD += [
+    ("webhook_allowed_networks", "10.20.0.0/16", (ip_network("10.20.0.0/16"),)),
     ("max_connections", "100000", 100_000),
     ("max_connections_per_address", "1", 1),
     ("header_timeout", "5s", timedelta(seconds=5)),
@@ -62,6 +63,12 @@ GOOD += [
     ("numeric_references", "true", True),
     ("numeric_references", "false", False),
     ("request_log", "false", False),
+    ("alert_urls", "slack://a/b/c", ("slack://a/b/c",)),
+    (
+        "alert_urls",
+        "mailtos://u:p@mail.example?to=a@b.example,c@b.example, json://hooks.example/x",
+        ("mailtos://u:p@mail.example?to=a@b.example,c@b.example", "json://hooks.example/x"),
+    ),
     *(
         ("database_url", address, address)
         for address in (
@@ -107,6 +114,7 @@ DEFAULTS: dict[str, Any] = {
     "rate_limit": Rate(10_000, 1),
     "provider_rate": None,
     "trusted_proxies": (),
+    "webhook_allowed_networks": (),
     "max_connections": 2000,
     "max_connections_per_address": 200,
     "header_timeout": timedelta(seconds=10),
@@ -116,6 +124,7 @@ DEFAULTS: dict[str, Any] = {
     "exclusive_account": False,
     "numeric_references": False,
     "request_log": True,
+    "alert_urls": (),
 }
 DURATIONS = ["", "30", "s", "0s", "-1s", "1.5h", "30 s", "1w", "\u0663s", "9" * 30 + "d", "5M"]
 BAD: dict[str, list[str]] = {
@@ -212,6 +221,7 @@ BAD: dict[str, list[str]] = {
     "exclusive_account": ["", "1", "True", "yes", "on"],
     "numeric_references": ["", "1", "True", "yes", "on"],
     "request_log": ["", "0", "off"],
+    "alert_urls": ["", "slack", "slack:/a", "slack://", "slack://a,", ",slack://a", "slack://a b"],
     "allowed_origins": [
         "",
         ",",
@@ -239,6 +249,7 @@ BAD: dict[str, list[str]] = {
         "ftp://localhost",
         "https://",
     ],
+    "webhook_allowed_networks": ["", "10.0.0.1/8", "::/0", "localhost"],
     "trusted_proxies": [
         "",
         ",",

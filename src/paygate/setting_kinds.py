@@ -38,6 +38,8 @@ _HOST_AND_PORT: Final = re.compile(r"(?:[^:\[\]]*|\[[^\[\]]*\])(?::[0-9]*)?")
 _DEFAULT_PORTS: Final = {"https": "443", "http": "80"}
 """A browser leaves them out."""
 _PORT_MOST: Final = 65535
+_NEXT_URL: Final = re.compile(r",\s*(?=[a-z][a-z0-9+.-]*://)")
+_APPRISE_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^\s,](?:\S*[^\s,])?")
 
 
 def text(value: str) -> str:
@@ -205,3 +207,13 @@ def texts(value: str) -> tuple[str, ...]:
 
 def path(value: str) -> Path:
     return Path(text(value)).expanduser()
+
+
+def alert_urls(value: str) -> tuple[str, ...]:
+    """The URLs of alert channels, each with a comma before it that no scheme follows by chance: an
+    apprise URL may have commas in it.
+    """
+    items = tuple(item.strip() for item in _NEXT_URL.split(text(value)))
+    if not all(map(_APPRISE_URL.fullmatch, items)):
+        raise ValueError("comma-separated apprise URLs")
+    return items

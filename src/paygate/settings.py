@@ -71,6 +71,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     provider_rate: Rate | None = None
     """How fast sweeps ask the provider; None: as fast as the mode of its key allows."""
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    webhook_allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Private networks that merchants' webhook endpoints may be in."""
     max_connections: int
     """Of one API process, as the next."""
     max_connections_per_address: int
@@ -85,6 +87,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether each request is a line of the log."""
     allowed_origins: tuple[str, ...] = ()
     """Of pages whose scripts may call the client side (CORS)."""
+    alert_urls: tuple[str, ...] = ()
+    """Of the channels that alerts leave by, as apprise writes them."""
     database_url: str | None = None
     kek: str | None = None
     stripe_api_key: str | None = None
@@ -144,6 +148,7 @@ _SETTINGS: Final[Mapping[str, _Setting]] = {
     "rate_limit": _Setting(kinds.rate, example="100/second"),
     "provider_rate": _Setting(kinds.provider_rate, example="80/second"),
     "trusted_proxies": _Setting(kinds.networks, example="10.0.0.0/8"),
+    "webhook_allowed_networks": _Setting(kinds.networks, example="10.20.0.0/16"),
     "max_connections": _Setting(kinds.connections, "2000"),
     "max_connections_per_address": _Setting(kinds.connections, "200"),
     "header_timeout": _Setting(kinds.duration, "10s"),
@@ -155,6 +160,10 @@ _SETTINGS: Final[Mapping[str, _Setting]] = {
     "exclusive_account": _Setting(kinds.boolean, "false"),
     "numeric_references": _Setting(kinds.boolean, "false"),
     "request_log": _Setting(kinds.boolean, "true"),
+    "alert_urls": _Setting(
+        kinds.alert_urls,
+        example="slack://TOKEN_A/TOKEN_B/TOKEN_C,mailtos://USER:PASSWORD@mail.example",
+    ),
 }
 """By its name without prefix, in lower case."""
 

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from paygate import __version__
+from paygate.alert_channels import AppriseChannel
 from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.callback_states import CallbackStates
 from paygate.crypto.credentials import CredentialHasher
@@ -15,14 +17,18 @@ from paygate.crypto.keyring import Keyring, generate_keyring, load_keyring
 from paygate.crypto.kms import Kms, open_kms
 from paygate.crypto.seal import Sealer
 from paygate.crypto.secret import Secret
+from paygate.domain.addresses import Reach
 from paygate.domain.ids import RANDOM_BYTES, make_id
+from paygate.domain.warning import WarningCode
+from paygate.egress.client import Egress
 from paygate.flows.context import Context, Policy
 from paygate.flows.provider.pace import PART, Pace, shared
-from paygate.flows.provider.watch import WarningCode, look_at_provider, watcher
+from paygate.flows.provider.watch import look_at_provider, watcher
 from paygate.flows.provider_events.answers_under_way import AnswersUnderWay
 from paygate.flows.restores.after_restore import AfterRestore
 from paygate.providers.contract import CallWatch
 from paygate.providers.stripe.adapter import StripeProvider
+from paygate.providers.stripe.rehearsal import SandboxEvents
 from paygate.providers.stripe.settings import StripeSettings, livemode_of
 from paygate.providers.stripe.webhook_endpoints import StripeWebhookEndpoints
 from paygate.setting_kinds import Rate
@@ -43,6 +49,8 @@ from paygate.storage.records import Records
 from paygate.storage.restores import Restores, notice_restore
 from paygate.storage.schema.migrate import Tell, migrate
 from paygate.storage.sole_run import SoleRuns
+from paygate.storage.webhooks.outbox import Outbox
+from paygate.storage.webhooks.reader import WebhookReader
 from paygate.storage.whole_ledger import WholeLedger
 from paygate.telemetry import log
 
@@ -100,8 +108,20 @@ async def prepare_database(settings: Settings, tell: Tell = lambda _: None) -> l
 
 async def check(settings: Settings) -> None:
     """Raises what would stop every process of this installation, before any is started."""
+    check_alert_channels(settings)
     async with open_service(settings, name="check"):
         pass
+
+
+def check_alert_channels(settings: Settings) -> None:
+    """Raises SettingsError, which names the channel and not its URL, when alerts cannot leave by
+    one.
+    """
+    for channel in _alert_channels(settings):
+        try:
+            channel.check()
+        except ValueError as error:
+            raise SettingsError(f"PAYGATE_ALERT_URLS: {error}") from None
 
 
 @asynccontextmanager
@@ -151,6 +171,7 @@ async def open_context(
     key_use = ApiKeyUse(pool)
     restores = Restores(pool)
     after_restore = AfterRestore(restores, provider, installation.id)
+    egress = Egress(reach_of(settings), user_agent=f"paygate/{__version__}")
     try:
         yield Context(
             door=Door(records, committer),
@@ -160,6 +181,9 @@ async def open_context(
             merchants=Merchants(pool, records),
             key_use=key_use,
             provider=provider,
+            webhooks=WebhookReader(pool, searches, records),
+            outbox=Outbox(pool, records),
+            egress=egress,
             restores=restores,
             after_restore=after_restore,
             hasher=CredentialHasher(keyring),
@@ -173,8 +197,10 @@ async def open_context(
             installation=installation.id,
             now=clock,
             random_bytes=Randomness(),
+            alert_channels=_alert_channels(settings),
         )
     finally:
+        await egress.close()
         await after_restore.close()
         await key_use.close()
         await committer.close()
@@ -228,6 +254,24 @@ async def open_webhook_endpoints(settings: Settings) -> AsyncIterator[StripeWebh
         await endpoints.close()
 
 
+def _alert_channels(settings: Settings) -> tuple[AppriseChannel, ...]:
+    numbered = enumerate(settings.alert_urls, start=1)
+    return tuple(AppriseChannel(number, Secret(url)) for number, url in numbered)
+
+
+@asynccontextmanager
+async def open_sandbox_events(settings: Settings) -> AsyncIterator[SandboxEvents]:
+    """The events that the sandbox sends for rehearsal."""
+    try:
+        events = SandboxEvents(settings.stripe_api_base)
+    except ValueError as error:
+        raise SettingsError(f"PAYGATE_STRIPE_API_BASE: {error}") from None
+    try:
+        yield events
+    finally:
+        await events.close()
+
+
 def _livemode(settings: Settings) -> bool:
     """The mode is the provider key's."""
     try:
@@ -261,6 +305,14 @@ def provider_rate(settings: Settings, *, livemode: bool) -> Rate:
     mode, and in test mode (https://docs.stripe.com/rate-limits), unless it was set.
     """
     return settings.provider_rate or Rate(80 if livemode else 20, 1)
+
+
+def reach_of(settings: Settings) -> Reach:
+    """Which addresses merchants and operators may have requests sent to."""
+    return Reach(
+        private=settings.webhook_allowed_networks,
+        loopback=settings.environment == "development",
+    )
 
 
 def _pace(settings: Settings, store: "LimitsStore | None", *, livemode: bool) -> Pace:

@@ -93,6 +93,10 @@ class Books:
         )
         self._events.append((row, endpoints))
 
+    def emitted(self) -> list[str]:
+        """The ids of the events of this change."""
+        return [row.id for row, _ in self._events]
+
     def inserted(self) -> Iterator[tuple[Record, Filing]]:
         """The objects that this change makes, for who writes them elsewhere."""
         for object_id, filing in self._new.items():

@@ -321,7 +321,7 @@ async def second_node(gateway: Gateway) -> AsyncIterator[Gateway]:
 
 async def until_refused(node: Shop, key: str) -> None:
     """Asked all the time."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await opens(node, key):
             pass
 

@@ -3,13 +3,27 @@
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
 from typer.testing import CliRunner
 
+from paygate.cli import main
 from paygate.cli.main import app
+
+PLAIN = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200"}
+SECONDS = 60
+_FORKS = get_context("forkserver")
+_FORKS.set_forkserver_preload(
+    [
+        __name__,
+        *("paygate.cli.up", "paygate.cli.serve", "paygate.cli.worker", "paygate.worker.scheduled"),
+        *("paygate.wiring", "paygate.api.app", "rich.progress", "rich.table"),
+    ]
+)
 
 
 class Ran(NamedTuple):
@@ -26,16 +40,48 @@ def clean_environ() -> dict[str, str]:
 
 
 def run(*arguments: str, cwd: Path, environ: Mapping[str, str] | None = None) -> Ran:
-    """A `paygate` command, to its end, without the settings of whoever runs the tests."""
-    plain = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200"}
+    """A `paygate` command, to its end, without the settings of whoever runs the tests.
+
+    A process of its own, forked from one that has imported what commands import: that takes most
+    of a command's time. What Python itself makes of its environment is for `run_anew` to show.
+    """
+    environment = clean_environ() | PLAIN | dict(environ or {})
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        process = _FORKS.Process(target=_become, args=(arguments, cwd, environment, out, err))
+        process.start()
+        process.join(SECONDS)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+        ran = Ran(process.exitcode or 0, out.read_text(), err.read_text())
+        process.close()
+    return ran
+
+
+def _become(
+    arguments: tuple[str, ...], cwd: Path, environ: Mapping[str, str], out: Path, err: Path
+) -> None:
+    """In the forked process, whose standard input is empty: what `python -m paygate.cli` does."""
+    for path, number in ((out, 1), (err, 2)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(environ)
+    sys.argv = ["paygate", *arguments]
+    main.run()
+
+
+def run_anew(*arguments: str, cwd: Path, environ: Mapping[str, str] | None = None) -> Ran:
+    """The same in a new Python, as somebody who types it has it."""
     done = subprocess.run(
         [sys.executable, "-m", "paygate.cli", *arguments],
         cwd=cwd,
-        env=clean_environ() | plain | dict(environ or {}),
+        env=clean_environ() | PLAIN | dict(environ or {}),
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=60,
+        timeout=SECONDS,
         check=False,
     )
     return Ran(done.returncode, done.stdout, done.stderr)

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import cast
 
 import paygate
-from tests.cli.processes import children, is_one_clear_line, run
+from tests.cli.processes import children, is_one_clear_line, run, run_anew
 from tests.gateway import Gateway
 from tools.bench.commit_door import open_door
-from tools.bench.main import Side, measure, take_turns
+from tools.bench.main import Side, measure, take_turns, told_step
 from tools.bench.payments import Load, Sizes, door_round
 from tools.bench.processes import Gateway as Measured
 from tools.bench.rows import ROWS
@@ -24,6 +24,8 @@ TINY = Sizes(
     paced_confirms=5,
     payments=12,
     events=12,
+    deliveries=20,
+    paced_deliveries=5,
     idle_seconds=0.2,
     flushed_seconds=0.0,
 )
@@ -42,8 +44,9 @@ async def test_every_row_is_measured(gateway: Gateway, tmp_path: Path) -> None:
         side = Side("", load)
         await take_turns([side], "commit door", lambda _: door_round(door, TINY), TINY, said.append)
         await measure([side], door, TINY, said.append)
+        await take_turns([side], "merchant told", told_step(TINY), TINY, said.append)
     assert len(side.rounds) == TINY.rounds
-    assert len(said) == 7 * TINY.rounds
+    assert len(said) == 8 * TINY.rounds
     for sample in side.rounds:
         assert set(sample) == set(ROWS) - LONG
         assert [row for row in set(sample) - COUNTED if sample[row] <= 0] == []
@@ -92,5 +95,5 @@ def test_an_installed_copy_says_that_it_has_no_benchmark(tmp_path: Path) -> None
     code = Path(paygate.__file__).parent
     shutil.copytree(code, tmp_path / "site" / "paygate", ignore=shutil.ignore_patterns("*.pyc"))
     environ = {"PYTHONPATH": str(tmp_path / "site")}
-    ran = run("bench", "--against", "HEAD", cwd=tmp_path, environ=environ)
+    ran = run_anew("bench", "--against", "HEAD", cwd=tmp_path, environ=environ)
     is_one_clear_line(ran, "checkout", "installed copy")

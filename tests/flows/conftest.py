@@ -13,6 +13,8 @@ from paygate.crypto.credentials import CredentialHasher
 from paygate.crypto.keyring import generate_keyring, load_keyring
 from paygate.crypto.kms import FileKms
 from paygate.crypto.seal import Sealer
+from paygate.domain.addresses import Reach
+from paygate.egress.client import Egress
 from paygate.flows.context import Context, Policy
 from paygate.flows.provider.pace import Pace
 from paygate.flows.provider_events.answers_under_way import AnswersUnderWay
@@ -29,6 +31,8 @@ from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.records import Records
 from paygate.storage.restores import Restores
 from paygate.storage.sole_run import SoleRuns
+from paygate.storage.webhooks.outbox import Outbox
+from paygate.storage.webhooks.reader import WebhookReader
 from paygate.storage.whole_ledger import WholeLedger
 from tests.flows.world import INSTALLATION, WAITS_SECONDS, Clock, ScriptedProvider, World
 
@@ -47,6 +51,7 @@ async def world(
     key_use = ApiKeyUse(pool)
     provider, clock = ScriptedProvider(), Clock()
     restores = Restores(pool)
+    egress = Egress(Reach(loopback=True), user_agent="paygate")
     ctx = Context(
         door=Door(records, committer),
         read=Reader(pool, pool, records),
@@ -56,6 +61,9 @@ async def world(
         merchants=Merchants(pool, records),
         key_use=key_use,
         provider=provider,
+        webhooks=WebhookReader(pool, pool, records),
+        outbox=Outbox(pool, records),
+        egress=egress,
         restores=restores,
         after_restore=AfterRestore(restores, provider, INSTALLATION),
         hasher=CredentialHasher(keyring),
@@ -81,6 +89,7 @@ async def world(
     connection = await connect()
     await connection.execute("INSERT INTO merchant (id) VALUES ('default')")
     yield World(ctx, provider, clock, records, connection)
+    await egress.close()
     await key_use.close()
     await committer.close()
     await keys.close()

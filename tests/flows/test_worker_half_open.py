@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from paygate.api.event_object import event_body
 from paygate.storage.connections.database import connector
 from paygate.worker.main import work
 from tests.flows.world import APPROVED, World, notice
@@ -22,7 +23,9 @@ async def until_done(world: World) -> None:
 async def test_jobs_go_on(world: World, database: str, fault: str) -> None:
     stop = asyncio.Event()
     async with Proxy(database) as proxy:
-        working = asyncio.create_task(work(world.ctx, connector(proxy.dsn, name="worker"), stop))
+        working = asyncio.create_task(
+            work(world.ctx, connector(proxy.dsn, name="worker"), stop, event_body)
+        )
         await world.stored_only(
             notice(None, APPROVED, reference="evt_before", installation="other")
         )

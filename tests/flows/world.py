@@ -29,7 +29,7 @@ from paygate.domain.payments.outcome import (
 )
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.payments.payment_method import CardToken, Tokened
-from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.domain.provider_event import EventStatus, ProviderEvent, apart
 from paygate.flows.alerts.raise_alert import count_occurrence
 from paygate.flows.context import Context
 from paygate.flows.idempotency.keyed_door import KeyedRequest
@@ -53,7 +53,7 @@ from paygate.providers.contract import (
     ProviderSilent,
     SignatureError,
 )
-from paygate.storage.change import Change, Record, Versioned
+from paygate.storage.change import Appended, Change, Record, Versioned
 from paygate.storage.connections.session import Connection
 from paygate.storage.records import Records
 from tests.making import START, make_audit
@@ -295,7 +295,7 @@ class World:
         await receive_provider_event(self.ctx, caller, body, {"signature": "good"})
 
     async def stored_only(self, notice: Notice) -> ProviderEvent:
-        """An event that nobody has looked at yet, as a node of the version before receives it."""
+        """An event that nobody has looked at yet."""
         caller = Caller(Actor("provider", id="scripted"), "default", request_id="req_event")
         event = ProviderEvent(
             id=self.ctx.new_id("provider_event"),
@@ -311,12 +311,13 @@ class World:
         subject = Subject("provider_event", event.id)
         audit = self.ctx.audit(caller, Action.PROVIDER_EVENT_RECEIVE, subject)
         job = Job(ApplyProviderEvent(event.merchant, event.id))
-        await self.ctx.door.commit(Change(audit, creates=(event,), jobs=(job,)))
-        return event
+        kept = apart(event)
+        await self.ctx.door.commit(Change(audit, creates=kept, jobs=(job,)))
+        return kept[0]
 
-    async def store(self, record: Versioned) -> None:
-        """A record as it is, whatever made it so."""
-        await self.ctx.door.commit(Change(make_audit(), creates=(record,)))
+    async def store(self, *records: Versioned | Appended) -> None:
+        """Records as they are, whatever made them so."""
+        await self.ctx.door.commit(Change(make_audit(), creates=records))
 
     async def apply(self, event: ProviderEvent) -> ProviderEvent:
         await apply_provider_event(self.ctx, ApplyProviderEvent(event.merchant, event.id))

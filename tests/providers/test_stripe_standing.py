@@ -133,7 +133,7 @@ async def test_a_standing_that_cannot_be_learnt_is_unknown(
     server.otherwise = then
     started = time.monotonic()
     assert isinstance(await call(provider, kind, SOON), Unknown)
-    assert time.monotonic() - started < 10, "both calls share one deadline"
+    assert time.monotonic() - started < 60, "both calls share one deadline"
 
 
 @pytest.mark.parametrize("kind", ["capture", "cancel"])

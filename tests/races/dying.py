@@ -19,10 +19,12 @@ from paygate.crypto.keyring import load_keyring
 from paygate.crypto.kms import open_kms
 from paygate.crypto.seal import Sealer
 from paygate.domain.access.roles import Action, Actor, Caller, Role
+from paygate.domain.addresses import Reach
 from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.outcome import Approved
 from paygate.domain.payments.payment_method import CardToken, PushTransfer
 from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.egress.client import Egress
 from paygate.flows.context import Context, Policy
 from paygate.flows.idempotency.keyed_door import Flow, KeyedRequest
 from paygate.flows.idempotency.run_once import idempotently
@@ -53,6 +55,8 @@ from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.records import Records
 from paygate.storage.restores import Restores
 from paygate.storage.sole_run import SoleRuns
+from paygate.storage.webhooks.outbox import Outbox
+from paygate.storage.webhooks.reader import WebhookReader
 from paygate.storage.whole_ledger import WholeLedger
 from tests.flows.world import INSTALLATION, REQUEST, WAITS_SECONDS, encode, notice
 from tests.races.durable_provider import AMOUNT, CARD, FileProvider, Steps
@@ -60,6 +64,7 @@ from tests.races.durable_provider import AMOUNT, CARD, FileProvider, Steps
 CALLER = Caller(Actor("api_key", id="key_1", role=Role.ADMIN), "default", request_id="req_1")
 ATTACH = CardToken("tok_attached")
 REVIEWED = Confirmation(return_url="https://shop.example/done")
+ORDER = NewPaymentIntent(amount=AMOUNT, currency="eur", reference="order-1", unique_reference=True)
 TRANSFER = Confirmation(instrument=PushTransfer("DE"))
 
 
@@ -112,6 +117,9 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
             merchants=Merchants(pool, records),
             key_use=ApiKeyUse(pool),
             provider=provider,
+            webhooks=WebhookReader(pool, pool, records),
+            outbox=Outbox(pool, records),
+            egress=Egress(Reach(), user_agent="paygate"),
             restores=restores,
             after_restore=AfterRestore(restores, provider, INSTALLATION),
             hasher=CredentialHasher(keyring),
@@ -162,8 +170,8 @@ async def act(ctx: Context, setting: Setting) -> bytes:
 def _request(flow: str, intent: str) -> tuple[Action, Flow]:
     """What a client asks for."""
     match flow:
-        case "create":
-            new = NewPaymentIntent(amount=AMOUNT, currency="eur")
+        case "create" | "order":
+            new = ORDER if flow == "order" else NewPaymentIntent(amount=AMOUNT, currency="eur")
             return Action.INTENT_CREATE, lambda ctx: create_payment_intent(ctx, CALLER, new)
         case "attach":
             return (

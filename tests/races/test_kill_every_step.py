@@ -11,18 +11,22 @@ import pytest
 from paygate.crypto.keyring import generate_keyring
 from paygate.crypto.kms import FileKms
 from paygate.domain.customer import Payer
+from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.payments.attempt import OPEN
 from paygate.domain.payments.payment_intent import CaptureMethod, PaymentMethodType, Status
 from paygate.domain.payments.payment_method import CardToken
+from paygate.flows.context import Context
 from paygate.flows.payments.create import NewPaymentIntent, create_payment_intent
 from paygate.storage.connections.session import Connection
 from tests.flows.world import INSTALLATION
 from tests.races.durable_provider import AMOUNT, Books, Steps
-from tests.races.dying import CALLER, Setting, act, attempts_of, die, opened
+from tests.races.dying import CALLER, ORDER, Setting, act, attempts_of, die, opened
 
 Connect = Callable[[], Awaitable[Connection]]
 
 NEVER = 10**6
+CREATES = ("create", "order")
+"""Flows that begin with nothing."""
 DELIVERIES = ("event", "held")
 """Flows in which the provider delivers an event."""
 
@@ -43,6 +47,7 @@ class Case(msgspec.Struct, frozen=True):
 
 CASES = {
     "create": Case(2),
+    "order": Case(2),
     "attach": Case(3, Status.CREATED, (), attempts=0),
     "reviewed": Case(6, after="attach"),
     "confirm": Case(6),
@@ -71,7 +76,7 @@ def run_and_die(setting: Setting, kill_at: int) -> bool:
 
 async def prepared(setting: Setting, case: Case) -> Setting:
     """An intent for the flow to work on; for an event, one whose confirm died in the call."""
-    if setting.flow == "create":
+    if setting.flow in CREATES:
         return setting
     manual = CaptureMethod.MANUAL if case.manual else CaptureMethod.AUTOMATIC
     request = NewPaymentIntent(
@@ -94,6 +99,16 @@ async def prepared(setting: Setting, case: Case) -> Setting:
     return ready
 
 
+async def the_order_is_taken(ctx: Context, intent: str) -> None:
+    """By the one intent that there is; a process that died holds nothing."""
+    with pytest.raises(Refusal) as refused:
+        await create_payment_intent(ctx, CALLER, ORDER)
+    assert refused.value.code is ErrorCode.REFERENCE_IN_USE
+    assert refused.value.subject == await ctx.read.payment_intent("default", intent)
+    claims = await ctx.read._pool.fetch("SELECT count(*) FROM reference_claim")
+    assert claims[0]["count"] == 1
+
+
 async def finished(setting: Setting, case: Case) -> None:
     """Somebody comes again, until it is done; then everything must be as it must."""
     async with opened(setting, Steps(NEVER)) as ctx:
@@ -103,8 +118,10 @@ async def finished(setting: Setting, case: Case) -> None:
         body = await act(ctx, setting)
         assert await act(ctx, setting) == body, "and once more: the same"
         intents = await ctx.read._pool.fetch("SELECT id, status FROM payment_intent")
-        if setting.flow == "create":
+        if setting.flow in CREATES:
             assert len(intents) == 1
+            if setting.flow == "order":
+                await the_order_is_taken(ctx, intents[0]["id"])
             return
         intent = await ctx.read.payment_intent("default", setting.intent)
         assert intent is not None
@@ -142,7 +159,7 @@ async def test_killed_at_every_step(
         await finished(setting, case)
         if not died:
             break
-        if flow == "create":
+        if flow in CREATES:
             cleaner = await connect()
             await cleaner.execute("ALTER TABLE payment_intent DISABLE TRIGGER USER")
             await cleaner.execute("DELETE FROM payment_intent")

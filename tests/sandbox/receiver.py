@@ -54,7 +54,7 @@ class Receiver:
             self._came.notify_all()
         return web.Response(status=self.statuses.pop(0) if self.statuses else 200)
 
-    async def wait_for(self, count: int, seconds: float = 10) -> list[Delivery]:
+    async def wait_for(self, count: int, seconds: float = 60) -> list[Delivery]:
         async with asyncio.timeout(seconds), self._came:
             await self._came.wait_for(lambda: len(self.deliveries) >= count)
         return self.deliveries

@@ -83,12 +83,12 @@ async def test_slow(stripe: Caller) -> None:
 async def test_hang_holds_the_effect_and_lets_it_happen_without_the_client(
     stripe: Caller,
 ) -> None:
-    await stripe.fault("confirm", "hang", seconds=0.4)
+    await stripe.fault("confirm", "hang", seconds=2)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(stripe.call("POST", INTENTS, card_payment(), key="k"), 0.15)
     assert await stripe.charges() == []
     assert await stripe.fired("hang") == 1
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not await stripe.charges():
             await asyncio.sleep(0.02)
     assert len(await stripe.charges()) == 1
@@ -113,7 +113,7 @@ async def test_a_hanging_request_ends_without_effect_when_the_sandbox_stops(
     waiting = asyncio.create_task(stripe.call("POST", INTENTS, card_payment(), key="k"))
     while await stripe.fired("hang") == 0:
         await asyncio.sleep(0.01)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await sandbox.stop()
     with pytest.raises(aiohttp.ClientError):
         await waiting

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import inspect
 
 from paygate.domain.access.api_key import ApiKey
-from paygate.domain.alert import Alert, AlertStatus, AlertType, Occurrence, Problem
+from paygate.domain.alert import Alert, AlertNotice, AlertStatus, AlertType, Occurrence, Problem
 from paygate.domain.audit import AuditEntry, Subject
 from paygate.domain.customer import Customer
 from paygate.domain.idempotency import IdempotencyKey, KeyState
@@ -19,10 +19,13 @@ from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
 from paygate.domain.payments.correction import Correction
 from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
-from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.domain.provider_event import EventStatus, ProviderEvent, ProviderEventBody
 from paygate.domain.reconciliation.finding import Finding
 from paygate.domain.reconciliation.run import Reconciliation, RunStatus
+from paygate.domain.webhooks.delivery import Delivery, DeliveryStatus, WebhookBody
+from paygate.domain.webhooks.endpoint import EndpointStatus, WebhookEndpoint
 from paygate.storage.change import Record
 from tests.making import START, new_id
 
@@ -31,12 +34,18 @@ KINDS: Final[tuple[type[Record], ...]] = (
     Attempt,
     IdempotencyKey,
     ProviderEvent,
+    ProviderEventBody,
     ApiKey,
     Alert,
     Occurrence,
+    AlertNotice,
     Customer,
     Correction,
+    ReferenceClaim,
     ProviderAccount,
+    WebhookEndpoint,
+    WebhookBody,
+    Delivery,
     Reconciliation,
     Finding,
     Event,
@@ -75,13 +84,26 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
         "problem": PROBLEM,
     },
     Occurrence: {"version": 1, "alert": None},
+    AlertNotice: {
+        "version": 1,
+        "alert": new_id("alert"),
+        "channel": "1-slack",
+        "alert_version": 1,
+    },
     Customer: {"version": 1},
+    WebhookEndpoint: {"version": 1, "status": EndpointStatus.ENABLED},
+    Delivery: {
+        "version": 1,
+        "status": DeliveryStatus.PENDING,
+        "endpoint": new_id("webhook_endpoint"),
+    },
     Correction: {
         "intent_version": 2,
         "intent": new_id("payment_intent"),
         "from_status": Status.FAILED,
         "to_status": Status.SUCCEEDED,
     },
+    ReferenceClaim: {"version": 1},
     ProviderEvent: {
         "version": 1,
         "status": EventStatus.DEAD_LETTER,
@@ -91,7 +113,8 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
     Reconciliation: {"version": 1, "status": RunStatus.RUNNING},
     Finding: {"reconciliation": new_id("reconciliation")},
     ApiKey: {"version": 1, "secret_hash": bytes(32)},
-    Event: {},
+    ProviderEventBody: {},
+    Event: {"type": "payment_intent.created"},
     AuditEntry: {},
 }
 """The fields that stand in clear beside merchant, ids and times, as a new record has them."""
@@ -99,6 +122,7 @@ ID_OF: Final = {
     PaymentIntent: "payment_intent",
     Attempt: "attempt",
     ProviderEvent: "provider_event",
+    ProviderEventBody: "provider_event",
     ApiKey: "api_key",
     Alert: "alert",
     Occurrence: "alert_occurrence",
@@ -107,6 +131,8 @@ ID_OF: Final = {
     Reconciliation: "reconciliation",
     Finding: "reconciliation_finding",
     AuditEntry: "audit_entry",
+    WebhookEndpoint: "webhook_endpoint",
+    Delivery: "delivery",
 }
 
 
@@ -164,6 +190,8 @@ def planted(kind: type[Record], mark: str, **fixed: Any) -> Any:
     }
     if kind is Attempt:
         known.setdefault("intent", new_id("payment_intent"))
+    if kind is Delivery:
+        known.setdefault("event", new_id("event"))
     if kind is Event:
         known.setdefault("data", planted(PaymentIntent, mark))
     return filled(kind, Planted(mark), **known)

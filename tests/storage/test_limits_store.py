@@ -144,7 +144,7 @@ async def fails_well(url: str) -> None:
     # Ordinary limits are open; the strict ones count here, by this process's share of 20.
     assert await guesses(made, 30) == 5
     # Asked each time, a silent store would have taken two minutes.
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 90
     assert await made.authenticated(exchange("right"), good) == caller()
     await made.close()
 

@@ -18,7 +18,7 @@ from paygate.telemetry import timing
 from tests.making import make_audit, make_confirmed, make_intent
 
 Connect = Callable[[], Awaitable[Connection]]
-WITHIN_SECONDS = 10.0
+WITHIN_SECONDS = 60.0
 HELD = """
 SELECT version, pg_advisory_xact_lock_shared(hashtext($2))::text FROM payment_intent
 WHERE merchant = $1 AND id = $2

@@ -16,7 +16,8 @@ Connect = Callable[[], Awaitable[Connection]]
 
 TABLES = sorted(TABLE_OF.values(), key=lambda table: table.name)
 VERSIONED = [table for table in TABLES if "version" in table.names]
-CLAIMED = [table for table in TABLES if table.claimed_by]
+CLAIMED = [table for table in TABLES if table.claimed_by and table.looked_up_by is None]
+RESERVED = [table for table in TABLES if table.looked_up_by is not None]
 
 
 async def plan(connection: Connection, sql: str, parameters: int) -> str:
@@ -40,11 +41,17 @@ def scans(text: str) -> list[str]:
 
 
 def statements() -> list[Sequence[Section]]:
-    """A claim with two advances, for all of them."""
+    """A claim with two advances, for all of them, and a claim of a reference with each claim."""
     return [
-        [Section(claimed, Mode.CLAIM), Section(one, Mode.ADVANCE), Section(two, Mode.ADVANCE)]
-        for claimed in CLAIMED
-        for one, two in itertools.combinations(VERSIONED, 2)
+        *(
+            [Section(claimed, Mode.CLAIM), Section(one, Mode.ADVANCE), Section(two, Mode.ADVANCE)]
+            for claimed in CLAIMED
+            for one, two in itertools.combinations(VERSIONED, 2)
+        ),
+        *(
+            [Section(claimed, Mode.CLAIM), Section(reserved, Mode.RESERVE)]
+            for claimed, reserved in itertools.product(CLAIMED, RESERVED)
+        ),
     ]
 
 
@@ -86,6 +93,14 @@ async def test_waiting_events_are_found_among_those_alone(connect: Connect, whic
     assert scans(text) == []
     assert f"provider_event_{which}" in text
     assert "Sort" not in text
+
+
+async def test_a_reference_is_looked_up_among_its_own_intents(connect: Connect) -> None:
+    connection = await connect()
+    await connection.execute("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off")
+    text = await plan(connection, QUERIES["payment_intent_by_reference"], 4)
+    assert scans(text) == []
+    assert "payment_intent_reference" in text
 
 
 async def test_this_test_sees_a_scan(connect: Connect) -> None:

@@ -15,6 +15,8 @@ import pytest
 
 from paygate.storage import reader, reconciliations, whole_ledger
 from paygate.storage.blocks import QUERIES
+from paygate.storage.webhooks import outbox
+from paygate.storage.webhooks import reader as webhook_reader
 from tests.storage.stored import TABLE_OF
 
 SOURCE = Path(str(files("paygate")))
@@ -43,7 +45,8 @@ def reads() -> Iterator[Read]:
     """What each method of the readers fetches and opens: `_one(PaymentIntent, "a_block", ...)`, or
     `_fetch("a_block", ...)` and `open(PaymentIntent, ...)`.
     """
-    sources = (inspect.getsource(module) for module in (reader, reconciliations, whole_ledger))
+    modules = (reader, reconciliations, whole_ledger, webhook_reader, outbox)
+    sources = (inspect.getsource(module) for module in modules)
     for method in (node for source in sources for node in ast.walk(ast.parse(source))):
         if isinstance(method, ast.AsyncFunctionDef):
             arguments = [

@@ -176,6 +176,7 @@ async def test_a_column_altered_alone_is_found(
         name = column.name
         changed = {
             "text": f"CASE {name} WHEN 'working' THEN 'finished' WHEN 'open' THEN 'acknowledged'"
+            " WHEN 'enabled' THEN 'disabled' WHEN 'pending' THEN 'failed'"
             f" ELSE {name} || 'x' END",
             "int4": f"{name} + 1",
             "timestamptz": f"{name} + interval '1 microsecond'",

@@ -23,7 +23,11 @@ from tests.storage.stored import TABLE_OF
 
 ROOT = Path(__file__).parents[2]
 SOURCE = Path(str(files("paygate")))
-OF_THE_SCHEMA = {"idempotency_key": {("leased_until", "timestamptz", True)}}
+OF_THE_SCHEMA = {
+    "idempotency_key": {("leased_until", "timestamptz", True)},
+    "delivery": {("leased_until", "timestamptz", True), ("run", "text", True)},
+    "event": {("written_in", "xid8", False)},
+}
 """Columns that the schema alone writes."""
 ONE_MORE = "one_more_column"
 """The program that runs on such a copy."""
@@ -61,7 +65,8 @@ async def test_a_declaration_is_what_the_schema_holds(database: str) -> None:
 async def test_whatever_is_sealed_is_declared(database: str) -> None:
     connection = await asyncpg.connect(database)
     rows = await connection.fetch(
-        "SELECT table_name FROM information_schema.columns WHERE column_name = 'sealed'"
+        "SELECT relname AS table_name FROM pg_attribute JOIN pg_class c ON c.oid = attrelid"
+        " WHERE attname = 'sealed' AND NOT relispartition AND relkind IN ('r', 'p')"
     )
     await connection.close()
     assert {row["table_name"] for row in rows} == {stored.name for stored in TABLE_OF.values()}
@@ -111,6 +116,9 @@ def test_a_block_is_filled_from_the_declaration() -> None:
     assert filled("SELECT {customer as c}, 1") == f"SELECT {theirs}, 1"
     values = [f"${n}::{column.sql_type}" for n, column in enumerate(AUDIT_ENTRY.columns, start=2)]
     assert filled("SELECT {audit_entry from $2}") == f"SELECT {', '.join(values)}"
+    lists = ", ".join(f"{value}[]" for value in values)
+    rows = f"unnest({lists}) AS r ({', '.join(AUDIT_ENTRY.names)})"
+    assert filled("FROM {audit_entry rows from $2}") == f"FROM {rows}"
 
 
 @pytest.mark.parametrize("wrong", ["{nothing}", "{customer c}", "{customer", "{}"])

@@ -35,6 +35,9 @@ CARD = {
     "return_url": "https://shop.example/done",
 }
 
+RENAMED = {"Concern": "Problem"}
+"""Structs of the previous release under their names of today: no name of a struct is written."""
+
 
 @pytest.fixture(scope="module")
 def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -65,7 +68,7 @@ def test_what_the_older_side_wrote_is_read_and_what_it_was_sent_is_taken(older: 
     )
     wrong = []
     for name, shape in before.items():
-        now = after.get(name, {})
+        now = after.get(RENAMED.get(name, name), {})
         if now.get("tag") != shape.get("tag"):
             wrong.append(f"{name} has another tag, or is gone")
         wrong += [f"{name}: {v} is gone" for v in shape.get("values", ()) if v not in now["values"]]

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from structlog.testing import capture_logs
 
+from paygate.api.event_object import event_body
 from paygate.domain.alert import Alert, AlertType
 from paygate.domain.payments.outcome import Unknown
 from paygate.domain.provider_event import EventStatus, ProviderEvent
@@ -22,7 +23,9 @@ from tests.worker.conftest import hurry
 @asynccontextmanager
 async def working(world: World, database: str) -> AsyncIterator[None]:
     stop = asyncio.Event()
-    task = asyncio.create_task(work(world.ctx, connector(database, name="worker"), stop))
+    task = asyncio.create_task(
+        work(world.ctx, connector(database, name="worker"), stop, event_body)
+    )
     try:
         yield
     finally:

@@ -23,6 +23,7 @@ from tools.bench.processes import started
 from tools.bench.report import WIDTH, figures, pairs, show, show_pairs
 from tools.bench.revision import built
 from tools.bench.rows import Sample
+from tools.bench.webhooks import webhooks_round
 
 CHECKOUT: Final = Path(__file__).parents[2]
 """Of this code."""
@@ -75,6 +76,7 @@ async def _measure(options: Options, folder: Path, progress: Callable[[str], Non
         (side,) = await _sides(stack, {"": sys.executable}, folder, sizes, progress)
         await take_turns([side], "commit door", lambda _: door_round(door, sizes), sizes, progress)
         await measure([side], door, sizes, progress)
+        await take_turns([side], "merchant told", told_step(sizes), sizes, progress)
         if not options.quick:
             rows = ("stored", "million") if options.full else ("stored",)
             await _many_stored(side, rows[:1], sizes, progress)
@@ -145,6 +147,15 @@ async def measure(
     }
     for what, step in steps.items():
         await take_turns(sides, what, step, sizes, progress)
+
+
+def told_step(sizes: Sizes) -> Callable[[Load], Awaitable[Sample]]:
+    """The rows of webhooks to a merchant."""
+
+    async def step(load: Load) -> Sample:
+        return await webhooks_round(load.ready, sizes)
+
+    return step
 
 
 async def take_turns(

@@ -42,6 +42,8 @@ class Sizes:
     paced_confirms: int = 200
     payments: int = 600
     events: int = 1_500
+    deliveries: int = 3_000
+    paced_deliveries: int = 300
     idle_seconds: float = 60.0
     """The jobs of one minute are in it, once."""
     flushed_seconds: float = FLUSHED_SECONDS
@@ -56,6 +58,8 @@ QUICK: Final = Sizes(
     paced_confirms=50,
     payments=200,
     events=400,
+    deliveries=500,
+    paced_deliveries=50,
     idle_seconds=5.0,
 )
 """To try whether all works; the figures wander."""

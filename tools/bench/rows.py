@@ -116,6 +116,19 @@ ROWS: Final[Mapping[str, Row]] = MappingProxyType(
             against="<= 0.5",
         ),
         "connections/memory": Row("  their memory", "MiB"),
+        "delivered": Row(
+            "webhook delivered",
+            "/s",
+            "events of a merchant's, from a backlog, signed and sent to one healthy endpoint",
+            goal=">= 1,000",
+        ),
+        "told/p99": Row(
+            "merchant told, p99",
+            "ms",
+            "from an event to its webhook at 50/s, and the same while ten other endpoints hang",
+        ),
+        "told/hanging": Row("  ten others hang", "ms"),
+        "told/more": Row("  more than alone", "ms", goal="< 1,000"),
         "stored": Row(
             "create, 100,000 stored",
             "/s",
@@ -127,8 +140,8 @@ ROWS: Final[Mapping[str, Row]] = MappingProxyType(
         "reconcile": Row(
             "reconcile",
             "s",
-            "`paygate reconcile` on 100,000 payments in step, its calls, and the most"
-            " memory it took; the sandbox renders each payment on the same cores",
+            "`paygate reconcile` on 100,000 payments in step, its calls of the provider, and the"
+            " most memory it took; the sandbox renders each payment on the same cores",
             goal="< 60",
         ),
         "reconcile/calls": Row("  calls", "calls"),

@@ -8,7 +8,8 @@ import msgspec
 from paygate.api.edge.endpoint import ApiContext, Endpoint
 from paygate.api.edge.exchange import Exchange
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.flows.provider.watch import WarningCode
+from paygate.domain.warning import WarningCode
+from paygate.flows.alerts.send import channels_failing
 
 READY_WITHIN_SECONDS: Final = 2.0
 """A load balancer's probe gives up soon after."""
@@ -41,12 +42,16 @@ async def _healthz(_: ApiContext, __: Exchange, ___: Any) -> Health:
 async def _readyz(api: ApiContext, _: Exchange, __: Any) -> Readiness:
     try:
         async with asyncio.timeout(READY_WITHIN_SECONDS):
-            warnings, _answered = await asyncio.gather(
-                api.provider_look.warnings(), api.ctx.read.ready()
+            provider, failing, _answered = await asyncio.gather(
+                api.provider_look.warnings(), channels_failing(api.ctx), api.ctx.read.ready()
             )
     except Exception:  # noqa: BLE001 -- whatever keeps the database from answering
         raise Refusal(ErrorCode.OVERLOADED, "the database does not answer") from None
-    return Readiness(tuple(ReadinessWarning(each.code, each.message) for each in warnings))
+    channels = (
+        ReadinessWarning(WarningCode.ALERT_CHANNEL_FAILING, f"alerts do not leave by {name}")
+        for name in failing
+    )
+    return Readiness((*(ReadinessWarning(each.code, each.message) for each in provider), *channels))
 
 
 ENDPOINTS = (

@@ -136,7 +136,7 @@ def provider_event_object(event: ProviderEvent, *, livemode: bool) -> ProviderEv
 def read_provider_event_object(shown: Shown) -> ReadProviderEventObject:
     """One event as its reader may see it."""
     known = provider_event_object(shown.event, livemode=shown.livemode)
-    body = _body(shown.event.body) if shown.with_body else None
+    body = None if shown.body is None else _body(shown.body)
     return ReadProviderEventObject(**msgspec.structs.asdict(known), body=body)
 
 

@@ -2,7 +2,16 @@
 
 from typing import Final
 
-from paygate.api import alerts, api_keys, customers, health, provider_events, reconciliations
+from paygate.api import (
+    alerts,
+    api_keys,
+    customers,
+    events,
+    health,
+    provider_events,
+    reconciliations,
+    webhook_endpoints,
+)
 from paygate.api.edge.endpoint import Endpoint
 from paygate.api.payments import authentications, payment_intents
 
@@ -13,6 +22,8 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *customers.ENDPOINTS,
     *api_keys.ENDPOINTS,
     *provider_events.ENDPOINTS,
+    *events.ENDPOINTS,
+    *webhook_endpoints.ENDPOINTS,
     *reconciliations.ENDPOINTS,
     *health.ENDPOINTS,
 )

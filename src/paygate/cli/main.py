@@ -10,8 +10,10 @@ from paygate import __version__
 from paygate.cli import api_keys, jobs, keys, ledger, merchants, provider_events, webhooks
 from paygate.cli.command import Data, Quiet, run_async, settings_of
 from paygate.cli.init import init
+from paygate.cli.listen import listen
 from paygate.cli.reconcile import reconcile
 from paygate.cli.restored import restored
+from paygate.cli.trigger import trigger
 from paygate.settings import TO_SERVE, TO_UNLOCK, SettingsError
 from paygate_sandbox.command import sandbox
 
@@ -29,7 +31,9 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(provider_events.app, name="provider-events")
 app.add_typer(webhooks.app, name="webhooks")
 
+app.command()(trigger)
 app.command()(init)
+app.command()(listen)
 app.command()(restored)
 app.command()(reconcile)
 
@@ -152,12 +156,17 @@ def migrate(data: Data = None, quiet: Quiet = False) -> None:
     """Bring the database up to this version, and make the installation if there is none."""
     from paygate.wiring import prepare_database
 
+    messages: list[str] = []
+
     def tell(line: str) -> None:
+        messages.append(line)
         if not quiet:
             typer.echo(line)
 
     async def go() -> None:
-        applied = await prepare_database(settings_of(data, TO_UNLOCK), tell)
-        tell("\n".join(f"applied {name}" for name in applied) or "nothing to do")
+        for name in await prepare_database(settings_of(data, TO_UNLOCK), tell):
+            tell(f"applied {name}")
+        if not messages:
+            tell("nothing to do")
 
     run_async(go())

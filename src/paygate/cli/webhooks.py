@@ -1,20 +1,35 @@
-"""`paygate webhooks`: the endpoint at the provider that our events are sent to."""
+"""`paygate webhooks`: the provider's endpoint for our events, and what merchants are sent again."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated, Final
 
+import msgspec
 import typer
 
-from paygate.cli.command import Data, run_async, settings_of
+from paygate.cli.command import (
+    AsJson,
+    Data,
+    Quiet,
+    moment_of,
+    perform,
+    print_json,
+    run_async,
+    settings_of,
+)
 from paygate.settings import Needs, Settings, line
 
 if TYPE_CHECKING:
+    from paygate.domain.access.roles import Caller
+    from paygate.flows.context import Context
     from paygate.providers.contract import EventEndpoint
     from paygate.providers.stripe.webhook_endpoints import StripeWebhookEndpoints
 
 NEEDS: Final = Needs(("stripe_api_key", "public_url"))
 
-app = typer.Typer(help="The provider's webhook endpoint for this gateway.", no_args_is_help=True)
+app = typer.Typer(
+    help="The provider's webhook endpoint for this gateway, and what merchants are sent.",
+    no_args_is_help=True,
+)
 
 
 @app.command()
@@ -97,3 +112,49 @@ def _say_if_many(count: int) -> bool:
 
 def _say(text: str) -> None:
     sys.stderr.write(f"{text}\n")
+
+
+@app.command()
+def resend(
+    endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="Its id: we_...")],
+    delivery: Annotated[
+        str | None, typer.Option(metavar="ID", help="This delivery alone: dl_...")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="ISO8601", help="All that failed of what was made since then."),
+    ] = None,
+    delivered_too: Annotated[
+        bool, typer.Option("--delivered-too", help="Those that were delivered as well.")
+    ] = False,
+    merchant: Annotated[str, typer.Option(help="Whose endpoint it is.")] = "default",
+    data: Data = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Send a merchant's webhook deliveries again: one, or all that failed since a time."""
+    from paygate.domain.access.roles import Action
+    from paygate.flows.access.read_merchants import find_merchant
+    from paygate.flows.webhooks.resend import Resent, resend_delivery, resend_since
+
+    if (delivery is None) is (since is None):
+        raise typer.BadParameter("one of --delivery and --since", param_hint="--since")
+    moment = None if since is None else moment_of(since, "--since")
+
+    async def work(ctx: "Context", caller: "Caller") -> Resent:
+        found = await find_merchant(ctx, merchant)
+        caller = msgspec.structs.replace(caller, merchant=found.id)
+        if moment is None:
+            await resend_delivery(ctx, caller, endpoint, str(delivery))
+            return Resent(1, 0)
+        return await resend_since(ctx, caller, endpoint, moment, delivered_too=delivered_too)
+
+    async def go() -> None:
+        done = await perform(data, Action.DELIVERY_RESEND, work)
+        if as_json:
+            print_json(done._asdict())
+        elif not quiet:
+            kept = f"; of {done.not_kept} the body is not kept any more" if done.not_kept else ""
+            typer.echo(f"{done.resent} are due again{kept}")
+
+    run_async(go())

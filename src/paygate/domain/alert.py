@@ -30,11 +30,13 @@ class AlertType(StrEnum):
     ORPHAN_CHARGE = "orphan_charge"
     RECONCILIATION_DRIFT = "reconciliation_drift"
     WEBHOOK_DEAD_LETTER = "webhook_dead_letter"
+    MERCHANT_WEBHOOK_FAILING = "merchant_webhook_failing"
     CARD_DATA_REFUSED = "card_data_refused"
     RECORD_UNREADABLE = "record_unreadable"
     JOB_STUCK = "job_stuck"
     CLOCK_SKEW = "clock_skew"
     PROVIDER_ACCOUNT_CHANGED = "provider_account_changed"
+    ALERT_CHANNEL_FAILING = "alert_channel_failing"
 
 
 CONDITIONS: Final = frozenset(
@@ -43,10 +45,12 @@ CONDITIONS: Final = frozenset(
         AlertType.AUTHORIZATION_EXPIRING,
         AlertType.ATTEMPT_UNRESOLVED,
         AlertType.LEDGER_MISMATCH,
+        AlertType.MERCHANT_WEBHOOK_FAILING,
         AlertType.RECORD_UNREADABLE,
         AlertType.CLOCK_SKEW,
         AlertType.PROVIDER_ACCOUNT_CHANGED,
         AlertType.JOB_STUCK,
+        AlertType.ALERT_CHANNEL_FAILING,
         AlertType.RECONCILIATION_DRIFT,
         AlertType.ORPHAN_CHARGE,
     }
@@ -204,3 +208,39 @@ def counted(occurrence: Occurrence, by: Alert) -> Occurrence:
     """The occurrence once an alert has counted it."""
     assert occurrence.alert is None, "an occurrence is counted once"
     return msgspec.structs.replace(occurrence, alert=by.id, version=occurrence.version + 1)
+
+
+class AlertNotice(Recorded, frozen=True, kw_only=True):
+    """That a channel took an alert, and at which version of the alert it last did."""
+
+    id: str
+    merchant: str
+    alert: str
+    channel: str
+    alert_version: int
+    at: datetime
+    version: int = 1
+
+
+def noticed(alert: Alert, channel: str, at: datetime, before: AlertNotice | None) -> AlertNotice:
+    """The notice that a channel has taken the alert now; `before` is its last, if there was one."""
+    if before is None:
+        return AlertNotice(
+            id=notice_id(alert, channel),
+            merchant=alert.merchant,
+            alert=alert.id,
+            channel=channel,
+            alert_version=alert.version,
+            at=at,
+        )
+    return msgspec.structs.replace(
+        before,
+        alert_version=max(alert.version, before.alert_version),
+        at=max(at, before.at),
+        version=before.version + 1,
+    )
+
+
+def notice_id(alert: Alert, channel: str) -> str:
+    """The notice of an alert on a channel: one for each pair."""
+    return f"{alert.id}:{channel}"

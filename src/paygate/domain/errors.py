@@ -53,6 +53,7 @@ class ErrorCode(StrEnum):
     RESOURCE_MISSING = "resource_missing"
     ROUTE_UNKNOWN = "route_unknown"
     INTENT_ALREADY_CONFIRMED = "intent_already_confirmed"
+    REFERENCE_IN_USE = "reference_in_use"
     STATE_CONFLICT = "state_conflict"
     EVENT_NOT_REPLAYABLE = "event_not_replayable"
     OPERATION_PENDING = "operation_pending"
@@ -63,6 +64,7 @@ class ErrorCode(StrEnum):
     SIGNATURE_INVALID = "signature_invalid"
     CALLBACK_STATE_INVALID = "callback_state_invalid"
     RETURN_URL_NOT_ALLOWED = "return_url_not_allowed"
+    WEBHOOK_URL_NOT_ALLOWED = "webhook_url_not_allowed"
     RATE_LIMITED = "rate_limited"
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     OVERLOADED = "overloaded"
@@ -167,6 +169,11 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
         ErrorCode.INTENT_ALREADY_CONFIRMED: _final(
             ErrorType.CONFLICT, "The payment intent is no longer `created`; the error carries it."
         ),
+        ErrorCode.REFERENCE_IN_USE: _final(
+            ErrorType.CONFLICT,
+            "A payment intent of this reference is paid, or can still be paid; the error carries "
+            "it.",
+        ),
         ErrorCode.STATE_CONFLICT: _final(
             ErrorType.CONFLICT, "The object's state does not allow this; the error carries it."
         ),
@@ -200,6 +207,11 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
         ),
         ErrorCode.RETURN_URL_NOT_ALLOWED: _final(
             ErrorType.INVALID_REQUEST, "PAYGATE_RETURN_URL_HOSTS does not name the host."
+        ),
+        ErrorCode.WEBHOOK_URL_NOT_ALLOWED: _final(
+            ErrorType.INVALID_REQUEST,
+            "The URL's host has no address, or one that webhooks are not sent to "
+            "(PAYGATE_WEBHOOK_ALLOWED_NETWORKS).",
         ),
         ErrorCode.RATE_LIMITED: _retriable(
             ErrorType.RATE_LIMIT, "Too many requests; Retry-After says when there is room again."

@@ -25,6 +25,8 @@ PREFIXES: Final = {
     "alert": "al_",
     "alert_occurrence": "ao_",
     "ledger_transfer": "lt_",
+    "webhook_endpoint": "we_",
+    "delivery": "dl_",
     "reconciliation": "rc_",
     "reconciliation_finding": "rf_",
     "run": "run_",

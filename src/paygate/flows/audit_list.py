@@ -17,8 +17,8 @@ async def audit_list(
     ids: Iterable[str],
     unread: Iterable[Unread] = (),
 ) -> None:
-    """Durable before the list is shown. `query` is the query string as it came, once it parsed. Of
-    what the list leaves out because it cannot be read, people are told.
+    """Write the audit entry of a reading, durable before the list is shown. `query` is the query
+    string as it came, once parsed. A record left out because it cannot be read gets an alert.
     """
     details = {"query": query, "ids": ",".join(ids)}
     await ctx.door.commit(Change(ctx.audit(caller, action, details=details)))

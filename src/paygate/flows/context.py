@@ -1,4 +1,4 @@
-"""What flows are given: the parts of the house, and the world's clock and chance."""
+"""The context of every flow: the parts of the house, and the world's clock and chance."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,10 +12,12 @@ from paygate.crypto.callback_states import CallbackStates
 from paygate.crypto.credentials import CredentialHasher
 from paygate.crypto.encoding import length_prefixed
 from paygate.domain.access.roles import Action, Caller
+from paygate.domain.alert import Severity
 from paygate.domain.audit import AuditEntry, Result, Subject, entry
 from paygate.domain.ids import PREFIXES, RANDOM_BYTES, id_from, make_id
 from paygate.domain.payments.attempt import Operation
 from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.egress.client import Egress
 from paygate.flows.provider.pace import Pace
 from paygate.flows.provider_events.answers_under_way import AnswersUnderWay
 from paygate.flows.restores.after_restore import AfterRestore
@@ -29,17 +31,18 @@ from paygate.storage.reader import Reader
 from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.restores import Restores
 from paygate.storage.sole_run import SoleRuns
+from paygate.storage.webhooks.outbox import Outbox
+from paygate.storage.webhooks.reader import WebhookReader
 from paygate.storage.whole_ledger import WholeLedger
 
 FIRST_PAUSE_SECONDS: Final = 0.01
-"""Another's commit holds the row that this one wants: mostly for a millisecond or two."""
+"""The first pause while another commit holds the wanted row: mostly a millisecond or two."""
 LAST_PAUSE_SECONDS: Final = 0.25
 PATIENCE_SECONDS: Final = 1.0
 """How long a flow reads and decides again while a record moves on under it, when a caller can be
 told to come again."""
 CONCLUDING_SECONDS: Final = ANSWER_WITHIN_SECONDS
-"""The same when the provider has answered: as long as a commit may take, for so long may the commit
-that this one lost against have taken."""
+"""The same when the provider has answered: as long as the commit may take that this one lost to."""
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -61,7 +64,7 @@ class Policy(msgspec.Struct, frozen=True):
     public_url: str | None = None
     """Where payers' browsers reach us; None: the provider sends them straight back."""
     return_url_hosts: tuple[str, ...] | None = None
-    """None: every host."""
+    """The hosts that a return URL may have; None: every host."""
 
 
 class RequestKey(NamedTuple):
@@ -82,6 +85,17 @@ class CommitDoor(Protocol):
         """Make the change true, wholly and durably, or learn why not."""
 
 
+class AlertChannel(Protocol):
+    """Takes alerts out of the house."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in alerts, logs and notices: nothing secret."""
+
+    async def send(self, severity: Severity, title: str, text: str) -> bool:
+        """Whether the message was taken."""
+
+
 class Context(msgspec.Struct, frozen=True):
     """Everything a flow may touch. Clock and randomness are injected, so worlds can be replayed."""
 
@@ -93,6 +107,9 @@ class Context(msgspec.Struct, frozen=True):
     merchants: Merchants
     key_use: ApiKeyUse
     provider: Provider
+    webhooks: WebhookReader
+    outbox: Outbox
+    egress: Egress
     restores: Restores
     after_restore: AfterRestore
     hasher: CredentialHasher
@@ -100,14 +117,16 @@ class Context(msgspec.Struct, frozen=True):
     callback_states: CallbackStates
     policy: Policy
     pace: Pace
-    """Of this process's sweeps, all together."""
+    """The pace of this process's sweeps, all together."""
     answers: AnswersUnderWay
     sole_runs: SoleRuns
     installation: str
     now: Callable[[], datetime]
     random_bytes: Callable[[int], bytes]
+    alert_channels: tuple[AlertChannel, ...] = ()
+    """Where alerts leave to."""
     claim: str | None = None
-    """What a request and its retries have in common, when they run under an idempotency key."""
+    """The claim that a request shares with its retries under an idempotency key."""
     request_key: RequestKey | None = None
     """The idempotency key itself, when a request runs under one."""
 
@@ -172,7 +191,7 @@ class Patience:
             raise self._end(self._what)
 
     async def lasts(self) -> bool:
-        """The same, for whoever can end otherwise: False when that has been waited for too long."""
+        """Pause likewise; returns whether time is left, for a caller that ends otherwise."""
         if asyncio.get_running_loop().time() >= self._until:
             return False
         await asyncio.sleep(self._pause)

@@ -1,5 +1,5 @@
-"""What the sweeps have in common: they read stretch by stretch, and one payment that trips a
-run up, or one record that cannot be read, holds up no other.
+"""The frame of every sweep: records are read stretch by stretch, and neither a payment that fails
+nor a record that cannot be read holds up any other.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ class Faults:
 
 
 class Sweep(Faults):
-    """One run of a sweep: what it reads, and what goes wrong on the way."""
+    """One run of a sweep: its readings, and the faults on the way."""
 
     def __init__(self, ctx: Context, job: str, run_id: str) -> None:
         """`job` and `run_id` name the run in the audit log."""
@@ -57,7 +57,7 @@ class Sweep(Faults):
         self._reported: set[str] = set()
 
     def caller(self, merchant: str) -> Caller:
-        """The run, at work for a merchant."""
+        """The run as a caller, at work for a merchant."""
         return Caller(self._actor, merchant, self._run_id)
 
     async def stretches(
@@ -66,7 +66,7 @@ class Sweep(Faults):
         size: int,
         start: Place | None = None,
     ) -> AsyncIterator[Sequence[R]]:
-        """What can be read behind a place, so many rows at a time; of the rest people are told."""
+        """The readable records behind a place, so many rows at a time; the others get an alert."""
         last = start
         while True:
             stretch = await read(last, size)
@@ -81,7 +81,7 @@ class Sweep(Faults):
     async def every(
         self, read: Callable[[Place | None, int], Awaitable[Stretch[R]]], size: int
     ) -> AsyncIterator[R]:
-        """The same, record by record."""
+        """The same records, one by one."""
         async for records in self.stretches(read, size):
             for record in records:
                 yield record
@@ -100,14 +100,14 @@ class Sweep(Faults):
             raise others[0]
 
     async def _tell_of(self, fault: Unread) -> None:
-        """Once a run, however many of its readings meet the record."""
+        """Report an unreadable record, once a run."""
         if str(fault) not in self._reported:
             self._reported.add(str(fault))
             await report_unreadable(self._ctx, self.caller(""), fault)
 
 
 class Crew:
-    """Does so many pieces of work at once; as a context it ends when all are done.
+    """Works on so many pieces at once; as a context it ends when all pieces are done.
 
     A piece that hangs holds its own place and no other's. One that fails is set aside.
     """

@@ -29,7 +29,7 @@ class CloseFailedPayment(
 
 
 class RaiseAlert(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="raise_alert"):
-    """Something came up that a person must see, and waits to be counted by its alert."""
+    """An occurrence waits to be counted by its alert."""
 
     merchant: str
     occurrence: str
@@ -45,7 +45,7 @@ class Reconcile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="re
 class UpdateProviderCustomer(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="update_provider_customer"
 ):
-    """The details of a customer have changed whom the provider knows."""
+    """The details of a customer whom the provider knows have changed."""
 
     merchant: str
     customer: str
@@ -63,7 +63,7 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
 
 
 class Job(msgspec.Struct, frozen=True):
-    """A message and how long it waits before it may run."""
+    """A message, and how long it waits before the worker may take it."""
 
     message: Message
     delay: timedelta = timedelta(0)

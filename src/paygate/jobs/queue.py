@@ -1,11 +1,12 @@
 """The queue, in PgQueuer's tables and by its statements, which are seen nowhere else. Jobs are put
 in by commits (`storage.statement`).
 
-No job is ever dropped: a commit has promised it. What fails is put back, what this version cannot
-read waits for one that can, and what could not be put back is held, until it is released.
+No job is ever dropped: a commit has promised each. A failed job is put back, a job that this
+version cannot read waits for a version that can, and a job that could not be put back is held until
+the queue releases it.
 
-Its tables hold ids and entry points alone, and its own log of what became of each job is not kept:
-nothing reads it, nothing would ever shorten it, and it cost three rows a job.
+The tables hold ids and entry points alone. PgQueuer's log of ended jobs is not kept: nothing reads
+the log, nothing would ever shorten it, and it cost three rows a job.
 """
 
 import asyncio
@@ -29,29 +30,29 @@ from paygate.jobs.timetable import Report, Run, Timetable, stopped
 BATCH: Final = 50
 """Jobs fetched in one round trip; few enough that another worker gets its share."""
 CONCURRENT: Final = 200
-"""Jobs in hand at once: each waits mostly for the database or the provider."""
+"""Jobs in hand at once; a job mostly waits for the database or the provider."""
 UNLIMITED: Final = 0
 AT_ONCE: Final[Mapping[type[Message], int]] = {RaiseAlert: 16}
-"""How many of a kind are in hand at once, on all nodes together; of others as many as there are.
-Alerts are counted one at a time, and a flood of them must not take the places of events.
+"""The most jobs of a kind in hand at once, on all nodes together; other kinds have no bound. Alerts
+are counted one at a time, and a flood of them must not take the places of events.
 """
 SELDOM: Final = timedelta(minutes=5)
 BEHIND: Final = -1
 """The priority of a job that failed: those of commits, which have 0, go before."""
 _DOUBLINGS: Final = 10
 TAKE_AGAIN_SECONDS: Final = 0.25
-"""A job that is due was not given to us: others of its kind are in hand, or another worker was
-asking at the same moment.
+"""The pause after a due job was not given to us: others of its kind are in hand, or another worker
+asked at the same moment.
 """
 TOGETHER_SECONDS: Final = 0.05
-"""How long a job that is over waits for others."""
+"""How long an ended job waits for others, to be written down with them."""
 SILENT_AFTER: Final = timedelta(seconds=30)
-"""A job of which nobody has given a sign of life for so long is another worker's."""
+"""The silence after which a job in hand is given to another worker."""
 SIGN_OF_LIFE_SECONDS: Final = SILENT_AFTER.total_seconds() / 4
 RELEASE_EVERY: Final = timedelta(seconds=30)
-"""How long a job is held that could not be put back: as long as one whose worker died."""
+"""How often held jobs are put back: as often as jobs whose worker died."""
 RELEASED: Final = 1000
-"""So many at a time; the rest follow."""
+"""Held jobs put back at a time; the rest follow."""
 
 # Rows that the trigger lets through: none. A rule would not do, for PgQueuer writes its log beside
 # other statements. The trigger is made once: to make it anew would wait for every other node.
@@ -97,7 +98,7 @@ Over: TypeAlias = tuple[Job, JOB_STATUS, TracebackRecord | None]
 Back: TypeAlias = tuple[Job, timedelta, int]
 """A job, after how long it is due again, and its priority then."""
 CHANNEL: Final = db_settings().channel
-"""Where the trigger of PgQueuer's table tells that jobs came, or are over."""
+"""The channel on which the trigger of PgQueuer's table notifies that jobs came, or are over."""
 
 
 async def install(connection: Connection) -> None:
@@ -119,10 +120,10 @@ async def install(connection: Connection) -> None:
 
 class Queue:
     """Runs handlers for the messages that commits enqueued and for what is due by the clock, until
-    told to stop.
+    `stop`.
 
-    PgQueuer's own loop would wake twelve times a second where nothing happens. This one is woken
-    by what is told, by the next job's time, and by `beat`; statements and tables are PgQueuer's.
+    PgQueuer's own loop would wake twelve times a second where nothing happens. This loop is woken
+    by notifications, by the next job's time, and by `beat`; statements and tables are PgQueuer's.
     """
 
     def __init__(
@@ -178,11 +179,11 @@ class Queue:
             loop.result()
 
     async def beat(self) -> None:
-        """Hear from the database over the queue's connection: what is due of which nobody told."""
+        """Wake for due jobs of which no notification came, over the queue's connection."""
         await self._look()
 
     async def stopped(self) -> None:
-        """Return when no more jobs are taken: it was told to stop, or a statement of its failed."""
+        """Return when no more jobs are taken: after `stop`, or when a statement failed."""
         await self._stop.wait()
 
     def stop(self) -> None:
@@ -211,7 +212,7 @@ class Queue:
                 await self._woken.wait()
 
     async def _look(self) -> None:
-        """Be woken when the next job is due."""
+        """Schedule the wake-up for the next job's time."""
         (row,) = await self._driver.fetch(_DUE_IN, list(self._kinds), SILENT_AFTER)
         due_in: Any = row["due_in"]
         if self._alarm is not None:
@@ -222,7 +223,7 @@ class Queue:
             self._alarm = asyncio.get_running_loop().call_later(after, self._woken.set)
 
     async def _do(self, job: Job) -> None:
-        """Run a job's handler. Whatever comes of it, the job is gone or put back."""
+        """Run a job's handler. However that ends, the job is gone or put back."""
         try:
             await self._handlers[job.entrypoint](decode(job.payload or b""))
         except RetryLater as retry:
@@ -232,7 +233,7 @@ class Queue:
             self._put_back(job, timedelta(0), job.priority)
             raise
         except Exception as error:  # noqa: BLE001 -- a job's fault is reported, whatever it is
-            # It goes on when the fault is mended, or when a version that can read it comes.
+            # The job goes on when the fault is mended, or when a version comes that can read it.
             self._report(job.entrypoint, error)
             self._put_back(job, again_after(job.attempts), BEHIND)
         else:
@@ -249,8 +250,9 @@ class Queue:
         self._some_over.set()
 
     async def _write_over(self) -> None:
-        """Write down which jobs are over or put back. Those that end at about the same time are one
-        statement; what is not written is done again by whoever finds no sign of life.
+        """Write down which jobs are over or put back. Jobs that end at about the same time are one
+        statement; a job that is not written down is done again by the worker that finds no sign of
+        life.
         """
         while True:
             await self._some_over.wait()
@@ -283,7 +285,7 @@ class Queue:
             self._woken.set()  # a time may be the next one, and of this nobody is told
 
     async def _finish(self) -> None:
-        """Wait for what is in hand; who is cancelled meanwhile cuts it off."""
+        """Wait for the jobs in hand; a cancellation cuts them off."""
         in_hand = (*self._in_hand.values(), *self._timetable.in_hand.values())
         try:
             await asyncio.gather(*in_hand, return_exceptions=True)
@@ -291,7 +293,7 @@ class Queue:
             await self._write()
 
     async def _give_signs(self) -> None:
-        """Tell the others that what is in hand is alive."""
+        """Show other workers that the jobs in hand are alive."""
         while True:
             await asyncio.sleep(SIGN_OF_LIFE_SECONDS)
             try:
@@ -305,7 +307,7 @@ class Queue:
                 self._some_over.set()
 
     async def _release_held(self) -> None:
-        """Put back the jobs that are held: those whose own putting back went wrong."""
+        """Put back the held jobs, which could not be put back before."""
         while not self._stop.is_set():
             try:
                 held = await self._queries.list_failed_jobs(RELEASED, order="ASC")
@@ -318,5 +320,5 @@ class Queue:
 
 
 def again_after(attempts: int) -> timedelta:
-    """How long a job waits that has failed so often before: 2 s, 4 s, ... five minutes."""
+    """How long a job waits after so many failures: 2 s, 4 s, ... five minutes."""
     return min(timedelta(seconds=2 ** (min(attempts, _DOUBLINGS) + 1)), SELDOM)

@@ -38,6 +38,11 @@ SCHEDULE: Final = (
         "Close alerts whose cause is gone; count what came up and whose job was lost.",
     ),
     ScheduledJob(
+        "send-alerts",
+        "* * * * *",
+        "Send open alerts to the channels of PAYGATE_ALERT_URLS that have not taken them yet.",
+    ),
+    ScheduledJob(
         "apply-provider-events",
         "* * * * *",
         "Apply provider events that were received and that no job came to apply.",
@@ -51,6 +56,11 @@ SCHEDULE: Final = (
         "watch-jobs",
         "*/15 * * * *",
         "Alert for jobs that have been in the queue for an hour.",
+    ),
+    ScheduledJob(
+        "watch-webhook-endpoints",
+        "*/15 * * * *",
+        "Alert for webhook endpoints that fail; disable those that have for three days.",
     ),
     ScheduledJob(
         "purge-idempotency-keys",

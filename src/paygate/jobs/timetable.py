@@ -1,5 +1,5 @@
-"""What is due by the clock: each occurrence is run by one node of all. The times of the next ones
-are PgQueuer's table, its statements are PgQueuer's too.
+"""Runs what is due by the clock, each time on one node of all. The table of the next times and its
+statements are PgQueuer's.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from paygate.jobs.schedule import ScheduledJob
 Run = Callable[[], Awaitable[None]]
 Report = Callable[[str, BaseException], None]
 LEEWAY_SECONDS: Final = 1.0
-"""The times of the table are whole seconds, by the database's clock and not by ours."""
+"""The leeway for the table's times: whole seconds, by the database's clock and not by ours."""
 
 
 class Timetable:
@@ -36,8 +36,8 @@ class Timetable:
         self.in_hand: dict[ScheduleId, asyncio.Task[None]] = {}
 
     async def keep(self, stop: asyncio.Event) -> None:
-        """Begin what comes due until `stop`. What came due while no worker was there is begun by
-        the next worker, once.
+        """Begin each run that comes due until `stop`. A run that came due while no worker was there
+        is begun by the next worker, once.
         """
         if not self._runs:
             return
@@ -50,12 +50,12 @@ class Timetable:
             await stopped(stop, soonest + LEEWAY_SECONDS)
 
     async def give_signs(self) -> None:
-        """Tell the others that the runs in hand are alive."""
+        """Show other workers that the runs in hand are alive."""
         if self.in_hand:
             await self._queries.update_schedule_heartbeat(set(self.in_hand))
 
     def _next(self) -> dict[CronExpressionEntrypoint, timedelta]:
-        """How long until each is due again."""
+        """How long until each job is due again."""
         return {key: cron.next_in() for key, cron in self._crons.items()}
 
     def _begin(self, schedule: Schedule) -> None:

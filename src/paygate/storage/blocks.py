@@ -3,7 +3,8 @@ a block, but filled in from the record's declaration when the block is loaded:
 
 - `{attempt}` are the columns of the table `attempt`, in their order;
 - `{attempt as a}` are the same of that table under another name;
-- `{attempt from $2}` are values for them, from the second parameter on.
+- `{attempt from $2}` are values for them, from the second parameter on;
+- `{attempt rows from $2}` are rows of them, from arrays of each column's values.
 """
 
 import re
@@ -13,7 +14,7 @@ from typing import Final
 from paygate.storage.tables import STORED
 
 _NAMED: Final = re.compile(r"^-- name: (\w+)\n(.*?)(?=^-- name: |\Z)", re.MULTILINE | re.DOTALL)
-_COLUMNS: Final = re.compile(r"\{(\w+)(?: as (\w+)| from \$(\d+))?\}")
+_COLUMNS: Final = re.compile(r"\{(\w+)(?: as (\w+)| from \$(\d+)| rows from \$(\d+))?\}")
 _TABLES: Final = {stored.name: stored for stored in STORED.values()}
 
 
@@ -37,12 +38,16 @@ def filled(block: str) -> str:
 
 
 def _columns(asked: re.Match[str]) -> str:
-    table, alias, first = asked.groups()
+    table, alias, first, arrays = asked.groups()
     assert table in _TABLES, f"no record is stored in {table}"
     columns = _TABLES[table].columns
     if first:
         values = enumerate(columns, start=int(first))
         return ", ".join(f"${number}::{column.sql_type}" for number, column in values)
+    if arrays:
+        given = enumerate(columns, start=int(arrays))
+        lists = ", ".join(f"${number}::{column.sql_type}[]" for number, column in given)
+        return f"unnest({lists}) AS r ({', '.join(column.name for column in columns)})"
     return ", ".join(f"{alias}.{column.name}" if alias else column.name for column in columns)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from paygate.domain.access.api_key import ApiKey
-from paygate.domain.alert import Alert, Occurrence
+from paygate.domain.alert import Alert, AlertNotice, Occurrence
 from paygate.domain.audit import AuditEntry
 from paygate.domain.customer import Customer
 from paygate.domain.idempotency import IdempotencyKey
@@ -15,10 +15,13 @@ from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.correction import Correction
 from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
-from paygate.domain.provider_event import ProviderEvent
+from paygate.domain.provider_event import ProviderEvent, ProviderEventBody
 from paygate.domain.reconciliation.finding import Finding
 from paygate.domain.reconciliation.run import Reconciliation
+from paygate.domain.webhooks.delivery import Delivery, WebhookBody
+from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.jobs.messages import Job
 
 Versioned = (
@@ -30,9 +33,22 @@ Versioned = (
     | Customer
     | Alert
     | Occurrence
+    | AlertNotice
+    | WebhookEndpoint
+    | Delivery
+    | ReferenceClaim
     | Reconciliation
 )
-Appended = Event | Correction | Transfer | ProviderAccount | Finding | AuditEntry
+Appended = (
+    Event
+    | Correction
+    | Transfer
+    | ProviderAccount
+    | ProviderEventBody
+    | WebhookBody
+    | Finding
+    | AuditEntry
+)
 Record = Versioned | Appended
 
 
@@ -40,13 +56,14 @@ class Change(msgspec.Struct, frozen=True):
     """One commit. All of it becomes true, or nothing does.
 
     `audit` is always there, and its id is the change's. A record in `advances` must stand one
-    version below in the database. Creating an idempotency key, a provider event, an alert or a
-    reconciliation's finding is a claim: an equal one that exists is a conflict. At
-    most one claim a change, and at most one record of a table in `advances`; what can meet no
-    conflict - jobs, and records that are created without a claim - may be several. `stands` is an
-    intent that the change was decided by and leaves alone: the change is a conflict when the intent
-    is not at that version any more. `response` is not written here: it is what the request is
-    answered with when this is its last commit, for a door under an idempotency key.
+    version below in the database. Creating an idempotency key, a provider event, an alert or its
+    notice, or a finding is a claim: an equal one that exists is a conflict. At most one such claim
+    a change, beside it one of a reference, and at most one record
+    of a table in `advances`; what can meet no conflict - jobs, and records that are created without
+    a claim - may be several. `stands` is an intent that the change was decided by and leaves alone:
+    the change is a conflict when the intent is not at that version any more. `response` is not
+    written here: it is what the request is answered with when this is its last commit, for a door
+    under an idempotency key.
     """
 
     audit: AuditEntry

@@ -1,6 +1,6 @@
 """The store that many processes and nodes count in: Valkey, or Redis, through `limits`.
 
-It may be slow, or gone: a request waits for it a moment, and then not again for a while.
+The store may be slow, or gone: a request waits a moment, and then no request for a while.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ from valkey.exceptions import ValkeyError
 from paygate.telemetry import log
 
 ANSWER_SECONDS: Final = 0.25
-"""A hundred times what it takes; a payer does not notice it once."""
+"""The deadline of a call: a hundred times what it takes; a payer does not notice one."""
 PAUSE_SECONDS: Final = 5.0
-"""After silence, one request in so many seconds finds out whether the store is back."""
+"""The pause after silence: then one request finds out whether the store is back."""
 CONNECTIONS: Final = 32
-"""Of one process. Each is held for a round trip; more requests than these wait a moment."""
+"""The connections of one process, each held for a round trip; more requests wait a moment."""
 
 T = TypeVar("T")
 
@@ -45,11 +45,11 @@ class Room(NamedTuple):
 
 
 class LimitsStore:
-    """Counts in the store. Every answer may be None: it did not answer."""
+    """Counts in the store. Every result may be None: the store did not answer."""
 
     def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
         """`url` as PAYGATE_LIMITS_URL; nothing is connected yet."""
-        # Its own time limits would cost as much as the rest: one is set around all of it.
+        # The library's own time limits would cost as much as the rest: one is set around each call.
         self._pool = ConnectionPool.from_url(url, max_connections=CONNECTIONS)
         self._turns = asyncio.Semaphore(CONNECTIONS)
         pool: Any = self._pool  # which the library's annotation leaves out

@@ -7,14 +7,15 @@ from typing import Final, NamedTuple
 import msgspec
 
 from paygate.domain.access.api_key import ApiKey
-from paygate.domain.alert import Alert, AlertStatus, Occurrence
+from paygate.domain.alert import Alert, AlertNotice, AlertStatus, Occurrence
 from paygate.domain.customer import Customer
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ledger import Transfer
 from paygate.domain.payments.attempt import Attempt
-from paygate.domain.payments.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.payment_intent import ENDED_WITHOUT_MONEY, PaymentIntent, Status
+from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
-from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.domain.provider_event import EventStatus, ProviderEvent, ProviderEventBody
 from paygate.storage.change import Outdated
 from paygate.storage.connections.database import reading
 from paygate.storage.pages import Cut, Page, Place, Stretch, beyond_all, first_id
@@ -76,6 +77,27 @@ class Reader(Reading):
                 return found
         return None
 
+    async def payment_intent_by_reference(
+        self, merchant: str, reference: str, *, besides: str
+    ) -> PaymentIntent | None:
+        """The intent of this reference that is paid, or else the newest that can still be paid, or
+        None; `besides` is the id of one that is not looked for.
+        """
+        indexes = self._records.reference_indexes(merchant, reference)
+        ended = sorted(ENDED_WITHOUT_MONEY)
+        rows = await self._search("payment_intent_by_reference", merchant, indexes, ended, besides)
+        return self._open(PaymentIntent, rows[0]) if rows else None
+
+    async def reference_claim(
+        self, merchant: str, claim_ids: Sequence[str]
+    ) -> ReferenceClaim | None:
+        """The claim under any of these ids, or None."""
+        for claim_id in claim_ids:
+            found = await self._one(ReferenceClaim, "reference_claim", merchant, claim_id)
+            if found is not None:
+                return found
+        return None
+
     async def attempt(self, merchant: str, attempt_id: str) -> Attempt | None:
         """The attempt, or None."""
         return await self._one(Attempt, "attempt", merchant, attempt_id)
@@ -111,6 +133,13 @@ class Reader(Reading):
     async def provider_event(self, merchant: str, event_id: str) -> ProviderEvent | None:
         """The provider event, or None."""
         return await self._one(ProviderEvent, "provider_event", merchant, event_id)
+
+    async def provider_event_body(self, event: ProviderEvent) -> bytes | None:
+        """What the provider sent, or None when it is not kept any more."""
+        if event.body is not None:
+            return event.body
+        row = await self._fetch("provider_event_body", event.merchant, event.id, event.received_at)
+        return None if row is None else self._open(ProviderEventBody, row).body
 
     async def provider_event_by_provider_reference(
         self, merchant: str, provider_reference: str
@@ -235,6 +264,19 @@ class Reader(Reading):
         """Alerts that are not closed, in the order of merchant and id."""
         order = ("merchant", "id")
         return await self._stretch(Alert, "alerts_standing", order, after, limit)
+
+    async def alerts_to_send(
+        self, channel: str, before: datetime, after: Place | None, limit: int
+    ) -> Stretch[Alert]:
+        """Open alerts that a channel has not taken as they now are, in the order of merchant and
+        id; those that it took after `before` wait.
+        """
+        order = ("merchant", "id")
+        return await self._stretch(Alert, "alerts_to_send", order, after, limit, channel, before)
+
+    async def alert_notice(self, merchant: str, notice_id: str) -> AlertNotice | None:
+        """The notice that a channel took an alert, or None."""
+        return await self._one(AlertNotice, "alert_notice", merchant, notice_id)
 
     async def occurrences_waiting(
         self, before: datetime, after: Place | None, limit: int

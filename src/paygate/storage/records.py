@@ -46,10 +46,16 @@ class _Kind(NamedTuple):
     advance: Section
 
 
+def _creation(stored: Stored[Any]) -> Mode:
+    if not stored.claimed_by:
+        return Mode.INSERT
+    return Mode.RESERVE if stored.looked_up_by else Mode.CLAIM
+
+
 _KINDS: Final = {
     record: _Kind(
         stored,
-        Section(stored, Mode.CLAIM if stored.claimed_by else Mode.INSERT),
+        Section(stored, _creation(stored)),
         Section(stored, Mode.ADVANCE),
     )
     for record, stored in STORED.items()
@@ -144,6 +150,13 @@ class Records:
             except UNREAD as fault:
                 unread.append(fault)
         return opened, unread
+
+    def columns(self, records: Sequence[Record]) -> list[list[Any]]:
+        """The sealed rows of records of one kind, column by column: what `rows from` in a block
+        takes.
+        """
+        rows = [self._row(STORED[type(record)], record) for record in records]
+        return [list(column) for column in zip(*rows, strict=True)]
 
     def _row(self, stored: Stored[Any], record: Record) -> tuple[Any, ...]:
         clear = stored.clear(record, self.index)

@@ -57,14 +57,21 @@ class Column:
 class Table:
     """A table that a change may write, and its columns in the order of a row."""
 
-    def __init__(self, name: str, *columns: Column, claimed_by: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        *columns: Column,
+        claimed_by: tuple[str, ...] = (),
+        looked_up_by: str | None = None,
+    ) -> None:
         """`claimed_by` names the unique columns whose conflict refuses a creation, instead of being
-        a fault.
+        a fault; `looked_up_by` a function of the schema's that tells whether a row has them.
         """
         self.name: Final = name
         self.columns: Final = columns
         self.names: Final = tuple(column.name for column in columns)
         self.claimed_by: Final = claimed_by
+        self.looked_up_by: Final = looked_up_by
 
 
 KEY: Final = (Column("merchant", "text"), Column("id", "text"))
@@ -79,14 +86,19 @@ class Stored(Table, Generic[R]):
     """
 
     def __init__(
-        self, record: type[R], name: str, *clear: Column, claimed_by: tuple[str, ...] = ()
+        self,
+        record: type[R],
+        name: str,
+        *clear: Column,
+        claimed_by: tuple[str, ...] = (),
+        looked_up_by: str | None = None,
     ) -> None:
         """`clear` are the columns in clear beside the key."""
         self._versioned: Final = hasattr(record, "version")
         columns = (*(VERSIONED if self._versioned else KEY), *clear)
         for column in columns:
             assert hasattr(record, column.source.partition(".")[0]), (name, column)
-        super().__init__(name, *columns, _SEALED, claimed_by=claimed_by)
+        super().__init__(name, *columns, _SEALED, claimed_by=claimed_by, looked_up_by=looked_up_by)
         self.record: Final = record
         self.encode: Final = msgspec.msgpack.Encoder().encode
         self.decode: Final = msgspec.msgpack.Decoder(record).decode

@@ -6,7 +6,7 @@ A column is added here and in a migration; `schema/migrations/` says what the sc
 from typing import Any, Final
 
 from paygate.domain.access.api_key import ApiKey
-from paygate.domain.alert import Alert, Occurrence
+from paygate.domain.alert import Alert, AlertNotice, Occurrence
 from paygate.domain.audit import AuditEntry
 from paygate.domain.customer import Customer
 from paygate.domain.idempotency import IdempotencyKey
@@ -15,10 +15,13 @@ from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.correction import Correction
 from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
-from paygate.domain.provider_event import ProviderEvent
+from paygate.domain.provider_event import ProviderEvent, ProviderEventBody
 from paygate.domain.reconciliation.finding import Finding
 from paygate.domain.reconciliation.run import Reconciliation
+from paygate.domain.webhooks.delivery import Delivery, WebhookBody
+from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.storage.stored import VERSIONED, Column, Hash, Stored, Table
 
 REFERENCE: Final = Hash("reference")
@@ -82,6 +85,9 @@ PROVIDER_EVENT: Final = Stored(
     Column("replay_until", "timestamptz"),
     claimed_by=("merchant", "reference_index"),
 )
+PROVIDER_EVENT_BODY: Final = Stored(
+    ProviderEventBody, "provider_event_body", Column("received_at", "timestamptz")
+)
 API_KEY: Final = Stored(
     ApiKey,
     "api_key",
@@ -91,8 +97,32 @@ API_KEY: Final = Stored(
     Column("created_at", "timestamptz"),
     Column("updated_at", "timestamptz"),
 )
+# Its `written_in` is not here: the schema alone knows which transaction writes.
 EVENT: Final = Stored(
-    Event, "event", Column("object_id", "text", "data.id"), Column("created_at", "timestamptz")
+    Event,
+    "event",
+    Column("object_id", "text", "data.id"),
+    Column("created_at", "timestamptz"),
+    Column("type", "text", added_later=True),
+)
+WEBHOOK_ENDPOINT: Final = Stored(
+    WebhookEndpoint,
+    "webhook_endpoint",
+    Column("status", "text"),
+    Column("created_at", "timestamptz"),
+    Column("updated_at", "timestamptz"),
+)
+WEBHOOK_BODY: Final = Stored(WebhookBody, "webhook_body", Column("created_at", "timestamptz"))
+# Its lease is not here: the schema alone counts it, on its own clock.
+DELIVERY: Final = Stored(
+    Delivery,
+    "delivery",
+    Column("endpoint", "text"),
+    Column("event", "text"),
+    Column("status", "text"),
+    Column("next_attempt_at", "timestamptz"),
+    Column("created_at", "timestamptz"),
+    Column("updated_at", "timestamptz"),
 )
 AUDIT_ENTRY: Final = Stored(AuditEntry, "audit_entry", Column("at", "timestamptz"))
 CUSTOMER: Final = Stored(
@@ -120,11 +150,27 @@ ALERT: Final = Stored(
     claimed_by=("merchant", "stands_as"),
 )
 ALERT_OCCURRENCE: Final = Stored(Occurrence, "alert_occurrence", Column("at", "timestamptz"))
+ALERT_NOTICE: Final = Stored(
+    AlertNotice,
+    "alert_notice",
+    Column("alert", "text"),
+    Column("channel", "text"),
+    Column("alert_version", "int4"),
+    Column("at", "timestamptz"),
+    claimed_by=("merchant", "id"),
+)
 PROVIDER_ACCOUNT: Final = Stored(
     ProviderAccount,
     "provider_account",
     Column("created_at", "timestamptz"),
     claimed_by=("merchant", "id"),
+)
+REFERENCE_CLAIM: Final = Stored(
+    ReferenceClaim,
+    "reference_claim",
+    Column("updated_at", "timestamptz"),
+    claimed_by=("merchant", "id"),
+    looked_up_by="reference_claim_exists",
 )
 RUNNING_ALREADY: Final = "reconciliation_running"
 """The unique index that a second round at a time runs into. No claim: the request that begins one
@@ -161,13 +207,19 @@ STORED: Final[dict[type, Stored[Any]]] = {
         ATTEMPT,
         IDEMPOTENCY_KEY,
         PROVIDER_EVENT,
+        PROVIDER_EVENT_BODY,
         API_KEY,
         ALERT,
         ALERT_OCCURRENCE,
+        ALERT_NOTICE,
         CUSTOMER,
         CORRECTION,
+        REFERENCE_CLAIM,
         LEDGER_TRANSFER,
         PROVIDER_ACCOUNT,
+        WEBHOOK_ENDPOINT,
+        WEBHOOK_BODY,
+        DELIVERY,
         RECONCILIATION,
         RECONCILIATION_FINDING,
         EVENT,

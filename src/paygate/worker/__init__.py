@@ -1,1 +1,1 @@
-"""The process that does what was put off: jobs, and what is scheduled."""
+"""The worker process: runs jobs, and what is due by the clock."""

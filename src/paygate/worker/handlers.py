@@ -1,4 +1,4 @@
-"""What the worker does with each message."""
+"""The handler of each message."""
 
 import asyncio
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ def handlers(ctx: Context) -> Mapping[type[Message], Handler]:
     counting = asyncio.Lock()
 
     async def count(message: RaiseAlert) -> None:
-        # One at a time: those of one alert would only be in each other's way.
+        # One at a time: occurrences of one alert would only be in each other's way.
         async with counting:
             await count_occurrence(ctx, message)
 

@@ -1,10 +1,12 @@
-"""Runs the queue's jobs until it is told to stop."""
+"""Runs the queue's jobs until `stop` is set."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from paygate.flows.context import Context
+from paygate.flows.webhooks.courier import Courier
+from paygate.flows.webhooks.tell import BodyOf
 from paygate.jobs.messages import Message
 from paygate.jobs.queue import Handler, Queue
 from paygate.jobs.schedule import SCHEDULE, ScheduledJob
@@ -19,14 +21,16 @@ from paygate.worker.scheduled import AT_WORK_ALREADY, Report, run_scheduled
 RECONNECT_SECONDS: Final = 1.0
 """How long to wait for a database that went away, or fails, before another queue is opened."""
 FINISH_SECONDS: Final = 5.0
-"""What scheduled runs are given to end by themselves when the worker is to stop; a supervisor kills
-after fifteen."""
+"""How long scheduled runs have to end by themselves when the worker stops; a supervisor kills after
+fifteen seconds."""
 
 Run = Callable[[], Awaitable[None]]
 
 
-async def work(ctx: Context, connect: Connect, stop: asyncio.Event) -> None:
-    """Run jobs until `stop` is set. An outage of the database is waited out."""
+async def work(ctx: Context, connect: Connect, stop: asyncio.Event, body_of: BodyOf) -> None:
+    """Run jobs, and tell merchants of events, until `stop` is set. An outage of the database is
+    waited out. `body_of` is how an event looks on the wire.
+    """
 
     def occurrence(name: str) -> Run:
         async def occur() -> None:
@@ -35,7 +39,9 @@ async def work(ctx: Context, connect: Connect, stop: asyncio.Event) -> None:
         return occur
 
     scheduled = {job: occurrence(job.name) for job in SCHEDULE}
-    await run_queues(connect, handlers(ctx), scheduled, stop)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(Courier(ctx, body_of).run(stop))
+        group.create_task(run_queues(connect, handlers(ctx), scheduled, stop))
 
 
 def tell_of_run(name: str, report: Report) -> None:
@@ -54,9 +60,9 @@ async def run_queues(
 ) -> None:
     """Have a queue at work until `stop` is set.
 
-    One that takes no more jobs, for its connection is lost or a statement failed, finishes what it
-    has in hand beside the next, which begins a second later: a run of an hour makes nobody wait.
-    What is done twice by that is guarded by the version of each record, and by `SoleRuns`.
+    A queue that takes no more jobs, for its connection is lost or a statement failed, finishes its
+    jobs in hand beside the next queue, which begins a second later: a run of an hour makes nobody
+    wait. A job done twice by that is guarded by the version of each record, and by `SoleRuns`.
     """
     runs = _Runs()
     cuttable = {job: runs.cuttable(job.name, run) for job, run in scheduled.items()}
@@ -81,14 +87,14 @@ async def run_queues(
 
 
 class _Runs:
-    """The scheduled runs in hand. They may be cut off, for each is repeated by the clock."""
+    """The scheduled runs in hand, which may be cut off, for the clock repeats each."""
 
     def __init__(self) -> None:
         self._in_hand: set[asyncio.Task[None]] = set()
         self._over = False
 
     def cuttable(self, name: str, run: Run) -> Run:
-        """The run, which ends in peace when it is cut off."""
+        """A run that ends in peace when it is cut off."""
 
         async def begin() -> None:
             await run()
@@ -111,7 +117,7 @@ class _Runs:
         return occur
 
     def cut_off(self) -> None:
-        """End those in hand, and begin no more."""
+        """End the runs in hand, and begin no more."""
         self._over = True
         for task in self._in_hand:
             task.cancel()
@@ -123,8 +129,8 @@ async def _run_queue(
     stop: asyncio.Event,
     over: asyncio.Event,
 ) -> None:
-    """Work over one connection until `stop`, or until that is lost or a statement fails, which is
-    logged. `over` is set once no more jobs are taken; those in hand are finished.
+    """Work over one connection until `stop`, or until the connection is lost or a statement fails,
+    which is logged. `over` is set once no more jobs are taken; those in hand are finished.
     """
     try:
         connection = await connect()
@@ -159,7 +165,7 @@ async def _tell_when_stopped(queue: Queue, over: asyncio.Event) -> None:
 
 
 async def _stop_when_lost(connect: Connect, connection: Connection, queue: Queue) -> None:
-    """Without a connection the queue would wait for what nobody can tell it any more."""
+    """Stop the queue when its connection is lost: no notification would ever come."""
     try:
         await keep_hearing(connect, connection, queue.beat)
     except Exception as error:  # noqa: BLE001 -- a queue that cannot speak is lost, whatever it was

@@ -7,6 +7,7 @@ from typing import Final
 
 from paygate.domain.access.roles import Actor, Caller
 from paygate.flows.alerts.close import close_alerts
+from paygate.flows.alerts.send import send_alerts
 from paygate.flows.alerts.watch_jobs import watch_jobs
 from paygate.flows.context import Context
 from paygate.flows.idempotency.purge import purge_idempotency_keys
@@ -15,17 +16,18 @@ from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
 from paygate.flows.payments.sweeps.expire import expire_payment_intents
 from paygate.flows.payments.sweeps.resolve import resolve_attempts
 from paygate.flows.payments.sweeps.watch_authorizations import watch_authorizations
-from paygate.flows.provider.watch import WarningCode, watch_provider
+from paygate.flows.provider.watch import WATCHED, watch_provider
 from paygate.flows.provider_events.apply_waiting import apply_waiting_events
 from paygate.flows.reconciliation.report import JOB
 from paygate.flows.reconciliation.run import reconcile_by_the_clock
 from paygate.flows.sweep import Faults
+from paygate.flows.webhooks.watch import watch_webhook_endpoints
 from paygate.storage.installation import DEFAULT_MERCHANT
 
 Report = Mapping[str, int]
-"""What a run did, counted."""
+"""The counts of a run, by name."""
 Run = Callable[[Context, str], Awaitable[Report]]
-"""With the context, and the run's id as the audit log will name it."""
+"""A run, given the context and the run's id, which the audit log will name."""
 
 
 async def _expire_intents(ctx: Context, run_id: str) -> Report:
@@ -52,11 +54,15 @@ async def _resolve_attempts(ctx: Context, run_id: str) -> Report:
 async def _watch_provider(ctx: Context, run_id: str) -> Report:
     warnings = await watch_provider(ctx, run_id, node=socket.gethostname())
     found = {warned.code for warned in warnings}
-    return {str(code): int(code in found) for code in WarningCode}
+    return {str(code): int(code in found) for code in WATCHED}
 
 
 async def _close_alerts(ctx: Context, run_id: str) -> Report:
     return (await close_alerts(ctx, run_id))._asdict()
+
+
+async def _send_alerts(ctx: Context, run_id: str) -> Report:
+    return (await send_alerts(ctx, run_id))._asdict()
 
 
 async def _apply_provider_events(ctx: Context, _: str) -> Report:
@@ -86,6 +92,10 @@ async def _purge_idempotency_keys(ctx: Context, run_id: str) -> Report:
     return {"deleted": purged.deleted, "unfinished": purged.unfinished}
 
 
+async def _watch_webhook_endpoints(ctx: Context, run_id: str) -> Report:
+    return (await watch_webhook_endpoints(ctx, run_id))._asdict()
+
+
 async def _verify_ledger(ctx: Context, run_id: str) -> Report:
     caller = Caller(Actor("job", name="verify-ledger"), DEFAULT_MERCHANT, run_id)
     verified = await verify_ledger(ctx, caller)
@@ -103,21 +113,25 @@ RUNS: Final[Mapping[str, Run]] = MappingProxyType(
         "resolve-attempts": _resolve_attempts,
         "watch-provider": _watch_provider,
         "close-alerts": _close_alerts,
+        "send-alerts": _send_alerts,
         "apply-provider-events": _apply_provider_events,
         JOB: _reconcile_provider,
         "watch-jobs": _watch_jobs,
+        "watch-webhook-endpoints": _watch_webhook_endpoints,
         "purge-idempotency-keys": _purge_idempotency_keys,
         "verify-ledger": _verify_ledger,
     }
 )
-"""A test holds these to `jobs.schedule.SCHEDULE`."""
+"""The runs by name; a test holds the names to `jobs.schedule.SCHEDULE`."""
 
 AT_WORK_ALREADY: Final = "at_work_already"
 """In the report of a run that found another at work, and did nothing."""
 
 
 async def run_scheduled(ctx: Context, name: str) -> Report:
-    """Run a scheduled job once, unless another run of it is at work, here or on another node."""
+    """Run a scheduled job once, unless another run of the job is at work on any node. Returns the
+    counts.
+    """
     async with ctx.sole_runs.alone(name) as alone:
         if not alone:
             return {AT_WORK_ALREADY: 1}

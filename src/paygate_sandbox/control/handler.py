@@ -10,12 +10,17 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import web
 
+from paygate_sandbox.books import Origin
 from paygate_sandbox.control.ledger import ledger
-from paygate_sandbox.control.orders import ClockOrder, FaultOrder
+from paygate_sandbox.control.orders import ClockOrder, EventOrder, FaultOrder
+from paygate_sandbox.control.samples import SAMPLES, About
 from paygate_sandbox.engine import Engine
 from paygate_sandbox.faults import FaultError
+from paygate_sandbox.store.objects import Record
 
 PREFIX = "/_sandbox/"
+# Of what a wrong order said, in a refusal.
+_MOST_SAID = 100
 
 Order = TypeVar("Order")
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -33,6 +38,8 @@ class Control:
             ("GET", "clock"): self._tell_clock,
             ("POST", "clock"): self._advance_clock,
             ("GET", "deliveries"): self._count_deliveries,
+            ("GET", "events"): self._list_event_types,
+            ("POST", "events"): self._send_event,
         }
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -88,6 +95,36 @@ class Control:
 
     async def _count_deliveries(self, _request: web.BaseRequest) -> web.StreamResponse:
         return _json(self._parts.events.count())
+
+    async def _list_event_types(self, _request: web.BaseRequest) -> web.StreamResponse:
+        return _json({"types": sorted(SAMPLES)})
+
+    async def _send_event(self, request: web.BaseRequest) -> web.StreamResponse:
+        order = await _read(request, EventOrder)
+        sample = SAMPLES.get(order.type)
+        if sample is None:
+            return _refusal(400, f"no such event can be sent: {order.type[:_MOST_SAID]}")
+        payment = charge = None
+        if order.payment_intent is not None:
+            payment = self._parts.objects.find("payment_intent", order.payment_intent)
+            if payment is None:
+                return _refusal(404, "there is no such payment")
+            latest = payment.body["latest_charge"]
+            charge = self._parts.objects.find("charge", latest) if latest else None
+        with self._engine.change(Origin()) as books:
+            about = About(
+                None if payment is None else payment.body,
+                None if charge is None else charge.body,
+                books.new_id,
+                books.now,
+            )
+            record = Record(sample(about))
+            record.encode()
+            books.emit(order.type, record)
+        (event_id,) = books.emitted()
+        endpoints = len(self._parts.subscriptions.wanting(order.type))
+        await self._parts.database.committed()
+        return _json({"id": event_id, "type": order.type, "endpoints": endpoints}, status=201)
 
     def _clock(self) -> dict[str, int]:
         clock = self._parts.clock

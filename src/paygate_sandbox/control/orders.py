@@ -19,6 +19,12 @@ class FaultOrder(msgspec.Struct, forbid_unknown_fields=True):
     hold: Literal["before", "after"] = "before"
 
 
+class EventOrder(msgspec.Struct, forbid_unknown_fields=True):
+    type: str
+    # The payment that the event shows or names; without it, one that there is not.
+    payment_intent: str | None = None
+
+
 class ClockOrder(msgspec.Struct, forbid_unknown_fields=True):
     # Ten years: far past every timer, and every time still fits.
     advance_seconds: Annotated[int, msgspec.Meta(ge=0, le=315_360_000)]

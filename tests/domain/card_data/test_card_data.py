@@ -1,5 +1,6 @@
 """What is card data, however it is spelled, and what is not."""
 
+import gc
 import random
 import sys
 from types import FrameType
@@ -191,11 +192,13 @@ def _calls(text: str) -> int:
         count += event.endswith("call")
 
     before = sys.getprofile()
+    gc.disable()  # what else is in memory has finalizers that are calls too
     sys.setprofile(profile)
     try:
         find(text)
     finally:
         sys.setprofile(before)
+        gc.enable()
     return count
 
 

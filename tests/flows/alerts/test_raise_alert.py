@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from paygate.api.event_object import event_body
 from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert, AlertStatus, AlertType, Occurrence, Problem
 from paygate.domain.audit import Subject
@@ -150,7 +151,9 @@ async def test_two_workers_count_what_a_hundred_facts_left(
 
     async with asyncio.timeout(60):
         await asyncio.gather(
-            work(world.ctx, connect, stop), work(world.ctx, connect, stop), watch()
+            work(world.ctx, connect, stop, event_body),
+            work(world.ctx, connect, stop, event_body),
+            watch(),
         )
     (alert,) = await world.all(Alert)
     assert alert.count == 100

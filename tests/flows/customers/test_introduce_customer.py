@@ -157,7 +157,7 @@ async def test_of_two_confirms_at_once_the_stored_customer_is_everyones(world: W
     async def until_both() -> None:
         if len(world.provider.introduced) == 2:
             both.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await both.wait()
 
     world.provider.introducing = until_both

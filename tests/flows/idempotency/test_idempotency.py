@@ -467,6 +467,6 @@ async def _wait(event: asyncio.Event) -> None:
 
 
 async def _sent(world: World, count: int = 1) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(world.provider.orders) < count:
             await asyncio.sleep(0.01)

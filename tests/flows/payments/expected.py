@@ -15,6 +15,7 @@ from tests.flows.payments.stand_in_provider import NOT_HEARD, Payment, StandInPr
 from tests.flows.payments.watched import Log
 from tests.flows.world import World
 
+UNPAID = (Status.FAILED, Status.CANCELLED, Status.REFUNDED)
 KEPT = timedelta(hours=24)
 CUT_OFF = "cut off"
 """The client heard nothing."""
@@ -79,7 +80,7 @@ class Model:
         if key is not None and key.state is KeyState.FINISHED:
             return key.body
         if ask.action is Action.INTENT_CREATE:
-            return Status.CREATED
+            return self._creates(ask.body)
         intent = self.intent(ask.path)
         if ask.action is Action.INTENT_CANCEL:
             return self._cancels(intent, key)
@@ -88,6 +89,15 @@ class Model:
         if ask.action is Action.INTENT_ATTACH:
             return self._attaches(intent, ask.body)
         return self._confirms(intent, key, ask.body)
+
+    def _creates(self, body: Body) -> object:
+        taken = body.get("unique_reference") and self.of_reference(body["reference"])
+        return ErrorCode.REFERENCE_IN_USE if taken else Status.CREATED
+
+    def of_reference(self, reference: str) -> list[PaymentIntent]:
+        """The intents of a reference that are paid or can still be paid."""
+        named = [i for i in self.log.all(PaymentIntent) if i.reference == reference]
+        return [i for i in named if i.status not in UNPAID]
 
     def _attaches(self, intent: PaymentIntent, body: Body) -> object:
         if intent.status is not Status.CREATED:

@@ -222,6 +222,23 @@ class Life(Model):
         assert result.code is ErrorCode.IDEMPOTENCY_KEY_REUSED
         assert (dict(self.log.records), len(self.provider.calls)) == before
 
+    async def order(self, body: Body) -> None:
+        """Two tabs, one of them clicked twice, and somebody without a key."""
+        taken = self.of_reference(body["reference"])
+        tab = self.ask(Action.INTENT_CREATE, "", body)
+        two = self.ask(Action.INTENT_CREATE, "", body)
+        loose = self.ask(Action.INTENT_CREATE, "", body, keyed=False)
+        asks = (tab, tab, two, loose)
+        results = await asyncio.gather(*map(self.raw, asks))
+        won = {r.body for r in results if isinstance(r, Response)}
+        assert len(won) == (not taken), "one order, one payment"
+        for ask, result in zip(asks, results, strict=True):
+            if isinstance(result, Response):
+                ask.final_body = result.body if ask.key is not None else None
+            else:
+                assert self.heard(result) is ErrorCode.REFERENCE_IN_USE
+        self.intents += [msgspec.json.decode(body, type=Shown).id for body in won]
+
     async def race(self, intent_id: str) -> None:
         was = self.intent(intent_id)
         one = self.ask(Action.INTENT_CONFIRM, intent_id, CONFIRM)

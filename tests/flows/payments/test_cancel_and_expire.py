@@ -149,7 +149,7 @@ async def test_what_is_confirmed_meanwhile_is_not_cancelled(world: World, by: st
 
     async def confirm() -> None:
         confirming.append(asyncio.create_task(world.confirm(intent)))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not world.provider.orders:
                 await asyncio.sleep(0.01)
 

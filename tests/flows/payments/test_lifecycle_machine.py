@@ -31,10 +31,27 @@ class Step(Protocol):
 class Create:
     keyed: bool
     death: Death | None = None
+    more: Body = field(default_factory=dict)
 
     async def take(self, life: Life) -> None:
-        body = {"amount": 1999, "currency": "eur"}
+        body = {"amount": 1999, "currency": "eur", **self.more}
         await life.send(life.ask(Action.INTENT_CREATE, "", body, keyed=self.keyed), self.death)
+
+
+@dataclass(frozen=True)
+class Order:
+    """A payment that is to be the only one of its order, asked for by several at once."""
+
+    number: int
+
+    async def take(self, life: Life) -> None:
+        asked = of_order(self.number, unique=True)
+        await life.order({"amount": 1999, "currency": "eur", **asked})
+
+
+def of_order(number: int, *, unique: bool) -> Body:
+    """What a create says of its order."""
+    return {"reference": f"order-{number}"} | ({"unique_reference": True} if unique else {})
 
 
 @dataclass(frozen=True)
@@ -205,8 +222,12 @@ _again = st.sampled_from([*Will, Will.NOT_SENT, Will.NOT_SENT, Will.APPROVE])
 _death = st.none() | st.none() | st.builds(Death, st.integers(1, 4), st.booleans())
 _keyed = st.sampled_from([True, True, True, False])
 _minutes = st.sampled_from([1, 50, 23 * 60 - 1, 23 * 60, 24 * 60, 3 * 24 * 60])
+_order = st.builds(of_order, st.integers(1, 2), unique=st.sampled_from([True, True, False]))
 _step: st.SearchStrategy[Step] = st.one_of(
     st.builds(Create, _keyed, _death),
+    st.builds(Create, _keyed, _death, _order),
+    st.builds(Create, _keyed, _death, _order),
+    st.builds(Order, st.integers(1, 2)),
     st.builds(Confirm, _which, _will, _keyed, _death),
     st.builds(Confirm, _which, _will, _keyed),
     st.builds(Attach, _which, _will, _keyed, _death, st.sampled_from([ATTACH, ATTACH, DETACH])),
@@ -264,6 +285,15 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
         Confirm(0, Will.CUT_BEFORE, keyed=True, body=REVIEWED),
         Again(0, Will.NOT_SENT),
         Again(0, Will.DECLINE),
+    ]
+)
+@example(
+    steps=[
+        Create(keyed=True, death=Death(1, durable=True), more=of_order(1, unique=True)),
+        Order(1),
+        Again(2, Will.APPROVE),
+        Cancel(0, keyed=True),
+        Order(1),
     ]
 )
 async def test_whatever_happens_the_books_agree(world: World, steps: list[Step]) -> None:

@@ -10,11 +10,10 @@ from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert, AlertStatus, AlertType
 from paygate.domain.payments.outcome import Rejected, Unknown
 from paygate.domain.provider_account import ProviderAccount
+from paygate.domain.warning import Warned, WarningCode
 from paygate.flows.alerts.close import close_alerts
 from paygate.flows.provider.watch import (
     ProviderLook,
-    Warned,
-    WarningCode,
     look_at_provider,
     watch_provider,
     watcher,

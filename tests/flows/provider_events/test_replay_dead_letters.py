@@ -8,7 +8,13 @@ import msgspec
 from paygate.domain.alert import Alert, AlertStatus, AlertType
 from paygate.domain.payments.outcome import Unknown
 from paygate.domain.payments.payment_intent import Status
-from paygate.domain.provider_event import REPLAYED_FOR, RETRY_AFTER, EventStatus, ProviderEvent
+from paygate.domain.provider_event import (
+    REPLAYED_FOR,
+    RETRY_AFTER,
+    EventStatus,
+    ProviderEvent,
+    apart,
+)
 from paygate.flows.alerts.close import close_alerts
 from paygate.flows.provider_events.apply import apply_provider_event
 from paygate.flows.provider_events.apply_received import apply_received_event
@@ -143,14 +149,16 @@ async def test_one_that_cannot_be_opened_hides_no_other(world: World) -> None:
 async def test_a_silent_provider_is_asked_for_one_page(world: World) -> None:
     """The next round begins with those that this one did not come to."""
     dead = await unreachable(world)
+    body = await world.ctx.read.provider_event_body(dead)
     for number in range(PAGE + 9):
         twin = msgspec.structs.replace(
             dead,
             id=world.ctx.new_id("provider_event"),
             provider_reference=f"evt_{number + 10}",
             version=1,
+            body=body,
         )
-        await world.store(twin)
+        await world.store(*apart(twin))
     asked = len(world.provider.retrieved)
     world.clock.forward(ROUND)
     assert await replay_dead_letters(world.ctx) == Replayed(PAGE, 0)

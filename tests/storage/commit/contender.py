@@ -1,8 +1,8 @@
 """A process that fights over a few records: `python -m tests.storage.commit.contender brief.json`.
 
-It says `ready`, waits for a line, then commits random changes until its standard input ends,
-and prints what it asked and what it was answered as one JSON document. Whoever started it
-judges; it knows of no other contender.
+It says `ready`, waits for a line, then commits random changes until its standard input ends. It
+says on a line of its own what each is answered, and each cut, as they come; at last what it asked
+and was answered, as one JSON document. Whoever started it judges; it knows of no other contender.
 """
 
 import asyncio
@@ -32,6 +32,7 @@ CALLERS: Final = 12
 ANSWER_WITHIN_SECONDS: Final = 20.0
 READ_AGAIN_SECONDS: Final = 0.05
 CUT_EVERY_SECONDS: Final = 0.07
+CUT: Final = "cut"
 
 
 class Brief(msgspec.Struct, kw_only=True):
@@ -87,8 +88,7 @@ class Contender:
         """Fight until the commands end."""
         await self._committer.open()
         self._pool = open_pool(self._brief.dsn, name=f"reader {self._brief.name}")
-        sys.stdout.buffer.write(b"ready\n")
-        sys.stdout.buffer.flush()
+        print("ready", flush=True)
         await commands.readline()
         async with asyncio.TaskGroup() as group:
             for _ in range(CALLERS):
@@ -114,6 +114,7 @@ class Contender:
         while not self._stop.is_set():
             outcome = await ask(self._door, self._world, self._plan())
             self._outcomes.append(outcome)
+            print(outcome.answer, flush=True)
             if outcome.answer == COMMITTED:
                 for table, (number, version) in outcome.plan.targets().items():
                     self._see(table, number, version)
@@ -127,9 +128,12 @@ class Contender:
                 await asyncio.wait_for(self._stop.wait(), CUT_EVERY_SECONDS)
             lane = self._random.choice(self._committer._lanes)
             if self._committer._free == 0 and lane._connection is not None:
-                # Not `terminate`, which is a hanging up of our own: the network does it.
-                lane._connection._transport.abort()  # type: ignore[attr-defined]
-                self._cuts += 1
+                transport = lane._connection._transport  # type: ignore[attr-defined]
+                if not transport.is_closing():  # a slow lane may not have seen the last cut
+                    # Not `terminate`, which is a hanging up of our own: the network does it.
+                    transport.abort()
+                    self._cuts += 1
+                    print(CUT, flush=True)
 
     def _plan(self) -> Plan:
         draw = self._random.random
@@ -142,6 +146,7 @@ class Contender:
             legal=draw() > 0.005,
             key=key,
             claim=self._claim() if draw() < 0.4 else None,
+            reserve=self._front() if draw() < 0.1 else None,
             attempt=("open" if draw() < 0.01 else "closed") if draw() < 0.5 else None,
             creates=draw() < 0.3,
             says=draw() < 0.3,
@@ -161,9 +166,11 @@ class Contender:
         return number, self._seen[table, number] + 1 + off
 
     def _claim(self) -> Claim:
-        """One near the front that all contenders move along at about the same pace."""
-        number = len(self._outcomes) // 10 + self._random.randrange(12)
-        return self._random.choice(["provider_event", "idempotency_key"]), number
+        return self._random.choice(["provider_event", "idempotency_key"]), self._front()
+
+    def _front(self) -> int:
+        """A number near the front that all contenders move along at about the same pace."""
+        return len(self._outcomes) // 10 + self._random.randrange(12)
 
     def _see(self, table: str, number: int, version: int) -> None:
         self._seen[table, number] = max(self._seen[table, number], version)

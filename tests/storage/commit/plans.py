@@ -20,6 +20,7 @@ from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
 from paygate.domain.payments.events import of_intent
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.payments.payment_method import CardToken
+from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.jobs.messages import ApplyProviderEvent, Job
 from paygate.storage.change import Change, Committed, Impossible, Record
@@ -43,6 +44,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether the intent's new status is one that the schema allows."""
     key: tuple[int, int] | None = None
     claim: Claim | None = None
+    reserve: int | None = None
+    """Which reference it claims beside that, as the first to do so."""
     attempt: Literal["open", "closed"] | None = None
     """Written beside the intent, as flows do. Closed ones never collide."""
     creates: bool = False
@@ -119,6 +122,16 @@ class World(msgspec.Struct, frozen=True):
             body=label.encode(),
         )
 
+    def reference(self, number: int, label: str) -> ReferenceClaim:
+        """The first claim of a reference; of all who claim it the id is the same."""
+        return ReferenceClaim(
+            id=f"{self.merchant} reference {number}",
+            merchant=self.merchant,
+            reference=str(number),
+            intent=label,
+            updated_at=START,
+        )
+
     def start(self) -> list[Change]:
         """What makes the world."""
         made: list[tuple[str, PaymentIntent | IdempotencyKey | ProviderEvent]] = []
@@ -129,7 +142,9 @@ class World(msgspec.Struct, frozen=True):
 
     def change(self, plan: Plan) -> Change:
         """The change that a plan describes."""
-        creates: list[PaymentIntent | IdempotencyKey | ProviderEvent | Attempt] = []
+        creates: list[
+            PaymentIntent | IdempotencyKey | ProviderEvent | Attempt | ReferenceClaim
+        ] = []
         advances: list[PaymentIntent | IdempotencyKey] = []
         if plan.claim is not None:
             kind, number = plan.claim
@@ -137,6 +152,8 @@ class World(msgspec.Struct, frozen=True):
             creates.append(
                 self.event(number, plan.label) if event else self.key(number, 1, plan.label)
             )
+        if plan.reserve is not None:
+            creates.append(self.reference(plan.reserve, plan.label))
         if plan.creates:
             new = self.record_id("payment_intent", plan.label)
             creates.append(make_intent(self.merchant, intent_id=new))
@@ -199,8 +216,8 @@ async def ask(door: Door, world: World, plan: Plan) -> Outcome:
 class Model:
     """The door as a person would explain it, for changes that come one at a time.
 
-    Advances are decided first (in the order of the tables' names), then the claim, and what
-    the schema thinks comes last.
+    Advances are decided first (in the order of the tables' names), then the reference, then the
+    claim, and what the schema thinks comes last.
     """
 
     def __init__(self, world: World) -> None:
@@ -208,6 +225,7 @@ class Model:
         self.versions |= {("idempotency_key", n): 1 for n in range(world.keys)}
         self._events = set(range(world.events))
         self._open: set[int] = set()
+        self._references: set[int] = set()
 
     def answer(self, plan: Plan) -> str:
         """What must be answered; when that is `committed`, the model has moved on."""
@@ -215,6 +233,8 @@ class Model:
         for table, (number, version) in targets.items():
             if self.versions.get((table, number)) != version - 1:
                 return f"stale {table}"
+        if plan.reserve in self._references:
+            return "claimed reference_claim"
         if plan.claim is not None and self._claimed(plan.claim):
             return f"claimed {plan.claim[0]}"
         opens = plan.intent[0] if plan.intent is not None and plan.attempt == "open" else None
@@ -226,6 +246,8 @@ class Model:
             self._open.add(opens)
         if plan.claim is not None:
             self._give(plan.claim)
+        if plan.reserve is not None:
+            self._references.add(plan.reserve)
         return COMMITTED
 
     def _claimed(self, claim: Claim) -> bool:

@@ -14,6 +14,8 @@ claim. The rules, and why each is exact:
   answered cannot itself have been refused for the row.
 - *claimed*: it existed at the start, or a rival was committed. Nothing spurious: the caller is
   sent to look it up, so it must be there.
+  A reference is looked for by those who are told so, and it need not be there: as with *stale*,
+  the first of a batch may have had it, and have been refused by another guard or by the schema.
 - *busy*: a rival exists, in another lane. One lane is never busy.
 - *impossible*: the plan itself is illegal, or opens an attempt where another committed change
   opened one; and its guards could hold: the record came to the version below.
@@ -54,6 +56,8 @@ class _Story:
                 self._wanting[target].append(outcome)
             if outcome.plan.claim is not None:
                 self._wanting[outcome.plan.claim].append(outcome)
+            if outcome.plan.reserve is not None:
+                self._wanting["reference_claim", outcome.plan.reserve].append(outcome)
         committed = [o.plan for o in outcomes if o.answer == COMMITTED]
         self._reached = {p.intent for p in committed}
         self._opened = {p.intent[0] for p in committed if p.intent and p.attempt == "open"}
@@ -69,6 +73,11 @@ class _Story:
         if reason == "stale":
             rivals = self._rivals(outcome, (table, plan.targets()[table]))
             return table not in plan.seen or any(o.answer != answer for o in rivals)
+        if table == "reference_claim":
+            rivals = self._rivals(outcome, (table, plan.reserve))
+            return any(o.answer != answer for o in rivals) and (
+                reason == "claimed" or self._lanes > 1
+            )
         assert plan.claim is not None
         assert plan.claim[0] == table
         rivals = self._rivals(outcome, plan.claim)

@@ -1,6 +1,7 @@
 """What `commit(change)` promises, one change at a time and many at once."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import asyncpg
 import msgspec
@@ -10,7 +11,8 @@ from paygate.domain.payments.payment_intent import Trigger, advance
 from paygate.domain.provider_event import EventStatus, ended
 from paygate.jobs.messages import ApplyProviderEvent, Job
 from paygate.storage.change import Change, Committed, Conflict, Impossible, Overloaded, Reason
-from paygate.storage.commit.committer import Committer
+from paygate.storage.commit.committer import Committer, Connection
+from paygate.storage.commit.statement import CLAIM_LOCK_SEED
 from paygate.storage.connections.database import connector
 from paygate.storage.door import Door
 from paygate.storage.records import Records
@@ -88,6 +90,66 @@ async def test_a_claim_is_given_once(door: Door) -> None:
     assert first == Committed()
     assert second == Conflict(Reason.CLAIMED, "provider_event")
     assert other == Committed()
+
+
+async def test_of_two_claims_neither_is_half_held(door: Door, database: str) -> None:
+    """Whichever of them is taken, the other is as free as before."""
+    world = World("default")
+    key, other_key = (world.key(number, 1, "key") for number in range(2))
+    reference, other = (world.reference(number, "reference") for number in range(2))
+    assert await door.commit(Change(make_audit(), creates=(key, reference))) == Committed()
+    assert await door.commit(Change(make_audit(), creates=(other_key, reference))) == Conflict(
+        Reason.CLAIMED, "reference_claim"
+    )
+    assert await door.commit(Change(make_audit(), creates=(key, other))) == Conflict(
+        Reason.CLAIMED, "idempotency_key"
+    )
+    assert await rows(database, "idempotency_key") == await rows(database, "reference_claim") == 1
+    assert await door.commit(Change(make_audit(), creates=(other_key, other))) == Committed()
+
+
+async def test_a_reference_that_another_claims_just_now_is_busy(
+    door: Door, connect: Callable[[], Awaitable[Connection]]
+) -> None:
+    reference = World("default").reference(0, "reference")
+    other = await connect()
+    async with other.transaction():
+        await other.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended("
+            "concat_ws(chr(31), 'reference_claim', $1::text, $2::text), $3))",
+            *(reference.merchant, reference.id, CLAIM_LOCK_SEED),
+        )
+        twins = [Change(make_audit(), creates=(reference,)) for _ in "abc"]
+        verdicts = await asyncio.gather(*(door.commit(twin) for twin in twins))
+    assert verdicts == [Conflict(Reason.BUSY, "reference_claim")] * 3
+    assert await door.commit(Change(make_audit(), creates=(reference,))) == Committed()
+
+
+async def test_a_look_sees_what_was_committed_since_its_statement_began(
+    door: Door, connect: Callable[[], Awaitable[Connection]]
+) -> None:
+    """The statement has its snapshot when the claim is made; the function has one of its own."""
+    reference = World("default").reference(0, "reference")
+    slow, watching = await connect(), await connect()
+    await watching.execute("SELECT pg_advisory_lock(1, 1)")
+    looking = asyncio.create_task(
+        slow.fetchrow(
+            "WITH waited AS MATERIALIZED (SELECT pg_advisory_lock(1, 1)::text IS NOT NULL AS is)"
+            " SELECT reference_claim_exists($1, $2) AS seen,"
+            " EXISTS (SELECT FROM reference_claim WHERE id = $2) AS by_the_statement"
+            " FROM waited WHERE waited.is",
+            *(reference.merchant, reference.id),
+        )
+    )
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    async with asyncio.timeout(20):
+        while not await watching.fetchval(waiting):
+            pass
+    assert await door.commit(Change(make_audit(), creates=(reference,))) == Committed()
+    await watching.execute("SELECT pg_advisory_unlock(1, 1)")
+    row = await looking
+    assert row is not None
+    assert (row["seen"], row["by_the_statement"]) == (True, False)
 
 
 async def test_twins_of_a_key_in_one_batch_have_one_winner(door: Door, database: str) -> None:

@@ -66,6 +66,7 @@ def _plan(draw: st.DrawFn, *, poisonous: bool) -> dict[str, Any]:
         "attempt": draw(st.sampled_from([None, "closed", "open" if poisonous else None])),
         "key": None if key is None else (key, draw(versions)),
         "claim": draw(st.none() | claim),
+        "reserve": draw(st.sampled_from([0, 0, 1, None, None, None])),
         "creates": draw(st.booleans()),
         "says": draw(st.booleans()),
         "job": draw(st.booleans()),
@@ -210,7 +211,7 @@ async def test_a_claim_of_what_is_being_advanced_does_not_stop_the_line(
     other = await connect()
     async with other.transaction():
         await other.execute("UPDATE idempotency_key SET version = 2, state = 'finished'")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             claimed, *rest = await asyncio.gather(
                 door.commit(Change(make_audit(), creates=(key,))),
                 *(door.commit(Change(make_audit(), creates=(make_intent(),))) for _ in range(20)),

@@ -13,6 +13,7 @@ from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.correction import Correction
 from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent, Trigger, advance
+from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_event import ProviderEvent
 from paygate.storage.change import Change, Committed, Conflict, Reason
 from paygate.storage.commit.committer import Committer, Connection
@@ -50,6 +51,8 @@ SHAPES = [
         new(PaymentIntent, Event, IdempotencyKey),
         new(PaymentIntent, Event, Customer, IdempotencyKey),
         new(PaymentIntent, Event) | moved(Customer),
+        new(PaymentIntent, Event, IdempotencyKey, ReferenceClaim),
+        new(PaymentIntent, Event, IdempotencyKey) | moved(ReferenceClaim),
         new(Attempt, Event, IdempotencyKey) | moved(PaymentIntent),
         new(Attempt, Event) | moved(PaymentIntent),
         new(Event, Transfer) | moved(Attempt, PaymentIntent, IdempotencyKey),

@@ -19,7 +19,7 @@ from tests.gateway import until
 LOCK = 4711
 SLOW = f"SELECT pg_advisory_xact_lock_shared({LOCK})"
 FOR_EVER = 3600.0
-WITHIN_SECONDS = 10.0
+WITHIN_SECONDS = 60.0
 Connect = Callable[[], Awaitable[Connection]]
 
 

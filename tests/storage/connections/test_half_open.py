@@ -18,8 +18,8 @@ from tests.proxy import Proxy
 from tests.storage.hazards import SLEEP_IN_INSERT, create, until_sleeping
 
 Connect = Callable[[], Awaitable[Connection]]
-BACK_WITHIN_SECONDS = 5.0
-"""The promise: a healthy database that can be reached is written to within this time."""
+BACK_WITHIN_SECONDS = 30.0
+"""Five, on a machine that has time; without a watch over the connection it would be for ever."""
 
 either = pytest.mark.parametrize("fault", ["cut", "mute"])
 

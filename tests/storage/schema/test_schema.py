@@ -25,10 +25,16 @@ VERSIONED = (
     "customer",
     "alert",
     "alert_occurrence",
+    "alert_notice",
+    "reference_claim",
 )
-APPEND_ONLY = ("event", "audit_entry", "correction", "provider_account")
+APPEND_ONLY = ("event", "audit_entry", "correction", "provider_account", "provider_event_body")
 RECORDS = (*VERSIONED, *APPEND_ONLY)
-NEVER_DELETED = ("payment_intent", "attempt", "customer", "alert", "alert_occurrence", *APPEND_ONLY)
+NEVER_DELETED = (
+    *("payment_intent", "attempt", "customer", "alert", "alert_occurrence", "alert_notice"),
+    "reference_claim",
+    *APPEND_ONLY,
+)
 
 NEW: dict[str, dict[str, Any]] = {
     "payment_intent": {"status": "created", "created_at": START, "updated_at": START},
@@ -48,6 +54,7 @@ NEW: dict[str, dict[str, Any]] = {
     },
     "alert": {"status": "open", "stands_as": "a", "created_at": START, "updated_at": START},
     "alert_occurrence": {"at": START},
+    "alert_notice": {"alert": "al_1", "channel": "1-slack", "alert_version": 1, "at": START},
     "customer": {"created_at": START, "updated_at": START},
     "correction": {
         "intent": "pi_1",
@@ -64,6 +71,8 @@ NEW: dict[str, dict[str, Any]] = {
     },
     "api_key": {"secret_hash": b"h", "created_at": START, "updated_at": START},
     "provider_account": {"created_at": START},
+    "reference_claim": {"updated_at": START},
+    "provider_event_body": {"received_at": START},
     "event": {"object_id": "pi_1", "created_at": START},
     "audit_entry": {"at": START},
 }
@@ -330,6 +339,24 @@ async def test_an_occurrence_is_counted_once_and_keeps_its_time(superuser: Conne
 @pytest.mark.parametrize(
     "wrong",
     [
+        "alert = 'al_2'",
+        "channel = '2-slack'",
+        "at = at - interval '1 second'",
+        "alert_version = alert_version - 1",
+    ],
+)
+async def test_a_notice_stays_with_its_alert_and_channel_and_goes_on(
+    superuser: Connection, wrong: str
+) -> None:
+    await insert(superuser, "alert_notice")
+    on = "UPDATE alert_notice SET version = version + 1"
+    assert await refuses(superuser, f"{on}, {wrong}")
+    await superuser.execute(f"{on}, alert_version = 2, at = at + interval '1 second'")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
         {"intent_version": 5},
         {"intent": "pi_2"},
         {"from_status": "cancelled"},
@@ -394,9 +421,10 @@ async def test_every_refusing_trigger_fires_in_replica_mode_too(superuser: Conne
 
 
 async def tables(connection: Connection) -> Iterable[str]:
-    """Every table but the queue's, which is not ours, and the list of migrations."""
+    """Every table and partition but the queue's, which is not ours, and the list of migrations."""
     rows = await connection.fetch(
-        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+        "SELECT relname FROM pg_class"
+        " WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
         " AND relname NOT LIKE 'pgqueuer%' AND relname <> 'schema_migration' ORDER BY relname"
     )
     names = [row["relname"] for row in rows]

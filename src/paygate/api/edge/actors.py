@@ -13,14 +13,14 @@ from paygate.domain.errors import ErrorCode, Refusal
 
 HEADER: Final = "paygate-actor"
 LENGTH: Final = 100
-"""Characters of a name."""
+"""The most characters of a name."""
 _BYTES: Final = 4 * 3 * LENGTH + 20
-"""The longest spelling: four bytes a character, three for each byte, and what stands before."""
+"""The most bytes of a header: four a character, three for each byte, and the encoding's prefix."""
 _EXTENDED: Final = re.compile(r"UTF-8'[A-Za-z0-9-]*'(.*)", re.IGNORECASE)
 _ENCODED: Final = re.compile(r"(?:[A-Za-z0-9!#$&+.^_`|~-]|%[0-9A-Fa-f]{2})*")
 """RFC 8187, 3.2.1: the characters that stand for themselves, and the rest byte by byte."""
 _SPACE: Final = "Zs"
-"""Unicode's spaces: between two names in Japanese stands one of them."""
+"""Unicode's spaces: one of them separates two names in Japanese."""
 
 
 def actor_name(header: str) -> str | None:
@@ -49,7 +49,7 @@ def _is_name(text: str) -> bool:
 
 
 def no_name() -> Refusal:
-    """Why a request whose header has no name is refused."""
+    """The refusal of a request whose header has no name."""
     return Refusal(
         ErrorCode.PARAMETER_INVALID,
         f"Paygate-Actor must be 1 to {LENGTH} printable characters, in UTF-8 or as RFC 8187 has"

@@ -8,25 +8,26 @@ from typing import Any, Final
 Network = IPv4Network | IPv6Network
 
 HOPS: Final = 20
-"""More proxies in a row than anyone has; the rest of a longer list is not read."""
+"""The most proxies in a row, more than anyone has; the rest of a longer list is not read."""
 
 
 class TrustedProxies:
-    """Whose `X-Forwarded-For` is believed."""
+    """The proxies whose `X-Forwarded-For` is believed."""
 
     def __init__(self, networks: Sequence[Network]) -> None:
         self._networks = networks
         self._look = lru_cache(maxsize=10_000)(self._look_closely)
 
     def includes(self, address: str) -> bool:
-        """Whether an address is one of theirs."""
+        """Whether an address is a trusted proxy's."""
         return self._look(address)[1]
 
     def client_address(self, scope: Any) -> str | None:
-        """Whose request it is: the peer, or whom the nearest trusted proxies name.
+        """The address of the client: the peer, or whom the nearest trusted proxies name.
 
-        Each proxy appends whom it spoke with, so the list is read from the right, and the first
-        that is not a trusted proxy is the client: what stands left of it is the client's word.
+        Each proxy appends the address that it spoke with, so the list is read from the right, and
+        the first address that is no trusted proxy's is the client's: all to the left is the
+        client's word.
         """
         client = scope.get("client")
         if client is None:
@@ -53,7 +54,7 @@ class TrustedProxies:
 
 
 def _forwarded_for(headers: Sequence[tuple[bytes, bytes]]) -> list[str]:
-    """Several lines are one list (RFC 9110, 5.3)."""
+    """The addresses of all lines, which are one list (RFC 9110, 5.3)."""
     lines = [value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"]
     return ",".join(lines).split(",")
 

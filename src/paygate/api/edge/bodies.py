@@ -14,10 +14,10 @@ from paygate.api.edge.exchange import Exchange
 from paygate.domain.errors import ErrorCode, Refusal
 
 MOST: Final = 32 * 1024 * 1024
-"""Of all requests in one process: thousands of ordinary ones, and little beside the process."""
+"""The most bytes of all bodies in one process: thousands of ordinary bodies, little memory."""
 MOST_OF_LARGE: Final = MOST * 3 // 4
-"""What grows beyond BODY_LIMIT leaves a quarter to those that do not: a few large bodies that never
-come to an end keep out no ordinary event and no payment.
+"""The most bytes of bodies beyond BODY_LIMIT, which leave a quarter to the others: a few large
+bodies without an end keep out no ordinary event and no payment.
 """
 RETRY_AFTER_SECONDS: Final = 1
 
@@ -27,7 +27,7 @@ class Bodies:
 
     def __init__(self) -> None:
         self.held = 0
-        """Bytes."""
+        """The bytes of all bodies in hand."""
 
     async def read(
         self, exchange: Exchange, receive: Callable[[], Awaitable[Any]], limit: int
@@ -67,7 +67,7 @@ class Bodies:
 
 
 def about(description: str, example: Any) -> Meta:
-    """What the documents say of a field."""
+    """The description and the example of a field, for the documents."""
     return Meta(description=description, examples=[example])
 
 
@@ -104,7 +104,7 @@ def _decoder(shape: type[msgspec.Struct]) -> Callable[[bytes], Any]:
 def _check_content_type(exchange: Exchange) -> None:
     headers = exchange.headers
     if headers.get("content-encoding"):
-        # Whoever read the request before us may have undone it, and seen another body.
+        # A proxy before us may have decoded the body, and seen another one.
         raise Refusal(ErrorCode.CONTENT_TYPE_UNSUPPORTED, "send the body without Content-Encoding")
     content_type = headers.get("content-type", "")
     if content_type == JSON:

@@ -1,7 +1,7 @@
-"""What msgspec says of a body, in the words of whoever wrote it: which parameter, what it takes,
+"""Translates msgspec's fault of a body for the caller: which parameter, what the parameter takes,
 and for the commonest slips how the same is written here.
 
-No value is quoted, for it may be a secret; but for an amount, which shows best how it is written.
+No value is quoted, for it may be a secret; except an amount, which shows best how to write it.
 """
 
 import difflib
@@ -19,7 +19,7 @@ from paygate.domain.money import EXPONENTS, major_units, parse_currency
 AMOUNT: Final = "amount"
 _EXAMPLE: Final = 1999
 _AMOUNT_MOST: Final = 10**12
-"""Nobody's amount; what is longer is some other number, and is not repeated."""
+"""More than any amount: a longer number is something else, and is not repeated."""
 
 _AT: Final = re.compile(r" - at `\$\.?(?:\[\.\.\.\])?([^`]*)`")
 _FIELD: Final = re.compile(r"field `([^`]*)`")
@@ -40,7 +40,7 @@ _amounts: Final = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 def refused_body(
     error: Exception, shape: type[msgspec.Struct], content: bytes | None = None
 ) -> Refusal:
-    """Why `content` is no `shape`, as a refusal that names the parameter."""
+    """The refusal of `content` that is no `shape`; it names the parameter."""
     if not isinstance(error, msgspec.ValidationError):
         return Refusal(ErrorCode.MALFORMED_JSON, "the body must be one JSON object in UTF-8")
     text = str(error)
@@ -65,8 +65,8 @@ def refused_body(
 
 
 def unknown_parameter(param: str, name: str, known: Iterable[str], *, within: str = "") -> Refusal:
-    """The refusal of a parameter that a call does not take; it shows the one that is likely meant,
-    and nothing of what came.
+    """The refusal of a parameter that a call does not take; it names the parameter that is likely
+    meant, and quotes nothing.
     """
     near = difflib.get_close_matches(name, known, n=1)
     meant = f": did you mean {_joined(within, near[0])}?" if near else ""
@@ -86,7 +86,7 @@ def known_parameters(shape: type[msgspec.Struct], path: str = "") -> set[str]:
 
 
 def _choices(shape: type[msgspec.Struct], path: str) -> list[str]:
-    """What an enumeration at a path takes, or the tag of an object."""
+    """The values that an enumeration at a path takes, or the tag of an object."""
     found: list[Any] = []
     for kind in _at(shape, path):
         if isinstance(kind, inspect.EnumType):
@@ -129,7 +129,7 @@ def _alternatives(kind: inspect.Type) -> Iterator[inspect.Type]:
 
 
 def _how_amounts_are_written(content: bytes | None) -> str:
-    """With the amount that was sent, where that has a decimal point and the currency is known."""
+    """How amounts are written; with the sent amount, if it has a point and a known currency."""
     body = _decoded(content)
     try:
         currency = parse_currency(body["currency"])

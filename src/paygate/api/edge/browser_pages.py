@@ -1,4 +1,4 @@
-"""What a payer's browser is answered: a way on, or a page that says nothing.
+"""The responses for a payer's browser: a way on, or a page that says nothing.
 
 The page is the same whatever was wrong, has no script, and links nowhere.
 """

@@ -1,8 +1,8 @@
-"""What is limited, by how much, and how it is counted inside one process.
+"""The limits on how often, and how they are counted inside one process.
 
-Counting is a sliding window: the running window's count and the part of the one before that
-still reaches into the last `seconds`. The shared store (`storage/limits_store.py`) counts the same
-way.
+Counting is a sliding window: the running window's count, and the part of the window before that
+still reaches into the last `seconds`. The shared store (`storage/limits_store.py`) counts
+the same way.
 """
 
 import math
@@ -16,26 +16,26 @@ from paygate.domain.errors import ErrorCode, Refusal
 from paygate.setting_kinds import Rate
 
 BURST: Final = 3
-"""So many times the rate may come at once. The window is as much longer, so the mean holds."""
+"""How many times the rate may come at once. The window is as much longer, so the mean holds."""
 KEYS_OF_AN_ADDRESS: Final = 4
 """A merchant's server uses a few keys at full rate: its own, the operators', the console's."""
 DECLINES_PART: Final = 10
-"""Of what a secret key may send, a tenth may be declined: with a create for each confirm one
-card in five at full rate, which no honest shop sees."""
+"""The divisor of a secret key's rate for declines: a tenth of what the key may send may be declined
+- with a create for each confirm one card in five at full rate, which no honest shop sees."""
 MINUTE: Final = 60
 SUBJECTS: Final = 100_000
-"""Remembered per bucket, about 20 MB; beyond it, those of windows gone by are forgotten, and
-if none are, all: an attacker with that many networks is not stopped by counting them."""
+"""Subjects remembered per bucket, about 20 MB. Beyond, the subjects of old windows are forgotten,
+or all: an attacker with that many networks is not stopped by counting them."""
 NETWORK_BITS: Final = 64
 """One IPv6 subscriber has a /64 at least, and could use every address in it."""
 
 
 HONEST_DECLINES: Final = 0.2
-"""No honest shop has more of its cards declined: a fifth of a key's confirms under way is expected
-to be. So a minute's declines leave room for half a minute of confirms at full rate, and no provider
-is waited for longer."""
+"""The part of a key's confirms under way that is expected to be declined: no honest shop has more.
+So a minute's declines leave room for half a minute of confirms at full rate, and no provider is
+waited for longer."""
 STRANGERS_DECLINES: Final = 0.5
-"""Behind one client network there are a few payers, or one thief with a list of cards."""
+"""The same part behind one client network: a few payers, or one thief with a list of cards."""
 
 
 class Bucket(NamedTuple):
@@ -80,7 +80,9 @@ def make_buckets(rate: Rate, *, production: bool, processes: int) -> Buckets:
 
 
 class RateLimited(Refusal):
-    """Too many. Which limit, and when there is room again, go with the answer as headers."""
+    """A refusal for too many requests. The limit, and when there is room again, go along as
+    headers.
+    """
 
     def __init__(self, bucket: Bucket, wait_seconds: float) -> None:
         retry_after = max(1, math.ceil(wait_seconds))
@@ -110,7 +112,7 @@ class Windows:
         """The running window's number, its count, and the count of the one before it."""
 
     def hit(self, subject: str) -> bool:
-        """Count one more, if there is room; what is refused does not count."""
+        """Count one more and return True, if there is room; a refused request does not count."""
         number, before, now, rest = self._look(subject)
         if int(before * rest) + now >= self._limit:
             return False
@@ -120,16 +122,16 @@ class Windows:
         return True
 
     def left(self, subject: str) -> int:
-        """How many more there is room for."""
+        """How many more requests of the subject there is room for."""
         return max(0, self._limit - self.count(subject))
 
     def count(self, subject: str) -> int:
-        """How many there were in the last `seconds`."""
+        """How many requests of the subject came in the last `seconds`."""
         _, before, now, rest = self._look(subject)
         return int(before * rest) + now
 
     def wait_seconds(self, subject: str) -> float:
-        """How long until there is room for one."""
+        """How long until there is room for one more request."""
         _, before, now, rest = self._look(subject)
         if int(before * rest) + now < self._limit:
             return 0.0
@@ -154,7 +156,7 @@ class Windows:
 
 @lru_cache(maxsize=10_000)
 def network_of(address: str | None) -> str:
-    """Who an address stands for: itself, or its /64."""
+    """The network that an address stands for: itself, or its /64."""
     if address is None or ":" not in address:
         return address or "unknown"
     parsed = ip_address(address)

@@ -1,7 +1,7 @@
-"""Card data is refused at the door: looked for in all that a caller wrote, before anything else
-is done with it.
+"""Refuses card data at the door: all that a caller wrote is searched before anything else is done
+with the request.
 
-What is found is named by its parameter; the value goes into no answer, log, alert or audit entry.
+The parameter of a find is named; the value goes into no response, log, alert or audit entry.
 """
 
 import re
@@ -18,18 +18,18 @@ from paygate.flows.alerts.report_card_data import report_card_data
 from paygate.flows.context import Context
 
 HEADERS: Final = ("Idempotency-Key", "Paygate-Actor", "Paygate-Session")
-"""Headers whose text is kept or hashed."""
+"""The searched headers: those whose text is kept or hashed."""
 _AMOUNT: Final = "amount"
-"""An integer of that name is money, however long."""
+"""The name of integers that are money, however long."""
 _REFERENCE: Final = "reference"
-"""The merchant's own number, which may be digits alone where it says so."""
+"""The name of the merchant's own number, which may be digits alone where a setting says so."""
 _NAME_LENGTH: Final = 100
 _NUMERIC_REFERENCE: Final = re.compile(rf"{_REFERENCE}=[0-9]*")
 _SMALLEST: Final = 10 ** (SHORTEST - 1)
 
 
 class Spotted(NamedTuple):
-    """Card data, and the parameter that it is in; None for the body or the path as a whole."""
+    """Card data, and the parameter with it; None for the body or the path as a whole."""
 
     kind: CardData
     param: str | None
@@ -52,8 +52,8 @@ async def refuse_card_data(ctx: Context, exchange: Exchange, spotted: Spotted) -
 
 
 def take_from_envelope(exchange: Exchange, *, numeric_references: bool) -> Spotted | None:
-    """What path, query and headers hold. Such a header is taken off the request at once: the
-    caller is told by one of them, and callers are written down with every refusal.
+    """The card data in path, query and headers. A header with card data is taken off the request at
+    once: one of these headers names the caller, and callers are written down with every refusal.
     """
     headers = exchange.headers
     written = [exchange.target, exchange.query, *(headers.get(n.lower(), "") for n in HEADERS)]
@@ -101,7 +101,7 @@ def _in_query(query: str, *, numeric_references: bool) -> Spotted | None:
 
 
 def in_body(raw: bytes, *, numeric_references: bool) -> Spotted | None:
-    """What a JSON body holds, whether or not it is one that the call takes."""
+    """The card data in a JSON body, whether or not the call takes such a body."""
     if not may_hold(raw):
         return None
     try:
@@ -136,7 +136,7 @@ def _texts(value: Any) -> Iterator[tuple[str, str]]:
                 if abs(value) >= _SMALLEST and not (path == _AMOUNT and isinstance(value, int)):
                     yield path, f"{value:.0f}" if isinstance(value, float) else str(value)
             case list():
-                # A number may come a digit at a time.
+                # A card number may come a digit at a time.
                 yield path, " ".join(str(i) for i in value if isinstance(i, str | int))
                 waiting += [(path, item) for item in reversed(value)]
             case dict():

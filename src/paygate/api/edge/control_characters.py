@@ -1,5 +1,5 @@
-"""Control characters are refused: no name or text has any use for them, and the database has no
-place for some. In a text that people write, line breaks and tabs may stand.
+"""Refuses control characters: no name or text has any use for them, and the database has no place
+for some. Line breaks and tabs may stand in texts that people write.
 """
 
 import re
@@ -15,16 +15,16 @@ from paygate.domain.errors import ErrorCode, Refusal
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CONTROL_IN_LINES: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _LINES: Final = frozenset({"description", "metadata", "note", "reason"})
-"""What may have several lines, and in `metadata` each value."""
+"""The parameters that may have several lines, and each value of `metadata`."""
 _MAY_HOLD: Final = re.compile(rb"\\[ubfnrt]|\x7f|\xc2[\x80-\x9f]")
-"""How JSON writes them: raw ones under a space are no JSON."""
+"""The ways in which JSON writes control characters: raw ones under a space are no JSON."""
 _NAME_LENGTH: Final = 100
 
 
 def refuse_in_envelope(exchange: Exchange) -> None:
     """Raises `parameter_invalid` when a parameter of the path, or anything in the query, has one.
 
-    The query of a call that takes none is looked at too: what is not read today may be tomorrow.
+    The query of a call that takes none is searched too: some later version may read it.
     """
     for name, value in exchange.path.items():
         if _CONTROL.search(unquote(value)):

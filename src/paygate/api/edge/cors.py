@@ -11,7 +11,7 @@ from typing import Final
 Headers = tuple[tuple[bytes, bytes], ...]
 
 PREFLIGHT_SECONDS: Final = 600
-"""How long a browser need not ask again. Chromium keeps it for two hours at most."""
+"""How long a browser may keep a preflight's response; Chromium does for two hours at most."""
 _ROUTES: Final = {
     "GET": re.compile(r"/payment-intents/[^/]+"),
     "POST": re.compile(r"/payment-intents/[^/]+/(confirm|payment-method)"),
@@ -31,7 +31,7 @@ class Cors:
         self._origins = frozenset(origins)
 
     def headers(self, method: str, path: str, headers: Mapping[str, str]) -> Headers:
-        """What the answer to a request says of this, whatever else it says."""
+        """The CORS headers of the response to a request."""
         if not self._origins:
             return ()
         preflight = method == "OPTIONS"

@@ -1,8 +1,8 @@
-"""The way of every request, from top to bottom: it arrives, is routed, admitted, read, answered,
-and its answer is dressed and sent.
+"""The way of every request, from top to bottom: a request arrives, is routed, admitted, read and
+answered; the response gets its headers and is sent.
 
-Nothing is done for a stranger before their network's limit, nothing for a key before its own: card
-data is looked for in what the server has bounded, once it is known who sent it.
+Nothing is done for a stranger before their network's limit, nothing for a key before the key's own:
+card data is looked for in bounded bytes, once the sender is known.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
 OURS: Final = frozenset({ErrorCode.INTERNAL_ERROR, ErrorCode.RECORD_UNREADABLE})
-"""Nobody who asked can mend it, so that the log must say more than the answer does."""
+"""The codes of our own faults: no caller can mend them, so the log says more than the response."""
 NO_CONTENT: Final = 204
 
 _SINGLE: Final = (
@@ -131,7 +131,7 @@ class Edge:
         try:
             return await self._respond(endpoint, exchange, receive)
         except asyncio.CancelledError:
-            # The server stops and waits no longer. What was begun goes on, so this is not "no".
+            # The server stops and waits no longer. The flow goes on, so this is not "no".
             exchange.action = None
             return _refused(endpoint, exchange, OutcomeUnknown("the server is stopping"))
         except Unreadable as fault:
@@ -144,8 +144,8 @@ class Edge:
     async def _respond(self, endpoint: Endpoint, exchange: Exchange, receive: Receive) -> Reply:
         """The reply to a request that is not refused.
 
-        The order is the order of what a stranger may learn: first who they are, then whether they
-        may, then whether what they sent makes sense.
+        The order is the order of what a stranger may learn: first who the caller is, then whether
+        the role may act, then whether the request makes sense.
 
         Raises:
             Refusal: why not.
@@ -172,7 +172,7 @@ class Edge:
         return Reply(endpoint.status, encode(endpoint.show(exchange, value)))
 
     async def _admit(self, action: Action, exchange: Exchange) -> None:
-        """Who calls, and whether they may."""
+        """Find out who calls, and refuse whoever may not act."""
         api = self._api
         caller = await api.limits.authenticated(exchange, lambda: _look_up(api, exchange))
         spotted = take_from_envelope(exchange, numeric_references=api.ctx.policy.numeric_references)
@@ -203,7 +203,7 @@ class Edge:
     async def _respond_once(
         self, endpoint: Endpoint, exchange: Exchange, body: Any, key: str
     ) -> Reply:
-        """The reply under an `Idempotency-Key`: the first one's again, if there was one."""
+        """The reply under an `Idempotency-Key`: the stored response again, if there is one."""
         assert endpoint.action is not None, "what takes a key is behind an API key"
         response = await idempotently(
             self._api.ctx,
@@ -233,13 +233,13 @@ class Edge:
         for name, value in reply.headers.items():
             headers.append((name.lower().encode(), value.encode()))
         if exchange.refusal is None:
-            # How long a refusal took could tell whether there is what was asked for.
+            # The time that a refusal took could tell whether an object exists.
             headers.append((b"server-timing", exchange.timing.header().encode()))
         return headers
 
 
 def _without_endpoint(method: str, route: Route, exchange: Exchange) -> Reply:
-    """What a path says to a method that has no endpoint. A preflight's answer is in its headers."""
+    """The reply to a method that a path has no endpoint for; a preflight's is in its headers."""
     allow = {"Allow": route.allow}
     if method == "OPTIONS":
         return Reply(NO_CONTENT, b"", allow)
@@ -266,7 +266,7 @@ def refuse(exchange: Exchange, error: Exception) -> Reply:
 
 
 async def _look_up(api: ApiContext, exchange: Exchange) -> Caller:
-    """Whose key it is; of two keys, or two names, neither counts."""
+    """The caller whose key the request has; of two keys, or two names, neither counts."""
     if exchange.repeated is not None:
         raise Refusal(
             ErrorCode.PARAMETER_INVALID,

@@ -1,4 +1,4 @@
-"""An endpoint is a value: its route, who may call it, what it takes, what it answers.
+"""An endpoint as a value: its route, who may call it, what it takes, what it responds.
 
 The router, the OpenAPI document, the docs page and the tests' walk over roles all read the
 same list, so none of them can forget a route.
@@ -20,12 +20,12 @@ from paygate.flows.provider.watch import ProviderLook
 
 JSON: Final = "application/json"
 BODY_LIMIT: Final = 64 * 1024
-"""50 metadata pairs of 540 characters are 27 KB; twice that, since UTF-8 may need it."""
+"""The most bytes of a body: 50 metadata pairs of 540 characters are 27 KB, twice that in UTF-8."""
 NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class ApiContext(NamedTuple):
-    """What handlers work with: the flows' context, who is who, and who may ask now."""
+    """The tools of every handler: the flows' context, who is who, and who may call now."""
 
     ctx: Context
     authenticator: Authenticator
@@ -43,40 +43,43 @@ def _as_it_is(_: Exchange, value: msgspec.Struct) -> msgspec.Struct:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """`path` as OpenAPI writes it. Without an `action` it is open to all, and audited by none.
+    """One route. `path` is written as in OpenAPI. An endpoint without an `action` is open to all,
+    and not audited.
 
-    `handle` asks a flow, `show` puts what it answers on the wire; a raw one may answer a `Reply`.
+    `handle` calls a flow, `show` makes the response of the flow's value; the handler of a raw
+    endpoint may return a `Reply`.
     """
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "DELETE"]
     path: str
     summary: str
     handle: Handler
     response: type[msgspec.Struct] | None = None
-    """None: no JSON."""
+    """The response's shape; None: no JSON."""
     show: Show = _as_it_is
     public_response: type[msgspec.Struct] | None = None
-    """What a payer's browser gets instead, where it may ask at all."""
+    """The shape that a payer's browser gets instead; None: no browser may call."""
     action: Action | None = None
     body: type[msgspec.Struct] | None = None
     """A body without required fields may be left out: it is then an empty object."""
     query: type[msgspec.Struct] | None = None
-    """What the handler is given where there is no body."""
+    """The shape of the query string, which the handler is given where there is no body."""
     raw: bool = False
-    """Takes the bytes as they came and proves its caller itself (a signature, not a key)."""
+    """Whether the handler takes the bytes as they came, and proves its caller itself (a signature).
+    """
     browser: bool = False
-    """A person looks at it: where it is refused, it answers a page that says nothing."""
+    """Whether a person looks at the response: a refusal is then a page that says nothing."""
     status: int = 200
     body_limit: int = BODY_LIMIT
 
     @property
     def takes_key(self) -> bool:
-        """Whether it changes something for an API key, and so takes an `Idempotency-Key`."""
+        """Whether the endpoint changes something for an API key, and takes an `Idempotency-Key`."""
         return self.method == "POST" and self.action is not None and not self.raw
 
 
 class Reply(NamedTuple):
-    """An HTTP answer before it is sent."""
+    """An HTTP response before it is sent."""
 
     status: int
     body: bytes

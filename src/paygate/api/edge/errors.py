@@ -18,7 +18,7 @@ from paygate.storage.change import OutcomeUnknown, Outdated, Overloaded, Unavail
 from paygate.storage.unreadable import Unreadable
 
 DOCS: Final = "/docs#"
-"""Under our own address: a code's row is named by the code."""
+"""Where codes are explained, under our own address: a code's row is named by the code."""
 
 _STATUS_OF_TYPE: Final = {
     ErrorType.INVALID_REQUEST: 400,
@@ -44,7 +44,7 @@ STATUS: Final[Mapping[ErrorCode, int]] = {
     code: _STATUS_OF_CODE.get(code, _STATUS_OF_TYPE[CATALOGUE[code].type]) for code in ErrorCode
 }
 RETRY_AFTER_SECONDS: Final = 1
-"""For a 503 that names no time of its own."""
+"""The Retry-After of a 503 that names no time of its own."""
 
 _BUSY: Final = (ErrorCode.OVERLOADED, "too busy just now; nothing was done")
 _OF_STORAGE: Final[Mapping[type[Exception], tuple[ErrorCode, str]]] = {
@@ -59,7 +59,7 @@ _OF_STORAGE: Final[Mapping[type[Exception], tuple[ErrorCode, str]]] = {
 
 
 class ErrorBody(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What stands under `error`."""
+    """The object under `error`."""
 
     type: str
     code: str
@@ -73,13 +73,13 @@ class ErrorBody(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ErrorResponse(msgspec.Struct, frozen=True):
-    """The body of every answer that is not a success."""
+    """The body of every response that is not a success."""
 
     error: ErrorBody
 
 
 def refusal_of(error: Exception) -> Refusal:
-    """Any exception as a refusal with a stable code. What it does not know is our own fault."""
+    """Any exception as a refusal with a stable code; an unknown exception is our own fault."""
     match error:
         case Refusal():
             return error
@@ -94,14 +94,14 @@ def refusal_of(error: Exception) -> Refusal:
 
 
 def docs_at(public_url: str | None) -> str:
-    """Where the codes are explained: absolute as far as our own address is known."""
+    """The address of the explained codes: absolute if our own address is known."""
     return (public_url or "") + DOCS
 
 
 def encode_error(
     refusal: Refusal, request_id: str, *, docs: str = DOCS, client_side: bool = False
 ) -> bytes:
-    """The body of an error answer; a payer's browser sees an intent's public view alone."""
+    """The body of an error response; a payer's browser sees an intent's public view alone."""
     entry = CATALOGUE[refusal.code]
     subject = refusal.subject
     show = public_payment_intent_object if client_side else payment_intent_object

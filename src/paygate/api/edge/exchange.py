@@ -1,4 +1,4 @@
-"""One request and its answer: what the edge knows of it, from the first byte to the last."""
+"""One request and its response, as the edge knows them from the first byte to the last."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from paygate.telemetry.timing import Timing
 
 
 class Exchange:
-    """Made by the edge for every request; handlers see nothing else of HTTP."""
+    """A request on its way. The edge makes one for each; handlers see nothing else of HTTP."""
 
     __slots__ = (
         "action",
@@ -38,14 +38,14 @@ class Exchange:
     ) -> None:
         self.request_id = request_id
         self.headers = headers
-        """Names are lower-case; of a name that came twice, the last."""
+        """Headers by lower-case name; of a name that came twice, the last."""
         self.repeated: str | None = None
         """A header that came twice, though it must have one value."""
         self.target = ""
         """The path as it was asked for, percent-decoded; what it means is in `path`."""
         self.address = address
         self.docs = docs
-        """Where an error's code is explained, but for the code."""
+        """The address of explained codes, without the code."""
         self.timing = timing
         self.route: str | None = None
         """The template of the path; None when there is no such path."""
@@ -54,7 +54,7 @@ class Exchange:
         self.query = ""
         """The query string, as it came."""
         self.held = 0
-        """Bytes of the body that are in memory (`api.bodies`)."""
+        """Bytes of the body that are in memory (`edge/bodies.py`)."""
         self.action: Action | None = None
         self.caller: Caller | None = None
         self.refusal: Refusal | None = None

@@ -1,4 +1,4 @@
-"""Headers that every answer bears, the application's and the server's own refusals alike."""
+"""Headers of every response, the application's and the server's own refusals alike."""
 
 from typing import Final
 

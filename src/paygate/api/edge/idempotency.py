@@ -24,7 +24,7 @@ def idempotency_key(exchange: Exchange) -> str | None:
     """The request's key, if it has one.
 
     Raises:
-        Refusal: it is not 1 to 255 printable characters.
+        Refusal: the key is not 1 to 255 printable characters.
     """
     key = exchange.headers.get(HEADER)
     if key is not None and not (1 <= len(key) <= KEY_LENGTH and key.isprintable()):
@@ -37,7 +37,7 @@ def idempotency_key(exchange: Exchange) -> str | None:
 
 
 def scope_of(endpoint: Endpoint, exchange: Exchange) -> str:
-    """Where a key is one of a kind: side, method and path, of one merchant."""
+    """The scope in which a key is unique: side, method and path, of one merchant."""
     side = "pk" if exchange.client_side else "sk"
     return f"{side} {endpoint.method} {endpoint.path.format_map(exchange.path)}"
 
@@ -53,7 +53,7 @@ def canonical(body: Any) -> bytes:
 
 
 def _without_defaults(value: Any) -> Any:
-    """Plain values of a struct. By equality: what is sent as its default is as good as left out."""
+    """Plain values of a struct, without the fields that equal their defaults."""
     if isinstance(value, msgspec.Struct):
         tag, defaults = _shape(type(value))
         plain = dict(tag)

@@ -1,8 +1,8 @@
-"""Who may ask now: rate limits, with counts in this process or in a store that nodes share.
+"""Rate limits, with counts in this process or in a store that nodes share.
 
 Ordinary limits keep one caller from taking everybody's share; when the shared store does not
-answer they let pass. Strict ones stand between a thief and a key or a card: then this process
-counts for itself, so that they are never absent.
+answer, ordinary limits let pass. Strict limits stand between a thief and a key or a card: this
+process then counts for itself, so that strict limits are never absent.
 """
 
 import sys
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from paygate.storage.limits_store import LimitsStore
 
 PROVEN_SECONDS: Final = 600.0
-"""A key proven this lately is no guess: it passes where guesses are refused, so that a
-merchant's forgotten server with an old key does not shut out the others behind its address."""
+"""How long a proven key passes where guesses are refused, so that a merchant's forgotten server
+with an old key does not shut out the others behind its address."""
 KNOWN_AFTER: Final = 10
-"""So many tries weigh as much as what is expected of a subject that nothing is known of."""
+"""The tries after which a subject's own declines count as much as the expected ones."""
 PROVEN_KEYS: Final = 10_000
-"""Beyond it the memory starts anew, and the keys prove themselves again."""
+"""The most proven keys remembered; then all are forgotten, and prove themselves again."""
 
 
 class Limits:
@@ -45,17 +45,18 @@ class Limits:
             production=settings.environment == "production",
             processes=processes,
         )
-        # Addresses always here: what shields the process must not call out for every stranger.
+        # Addresses are counted here: what shields the process must not call out for every stranger.
         self._addresses = _Ordinary(buckets.address, None)
         self._keys = _Ordinary(buckets.key, self._store)
         self._failures = _Strict(buckets.failures, self._store)
         self._key_declines = _Strict(buckets.key_declines, self._store)
         self._client_declines = _Strict(buckets.client_declines, self._store)
         self._proven: dict[int, float] = {}
-        """When, by the interpreter's keyed hash of the header: the key itself is not kept."""
+        """When each key was proven, by the interpreter's keyed hash of the header, not by the key.
+        """
 
     async def close(self) -> None:
-        """Leave the shared store."""
+        """Close the connections to the shared store."""
         if self._store is not None:
             await self._store.close()
 
@@ -95,7 +96,7 @@ class Limits:
 
     @asynccontextmanager
     async def card_tried(self, exchange: Exchange) -> AsyncIterator["Try"]:
-        """Around a try of a card: who has had too many declines may not try another now."""
+        """Around a try of a card: after too many declines no other try is let in now."""
         caller = exchange.caller
         assert caller is not None, "cards are tried behind an API key"
         if not self._on:
@@ -123,8 +124,8 @@ class Limits:
 
 
 class Try:
-    """Something that a strict limit watches; whoever does it says how it went. It may have been
-    neither: what was refused, or is not known yet, tells nothing of the next.
+    """A try that a strict limit watches; its caller says how the try went. A try may be neither
+    good nor bad: a refusal, or an outcome not known yet, tells nothing of the next try.
     """
 
     __slots__ = ("bad", "good")
@@ -142,7 +143,7 @@ def _open_store(url: str) -> "LimitsStore":
 
 
 class _Ordinary:
-    """Every request counts. Open while the shared store is away."""
+    """A limit that counts every request, and is open while the shared store is away."""
 
     def __init__(self, bucket: Bucket, store: "LimitsStore | None") -> None:
         self._bucket = bucket
@@ -150,7 +151,7 @@ class _Ordinary:
         self._windows = Windows(bucket.share, bucket.seconds)
 
     async def spend(self, subject: str) -> None:
-        """Count one more. Raises `RateLimited` when there is no room for it."""
+        """Count one more request. Raises `RateLimited` when there is no room."""
         if self._store is None:
             if not self._windows.hit(subject):
                 raise RateLimited(self._bucket, self._windows.wait_seconds(subject))
@@ -160,11 +161,12 @@ class _Ordinary:
 
 
 class _Strict:
-    """Only what goes badly counts. Counted here while the shared store is away.
+    """A limit that counts bad tries only, and counts here while the shared store is away.
 
-    Of what is under way, as large a part counts as can be expected to go badly. Where that is all,
-    many at once pass no more than the same ones in turn. Where it is less, slow tries that go well
-    refuse nobody, and many at once pass as many times over - once, for then more is known.
+    Of the tries under way, the part counts that can be expected to go badly. Where that part is
+    all, many tries at once pass no more than the same tries in turn. Where the part is less, slow
+    good tries refuse nobody, and many at once pass as many times over - once, for then more is
+    known.
     """
 
     def __init__(self, bucket: Bucket, store: "LimitsStore | None") -> None:
@@ -177,7 +179,7 @@ class _Strict:
 
     @asynccontextmanager
     async def watch(self, subject: str, what: object) -> AsyncIterator[Try]:
-        """Around one try; of the same thing at once, all are one.
+        """Around one try; several tries of the same thing at once count as one.
 
         Raises:
             RateLimited: there is no room for another.

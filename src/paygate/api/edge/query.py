@@ -12,10 +12,10 @@ from paygate.api.edge.body_faults import refused_body, unknown_parameter
 from paygate.domain.errors import ErrorCode, Refusal
 
 _PARAMETERS: Final = 20
-"""More than any call takes."""
+"""The most parameters of a query string: more than any call takes."""
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _INTEGER: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")
-"""As JSON writes it; longer ones fit no column."""
+"""An integer as JSON writes it; longer ones fit no column."""
 
 
 def parse_query(kind: type[msgspec.Struct], text: str) -> Any:
@@ -34,7 +34,7 @@ def parse_query(kind: type[msgspec.Struct], text: str) -> Any:
         integer = name in _integers(kind) and _INTEGER.fullmatch(value)
         values[name] = int(value) if integer else value
     try:
-        # What is no integer by the rule above stays text, which strict conversion refuses.
+        # A text that is no integer by the rule above stays text, which strict conversion refuses.
         return msgspec.convert(values, kind, strict=True)
     except msgspec.ValidationError as error:
         raise refused_body(error, kind) from None

@@ -1,9 +1,9 @@
-"""Refusals in the audit log: each is written before it is answered, and a flood of them is counted.
+"""Writes refusals to the audit log, each before its response; a flood of them is counted.
 
-A secret key is somebody's, and each of its refusals is an entry of its own. What anybody can cause
-- strangers, whoever has a publishable key, a key that asks too often - is one entry a minute for a
-network or key, call and code: the first one at once, and then each minute one that says how many
-more there were (`repeated`). So nobody can fill the log, and no refusal goes uncounted.
+Each refusal of a secret key is an entry of its own. Refusals that anybody can cause - strangers,
+holders of a publishable key, a key that calls too often - are one entry a minute for a network or
+key, call and code: the first one at once, and then each minute one that says how many more there
+were (`repeated`). So nobody can fill the log, and no refusal goes uncounted.
 """
 
 import asyncio
@@ -24,8 +24,9 @@ from paygate.telemetry import log
 
 EVERY_SECONDS: Final = 60.0
 KINDS: Final = 1000
-"""Counted apart at once, in one process: so many entries a minute. Those beyond are counted
-together, as nobody's: who has that many networks is not told apart by them.
+"""The most kinds counted apart in one process, and so the entries a minute. Refusals of further
+kinds are counted together, as nobody's: an attacker with that many networks is not told apart by
+them.
 """
 
 
@@ -38,7 +39,7 @@ class Kind(NamedTuple):
 
 
 class Tally:
-    """How often a kind came since its last entry; and of the last one who came, and why not."""
+    """How often a kind came since its last entry; and the last exchange and refusal of the kind."""
 
     __slots__ = ("caller", "details", "kind", "repeated")
 
@@ -59,7 +60,7 @@ class RefusalLog:
 
     @asynccontextmanager
     async def counted(self) -> AsyncIterator[None]:
-        """While the server runs: what is counted is written down each minute, and in the end."""
+        """While the server runs: write the counts down each minute, and in the end."""
         telling = asyncio.create_task(self._tell_each_minute())
         try:
             yield
@@ -91,13 +92,14 @@ class RefusalLog:
         )
         writing = self._write(entry, tally, 1)
         if refusal.code is ErrorCode.OUTCOME_UNKNOWN:
-            # The database has kept the caller waiting already: this is written when it is back.
+            # The database has kept the caller waiting already: the entry is written when it is
+            # back.
             self._in_background(writing)
         else:
             await writing
 
     async def tell(self) -> None:
-        """Write down what came again since its last entry; forget what did not."""
+        """Write down the kinds that came again since their last entry; forget the others."""
         for kind, tally in list(self._tallies.items()):
             if not tally.repeated:
                 del self._tallies[kind]
@@ -123,7 +125,7 @@ class RefusalLog:
         task.add_done_callback(self._writing.discard)
 
     async def _write(self, entry: AuditEntry, tally: Tally | None, count: int) -> None:
-        """Commit an entry for `count` refusals; what was not written stays to be told of."""
+        """Commit an entry for `count` refusals; an entry that was not written stays counted."""
         try:
             await self._ctx.door.commit(Change(entry))
         except StorageError as error:
@@ -139,7 +141,7 @@ def _caller(exchange: Exchange) -> Caller:
 
 
 def _counted_as(exchange: Exchange, refusal: Refusal) -> str | None:
-    """The network, the key, or both, that a refusal counts for; None for one that is told apart."""
+    """The network, the key, or both, that a refusal counts for; None: an entry of its own."""
     caller, network = exchange.caller, network_of(exchange.address)
     if caller is None:
         return network
@@ -149,8 +151,8 @@ def _counted_as(exchange: Exchange, refusal: Refusal) -> str | None:
 
 
 def _details(refusal: Refusal) -> dict[str, str]:
-    """The code; of card data also the path of the field, so that its sender is found. Such a path
-    was itself looked into, which those of other refusals were not.
+    """The code of a refusal; for card data also the path of the field, so that its sender is found.
+    Such a path was itself searched for card data, which other paths were not.
     """
     details = {"code": str(refusal.code)}
     if refusal.code is ErrorCode.CARD_DATA_REFUSED and refusal.param is not None:
@@ -159,7 +161,7 @@ def _details(refusal: Refusal) -> dict[str, str]:
 
 
 def _subject(action: Action, exchange: Exchange) -> Subject | None:
-    """What was asked for, there or not; text that is no id of ours is not written down."""
+    """The object that was asked for, there or not; text that is no id of ours is left out."""
     kind = str(action).partition(".")[0]
     name = exchange.path.get("id", "")
     return Subject(kind, name) if is_id(PREFIXES[kind], name) else None

@@ -1,7 +1,7 @@
-"""From a path to its route. A path has one spelling: no other is looked for, none is sent on.
+"""Finds the route of a path. A path has one spelling: no other is looked for, none is redirected.
 
-Paths are compared as they came, byte for byte. No path of ours needs percent-encoding, so one that
-has some is no other path's spelling: it can only be the place of an id that nothing has.
+Paths are compared as they came, byte for byte. No path of ours needs percent-encoding, so an
+encoded path is no other path's spelling: it can only be the place of an id that no object has.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ class Route(NamedTuple):
     allow: str
     """The `Allow` header (RFC 9110, 10.2.1)."""
     path: str
-    """As the endpoints write it."""
+    """The path as the endpoints write it."""
 
 
 class Router:
@@ -50,7 +50,7 @@ class Router:
 
 
 class _Node:
-    """What may follow the segments so far: a text, or else a parameter."""
+    """The segments that may follow those so far: a text, or else a parameter."""
 
     def __init__(self) -> None:
         self.texts: dict[str, _Node] = {}
@@ -70,8 +70,8 @@ class _Node:
 
 
 def _route(path: str, endpoints: Mapping[str, Endpoint]) -> Route:
-    """HEAD is GET without the body, where GET only reads: what a browser's callback does, no look
-    ahead may do.
+    """The route of a path, with HEAD for GET where GET only reads: a look ahead must not do what a
+    browser's callback does.
     """
     get = endpoints.get("GET")
     heads = {} if get is None or get.raw else {"HEAD": get}

@@ -72,6 +72,14 @@ class CreatePaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     reference: Annotated[
         Reference | None, about("Your own name for it, an order number.", "order-1042")
     ] = None
+    unique_reference: Annotated[
+        bool,
+        about(
+            "True: refused with `reference_in_use` while another intent of the same `reference` is"
+            " paid or can still be paid.",
+            True,
+        ),
+    ] = False
     description: Annotated[
         Annotated[str, Meta(min_length=1, max_length=500)] | None,
         about("For people; the provider is told it too.", "Two mugs, blue"),

@@ -49,6 +49,18 @@ class Action(StrEnum):
     ALERT_ACKNOWLEDGE = "alert.acknowledge"
     ALERT_RAISE = "alert.raise"
     ALERT_CLOSE = "alert.close"
+    ALERT_SEND = "alert.send"
+    EVENT_READ = "event.read"
+    EVENT_LIST = "event.list"
+    WEBHOOK_ENDPOINT_CREATE = "webhook_endpoint.create"
+    WEBHOOK_ENDPOINT_READ = "webhook_endpoint.read"
+    WEBHOOK_ENDPOINT_LIST = "webhook_endpoint.list"
+    WEBHOOK_ENDPOINT_UPDATE = "webhook_endpoint.update"
+    WEBHOOK_ENDPOINT_DELETE = "webhook_endpoint.delete"
+    WEBHOOK_ENDPOINT_ROTATE = "webhook_endpoint.rotate_secret"
+    WEBHOOK_ENDPOINT_WATCH = "webhook_endpoint.watch"
+    DELIVERY_LIST = "delivery.list"
+    DELIVERY_RESEND = "delivery.resend"
     PROVIDER_ACCOUNT_PIN = "provider_account.pin"
     IDEMPOTENCY_KEY_PURGE = "idempotency_key.purge"
     RECONCILIATION_BEGIN = "reconciliation.begin"
@@ -91,6 +103,16 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.MERCHANT_LIST: _ADMINS,
         Action.ALERT_LIST: _READERS,
         Action.ALERT_ACKNOWLEDGE: _SELLERS | {Role.FINANCE},
+        Action.EVENT_READ: _READERS - {Role.SUPPORT},
+        Action.EVENT_LIST: _READERS - {Role.SUPPORT},
+        Action.WEBHOOK_ENDPOINT_CREATE: _SELLERS,
+        Action.WEBHOOK_ENDPOINT_READ: _READERS - {Role.SUPPORT},
+        Action.WEBHOOK_ENDPOINT_LIST: _READERS - {Role.SUPPORT},
+        Action.WEBHOOK_ENDPOINT_UPDATE: _SELLERS,
+        Action.WEBHOOK_ENDPOINT_DELETE: _SELLERS,
+        Action.WEBHOOK_ENDPOINT_ROTATE: _SELLERS,
+        Action.DELIVERY_LIST: _READERS - {Role.SUPPORT},
+        Action.DELIVERY_RESEND: _SELLERS,
         Action.RECONCILIATION_BEGIN: _SELLERS,
         Action.RECONCILIATION_READ: _READERS - {Role.SUPPORT},
         Action.RECONCILIATION_LIST: _READERS - {Role.SUPPORT},
@@ -107,6 +129,8 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.AUTHORIZATION_WATCH: frozenset(),
         Action.ALERT_RAISE: frozenset(),
         Action.ALERT_CLOSE: frozenset(),
+        Action.ALERT_SEND: frozenset(),
+        Action.WEBHOOK_ENDPOINT_WATCH: frozenset(),
         Action.PROVIDER_ACCOUNT_PIN: frozenset(),
         Action.IDEMPOTENCY_KEY_PURGE: frozenset(),
         Action.RECONCILE: frozenset(),

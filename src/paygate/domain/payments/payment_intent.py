@@ -100,6 +100,9 @@ money that was captured after all, and a refund that failed after all."""
 
 FINAL: Final = frozenset({_S.SUCCEEDED, _S.FAILED, _S.CANCELLED, _S.REFUNDED})
 """No attempt is open under these."""
+ENDED_WITHOUT_MONEY: Final = frozenset(CORRECTIONS)
+"""Under these nothing is paid and nothing can be, unless a correction says otherwise: the
+intent's reference is free for another."""
 
 
 class IllegalTransition(Exception):

@@ -10,7 +10,7 @@ from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.context import Context
 
 AFTER_THE_END: Final = timedelta(hours=1)
-"""How long the payer may still see how it ended."""
+"""How long the payer may still see how the payment ended."""
 
 
 async def authenticate_client(

@@ -1,6 +1,6 @@
-"""Create an API key. Its text is in the answer and nowhere else.
+"""Create an API key. Its text is in the response and nowhere else.
 
-Under an idempotency key the stored answer has it too, sealed, for as long as it can be replayed.
+Under an idempotency key the stored response has the text too, sealed, while it can be replayed.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ LONGEST: Final = timedelta(days=3660)
 
 
 class NewApiKey(NamedTuple):
-    """What we keep of a key, and its text."""
+    """The record of a key, and its text."""
 
     key: ApiKey
     text: Secret

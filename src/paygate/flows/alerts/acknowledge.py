@@ -1,4 +1,4 @@
-"""Acknowledge an alert: somebody has seen it. It stands until what it tells of is over."""
+"""Acknowledge an alert: somebody has seen it. The alert stands until its problem is over."""
 
 from paygate.domain import alert
 from paygate.domain.access.roles import Action, Caller

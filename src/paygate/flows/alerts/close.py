@@ -1,8 +1,8 @@
-"""Close alerts whose cause is gone. Nobody acknowledges what is no longer so.
+"""Close alerts whose cause is gone, so that nobody need acknowledge them.
 
-Of most types the records themselves say whether the cause still stands, and a run by the clock
-looks. What only its own check can tell is closed by that check, with `close_alert` or
-`close_cleared`. An alert about what has happened, and is over, stays for a person (docs/alerts.md).
+For most types the records themselves say whether the cause still stands, and a run by the clock
+looks. An alert that only its own check can judge is closed by that check, with `close_alert` or
+`close_cleared`. An alert about a single happening stays for a person (docs/alerts.md).
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -18,6 +18,7 @@ from paygate.domain.audit import Subject
 from paygate.domain.payments.attempt import OPEN, AttemptState
 from paygate.domain.payments.payment_intent import Status
 from paygate.domain.provider_event import EventStatus
+from paygate.domain.webhooks.endpoint import EndpointStatus
 from paygate.flows.alerts.raise_alert import count_occurrence
 from paygate.flows.alerts.watch_jobs import STUCK_AFTER
 from paygate.flows.context import Context
@@ -32,20 +33,20 @@ from paygate.storage.reader import IntentFilters
 
 PAGE: Final = 200
 WORKER_IS_LATE: Final = timedelta(minutes=5)
-"""An occurrence that has waited so long for its job is counted here: the job was lost."""
+"""The wait after which an occurrence is counted here: its job was lost."""
 
 _IN_DOUBT: Final = frozenset({AttemptState.STARTED, AttemptState.UNKNOWN})
 
 
 class Closed(NamedTuple):
-    """What a run did: alerts closed, and occurrences counted whose job was lost."""
+    """The counts of a run: alerts closed, and occurrences counted whose job was lost."""
 
     closed: int
     counted: int
 
 
 async def close_alerts(ctx: Context, run_id: str) -> Closed:
-    """Look at every alert that stands, and close those whose cause is gone."""
+    """Close every alert whose cause is gone. Returns the counts of this run."""
     sweep = Sweep(ctx, "close-alerts", run_id)
     closed = counted = 0
     waiting = partial(ctx.read.occurrences_waiting, ctx.now() - WORKER_IS_LATE)
@@ -89,7 +90,7 @@ async def close_cleared(
 
 
 async def _close(ctx: Context, caller: Caller, standing: Alert) -> bool:
-    """False when the alert has moved on: what came up just now is looked at by the next run."""
+    """Close an alert; False when it has moved on, which the next run looks at."""
     after = alert.closed(standing, ctx.now())
     audit = ctx.audit(caller, Action.ALERT_CLOSE, Subject("alert", after.id))
     return isinstance(await ctx.door.commit(Change(audit, advances=(after,))), Committed)
@@ -122,6 +123,15 @@ async def _event_is_dead(ctx: Context, standing: Alert) -> bool:
     return event is not None and event.status is EventStatus.DEAD_LETTER
 
 
+async def _money_is_nobodys(ctx: Context, standing: Alert) -> bool:
+    """Until the event that told of it was applied after all; else until a person has seen to it."""
+    subject = standing.problem.subject
+    if subject.object != "provider_event":
+        return True
+    event = await ctx.read.provider_event(standing.merchant, subject.id)
+    return event is None or event.status not in {EventStatus.PROCESSED, EventStatus.STALE}
+
+
 async def _record_is_closed(ctx: Context, standing: Alert) -> bool:
     subject = standing.problem.subject
     return not await ctx.read.opens(subject.object, standing.merchant, subject.id)
@@ -130,6 +140,16 @@ async def _record_is_closed(ctx: Context, standing: Alert) -> bool:
 async def _jobs_wait(ctx: Context, standing: Alert) -> bool:
     waiting = await ctx.read.jobs_waiting(ctx.now() - STUCK_AFTER)
     return standing.problem.subject.id in waiting
+
+
+async def _endpoint_fails(ctx: Context, standing: Alert) -> bool:
+    subject = standing.problem.subject
+    endpoint = await ctx.webhooks.webhook_endpoint(standing.merchant, subject.id)
+    if endpoint is None or endpoint.status is EndpointStatus.DELETED:
+        return False
+    if standing.problem.stage is not None:
+        return endpoint.disabled_because is not None
+    return endpoint.enabled and endpoint.failing_since is not None
 
 
 async def _provider_refuses(ctx: Context, standing: Alert) -> bool:
@@ -150,9 +170,11 @@ _STANDS: Final[Mapping[AlertType, Callable[[Context, Alert], Awaitable[bool]]]] 
         AlertType.ATTEMPT_UNRESOLVED: _attempt_is_unresolved,
         AlertType.IDEMPOTENCY_UNFINISHED: _key_is_unfinished,
         AlertType.WEBHOOK_DEAD_LETTER: _event_is_dead,
+        AlertType.ORPHAN_CHARGE: _money_is_nobodys,
         AlertType.RECORD_UNREADABLE: _record_is_closed,
         AlertType.PROVIDER_MISCONFIGURED: _provider_refuses,
         AlertType.JOB_STUCK: _jobs_wait,
+        AlertType.MERCHANT_WEBHOOK_FAILING: _endpoint_fails,
     }
 )
 """Whether the cause of an alert still stands, for the types whose records say so."""

@@ -1,7 +1,7 @@
 """Raise an alert: one stands per type, subject and stage, and counts how often it was found.
 
-Whoever commits a fact that a person must see puts an `occurrence` into that same commit, with its
-job. `raise_alert` is for what has no commit of its own.
+A flow that commits a fact which a person must see puts an `occurrence` into that same commit, with
+its job. `raise_alert` is for a problem without a commit of its own.
 """
 
 from datetime import datetime
@@ -18,8 +18,8 @@ from paygate.telemetry import log
 
 
 def occurrence(ctx: Context, merchant: str, problem: Problem) -> Occurrence:
-    """What came up now, for the `creates` of the commit that it tells of; `to_raise` is for its
-    jobs.
+    """The occurrence of a problem now, for the `creates` of the commit of its fact; `to_raise`
+    makes that commit's jobs.
     """
     now = ctx.now()
     return Occurrence(
@@ -96,7 +96,7 @@ def _counting(
     at: datetime,
     found: Occurrence | None = None,
 ) -> tuple[Alert, Change]:
-    """The alert that counts what came up, and the change that makes it so."""
+    """The alert that counts a problem, and the change that makes it so."""
     if standing is None:
         raised = alert.raised(
             problem,
@@ -115,7 +115,7 @@ def _counting(
 
 
 async def _done(ctx: Context, raised: Alert, change: Change) -> bool:
-    """Whether the change could be made true; a new alert is logged."""
+    """Commit the change, log a new alert, and return whether the commit was made."""
     if not isinstance(await ctx.door.commit(change), Committed):
         return False
     if change.creates:

@@ -1,6 +1,6 @@
 """Watch the queue for jobs that nobody gets done: this version cannot read them or does not know
-their kind, each try ends in a fault, or the provider does not do what is asked of it. They wait,
-and somebody is told.
+their kind, each try ends in a fault, or the provider does not do what they ask. Such jobs wait, and
+an alert says so.
 """
 
 from datetime import timedelta

@@ -20,7 +20,7 @@ class Identified(msgspec.Struct, frozen=True):
 
 
 async def identify_customer(ctx: Context, caller: Caller, details: Payer | None) -> Identified:
-    """Who the payer is, if the request says so.
+    """The customer whom the request names as its payer, if it names one.
 
     Raises:
         Refusal: `resource_missing` for an id that is unknown, or a customer without any detail.

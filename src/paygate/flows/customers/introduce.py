@@ -1,9 +1,9 @@
 """Make a payer known to the provider, once: a push transfer goes to an account of their own there.
 
-The provider's customer is made under a key of ours, and its id is kept with our customer before
-anything is paid to it, so that every later payment names the same one. Details that changed since
-are told before the next payment, and by a job. A payer whom the merchant did not name is known by
-the intent.
+The provider's customer is made under a key of ours, and its id is kept with our customer before the
+payer pays anything, so that every later payment names the same customer. Changed details are sent
+to the provider before the next payment, and by a job. A payer whom the merchant did not name is
+known by the intent.
 """
 
 from collections.abc import Awaitable, Callable
@@ -23,8 +23,8 @@ from paygate.providers.contract import Absent, CustomerMade, CustomerOrder, KeyS
 from paygate.storage.change import Change, Committed
 
 KEYS: Final = 4
-"""The provider remembers a fault of its own under a key for a day, so the next key is tried, in
-the same order each time: the first good one leads to the same customer again.
+"""Keys that are tried for one customer, in the same order each time. The provider remembers a fault
+of its own under a key for a day; the first good key leads to the same customer again.
 """
 
 Said = TypeVar("Said")
@@ -33,8 +33,8 @@ Said = TypeVar("Said")
 async def introduce_customer(
     ctx: Context, caller: Caller, intent: PaymentIntent, *, timeout_seconds: float
 ) -> str | NotSent | Rejected:
-    """The provider's id of the intent's payer; without it nothing is paid, so that is what a silent
-    provider means: not sent.
+    """The provider's id of the intent's payer. A provider that is silent means `NotSent`, for
+    nothing is paid without that id.
     """
     if intent.customer is None:
         order = CustomerOrder(key=intent.id, customer=intent.id, merchant=intent.merchant)
@@ -55,8 +55,8 @@ async def introduce_customer(
 
 
 async def update_provider_customer(ctx: Context, message: UpdateProviderCustomer) -> bool:
-    """Tell the provider the details of a customer that it knows, if it does not have them; whether
-    that is done with. Who is not known there is told of when they pay.
+    """Send the provider the newest details of a customer that it knows. Returns whether the job is
+    done. A customer whom the provider does not know is introduced by their next payment.
     """
     caller = Caller(
         Actor("job", name="update-provider-customer"), message.merchant, message.customer
@@ -79,15 +79,15 @@ async def update_provider_customer(ctx: Context, message: UpdateProviderCustomer
 
 
 async def forget_customer(ctx: Context, caller: Caller, intent: PaymentIntent) -> None:
-    """The provider does not take its own id of the payer any more (it was deleted there): the next
-    payment makes them known anew.
+    """Forget the provider's id of a payer who was deleted there: the next payment introduces the
+    payer anew.
     """
     if intent.customer is None:
         return
     customer = await ctx.read.customer(intent.merchant, intent.customer)
     assert customer is not None, "customers are never deleted"
-    # While details wait to be told, it is these that the provider refused, or they will show that
-    # the customer is gone. Should it change just now, the next payment comes here again.
+    # While details wait to be sent, the provider rejected these details, or sending them will show
+    # that the customer is gone. Should the customer change now, the next payment comes here again.
     if customer.provider_reference is not None and not customer.provider_is_behind:
         await _keep(ctx, caller, customers.forgotten(customer, ctx.now()))
 
@@ -96,7 +96,7 @@ async def _tell(
     ctx: Context, customer: Customer, timeout_seconds: float
 ) -> Customer | NotSent | Rejected:
     """The customer once the provider knows these details, or knows nobody of that id any more."""
-    # A key goes with one version: the provider refuses its second use with other details.
+    # A key goes with one version: the provider rejects its second use with other details.
     order = CustomerOrder(
         key=f"{customer.id}-{customer.version}",
         customer=customer.id,
@@ -161,6 +161,6 @@ def _reference(
 
 
 async def _keep(ctx: Context, caller: Caller, after: Customer) -> bool:
-    """Write it down; False when another was first: then that one stands."""
+    """Commit the customer; False when another commit was first, which then stands."""
     audit = ctx.audit(caller, Action.CUSTOMER_INTRODUCE, Subject("customer", after.id))
     return isinstance(await ctx.door.commit(Change(audit, advances=(after,))), Committed)

@@ -29,12 +29,12 @@ from paygate.storage.tables import IDEMPOTENCY_KEY
 from paygate.telemetry import log
 
 RENEWALS_PER_LEASE: Final = 3
-"""Two of them may fail before the lease is lost."""
+"""How often a lease is renewed: two renewals may fail before the lease is lost."""
 
 Flow = Callable[[Context], Awaitable[Any]]
-"""A flow that waits for its context, and answers with a value."""
+"""A flow that lacks only its context; returns the value of the response."""
 Render = Callable[[Any], bytes]
-"""The answer's body on the wire."""
+"""Makes the response's body of a flow's value."""
 
 
 class KeyedRequest(NamedTuple):
@@ -43,18 +43,18 @@ class KeyedRequest(NamedTuple):
     caller: Caller
     action: Action
     scope: str
-    """Side, method and path: a browser never gets the server's answer."""
+    """Side, method and path: a browser never gets the server's response."""
     key: str
     parameters: bytes
-    """The parsed request in one spelling, whatever its white space and order were."""
+    """The one text of the parsed request, whatever its white space and order were."""
 
 
 class KeyTaken(Exception):
-    """Another request has the key: this one's flow ends where it is, and nothing was written."""
+    """Another request has the key: the flow of this request ends here, and nothing was written."""
 
 
 class KeyedDoor:
-    """Holds the key's newest version, as far as this request knows."""
+    """The commit door of one request. Holds the key's newest version that this request knows."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class KeyedDoor:
         """The timer of the next renewal, or a renewal under way."""
 
     async def take_over(self) -> None:
-        """Follow a holder that died or gave up.
+        """Take the key over from a holder that died or gave up.
 
         Raises:
             KeyTaken: another was quicker.
@@ -99,7 +99,7 @@ class KeyedDoor:
             )
             patience = Patience("a key kept changing while its answer was kept")
             while self._key.body is None:
-                # It came to its answer without a last commit: another brought the truth.
+                # The flow returned without a last commit: another brought the truth.
                 concluded = Change(self._audit("concluded"), response=value)
                 if isinstance(await self.commit(concluded), Conflict):
                     await patience.pause()
@@ -117,9 +117,10 @@ class KeyedDoor:
         return self._key.body
 
     async def commit(self, change: Change) -> Verdict:
-        """Commit with the key in the same statement; behind the request's last commit without it,
-        for then the answer is given, and the key is nobody's any more. An alert is no step of the
-        request, which may be refused after it and leave its key free.
+        """Commit with the key in the same statement, and return the verdict. After the request's
+        last commit the key is left out: the response is stored, and the key is nobody's any more.
+        An alert goes without the key too, being no step of the request: a refusal after it leaves
+        the key free.
 
         Raises:
             KeyTaken: another request has it.
@@ -156,13 +157,13 @@ class KeyedDoor:
         return idempotency.finished(key, body, now)
 
     async def _check_fence(self, conflict: Conflict) -> None:
-        """Whether the key is another's; what else moved on is the flow's to see.
+        """Raise `KeyTaken` when the key is another's; other conflicts are the flow's to see.
 
-        A conflict names one cause of several, so the key is looked at whatever it named.
+        A conflict names one cause of several, so the key is looked at whatever the cause.
         """
         found = await self._ctx.keys.find(self._key.merchant, (self._key.id,))
         if self.claimed and found.key is not None and found.key.holder == self._key.holder:
-            # What has advanced it, if anything, is a renewal of ours that was written unheard.
+            # Only a renewal of ours, written unheard, can have advanced the key.
             self._key = found.key
             return
         known = self._key.version if self.claimed else 0
@@ -174,7 +175,7 @@ class KeyedDoor:
             raise KeyTaken
 
     def _renew_in_time(self) -> None:
-        """Have the lease renewed before it ends; most requests end first, and cost a timer."""
+        """Schedule the lease's renewal before the lease ends; most requests end first."""
         seconds = self._ctx.policy.lock_ttl.total_seconds() / RENEWALS_PER_LEASE
         self._renewing = asyncio.get_running_loop().call_later(seconds, self._begin_renewal)
 
@@ -182,7 +183,7 @@ class KeyedDoor:
         self._renewing = asyncio.create_task(self._renew())
 
     async def _renew(self) -> None:
-        # What goes wrong here shows in the flow's next commit, or passes.
+        # A fault here shows in the flow's next commit, or passes.
         with suppress(KeyTaken, StorageError):
             async with self._turn_to_write() as ours:
                 if ours:
@@ -190,7 +191,9 @@ class KeyedDoor:
         self._renew_in_time()
 
     async def _give_up(self) -> None:
-        """Let a retry go on at once. Should this fail, the lease ends by itself."""
+        """Release the key, so that a retry goes on at once. Should this fail, the lease ends by
+        itself.
+        """
         async with self._turn_to_write() as ours:
             if ours:
                 free = idempotency.released(self._key, self._ctx.now())
@@ -199,7 +202,7 @@ class KeyedDoor:
 
     @asynccontextmanager
     async def _turn_to_write(self) -> AsyncIterator[bool]:
-        """The turn, and whether there is a claim to write about."""
+        """Wait for the turn to write; yields whether there is a claim to write about."""
         async with self._turn:
             yield self.claimed and self._key.state is KeyState.WORKING
 

@@ -1,11 +1,11 @@
-"""Purge idempotency keys that are past their time. Those that are not finished stay, and alert.
+"""Purge idempotency keys that are past their time. Unfinished keys stay, each with an alert.
 
-A key that is not finished may stand for a charge that nobody knows of. Once the payment that its
-request was about has ended, it does not: what became of the payment was told to the merchant, and
-the key waits for its request in silence.
+An unfinished key may stand for a charge that nobody knows of, until the payment that its request
+was about has ended: the merchant has then heard what became of the payment, and the key waits for
+its request in silence.
 
-A finished key keeps a retry from being charged again, so the age of one is never told by a clock
-that is wrong: a node whose own clock is known to be so leaves the purge to the others.
+A finished key keeps a retry from being charged again, so no wrong clock may judge the key's age: a
+node whose own clock is known to be wrong leaves the purge to the others.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.telemetry import log
 
 BATCH: Final = 1000
-"""Deleted in one statement: a few milliseconds, during which nobody waits for it."""
+"""Keys deleted in one statement, of a few milliseconds."""
 AT_ONCE: Final = 50
 """Unfinished keys that are looked at together, so few that payments have the door to themselves."""
 
@@ -38,7 +38,7 @@ more than a slow answer accounts for."""
 
 
 class Purged(NamedTuple):
-    """What a run did."""
+    """The counts of a run."""
 
     deleted: int
     unfinished: int
@@ -77,7 +77,7 @@ async def purge_idempotency_keys(ctx: Context, run_id: str) -> Purged:
 
 
 async def _clock_fault(ctx: Context) -> str | None:
-    """What is known to be wrong with this machine's clock. The time that a command plays is not."""
+    """The known fault of this machine's clock; None: no fault, or a command plays the time."""
     if await ctx.keys.clock_ahead() > AHEAD_MOST:
         return "clock_ahead_of_the_database"
     return "clock_out_of_step_with_the_provider" if is_out_of_step(ctx) else None

@@ -1,7 +1,7 @@
 """One request, one answer: every call with an `Idempotency-Key` goes through here; no flow knows.
 
-A refused request leaves its key free. Of several at once one works and the others wait to be told;
-all get the same bytes. Whoever comes after a holder that died resumes from its last commit.
+A refused request leaves its key free. Of several requests at once one works and the others wait;
+all get the same bytes. A request that follows a dead holder resumes from the holder's last commit.
 """
 
 import asyncio
@@ -20,9 +20,9 @@ from paygate.telemetry import timing
 WAIT_SECONDS: Final = 10.0
 """How long a request waits for another with its key."""
 LOOK_AGAIN_SECONDS: Final = 1.0
-"""Should a notification be lost: a look this often costs nothing."""
+"""How often a waiting request looks, should a notification be lost."""
 CLAIMING_SECONDS: Final = 0.02
-"""A key that is just being claimed is not to be seen yet; a commit takes a fraction of this."""
+"""The wait for a key that is just being claimed, and not seen yet; a commit takes a fraction."""
 RETRY_AFTER_SECONDS: Final = 1
 
 
@@ -36,7 +36,7 @@ class StoredResponse(NamedTuple):
 async def idempotently(
     ctx: Context, request: KeyedRequest, flow: Flow, render: Render
 ) -> StoredResponse:
-    """What `flow` answers, or what an earlier request with the key was answered.
+    """The response of `flow`, or the stored one of an earlier request with the key.
 
     Raises:
         Refusal: the flow's own; `idempotency_key_reused` for other parameters;
@@ -60,7 +60,7 @@ async def idempotently(
         except (KeyTaken, Refusal) as cause:
             if door.claimed and isinstance(cause, Refusal):
                 raise
-            # Another may have claimed it meanwhile, and what refused may be its doing.
+            # Another may have claimed the key meanwhile, and caused the refusal.
             key, _, earlier = await _standing(ctx, request, ids, fingerprints, end)
             if key is None and isinstance(cause, Refusal):
                 raise
@@ -70,7 +70,7 @@ async def idempotently(
 
 
 def _fingerprints(ctx: Context, request: KeyedRequest) -> tuple[bytes, ...]:
-    """What identifies the request with its parameters, under every key of the index."""
+    """The request's fingerprints, parameters included, under every key of the index."""
     data = length_prefixed(request.caller.merchant, request.scope) + request.parameters
     return ctx.index.fingerprints(data)
 
@@ -78,7 +78,7 @@ def _fingerprints(ctx: Context, request: KeyedRequest) -> tuple[bytes, ...]:
 async def _standing(
     ctx: Context, request: KeyedRequest, ids: list[str], fingerprints: tuple[bytes, ...], end: float
 ) -> Found:
-    """The key once it is finished, or nobody works on its request; or that it is new."""
+    """The key once it is finished, or once nobody works on its request; None when it is new."""
     while True:
         found = await ctx.keys.find(request.caller.merchant, ids)
         key, lease_left, _ = found
@@ -92,10 +92,10 @@ async def _standing(
 
 
 async def _wait(ctx: Context, key: IdempotencyKey, seconds: float) -> None:
-    """Until the key may have changed, or so long."""
+    """Wait until the key may have changed, for `seconds` at most."""
     with timing.spent(timing.Part.LOCK):
         async with ctx.keys.waiting(key.id) as rung:
-            # What was told before we listened is seen by looking once more.
+            # A change from before we listened is seen by looking once more.
             found = (await ctx.keys.find(key.merchant, (key.id,))).key
             if found is not None and found.version == key.version:
                 with suppress(TimeoutError):
@@ -104,8 +104,8 @@ async def _wait(ctx: Context, key: IdempotencyKey, seconds: float) -> None:
 
 
 async def _replay(ctx: Context, request: KeyedRequest, body: bytes) -> StoredResponse:
-    """The stored answer, after a write of its own: a commit is on the standby only after all that
-    came before it, so what is told again is as safe as it was the first time.
+    """The stored response, after an audit entry: a commit is on the standby only after all commits
+    before it, so the response is as safe as it was the first time.
     """
     entry = ctx.audit(request.caller, request.action, details={"idempotency": "replayed"})
     await ctx.door.commit(Change(entry))
@@ -128,7 +128,7 @@ def _new(ctx: Context, request: KeyedRequest, key_id: str, fingerprint: bytes) -
 
 
 def _left(end: float) -> float:
-    """Seconds that may still be waited."""
+    """The seconds left until `end`."""
     left = end - asyncio.get_running_loop().time()
     if left <= 0:
         raise Refusal(

@@ -1,5 +1,5 @@
-"""Hold the payments that we recorded against the provider's own list, in both directions: whatever
-it took or holds must be recorded, and whatever is recorded must be there.
+"""Compare the payments that we recorded with the provider's own list, in both directions: whatever
+the provider took or holds must be recorded, and whatever is recorded must be at the provider.
 
 A payment is ours by its recorded id first, whatever its metadata say by now, and by its metadata
 second. The list is read in windows of time, and a difference is a suspect: both sides are read
@@ -37,17 +37,17 @@ PAGE: Final = 100
 AT_ONCE: Final = 10
 """Suspects looked at side by side."""
 SILENT_IN_A_ROW: Final = 3
-"""Windows, or rounds of suspects, after which the provider is taken to be down for now."""
+"""Unanswered windows, or rounds of suspects, after which the provider is taken to be down."""
 MOVES_WITHIN_SECONDS: Final = 2.0
-"""What moved at the provider is applied here within this, when its event or reply is on the way."""
+"""Seconds within which a move at the provider is applied here, when its event is on the way."""
 
 Progress: TypeAlias = Callable[[str, float, float | None], None]
-"""Told now and then: what is read, how far, and of how much when that is known."""
+"""Called now and then with what is read, how far, and of how much when that is known."""
 _Span = tuple[datetime, datetime]
 
 
 class NotCompared(msgspec.Struct, frozen=True):
-    """A part of which nothing is known: of the provider's time, or of our payments."""
+    """A part that was not compared: a span of the provider's time, or some of our payments."""
 
     why: str
     since: datetime | None = None
@@ -68,7 +68,7 @@ class _Suspect(NamedTuple):
 
 
 class _Verdict(NamedTuple):
-    """What a second look found; `passes` when it may be gone in a moment."""
+    """A mismatch that a second look found; `passes` when it may be gone in a moment."""
 
     merchant: str
     mismatch: Mismatch
@@ -155,7 +155,7 @@ class Comparison:
         return _joined(gaps)
 
     async def _compare_window(self, since: datetime, until: datetime) -> int:
-        """How many payments were listed."""
+        """Compare one window; returns how many payments were listed."""
         listed = ours = 0
         async with aclosing(pages_created(self._ctx, since, until)) as pages:
             async for page in pages:
@@ -197,7 +197,7 @@ class Comparison:
         return all(owner.agrees_as == agreed for owner in owners)
 
     async def _ask_for_what_was_not_listed(self, clocks: timedelta) -> None:
-        """The other direction: what the provider must have, and did not show in any window."""
+        """The other direction: look into payments that the provider must have, and did not list."""
         suspects: list[_Suspect] = []
         async for one in self._books.not_listed():
             made = (one.created_at - clocks, one.updated_at + clocks)
@@ -210,7 +210,7 @@ class Comparison:
         await self._look_into(suspects)
 
     async def _look_into(self, suspects: Sequence[_Suspect]) -> None:
-        """Read both sides again for each, and report what still differs."""
+        """Read both sides of each suspect again, and report what still differs."""
         for at in range(0, len(suspects), AT_ONCE):
             several = suspects[at : at + AT_ONCE]
             if self._findings.full(len(several)):
@@ -237,7 +237,7 @@ class Comparison:
         return verdict
 
     async def _second_look(self, suspect: _Suspect) -> _Verdict | None:
-        """Raises `_NotShown`."""
+        """The mismatch that is left after both sides were read again. Raises `_NotShown`."""
         owners = await self._owners(suspect)
         if owners and _agrees_by_now(suspect, owners):
             return None
@@ -293,7 +293,7 @@ def _judge(
     owners: Sequence[IntentBooks],
     marks: tuple[str, str] | None,
 ) -> _Verdict | None:
-    """What is wrong with a payment, after both sides were read again."""
+    """The mismatch of a payment, if any, after both sides were read again."""
     if not owners:
         return _of_nobody(reference, theirs or NO_MONEY, marks)
     intents = [books.intent for books in owners if books.intent is not None]
@@ -313,7 +313,7 @@ def _judge(
 
 
 def _of_nobody(reference: str, theirs: Money, marks: tuple[str, str] | None) -> _Verdict | None:
-    """A payment that no record of ours tells of, though its metadata say that it is ours."""
+    """The mismatch of a payment that we have no record of, though its metadata say it is ours."""
     if theirs == NO_MONEY:
         return None
     merchant, attempt = marks or (DEFAULT_MERCHANT, reference)
@@ -349,7 +349,7 @@ def _joined(spans: Sequence[_Span]) -> list[_Span]:
 
 
 def _index(ctx: Context, reference: str) -> bytes:
-    """How a provider's payment is remembered: of this run alone, whoever's it is."""
+    """The keyed hash that a run remembers a provider's payment by, whoever's it is."""
     return ctx.index.of("", "ledger_reference", reference)
 
 

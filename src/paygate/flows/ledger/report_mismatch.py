@@ -1,5 +1,5 @@
-"""Report a mismatch of the ledger: told by an alert as soon as it is certain, so that nothing that
-happens to the rest of the run takes it back, and kept for the run's report.
+"""Report a mismatch of the ledger: by an alert as soon as the mismatch is certain, so that no later
+fault of the run takes it back, and in the run's report.
 """
 
 from typing import Final
@@ -17,7 +17,7 @@ enough: other books, or none. The rest are counted, in memory that does not grow
 
 
 class Findings:
-    """What a run has found so far."""
+    """The mismatches that a run has found so far."""
 
     def __init__(self, ctx: Context, caller: Caller) -> None:
         self._ctx = ctx
@@ -25,9 +25,9 @@ class Findings:
         self._reported: set[Mismatch] = set()
         self.mismatches: list[Mismatch] = []
         self.subjects: set[tuple[str, str]] = set()
-        """Whom an alert was raised for: merchant and intent."""
+        """The merchants and intents that an alert was raised for."""
         self.more = 0
-        """How many suspects were not looked into any more."""
+        """The count of suspects that were not looked into any more."""
 
     def full(self, suspects: int) -> bool:
         """Whether so many suspects are counted only, for the run has named enough."""
@@ -37,7 +37,7 @@ class Findings:
         return True
 
     async def report(self, merchant: str, mismatch: Mismatch) -> None:
-        """Raise its alert, once a run."""
+        """Raise the alert of a mismatch, once a run, and keep the mismatch for the report."""
         if mismatch in self._reported:
             return
         self._reported.add(mismatch)

@@ -1,8 +1,8 @@
 """Read the whole ledger: what every account holds, and whether it agrees with each payment intent
 and with the provider's own list of payments.
 
-A row put back from an old backup does open; that its sum no longer fits is found here. Payments go
-on meanwhile, so what seems wrong is read again before anybody is told of it.
+A row put back from an old backup does open, but its sum no longer fits, which is found here.
+Payments go on meanwhile, so a suspect is read again before any alert.
 """
 
 from datetime import datetime, timedelta
@@ -28,12 +28,12 @@ from paygate.storage.whole_ledger import IntentBooks, LedgerSession
 
 PAGE: Final = 1000
 CLOCKS: Final = timedelta(minutes=5)
-"""How far the provider's clock may be from ours."""
+"""The most that the provider's clock may be off ours."""
 
 
 class Verified(NamedTuple):
-    """What was read, and what does not agree. `more` counts suspects beyond those that a run looks
-    into; `not_compared` says of which part nothing is known.
+    """The counts of a run, and what does not agree. `more` counts suspects beyond those that a run
+    looks into; `not_compared` says of which part nothing is known.
     """
 
     transfers: int
@@ -71,7 +71,8 @@ async def read_balances(ctx: Context, caller: Caller, *, progress: Progress = _u
 async def verify_ledger(
     ctx: Context, caller: Caller, *, provider: bool = True, progress: Progress = _unheard
 ) -> Verified:
-    """Hold everything against everything, and raise an alert for each intent that disagrees.
+    """Compare intents, transfers and the provider, and raise an alert for each intent that
+    disagrees.
 
     An outage of the provider ends nothing: what was found stays found, and `not_compared` says
     which part was not.
@@ -114,7 +115,7 @@ class _OwnBooks:
         self.first: datetime | None = None
 
     async def read(self, progress: Progress, *, remember: bool) -> None:
-        """Read them all; `remember` which payments of the provider's they record."""
+        """Read and check all intents; `remember` which payments of the provider's they record."""
         async for found in self._books.ranges():
             for one in found:
                 self.transfers += len(one.transfers)
@@ -135,7 +136,7 @@ class _OwnBooks:
 
 
 def _check(books: IntentBooks) -> list[Mismatch]:
-    """What is wrong with an intent's own books."""
+    """The mismatches of an intent with its own transfers."""
     if books.unreadable:
         unreadable = ", ".join(books.unreadable)
         return [Mismatch(books.id, f"altered, or not to be opened: {unreadable}")]

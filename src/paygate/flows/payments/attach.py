@@ -1,8 +1,8 @@
 """Attach a payment method to a payment intent that is not confirmed yet, or detach the one it has.
 
 The provider is asked at once what a token stands for, so that a dead one is refused and the payer
-can look at the card before they pay. The look-up changes nothing there, so nothing is written
-before it; the intent's version decides who was first.
+can look at the card before they pay. The look-up changes nothing at the provider, so nothing is
+written before the call; the intent's version decides who was first.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ from paygate.telemetry import timing
 async def attach_payment_method(
     ctx: Context, caller: Caller, intent_id: str, instrument: Instrument | None
 ) -> PaymentIntent:
-    """The intent with the instrument attached in place of any other; for None, with none.
+    """The intent with the instrument attached in place of any other; None detaches.
 
     Raises:
         Refusal: not found; `state_conflict` when it is no longer created, or somebody else changed

@@ -1,5 +1,5 @@
-"""Cancel a payment intent: here when nothing was sent, else at the provider, and final only when
-the provider says so. A hold is released, a challenge ends.
+"""Cancel a payment intent: here when nothing was sent, else at the provider, and finally only when
+the provider says so. The cancel releases a hold, and ends a challenge.
 """
 
 from paygate.domain.access.roles import Action, Caller
@@ -32,7 +32,7 @@ from paygate.telemetry import timing
 async def cancel_payment_intent(
     ctx: Context, caller: Caller, intent_id: str, *, reason: str | None = None
 ) -> PaymentIntent:
-    """The intent after the provider's answer; `pending_operation` while that is not known yet.
+    """The intent after the provider's answer; with a `pending_operation` while there is none yet.
 
     Raises:
         Refusal: not found, `state_conflict` at its end or when a payment method was attached at
@@ -64,7 +64,7 @@ async def cancel_payment_intent(
 
 
 def _resumes(intent: PaymentIntent, attempt: Attempt) -> bool:
-    """Whether a request goes on with the attempt that its earlier try left behind."""
+    """Whether this request resumes the attempt that its own earlier try left behind."""
     held = intent.status is Status.REQUIRES_CAPTURE and intent.pending_operation is None
     return attempt.state in IN_DOUBT or (attempt.state is AttemptState.NOT_SENT and held)
 
@@ -141,14 +141,14 @@ async def _ask(ctx: Context, work: Work) -> PaymentIntent:
 
 
 async def send_cancel(ctx: Context, work: Work) -> Answer:
-    """Ask the provider to close the payment. It may be asked as often as it takes."""
+    """Ask the provider to close the payment, and return its answer. The call may be repeated."""
     intent, attempt = work.intent, work.attempt
     assert intent.provider_reference is not None, "what is under way is known to the provider"
     # A wish to close a confirm stands until the provider has said yes; a cancel of a hold may have
     # been given up meanwhile.
     if not attempt.cancelling and stood_still(ctx, attempt):
         return Answer(TOO_LATE)
-    # A refusal is remembered under its key; the sweep asks anew, since a payment may have moved.
+    # The provider remembers a no under its key; the sweep asks anew, for a payment may have moved.
     key = f"{attempt.id}-cancel-{attempt.version}" if attempt.cancelling else f"{attempt.id}-cancel"
     order = CancelOrder(key=key, provider_reference=intent.provider_reference)
     with timing.spent(timing.Part.PROVIDER):

@@ -31,7 +31,7 @@ from paygate.telemetry import timing
 async def capture_payment_intent(
     ctx: Context, caller: Caller, intent_id: str, *, amount: int | None = None
 ) -> PaymentIntent:
-    """The intent after the provider's answer; `pending_operation` while that is not known yet.
+    """The intent after the provider's answer; with a `pending_operation` while there is none yet.
 
     Without an amount all of the hold is captured.
 
@@ -107,7 +107,9 @@ async def _ask(ctx: Context, work: Work) -> PaymentIntent:
 
 
 async def send_capture(ctx: Context, work: Work) -> Answer:
-    """Ask the provider, for this attempt: from its rows alone, so that a re-send is equal."""
+    """Send the attempt's capture and return the answer. Its rows alone say what is sent, so that a
+    re-send is equal.
+    """
     intent, attempt = work.intent, work.attempt
     assert attempt.amount is not None, "a capture has an amount"
     assert intent.provider_reference is not None, "what is held is known to the provider"

@@ -1,8 +1,8 @@
 """A payer returns from a challenge: ask the provider, conclude, send the payer on to the merchant.
 
-The address that they come by is believed in one thing, whose challenge it was, and that is
-signed. How it ended the provider says itself, never the browser. Whatever is already concluded
-stays: a second visit, or a late one, is shown the way and changes nothing.
+The address that the payer comes by says whose challenge it was, signed, and nothing else in it is
+believed. How the challenge ended the provider says, never the browser. A concluded payment stays as
+it is: a second visit, or a late one, is shown the way and changes nothing.
 """
 
 from datetime import timedelta
@@ -27,10 +27,10 @@ from paygate.telemetry import timing
 
 ASK_SECONDS: Final = 4.0
 TIE_SECONDS: Final = 1.0
-"""The payer looks at a blank page meanwhile: five seconds in all. The second one is for an answer
-of the same second as the newest known fact, which makes `conclude_attempt` ask once more."""
+"""The last of five seconds in all, in which the payer looks at a blank page. This second is for an
+answer of the same second as the newest known fact: `conclude_attempt` then asks once more."""
 LATE: Final = timedelta(hours=1)
-"""Who answers the challenge in its last moment still comes back in time."""
+"""Time to come back for a payer who answers the challenge in its last moment."""
 
 
 async def complete_authentication(
@@ -84,7 +84,7 @@ def _open(ctx: Context, intent_id: str, state: str | None) -> CallbackState:
 
 
 async def _status_once_concluded(ctx: Context, work: Work) -> Status:
-    """The intent's status once the provider was asked; `processing` when it did not tell."""
+    """The intent's status once the provider was asked; `processing` when there was no answer."""
     answer = await _ask(ctx, work.attempt)
     if answer is None:
         work = await reread(ctx, work)  # an event may have told meanwhile
@@ -95,7 +95,7 @@ async def _status_once_concluded(ctx: Context, work: Work) -> Status:
 
 
 async def _ask(ctx: Context, attempt: Attempt) -> Answer | None:
-    """What the provider says of the attempt's payment; None when it does not."""
+    """What the provider says of the attempt's payment; None when the provider says nothing."""
     if attempt.provider_reference is None:
         return None
     timeout_seconds = min(ASK_SECONDS, ctx.policy.provider_timeout_seconds)

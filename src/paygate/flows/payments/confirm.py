@@ -1,8 +1,8 @@
 """Confirm a payment intent in three beats: prepare, call, conclude.
 
-The attempt and its provider key are durable before the provider hears of it, nothing is open
-in the database while it is asked, and what it said is concluded in one commit. A crash between
-any two leaves an open attempt that its event or the sweep resolves.
+The attempt and its provider key are durable before the provider is called, nothing is open in the
+database during the call, and one commit concludes the attempt by the answer. A crash between any
+two beats leaves an open attempt that its event or the sweep resolves.
 """
 
 from datetime import datetime
@@ -44,7 +44,7 @@ class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     instrument: Instrument | None = None
-    """None: the one that is attached."""
+    """None: the instrument that is attached to the intent."""
     return_url: str | None = None
     amount: int | None = None
     currency: str | None = None
@@ -53,7 +53,7 @@ class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
 async def confirm_payment_intent(
     ctx: Context, caller: Caller, intent_id: str, confirmation: Confirmation
 ) -> PaymentIntent:
-    """The intent after the provider's answer; `processing` when that is not known yet.
+    """The intent after the provider's answer; `processing` while there is no answer yet.
 
     A request that died is resumed under its idempotency key: the same attempt goes on, so that
     the provider sees the same key, and nothing is charged twice.
@@ -81,7 +81,7 @@ async def confirm_payment_intent(
 
 
 def _resumes(intent: PaymentIntent, attempt: Attempt) -> bool:
-    """Whether a request goes on with the attempt that its earlier try left behind."""
+    """Whether this request resumes the attempt that its own earlier try left behind."""
     not_sent = attempt.state is AttemptState.NOT_SENT and intent.status is Status.PROCESSING
     return not_sent or attempt.state in IN_DOUBT
 
@@ -90,7 +90,7 @@ async def _ask(ctx: Context, work: Work) -> PaymentIntent:
     with ctx.answers.awaited(work.attempt):
         answer = await send_confirm(ctx, work)
         if isinstance(answer.outcome, Rejected) and answer.outcome.reason == "customer_refused":
-            # Before the answer is: a crash in between must not leave every later payment to fail.
+            # Committed before the answer is: a crash in between must not fail every later payment.
             await forget_customer(ctx, work.caller, work.intent)
         intent = await conclude_attempt(ctx, work, answer)
     refuse_if_not_sent(intent, answer, waits=intent.status is Status.PROCESSING)
@@ -98,7 +98,7 @@ async def _ask(ctx: Context, work: Work) -> PaymentIntent:
 
 
 def _check(ctx: Context, intent: PaymentIntent, confirmation: Confirmation) -> Instrument:
-    """What the intent is paid with, once all that the caller says was looked at."""
+    """The instrument that the intent is paid with, once all that the caller says was checked."""
     instrument = _instrument(ctx, intent, confirmation.instrument)
     if confirmation.return_url is not None:
         check_return_url(
@@ -141,7 +141,7 @@ def _instrument(ctx: Context, intent: PaymentIntent, chosen: Instrument | None) 
 
 
 async def _earlier_try(ctx: Context, intent: PaymentIntent) -> Attempt | None:
-    """What an earlier try of this same request left behind; None when the intent is untouched.
+    """The attempt of an earlier try of this same request; None when the intent is untouched.
 
     Raises:
         Refusal: another request confirmed it.
@@ -173,20 +173,20 @@ async def _prepare(
         callback_url=callback_url(ctx, attempt),
         close_at=_patience(ctx, attempt.created_at, instrument),
     )
-    # What is shown of the attached method is not said of another one.
+    # What the intent shows of the attached method is not true of another method.
     shown = intent.payment_method if confirmation.instrument is None else None
     work = Work(caller, Action.INTENT_CONFIRM, intent, attempt)
     return await begin(ctx, work, Trigger.CONFIRM, payment_method=shown)
 
 
 def _patience(ctx: Context, at: datetime, instrument: Instrument) -> datetime:
-    """Until when the payer is waited for, should they have to act."""
+    """The time until which we wait for the payer, should they have to act."""
     pushed = isinstance(instrument, PushTransfer)
     return at + (ctx.policy.bank_transfer_ttl if pushed else ctx.policy.authentication_ttl)
 
 
 async def send_confirm(ctx: Context, work: Work) -> Answer:
-    """Ask the provider, for this attempt: once per attempt, however often it is asked."""
+    """Send the attempt's confirm and return the answer: one charge, however often it is sent."""
     caller, _, intent, attempt = work
     if stood_still(ctx, attempt) or not may_be_sent(ctx, attempt):
         return Answer(TOO_LATE)
@@ -211,7 +211,7 @@ async def send_confirm(ctx: Context, work: Work) -> Answer:
 async def _sent_before_a_restore(
     ctx: Context, intent: PaymentIntent, attempt: Attempt
 ) -> Answer | None:
-    """How the payment stands that this attempt made before the database was restored, if it did."""
+    """How the payment stands that this attempt made before a restore; None: it made none."""
     timeout = ctx.policy.provider_timeout_seconds
     try:
         reference = await ctx.after_restore.payment_of(intent, attempt.id, timeout_seconds=timeout)
@@ -224,7 +224,7 @@ async def _sent_before_a_restore(
 
 
 def confirm_order(intent: PaymentIntent, attempt: Attempt, payer: str | None) -> ConfirmOrder:
-    """What is sent for an attempt: from its rows alone, so that a re-send is equal."""
+    """The order that is sent for an attempt: made of its rows alone, so that a re-send is equal."""
     assert attempt.instrument is not None, "a confirm is paid with something"
     return ConfirmOrder(
         attempt=attempt.id,

@@ -21,6 +21,8 @@ from paygate.domain.payments.payment_method import Instrument
 from paygate.flows.context import Context, Patience, intent_subject
 from paygate.flows.customers.identify import identify_customer
 from paygate.flows.payments.attach import look_up_method
+from paygate.flows.payments.attempt.claim_reference import claim_reference
+from paygate.flows.payments.attempt.consequences import NOTHING, Consequences
 from paygate.storage.change import Change, Committed
 
 SEED_BYTES: Final = 16
@@ -28,7 +30,7 @@ _FORBIDDEN_IN_DESCRIPTOR = frozenset("<>\\'\"*")
 
 
 class NewPaymentIntent(msgspec.Struct, frozen=True, kw_only=True):
-    """What a merchant wants to be paid. `amount` in the currency's smallest unit."""
+    """The payment that a merchant asks for; `amount` is in the currency's smallest unit."""
 
     amount: int
     currency: str
@@ -41,30 +43,34 @@ class NewPaymentIntent(msgspec.Struct, frozen=True, kw_only=True):
     customer: Payer | None = None
     session_id: str | None = None
     instrument: Instrument | None = None
-    """What is attached."""
+    """The instrument to attach; None: none."""
+    unique_reference: bool = False
+    """Whether the intent is to be the only payment of its reference."""
 
 
 class Created(msgspec.Struct, frozen=True):
-    """A new intent, and the secret that its payer's browser is given; the text is kept nowhere."""
+    """A new intent, and the secret for its payer's browser; the secret's text is kept nowhere."""
 
     intent: PaymentIntent
     client_secret: str | None
 
 
 async def create_payment_intent(ctx: Context, caller: Caller, new: NewPaymentIntent) -> Created:
-    """The intent, durable, with status `created`.
+    """Create an intent, and return it once durable, with status `created`.
 
     Raises:
         Refusal: a parameter is out of range, the provider cannot charge this amount, there is no
-            such customer, or the payment method cannot be attached.
+            such customer, the payment method cannot be attached, or `reference_in_use`.
     """
-    patience = Patience("a customer kept changing while a payment intent was created")
+    patience = Patience("a customer or a reference kept changing while an intent was created")
     attached: dict[str, Any] = {}
     if new.instrument is not None:
         draft = _new_intent(ctx, caller, new, attached)
+        await _claim(ctx, draft, new)  # the provider is not asked for what is refused anyway
         attached = await look_up_method(ctx, caller, draft, new.instrument)
     while True:
         intent = _new_intent(ctx, caller, new, attached)
+        claim, details = await _claim(ctx, intent, new)
         customer = await identify_customer(ctx, caller, new.customer)
         created = _with_secret(ctx, intent, new.session_id, customer.id)
         event = events.of_intent(
@@ -74,15 +80,24 @@ async def create_payment_intent(ctx: Context, caller: Caller, new: NewPaymentInt
             request_id=caller.request_id,
         )
         change = Change(
-            ctx.audit(caller, Action.INTENT_CREATE, intent_subject(intent.id)),
-            creates=(created.intent, event, *customer.creates),
-            advances=customer.advances,
+            ctx.audit(caller, Action.INTENT_CREATE, intent_subject(intent.id), details=details),
+            creates=(created.intent, event, *customer.creates, *claim.creates),
+            advances=(*customer.advances, *claim.advances),
             jobs=customer.jobs,
             response=created,
         )
         if isinstance(await ctx.door.commit(change), Committed):
             return created
         await patience.pause()
+
+
+async def _claim(
+    ctx: Context, intent: PaymentIntent, new: NewPaymentIntent
+) -> tuple[Consequences, dict[str, str]]:
+    """The claim of a reference that is to be unique, and what the audit log says of it."""
+    if not new.unique_reference:
+        return NOTHING, {}
+    return await claim_reference(ctx, intent), {"unique_reference": "true"}
 
 
 def _with_secret(

@@ -11,7 +11,7 @@ from paygate.storage.reader import IntentFilters
 async def list_payment_intents(
     ctx: Context, caller: Caller, cut: Cut, filters: IntentFilters, query: str
 ) -> Page[PaymentIntent]:
-    """The page as it stands. `query` is for the audit log."""
+    """The page of intents as they stand; `query` is for the audit log."""
     page = await ctx.read.payment_intents(caller.merchant, cut, filters)
     ids = [intent.id for intent in page.items]
     await audit_list(ctx, caller, Action.INTENT_LIST, query, ids, page.unread)

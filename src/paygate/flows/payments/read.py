@@ -9,7 +9,7 @@ from paygate.storage.change import Change
 
 
 async def read_payment_intent(ctx: Context, caller: Caller, intent_id: str) -> PaymentIntent:
-    """The intent as it stands.
+    """The intent as it stands, after an audit entry.
 
     Raises:
         Refusal: `resource_missing` for an id that is malformed, unknown or another merchant's.
@@ -29,7 +29,7 @@ async def find_payment_intent(ctx: Context, merchant: str, intent_id: str) -> Pa
 
 
 async def find_again(ctx: Context, first: PaymentIntent) -> PaymentIntent:
-    """The intent as it stands now, for a flow that read `first` and whose commit was refused.
+    """The intent as it stands now, for a flow that read `first` and whose commit met a conflict.
 
     Raises:
         Refusal: `state_conflict` when another payment method was attached in between, for the

@@ -1,5 +1,5 @@
-"""The provider's clock, as far as this process knows it: what was made there is looked for in the
-provider's time, so that a node whose own clock is wrong looks where the payment is.
+"""The provider's clock, as far as this process knows it. Payments are looked for in the provider's
+time, so that a node whose own clock is wrong looks where the payment is.
 """
 
 from datetime import datetime, timedelta
@@ -10,19 +10,19 @@ from paygate.flows.context import Context
 from paygate.providers.contract import ProviderSilent
 
 SKEW_MOST: Final = timedelta(seconds=5)
-"""A node that is kept in time is off by milliseconds. One that is off by seconds is drifting or was
-set by hand, and what it was a minute ago nobody knows: it may find payments, and ends none. The
-same bound raises the alert for the clock."""
+"""The skew beyond which a node may find payments, and ends none. A clock that is kept in time is
+off by milliseconds; one that is off by seconds drifts or was set by hand, and nobody knows what it
+was a minute ago. The same bound raises the alert for the clock."""
 
 
 def by_the_provider(ctx: Context, at: datetime) -> datetime | None:
-    """A time of ours by the provider's clock; None when that is not known."""
+    """A time of ours by the provider's clock; None while the skew is not known."""
     skew = ctx.provider.skew
     return None if skew is None else at + skew.ahead
 
 
 def provider_now(ctx: Context) -> datetime:
-    """Now, by the provider's clock; by ours where that is all there is."""
+    """Now, by the provider's clock; by ours while the skew is not known."""
     now = ctx.now()
     return by_the_provider(ctx, now) or now
 
@@ -33,12 +33,14 @@ def sent_at(attempt: Attempt) -> datetime:
 
 
 def sent_again_at(attempt: Attempt) -> datetime | None:
-    """The same of its last sending; None when it was sent once."""
+    """When an attempt was last sent again, by the same clock; None when it was sent once."""
     return attempt.sent_again_as_of or attempt.sent_again_at
 
 
 def is_in_step(ctx: Context) -> bool:
-    """Whether this node's clock is known to agree with the provider's, beyond the doubt in that."""
+    """Whether this node's clock is known to agree with the provider's, whatever the error of
+    measure.
+    """
     skew = ctx.provider.skew
     return skew is not None and abs(skew.ahead) <= SKEW_MOST + skew.within
 
@@ -49,7 +51,7 @@ def is_out_of_step(ctx: Context) -> bool:
 
 
 async def learn_the_time(ctx: Context) -> None:
-    """Have an answer of the provider's if there was none lately: each bears its time."""
+    """Call the provider if it gave no answer lately: each answer bears the provider's time."""
     if ctx.provider.skew is not None:
         return
     now, timeout = ctx.now(), ctx.policy.provider_timeout_seconds

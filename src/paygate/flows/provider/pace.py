@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PART: Final = 4
 """Background calls have a quarter of the rate."""
 _UNHEEDED_SECONDS: Final = 0.01
-"""A shorter wait costs more than it spreads; the average is kept all the same."""
+"""Waits shorter than this are skipped; the average is kept all the same."""
 _TELL_SECONDS: Final = 0.2
 """How often the calls of a process are added to those of the others."""
 _WHOLE: Final = 1.0
@@ -75,7 +75,7 @@ class Pace:
         self._limited_at = -math.inf
 
     async def turn(self) -> None:
-        """Wait for the next turn; who asked first has it first."""
+        """Wait for the next turn, in the order of the calls."""
         now = asyncio.get_running_loop().time()
         mine = max(now, self._next)
         self._next = mine + self._between / self._speed_at(now)
@@ -152,4 +152,4 @@ class CountedPace(Pace):
 
 
 UNHURRIED: Final = Pace(math.inf)
-"""For what is one payment's own."""
+"""The pace of calls that are one payment's own: none."""

@@ -1,23 +1,20 @@
 """Watch the provider itself: is it the account that our payments are at, and does its clock agree
 with ours?
 
-The account is pinned at the first answer that names it; an installation that is older than this
-adopts the one that it finds. A provider that cannot be asked is no fault of ours, and stops
-nothing.
+The account is pinned at the first answer that names an account; an older installation without a
+pin adopts the account that it finds. A provider that cannot be reached stops nothing.
 """
 
 import asyncio
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Final, NamedTuple
-
-import msgspec
 
 from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.domain.alert import AlertType, Problem
 from paygate.domain.audit import Subject
 from paygate.domain.payments.outcome import Rejected, Unknown
 from paygate.domain.provider_account import ProviderAccount
+from paygate.domain.warning import Warned, WarningCode
 from paygate.flows.alerts.close import close_alert
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.alerts.report_unreadable import report_unreadable
@@ -28,10 +25,10 @@ from paygate.storage.unreadable import UNREAD
 
 ASK_SECONDS: Final = 10.0
 LOOK_SECONDS: Final = 1.0
-"""Shorter than a probe waits."""
+"""The deadline of the call: shorter than a probe waits."""
 FRESH: Final = timedelta(minutes=1)
 ASK_AGAIN: Final = timedelta(seconds=10)
-"""What was wrong may be mended by now; more often would be a burden on a provider in trouble."""
+"""How often a provider in trouble is called again."""
 TOLERATED: Final = timedelta(seconds=5)
 """Clocks that are kept by NTP agree to a fraction of a second."""
 _MARKS: Final = (
@@ -41,24 +38,18 @@ _MARKS: Final = (
     (timedelta(minutes=1), "a minute"),
     (TOLERATED, "5 seconds"),
 )
-"""In coarse words, so that the same skew, measured again, is told in the same ones."""
+"""The sizes of a skew in coarse words, so that the same skew, measured again, has the same
+words."""
 
 
-class WarningCode(StrEnum):
-    """What may be wrong with the provider, stable."""
-
-    UNREACHABLE = "provider_unreachable"
-    ACCOUNT_UNREADABLE = "provider_account_unreadable"
-    ACCOUNT_CHANGED = "provider_account_changed"
-    PIN_UNREADABLE = "provider_pin_unreadable"
-    CLOCK_SKEW = "clock_skew"
-
-
-class Warned(msgspec.Struct, frozen=True):
-    """Something that does not stop the work, and that somebody should look at."""
-
-    code: WarningCode
-    message: str
+WATCHED: Final = (
+    WarningCode.UNREACHABLE,
+    WarningCode.ACCOUNT_UNREADABLE,
+    WarningCode.ACCOUNT_CHANGED,
+    WarningCode.PIN_UNREADABLE,
+    WarningCode.CLOCK_SKEW,
+)
+"""What a look at the provider may warn of."""
 
 
 class Standing(NamedTuple):
@@ -70,26 +61,26 @@ class Standing(NamedTuple):
 
     @property
     def warnings(self) -> tuple[Warned, ...]:
-        """All there are, the account's first."""
+        """The warnings there are, the account's first."""
         return tuple(each for each in (self.account, self.clock) if each is not None)
 
 
 def watcher(run_id: str) -> Caller:
-    """Who asks, as the audit log names it."""
+    """The caller of a run, as the audit log names it."""
     return Caller(Actor("job", name="watch-provider"), DEFAULT_MERCHANT, run_id)
 
 
 async def look_at_provider(
     ctx: Context, caller: Caller, *, timeout_seconds: float = ASK_SECONDS
 ) -> Standing:
-    """How the provider stands: one call, whose answer tells its time too."""
+    """How the provider stands, by one call, whose answer tells the provider's time too."""
     account = await _account(ctx, caller, timeout_seconds)
     clock = _clock(ctx)
     return Standing(account, clock, clock_known=ctx.provider.skew is not None)
 
 
 async def watch_provider(ctx: Context, run_id: str, *, node: str) -> tuple[Warned, ...]:
-    """Ask, then raise the alerts that this calls for, and close those whose cause is gone.
+    """Call the provider, raise the alerts for what is wrong, and close those whose cause is gone.
 
     A clock is a machine's, so each `node` has an alert of its own.
     """
@@ -109,7 +100,7 @@ async def watch_provider(ctx: Context, run_id: str, *, node: str) -> tuple[Warne
 
 
 class ProviderLook:
-    """What a process last saw of its provider. Who wants to know asks again when that is old."""
+    """What a process last saw of its provider; looked at again when that is old."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
@@ -118,7 +109,7 @@ class ProviderLook:
         self._asking = asyncio.Lock()
 
     async def warnings(self) -> tuple[Warned, ...]:
-        """What is wrong, if anything; the clock's part is of now."""
+        """The warnings, if any; the clock's is of now."""
         async with self._asking:
             if self._is_old():
                 standing = await look_at_provider(
@@ -163,7 +154,7 @@ async def _account(ctx: Context, caller: Caller, timeout_seconds: float) -> Warn
 
 
 async def _pinned(ctx: Context, caller: Caller, account: str) -> str:
-    """The account that is pinned: this one, if none was before."""
+    """The account that is pinned; pins `account` when there is no pin yet."""
     known = await ctx.read.provider_account(caller.merchant, ctx.provider.name)
     if known is not None:
         return known.account
@@ -175,7 +166,7 @@ async def _pinned(ctx: Context, caller: Caller, account: str) -> str:
     if isinstance(await ctx.door.commit(Change(audit, creates=(new,))), Committed):
         return account
     known = await ctx.read.provider_account(caller.merchant, ctx.provider.name)
-    # Where another is pinning one just now, that one is looked at by who asks next.
+    # When another process pins an account just now, the next look sees that account.
     return account if known is None else known.account
 
 

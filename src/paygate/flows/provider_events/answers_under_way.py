@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 from paygate.domain.payments.attempt import Attempt
 
 WAITS_SECONDS: Final = (0.05, 0.2)
-"""A look at the database after each; with the looks, less than the 300 ms that are promised. Mostly
-the answer is there after the first, or is so slow that the provider need not wait for it.
+"""Seconds before each look at the database; with the looks, less than the 300 ms that are promised.
+Mostly the answer is there after the first, or is so slow that the provider need not wait for it.
 """
 MOST_HELD: Final = 256
 """Deliveries held at once, each with a body of some 4 KB. More than that is a provider so slow that
@@ -28,7 +28,7 @@ class _Asked(NamedTuple):
 
 
 class AnswersUnderWay:
-    """Which attempts are being asked for in this process, and how many deliveries wait."""
+    """The attempts whose answers this process awaits, and how many deliveries wait for them."""
 
     def __init__(
         self, *, waits_seconds: tuple[float, ...] = WAITS_SECONDS, most_held: int = MOST_HELD
@@ -40,8 +40,8 @@ class AnswersUnderWay:
 
     @contextmanager
     def awaited(self, attempt: Attempt) -> Iterator[None]:
-        """While the answer for an attempt is asked for and applied here; however that ends, whoever
-        waits is told.
+        """Around the call for an attempt and the applying of its answer: however the block ends,
+        the deliveries that wait are woken.
         """
         asked = self._asked[attempt.id] = _Asked(attempt, asyncio.Event())
         try:
@@ -69,8 +69,8 @@ class AnswersUnderWay:
             self.held -= 1
 
     async def over(self, attempt_id: str, seconds: float) -> None:
-        """Return when the answer that is awaited here has been applied, or after a while: whether
-        it was applied elsewhere, the database alone knows.
+        """Return when the answer that is awaited here has been applied, or after `seconds`: whether
+        another process applied it, the database alone knows.
         """
         here = self._asked.get(attempt_id)
         if here is None:

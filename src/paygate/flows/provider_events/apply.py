@@ -1,10 +1,10 @@
 """Apply a provider event that was received: once, in any order, and never a step backwards.
 
-What an event comes to is decided in two stages. `look` needs our own records alone, and ends an
-event that changes nothing, here or where it is received; all others go on to their effect, here.
-The event's own commit carries the payment's: that it was processed and what it changed become
-true together. What may pass (an unreachable provider, an object that is not known yet) is put
-off with the next try enqueued in the same commit; what cannot is a dead letter at once.
+An event is decided on in two stages. `look` reads our own records alone, and ends an event that
+changes nothing, here or where the event is received; all other events go on to their effect, here.
+One commit holds the event's end and the payment's change, so both become true together. An event
+is put off when the obstacle may pass (an unreachable provider, an object that is not known yet),
+with the next try enqueued in the same commit; any other fault makes it a dead letter.
 """
 
 from datetime import timedelta
@@ -50,11 +50,11 @@ from paygate.providers.contract import Absent
 from paygate.storage.change import Change, Committed, StorageError
 
 COME_BACK: Final = timedelta(seconds=1)
-"""How long an event is left alone that would ask for what an answer under way will tell."""
+"""How long an event is left alone when an answer under way will tell the same."""
 
 
 class _AnswerUnderWay(Exception):
-    """The event would ask for what the answer to our own call is about to tell."""
+    """The answer to our own call is about to tell what the event would ask the provider for."""
 
 
 async def apply_provider_event(
@@ -86,9 +86,12 @@ async def apply_provider_event(
 
 
 async def _change(ctx: Context, event: ProviderEvent) -> Change:
-    """What applying the event makes true now."""
+    """The change that applying the event makes now."""
+    body = await ctx.read.provider_event_body(event)
+    if body is None:
+        return end(ctx, event, Ended(EventStatus.DEAD_LETTER, "body_gone"))
     try:
-        notice = ctx.provider.read_event(event.body)
+        notice = ctx.provider.read_event(body)
     except ValueError:
         return end(ctx, event, Ended(EventStatus.DEAD_LETTER, "malformed"))
     try:
@@ -161,7 +164,7 @@ async def _placed(ctx: Context, provider_reference: str) -> Ended:
 
 
 async def _money_left(ctx: Context, event: ProviderEvent, customer_reference: str) -> Change:
-    """Money came that pays for nothing: what lies there now is what counts."""
+    """The change for money that pays for nothing: an alert about what lies at the provider now."""
     left = await ctx.provider.money_left(
         customer_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
     )
@@ -181,7 +184,7 @@ async def _money_left(ctx: Context, event: ProviderEvent, customer_reference: st
 
 
 def _payer(ours: str | None) -> Subject | None:
-    """Our customer, or the intent of a payer whom the merchant did not name."""
+    """The payer as a subject: a customer, or an intent whose merchant did not name the payer."""
     for kind in ("customer", "payment_intent"):
         if ours is not None and is_id(PREFIXES[kind], ours):
             return Subject(kind, ours)
@@ -213,9 +216,10 @@ async def _fetched(ctx: Context, provider_reference: str | None) -> Answer:
 def end(
     ctx: Context, event: ProviderEvent, ended: Ended, commits: Consequences = NOTHING
 ) -> Change:
-    """The event's end, and what it made true. Nobody would look for what is given up: unless the
-    payment itself has an alert, the event has. The payment must stand as it was judged by, so that
-    no event ends as one that changes nothing when by now it would.
+    """The change that ends the event, together with `commits`. A dead letter gets an alert, unless
+    its payment has one already: nobody would look for it. The payment must still stand at the
+    version that the event was judged by, so that no event ends without the effect that it would
+    have by now.
     """
     status, verdict, intent = ended
     subject = None if intent is None else intent_subject(intent.id)

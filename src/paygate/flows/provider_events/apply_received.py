@@ -1,9 +1,8 @@
 """Apply a received event, and count the tries that end in a fault: none is tried for ever.
 
-An event that cannot be applied because something about it is wrong - a payment that cannot be
-opened, a bug of ours - is a dead letter after as many tries as one that the provider's silence puts
-off. While the database does not answer, or a later version has to do it, nothing is counted: that
-is no fault of the event.
+An event that cannot be applied because of a fault - a payment that cannot be opened, a bug of ours
+- is a dead letter after as many tries as an event that the provider's silence puts off. No try
+counts while the database does not answer, or when a later version has to apply the event.
 """
 
 from datetime import timedelta
@@ -33,8 +32,8 @@ async def apply_received_event(
     answer is under way; None: it was tried, or there is nothing to do.
 
     Raises:
-        StorageError: the database could not tell or write, or it is for a later version: the same
-            message again, later.
+        StorageError: the database could not tell or write, or the event is for a later version: the
+            same message again, later.
     """
     try:
         event = await ctx.read.provider_event(message.merchant, message.event)
@@ -51,14 +50,17 @@ async def apply_received_event(
     except _NOT_THE_EVENTS:
         raise
     except Exception as error:  # noqa: BLE001 -- whatever it is, the event has it
+        if isinstance(error, Unreadable) and error.id == event.id:
+            await report_unreadable(ctx, _caller(ctx, message), error)  # its body: as above
+            return None
         log.logger().error("event_faulted", provider_event=message.event, error=error)
         await _count(ctx, event, type(error).__name__)
     return None
 
 
 async def _count(ctx: Context, event: ProviderEvent, fault: str) -> None:
-    """Put the event off, or give it up when its tries are used up, and tell of that; unless it
-    moved on while it was tried.
+    """Put the event off, or give it up with an alert when its tries are used up; unless the event
+    moved on during the try.
     """
     await ctx.door.commit(put_off(ctx, event, PutOff(f"fault: {fault}")))
 

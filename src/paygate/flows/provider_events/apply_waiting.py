@@ -1,4 +1,4 @@
-"""Apply the received events that nobody came to: whatever became of their jobs, they are durable.
+"""Apply the received events whose jobs were lost: the events themselves are durable.
 
 The sweep applies them itself and enqueues nothing, so it neither needs the queue that lost them nor
 makes a long queue longer.
@@ -15,7 +15,8 @@ from paygate.storage.reader import WaitingEvent
 from paygate.telemetry import log
 
 WAITED: Final = timedelta(minutes=2)
-"""Several times the longest wait between two tries: an event whose job lives is left to the job."""
+"""How long an event waits before the sweep takes it: several times the longest wait between two
+tries, so that an event whose job lives is left to the job."""
 PAGE: Final = 100
 AT_ONCE: Final = 20
 """Events in hand at once; each may ask the provider."""
@@ -44,7 +45,7 @@ async def apply_waiting_events(ctx: Context) -> Swept:
 
 
 async def _apply(ctx: Context, at_once: asyncio.Semaphore, event: WaitingEvent) -> bool:
-    """Whether it could be tried; what one event raises never keeps the others waiting."""
+    """Try an event, and return whether that was possible; a fault keeps no other event waiting."""
     async with at_once:
         try:
             await apply_received_event(ctx, ApplyProviderEvent(event.merchant, event.id))

@@ -20,11 +20,13 @@ from paygate.storage.reader import EventFilters
 
 
 class Shown(NamedTuple):
-    """An event, the mode of the account that it came from, and whether its body may be shown."""
+    """An event, the mode of the account that it came from, and its body where that may be shown and
+    is kept still.
+    """
 
     event: ProviderEvent
     livemode: bool
-    with_body: bool = False
+    body: bytes | None = None
 
 
 async def list_provider_events(
@@ -46,9 +48,10 @@ async def read_provider_event(ctx: Context, caller: Caller, event_id: str) -> Sh
     event = await find_provider_event(ctx, caller.merchant, event_id)
     role = caller.actor.role
     with_body = role is None or may(role, Action.PROVIDER_EVENT_READ_BODY)
+    body = await ctx.read.provider_event_body(event) if with_body else None
     action = Action.PROVIDER_EVENT_READ_BODY if with_body else Action.PROVIDER_EVENT_READ
     await ctx.door.commit(Change(ctx.audit(caller, action, Subject("provider_event", event.id))))
-    return Shown(event, ctx.provider.livemode, with_body)
+    return Shown(event, ctx.provider.livemode, body)
 
 
 async def find_provider_event(ctx: Context, merchant: str, event_id: str) -> ProviderEvent:

@@ -1,8 +1,8 @@
 """Receive a provider event: verify, store, acknowledge. An event that changes nothing ends in the
 commit that stores it; all others are enqueued by that commit, and applied later.
 
-Whatever is signed is stored, what nobody can read too: refused, it would only come again until the
-provider gives up. Applying it makes it a dead letter, and that is told.
+A signed delivery is always stored, even one that nobody can read: refused, it would only come again
+until the provider gives up. Applying such an event makes it a dead letter, with an alert.
 """
 
 import asyncio
@@ -31,7 +31,8 @@ from paygate.storage.unreadable import UNREAD
 from paygate.telemetry import log
 
 ACCOUNT: str = DEFAULT_MERCHANT
-"""Events belong to the provider's account; whose payment one is about is found on applying it."""
+"""The merchant of all received events, which belong to the provider's account: whose payment an
+event is about is found when it is applied."""
 UNREADABLE: Final = "unreadable"
 """The type of what was signed and is no event that we can read."""
 AT_ONCE: Final = 20
@@ -148,8 +149,8 @@ def _event(ctx: Context, body: bytes, notice: Notice | None, now: datetime) -> P
 
 
 async def _seen(ctx: Context, event: ProviderEvent, notice: Notice | None) -> Ended | None:
-    """How the event ends here and now, or None: it is to be applied. Its delivery is held for a
-    moment while its payment's own answer is under way, which mostly says the same.
+    """How the event ends at once, or None: a job must apply it. The delivery is held for a moment
+    while its payment's own answer is under way, which mostly says the same.
     """
     if notice is None:
         return None
@@ -183,26 +184,29 @@ def _under_way(ctx: Context, seen: Seen) -> Attempt | None:
 async def _store(
     ctx: Context, audit: AuditEntry, event: ProviderEvent, ended: Ended | None
 ) -> Verdict:
-    """The verdict on storing the event: with its end, when the payment still stands as that was
-    judged by, else with the job that applies it.
+    """Store the event, and return the verdict: with its end, when the payment still stands at the
+    version that the end was judged by, else with the job that applies the event.
     """
     if ended is not None:
         verdict = await _commit(ctx, _both_at_once(audit, end(ctx, event, ended)))
         if not isinstance(verdict, Conflict) or verdict.reason is not Reason.STALE:
             return verdict
     job = Job(ApplyProviderEvent(ACCOUNT, event.id))
-    return await _commit(ctx, Change(audit, creates=(event,), jobs=(job,)))
+    return await _commit(ctx, Change(audit, creates=provider_event.apart(event), jobs=(job,)))
 
 
 def _both_at_once(received: AuditEntry, applied: Change) -> Change:
-    """The event as applying it would have left it, never stored before; and both audit entries."""
+    """The change that stores a new event as applied at once, with both audit entries."""
     (event,) = applied.advances
+    assert isinstance(event, ProviderEvent), "applying an event advances that alone"
     first = msgspec.structs.replace(event, version=1)
-    return Change(received, creates=(first, applied.audit), stands=applied.stands)
+    return Change(
+        received, creates=(*provider_event.apart(first), applied.audit), stands=applied.stands
+    )
 
 
 async def _commit(ctx: Context, change: Change) -> Verdict:
-    """The verdict on storing it, once a twin that is being written is there or is not."""
+    """Commit, and return the verdict once a twin that is being written is there or is not."""
     verdict = await ctx.door.commit(change)
     for seconds in TWIN_WAITS:
         if not isinstance(verdict, Conflict) or verdict.reason is not Reason.BUSY:

@@ -1,8 +1,8 @@
-"""Behind a restore: what the provider was sent between the backup and now, this database has
-forgotten. Before a payment intent of before is confirmed, its payment is looked for there.
+"""Looks for payments that a restore made this database forget: those that the provider was sent
+between the backup and now. Before an older payment intent is confirmed, its payment is looked for.
 
-The provider knows the attempt's key again for a day, and answers from it; this is for what is
-older, and for a provider that is asked otherwise than the first time.
+The provider remembers an attempt's key for a day and answers by it; the look-up here is for older
+attempts, and for orders that differ from the first sending.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from paygate.providers.contract import Provider, ProviderSilent
 from paygate.storage.restores import Restore, Restores
 
 LOOK_AGAIN_SECONDS: Final = 10.0
-"""How late a process that runs already may hear of a restore that is declared."""
+"""How late a running process may hear of a declared restore."""
 PAGE_SECONDS: Final = 30.0
 AROUND: Final = timedelta(minutes=30)
 """The clocks of those who wrote last and ours are closer than this, and what was written down last
@@ -59,7 +59,7 @@ class AfterRestore:
         return None
 
     async def close(self) -> None:
-        """Give up what is being read."""
+        """Stop the readings under way."""
         for reading in self._reading.values():
             reading.cancel()
         await asyncio.gather(*self._reading.values(), return_exceptions=True)

@@ -11,10 +11,10 @@ from paygate.storage.restores import Restore
 async def declare_restore(
     ctx: Context, caller: Caller, taken_at: datetime | None = None
 ) -> Restore:
-    """The restore as it is written down; `taken_at` is the moment of the backup, where it is known.
+    """Write the restore down, and return it; `taken_at` is the moment of the backup, where known.
 
-    From now on a payment intent of before is confirmed only
-    after its payment was looked for at the provider.
+    From now on an older payment intent is confirmed only after its payment was looked for at the
+    provider.
     """
     restore = await ctx.restores.declare(ctx.now(), taken_at)
     await ctx.door.commit(Change(ctx.audit(caller, Action.RESTORE_DECLARE)))

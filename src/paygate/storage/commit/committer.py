@@ -1,7 +1,7 @@
 """The one door to the disk: changes that arrive together are written together.
 
-What is queued is shared out among the lanes that are free (`lane`); each writes its share in one
-statement and tells each change its verdict after the commit.
+Queued changes are shared out among the free lanes (`lane`). A lane writes its share in one
+statement and gives each change its verdict after the commit.
 """
 
 import asyncio
@@ -18,15 +18,15 @@ from paygate.telemetry import log
 __all__ = ["DRIVER_FAULTS", "Committer", "Connect", "Connection", "Lane"]
 
 BATCH_CAP: Final = 256
-"""Beyond it a batch only adds latency: throughput is flat from 128 on."""
+"""The most changes in a batch: beyond, a batch only adds latency (throughput is flat from 128)."""
 QUEUE_LIMIT: Final = 4096
-"""About a quarter of a second of work; more waiting would be longer than callers wait."""
+"""The most changes that wait: about a quarter of a second of work."""
 LANES: Final = 1
-"""What comes while it writes is its next batch. More of them split the batches, and most of what a
-batch costs is the same whatever is in it.
+"""Lanes of one process. Changes that come while a lane writes are its next batch; more lanes split
+the batches, and most of a batch's cost is the same whatever is in it.
 """
 CLOSE_WITHIN_SECONDS: Final = 10.0
-"""As long as callers wait for an answer, and shorter than a supervisor waits for an end."""
+"""The time to close in: as long as callers wait, and shorter than a supervisor does."""
 
 
 class Committer:
@@ -51,7 +51,7 @@ class Committer:
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
         self._cut_off = 0
-        """Changes that were sent and of which no answer came before the end."""
+        """Changes that were sent, and got no answer before the end."""
 
     async def open(self) -> None:
         """Connect every lane."""
@@ -60,10 +60,10 @@ class Committer:
         self._tasks = [asyncio.create_task(self._serve(lane)) for lane in self._lanes]
 
     async def close(self) -> None:
-        """Write what is queued, then stop. New changes are refused.
+        """Write the queued changes, then stop. New changes are refused.
 
-        A database that is away is not waited for without end: who waits for a change that was sent
-        is told that its outcome is unknown, and of one that was not, that nothing was written.
+        The wait for a database that is away has an end: changes that were sent then fail as
+        unknown, the others as not written.
         """
         self._closing = True
         self._some.set()
@@ -75,7 +75,7 @@ class Committer:
             await lane.close()
 
     async def _give_up(self, late: set[asyncio.Task[None]]) -> None:
-        """End the lanes whose database does not answer, and tell whoever waits."""
+        """End the lanes whose database does not answer, and fail their changes."""
         given_up = len(self._queue)
         while self._queue:
             self._queue.popleft().fail(Unavailable("the gateway stopped before this was sent"))
@@ -93,7 +93,8 @@ class Committer:
     def submit(
         self, change_id: str, merchant: str, rows: Sequence[tuple[Section, tuple[Any, ...]]]
     ) -> asyncio.Future[Verdict]:
-        """Queue a change. The future is the committer's: to stop waiting is not to cancel.
+        """Queue a change; returns the future of its verdict. A caller that stops waiting cancels
+        nothing.
 
         Raises:
             Overloaded: the queue is full, or the committer is closing.
@@ -109,7 +110,7 @@ class Committer:
     async def _serve(self, lane: Lane) -> None:
         while self._queue or not self._closing:
             await self._some.wait()
-            # Whoever is ready in this turn of the loop joins the batch.
+            # Changes that come in this turn of the loop join the batch.
             await asyncio.sleep(0)
             batch = self._take()
             if batch:
@@ -131,7 +132,7 @@ class Committer:
                     self._free += 1
 
     def _take(self) -> list[Pending]:
-        """This lane's share: what is queued, split among the lanes that are free."""
+        """The next batch of a lane: the queue, split among the free lanes."""
         share = -(-len(self._queue) // max(self._free, 1))
         batch = [self._queue.popleft() for _ in range(min(share, self._batch_cap))]
         if not self._queue and not self._closing:
@@ -140,6 +141,6 @@ class Committer:
 
 
 def _retrieve(verdict: asyncio.Future[Verdict]) -> None:
-    """A caller who stopped waiting leaves an error that nobody else will look at."""
+    """Take the error of a verdict whose caller stopped waiting, lest the loop complain."""
     if not verdict.cancelled():
         verdict.exception()

@@ -2,10 +2,10 @@
 
 A change is never answered before it is durable, and never answered wrongly:
 
-- a lane holds a session advisory lock of its own; when its connection is lost, whoever still
-  holds that lock is ended, and the lane takes it again before it looks: the old backend is then
-  gone, so what is absent was not written;
-- what is absent is sent again with the same ids, what is present was committed, and nobody
+- a lane holds a session advisory lock of its own; when its connection is lost, the backend that
+  still holds that lock is ended, and the lane takes the lock again before it looks: the old backend
+  is then gone, so a change that is absent was not written;
+- absent changes are sent again with the same ids, present ones were committed, and no caller
   hears anything before that is known;
 - an unexpected error (a trigger, bad data) sends the batch again one change at a time, so
   that a poison change harms only itself.
@@ -48,19 +48,19 @@ PLANS: Final = (
     # Every access is by a key, and a plan outlives the time when its tables were empty.
     "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off"
 )
-"""What a lane's connection is told first."""
+"""The settings of a lane's connection."""
 LANE_LOCK_CLASS: Final = 0x70677900
 """First half of the two-part advisory lock; a lane's number is the second."""
 RETRY_FIRST_SECONDS: Final = 0.05
 RETRY_MOST_SECONDS: Final = 1.0
 TAKE_OVER_SECONDS: Final = 4.0
-"""To dial and see the old backend end; beyond it both are tried again."""
+"""Seconds to dial and to see the old backend end; then both are tried again."""
 LOOK_AGAIN_SECONDS: Final = 0.02
 SQLSTATE_RETRY: Final = ("40001", "40P01")
 SQLSTATE_READ_ONLY: Final = "25006"
 SQLSTATE_UNAVAILABLE: Final = (SQLSTATE_READ_ONLY, "53", "54", "55P03", "57014", "58")
-"""Read-only transaction, insufficient resources, limits exceeded, a lock that was not waited for,
-a statement that was cancelled, a fault of the disk.
+"""States of a database that cannot write now: read-only, insufficient resources, limits exceeded, a
+lock that was not waited for, a cancelled statement, a fault of the disk.
 """
 SQLSTATE_OUTDATED: Final = "PGW01"
 """What the schema raises against a writer that is too old (migration 0009)."""
@@ -69,8 +69,8 @@ SQLSTATE_RAISED: Final = "23000"
 SQLSTATE_LOST: Final = ("08", "57P")
 """The connection, or the server behind it, is going away."""
 
-# Whoever holds a lane's lock is that lane's own backend, whatever became of its connection: no
-# process id need be remembered that another backend may have by now.
+# The holder of a lane's lock is that lane's own backend, whatever became of its connection: no
+# process id need be remembered, which another backend may have by now.
 _HOLDER: Final = (
     "FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
     " WHERE l.locktype = 'advisory' AND l.classid = $1 AND l.objid = $2 AND l.objsubid = 2"
@@ -95,12 +95,12 @@ class Pending:
     verdict: asyncio.Future[Verdict] = field(repr=False)
 
     def resolve(self, verdict: Verdict) -> None:
-        """Tell the caller, if it still listens."""
+        """Give the caller its verdict, if it still waits."""
         if not self.verdict.done():
             self.verdict.set_result(verdict)
 
     def fail(self, error: StorageError) -> None:
-        """Tell the caller that nothing was written, and why."""
+        """Give the caller the error by which nothing was written."""
         if not self.verdict.done():
             self.verdict.set_exception(error)
 
@@ -135,13 +135,13 @@ class Lane:
         self._connection = connection
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await hang_up(connection)
 
     async def write(self, batch: list[Pending]) -> None:
-        """Write the batch and answer every change in it, however long that takes."""
+        """Write the batch and give every change in it a verdict, however long that takes."""
         while batch:
             try:
                 await self._write_together(batch)
@@ -160,7 +160,9 @@ class Lane:
             pending.resolve(conflicts.get(ord_, _COMMITTED))
 
     async def _handle_rollback(self, batch: list[Pending], error: Exception) -> None:
-        """The batch was rolled back for certain: answer it, or find the one to blame."""
+        """Fail the changes of a batch that was certainly rolled back, or send them again one by one
+        to find the change to blame.
+        """
         state = error.sqlstate or "" if isinstance(error, asyncpg.PostgresError) else ""
         if state == SQLSTATE_OUTDATED:
             for pending in batch:
@@ -181,7 +183,8 @@ class Lane:
                 try:
                     await self._write_together([pending])
                 except _Lost:
-                    # Those before this one were answered; the rest were never sent again.
+                    # The changes before this one have their verdicts; the rest were never sent
+                    # again.
                     del batch[:place]
                     raise
 
@@ -232,9 +235,10 @@ class Lane:
             return [pending for pending in batch if pending.id not in present]
 
     async def _take_over(self, connection: Connection) -> None:
-        """Take the lane's lock, once the backend that had it is gone."""
+        """Take the lane's lock, once the old backend is gone."""
         while not await connection.fetchval(_TAKE, *self._lock):
-            # As whoever logged in: a role that is taken by default may not end that one's sessions.
+            # As the role that logged in: a role taken by default may not end the sessions of that
+            # role.
             await connection.execute("SET ROLE NONE")
             await connection.execute(_END_HOLDER, *self._lock)
             await connection.execute("RESET ROLE")
@@ -259,14 +263,14 @@ class Lane:
         return connection
 
     def hang_up(self) -> None:
-        """Leave the connection; the next batch finds it lost, and looks before it writes."""
+        """Cut the connection; the next batch finds it lost, and looks before it writes."""
         self._statements.forget()
         connection, self._connection = self._connection, None
         if connection is not None and not connection.is_closed():
             connection.terminate()
 
     def _hear(self, _: object, message: Any) -> None:
-        """A wait for the standby that was cancelled is a commit that a failover may undo."""
+        """Note a cancelled wait for the standby: that commit may be undone by a failover."""
         if tells_unreplicated(message):
             self._unreplicated = True
 
@@ -321,7 +325,7 @@ async def _present(connection: Connection, batch: Sequence[Pending]) -> frozense
 
 
 def _without_values(error: Exception) -> str:
-    """What may be said of a refusal: the constraint's or the error's name, never a value."""
+    """What may be shown of an error: the constraint's or the error's name, never a value."""
     if isinstance(error, asyncpg.PostgresError):
         constraint = getattr(error, "constraint_name", None)
         raised = error.args[0] if error.sqlstate == SQLSTATE_RAISED and error.args else None

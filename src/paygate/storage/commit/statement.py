@@ -1,8 +1,9 @@
 """One SQL statement for a whole batch of changes, the guards decided inside it.
 
-Order matters: compare-and-set guards lock first (skipping what is held elsewhere), what must stand
-as it was is looked at, claims are inserted after, and only changes that hold every guard write
-their rows. So no change is ever half held, and no client round trip stands inside a transaction.
+Order matters: compare-and-set guards lock first (skipping rows held elsewhere), records that must
+stand are compared next, then reservations are made; claims are inserted after, and only changes
+that hold every guard write their rows. So no change is ever half held, and no client round trip
+stands inside a transaction.
 
 Only names that are declared (`tables`) reach the text; every value is a parameter.
 """
@@ -21,9 +22,13 @@ class Mode(Enum):
     ADVANCE = "advance"
     """Compare-and-set: the row must stand one version below."""
     STAND = "stand"
-    """Compare alone: the row must stand at this version, and nothing of it is written."""
+    """Compare alone: the row must stand at this version, and is not written."""
     CLAIM = "claim"
-    """An insert that a row with the same claim refuses."""
+    """An insert that meets a conflict where a row has the same claim. The insert itself decides, so
+    the claim is a change's last guard, and the only one of its kind."""
+    RESERVE = "reserve"
+    """The same, decided by a look under the claim's lock and inserted with all that is held: so a
+    change may have it beside a claim."""
     INSERT = "insert"
     ENQUEUE = "enqueue"
     """Jobs, in the queue's own table."""
@@ -42,17 +47,17 @@ class Section:
     @property
     def guards(self) -> bool:
         """Whether it can refuse a change."""
-        return self.mode in (Mode.ADVANCE, Mode.STAND, Mode.CLAIM)
+        return self.mode in (Mode.ADVANCE, Mode.STAND, Mode.RESERVE, Mode.CLAIM)
 
 
 STALE: Final = 0
 CLAIMED: Final = 1
 BUSY: Final = 2
 VERDICTS_PER_SECTION: Final = 3
-"""`why` is 3 x the section's place + one of the above; a row with -1 is held."""
+"""The codes of a section: `why` is 3 x its place + one of the above; a row with -1 is held."""
 
 CLAIM_LOCK_SEED: Final = 7
-"""Sets claim locks apart from other users of 64-bit advisory locks."""
+"""The seed that sets claim locks apart from other 64-bit advisory locks."""
 
 
 class _Text:
@@ -86,7 +91,7 @@ def _lock(text: _Text, place: int, table: Table) -> None:
         " WHERE t.merchant = c.merchant AND t.id = c.id AND t.version = c.version - 1"
         " FOR NO KEY UPDATE SKIP LOCKED) t)"
     )
-    # Twins in one batch both locked the row: the first one has it.
+    # Twins in one batch both locked the row: the first twin has it.
     text.add(
         f"won_{place} AS MATERIALIZED (SELECT DISTINCT ON (merchant, id) ord"
         f" FROM locked_{place} ORDER BY merchant, id, ord)"
@@ -94,7 +99,7 @@ def _lock(text: _Text, place: int, table: Table) -> None:
 
 
 def _stand(text: _Text, place: int, table: Table) -> None:
-    # Nothing is locked: a change that moves the row at the same time comes after this one, which
+    # Nothing is locked: a change that moves the row at the same time comes after this change, which
     # has written nothing that the other would have read.
     text.add(
         f"won_{place} AS MATERIALIZED (SELECT c.ord FROM row_{place} c"
@@ -103,19 +108,37 @@ def _stand(text: _Text, place: int, table: Table) -> None:
     )
 
 
-def _claim(text: _Text, place: int, table: Table) -> None:
+def _try(text: _Text, place: int, table: Table, among: str) -> None:
+    """Whether the claim's lock is ours: never waited for, and one try for all twins in a batch."""
     key = ", ".join(table.claimed_by)
-    columns = ", ".join(table.names)
     text.add(
         f"tried_{place} AS MATERIALIZED (SELECT k.*, pg_try_advisory_xact_lock(hashtextextended("
         f"concat_ws(chr(31), '{table.name}', {key}), {CLAIM_LOCK_SEED})) AS mine FROM"
         f" (SELECT DISTINCT ON ({key}) * FROM row_{place}"
-        f" WHERE ord IN (SELECT ord FROM passed) ORDER BY {key}, ord) k)"
+        f" WHERE ord IN (SELECT ord FROM {among}) ORDER BY {key}, ord) k)"
     )
+
+
+def _reserve(text: _Text, place: int, table: Table) -> None:
+    # Whoever inserts holds the lock until the commit is seen by all, and the function looks with a
+    # snapshot of its own, taken when the lock is ours: what it does not see is not there.
+    _try(text, place, table, "moved")
+    key = ", ".join(table.claimed_by)
+    text.add(
+        f"won_{place} AS MATERIALIZED (SELECT ord FROM tried_{place}"
+        f" WHERE CASE WHEN mine THEN NOT {table.looked_up_by}({key}) END)"
+    )
+
+
+def _claim(text: _Text, place: int, table: Table) -> None:
+    _try(text, place, table, "passed")
+    key = ", ".join(table.claimed_by)
+    columns = ", ".join(table.names)
     text.add(
         f"new_{place} AS (INSERT INTO {table.name} ({columns}) SELECT {columns}"
-        # What is there already is not inserted: that would wait for whoever is advancing it.
-        # A scalar subquery, one row at a time: NOT EXISTS would be planned as a join, as above.
+        # An existing row is not inserted again: that would wait for the change that advances the
+        # row. A scalar subquery, one row at a time: NOT EXISTS would be planned as a join, as
+        # above.
         f" FROM tried_{place} c WHERE mine AND (SELECT true FROM {table.name} t"
         f" WHERE ({', '.join(f't.{name}' for name in table.claimed_by)})"
         f" = ({', '.join(f'c.{name}' for name in table.claimed_by)}) LIMIT 1) IS NULL"
@@ -139,7 +162,7 @@ def _write(text: _Text, place: int, section: Section) -> None:
             f"written_{place} AS (UPDATE {table.name} t SET {sets} {held}"
             " WHERE t.merchant = c.merchant AND t.id = c.id AND t.version = c.version - 1)"
         )
-    elif section.mode is Mode.INSERT:
+    elif section.mode in (Mode.INSERT, Mode.RESERVE):
         text.add(
             f"written_{place} AS (INSERT INTO {table.name} ({columns}) SELECT {columns} {held})"
         )
@@ -160,8 +183,8 @@ def _stale_case(place: int) -> str:
 
 
 def _claim_case(place: int, table: Table) -> str:
-    """Busy for every change of the batch with that claim, not only for the one that tried: the
-    other transaction may yet roll back, so nobody may be told that the claimed thing exists.
+    """The code of a claim that failed: busy for every change of the batch with that claim, not only
+    for the one that tried, since the other transaction may yet roll back and nothing may exist.
     """
     key = ", ".join(table.claimed_by)
     busy, claimed = (VERDICTS_PER_SECTION * place + kind for kind in (BUSY, CLAIMED))
@@ -172,12 +195,18 @@ def _claim_case(place: int, table: Table) -> str:
     )
 
 
+def _holders(places: Sequence[int]) -> str:
+    """The changes that hold every guard of theirs among the sections at these places."""
+    held = [f"(needs & {1 << p} = 0 OR ord IN (SELECT ord FROM won_{p}))" for p in places]
+    return f"SELECT ord FROM change WHERE {' AND '.join(held) or 'true'}"
+
+
 def build(sections: Sequence[Section]) -> str:
     """The statement for a batch that has exactly these sections, in this order.
 
     Parameters: `ords int4[]` and `needs int4[]` of the changes (bit i: section i guards it),
-    then for each section `ord int4[]` and an array per column. It returns `(ord, why)` of the
-    refused changes alone.
+    then for each section `ord int4[]` and an array per column. The statement returns `(ord, why)`
+    of the conflicts alone.
     """
     text = _Text()
     text.add(
@@ -187,19 +216,21 @@ def build(sections: Sequence[Section]) -> str:
         text.rows(place, section.table)
     advances = [p for p, s in enumerate(sections) if s.mode is Mode.ADVANCE]
     stands = [p for p, s in enumerate(sections) if s.mode is Mode.STAND]
+    reserves = [p for p, s in enumerate(sections) if s.mode is Mode.RESERVE]
     claims = [p for p, s in enumerate(sections) if s.mode is Mode.CLAIM]
     for place in advances:
         _lock(text, place, sections[place].table)
     for place in stands:
         _stand(text, place, sections[place].table)
-    passed = " AND ".join(
-        f"(needs & {1 << p} = 0 OR ord IN (SELECT ord FROM won_{p}))" for p in advances + stands
-    )
-    text.add(f"passed AS MATERIALIZED (SELECT ord FROM change WHERE {passed or 'true'})")
+    if reserves:
+        text.add(f"moved AS MATERIALIZED ({_holders(advances + stands)})")
+    for place in reserves:
+        _reserve(text, place, sections[place].table)
+    text.add(f"passed AS MATERIALIZED ({_holders(advances + stands + reserves)})")
     for place in claims:
         _claim(text, place, sections[place].table)
     cases = [_stale_case(p) for p in advances + stands]
-    cases += [_claim_case(p, sections[p].table) for p in claims]
+    cases += [_claim_case(p, sections[p].table) for p in reserves + claims]
     why = f"CASE {' '.join(cases)} ELSE -1 END" if cases else "-1"
     text.add(f"verdict AS MATERIALIZED (SELECT ord, {why} AS why FROM change)")
     text.add("held AS MATERIALIZED (SELECT ord FROM verdict WHERE why < 0)")

@@ -16,9 +16,9 @@ from paygate.storage.connections.session import Connection
 OWN_STATEMENTS: Final = 12
 """Kinds with a statement of their own: what one request writes, and its commonest company."""
 WORTH_PREPARING: Final = 8
-"""Uses after which a kind's own statement has cost less than the general one would have."""
+"""The uses after which a kind's own statement has cost less than the general one."""
 FORGET_EVERY_BATCHES: Final = 512
-"""Uses are halved so often, so that what was common yesterday gives way."""
+"""How often uses are halved, so that the common kinds of yesterday give way."""
 
 Kind = frozenset[Section]
 
@@ -31,7 +31,7 @@ class Prepared(NamedTuple):
 
 
 class Statements:
-    """What is prepared on one connection."""
+    """The statements prepared on one connection."""
 
     def __init__(self) -> None:
         self._own: dict[Kind, Prepared] = {}
@@ -41,7 +41,7 @@ class Statements:
         self._seen: Kind = frozenset()
 
     def forget(self) -> None:
-        """The connection is gone, and its statements with it."""
+        """Forget all statements: the connection is gone, and they with it."""
         self._own.clear()
         self._general.clear()
 
@@ -64,8 +64,9 @@ class Statements:
         self._uses[kind] = self._uses.get(kind, 0) + 1
 
     def _makes_room_for(self, kind: Kind) -> bool:
-        """Whether this kind is to have a statement of its own. The one that is used least gives
-        way to another that is used twice as often; the driver closes what nobody refers to.
+        """Whether this kind is to have a statement of its own. The kind that is used least gives
+        way to one that is used twice as often; the driver closes the statement that nobody refers
+        to.
         """
         if len(self._own) < OWN_STATEMENTS:
             return True

@@ -23,3 +23,15 @@ ORDER BY merchant, id LIMIT $3
 SELECT {alert_occurrence} FROM alert_occurrence
 WHERE version = 1 AND at < $5 AND (at, merchant, id) > ($1, $2, $3)
 ORDER BY at, merchant, id LIMIT $4
+
+-- name: alert_notice
+SELECT {alert_notice} FROM alert_notice WHERE merchant = $1 AND id = $2
+
+-- name: alerts_to_send
+SELECT {alert} FROM alert
+WHERE stands_as IS NOT NULL AND status = 'open' AND (merchant, id) > ($1, $2)
+  AND NOT EXISTS (
+    SELECT FROM alert_notice n
+    WHERE n.merchant = alert.merchant AND n.alert = alert.id AND n.channel = $4
+      AND (n.alert_version >= alert.version OR n.at > $5))
+ORDER BY merchant, id LIMIT $3

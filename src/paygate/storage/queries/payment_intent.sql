@@ -4,6 +4,11 @@ SELECT {payment_intent} FROM payment_intent WHERE merchant = $1 AND id = $2
 -- name: payment_intent_by_provider_reference
 SELECT {payment_intent} FROM payment_intent WHERE provider_reference_index = $1
 
+-- name: payment_intent_by_reference
+SELECT {payment_intent} FROM payment_intent
+WHERE merchant = $1 AND reference_index = ANY ($2::bytea[]) AND status <> ALL ($3::text[]) AND id <> $4
+ORDER BY status = 'succeeded' DESC, id DESC LIMIT 1
+
 -- name: payment_intents_older
 SELECT {payment_intent} FROM payment_intent
 WHERE merchant = $1 AND id < $2 AND id >= $4 AND id < $5

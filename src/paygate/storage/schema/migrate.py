@@ -12,12 +12,14 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from typing import Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import asyncpg
 
 from paygate.storage.connections.session import Connect, Connection, hang_up
 from paygate.storage.connections.watch import watched
+from paygate.storage.schema.months import make_months
 from paygate.storage.schema.versions import (
     WRITER,
     Migration,
@@ -40,6 +42,7 @@ PATIENCE: Final = timedelta(hours=1)
 LOOK_SECONDS: Final = 5.0
 """How often the progress of an index is told."""
 
+T = TypeVar("T")
 Tell = Callable[[str], None]
 """Where progress is told, a line at a time."""
 Waiting = Callable[[], AbstractContextManager[None]]
@@ -55,6 +58,11 @@ _INDEX: Final = re.compile(
     r"CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(\w+)\s+ON\s", re.IGNORECASE
 )
 _DROP: Final = re.compile(r"DROP\s+INDEX\s+CONCURRENTLY\s+IF\s+EXISTS\s", re.IGNORECASE)
+_AGAIN: Final = re.compile(
+    r"CREATE\s+OR\s+REPLACE\s|DROP\s+(?:FUNCTION|PROCEDURE)\s+IF\s+EXISTS\s|DO\s|CALL\s",
+    re.IGNORECASE,
+)
+"""What may be done again: a block and a procedure see to that themselves."""
 _IN_THE_WAY: Final = (
     "SELECT format('backend %s (%s), whose transaction is open for %s s', pid,"
     " coalesce(nullif(application_name, ''), 'without a name'),"
@@ -109,6 +117,7 @@ async def migrate(
                 await run.apply(migration)
             if missing is not None:
                 await run.patiently("the queue's tables", run.upgrade_queue)
+                await make_months(run.ask, tell)
     finally:
         await hang_up(connection)
     return [migration.name for migration in missing or ()]
@@ -183,15 +192,22 @@ class _Run:
             await self.patiently(migration.name, lambda: self._whole(migration))
             return
         for statement in migration.statements:
-            resumable = _INDEX.match(statement) or _DROP.match(statement)
+            resumable = any(kind.match(statement) for kind in (_INDEX, _DROP, _AGAIN))
             assert resumable, "outside a transaction stands only what can be resumed"
         for statement in migration.statements:
-            await self._alone(migration, statement)
+            if _AGAIN.match(statement):
+                await self.patiently(migration.name, partial(self._briefly, statement))
+            else:
+                await self._alone(migration, statement)
         with self._waiting():
             await self._write_down(migration)
 
-    async def patiently(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Do what needs locks that others may hold, as often as it takes.
+    async def ask(self, statement: str, *arguments: object) -> Any:
+        """The first value of a statement of its own transaction, once its locks are free."""
+        return await self.patiently("a month", partial(self._briefly, statement, *arguments))
+
+    async def patiently(self, what: str, work: Callable[[], Awaitable[T]]) -> T:
+        """What becomes of work that needs locks which others may hold, done as often as it takes.
 
         Raises:
             MigrationError: for so long there was no moment for it.
@@ -200,12 +216,10 @@ class _Run:
         while True:
             try:
                 with self._waiting():
-                    await work()
+                    return await work()
             except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
                 with self._waiting():
                     blocker = await self._connection.fetchval(_IN_THE_WAY) or "a lock"
-            else:
-                return
             if asyncio.get_running_loop().time() > end:
                 raise MigrationError(
                     f"{what} waited in vain for {blocker}: end that, or wait for its end, and run"
@@ -222,6 +236,16 @@ class _Run:
         await self._connection.execute(_limit("SET", LOCK_WAIT))
         try:
             await queue.install(self._connection)
+        finally:
+            await self._connection.execute(_limit("SET", timedelta(0)))
+
+    async def _briefly(self, statement: str, *arguments: object) -> Any:
+        """The first value of a statement that waits for no lock longer than a commit may. It is
+        its own transaction, or several.
+        """
+        await self._connection.execute(_limit("SET", LOCK_WAIT))
+        try:
+            return await self._connection.fetchval(statement, *arguments)
         finally:
             await self._connection.execute(_limit("SET", timedelta(0)))
 

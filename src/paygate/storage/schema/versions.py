@@ -22,7 +22,7 @@ WRITER_SETTING: Final = "paygate.writer"
 
 _NAME: Final = re.compile(r"(\d{4})_[a-z_]+\.sql")
 _OUTSIDE: Final = "-- outside a transaction\n"
-_STATEMENT: Final = re.compile(r"[^;]+;")
+_STATEMENT: Final = re.compile(r"(?:\$\$.*?\$\$|[^;$])+;", re.DOTALL)
 _COMMENT: Final = re.compile(r"^\s*--.*\n?", re.MULTILINE)
 
 

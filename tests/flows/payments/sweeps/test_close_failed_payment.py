@@ -7,6 +7,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from paygate.api.event_object import event_body
 from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert, AlertType
 from paygate.domain.payments.attempt import Attempt, AttemptState
@@ -352,7 +353,7 @@ async def test_the_worker_keeps_the_job_until_it_is_done(
     world.provider.amid = then_stop
     world.provider.answers.append(said)
     async with asyncio.timeout(60):
-        await work(world.ctx, connect, stop)
+        await work(world.ctx, connect, stop, event_body)
     rows = await world.connection.fetch(
         "SELECT status::text, execute_after - updated AS wait FROM pgqueuer"
     )
@@ -374,7 +375,7 @@ async def test_a_job_that_fails_is_kept_too(
 
     world.provider.amid = fail
     async with asyncio.timeout(60):
-        await work(world.ctx, connect, stop)
+        await work(world.ctx, connect, stop, event_body)
     assert await jobs(world, CloseFailedPayment) == [job]
     (row,) = await world.connection.fetch(
         "SELECT status::text, attempts, execute_after - updated AS wait FROM pgqueuer"

@@ -1,8 +1,8 @@
-"""What an answer of the provider's makes true, whichever way it came: a call's reply, an event, a
-look-up by a sweep. One verdict, and all that is committed with it.
+"""Applies an answer of the provider's, whichever way the answer came: a call's reply, an event, a
+look-up by a sweep. Each answer gets one verdict, and all that is committed for that verdict.
 
-The reply, an event and the sweep may all bring the same truth, in any order. Whoever is second
-finds it concluded, and changes nothing.
+The reply, an event and the sweep may all bring the same truth, in any order: the second one finds
+the attempt concluded, and changes nothing.
 """
 
 from enum import StrEnum
@@ -17,6 +17,7 @@ from paygate.domain.payments.confirmation import AHEAD, Moved, Unmoved
 from paygate.domain.payments.outcome import Answer, Approved, Cancelled, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.context import Context, intent_subject
+from paygate.flows.payments.attempt.claim_reference import reclaim_reference
 from paygate.flows.payments.attempt.consequences import NOTHING, Consequences, alert_about, of_move
 from paygate.flows.payments.attempt.correct import corrected, give_back
 from paygate.flows.payments.attempt.work import Work
@@ -47,23 +48,24 @@ _QUIET: Final = {
     Unmoved.NOTHING_NEW: Verdict.NOTHING_NEW,
     Unmoved.STALE: Verdict.STALE,
 }
-"""The verdicts on answers that change nothing, and of which nobody need hear."""
+"""Verdicts on answers that change nothing, and raise no alert."""
 
 
 class Applied(NamedTuple):
-    """The intent as the commit leaves it, and what the commit holds; nothing when there is none."""
+    """A verdict, the intent as the commit leaves it, what is committed (`NOTHING`: no commit)."""
 
     verdict: Verdict
     intent: PaymentIntent
     answer: Answer
-    """As it was applied: the one that was fetched in its place, when it was."""
+    """The answer that was applied: the fetched one, where one was fetched instead."""
     commits: Consequences = NOTHING
 
 
 async def apply_answer(
     ctx: Context, work: Work, answer: Answer, *, proof: str | None = None
 ) -> Applied:
-    """What `answer` makes of a payment. Nothing is committed here.
+    """Decide what `answer` makes of a payment: its verdict, and what to commit for that. Nothing is
+    committed here.
 
     `proof` names what a correction rests on; None: the provider's payment itself.
     """
@@ -91,17 +93,17 @@ async def apply_answer(
 
 
 class Glance(NamedTuple):
-    """What can be said of an answer without asking the provider."""
+    """A verdict that needs no call to the provider."""
 
     verdict: Verdict | None
-    """On an answer that changes nothing; None: it may change something."""
+    """The verdict on an answer that changes nothing; None: the answer may change something."""
     asks: bool
     """Whether the provider must be asked before anything is said."""
 
 
 def glance(ctx: Context, intent: PaymentIntent, attempt: Attempt, answer: Answer) -> Glance:
-    """The verdict that `apply_answer` comes to where nothing changes: nothing is asked or written
-    for it.
+    """The verdict of `apply_answer` on an answer that changes nothing. A glance asks nobody and
+    writes nothing.
     """
     effect, _, asks = _conclude(ctx, intent, attempt, answer)
     if asks is not None:
@@ -112,8 +114,8 @@ def glance(ctx: Context, intent: PaymentIntent, attempt: Attempt, answer: Answer
 def _conclude(
     ctx: Context, intent: PaymentIntent, attempt: Attempt, answer: Answer
 ) -> tuple[Moved | Unmoved, Answer, str | None]:
-    """What the answer does by itself; and the payment to ask about first, where its time does not
-    tell.
+    """The answer's effect by itself, the answer with a usable time, and the payment to ask the
+    provider about first, where that time does not tell.
     """
     answer, dated = _dated(ctx, answer)
     effect = conclude(intent, attempt, answer, ctx.now())
@@ -125,7 +127,7 @@ def _conclude(
 async def _ask(
     ctx: Context, intent: PaymentIntent, attempt: Attempt, answer: Answer, provider_reference: str
 ) -> tuple[Moved | Unmoved, Answer]:
-    """What the payment does as it stands at the provider now, in place of the answer."""
+    """The effect of the payment as it stands at the provider now, in place of the answer's."""
     with timing.spent(timing.Part.PROVIDER):
         fetched = await ctx.provider.retrieve(
             provider_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
@@ -139,8 +141,8 @@ async def _ask(
 
 
 def _dated(ctx: Context, answer: Answer) -> tuple[Answer, bool]:
-    """The answer without a time that cannot order it, and whether it kept its own: one from the
-    future orders nothing.
+    """The answer, without a time that lies in the future, which orders nothing; and whether the
+    answer kept its time.
     """
     now = ctx.now()
     if answer.as_of is None or answer.as_of <= max(now, ctx.provider_time() or now) + AHEAD:
@@ -151,18 +153,19 @@ def _dated(ctx: Context, answer: Answer) -> tuple[Answer, bool]:
 async def _after_the_end(
     ctx: Context, intent: PaymentIntent, answer: Answer, proof: str | None
 ) -> Applied:
-    """Money under an intent that had ended without: a correction, or a hold to give back."""
+    """Money under an intent that had ended without any: a correction, or a hold to give back."""
     assert isinstance(answer.outcome, Approved), "only money is found after the end"
     if not answer.outcome.captured:
         return await _given_back(ctx, intent, answer)
     proof = proof or answer.provider_reference or intent.id
     moved = corrected(intent, answer, ctx.now(), proof=proof)
-    commits = of_move(ctx, moved, request_id=None, answer=answer)
-    return Applied(Verdict.CORRECTED, moved.intent, answer, commits)
+    claim, rival = await reclaim_reference(ctx, moved.intent)
+    commits = of_move(ctx, moved, request_id=None, answer=answer, rival=rival)
+    return Applied(Verdict.CORRECTED, moved.intent, answer, commits.also(claim))
 
 
 async def _elsewhere(ctx: Context, intent: PaymentIntent, answer: Answer) -> Applied:
-    """Money of another payment than the one that counts: a hold is given back, the rest is told."""
+    """Money of another payment than the one that counts: a hold is given back, else an alert."""
     assert isinstance(answer.outcome, Approved), "only money is found elsewhere"
     if not answer.outcome.captured:
         return await _given_back(ctx, intent, answer)
@@ -171,8 +174,8 @@ async def _elsewhere(ctx: Context, intent: PaymentIntent, answer: Answer) -> App
 
 
 async def _given_back(ctx: Context, intent: PaymentIntent, answer: Answer) -> Applied:
-    """The provider says itself that the hold is closed. While that is not known a person is told,
-    since nobody else may ever ask again.
+    """Give a hold back: void it once the provider says that the hold is closed, and raise an alert
+    while that is not known, since nobody else may ever ask again.
     """
     given = await give_back(ctx, answer)
     if isinstance(given.outcome, Cancelled):

@@ -15,16 +15,16 @@ from paygate.storage.change import Impossible
 from paygate.storage.tables import REFERENCE_TAKEN
 
 KEYS_MARGIN: Final = timedelta(hours=1)
-"""An attempt is not sent again in the last hour that the provider promises to know its key."""
+"""No attempt is sent again in the last hour that the provider promises to know its key."""
 IN_DOUBT: Final = frozenset({AttemptState.STARTED, AttemptState.UNKNOWN})
 """States of an attempt whose request died before it had an answer."""
 ATTEMPT_TAKEN: Final = "attempt_pkey"
-"""What an attempt runs into that is there under another intent, of the same seed."""
+"""The constraint met by an attempt whose id exists already, under an intent of the same seed."""
 TOO_LATE: Final = Unknown("it was too late to send this: it is looked up instead")
 
 
 def new_attempt(ctx: Context, intent: PaymentIntent, operation: Operation, **more: Any) -> Attempt:
-    """The next try on an intent, as a value."""
+    """The intent's next attempt, as a value; nothing is written."""
     now, number = ctx.now(), intent.attempts + 1
     return Attempt(
         id=ctx.attempt_id(intent, operation, number),
@@ -43,8 +43,8 @@ def new_attempt(ctx: Context, intent: PaymentIntent, operation: Operation, **mor
 
 
 async def begin(ctx: Context, work: Work, trigger: Trigger, **changes: Any) -> Work | None:
-    """Commit the attempt and the advanced intent together. After this the sweep resolves the
-    attempt even if we crash. None when the intent has moved on.
+    """Commit the attempt and the advanced intent together, and return both. After this the sweep
+    resolves the attempt even if we crash. None when the intent has moved on.
     """
     attempt = work.attempt
     after = advance(
@@ -71,9 +71,8 @@ async def begin(ctx: Context, work: Work, trigger: Trigger, **changes: Any) -> W
 
 
 async def commit_doubt(ctx: Context, work: Work) -> Work | None:
-    """The work, with the attempt in doubt: whoever sent it may have died before the answer.
-
-    None when the intent has moved on.
+    """Commit that the attempt is in doubt - its sender may have died before the answer - and return
+    the work. None when the intent has moved on.
     """
     if work.attempt.state is AttemptState.UNKNOWN:
         return work
@@ -83,8 +82,8 @@ async def commit_doubt(ctx: Context, work: Work) -> Work | None:
 
 
 async def commit_resend(ctx: Context, work: Work) -> Work | None:
-    """The work, with the sending written down before the attempt is sent once more: a look-up
-    must know from when on the payment may be there, and a sender that stood still what is stale.
+    """Commit the time of a re-send before the attempt is sent once more, and return the work: a
+    look-up must know from when on the payment may exist, a sender that stood still what is stale.
 
     None when the intent has moved on.
     """
@@ -99,7 +98,7 @@ async def commit_resend(ctx: Context, work: Work) -> Work | None:
 async def commit_progress(
     ctx: Context, work: Work, attempt: Attempt, **changes: Any
 ) -> Work | None:
-    """Write down `attempt`, which has gone on, and the intent with it, which is their guard.
+    """Commit the advanced `attempt`, with the intent as the guard of both, and return the work.
 
     None when the intent has moved on.
     """
@@ -115,7 +114,7 @@ async def commit_progress(
 
 
 async def attempt_of_this_request(ctx: Context, intent: PaymentIntent) -> Attempt | None:
-    """What an earlier try of this same request left behind, if it was one under a key."""
+    """The attempt that an earlier try of this same request left behind; None without a key."""
     if ctx.claim is None or intent.attempt is None:
         return None
     last = await ctx.read.attempt(intent.merchant, intent.attempt)
@@ -123,8 +122,8 @@ async def attempt_of_this_request(ctx: Context, intent: PaymentIntent) -> Attemp
 
 
 def may_be_sent(ctx: Context, attempt: Attempt) -> bool:
-    """Whether the provider still knows the attempt's key for certain: by its own clock, where that
-    is known now and was known then.
+    """Whether the provider still knows the attempt's key for certain: by the provider's clock where
+    that is known, now and at the first sending.
     """
     now, first = ctx.provider_time(), attempt.first_sent_as_of
     if now is None or first is None:

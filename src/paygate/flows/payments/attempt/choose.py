@@ -1,4 +1,4 @@
-"""Whether an intent can be paid with what its payer chose."""
+"""Checks whether an intent can be paid with the instrument that its payer chose."""
 
 from datetime import timedelta
 from typing import Final, assert_never
@@ -15,12 +15,12 @@ from paygate.domain.payments.payment_method import (
 from paygate.flows.context import Context
 
 CLOCKS_APART: Final = timedelta(minutes=5)
-"""How far ahead of ours the clock may be that a mandate was accepted by."""
+"""How far ahead of our clock the one may be by which a mandate was accepted."""
 _FIRST_MANDATE: Final = 2000
 
 
 def type_of(instrument: Instrument) -> PaymentMethodType:
-    """The type, as an intent allows it or not."""
+    """The instrument's payment method type, which an intent allows or not."""
     match instrument:
         case CardToken():
             return PaymentMethodType.CARD
@@ -31,7 +31,7 @@ def type_of(instrument: Instrument) -> PaymentMethodType:
 
 
 def check_instrument(ctx: Context, intent: PaymentIntent, instrument: Instrument) -> None:
-    """Nothing, for an instrument that the intent can be paid with.
+    """Return if the intent can be paid with the instrument.
 
     Raises:
         Refusal: the intent does not allow it, the provider cannot be paid so, or its mandate was

@@ -81,8 +81,8 @@ async def fail_unsent(
     ctx: Context, caller: Caller, action: Action, attempt: Attempt, answer: Answer
 ) -> bool:
     """Fail an intent whose last attempt was certainly not sent, and that nobody tries again.
-    Returns whether that was done: not when somebody has tried since `attempt` was read, for of that
-    nothing is certain.
+    Returns whether the intent failed: not when somebody has tried since `attempt` was read, for
+    nothing is certain of that new try.
     """
     work = await take_up(ctx, caller, action, attempt.merchant, attempt.id)
     intent, newest = work.intent, work.attempt
@@ -97,7 +97,7 @@ async def fail_unsent(
 
 
 async def ask_how_it_stands(ctx: Context, work: Work) -> PaymentIntent:
-    """The intent once what the provider says of its payment now was applied."""
+    """Fetch the payment at the provider and conclude by that; returns the intent after it."""
     intent = work.intent
     assert intent.provider_reference is not None, "what is under way is known to the provider"
     found = await ctx.provider.retrieve(
@@ -110,8 +110,8 @@ async def ask_how_it_stands(ctx: Context, work: Work) -> PaymentIntent:
 
 
 def payment_missing(intent: PaymentIntent) -> Problem:
-    """A payment that the provider gave an id, and that it says now it does not have: nothing may be
-    concluded from that. Another account's key asks so.
+    """The problem of a payment that the provider gave an id, and denies now: nothing may be
+    concluded from that, for a key of another account sees the same.
     """
     return Problem(
         type=AlertType.ATTEMPT_UNRESOLVED,
@@ -127,8 +127,8 @@ def payment_missing(intent: PaymentIntent) -> Problem:
 async def _of_another_intent(
     ctx: Context, caller: Caller, intent: PaymentIntent, answer: Answer
 ) -> Answer:
-    """What is left of an answer whose payment stands under another intent of ours: the payment is
-    never this one's outcome, and a person must look.
+    """The answer to apply in place of one whose payment stands under another intent of ours: that
+    payment is never this intent's outcome, and an alert has a person look.
     """
     problem = Problem(
         type=AlertType.RECONCILIATION_DRIFT,

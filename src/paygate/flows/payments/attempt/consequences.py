@@ -1,6 +1,6 @@
-"""What is committed with a move of a payment: both records, the audit entry, the merchant's event,
-the transfer in the ledger, the correction, the alert, the job that follows. Every flow that moves a
-payment commits here.
+"""Puts together what is committed with a move of a payment: both records, the audit entry, the
+merchant's event, the transfer in the ledger, the correction, the alert, the job that follows. Every
+flow that moves a payment commits here.
 """
 
 from typing import Final, NamedTuple
@@ -26,7 +26,7 @@ UNUSED_MONEY: Final = (
 )
 """What to do about money that pays for nothing."""
 REASON: Final = "captured_after_the_end"
-"""Of every correction: the one that there is."""
+"""The reason of every correction: there is one only."""
 
 
 class Consequences(NamedTuple):
@@ -37,14 +37,14 @@ class Consequences(NamedTuple):
     jobs: tuple[Job, ...] = ()
 
     def also(self, more: "Consequences") -> "Consequences":
-        """Both together, in one commit."""
+        """These consequences and `more`, for one commit."""
         return Consequences(
             self.creates + more.creates, self.advances + more.advances, self.jobs + more.jobs
         )
 
 
 NOTHING: Final = Consequences()
-"""There is nothing to commit."""
+"""No consequences: there is nothing to commit."""
 
 
 async def commit_move(
@@ -56,8 +56,8 @@ async def commit_move(
     answer: Answer | None = None,
     response: PaymentIntent | None = None,
 ) -> bool:
-    """Whether the move is durable, with all that belongs to it; False when the payment has moved on
-    meanwhile. `answer` is the provider's, when that moved it.
+    """Commit a move with all that belongs to it. Returns whether the move is durable: False when
+    the payment has moved on meanwhile. `answer` is the provider's, when an answer made the move.
     """
     commits = of_move(ctx, moved, request_id=caller.request_id, answer=answer)
     change = change_of(ctx, caller, action, moved.before, commits, response=response)
@@ -73,14 +73,21 @@ def change_of(
     *,
     response: PaymentIntent | None = None,
 ) -> Change:
-    """The commit of what a caller did to an intent; the request ends with `response`."""
+    """The change for what a caller did to an intent; a `response` ends the request."""
     return Change(ctx.audit(caller, action, intent_subject(intent.id)), *commits, response=response)
 
 
 def of_move(
-    ctx: Context, moved: Moved, *, request_id: str | None, answer: Answer | None = None
+    ctx: Context,
+    moved: Moved,
+    *,
+    request_id: str | None,
+    answer: Answer | None = None,
+    rival: PaymentIntent | None = None,
 ) -> Consequences:
-    """What is committed with a move; `answer` is the provider's, when that moved it."""
+    """The consequences of a move; `answer` is the provider's, when an answer made the move, and
+    `rival` is another intent with the reference of a corrected one.
+    """
     before, intent, attempt = moved.before, moved.intent, moved.attempt
     corrects = moved.proof is not None
     records = (intent,) if attempt is None else (intent, attempt)
@@ -108,18 +115,18 @@ def of_move(
         creates.append(ledger.capture(before, intent, transfer_id=transfer_id, attempt=paid_by))
     advances = tuple(each for each in records if each.version > 1)
     done = Consequences(tuple(creates), advances, _to_do_next(moved))
-    problem = None if answer is None else _problem(ctx, moved, answer)
+    problem = None if answer is None else _problem(ctx, moved, answer, rival)
     return done if problem is None else done.also(alert_about(ctx, intent.merchant, problem))
 
 
 def alert_about(ctx: Context, merchant: str, problem: Problem) -> Consequences:
-    """An alert that is durable with the fact that it tells of."""
+    """The occurrence of a problem and its job, durable with the fact that they tell of."""
     found = occurrence(ctx, merchant, problem)
     return Consequences((found,), (), to_raise(found))
 
 
 def _to_do_next(moved: Moved) -> tuple[Job, ...]:
-    """The provider's object of a payment that has failed is closed too, lest it be paid still."""
+    """The jobs after a move: what has failed is closed at the provider too, lest it be paid."""
     intent, attempt = moved.intent, moved.attempt
     failed = intent.status is Status.FAILED and moved.before.status is not Status.FAILED
     if not failed or intent.attempt is None or intent.provider_reference is None:
@@ -129,12 +136,14 @@ def _to_do_next(moved: Moved) -> tuple[Job, ...]:
     return (Job(CloseFailedPayment(intent.merchant, intent.attempt)),)
 
 
-def _problem(ctx: Context, moved: Moved, answer: Answer) -> Problem | None:
-    """What a person must hear of an answer that moved a payment."""
+def _problem(
+    ctx: Context, moved: Moved, answer: Answer, rival: PaymentIntent | None
+) -> Problem | None:
+    """The problem, if any, that a person must hear of after an answer moved a payment."""
     before = moved.before
     match answer.outcome:
         case Approved() if moved.proof is not None:
-            return _corrected(before)
+            return _corrected(before, rival)
         case Rejected(reason="provider_configuration"):
             return misconfigured(ctx, answer.outcome.message)
         case Cancelled() if events.received(before):
@@ -144,19 +153,27 @@ def _problem(ctx: Context, moved: Moved, answer: Answer) -> Problem | None:
             return None
 
 
-def _corrected(intent: PaymentIntent) -> Problem:
-    """What a person must hear of a correction: it should not happen, and it did."""
+def _corrected(intent: PaymentIntent, rival: PaymentIntent | None) -> Problem:
+    """The problem of a correction: a person must hear of each, for none should happen."""
+    message = f"money was taken, though it had {intent.status}"
+    what_to_do = "Decide with the payer whether the order is still wanted; refund it if not."
+    if rival is not None:
+        message += f"; and {rival.id}, a payment intent of the same reference, is {rival.status}"
+        what_to_do = (
+            "The order may be paid twice: decide with the payer which of the two is wanted, and"
+            " refund or cancel the other."
+        )
     return Problem(
         type=AlertType.STATE_CORRECTION,
         subject=intent_subject(intent.id),
         severity="critical",
-        message=f"money was taken, though it had {intent.status}",
-        what_to_do="Decide with the payer whether the order is still wanted; refund it if not.",
+        message=message,
+        what_to_do=what_to_do,
     )
 
 
 def misconfigured(ctx: Context, message: str) -> Problem:
-    """The alert about a provider that refuses our key."""
+    """The problem of a provider that rejects our key."""
     return Problem(
         type=AlertType.PROVIDER_MISCONFIGURED,
         subject=Subject("provider", ctx.provider.name),

@@ -14,7 +14,7 @@ from paygate.providers.contract import CancelOrder
 
 
 def corrected(before: PaymentIntent, answer: Answer, at: datetime, *, proof: str) -> Moved:
-    """The intent set right, on the provider's proof."""
+    """The move that sets the intent right, on the provider's proof of money."""
     outcome = answer.outcome
     assert isinstance(outcome, Approved), "only money sets an end right"
     assert outcome.captured, "a hold is given back instead"
@@ -31,8 +31,8 @@ def corrected(before: PaymentIntent, answer: Answer, at: datetime, *, proof: str
 
 
 async def give_back(ctx: Context, answer: Answer) -> Answer:
-    """Release a hold that no intent rests on. A refusal is remembered under its key, so each try
-    has its own; a cancel takes no money.
+    """Ask the provider to release a hold that no intent rests on; returns the answer. The provider
+    remembers its no under the key, so each try has a key of its own; a cancel takes no money.
     """
     assert answer.provider_reference is not None, "the provider told of it"
     order = CancelOrder(

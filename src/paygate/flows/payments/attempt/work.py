@@ -1,4 +1,4 @@
-"""A payment that somebody works on: what its flows hand to each other."""
+"""The work on one payment: the value that its flows hand to each other."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from paygate.flows.context import Context
 
 
 class Work(NamedTuple):
-    """Who works on the payment, and as what they are audited; both records as last known."""
+    """The caller and the action that is audited, with the intent and the attempt as last known."""
 
     caller: Caller
     action: Action

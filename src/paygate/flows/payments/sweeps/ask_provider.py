@@ -1,8 +1,8 @@
-"""Ask the provider of a payment whose id it gave us, when nobody waits: how it stands, or that it
-be closed.
+"""Ask the provider about a payment that has an id there, when nobody waits: how the payment stands,
+or that it be closed.
 
-Such a payment is there. Where the provider says that it is not, another account was asked, and
-that says nothing of the money: a person is told, and the payment stays as it is.
+Such a payment exists. A provider that denies it was asked with another account's key, which says
+nothing of the money: an alert is raised, and the payment stays as it is.
 """
 
 from datetime import timedelta
@@ -34,8 +34,8 @@ async def ask_provider(ctx: Context, provider_reference: str) -> Answer | Absent
 
 
 async def make_sure(ctx: Context, provider_reference: str, answer: Answer) -> Answer | Absent:
-    """The answer to a call; where that tells nothing, how the payment stands: the provider keeps
-    a 500 of its own with a key, and would say nothing else for a day.
+    """The answer to a call; where the answer tells nothing, how the payment stands: the provider
+    keeps a 500 of its own under a key, and would repeat it for a day.
     """
     if not isinstance(answer.outcome, Unknown):
         return answer
@@ -45,8 +45,8 @@ async def make_sure(ctx: Context, provider_reference: str, answer: Answer) -> An
 async def close_at_provider(
     ctx: Context, attempt: Attempt, provider_reference: str
 ) -> Answer | Absent:
-    """What became of the payment once the provider was asked to close it, or how it stands."""
-    # A refusal is remembered under its key, so each try has its own; a cancel takes no money.
+    """Have the provider close the payment; returns what became of the payment, or how it stands."""
+    # The provider remembers a no under its key, so each try has its own; a cancel takes no money.
     key = f"{attempt.id}-close-{int(ctx.now().timestamp())}"
     order = CancelOrder(key=key, provider_reference=provider_reference)
     await ctx.pace.turn()
@@ -55,8 +55,8 @@ async def close_at_provider(
 
 
 async def give_up(ctx: Context, work: Work, idle: Answer) -> Work | None:
-    """A confirm that the provider never went on with, about to be closed there: the work with the
-    wish written down, so that whoever brings its end makes the same of it.
+    """Commit the wish to close a confirm that the provider never went on with, and return the work:
+    whoever brings the confirm's end then makes the same of it.
 
     None when a request of ours may still confirm it, or the intent has moved on.
     """
@@ -88,5 +88,5 @@ def _is_over(ctx: Context, attempt: Attempt) -> bool:
 
 
 async def alert_absent(ctx: Context, work: Work) -> None:
-    """Tell a person that a payment with an id of the provider's is not at the provider."""
+    """Raise an alert: the provider denies a payment that it gave an id."""
     await raise_alert(ctx, work.caller, payment_missing(work.intent))

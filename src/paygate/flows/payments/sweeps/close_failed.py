@@ -1,7 +1,7 @@
 """Close the provider's object of a payment that has failed: final here is final there.
 
-What was declined may be tried again at the provider by whoever has its secret; closed, it takes no
-money any more. Should it have taken some all the same, that is true, and the end is set right.
+A declined payment may be tried again at the provider by whoever has its secret; once closed, it
+takes no money any more. Should it have taken money all the same, the end is corrected.
 """
 
 from datetime import timedelta
@@ -24,13 +24,13 @@ from paygate.providers.contract import Absent
 
 ASK_AGAIN_AFTER: Final = timedelta(minutes=1)
 GIVE_UP_AFTER: Final = timedelta(days=3)
-"""As long as the provider itself tries to tell us things."""
+"""How long the provider itself tries to deliver an event."""
 LEFT_OPEN: Final = "left_open"
 """The stage of the alert for a payment that has failed and may be open at the provider."""
 
 
 async def close_failed_payment(ctx: Context, message: CloseFailedPayment) -> bool:
-    """Whether there is nothing more to do."""
+    """Have the provider close the payment; returns whether nothing is left to do."""
     found = await ctx.read.attempt_with_intent(message.merchant, message.attempt)
     assert found is not None, "payments are never deleted"
     intent, attempt = found
@@ -49,7 +49,7 @@ async def close_failed_payment(ctx: Context, message: CloseFailedPayment) -> boo
         case Answer(outcome=Approved(captured=True)):
             await conclude_attempt(ctx, work, answer)
             return True
-    # Not closed yet, or not known to be: whatever it is, it may take money still.
+    # The payment is not closed, or not known to be: it may still take money.
     if ctx.now() <= attempt.updated_at + GIVE_UP_AFTER:
         return False
     await _alert_open(ctx, work)
@@ -57,7 +57,7 @@ async def close_failed_payment(ctx: Context, message: CloseFailedPayment) -> boo
 
 
 async def _alert_open(ctx: Context, work: Work) -> None:
-    """What is given up is told: nobody would look for it."""
+    """Raise an alert about a payment that is given up: nobody would look for it."""
     intent, attempt = work.intent, work.attempt
     problem = Problem(
         type=AlertType.ATTEMPT_UNRESOLVED,

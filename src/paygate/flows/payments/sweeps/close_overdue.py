@@ -1,9 +1,9 @@
 """Close payments that nobody waits for any longer: a challenge that was not answered or could not
-be shown, a transfer that was not funded, a cancel that the provider has not confirmed yet. What
-the provider itself still works on is only asked for: its event may have been lost.
+be shown, a bank transfer that was not funded, a cancel that the provider has not confirmed yet. A
+payment that the provider still works on is only looked up: its event may have been lost.
 
-The provider says how each ends: a payer who acts in the last moment has paid. Any number of nodes
-may run it at once: each attempt is taken in hand by the version it was read at.
+The provider says how each payment ends: a payer who acts in the last moment has paid. Any number of
+nodes may run this sweep at once: each attempt is taken in hand by the version it was read at.
 """
 
 from datetime import timedelta
@@ -23,12 +23,12 @@ from paygate.flows.sweep import Crew, Sweep
 from paygate.providers.contract import Absent
 
 AT_ONCE: Final = 25
-"""Each is a call to the provider, which may take as long as it is waited for: at 100 ms a call
-250 a second, above any pace."""
+"""Attempts in hand at once, each with a call to the provider: at 100 ms a call 250 a second, above
+any pace."""
 PAGE: Final = 200
 AGAIN_AFTER: Final = timedelta(minutes=15)
 LOOK_AGAIN_AFTER: Final = timedelta(hours=1)
-"""A debit takes days."""
+"""How often a debit is looked up, which takes days."""
 EXPIRED: Final = "expired"
 """The cancellation's reason."""
 
@@ -36,7 +36,7 @@ _WAITING: Final = frozenset({AttemptState.PENDING, AttemptState.ACTION_REQUIRED}
 
 
 async def close_overdue_attempts(ctx: Context, run_id: str) -> int:
-    """Close every attempt whose time is over; how many this run brought to an end."""
+    """Close every attempt whose time is over. Returns how many this run brought to an end."""
     closed = 0
     sweep = Sweep(ctx, "expire-intents", run_id)
     met: set[str] = set()
@@ -56,7 +56,7 @@ async def close_overdue_attempts(ctx: Context, run_id: str) -> int:
 
 
 async def _close(ctx: Context, caller: Caller, attempt: Attempt) -> bool:
-    """Whether it has come to its end."""
+    """Close one attempt; returns whether the attempt has come to its end."""
     work = await take_up(ctx, caller, Action.INTENT_EXPIRE, attempt.merchant, attempt.id)
     attempt = work.attempt
     if attempt.state not in _WAITING or attempt.close_at is None or attempt.close_at > ctx.now():
@@ -84,7 +84,7 @@ def _takes_days(ctx: Context, attempt: Attempt) -> bool:
 
 
 async def _end(ctx: Context, work: Work) -> bool:
-    """Write the wish down and have the provider close the payment; whether it was ours to do."""
+    """Commit the wish and have the provider close the payment; whether that was ours to do."""
     if not work.attempt.cancelling:
         closing = to_be_closed(work.attempt, ctx.now(), reason=EXPIRED, given_up=True)
         wished = await commit_progress(ctx, work, closing, pending_operation=Operation.CANCEL.value)
@@ -98,7 +98,7 @@ async def _end(ctx: Context, work: Work) -> bool:
 
 
 async def _look(ctx: Context, work: Work) -> None:
-    """Conclude by how the payment stands, if the provider tells."""
+    """Look the payment up, and conclude by how it stands if the provider tells."""
     reference = work.intent.provider_reference
     assert reference is not None, "what is under way is known to the provider"
     asked = work._replace(action=Action.ATTEMPT_RESOLVE)

@@ -1,6 +1,6 @@
 """Expire payment intents: those that nobody confirmed in `PAYGATE_INTENT_TTL` are cancelled.
 
-Any number of nodes may run it at once: each intent is cancelled by the version it was read at.
+Any number of nodes may run this sweep at once: an intent is cancelled at the version that was read.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from paygate.flows.payments.sweeps.close_overdue import EXPIRED
 from paygate.flows.sweep import Sweep
 
 BATCH: Final = 200
-"""Cancelled together, in one or two commits; few enough to leave the door to payments."""
+"""Intents cancelled together, in one or two commits; few enough to leave the door to payments."""
 
 
 async def expire_payment_intents(ctx: Context, run_id: str) -> int:
-    """Cancel every intent that is overdue; how many this run did itself."""
+    """Cancel every intent that is overdue. Returns how many this run cancelled itself."""
     before = ctx.now() - ctx.policy.intent_ttl
     total = 0
     sweep = Sweep(ctx, "expire-intents", run_id)

@@ -1,8 +1,8 @@
 """Look many attempts up at once, in the provider's list of what was made while they were sent.
 
-The list is the account's, and may be long: it is read once for all who look for something in it,
-piece by piece. It is told by the provider's time, and so is when an attempt was sent. Never by the
-provider's search, which may not have a payment yet.
+The list is the account's, and may be long: it is read once for all attempts together, in pieces.
+Its times are the provider's, and so are the times when attempts were sent. The provider's
+search is never used, for a new payment may be missing from it.
 """
 
 import asyncio
@@ -32,20 +32,22 @@ FORGOTTEN: Final = timedelta(hours=48)
 """How long before its first sending that is remembered an attempt may have been sent whose key the
 provider knows already: twice the time that it promises to know a key."""
 PIECE: Final = timedelta(minutes=15)
-"""What is read in one go. A page that fails costs its piece alone, and the next run reads that."""
+"""The part of the list that is read in one go. A page that fails costs its piece alone, and the
+next run reads that piece again."""
 PIECES_AT_ONCE: Final = 8
-"""A piece is read page after page: at 100 ms a page eight of them are the 80 calls a second that a
-live account's sweeps may make."""
+"""Pieces read at once, each page after page: at 100 ms a page eight of them are the 80 calls a
+second that a live account's sweeps may make."""
 PAYMENTS_MOST: Final = 250_000
-"""In a piece: three times what the provider takes in it. A list that goes on is a loop."""
+"""The most payments in a piece: three times what the provider takes in its time. A list that goes
+on after so many is a loop."""
 _PAGE: Final = 100
 """How many payments cost the provider a call."""
 _FOUND_AT_ONCE: Final = 50
-"""Each is concluded by a commit, and the door gathers them."""
+"""Attempts concluded at once, each by a commit; the door gathers the commits."""
 
 
 class Window(NamedTuple):
-    """From when to when a payment may have been made, by the provider's clock."""
+    """The time in which a payment may have been made, by the provider's clock."""
 
     since: datetime
     until: datetime
@@ -71,12 +73,12 @@ def sought(
     now: datetime,
     forgotten: Sequence[tuple[datetime, datetime]] = (),
 ) -> Sought:
-    """What is looked for, and where: around its first sending, which the sweep repeats for the
-    resend window, around its last, and in all time that a restore has made `forgotten`.
+    """The attempt and the windows to look for it in: around its first sending, which the sweep
+    repeats for the resend window, around its last, and in all time that a restore made `forgotten`.
     """
     first = attempt.first_sent_as_of
     again, again_at = attempt.sent_again_as_of, attempt.sent_again_at
-    # Where the sender's clock is not known, nothing else bounds it but that the attempt is here.
+    # Where the sender's clock is not known, only the attempt's own record bounds the window.
     windows = [
         Window(first - AROUND, min(first + resend_window + ON_ITS_WAY, now + AROUND))
         if first
@@ -126,8 +128,8 @@ def pieces(windows: Iterable[Window]) -> list[Window]:
 async def look_up(
     ctx: Context, wanted: Sequence[Sought], found: Found, faults: Faults, until: float
 ) -> set[str]:
-    """The attempts that the provider certainly shows no payment of, just now. Whatever it does
-    show is given to `found`, while the list is read: until a time of the event loop's clock.
+    """The attempts that the provider certainly shows no payment of, just now. Each payment that the
+    list shows is given to `found` while the list is read, until a time of the event loop's clock.
     """
     search = _Search(ctx, wanted, found, until)
     concluding, reading = Crew(_FOUND_AT_ONCE, faults), Crew(PIECES_AT_ONCE, faults)
@@ -139,7 +141,7 @@ async def look_up(
 
 
 class _Search:
-    """What is still wanted of each piece."""
+    """One reading of the list: what is still wanted of each piece."""
 
     def __init__(self, ctx: Context, wanted: Sequence[Sought], found: Found, until: float) -> None:
         self._ctx = ctx
@@ -155,7 +157,7 @@ class _Search:
             self._count(each, 1)
 
     async def read(self, number: int, concluding: Crew) -> None:
-        """Read a piece to its end, or until nothing is wanted of it any longer."""
+        """Read a piece to its end, or until no attempt is wanted in the piece any longer."""
         since, until = self.pieces[number]
         timeout, count = self._ctx.policy.provider_timeout_seconds, 0
         if not self._wanted[number] or self._is_late():
@@ -186,7 +188,7 @@ class _Search:
             await concluding.take(self._found(each, answer))
 
     def missed(self) -> set[str]:
-        """Those that are in none of their pieces, each of which was read to its end."""
+        """The attempts that are in none of their pieces, each of which was read to its end."""
         return {
             name
             for name, each in self._open.items()

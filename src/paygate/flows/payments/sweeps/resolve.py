@@ -1,12 +1,12 @@
 """Resolve attempts whose outcome nobody knows: a reply was lost, a process died, an event too.
 
-A confirm is sent again for `PAYGATE_RESEND_WINDOW` after it was first sent; later it is only
-looked up, for a charge that begins when the payer has left is a wrong charge. A capture or a
-cancel is an order that stands, and sent again while the provider knows its key.
+A confirm is sent again for `PAYGATE_RESEND_WINDOW` after its first sending; later the confirm is
+only looked up, for a charge that begins when the payer has left is a wrong charge. A capture or a
+cancel is an order that stands, and is sent again while the provider knows its key.
 
-The young come first, and again and again while the run lasts: they can be sent again for two
-minutes only. The older are asked for one by one where the provider's id is known, and all together
-in the provider's list where it is not (`look_up_attempts`).
+Young attempts come first, and again and again while the run lasts: they can be sent again for two
+minutes only. Older attempts are looked up one by one where the provider's id is known, and all
+together in the provider's list where the id is not known (`look_up.py`).
 """
 
 import asyncio
@@ -47,31 +47,32 @@ from paygate.flows.sweep import Crew, Sweep
 from paygate.storage.restores import Restore
 
 SENT_AT_ONCE: Final = 100
-"""While the provider hangs for 30 seconds a call, so many hang with it; what is in doubt then can
-wait. As soon as it answers again, so many are sent in the time of one call."""
+"""Attempts sent at once. While the provider hangs for 30 seconds a call, so many hang with it;
+once it answers again, so many are sent in the time of one call."""
 ASKED_AT_ONCE: Final = 25
-"""A quarter of it, so that the young have the most of the pace: 250 a second at 100 ms a call."""
+"""Attempts looked up at once: a quarter, so that the young have most of the pace (250 a second at
+100 ms a call)."""
 PAGE: Final = 500
 FOREVER: Final = datetime.max.replace(tzinfo=UTC)
-"""A sender's clock may be ahead of ours."""
+"""The end of an open time: a sender's clock may be ahead of ours."""
 SOUGHT_MOST: Final = 20_000
-"""Looked for in one reading of the list: some twenty megabytes of names and times."""
+"""Attempts looked for in one reading of the list: some twenty megabytes of names and times."""
 YOUNG_AGAIN_SECONDS: Final = 15.0
-"""A run that takes long meets every attempt all the same while it can be sent again: from 35
-seconds after its sending to two minutes."""
+"""How often a run reads the young attempts again, so that even a long run meets each while it can
+be sent again: from 35 seconds after its sending to two minutes."""
 RUN_SECONDS: Final = 600.0
-"""What is not begun by then is left to the next run, which begins elsewhere."""
+"""The time of a run. An attempt not begun by then is left to the next, which begins elsewhere."""
 
 
 class Resolved(NamedTuple):
-    """What a run did."""
+    """The count of a run's attempts, by what became of them."""
 
     resolved: int
     unresolved: int
 
 
 async def resolve_attempts(ctx: Context, run_id: str) -> Resolved:
-    """Find out what became of every attempt in doubt."""
+    """Find out what became of every attempt in doubt. Returns the counts of this run."""
     await learn_the_time(ctx)
     run = _Run(ctx, run_id)
     older = asyncio.create_task(run.older())
@@ -92,7 +93,7 @@ class _Way(StrEnum):
     """How an attempt in doubt is resolved."""
 
     LATER = "later"
-    """It is in its sender's hands, or was looked for a while ago only."""
+    """The attempt is in its sender's hands, or was looked for a short while ago."""
     BY_CALL = "by_call"
     BY_LIST = "by_list"
 
@@ -104,20 +105,20 @@ class _Run:
         self._ctx = ctx
         self._until = asyncio.get_running_loop().time() + RUN_SECONDS
         self._patience = timedelta(seconds=ctx.policy.provider_timeout_seconds) + MARGIN
-        """So long a sender may still wait for its answer."""
+        """How long a sender may still wait for its answer."""
         self._called: set[str] = set()
-        # By name: the young and the older may meet the same attempt, which counts by its end.
+        # By id: both halves of a run may meet the same attempt, which is counted by its end.
         self._resolved: set[str] = set()
         self._unresolved: set[str] = set()
         self._restored: Sequence[Restore] = ()
         self.faults = Sweep(ctx, "resolve-attempts", run_id)
 
     def done(self) -> Resolved:
-        """Each attempt once, by what became of it."""
+        """The counts: each attempt once, by what became of it."""
         return Resolved(len(self._resolved), len(self._unresolved - self._resolved))
 
     async def young(self) -> None:
-        """Ask for those that can be sent again, each once in a run."""
+        """Resolve the attempts that can be sent again, each once in a run."""
         since = provider_now(self._ctx) - self._ctx.policy.resend_window
         async with Crew(SENT_AT_ONCE, self.faults) as crew:
             async for attempt in self._in_doubt(since, FOREVER):
@@ -125,7 +126,7 @@ class _Run:
                     await self._call(attempt, crew)
 
     async def older(self) -> None:
-        """Ask for all others: those that stay in doubt for days must not hide the younger."""
+        """Resolve all other attempts: those in doubt for days must not hide the younger."""
         self._restored = await self._ctx.restores.all()
         await self._fail_unsent()
         wanted: list[Sought] = []
@@ -145,7 +146,9 @@ class _Run:
             await self._look_up(wanted)
 
     async def _all_in_doubt(self) -> AsyncIterator[Attempt]:
-        """From anywhere on when they may be too many for one run, so that each has its turn."""
+        """All attempts in doubt, from a random one on when there may be too many for a run, so that
+        each has its turn.
+        """
         start = None
         first = await self._ctx.read.attempts_in_doubt(FOREVER, None, PAGE)
         if first.last is not None and first.records:
@@ -182,7 +185,7 @@ class _Run:
         return _Way.BY_LIST
 
     def _is_in_flight(self, attempt: Attempt) -> bool:
-        """Whether its first sender may still wait for an answer: it is not in doubt yet."""
+        """Whether the first sender may still wait for an answer: there is no doubt yet."""
         return provider_now(self._ctx) <= sent_at(attempt) + self._patience
 
     async def _call(self, attempt: Attempt, crew: Crew) -> None:
@@ -214,7 +217,7 @@ class _Run:
                 if each.attempt in missed:
                     await crew.take(missing(each))
                 elif each.attempt not in concluded:
-                    # A part of the list could not be read: nothing is known of it.
+                    # A part of the list could not be read: nothing is known of its attempts.
                     await crew.take(
                         self._count(self.faults.caller(each.merchant), _doubted(each), None)
                     )
@@ -222,7 +225,7 @@ class _Run:
     async def _count(
         self, caller: Caller, doubted: Doubted, resolving: Awaitable[End] | None
     ) -> None:
-        """Count what becomes of an attempt, and tell somebody of one that stays in doubt."""
+        """Count what becomes of an attempt, and raise an alert about one that stays in doubt."""
         end = End.IN_DOUBT
         with self.faults:
             if resolving is not None:
@@ -233,8 +236,8 @@ class _Run:
             await alert_unresolved(self._ctx, caller, doubted)
 
     async def _fail_unsent(self) -> None:
-        """Fail what was not sent, and is tried again by nobody; once it was looked for, where it is
-        not certain.
+        """Fail intents whose attempt was not sent and that nobody tries again. Where the sending is
+        uncertain, the payment is looked for first.
         """
         before = self._ctx.now() - self._ctx.policy.resend_window
         read = partial(self._ctx.read.attempts_never_sent, before)
@@ -248,7 +251,7 @@ class _Run:
             await self._look_for_unsent(doubtful)
 
     def _is_uncertain(self, attempt: Attempt) -> bool:
-        """Whether what was not sent may have been: a proxy said so, or a backup does."""
+        """Whether an attempt marked not sent may have been sent: by a proxy, before a restore."""
         return attempt.answered or bool(windows_of(self._restored, attempt))
 
     async def _look_for_unsent(self, doubtful: Mapping[str, Attempt]) -> None:

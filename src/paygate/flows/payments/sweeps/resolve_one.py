@@ -1,4 +1,4 @@
-"""Resolve one attempt in doubt, by what the provider says of it: to a call, or in its list."""
+"""Resolve one attempt in doubt, by what the provider says in reply to a call or in its list."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -41,7 +41,7 @@ from paygate.flows.provider.clock import by_the_provider, is_in_step, provider_n
 from paygate.providers.contract import Absent
 
 MISSES_APART: Final = timedelta(minutes=10)
-"""Two look-ups this far apart that find nothing: it never arrived."""
+"""An attempt never arrived when two look-ups this far apart find nothing."""
 UNRESOLVED_AFTER: Final = timedelta(hours=1)
 NEVER_ARRIVED: Final = Answer(
     Rejected("provider_unavailable", "The provider could not be reached; nothing was charged.")
@@ -67,7 +67,7 @@ class Doubted(NamedTuple):
 
 
 async def resolve_by_call(ctx: Context, caller: Caller, attempt: Attempt) -> End:
-    """Send the attempt again, or ask how its payment stands, and conclude by the answer."""
+    """Send the attempt again, or ask how its payment stands; what became of the attempt by that."""
     work = await _in_hand(ctx, caller, attempt.merchant, attempt.id, sends=True)
     if isinstance(work, End):
         return work
@@ -76,21 +76,21 @@ async def resolve_by_call(ctx: Context, caller: Caller, attempt: Attempt) -> End
 
 
 async def resolve_as_found(ctx: Context, caller: Caller, each: Sought, answer: Answer) -> End:
-    """Conclude by what the provider's list shows."""
+    """Conclude the attempt by its payment in the provider's list; what became of the attempt."""
     work = await _in_hand(ctx, caller, each.merchant, each.attempt)
     return work if isinstance(work, End) else await _conclude(ctx, work, answer)
 
 
 async def resolve_as_missed(ctx: Context, caller: Caller, each: Sought) -> End:
-    """Write one miss down; a second one, long after, is the end. None counts on a node whose clock
-    may be wrong.
+    """Write the first miss down; a second miss, long after, ends the attempt. No miss counts on a
+    node whose clock may be wrong. Returns what became of the attempt.
     """
     work = await _in_hand(ctx, caller, each.merchant, each.attempt)
     if isinstance(work, End):
         return work
     intent, attempt = work.intent, work.attempt
     if intent.provider_reference is not None:
-        # The id has become known meanwhile, and what bears one has arrived.
+        # The id has become known meanwhile, and an attempt with an id has arrived.
         answer = await ask_provider(ctx, intent.provider_reference)
         return await _conclude(ctx, work, answer)
     if attempt.sent_before or attempt.sent_again_at != each.sent_again_at or not is_in_step(ctx):
@@ -104,7 +104,7 @@ async def resolve_as_missed(ctx: Context, caller: Caller, each: Sought) -> End:
 
 
 async def alert_unresolved(ctx: Context, caller: Caller, doubted: Doubted) -> None:
-    """Tell a person of an attempt that has been in doubt for long."""
+    """Raise an alert about an attempt that has been in doubt for long."""
     if provider_now(ctx) < doubted.sent_at + UNRESOLVED_AFTER:
         return
     clock = "" if is_in_step(ctx) else "; this node's clock is not known to be right"
@@ -122,9 +122,8 @@ async def alert_unresolved(ctx: Context, caller: Caller, doubted: Doubted) -> No
 async def _in_hand(
     ctx: Context, caller: Caller, merchant: str, attempt_id: str, *, sends: bool = False
 ) -> Work | End:
-    """The payment as it is before the provider is asked of them, with the sending written
-    down when this run `sends` it again; the attempt's end for now when there is nothing to ask, or
-    somebody else has it in hand.
+    """The work before the provider is asked about it, with the sending written down when this run
+    `sends` the attempt again. An `End` when there is nothing to ask, or somebody else is at work.
     """
     work = await take_up(ctx, caller, Action.ATTEMPT_RESOLVE, merchant, attempt_id)
     if work.attempt.state not in IN_DOUBT or work.intent.status in FINAL:
@@ -143,7 +142,7 @@ def _is_sent_again(ctx: Context, attempt: Attempt) -> bool:
 
 
 async def _ask(ctx: Context, work: Work) -> Answer | Absent | None:
-    """What the provider says of the attempt; None when its list alone could tell."""
+    """What the provider says of the attempt; None when only the provider's list could tell."""
     attempt, reference = work.attempt, work.intent.provider_reference
     if attempt.cancelling or attempt.operation is Operation.CANCEL:
         assert reference is not None, "what is under way is known to the provider"
@@ -168,7 +167,7 @@ async def _ask_for_capture(ctx: Context, work: Work, reference: str) -> Answer |
     answer = await send_capture(ctx, work)
     if not isinstance(answer.outcome, Rejected):
         return await make_sure(ctx, reference, answer)
-    # A refusal ends the order: it must not be another account's, which knows no such payment.
+    # A rejection ends the order: it must not be another account's, which knows no such payment.
     standing = await ask_provider(ctx, reference)
     if isinstance(standing, Absent) or isinstance(standing.outcome, Unknown):
         return standing
@@ -176,9 +175,10 @@ async def _ask_for_capture(ctx: Context, work: Work, reference: str) -> Answer |
 
 
 def _forgotten(ctx: Context, attempt: Attempt, standing: Answer | Absent) -> Answer | Absent:
-    """A hold that stands when the provider has forgotten the capture's key was not captured by it
-    and never will be: its merchant may capture or cancel it again. Nothing is taken for forgotten
-    while the provider's time is not known.
+    """The answer to conclude a capture by that may not be sent any more. A hold that still stands
+    when the provider has forgotten the key was not captured, and never will be by this order: the
+    merchant may capture or cancel the hold again. No key counts as forgotten while the provider's
+    time is not known.
     """
     now, first = ctx.provider_time(), attempt.first_sent_as_of or attempt.first_sent_at
     forgotten = now is not None and now >= first + ctx.provider.keys_kept
@@ -190,7 +190,7 @@ def _forgotten(ctx: Context, attempt: Attempt, standing: Answer | Absent) -> Ans
 
 
 def payer_is_there(ctx: Context, attempt: Attempt) -> bool:
-    """Whether a confirm may be sent again by nobody's hand, by a clock that all nodes share."""
+    """Whether the sweep may still send a confirm again, by a clock that all nodes share."""
     now = by_the_provider(ctx, ctx.now())
     until = sent_at(attempt) + ctx.policy.resend_window
     there = now is not None and now < until
@@ -198,7 +198,7 @@ def payer_is_there(ctx: Context, attempt: Attempt) -> bool:
 
 
 async def _conclude(ctx: Context, work: Work, answer: Answer | Absent) -> End:
-    """What the answer made of the attempt."""
+    """Conclude the attempt by the answer; what became of the attempt."""
     if isinstance(answer, Answer) and isinstance(answer.outcome, Unknown):
         attempt = work.attempt
         confirms = attempt.operation is Operation.CONFIRM and not attempt.cancelling
@@ -219,8 +219,8 @@ async def _conclude(ctx: Context, work: Work, answer: Answer | Absent) -> End:
 
 
 async def _adopt(ctx: Context, work: Work, answer: Answer) -> Work:
-    """The work once its records bear the provider's id of a payment that says nothing yet: the
-    payment is asked for by that from now on.
+    """Commit the provider's id of a payment that says nothing yet, and return the work: from now on
+    the payment is looked up by that id.
     """
     reference = answer.provider_reference
     if reference is None or work.intent.provider_reference is not None:
@@ -236,8 +236,8 @@ async def _adopt(ctx: Context, work: Work, answer: Answer) -> Work:
 
 
 async def _end(ctx: Context, work: Work) -> End:
-    """Fail what never arrived, in one commit or not at all: should it be sent again meanwhile, the
-    misses say nothing of that sending.
+    """Fail an attempt that never arrived, in one commit or not at all: the misses say nothing of a
+    sending that happens meanwhile. Returns what became of the attempt.
     """
     moved = conclude(work.intent, work.attempt, NEVER_ARRIVED, ctx.now())
     assert isinstance(moved, Moved), "an attempt in doubt can end"

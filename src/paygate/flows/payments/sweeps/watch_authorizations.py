@@ -17,14 +17,14 @@ NOTICE: Final = timedelta(hours=24)
 
 
 class Watched(NamedTuple):
-    """What a run found."""
+    """The counts of a run."""
 
     expiring: int
     lapsed: int
 
 
 async def watch_authorizations(ctx: Context, run_id: str) -> Watched:
-    """Look at every hold there is."""
+    """Look at every hold there is. Returns the counts of this run."""
     expiring = lapsed = 0
     sweep = Sweep(ctx, "watch-authorizations", run_id)
     async for intent in sweep.every(ctx.read.payment_intents_held, PAGE):
@@ -42,7 +42,7 @@ async def watch_authorizations(ctx: Context, run_id: str) -> Watched:
 
 
 async def _follow(ctx: Context, caller: Caller, intent: PaymentIntent) -> bool:
-    """What the provider says of a hold whose time is over; it may still stand there for a while."""
+    """Look up a hold whose time is over, and conclude by that; whether the hold has ended."""
     assert intent.attempt is not None, "it was confirmed"
     attempt = await ctx.read.attempt(intent.merchant, intent.attempt)
     assert attempt is not None, "payments are never deleted"

@@ -1,5 +1,5 @@
 -- outside a transaction
--- What migration 0016 added, to be looked up; and the events that wait for what they are about. All
+-- What migration 0017 added, to be looked up; and the events that wait for what they are about. All
 -- but the first are empty while all is well.
 
 CREATE INDEX CONCURRENTLY provider_event_subject ON provider_event (merchant, subject, id)

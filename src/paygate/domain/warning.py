@@ -1,0 +1,23 @@
+"""Warnings: what stops no process from its work, and what somebody should look at."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class WarningCode(StrEnum):
+    """What readiness may warn of, stable."""
+
+    UNREACHABLE = "provider_unreachable"
+    ACCOUNT_UNREADABLE = "provider_account_unreadable"
+    ACCOUNT_CHANGED = "provider_account_changed"
+    PIN_UNREADABLE = "provider_pin_unreadable"
+    CLOCK_SKEW = "clock_skew"
+    ALERT_CHANNEL_FAILING = "alert_channel_failing"
+
+
+class Warned(msgspec.Struct, frozen=True):
+    """One warning, in words for people."""
+
+    code: WarningCode
+    message: str

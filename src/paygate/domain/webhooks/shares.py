@@ -1,0 +1,40 @@
+"""Who may have how many requests under way: fair by merchant first, and by endpoint then.
+
+A merchant never has all places, however many of its endpoints hang: one share more than there are
+merchants at work is made, so whoever comes finds a free one.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+PLACES: Final = 256
+"""Requests of one worker at once; bodies are at most some 64 KB each."""
+
+
+def shared(
+    room: Mapping[tuple[str, str], int], in_hand: Mapping[str, int], places: int = PLACES
+) -> dict[tuple[str, str], int]:
+    """How many more each endpoint may have. `room` is what each could take now, by merchant and
+    endpoint; `in_hand` is what merchants have under way.
+    """
+    merchants = {merchant for merchant, _ in room} | {m for m, count in in_hand.items() if count}
+    share = places // (len(merchants) + 1)
+    given: dict[tuple[str, str], int] = {}
+    for merchant in {merchant for merchant, _ in room}:
+        theirs = {endpoint: count for endpoint, count in room.items() if endpoint[0] == merchant}
+        given |= _in_turn(theirs, max(share, 1) - in_hand.get(merchant, 0))
+    return given
+
+
+def _in_turn(
+    room: Mapping[tuple[str, str], int], left: int
+) -> Iterable[tuple[tuple[str, str], int]]:
+    """`left` places, one after the other to each that has room for it."""
+    given = dict.fromkeys(room, 0)
+    hungry = [endpoint for endpoint, count in room.items() if count > 0]
+    while hungry and left > 0:
+        for endpoint in hungry[:left]:
+            given[endpoint] += 1
+        left -= len(hungry[:left])
+        hungry = [endpoint for endpoint in hungry if given[endpoint] < room[endpoint]]
+    return [(endpoint, count) for endpoint, count in given.items() if count]

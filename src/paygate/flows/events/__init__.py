@@ -1,0 +1,1 @@
+"""What merchants read of what happened to them."""

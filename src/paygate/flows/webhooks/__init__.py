@@ -1,0 +1,1 @@
+"""Telling merchants: their endpoints, and every delivery to one."""

@@ -1,0 +1,282 @@
+"""The courier: takes deliveries that are due, sends them, and writes down what became of them.
+
+One runs in every worker. What it has leased is its own for a minute; should it die, or stand
+still, another takes it then. It never waits for one receiver with what is for another.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final
+
+from paygate.domain.access.roles import Actor, Caller
+from paygate.domain.webhooks.delivery import Delivery, attempted, given_up, wait_before
+from paygate.domain.webhooks.endpoint import DisabledBecause, WebhookEndpoint
+from paygate.domain.webhooks.shares import shared
+from paygate.domain.webhooks.window import Window, after_failure, after_success
+from paygate.flows.alerts.report_unreadable import report_unreadable
+from paygate.flows.context import Context
+from paygate.flows.webhooks.send import Sent, over_for, send_delivery
+from paygate.flows.webhooks.tell import BodyOf, tell_events
+from paygate.flows.webhooks.watch import disable_endpoint, note_failure, note_success
+from paygate.storage.webhooks.outbox import Target
+from paygate.telemetry import log
+
+IDLE_SECONDS: Final = 0.5
+"""How often somebody looks for events and for what is due, when there are endpoints."""
+NOBODY_SECONDS: Final = 2.0
+"""The same when there never was one: a statement that reads no row."""
+LOOK_SECONDS: Final = 0.2
+"""How often it is looked which endpoints are due while there is work."""
+SOON_SECONDS: Final = 0.02
+"""How often somebody looks for events right after there were some; the longer there are none, the
+seldomer."""
+TOGETHER_SECONDS: Final = 0.005
+"""How long what is over waits for others: they are leased and written down together."""
+AGAIN_SECONDS: Final = 1.0
+"""After a fault of the database's."""
+FINISH_SECONDS: Final = 5.0
+"""What is under way is given so long when the worker is to stop; the rest is sent again."""
+ENDED_AT_ONCE: Final = 100
+_CHANCES: Final = 256
+
+
+class _Lane:
+    """What is known here of an endpoint."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.window = Window(failures=failures)
+        self.in_hand = 0
+        self.paused_until = 0.0
+        """By the loop's clock."""
+        self.paused = failures > 0
+        self.noting = asyncio.Lock()
+
+
+class Courier:
+    """`run` is its only way in."""
+
+    def __init__(self, ctx: Context, body_of: BodyOf) -> None:
+        self._ctx = ctx
+        self._body_of = body_of
+        self._run = ctx.new_id("run")
+        self._lanes: dict[Target, _Lane] = {}
+        self._hungry: set[Target] = set()
+        self._looked_at = 0.0
+        self._sending: set[asyncio.Task[None]] = set()
+        self._over: list[Delivery] = []
+        self._woken = asyncio.Event()
+        self._some_over = asyncio.Event()
+        self._stop = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop`. An outage of the database is waited out."""
+        self._stop = stop
+        writing = asyncio.create_task(self._again(self._write_over))
+        loops = [
+            asyncio.create_task(self._again(loop)) for loop in (self._begin, self._tell, self._send)
+        ]
+        await stop.wait()
+        self._woken.set()
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=FINISH_SECONDS)
+        for task in self._sending:
+            task.cancel()
+        writing.cancel()
+        await asyncio.gather(writing, *self._sending, return_exceptions=True)
+        await self._write()
+
+    async def _again(self, loop: Callable[[], Awaitable[None]]) -> None:
+        """Go on with a loop that a fault has ended, after a while; it may end by itself."""
+        while True:
+            try:
+                return await loop()
+            except Exception as error:  # noqa: BLE001 -- whatever it was, merchants are to be told
+                log.logger().error("webhooks_held_up", error=error)
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _begin(self) -> None:
+        """What failed before we came begins as it ended: with one request."""
+        if reset := await self._ctx.outbox.mend():
+            log.logger().warning("webhook_cursors_reset", merchants=reset)
+        for target, failures in (await self._ctx.outbox.pauses()).items():
+            self._lanes.setdefault(target, _Lane(failures))
+
+    async def _tell(self) -> None:
+        pause = SOON_SECONDS
+        while True:
+            if not await self._ctx.outbox.anybody():
+                await asyncio.sleep(NOBODY_SECONDS)
+                continue
+            if await tell_events(self._ctx, self._run, self._body_of):
+                self._looked_at = 0.0
+                self._woken.set()
+                pause = SOON_SECONDS
+            elif pause == IDLE_SECONDS:
+                await self._end_waiting()
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, IDLE_SECONDS)
+
+    async def _end_waiting(self) -> None:
+        """What waits for endpoints that are disabled or deleted has failed."""
+        for target in await self._ctx.outbox.ended():
+            endpoint = await self._ctx.webhooks.webhook_endpoint(*target)
+            failure = over_for(endpoint)
+            while failure is not None:
+                places = [(target, ENDED_AT_ONCE)]
+                leased = await self._ctx.outbox.lease(self._run, places, all_=True)
+                if not leased.deliveries:
+                    break
+                now = self._ctx.now()
+                ended = [given_up(delivery, failure, now) for delivery in leased.deliveries]
+                await self._ctx.outbox.write(self._run, ended)
+
+    async def _send(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            self._woken.clear()
+            if not self._hungry or loop.time() - self._looked_at >= LOOK_SECONDS:
+                self._looked_at = loop.time()
+                self._hungry = set(await self._ctx.outbox.due())
+            taken = await self._take()
+            idle = NOBODY_SECONDS if not self._lanes else IDLE_SECONDS
+            within = LOOK_SECONDS if taken or self._hungry else idle
+            try:
+                async with asyncio.timeout(within):
+                    await self._woken.wait()
+            except TimeoutError:
+                continue
+            await asyncio.sleep(TOGETHER_SECONDS)
+
+    async def _take(self) -> int:
+        """Claim what there is room for, and begin to send it."""
+        now = asyncio.get_running_loop().time()
+        room: dict[tuple[str, str], int] = {}
+        for target in self._hungry:
+            lane = self._lanes.setdefault(target, _Lane())
+            if lane.paused_until <= now and lane.in_hand < lane.window.size:
+                room[target] = lane.window.size - lane.in_hand
+        in_hand: Counter[str] = Counter()
+        for target, lane in self._lanes.items():
+            in_hand[target.merchant] += lane.in_hand
+        places = [(Target(*target), n) for target, n in shared(room, in_hand).items()]
+        if not places:
+            return 0
+        leased = await self._ctx.outbox.lease(self._run, places)
+        got: Counter[Target] = Counter()
+        for delivery in leased.deliveries:
+            target = Target(delivery.merchant, delivery.endpoint)
+            got[target] += 1
+            self._start(target, delivery)
+        self._hungry -= {target for target, n in places if got[target] < n}
+        for fault in leased.unread:
+            await report_unreadable(self._ctx, self._caller(""), fault)
+        return len(leased.deliveries)
+
+    def _start(self, target: Target, delivery: Delivery) -> None:
+        lane = self._lanes[target]
+        lane.in_hand += 1
+        task = asyncio.create_task(self._deliver(target, lane, delivery))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _deliver(self, target: Target, lane: _Lane, delivery: Delivery) -> None:
+        sent_in = lane.window.round
+        try:
+            sent = await send_delivery(self._ctx, delivery)
+            self._note_over(delivery, sent)
+            if sent.endpoint is not None and sent.attempt is not None:
+                if sent.attempt.delivered:
+                    await self._succeeded(target, lane, sent.endpoint)
+                else:
+                    await self._failed(target, lane, sent, sent_in)
+        except Exception as error:  # noqa: BLE001 -- it is sent again when its lease is over
+            log.logger().error("delivery_failed", delivery=delivery.id, error=error)
+        finally:
+            lane.in_hand -= 1
+            self._woken.set()
+
+    def _note_over(self, delivery: Delivery, sent: Sent) -> None:
+        now = self._ctx.now()
+        if sent.attempt is None:
+            assert sent.over is not None, "what is not sent is over"
+            after = given_up(delivery, sent.over, now)
+        else:
+            not_before = now + (sent.wait or timedelta(0))
+            chance = self._chance()
+            after = attempted(
+                delivery, sent.attempt, not_before=not_before, chance=chance, last=sent.over
+            )
+        self._over.append(after)
+        self._some_over.set()
+
+    async def _succeeded(self, target: Target, lane: _Lane, endpoint: WebhookEndpoint) -> None:
+        lane.window = after_success(lane.window)
+        if lane.paused:
+            lane.paused = False
+            await self._ctx.outbox.resume(target)
+        if endpoint.failing_since is not None:
+            await self._note(lane, target, failing=False)
+
+    async def _failed(self, target: Target, lane: _Lane, sent: Sent, sent_in: int) -> None:
+        before = lane.window
+        lane.window = after_failure(before, sent_in)
+        if sent.wait is not None:
+            await self._pause(target, lane, sent.wait)
+        elif lane.window is not before and lane.window.size == 1:
+            length = wait_before(lane.window.failures, self._chance())
+            await self._pause(target, lane, length)
+        assert sent.endpoint is not None, "somebody answered, or did not"
+        if sent.over is not None:
+            caller = self._caller(target.merchant)
+            await disable_endpoint(self._ctx, caller, sent.endpoint, DisabledBecause.GONE)
+        elif sent.endpoint.failing_since is None:
+            await self._note(lane, target, failing=True)
+
+    async def _pause(self, target: Target, lane: _Lane, length: timedelta) -> None:
+        lane.paused = True
+        lane.paused_until = asyncio.get_running_loop().time() + length.total_seconds()
+        self._hungry.discard(target)
+        await self._ctx.outbox.pause(target, length, lane.window.failures)
+
+    async def _note(self, lane: _Lane, target: Target, *, failing: bool) -> None:
+        """Write down that an endpoint fails, or does not any more; once for all who find it so."""
+        async with lane.noting:
+            endpoint = await self._ctx.webhooks.webhook_endpoint(*target)
+            if endpoint is None or not endpoint.enabled:
+                return
+            if (endpoint.failing_since is not None) is failing:
+                return
+            note = note_failure if failing else note_success
+            await note(self._ctx, self._caller(target.merchant), endpoint)
+
+    async def _write_over(self) -> None:
+        while True:
+            await self._some_over.wait()
+            await asyncio.sleep(TOGETHER_SECONDS)
+            self._some_over.clear()
+            await self._write()
+
+    async def _write(self) -> None:
+        over, self._over = self._over, []
+        if not over:
+            return
+        try:
+            written = await self._ctx.outbox.write(self._run, over)
+        except Exception:
+            self._over = over + self._over
+            self._some_over.set()
+            raise
+        for delivery in over:
+            if delivery.id not in written:  # its lease was over, or somebody had it sent again
+                log.logger().warning("delivery_not_ours", delivery=delivery.id)
+
+    def _caller(self, merchant: str) -> Caller:
+        return Caller(Actor("job", name="deliver-webhooks"), merchant, self._run)
+
+    def _chance(self) -> float:
+        return self._ctx.random_bytes(1)[0] / _CHANCES

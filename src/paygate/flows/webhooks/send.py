@@ -1,0 +1,78 @@
+"""Send a delivery once: signed now, with every secret that is live now, the body as it is kept."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from standardwebhooks import Webhook
+
+from paygate.domain.webhooks.delivery import (
+    Delivery,
+    DeliveryAttempt,
+    Failure,
+)
+from paygate.domain.webhooks.endpoint import EndpointStatus, WebhookEndpoint
+from paygate.domain.webhooks.retry_after import parse_retry_after
+from paygate.egress.client import Responded
+from paygate.flows.context import Context
+
+GONE: Final = 410
+"""The receiver says that there will never be one again (RFC 9110, 15.5.11)."""
+
+
+class Sent(NamedTuple):
+    """What became of it. Without an attempt nothing was sent, and `over` says why."""
+
+    endpoint: WebhookEndpoint | None
+    attempt: DeliveryAttempt | None
+    over: Failure | None = None
+    wait: timedelta | None = None
+    """How long the receiver wants to be left alone."""
+
+
+async def send_delivery(ctx: Context, delivery: Delivery) -> Sent:
+    """Send it, unless its endpoint is disabled or deleted by now, or its body is gone."""
+    endpoint = await ctx.webhooks.webhook_endpoint(delivery.merchant, delivery.endpoint)
+    kept = await ctx.webhooks.webhook_body(delivery.merchant, delivery.event)
+    if (over := over_for(endpoint)) is not None:
+        return Sent(endpoint, None, over)
+    if kept is None:
+        return Sent(endpoint, None, Failure.GAVE_UP)
+    assert endpoint is not None, "one that is not there is over"
+    at = ctx.now()
+    keys = [secret.key for secret in endpoint.live_secrets(at)]
+    headers = signed_headers(kept.id, kept.body, keys, at)
+    outcome = await ctx.egress.post(endpoint.url, kept.body, headers)
+    duration_ms = max(0, (ctx.now() - at) // timedelta(milliseconds=1))
+    if not isinstance(outcome, Responded):
+        return Sent(endpoint, DeliveryAttempt(at=at, duration_ms=duration_ms, error=outcome))
+    attempt = DeliveryAttempt(at=at, duration_ms=duration_ms, status_code=outcome.status)
+    return Sent(
+        endpoint,
+        attempt,
+        Failure.ENDPOINT_DISABLED if outcome.status == GONE else None,
+        None if attempt.delivered else parse_retry_after(outcome.retry_after, ctx.now()),
+    )
+
+
+def over_for(endpoint: WebhookEndpoint | None) -> Failure | None:
+    """Why nothing is sent to an endpoint; None when something is."""
+    if endpoint is None or endpoint.status is EndpointStatus.DELETED:
+        return Failure.ENDPOINT_DELETED
+    return None if endpoint.enabled else Failure.ENDPOINT_DISABLED
+
+
+def signed_headers(
+    event_id: str, body: bytes, keys: Sequence[bytes], at: datetime
+) -> Mapping[str, str]:
+    """All headers that are ours to choose, with a signature by each key
+    (https://www.standardwebhooks.com).
+    """
+    # A body is JSON in UTF-8; the library signs the text whose bytes these are.
+    text = body.decode()
+    return {
+        "Content-Type": "application/json",
+        "webhook-id": event_id,
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": " ".join(Webhook(key).sign(event_id, at, text) for key in keys),
+    }

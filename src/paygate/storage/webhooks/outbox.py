@@ -1,0 +1,163 @@
+"""The outbox: events become deliveries, deliveries are leased, sent and written down.
+
+It does not go through the commit door. That a merchant is told of a payment is no new fact about
+it, the delivery itself is the record of what was sent when, and what is leased here is nobody's
+state but the row's. What people do to endpoints and deliveries is committed by the door, audited.
+
+A lease is on the row, by the database's clock, under the random name of one run of a
+worker. What a run does not write down in time is another's to send again.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
+
+from paygate.domain.payments.events import Event
+from paygate.domain.webhooks.delivery import Delivery, WebhookBody
+from paygate.storage.blocks import QUERIES
+from paygate.storage.connections.database import reading
+from paygate.storage.connections.pool import Pool
+from paygate.storage.records import Records
+from paygate.storage.tables import DELIVERY, WEBHOOK_BODY
+from paygate.storage.unreadable import Unread
+
+LEASE: Final = timedelta(seconds=60)
+"""Several times what an attempt and writing it down take."""
+
+
+class Spot(NamedTuple):
+    """How far a merchant's events were told: in the order of commits, the last one of all those."""
+
+    written_in: int
+    event: str
+
+
+class Untold(NamedTuple):
+    """The next events of a merchant. Those that cannot be read are passed over, and told of."""
+
+    merchant: str
+    since: Spot
+    until: Spot
+    events: Sequence[Event]
+    unread: Sequence[Unread]
+
+
+class Target(NamedTuple):
+    """An endpoint, by name."""
+
+    merchant: str
+    endpoint: str
+
+
+class Leased(NamedTuple):
+    """What a run has to send, and why other rows could not be read."""
+
+    deliveries: Sequence[Delivery]
+    unread: Sequence[Unread]
+
+
+class Outbox:
+    """Raises `Unavailable` when the database does not answer."""
+
+    def __init__(self, pool: Pool, records: Records) -> None:
+        self._pool = pool
+        self._records = records
+
+    async def anybody(self) -> bool:
+        """Whether any merchant has, or ever had, an endpoint."""
+        return bool((await self._fetch("anybody_to_tell"))[0][0])
+
+    async def mend(self) -> int:
+        """Begin anew with the events from now on where a cursor is ahead of the server, whose
+        transactions are counted from another beginning since a dump was restored into it; for how
+        many merchants.
+        """
+        return len(await self._fetch("mend_webhook_cursors"))
+
+    async def untold(self, limit: int) -> list[Untold]:
+        """The next events of every merchant that has endpoints, so many of each at most, and none
+        that an event could still come before.
+        """
+        await self._fetch("pass_nobodys_events")
+        found: dict[str, list[Any]] = {}
+        for row in await self._fetch("events_to_tell", limit):
+            found.setdefault(row["merchant"], []).append(row)
+        return [self._untold(merchant, rows) for merchant, rows in found.items()]
+
+    async def tell(
+        self, untold: Untold, bodies: Sequence[WebhookBody], deliveries: Sequence[Delivery]
+    ) -> bool:
+        """Make events into deliveries, all of them or none: False when another node has."""
+        rows = await self._fetch(
+            "tell_events",
+            untold.merchant,
+            *untold.since,
+            *untold.until,
+            *self._columns(bodies, len(WEBHOOK_BODY.columns)),
+            *self._columns(deliveries, len(DELIVERY.columns)),
+        )
+        return bool(rows[0]["moved"])
+
+    async def due(self) -> list[Target]:
+        """The endpoints that are to be sent something now."""
+        return [Target(*row) for row in await self._fetch("endpoints_due")]
+
+    async def ended(self) -> list[Target]:
+        """The endpoints that are disabled or deleted, and have deliveries that wait still."""
+        return [Target(*row) for row in await self._fetch("endpoints_ended")]
+
+    async def lease(
+        self, run: str, places: Sequence[tuple[Target, int]], *, all_: bool = False
+    ) -> Leased:
+        """Up to so many deliveries for each of these endpoints, which are now the run's for
+        `LEASE`: those that are due, or all that wait.
+        """
+        rows = await self._fetch(
+            "lease_deliveries",
+            [target.merchant for target, _ in places],
+            [target.endpoint for target, _ in places],
+            [count for _, count in places],
+            LEASE,
+            run,
+            all_,
+        )
+        return Leased(*self._records.open_each(Delivery, [tuple(row) for row in rows]))
+
+    async def write(self, run: str, deliveries: Sequence[Delivery]) -> set[str]:
+        """Write down deliveries that the run has leased, each one version on; the ids of those
+        that were still the run's.
+        """
+        columns = self._records.columns(deliveries)
+        return {row["id"] for row in await self._fetch("write_deliveries", run, *columns)}
+
+    async def pause(self, target: Target, length: timedelta, failures: int) -> None:
+        """Send nothing to an endpoint for so long, on any node."""
+        await self._fetch("pause_endpoint", *target, length, failures)
+
+    async def resume(self, target: Target) -> None:
+        """End an endpoint's pause."""
+        await self._fetch("resume_endpoint", *target)
+
+    async def pauses(self) -> dict[Target, int]:
+        """How often each endpoint that was paused had failed in a row."""
+        rows = await self._fetch("pauses")
+        return {Target(row["merchant"], row["endpoint"]): row["failures"] for row in rows}
+
+    def _untold(self, merchant: str, rows: Sequence[Any]) -> Untold:
+        first, last = rows[0], rows[-1]
+        # Beside the event's own columns: from where it was read, and its own place.
+        events, unread = self._records.open_each(Event, [tuple(row)[3:] for row in rows])
+        return Untold(
+            merchant,
+            Spot(first["from_written_in"], first["from_event"]),
+            Spot(last["to_written_in"], last["id"]),
+            events,
+            unread,
+        )
+
+    def _columns(self, records: Sequence[Any], width: int) -> list[list[Any]]:
+        return self._records.columns(records) if records else [[] for _ in range(width)]
+
+    async def _fetch(self, query: str, *arguments: object) -> list[Any]:
+        with reading():
+            return await self._pool.fetch(QUERIES[query], *arguments)

@@ -1,0 +1,102 @@
+"""Events in the order of their commits: whoever goes on from the last one misses none."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from paygate.api.event_object import event_body
+from paygate.domain.payments.events import Event, of_intent
+from paygate.flows.events.read import list_events
+from paygate.flows.webhooks.tell import tell_events
+from paygate.storage.connections.session import Connection
+from paygate.storage.pages import Cut, newest
+from paygate.storage.webhooks.reader import EventFilters
+from tests.flows.webhooks.courier import deliveries, endpoint_at
+from tests.flows.world import World
+
+Connect = Callable[[], Awaitable[Connection]]
+INSERT = (
+    "INSERT INTO event (merchant, id, object_id, created_at, type, sealed)"
+    " VALUES ($1, $2, $3, $4, $5, $6)"
+)
+
+
+async def an_event(world: World) -> tuple[Event, list[Any]]:
+    """A new event and its row, which nobody has written yet."""
+    intent = await world.create()
+    event = of_intent(intent, event_id=world.ctx.new_id("event"), at=world.clock(), request_id=None)
+    return event, [column[0] for column in world.records.columns([event])]
+
+
+async def shown(world: World, cut: Cut) -> list[str]:
+    page = await list_events(world.ctx, world.caller, cut, EventFilters(), "")
+    return [event.id for event in page.items]
+
+
+async def test_a_late_commit_is_missed_by_nobody(world: World, connect: Connect) -> None:
+    """The first draws its id, and waits; the second is committed meanwhile, by another node."""
+    await endpoint_at(world, "http://127.0.0.1:9/")
+    early, early_row = await an_event(world)
+    world.clock.forward(1)
+    late, late_row = await an_event(world)
+    assert early.id < late.id
+    seen = await shown(world, newest("event", 1))
+    slow, quick = await connect(), await connect()
+    opened = slow.transaction()
+    await opened.start()
+    await slow.execute(INSERT, *early_row)
+    await quick.execute(INSERT, *late_row)
+    await tell_events(world.ctx, "run_1", event_body)
+    assert await shown(world, Cut(100, seen[0], newer=True)) == []
+    told = {delivery.event for delivery in await deliveries(world)}
+    assert not told & {early.id, late.id}
+    await opened.commit()
+    assert await shown(world, Cut(100, seen[0], newer=True)) == [late.id, early.id]
+    await tell_events(world.ctx, "run_1", event_body)
+    told = {delivery.event for delivery in await deliveries(world)}
+    assert {early.id, late.id} <= told
+    # And whoever saw the second one alone would have been told of the first as well.
+    rest = await shown(world, Cut(99, early.id))
+    assert await shown(world, Cut(100, late.id)) == [early.id, *rest]
+
+
+async def test_the_order_is_the_commits_and_not_the_ids(world: World, connect: Connect) -> None:
+    """A node whose clock is behind draws ids that sort before what is there."""
+    first = await world.create()
+    world.clock.forward(-3600)
+    second = await world.create()
+    events = {e.data.id: e.id for e in await world.all(Event)}
+    assert events[second.id] < events[first.id]
+    assert await shown(world, newest("event", 10)) == [events[second.id], events[first.id]]
+    newer = await shown(world, Cut(10, events[first.id], newer=True))
+    assert newer == [events[second.id]]
+    assert await shown(world, Cut(10, events[second.id])) == [events[first.id]]
+
+
+async def test_two_nodes_tell_each_event_once(world: World) -> None:
+    endpoint = await endpoint_at(world, "http://127.0.0.1:9/")
+    await asyncio.gather(*(world.create() for _ in range(60)))
+    for _ in range(5):
+        await asyncio.gather(*(tell_events(world.ctx, "run", event_body) for _ in range(4)))
+    found = await deliveries(world)
+    assert len(found) == len({delivery.event for delivery in found}) == 60
+    assert {delivery.endpoint for delivery in found} == {endpoint.id}
+
+
+async def test_a_cursor_ahead_of_the_server_begins_anew(world: World) -> None:
+    """As after a dump was put into another server: what happens from then on is told."""
+    await endpoint_at(world, "http://127.0.0.1:9/")
+    await world.connection.execute("UPDATE webhook_cursor SET written_in = '18000000000000000000'")
+    await world.create()
+    assert await tell_events(world.ctx, "run", event_body) == 0
+    assert await world.ctx.outbox.mend() == 1
+    assert await world.ctx.outbox.mend() == 0
+    await world.create()
+    assert await tell_events(world.ctx, "run", event_body) == 1
+
+
+async def test_who_has_no_endpoint_has_no_deliveries_and_no_cursor(world: World) -> None:
+    await world.create()
+    assert not await world.ctx.outbox.anybody()
+    assert await tell_events(world.ctx, "run", event_body) == 0
+    assert await world.connection.fetchval("SELECT count(*) FROM webhook_body") == 0
