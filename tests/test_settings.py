@@ -59,6 +59,8 @@ GOOD += [
     ("body_timeout", "2m", timedelta(minutes=2)),
     ("keep_alive", "65s", timedelta(seconds=65)),
     ("exclusive_account", "true", True),
+    ("support_refund_limit", "eur=5000, usd=0", {"eur": 5000, "usd": 0}),
+    ("refund_approval_above", "jpy=50000", {"jpy": 50000}),
     ("exclusive_account", "false", False),
     ("numeric_references", "true", True),
     ("numeric_references", "false", False),
@@ -113,6 +115,8 @@ DEFAULTS: dict[str, Any] = {
     "limits_url": "memory://",
     "rate_limit": Rate(10_000, 1),
     "provider_rate": None,
+    "support_refund_limit": {},
+    "refund_approval_above": None,
     "trusted_proxies": (),
     "webhook_allowed_networks": (),
     "max_connections": 2000,
@@ -127,6 +131,22 @@ DEFAULTS: dict[str, Any] = {
     "alert_urls": (),
 }
 DURATIONS = ["", "30", "s", "0s", "-1s", "1.5h", "30 s", "1w", "\u0663s", "9" * 30 + "d", "5M"]
+AMOUNTS = [
+    *(
+        "",
+        ",",
+        "eur",
+        "eur=",
+        "=5",
+        "eur=-1",
+        "eur=1.5",
+        "eur=1e3",
+        "EUR=5",
+        "xxx=5",
+        "eur=5,eur=6",
+    ),
+    *("eur=5,", "eur=\u0663", "eur=1234567890123456", "eur 5", "hunter2"),
+]
 BAD: dict[str, list[str]] = {
     "data": ["", "a\x00b", "a\nb"],
     "environment": ["", "Production", "staging"],
@@ -218,6 +238,8 @@ BAD: dict[str, list[str]] = {
         "Off",
         "none",
     ],
+    "support_refund_limit": AMOUNTS,
+    "refund_approval_above": AMOUNTS,
     "exclusive_account": ["", "1", "True", "yes", "on"],
     "numeric_references": ["", "1", "True", "yes", "on"],
     "request_log": ["", "0", "off"],

@@ -4,14 +4,16 @@ Each raises ValueError, which says what is wanted and never quotes the text: tha
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from paygate.domain.durations import DURATION, parse_duration
+from paygate.domain.money import EXPONENTS
 from paygate.domain.payments.return_url import LOOPBACK, is_host_pattern, parse_web_url
 
 
@@ -38,6 +40,8 @@ _HOST_AND_PORT: Final = re.compile(r"(?:[^:\[\]]*|\[[^\[\]]*\])(?::[0-9]*)?")
 _DEFAULT_PORTS: Final = {"https": "443", "http": "80"}
 """A browser leaves them out."""
 _PORT_MOST: Final = 65535
+_DIGITS: Final = 15
+"""Far beyond any currency's use."""
 _NEXT_URL: Final = re.compile(r",\s*(?=[a-z][a-z0-9+.-]*://)")
 _APPRISE_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^\s,](?:\S*[^\s,])?")
 
@@ -207,6 +211,19 @@ def texts(value: str) -> tuple[str, ...]:
 
 def path(value: str) -> Path:
     return Path(text(value)).expanduser()
+
+
+def amounts(value: str) -> Mapping[str, int]:
+    """Amounts by currency, in smallest units; zero is one too."""
+    wanted = "amounts in smallest units such as eur=50000,usd=50000"
+    found: dict[str, int] = {}
+    for item in value.split(","):
+        currency, _, digits = item.strip().partition("=")
+        known = currency in EXPONENTS and currency not in found
+        if not known or not digits.isascii() or not digits.isdecimal() or len(digits) > _DIGITS:
+            raise ValueError(wanted)
+        found[currency] = int(digits)
+    return MappingProxyType(found)
 
 
 def alert_urls(value: str) -> tuple[str, ...]:

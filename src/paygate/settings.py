@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -87,6 +88,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether each request is a line of the log."""
     allowed_origins: tuple[str, ...] = ()
     """Of pages whose scripts may call the client side (CORS)."""
+    support_refund_limit: Mapping[str, int] = MappingProxyType({})
+    """Smallest units by currency, of one payment."""
+    refund_approval_above: Mapping[str, int] | None = None
+    """Smallest units by currency; None: no refund needs a second person."""
     alert_urls: tuple[str, ...] = ()
     """Of the channels that alerts leave by, as apprise writes them."""
     database_url: str | None = None
@@ -160,6 +165,8 @@ _SETTINGS: Final[Mapping[str, _Setting]] = {
     "exclusive_account": _Setting(kinds.boolean, "false"),
     "numeric_references": _Setting(kinds.boolean, "false"),
     "request_log": _Setting(kinds.boolean, "true"),
+    "support_refund_limit": _Setting(kinds.amounts, example="eur=5000,usd=5000"),
+    "refund_approval_above": _Setting(kinds.amounts, example="eur=50000,usd=50000"),
     "alert_urls": _Setting(
         kinds.alert_urls,
         example="slack://TOKEN_A/TOKEN_B/TOKEN_C,mailtos://USER:PASSWORD@mail.example",

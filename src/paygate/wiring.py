@@ -46,6 +46,7 @@ from paygate.storage.installation import DEFAULT_MERCHANT, Installation, install
 from paygate.storage.reader import Reader
 from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.records import Records
+from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores, notice_restore
 from paygate.storage.schema.migrate import Tell, migrate
 from paygate.storage.sole_run import SoleRuns
@@ -176,6 +177,7 @@ async def open_context(
         yield Context(
             door=Door(records, committer),
             read=Reader(pool, searches, records),
+            refunds=RefundReader(pool, searches, records),
             ledger=WholeLedger(connect(settings, name=f"{name} ledger"), records),
             keys=keys,
             merchants=Merchants(pool, records),
@@ -292,6 +294,8 @@ def _policy(settings: Settings) -> Policy:
         bank_transfer_ttl=settings.bank_transfer_ttl,
         resend_window=settings.resend_window,
         production=production,
+        support_refund_limit=settings.support_refund_limit,
+        refund_approval_above=settings.refund_approval_above,
         exclusive_account=settings.exclusive_account,
         numeric_references=settings.numeric_references,
         public_url=settings.public_url,

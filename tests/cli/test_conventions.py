@@ -1,5 +1,6 @@
 """What people and programs know of other command lines holds for this one."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,10 +56,24 @@ def on(running: Gateway, cwd: Path, *arguments: str) -> Ran:
     return run(*arguments, "--data", running.ready["data_dir"], cwd=cwd)
 
 
-def listed_by(command: tuple[str, ...], cwd: Path, environ: dict[str, str]) -> Ran:
+async def a_payment(running: Gateway) -> str:
+    """The id of a payment that succeeded."""
+    client = Gateway(running.process, running.ready, running.log)
+    await client.open()
+    intent = await client.create()
+    await client.confirm(intent["id"])
+    await client.close()
+    return str(intent["id"])
+
+
+def listed_by(
+    command: tuple[str, ...], running: Gateway, cwd: Path, environ: dict[str, str]
+) -> Ran:
     """What a list shows, once there is something to be listed."""
     if command[0] == "provider-events":
         run("trigger", "payout.paid", cwd=cwd, environ=environ)
+    if command[0] == "refunds":
+        run("refunds", "create", asyncio.run(a_payment(running)), cwd=cwd, environ=environ)
     ran = run(*command, "--json", cwd=cwd, environ=environ)
     for _ in range(50):
         if ran.status != 0 or json.loads(ran.out)["data"]:
@@ -72,7 +87,7 @@ def test_every_list_has_the_same_shape(
     command: tuple[str, ...], running: Gateway, tmp_path: Path
 ) -> None:
     environ = {"PAYGATE_DATA": running.ready["data_dir"]}
-    ran = listed_by(command, tmp_path, environ)
+    ran = listed_by(command, running, tmp_path, environ)
     listed = json.loads(ran.out)
     assert set(listed) == {"object", "data", "has_more", "url"}
     assert (listed["object"], listed["has_more"]) == ("list", False)

@@ -29,6 +29,7 @@ from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.reader import Reader
 from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.records import Records
+from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.webhooks.outbox import Outbox
@@ -55,6 +56,7 @@ async def world(
     ctx = Context(
         door=Door(records, committer),
         read=Reader(pool, pool, records),
+        refunds=RefundReader(pool, pool, records),
         reconciliations=Reconciliations(pool, pool, records),
         ledger=WholeLedger(connector(database, name="paygate ledger"), records),
         keys=keys,

@@ -13,10 +13,10 @@ import msgspec
 from paygate.domain.access.roles import Action, Actor, Caller, Role
 from paygate.domain.alert import Alert
 from paygate.domain.audit import AuditEntry, Subject
+from paygate.domain.event import Event
 from paygate.domain.ids import PREFIXES, make_id
 from paygate.domain.money import Currency
 from paygate.domain.payments.attempt import Attempt
-from paygate.domain.payments.events import Event
 from paygate.domain.payments.outcome import (
     Answer,
     Approved,
@@ -30,6 +30,12 @@ from paygate.domain.payments.outcome import (
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.payments.payment_method import CardToken, Tokened
 from paygate.domain.provider_event import EventStatus, ProviderEvent, apart
+from paygate.domain.refunds.outcome import (
+    RefundAnswer,
+    Refunded,
+    RefundFailed,
+    RefundPending,
+)
 from paygate.flows.alerts.raise_alert import count_occurrence
 from paygate.flows.context import Context
 from paygate.flows.idempotency.keyed_door import KeyedRequest
@@ -51,6 +57,7 @@ from paygate.providers.contract import (
     MoneyLeft,
     Notice,
     ProviderSilent,
+    RefundOrder,
     SignatureError,
 )
 from paygate.storage.change import Appended, Change, Record, Versioned
@@ -130,6 +137,16 @@ class ScriptedProvider:
         """What the next of them are; all others are the same card."""
         self.asking: Callable[[], Awaitable[None]] | None = None
         """What happens in the middle of asking about one."""
+        self.refunded: list[RefundOrder] = []
+        """The refunds that were asked for."""
+        self.refunding: list[RefundAnswer] = []
+        """What becomes of the next refunds; all others succeed."""
+        self.amid_refund: Callable[[RefundOrder], Awaitable[None]] | None = None
+        """What happens in the middle of a refund."""
+        self.refunds_shown: dict[str, RefundAnswer] = {}
+        """What is shown of refunds, by the provider's id."""
+        self.refunds_silent = False
+        """Whether the provider's lists of refunds cannot be read."""
         self.left: list[MoneyLeft | Absent | Unknown] = []
         self.left_with: list[str] = []
 
@@ -195,6 +212,48 @@ class ScriptedProvider:
         if self.introducing is not None:
             await self.introducing()
         return self.changes.pop(0) if self.changes else CustomerMade(provider_reference)
+
+    async def refund(self, order: RefundOrder, *, timeout_seconds: float) -> RefundAnswer:
+        self.refunded.append(order)
+        if self.amid_refund is not None:
+            await self.amid_refund(order)
+        said = self.refunding.pop(0) if self.refunding else RefundAnswer(Refunded())
+        if isinstance(said.outcome, Refunded | RefundPending | RefundFailed):
+            said = msgspec.structs.replace(
+                said,
+                provider_reference=said.provider_reference or f"their_{order.refund}",
+                payment_reference=order.payment_reference,
+                amount=order.amount if said.amount is None else said.amount,
+                currency=said.currency or order.currency,
+                refund=order.refund,
+                installation=INSTALLATION,
+                merchant=order.merchant,
+            )
+            self.refunds_shown[str(said.provider_reference)] = said
+        return said
+
+    async def retrieve_refund(
+        self, provider_reference: str, *, timeout_seconds: float
+    ) -> RefundAnswer | Absent:
+        return self.refunds_shown.get(provider_reference, Absent())
+
+    async def list_refunds(
+        self, payment_reference: str, *, timeout_seconds: float
+    ) -> AsyncIterator[RefundAnswer]:
+        if self.refunds_silent:
+            raise ProviderSilent
+        for shown in self.refunds_shown.values():
+            if shown.payment_reference == payment_reference:
+                yield shown
+
+    async def list_refunds_created(
+        self, since: datetime, until: datetime, *, timeout_seconds: float
+    ) -> AsyncIterator[RefundAnswer]:
+        if self.refunds_silent:
+            raise ProviderSilent
+        for shown in self.refunds_shown.values():
+            if shown.created_at is None or since <= shown.created_at <= until:
+                yield shown
 
     async def account(self, *, timeout_seconds: float) -> str | Rejected | Unknown:
         return self.account_id
@@ -356,12 +415,12 @@ class World:
 
     async def event_types(self, intent: PaymentIntent) -> list[str]:
         """What the merchant was told of an intent, in order of its versions."""
-        events: list[Event] = [e for e in await self.all(Event) if e.data.id == intent.id]
+        events: list[Event] = [e for e in await self.all(Event) if e.object_id == intent.id]
         return [e.type for e in sorted(events, key=lambda e: e.object_version)]
 
     async def events(self, intent: PaymentIntent) -> list[Event]:
         """What the merchant was told of an intent."""
-        return [e for e in await self.all(Event) if e.data.id == intent.id]
+        return [e for e in await self.all(Event) if e.object_id == intent.id]
 
     async def now(self, intent: PaymentIntent) -> tuple[PaymentIntent, list[Attempt]]:
         """An intent and its attempts as they stand in the database."""
@@ -382,6 +441,12 @@ class World:
 
     async def audited(self) -> list[AuditEntry]:
         return await self.all(AuditEntry)
+
+
+def intent_of(event: Event) -> PaymentIntent:
+    """The payment intent that an event is about, as it then was."""
+    assert isinstance(event.record, PaymentIntent)
+    return event.record
 
 
 def _of(said: Answer, reference: str) -> Answer:

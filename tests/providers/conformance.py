@@ -1,9 +1,9 @@
 """What the port promises, asked of a real provider: one suite, whatever the provider.
 
 A provider joins by classes of its own that inherit `ProviderConformance` and its neighbours
-(`conformance_holds`, `conformance_banks`, `conformance_methods`) and answer the fixture `subject`.
-Nothing here may name a provider, its ids or its protocol. The judge of what was charged is the
-provider's own books, never an answer.
+(`conformance_holds`, `conformance_refunds`, `conformance_banks`, `conformance_methods`) and answer
+the fixture `subject`. Nothing here may name a provider, its ids or its protocol. The judge of what
+was charged is the provider's own books, never an answer.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ from paygate.providers.contract import (
 from tests.making import new_id
 
 Fault = Literal["reply_lost", "error_after", "error_before", "rate_limited", "hang"]
-Call = Literal["confirm", "capture", "cancel", "customer", "look_up"]
+Call = Literal["confirm", "capture", "cancel", "refund", "customer", "look_up"]
 Account = Literal["good", "failing", "unusable"]
 Delivery = tuple[bytes, Mapping[str, str]]
 
@@ -58,6 +58,10 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     token_lost_card: str
     token_challenged: str
     token_unusable: str
+    token_refund_pending: str
+    """Refunds of it are done when the banks have answered."""
+    token_refund_failing: str
+    """Refunds of it come back when the banks have answered."""
     card: tuple[str, str]
     """Brand and last four digits of the token to be approved."""
     absent_reference: str
@@ -67,6 +71,8 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     """How many charges that took or hold money the provider's books have for an attempt."""
     taken: Callable[[str], Awaitable[int]]
     """How much money they took, in the provider's units."""
+    refunded: Callable[[str], Awaitable[list[int]]]
+    """What the provider's books have given back of a payment, each refund in its units."""
     customers: Callable[[str], Awaitable[int]]
     """How many customers the provider has for one of ours."""
     details: Callable[[str], Awaitable[tuple[str | None, str | None]]]

@@ -30,6 +30,7 @@ from tests.providers.conformance_banks import (
 )
 from tests.providers.conformance_holds import HoldConformance
 from tests.providers.conformance_methods import MethodConformance
+from tests.providers.conformance_refunds import RefundConformance
 from tests.providers.conftest import settings
 from tests.providers.stripe_server import StripeServer, answer
 
@@ -46,6 +47,7 @@ CALLS: Final[dict[Call, str]] = {
     "confirm": "confirm",
     "capture": "capture",
     "cancel": "cancel",
+    "refund": "refund",
     "customer": "customers",
     "look_up": "retrieve",
 }
@@ -131,6 +133,10 @@ class Sandbox:
         mine = [c for c in books["charges"] if c["metadata"].get("paygate_attempt") == attempt]
         assert {charge["idempotency_key"] for charge in mine} <= {attempt}
         return [charge for charge in mine if charge["status"] == "succeeded"]
+
+    async def refunded(self, reference: str) -> list[int]:
+        books = await self._call("GET", "/_sandbox/ledger")
+        return [r["amount"] for r in books["refunds"] if r["payment_intent"] == reference]
 
     async def customers(self, customer: str) -> int:
         found = await self._stripe("GET", "/v1/customers", params={"limit": 100})
@@ -227,11 +233,14 @@ def _subject(control: Sandbox, provider: StripeProvider, unauthorised: StripePro
         token_lost_card="pm_card_visa_chargeDeclinedLostCard",
         token_challenged="pm_card_threeDSecure2Required",
         token_unusable="pm_no_such_card",
+        token_refund_pending="pm_card_pendingRefund",
+        token_refund_failing="pm_card_refundFail",
         card=("visa", "4242"),
         absent_reference="pi_3QabsentAbsentAbsent00000",
         fault=control.fault,
         charged=control.charged,
         taken=control.taken,
+        refunded=control.refunded,
         customers=control.customers,
         details=control.details,
         delete_customer=control.delete_customer,
@@ -259,6 +268,10 @@ class TestStripeMethods(MethodConformance):
 
 
 class TestStripeHolds(HoldConformance):
+    pass
+
+
+class TestStripeRefunds(RefundConformance):
     pass
 
 

@@ -89,12 +89,8 @@ def test_a_charge_of_another_version_is_not_exact() -> None:
 @pytest.mark.parametrize(
     ("kind", "body"),
     [
-        ("charge.refunded", charge(refunded=True)),
-        ("charge.refund.updated", {"object": "refund", "payment_intent": "pi_3Q"}),
         ("charge.dispute.created", {"object": "dispute", "payment_intent": "pi_3Q"}),
         ("charge.dispute.of_a_later_kind", {"object": "dispute", "payment_intent": "pi_3Q"}),
-        ("refund.created", {"object": "refund", "payment_intent": {"id": "pi_3Q"}}),
-        ("refund.failed", {"object": "refund", "payment_intent": "pi_3Q", "status": "new"}),
         ("radar.early_fraud_warning.created", {"payment_intent": "pi_3Q", "charge": "ch_1"}),
     ],
 )

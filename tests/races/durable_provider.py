@@ -24,12 +24,14 @@ from paygate.domain.payments.outcome import (
 )
 from paygate.domain.payments.payment_intent import CaptureMethod
 from paygate.domain.payments.payment_method import PushTransfer, Tokened
+from paygate.domain.refunds.outcome import RefundAnswer, Refunded
 from paygate.providers.contract import (
     CancelOrder,
     CaptureOrder,
     ConfirmOrder,
     CustomerMade,
     CustomerOrder,
+    RefundOrder,
 )
 from tests.flows.world import INSTALLATION, ScriptedProvider, answer
 
@@ -68,6 +70,9 @@ class Books:
             "CREATE TABLE IF NOT EXISTS payment"
             " (attempt TEXT PRIMARY KEY, intent TEXT, state TEXT, pushed INT)"
         )
+        self._file.execute(
+            "CREATE TABLE IF NOT EXISTS refund (key TEXT PRIMARY KEY, payment TEXT, amount INT)"
+        )
         self._file.execute("CREATE TABLE IF NOT EXISTS customer (key TEXT PRIMARY KEY, ours TEXT)")
         self._file.execute("CREATE TABLE IF NOT EXISTS acknowledged (event TEXT)")
         self._file.commit()
@@ -89,6 +94,11 @@ class Books:
         """How many customers there are for one of ours."""
         query = "SELECT count(*) FROM customer WHERE ours = ?"
         return int(self._file.execute(query, (ours,)).fetchone()[0])
+
+    def refunds(self, payment: str) -> list[int]:
+        """What was given back of a payment, refund by refund."""
+        query = "SELECT amount FROM refund WHERE payment = ?"
+        return [amount for (amount,) in self._file.execute(query, (payment,))]
 
     def paid_by_the_payer(self, intent: str) -> None:
         """The payer has answered the challenge."""
@@ -135,6 +145,23 @@ class FileProvider(ScriptedProvider):
         attempt = order.provider_reference.removeprefix("theirs_")
         change = "UPDATE payment SET state = 'cancelled' WHERE attempt = ? AND state <> 'captured'"
         return self._done(change, attempt, attempt=attempt)
+
+    async def refund(self, order: RefundOrder, *, timeout_seconds: float) -> RefundAnswer:
+        self.steps.step()
+        row = (order.refund, order.payment_reference, order.amount)
+        self.books.write("INSERT OR IGNORE INTO refund VALUES (?, ?, ?)", *row)
+        self.steps.step()
+        return RefundAnswer(
+            Refunded(),
+            provider_reference=f"theirs_{order.refund}",
+            payment_reference=order.payment_reference,
+            as_of=datetime.now(UTC),
+            amount=order.amount,
+            currency=order.currency,
+            refund=order.refund,
+            installation=INSTALLATION,
+            merchant=order.merchant,
+        )
 
     async def make_customer(self, order: CustomerOrder, *, timeout_seconds: float) -> CustomerMade:
         self.steps.step()

@@ -39,6 +39,7 @@ from paygate.flows.provider.pace import Pace
 from paygate.flows.provider_events.answers_under_way import AnswersUnderWay
 from paygate.flows.provider_events.apply import apply_provider_event
 from paygate.flows.provider_events.receive import receive_provider_event
+from paygate.flows.refunds.create import NewRefund, refund_payment_intent
 from paygate.flows.restores.after_restore import AfterRestore
 from paygate.jobs.messages import ApplyProviderEvent
 from paygate.providers.contract import ConfirmOrder
@@ -53,6 +54,7 @@ from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.reader import Reader
 from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.records import Records
+from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.webhooks.outbox import Outbox
@@ -65,6 +67,7 @@ CALLER = Caller(Actor("api_key", id="key_1", role=Role.ADMIN), "default", reques
 ATTACH = CardToken("tok_attached")
 REVIEWED = Confirmation(return_url="https://shop.example/done")
 ORDER = NewPaymentIntent(amount=AMOUNT, currency="eur", reference="order-1", unique_reference=True)
+REFUNDED = 500
 TRANSFER = Confirmation(instrument=PushTransfer("DE"))
 
 
@@ -111,6 +114,7 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
         yield Context(
             door=SteppedDoor(Door(records, committer), steps),
             read=Reader(pool, pool, records),
+            refunds=RefundReader(pool, pool, records),
             reconciliations=Reconciliations(pool, pool, records),
             ledger=WholeLedger(connector(setting.dsn, name="dying ledger"), records),
             keys=keys,
@@ -188,6 +192,11 @@ def _request(flow: str, intent: str) -> tuple[Action, Flow]:
             return (
                 Action.INTENT_CAPTURE,
                 lambda ctx: capture_payment_intent(ctx, CALLER, intent),
+            )
+        case "refund":
+            return (
+                Action.REFUND_CREATE,
+                lambda ctx: refund_payment_intent(ctx, CALLER, intent, NewRefund(REFUNDED)),
             )
         case "cancel" | "release":
             return (

@@ -20,7 +20,7 @@ from paygate.flows.payments.create import NewPaymentIntent, create_payment_inten
 from paygate.storage.connections.session import Connection
 from tests.flows.world import INSTALLATION
 from tests.races.durable_provider import AMOUNT, Books, Steps
-from tests.races.dying import CALLER, ORDER, Setting, act, attempts_of, die, opened
+from tests.races.dying import CALLER, ORDER, REFUNDED, Setting, act, attempts_of, die, opened
 
 Connect = Callable[[], Awaitable[Connection]]
 
@@ -57,6 +57,7 @@ CASES = {
     "held": Case(8),
     "capture": Case(6, manual=True, after="confirm", attempts=2),
     "release": Case(6, Status.CANCELLED, ("cancelled",), manual=True, after="confirm", attempts=2),
+    "refund": Case(6, after="confirm"),
     "transfer": Case(10, Status.REQUIRES_ACTION, ("waiting",), first="waiting"),
     "callback": Case(5, first="waiting", after="confirm"),
     "overdue": Case(6, Status.FAILED, ("cancelled",), first="waiting", after="confirm"),
@@ -128,6 +129,9 @@ async def finished(setting: Setting, case: Case) -> None:
         attempts = await attempts_of(ctx, setting.intent)
         books = Books(Path(setting.folder))
         assert (intent.status, tuple(books.of(intent.id))) == (case.status, case.books)
+        if setting.flow == "refund":
+            assert books.refunds(str(intent.provider_reference)) == [REFUNDED], "once"
+            assert (intent.amount_refunded, intent.amount_refund_pending) == (REFUNDED, 0)
         if setting.flow == "transfer":
             assert books.customers(str(intent.customer)) == 1
         else:

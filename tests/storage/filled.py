@@ -14,16 +14,17 @@ from paygate.domain.access.api_key import ApiKey
 from paygate.domain.alert import Alert, AlertNotice, AlertStatus, AlertType, Occurrence, Problem
 from paygate.domain.audit import AuditEntry, Subject
 from paygate.domain.customer import Customer
+from paygate.domain.event import Event
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
 from paygate.domain.payments.correction import Correction
-from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent, ProviderEventBody
 from paygate.domain.reconciliation.finding import Finding
 from paygate.domain.reconciliation.run import Reconciliation, RunStatus
+from paygate.domain.refunds.refund import Refund, RefundState
 from paygate.domain.webhooks.delivery import Delivery, DeliveryStatus, WebhookBody
 from paygate.domain.webhooks.endpoint import EndpointStatus, WebhookEndpoint
 from paygate.storage.change import Record
@@ -41,6 +42,7 @@ KINDS: Final[tuple[type[Record], ...]] = (
     AlertNotice,
     Customer,
     Correction,
+    Refund,
     ReferenceClaim,
     ProviderAccount,
     WebhookEndpoint,
@@ -103,6 +105,11 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
         "from_status": Status.FAILED,
         "to_status": Status.SUCCEEDED,
     },
+    Refund: {
+        "version": 1,
+        "state": RefundState.STARTED,
+        "intent": new_id("payment_intent"),
+    },
     ReferenceClaim: {"version": 1},
     ProviderEvent: {
         "version": 1,
@@ -114,7 +121,7 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
     Finding: {"reconciliation": new_id("reconciliation")},
     ApiKey: {"version": 1, "secret_hash": bytes(32)},
     ProviderEventBody: {},
-    Event: {"type": "payment_intent.created"},
+    Event: {"object": "payment_intent", "type": "payment_intent.created"},
     AuditEntry: {},
 }
 """The fields that stand in clear beside merchant, ids and times, as a new record has them."""
@@ -128,6 +135,7 @@ ID_OF: Final = {
     Occurrence: "alert_occurrence",
     Customer: "customer",
     Correction: "correction",
+    Refund: "refund",
     Reconciliation: "reconciliation",
     Finding: "reconciliation_finding",
     AuditEntry: "audit_entry",
@@ -193,7 +201,7 @@ def planted(kind: type[Record], mark: str, **fixed: Any) -> Any:
     if kind is Delivery:
         known.setdefault("event", new_id("event"))
     if kind is Event:
-        known.setdefault("data", planted(PaymentIntent, mark))
+        known.setdefault("data", msgspec.Raw(msgspec.msgpack.encode(planted(PaymentIntent, mark))))
     return filled(kind, Planted(mark), **known)
 
 
@@ -216,6 +224,11 @@ _LEAF: Final[dict[type[inspect.Type], Callable[[Any, Leaves, str], Any]]] = {
     inspect.BytesType: lambda _, leaves, path: leaves.data(path),
     inspect.IntType: lambda _, leaves, path: leaves.number(path),
     inspect.DateTimeType: lambda _, leaves, path: leaves.time(path),
+    inspect.DateType: lambda _, leaves, path: leaves.time(path).date(),
+    # Of an event; what it is about is a record, of which its id alone is looked at here.
+    inspect.RawType: lambda _, leaves, path: msgspec.Raw(
+        msgspec.msgpack.encode({"id": leaves.text(path)})
+    ),
     inspect.TimeDeltaType: lambda _, leaves, path: timedelta(seconds=leaves.number(path) % 10**9),
     inspect.BoolType: lambda _, leaves, path: leaves.one_of(path, [False, True]),
     inspect.EnumType: lambda info, leaves, path: leaves.one_of(path, list(info.cls)),

@@ -11,7 +11,7 @@ import re
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 import msgspec
@@ -25,17 +25,18 @@ from paygate.domain.access.api_key import ApiKey
 from paygate.domain.alert import Alert, AlertNotice, Occurrence
 from paygate.domain.audit import AuditEntry
 from paygate.domain.customer import Customer
+from paygate.domain.event import Event
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.ledger import Account, Entry, Transfer
 from paygate.domain.payments.attempt import Attempt, AttemptState
 from paygate.domain.payments.correction import Correction
-from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import EventStatus, ProviderEvent, ProviderEventBody
 from paygate.domain.reconciliation.finding import Finding
 from paygate.domain.reconciliation.run import Reconciliation, RunStatus
+from paygate.domain.refunds.refund import Refund, RefundState
 from paygate.domain.webhooks.delivery import Delivery, WebhookBody
 from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.embedded.cluster import place
@@ -106,6 +107,10 @@ CLEAR: Final = {
     },
     "webhook_cursor": {"merchant", "written_in", "event"},
     "webhook_pause": {"merchant", "endpoint", "paused_until", "failures"},
+    "refund": {
+        *("merchant", "id", "version", "intent", "state", "created_at", "updated_at"),
+        *("last_sent_at", "approval_expires_at", "provider_reference_index"),
+    },
     "reference_claim": {"merchant", "id", "version", "updated_at"},
     "provider_event_body": {"merchant", "id", "received_at"},
     "reconciliation": {
@@ -197,6 +202,7 @@ ADVANCED: Final[dict[type[Record], dict[str, object]]] = {
     ApiKey: {},
     Customer: {},
     ReferenceClaim: {},
+    Refund: {"state": RefundState.UNKNOWN},
     Alert: {},
     Occurrence: {"alert": new_id("alert")},
     AlertNotice: {"alert_version": 2},
@@ -237,7 +243,11 @@ async def live(door: Door) -> None:
     for record in (*first, event, alert, notice, run):
         if isinstance(record, Event | Correction | ProviderEventBody | WebhookBody):
             continue
-        kept = {"intent": record.intent} if isinstance(record, Attempt) else {}
+        kept: dict[str, Any] = (
+            {"intent": record.intent} if isinstance(record, Attempt | Refund) else {}
+        )
+        if isinstance(record, Refund):
+            kept["created_at"] = record.created_at
         if isinstance(record, Delivery):
             kept = {"event": record.event}
         after = planted(

@@ -16,12 +16,12 @@ from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.keyring import generate_keyring, load_keyring
 from paygate.crypto.kms import FileKms
 from paygate.crypto.seal import Sealer
+from paygate.domain import event as events
 from paygate.domain.access.roles import Action, Actor
 from paygate.domain.audit import AuditEntry
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.ids import make_id
 from paygate.domain.money import Currency
-from paygate.domain.payments.events import of_intent
 from paygate.domain.payments.payment_intent import (
     CaptureMethod,
     PaymentIntent,
@@ -76,8 +76,9 @@ def create_under_a_key() -> Change:
     change = next(changes())
     (intent,) = change.creates
     assert isinstance(intent, PaymentIntent)
-    event = of_intent(
+    event = events.of(
         intent,
+        "payment_intent.created",
         event_id=make_id("evt_", 0, secrets.token_bytes(10)),
         at=intent.created_at,
         request_id="req_" + "0" * 26,

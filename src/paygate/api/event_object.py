@@ -1,17 +1,27 @@
 """An event on the wire: in a list, by itself, and as the body of a webhook."""
 
-from typing import Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
 from paygate.api.objects import PaymentIntentObject, encode, payment_intent_object, time_text
-from paygate.domain.payments.events import Event
+from paygate.api.refund_object import RefundObject, refund_object
+from paygate.domain.event import Event, Reported
+from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.domain.refunds.refund import Refund
+
+_KINDS: Final = [
+    {"$ref": f"#/components/schemas/{kind.__name__}"}
+    for kind in (PaymentIntentObject, RefundObject)
+]
+"""One of these; msgspec has no union of types that a field of their own tells apart."""
 
 
 class EventData(msgspec.Struct, frozen=True):
     """The object as it was at `object_version`."""
 
-    object: PaymentIntentObject
+    object: Annotated[Any, Meta(extra_json_schema={"oneOf": _KINDS})]
 
 
 class EventObject(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,16 +40,25 @@ class EventObject(msgspec.Struct, frozen=True, kw_only=True):
 
 def event_object(event: Event) -> EventObject:
     """The event as clients see it."""
+    record = event.record
     return EventObject(
         id=event.id,
-        livemode=event.data.livemode,
+        livemode=record.livemode,
         type=event.type,
         object_version=event.object_version,
         correction=event.correction,
         request_id=event.request_id,
-        data=EventData(payment_intent_object(event.data)),
+        data=EventData(_shown(record)),
         created_at=time_text(event.created_at),
     )
+
+
+def _shown(record: Reported) -> PaymentIntentObject | RefundObject:
+    match record:
+        case PaymentIntent():
+            return payment_intent_object(record)
+        case Refund():
+            return refund_object(record)
 
 
 def event_body(event: Event) -> bytes:

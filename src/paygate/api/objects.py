@@ -104,8 +104,8 @@ class PaymentIntentObject(msgspec.Struct, frozen=True, kw_only=True):
     amount: int
     amount_capturable: int
     amount_received: int
-    amount_refunded: int = 0
-    amount_refund_pending: int = 0
+    amount_refunded: int
+    amount_refund_pending: int
     amount_refundable: int
     currency: str
     status: Status
@@ -221,7 +221,9 @@ def _shown(kind: type[Shown], intent: PaymentIntent, **more: Any) -> Shown:
         amount=intent.amount,
         amount_capturable=intent.amount_capturable,
         amount_received=intent.amount_received,
-        amount_refundable=intent.amount_received,
+        amount_refunded=intent.amount_refunded,
+        amount_refund_pending=intent.amount_refund_pending,
+        amount_refundable=intent.amount_refundable,
         currency=intent.currency,
         status=intent.status,
         pending_operation=intent.pending_operation,

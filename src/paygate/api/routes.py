@@ -10,6 +10,7 @@ from paygate.api import (
     health,
     provider_events,
     reconciliations,
+    refunds,
     webhook_endpoints,
 )
 from paygate.api.edge.endpoint import Endpoint
@@ -18,6 +19,7 @@ from paygate.api.payments import authentications, payment_intents
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *payment_intents.ENDPOINTS,
     *authentications.ENDPOINTS,
+    *refunds.ENDPOINTS,
     *alerts.ENDPOINTS,
     *customers.ENDPOINTS,
     *api_keys.ENDPOINTS,

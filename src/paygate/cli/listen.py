@@ -3,17 +3,16 @@
 import asyncio
 import json
 import secrets
-import ssl
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from paygate.cli.command import AsJson, Data, run_async, settings_of
-from paygate.settings import NOTHING, SettingsError
+from paygate.cli.command import AsJson, Data, run_async
+from paygate.cli.over_api import Address, ApiUrl, KeyFile, address_of
+from paygate.settings import SettingsError
 
 if TYPE_CHECKING:
     import aiohttp
@@ -34,12 +33,8 @@ def listen(
     events: Annotated[
         str, typer.Option(metavar="TYPES", help="Of these types alone, comma-separated.")
     ] = "*",
-    api_url: Annotated[
-        str | None, typer.Option(help="The gateway's, where it is not the data directory's.")
-    ] = None,
-    key_file: Annotated[
-        Path | None, typer.Option(help="Has the API key, where the data directory has none.")
-    ] = None,
+    api_url: ApiUrl = None,
+    key_file: KeyFile = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
@@ -55,7 +50,7 @@ def listen(
         raise typer.BadParameter(f"no types of events: {', '.join(sorted(unknown))}")
     if forward_to is not None:
         _check(forward_to)
-    api = _api_of(data, api_url, key_file)
+    api = _Api(address_of(data, api_url, key_file))
     run_async(_listen(api, forward_to, wanted, as_json=as_json))
 
 
@@ -72,10 +67,10 @@ def _check(url: str) -> None:
 class _Api:
     """A gateway's events, over HTTP."""
 
-    def __init__(self, url: str, key: str, authority: Path | None) -> None:
-        self._url = url
-        self._headers = {"Authorization": f"Bearer {key}"}
-        self._tls = ssl.create_default_context(cafile=authority)
+    def __init__(self, address: Address) -> None:
+        self._url = address.url
+        self._headers = {"Authorization": f"Bearer {address.key}"}
+        self._tls = address.tls()
 
     async def follow(self) -> AsyncIterator[dict[str, Any]]:
         """Every event from now on, in the order of their commits."""
@@ -104,24 +99,6 @@ class _Api:
             if not response.ok:
                 raise SettingsError(f"the gateway refuses: {page['error']['message']}")
             return page
-
-
-def _api_of(data: Path | None, api_url: str | None, key_file: Path | None) -> _Api:
-    """By the data directory of `paygate up`, or by what the options say instead."""
-    from paygate.cli.up import STATE
-
-    settings = settings_of(data, NOTHING)
-    url = api_url or settings.public_url
-    state, authority = settings.data / STATE, settings.data / "tls" / "ca.pem"
-    if key_file is not None:
-        key = key_file.read_text(encoding="utf-8").strip()
-    elif state.exists():
-        key = str(json.loads(state.read_text(encoding="utf-8"))["secret_key"])
-    else:
-        raise SettingsError("no API key: name the data directory of `paygate up`, or a --key-file")
-    if url is None:
-        raise SettingsError("no gateway: name the data directory of `paygate up`, or an --api-url")
-    return _Api(url.rstrip("/"), key, authority if authority.exists() else None)
 
 
 async def _listen(

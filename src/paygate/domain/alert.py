@@ -22,6 +22,7 @@ class AlertType(StrEnum):
     IDEMPOTENCY_UNFINISHED = "idempotency_unfinished"
     AUTHORIZATION_EXPIRING = "authorization_expiring"
     STATE_CORRECTION = "state_correction"
+    REFUND_FAILED = "refund_failed"
     ATTEMPT_UNRESOLVED = "attempt_unresolved"
     LEDGER_MISMATCH = "ledger_mismatch"
     TRANSFER_EXCESS = "transfer_excess"

@@ -59,6 +59,10 @@ class ErrorCode(StrEnum):
     OPERATION_PENDING = "operation_pending"
     RECONCILIATION_RUNNING = "reconciliation_running"
     AUTHORIZATION_EXPIRED = "authorization_expired"
+    NOTHING_TO_REFUND = "nothing_to_refund"
+    REFUND_LIMIT_EXCEEDED = "refund_limit_exceeded"
+    ACTOR_REQUIRED = "actor_required"
+    APPROVER_IS_REQUESTER = "approver_is_requester"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     IDEMPOTENCY_KEY_IN_USE = "idempotency_key_in_use"
     SIGNATURE_INVALID = "signature_invalid"
@@ -191,6 +195,23 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
         ),
         ErrorCode.AUTHORIZATION_EXPIRED: _final(
             ErrorType.CONFLICT, "The hold has lapsed: nothing can be captured any more."
+        ),
+        ErrorCode.NOTHING_TO_REFUND: _final(
+            ErrorType.CONFLICT,
+            "The payment has no money left to give back: none was taken, or all of it is back or on"
+            " its way.",
+        ),
+        ErrorCode.REFUND_LIMIT_EXCEEDED: _final(
+            ErrorType.PERMISSION,
+            "More than PAYGATE_SUPPORT_REFUND_LIMIT lets a support key give.",
+        ),
+        ErrorCode.ACTOR_REQUIRED: _final(
+            ErrorType.INVALID_REQUEST,
+            "A refund that a second person must approve names both people: Paygate-Actor.",
+        ),
+        ErrorCode.APPROVER_IS_REQUESTER: _final(
+            ErrorType.PERMISSION,
+            "Who asked for a refund does not decide on it: key and Paygate-Actor must both differ.",
         ),
         ErrorCode.IDEMPOTENCY_KEY_REUSED: _final(
             ErrorType.IDEMPOTENCY, "The Idempotency-Key was used before, with other parameters."

@@ -7,14 +7,16 @@ sum to zero: one that does not balance cannot be made. Amounts are in the smalle
 from collections.abc import Iterable, Mapping, MutableMapping
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import msgspec
 
 from paygate.domain.money import Currency
-from paygate.domain.payments.outcome import Approved, Outcome
+from paygate.domain.payments.outcome import Answer, Approved
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.record import Recorded
+from paygate.domain.refunds.conclusion import Posting, RefundMoved
 
 
 class Account(StrEnum):
@@ -24,12 +26,33 @@ class Account(StrEnum):
     """An asset: what the provider has taken for the merchant and owes them."""
     SALES = "sales"
     """Income: what payers have paid."""
+    REFUNDS = "refunds"
+    """Less income: what goes back to payers, from its reservation on."""
+    REFUNDS_DUE = "refunds_due"
+    """A debt: what is promised to payers and has not left the provider."""
 
 
 class TransferKind(StrEnum):
     """Which fact about money a transfer records."""
 
     CAPTURE = "capture"
+    REFUND_RESERVE = "refund_reserve"
+    REFUND_PAY = "refund_pay"
+    REFUND_RELEASE = "refund_release"
+    REFUND_PAY_AT_ONCE = "refund_pay_at_once"
+    REFUND_RETURN = "refund_return"
+
+
+_REFUND_SIDES: Final[Mapping[Posting, tuple[Account, Account]]] = MappingProxyType(
+    {
+        Posting.RESERVE: (Account.REFUNDS, Account.REFUNDS_DUE),
+        Posting.PAY: (Account.REFUNDS_DUE, Account.PROVIDER),
+        Posting.RELEASE: (Account.REFUNDS_DUE, Account.REFUNDS),
+        Posting.PAY_AT_ONCE: (Account.REFUNDS, Account.PROVIDER),
+        Posting.RETURN: (Account.PROVIDER, Account.REFUNDS),
+    }
+)
+"""The account that each debits, and the one that it credits."""
 
 
 class Unbalanced(Exception):
@@ -56,6 +79,7 @@ class Transfer(Recorded, frozen=True, kw_only=True):
     posted_at: datetime
     attempt: str | None = None
     provider_reference: str | None = None
+    refund: str | None = None
 
     def __post_init__(self) -> None:
         """Raises `Unbalanced`."""
@@ -89,6 +113,27 @@ def capture(
     )
 
 
+def refund(moved: RefundMoved, *, transfer_id: str) -> Transfer:
+    """What a refund's move does to the money; it must do something."""
+    before, after = moved.before, moved.intent
+    assert moved.posting is not None, "a refund's move that leaves the money alone posts nothing"
+    assert after.money_seq == before.money_seq + 1, "what moves money has its own place"
+    debit, credit = _REFUND_SIDES[moved.posting]
+    amount = moved.refund.amount
+    return Transfer(
+        id=transfer_id,
+        merchant=after.merchant,
+        intent=after.id,
+        money_seq=after.money_seq,
+        kind=TransferKind(moved.posting),
+        currency=moved.refund.currency,
+        entries=(Entry(debit, amount), Entry(credit, -amount)),
+        posted_at=after.updated_at,
+        provider_reference=moved.refund.provider_reference,
+        refund=moved.refund.id,
+    )
+
+
 Balances = Mapping[tuple[str, Currency, Account], int]
 """By merchant, currency and account."""
 
@@ -115,16 +160,25 @@ def check_intent(intent: PaymentIntent, transfers: Iterable[Transfer]) -> list[M
         found.append(Mismatch(intent.id, "its transfers are not numbered 1, 2, 3 to its last"))
     if any(t.currency != intent.currency for t in ordered):
         found.append(Mismatch(intent.id, "a transfer is in another currency"))
-    if sum(t.moved(Account.PROVIDER) for t in ordered) != intent.amount_received:
+    captured = sum(-t.moved(Account.SALES) for t in ordered)
+    if captured != intent.amount_received:
         found.append(Mismatch(intent.id, "its captures do not sum to what it received"))
+    due = sum(-t.moved(Account.REFUNDS_DUE) for t in ordered)
+    if due != intent.amount_refund_pending:
+        found.append(Mismatch(intent.id, "its reservations do not sum to its refunds pending"))
+    if sum(t.moved(Account.REFUNDS) for t in ordered) - due != intent.amount_refunded:
+        found.append(Mismatch(intent.id, "its refunds do not sum to what it refunded"))
     return found
 
 
 class Money(NamedTuple):
-    """What a provider has of one payment, in the smallest unit: taken for good, or held."""
+    """What a provider has of one payment, in the smallest unit: taken, or held; and how much of
+    what it took it has given back.
+    """
 
     taken: int = 0
     held: int = 0
+    given_back: int = 0
 
 
 NO_MONEY: Final = Money()
@@ -132,11 +186,13 @@ _BACKED: Final = frozenset(Status) - {Status.CREATED, Status.FAILED, Status.CANC
 """Statuses that stand on the payment at the provider, once one is recorded."""
 
 
-def money_at_provider(outcome: Outcome) -> Money:
+def money_at_provider(answer: Answer) -> Money:
     """What the provider says that it has of a payment."""
+    outcome = answer.outcome
     if not isinstance(outcome, Approved):
         return NO_MONEY
-    return Money(outcome.amount_received, 0 if outcome.captured else outcome.amount_capturable)
+    held = 0 if outcome.captured else outcome.amount_capturable
+    return Money(outcome.amount_received, held, answer.refunded)
 
 
 def money_recorded(intent: PaymentIntent, reference: str) -> Money:
@@ -144,7 +200,7 @@ def money_recorded(intent: PaymentIntent, reference: str) -> Money:
     if intent.provider_reference != reference:
         return NO_MONEY
     held = intent.amount_capturable if intent.status is Status.REQUIRES_CAPTURE else 0
-    return Money(intent.amount_received, held)
+    return Money(intent.amount_received, held, intent.amount_refunded)
 
 
 def needs_payment(intent: PaymentIntent) -> bool:
@@ -162,6 +218,8 @@ def check_payment(intent: PaymentIntent, reference: str, theirs: Money | None) -
         return Mismatch(intent.id, said)
     if theirs == ours:
         return None
+    if (theirs.taken, theirs.held) == (ours.taken, ours.held):
+        return _check_given_back(intent, theirs.given_back)
     if theirs.taken and ours == NO_MONEY and intent.amount_received:
         said = f"the provider took {theirs.taken} once more, as {reference}"
         return Mismatch(intent.id, f"{said}: {intent.provider_reference} has paid for it")
@@ -169,6 +227,14 @@ def check_payment(intent: PaymentIntent, reference: str, theirs: Money | None) -
         said = f"the provider took {theirs.taken}, and we have {ours.taken}"
         return Mismatch(intent.id, said)
     return Mismatch(intent.id, f"the provider holds {theirs.held}, and we have {ours.held} held")
+
+
+def _check_given_back(intent: PaymentIntent, theirs: int) -> Mismatch | None:
+    """A refund that is on its way may be counted there already, or not."""
+    ours = intent.amount_refunded
+    if ours <= theirs <= ours + intent.amount_refund_pending:
+        return None
+    return Mismatch(intent.id, f"the provider has given back {theirs}, and we have {ours}")
 
 
 def _words(money: Money) -> str:

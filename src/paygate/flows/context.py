@@ -1,8 +1,9 @@
 """The context of every flow: the parts of the house, and the world's clock and chance."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
@@ -29,6 +30,7 @@ from paygate.storage.door import ANSWER_WITHIN_SECONDS
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.reader import Reader
 from paygate.storage.reconciliations import Reconciliations
+from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.webhooks.outbox import Outbox
@@ -56,6 +58,11 @@ class Policy(msgspec.Struct, frozen=True):
     lock_ttl: timedelta
     authentication_ttl: timedelta
     bank_transfer_ttl: timedelta
+    support_refund_limit: Mapping[str, int] = MappingProxyType({})
+    """Smallest units by currency; of any other a support key refunds nothing."""
+    refund_approval_above: Mapping[str, int] | None = None
+    """Smallest units by currency, above which a second person approves; of any other all is above.
+    None: nobody approves."""
     production: bool = False
     exclusive_account: bool = False
     """Whether nobody but this gateway takes payments on the provider's account."""
@@ -107,6 +114,7 @@ class Context(msgspec.Struct, frozen=True):
     merchants: Merchants
     key_use: ApiKeyUse
     provider: Provider
+    refunds: RefundReader
     webhooks: WebhookReader
     outbox: Outbox
     egress: Egress

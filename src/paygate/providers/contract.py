@@ -16,6 +16,8 @@ from paygate.domain.money import Currency
 from paygate.domain.payments.outcome import Answer, NotSent, PaymentMethod, Rejected, Unknown
 from paygate.domain.payments.payment_intent import CaptureMethod
 from paygate.domain.payments.payment_method import Instrument, Tokened
+from paygate.domain.refunds.outcome import RefundAnswer
+from paygate.domain.refunds.refund import RefundReason
 
 
 class ConfirmOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +56,17 @@ class CancelOrder(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     """The provider's idempotency key."""
     provider_reference: str
+
+
+class RefundOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """Give `amount` of a payment back to its payer. The idempotency key is `refund`, our id."""
+
+    refund: str
+    merchant: str
+    payment_reference: str
+    amount: int
+    currency: Currency
+    reason: RefundReason | None = None
 
 
 class CustomerOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +123,8 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     answer: Answer | None = None
     exact: bool = True
     money_left_with: str | None = None
+    refund: RefundAnswer | None = None
+    """What its object says of a refund."""
     of_a_part: bool = False
     """The answer is of a part of the payment, a charge: by it is seen when nothing changes, and
     whatever does change is fetched.
@@ -225,6 +240,38 @@ class Provider(Protocol):
 
         `Cancelled` once it is closed, also when it was before; `Approved` when the money is taken.
         `Rejected` says that our key is refused, `Unknown` also that there is no such payment.
+        """
+
+    async def refund(self, order: RefundOrder, *, timeout_seconds: float) -> RefundAnswer:
+        """Give money back, once per refund however often it is called. The amount must be
+        `representable`.
+
+        `Refunded`, `RefundPending` or `RefundFailed` as the refund now stands; `RefundRejected`
+        when none was made for this call and none will be, with `provider_configuration` when our
+        key is refused, which tells nothing of an earlier call.
+        """
+
+    async def retrieve_refund(
+        self, provider_reference: str, *, timeout_seconds: float
+    ) -> RefundAnswer | Absent:
+        """The refund as it stands now; `Unknown` when the provider did not tell."""
+
+    def list_refunds(
+        self, payment_reference: str, *, timeout_seconds: float
+    ) -> AsyncIterator[RefundAnswer]:
+        """Every refund of a payment, newest first, whoever made it.
+
+        Raises:
+            ProviderSilent: the list could not be read to its end, so absence proves nothing.
+        """
+
+    def list_refunds_created(
+        self, since: datetime, until: datetime, *, timeout_seconds: float
+    ) -> AsyncIterator[RefundAnswer]:
+        """Every refund made at the provider in [since, until], newest first, ours or not.
+
+        Raises:
+            ProviderSilent: the list could not be read to its end, so absence proves nothing.
         """
 
     async def make_customer(

@@ -20,6 +20,7 @@ from paygate.storage.tables import (
     PAYMENT,
     PROVIDER_REFERENCE,
     REFERENCE,
+    REFUND_REFERENCE,
     STANDING_INTENT,
     STORED,
 )
@@ -76,6 +77,10 @@ class Records:
     def payment_indexes(self, provider_reference: str) -> list[bytes]:
         """Under which values a payment of the provider's may stand, while the key is rotated."""
         return PAYMENT.candidates(self.index, "", provider_reference)
+
+    def refund_indexes(self, provider_reference: str) -> list[bytes]:
+        """The same for a refund of the provider's."""
+        return REFUND_REFERENCE.candidates(self.index, "", provider_reference)
 
     def provider_reference_indexes(self, merchant: str, reference: str) -> list[bytes]:
         """The same for the provider's id of an event."""

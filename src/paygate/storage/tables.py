@@ -9,17 +9,18 @@ from paygate.domain.access.api_key import ApiKey
 from paygate.domain.alert import Alert, AlertNotice, Occurrence
 from paygate.domain.audit import AuditEntry
 from paygate.domain.customer import Customer
+from paygate.domain.event import Event
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ledger import Transfer
 from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.correction import Correction
-from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_account import ProviderAccount
 from paygate.domain.provider_event import ProviderEvent, ProviderEventBody
 from paygate.domain.reconciliation.finding import Finding
 from paygate.domain.reconciliation.run import Reconciliation
+from paygate.domain.refunds.refund import Refund
 from paygate.domain.webhooks.delivery import Delivery, WebhookBody
 from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.storage.stored import VERSIONED, Column, Hash, Stored, Table
@@ -28,6 +29,8 @@ REFERENCE: Final = Hash("reference")
 """A merchant's own reference."""
 PAYMENT: Final = Hash("payment", across_merchants=True)
 """The provider's id of a payment."""
+REFUND_REFERENCE: Final = Hash("refund", across_merchants=True)
+"""The provider's id of a refund."""
 PROVIDER_REFERENCE: Final = Hash("provider_reference")
 """The provider's id of an event."""
 EVENT_TYPE: Final = Hash("provider_event_type")
@@ -101,7 +104,7 @@ API_KEY: Final = Stored(
 EVENT: Final = Stored(
     Event,
     "event",
-    Column("object_id", "text", "data.id"),
+    Column("object_id", "text"),
     Column("created_at", "timestamptz"),
     Column("type", "text", added_later=True),
 )
@@ -150,6 +153,17 @@ ALERT: Final = Stored(
     claimed_by=("merchant", "stands_as"),
 )
 ALERT_OCCURRENCE: Final = Stored(Occurrence, "alert_occurrence", Column("at", "timestamptz"))
+REFUND: Final = Stored(
+    Refund,
+    "refund",
+    Column("intent", "text"),
+    Column("state", "text"),
+    Column("created_at", "timestamptz"),
+    Column("updated_at", "timestamptz"),
+    Column("last_sent_at", "timestamptz"),
+    Column("approval_expires_at", "timestamptz"),
+    Column("provider_reference_index", "bytea", "provider_reference", REFUND_REFERENCE),
+)
 ALERT_NOTICE: Final = Stored(
     AlertNotice,
     "alert_notice",
@@ -211,6 +225,7 @@ STORED: Final[dict[type, Stored[Any]]] = {
         API_KEY,
         ALERT,
         ALERT_OCCURRENCE,
+        REFUND,
         ALERT_NOTICE,
         CUSTOMER,
         CORRECTION,

@@ -20,6 +20,7 @@ from paygate.flows.provider.watch import WATCHED, watch_provider
 from paygate.flows.provider_events.apply_waiting import apply_waiting_events
 from paygate.flows.reconciliation.report import JOB
 from paygate.flows.reconciliation.run import reconcile_by_the_clock
+from paygate.flows.refunds.resolve import expire_refund_approvals, resolve_refunds
 from paygate.flows.sweep import Faults
 from paygate.flows.webhooks.watch import watch_webhook_endpoints
 from paygate.storage.installation import DEFAULT_MERCHANT
@@ -37,6 +38,8 @@ async def _expire_intents(ctx: Context, run_id: str) -> Report:
         cancelled = await expire_payment_intents(ctx, run_id)
     with faults:
         closed = await close_overdue_attempts(ctx, run_id)
+    with faults:
+        closed += await expire_refund_approvals(ctx, run_id)
     faults.tell()
     return {"cancelled": cancelled, "closed": closed}
 
@@ -47,8 +50,15 @@ async def _watch_authorizations(ctx: Context, run_id: str) -> Report:
 
 
 async def _resolve_attempts(ctx: Context, run_id: str) -> Report:
-    resolved = await resolve_attempts(ctx, run_id)
-    return {"resolved": resolved.resolved, "unresolved": resolved.unresolved}
+    resolved = unresolved = 0
+    faults = Faults()
+    with faults:
+        resolved, unresolved = await resolve_attempts(ctx, run_id)
+    with faults:
+        refunds = await resolve_refunds(ctx, run_id)
+        resolved, unresolved = resolved + refunds.resolved, unresolved + refunds.unresolved
+    faults.tell()
+    return {"resolved": resolved, "unresolved": unresolved}
 
 
 async def _watch_provider(ctx: Context, run_id: str) -> Report:

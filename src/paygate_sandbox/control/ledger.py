@@ -25,6 +25,9 @@ _CHARGE_MEMBERS = (
 )
 
 
+_REFUND_MEMBERS = ("id", "charge", "payment_intent", "amount", "status", "metadata", "created")
+
+
 def ledger(objects: Objects) -> Iterator[bytes]:
     """The document in pieces, so that a large one neither fills memory nor holds the loop."""
     yield b'{"charges":['
@@ -32,8 +35,19 @@ def ledger(objects: Objects) -> Iterator[bytes]:
     for batch in objects.all("charge"):
         yield separator + b",".join([_encode(_charge(record)) for record in batch])
         separator = b","
-    # Nothing refunds, disputes or pays out yet, so nothing of it was ever done.
-    yield b'],"refunds":[],"disputes":[],"payouts":[]}'
+    yield b'],"refunds":['
+    separator = b""
+    for batch in objects.all("refund"):
+        yield separator + b",".join([_encode(_refund(record)) for record in batch])
+        separator = b","
+    # Nothing disputes or pays out yet, so nothing of it was ever done.
+    yield b'],"disputes":[],"payouts":[]}'
+
+
+def _refund(record: Record) -> JsonObject:
+    line = {member: record.body[member] for member in _REFUND_MEMBERS}
+    line["idempotency_key"] = record.private["idempotency_key"]
+    return line
 
 
 def _charge(record: Record) -> JsonObject:

@@ -55,6 +55,7 @@ def error_object(
 _NOUNS = {
     "payment_intent": ("payment_intent", "intent"),
     "charge": ("charge", "id"),
+    "refund": ("refund", "id"),
     "balance_transaction": ("balance transaction", "id"),
     "event": ("event", "id"),
     "payment_method": ("PaymentMethod", "payment_method"),

@@ -24,6 +24,12 @@ EXPANDABLE: dict[str, dict[str, str]] = {
         "failure_balance_transaction": "balance_transaction",
         "payment_intent": "payment_intent",
     },
+    "refund": {
+        "balance_transaction": "balance_transaction",
+        "charge": "charge",
+        "failure_balance_transaction": "balance_transaction",
+        "payment_intent": "payment_intent",
+    },
     "balance_transaction": {"source": "charge"},
     "payment_method": {"customer": "customer"},
     "customer_cash_balance_transaction": {"customer": "customer"},

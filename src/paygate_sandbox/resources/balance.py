@@ -78,6 +78,36 @@ def record_charge(
     return str(body["id"])
 
 
+def record_refund(
+    books: Books, charge: JsonObject, refund_id: str, amount: int, *, failed: bool = False
+) -> str:
+    """The balance transaction of money that goes back, or (positive) came back; answers its id.
+    The charge's fee stays with Stripe.
+    """
+    card = charge["payment_method_details"]["type"] == "card"
+    currency, kind = charge["currency"], "refund" if card else "payment_refund"
+    body: JsonObject = {
+        "id": books.new_id("txn"),
+        "object": "balance_transaction",
+        "amount": amount,
+        "available_on": books.now,
+        "balance_type": "payments",
+        "created": books.now,
+        "currency": currency,
+        "description": "REFUND FAILURE" if failed else "REFUND FOR CHARGE",
+        "exchange_rate": None,
+        "fee": 0,
+        "fee_details": [],
+        "net": amount,
+        "reporting_category": "refund_failure" if failed else "refund",
+        "source": refund_id,
+        "status": "available",
+        "type": "refund_failure" if failed and card else kind,
+    }
+    books.insert(Record(body), Filing(refund_id, body["type"], currency))
+    return str(body["id"])
+
+
 def as_of(body: JsonObject, now: int) -> JsonObject:
     """Funds become available by time alone, so the status is told, not stored."""
     body["status"] = "available" if body["available_on"] <= now else "pending"

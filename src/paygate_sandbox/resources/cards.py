@@ -90,6 +90,8 @@ class Card:
     decline: str | None = None
     authentication: Authentication = "none"
     available_at_once: bool = False
+    # What becomes of its refunds some time later; None: they are done at once, and stay so.
+    refund_ends: Literal["succeeded", "failed"] | None = None
 
 
 CARDS = {
@@ -118,6 +120,8 @@ CARDS = {
     "pm_card_mx": Card("8001", country="MX"),
     "pm_card_nl": Card("0002", country="NL"),
     "pm_card_bypassPending": Card("0077", available_at_once=True),
+    "pm_card_pendingRefund": Card("7726", refund_ends="succeeded"),
+    "pm_card_refundFail": Card("5126", refund_ends="failed"),
     "pm_card_chargeDeclined": Card("0002", decline="generic"),
     "pm_card_visa_chargeDeclined": Card("0002", decline="generic"),
     "pm_card_chargeCustomerFail": Card("0341", decline="generic"),

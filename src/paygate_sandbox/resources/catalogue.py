@@ -15,6 +15,7 @@ from paygate_sandbox.resources import (
     events,
     mandates,
     payment_methods,
+    refunds,
     webhook_endpoints,
 )
 from paygate_sandbox.resources.endpoint import Endpoint
@@ -31,6 +32,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *endpoints.ENDPOINTS,
     *funding.ENDPOINTS,
     *charges.ENDPOINTS,
+    *refunds.ENDPOINTS,
     *payment_methods.ENDPOINTS,
     *mandates.ENDPOINTS,
     *customers.ENDPOINTS,
@@ -44,5 +46,6 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 TIMER_HANDLERS: Mapping[str, TimerHandler] = {
     attempt.EXPIRE_AUTHORIZATION: hold.expire_authorization,
     debit.END_DEBIT: debit.end_debit,
+    refunds.END_REFUND: refunds.end_refund,
     outcome.RECORD_BALANCE: outcome.record_balance,
 }

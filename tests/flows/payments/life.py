@@ -14,9 +14,9 @@ import msgspec
 
 from paygate.domain.access.roles import Action
 from paygate.domain.errors import ErrorCode, Refusal
+from paygate.domain.event import Event
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.payments.attempt import OPEN, Attempt, AttemptState, state_of
-from paygate.domain.payments.events import Event
 from paygate.domain.payments.outcome import Cancelled
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.payments.payment_method import CardToken

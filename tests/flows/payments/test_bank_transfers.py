@@ -9,6 +9,7 @@ import pytest
 
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.payments.attempt import Attempt, AttemptState
+from paygate.domain.payments.events import received
 from paygate.domain.payments.outcome import (
     ActionRequired,
     Approved,
@@ -41,7 +42,7 @@ from tests.flows.payments.transfers import (
     paying,
     to_transfer,
 )
-from tests.flows.world import World, answer
+from tests.flows.world import World, answer, intent_of
 from tests.making import START
 
 DAY = 24 * 3600
@@ -100,7 +101,7 @@ async def test_parts_are_told_once_each_and_then_the_whole(world: World) -> None
             1999 - amount,
         )
         news = [e for e in await world.events(intent) if e.object_version == now.version]
-        assert [(e.type, e.data) for e in news] == [(PARTLY, now)]
+        assert [(e.type, e.record) for e in news] == [(PARTLY, now)]
         assert await ledger(world) == []
     await world.applied(notice_at(attempt, PAID, 30, "evt_30"))
     paid, (concluded,) = await world.now(intent)
@@ -139,11 +140,7 @@ async def test_two_parts_of_one_second_are_fetched(world: World) -> None:
     world.provider.objects.append(at(20, funded(1500)))
     event = await world.applied(notice_at(attempt, funded(900), 20, "evt_2"))
     assert (event.verdict, len(world.provider.retrieved)) == ("applied", 1)
-    amounts = [
-        e.data.next_action.amount_received
-        for e in await world.events(intent)
-        if e.type == PARTLY and isinstance(e.data.next_action, TransferInstructions)
-    ]
+    amounts = [received(intent_of(e)) for e in await world.events(intent) if e.type == PARTLY]
     assert sorted(amounts) == [500, 1500]
 
 
@@ -200,12 +197,11 @@ async def test_in_any_order_and_at_once_it_ends_the_same(world: World, seed: int
     after, _ = await world.now(intent)
     assert (after.status, after.amount_received) == (Status.SUCCEEDED, 1999)
     assert await ledger(world) == [(1, 1999)]
-    received = [
-        e.data.next_action.amount_received
-        for e in sorted(await world.events(intent), key=lambda e: e.object_version)
-        if isinstance(e.data.next_action, TransferInstructions)
+    shown = [
+        intent_of(e) for e in sorted(await world.events(intent), key=lambda e: e.object_version)
     ]
-    assert received == sorted(set(received)), "never less than before, each told once"
+    told = [received(each) for each in shown if isinstance(each.next_action, TransferInstructions)]
+    assert told == sorted(set(told)), "never less than before, each told once"
     assert (await world.event_types(intent))[-1] == "payment_intent.succeeded"
     assert {e.status for e in await world.all(ProviderEvent)} <= {
         EventStatus.PROCESSED,

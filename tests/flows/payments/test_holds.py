@@ -9,10 +9,10 @@ import pytest
 
 from paygate.domain.alert import Alert, AlertType
 from paygate.domain.errors import ErrorCode, Refusal
+from paygate.domain.event import Event
 from paygate.domain.ledger import Account, Transfer
 from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
 from paygate.domain.payments.correction import Correction
-from paygate.domain.payments.events import Event
 from paygate.domain.payments.outcome import (
     ActionRequired,
     Answer,

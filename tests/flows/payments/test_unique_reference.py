@@ -13,8 +13,8 @@ import pytest
 from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert, AlertType
 from paygate.domain.errors import ErrorCode, Refusal
+from paygate.domain.event import Event
 from paygate.domain.idempotency import IdempotencyKey
-from paygate.domain.payments.events import Event
 from paygate.domain.payments.outcome import (
     ActionRequired,
     Approved,

@@ -6,9 +6,9 @@ What it remembers is held against the database after every step.
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from paygate.domain.event import Event
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.payments.attempt import Attempt, Operation
-from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import TRANSITIONS, PaymentIntent, Status
 from paygate.domain.payments.payment_method import CardToken
 from paygate.domain.provider_event import ProviderEvent
@@ -69,7 +69,7 @@ class Log:
             was = None if before is None else before.status
             assert record.attached is None or record.status is Status.CREATED
             assert (was, record.status) in LEGAL, f"{was} became {record.status}"
-            events = [e.data for e in change.creates if isinstance(e, Event)]
+            events = [e.record for e in change.creates if isinstance(e, Event)]
             assert events == ([record] if was is not record.status else []), "told once, as it is"
         if isinstance(before, IdempotencyKey):
             assert before.state is KeyState.WORKING, "a finished key stays as it is"

@@ -9,8 +9,8 @@ import pytest
 
 from paygate.domain.alert import Alert, AlertType
 from paygate.domain.audit import Subject
+from paygate.domain.event import Event
 from paygate.domain.payments.attempt import Attempt, AttemptState
-from paygate.domain.payments.events import Event
 from paygate.domain.payments.outcome import (
     Answer,
     Declined,

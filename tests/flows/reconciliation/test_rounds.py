@@ -10,7 +10,7 @@ import pytest
 from paygate.domain.access.roles import Actor, Caller
 from paygate.domain.alert import Alert
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.payments.events import Event
+from paygate.domain.event import Event
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.reconciliation.finding import Finding
 from paygate.domain.reconciliation.run import Cause, Reconciliation, RunStatus

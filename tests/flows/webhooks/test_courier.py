@@ -12,7 +12,7 @@ from standardwebhooks import Webhook
 
 from paygate import wiring
 from paygate.domain.alert import Alert, AlertType
-from paygate.domain.payments.events import Event
+from paygate.domain.event import Event
 from paygate.domain.webhooks.delivery import DeliveryStatus, Failure
 from paygate.domain.webhooks.endpoint import DisabledBecause, EndpointStatus, WebhookEndpoint
 from paygate.flows.webhooks.delete import delete_webhook_endpoint

@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from paygate.api.event_object import event_body
-from paygate.domain.payments.events import Event, of_intent
+from paygate.domain import event as events
+from paygate.domain.event import Event
 from paygate.flows.events.read import list_events
 from paygate.flows.webhooks.tell import tell_events
 from paygate.storage.connections.session import Connection
@@ -24,7 +25,13 @@ INSERT = (
 async def an_event(world: World) -> tuple[Event, list[Any]]:
     """A new event and its row, which nobody has written yet."""
     intent = await world.create()
-    event = of_intent(intent, event_id=world.ctx.new_id("event"), at=world.clock(), request_id=None)
+    event = events.of(
+        intent,
+        "payment_intent.created",
+        event_id=world.ctx.new_id("event"),
+        at=world.clock(),
+        request_id=None,
+    )
     return event, [column[0] for column in world.records.columns([event])]
 
 

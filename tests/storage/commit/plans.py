@@ -14,10 +14,10 @@ import msgspec
 
 from paygate.domain.access.roles import Action, Actor
 from paygate.domain.audit import AuditEntry
+from paygate.domain.event import of as event_of
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.ids import PREFIXES, make_id
 from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
-from paygate.domain.payments.events import of_intent
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.payments.payment_method import CardToken
 from paygate.domain.payments.reference_claim import ReferenceClaim
@@ -163,8 +163,9 @@ class World(msgspec.Struct, frozen=True):
                 creates.append(self._attempt(*plan.intent, plan))
         if plan.key is not None:
             advances.append(self.key(*plan.key, plan.label))
-        says = of_intent(
+        says = event_of(
             self.intent(0, 1, plan.label),
+            "payment_intent.created",
             event_id=self.record_id("event", plan.label),
             at=START,
             request_id=plan.label,

@@ -7,11 +7,11 @@ from paygate.domain.access.api_key import ApiKey
 from paygate.domain.alert import Alert
 from paygate.domain.audit import AuditEntry
 from paygate.domain.customer import Customer
+from paygate.domain.event import Event
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ledger import Transfer
 from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.correction import Correction
-from paygate.domain.payments.events import Event
 from paygate.domain.payments.payment_intent import PaymentIntent, Trigger, advance
 from paygate.domain.payments.reference_claim import ReferenceClaim
 from paygate.domain.provider_event import ProviderEvent

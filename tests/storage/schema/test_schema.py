@@ -13,6 +13,8 @@ import pytest
 
 from paygate.domain.payments.attempt import MOVES, OPEN, AttemptState
 from paygate.domain.payments.payment_intent import CORRECTIONS, FINAL, TRANSITIONS, Status
+from paygate.domain.refunds.refund import MOVES as REFUND_MOVES
+from paygate.domain.refunds.refund import RefundState
 from paygate.storage.connections.session import Connection
 from tests.making import START
 
@@ -27,12 +29,14 @@ VERSIONED = (
     "alert_occurrence",
     "alert_notice",
     "reference_claim",
+    "refund",
 )
 APPEND_ONLY = ("event", "audit_entry", "correction", "provider_account", "provider_event_body")
 RECORDS = (*VERSIONED, *APPEND_ONLY)
 NEVER_DELETED = (
     *("payment_intent", "attempt", "customer", "alert", "alert_occurrence", "alert_notice"),
     "reference_claim",
+    "refund",
     *APPEND_ONLY,
 )
 
@@ -56,6 +60,12 @@ NEW: dict[str, dict[str, Any]] = {
     "alert_occurrence": {"at": START},
     "alert_notice": {"alert": "al_1", "channel": "1-slack", "alert_version": 1, "at": START},
     "customer": {"created_at": START, "updated_at": START},
+    "refund": {
+        "intent": "pi_1",
+        "state": "started",
+        "created_at": START,
+        "updated_at": START,
+    },
     "correction": {
         "intent": "pi_1",
         "intent_version": 2,
@@ -264,7 +274,8 @@ async def test_versions_begin_at_one_and_grow_by_one(superuser: Connection, tabl
         with pytest.raises(INTEGRITY):
             await insert(superuser, table, version=version)
     await insert(superuser, table)
-    state = ", status = 'cancelled'" if table == "payment_intent" else ""
+    states = {"payment_intent": ", status = 'cancelled'", "refund": ", state = 'unknown'"}
+    state = states.get(table, "")
     update = f"UPDATE {table} SET version = $1{state}"
     for version in (-1, 0, 1, 3, 4, 2**31 - 1):
         assert await refuses(superuser, update, version), version
@@ -430,3 +441,33 @@ async def tables(connection: Connection) -> Iterable[str]:
     names = [row["relname"] for row in rows]
     assert set(RECORDS) < set(names)
     return names
+
+
+async def test_refunds_move_exactly_as_the_domain_says(superuser: Connection) -> None:
+    """Every pair."""
+    accepted = set()
+    for before in RefundState:
+        walk = superuser.transaction()
+        await walk.start()
+        await insert(superuser, "refund", state=before)
+        update = "UPDATE refund SET version = version + 1, state = $1"
+        for after in RefundState:
+            if not await refuses(superuser, update, after):
+                accepted.add((before, after))
+        assert await refuses(superuser, update, "nonsense"), before
+        await walk.rollback()
+    assert accepted == {(b, a) for b, afters in REFUND_MOVES.items() for a in afters}
+
+
+async def test_a_refund_of_the_providers_is_one_of_ours_once(superuser: Connection) -> None:
+    await insert(superuser, "refund", provider_reference_index=b"r")
+    with pytest.raises(asyncpg.UniqueViolationError, match="refund_provider_reference"):
+        await insert(superuser, "refund", id="another", provider_reference_index=b"r")
+
+
+async def test_a_refund_keeps_its_payment(superuser: Connection) -> None:
+    await insert(superuser, "refund")
+    moved = "UPDATE refund SET version = version + 1, state = 'unknown'"
+    assert await refuses(superuser, f"{moved}, intent = 'pi_2'")
+    assert await refuses(superuser, f"{moved}, created_at = now()")
+    assert not await refuses(superuser, moved)

@@ -31,6 +31,13 @@ class Action(StrEnum):
     INTENT_CONFIRM = "payment_intent.confirm"
     INTENT_CAPTURE = "payment_intent.capture"
     INTENT_CANCEL = "payment_intent.cancel"
+    REFUND_CREATE = "refund.create"
+    REFUND_APPROVE = "refund.approve"
+    REFUND_REJECT = "refund.reject"
+    REFUND_READ = "refund.read"
+    REFUND_LIST = "refund.list"
+    REFUND_RESOLVE = "refund.resolve"
+    REFUND_EXPIRE = "refund.expire"
     INTENT_AUTHENTICATE = "payment_intent.authenticate"
     CUSTOMER_INTRODUCE = "customer.introduce"
     INTENT_EXPIRE = "payment_intent.expire"
@@ -92,6 +99,11 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.INTENT_CONFIRM: _SELLERS | _CLIENT,
         Action.INTENT_CAPTURE: _SELLERS,
         Action.INTENT_CANCEL: _SELLERS,
+        Action.REFUND_CREATE: _SELLERS | {Role.SUPPORT},
+        Action.REFUND_APPROVE: _SELLERS | {Role.FINANCE},
+        Action.REFUND_REJECT: _SELLERS | {Role.FINANCE},
+        Action.REFUND_READ: _READERS,
+        Action.REFUND_LIST: _READERS,
         Action.CUSTOMER_READ: _READERS,
         Action.LEDGER_READ: _READERS - {Role.SUPPORT},
         Action.RESTORE_DECLARE: _ADMINS,
@@ -123,6 +135,8 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.PROVIDER_EVENT_REPLAY: _SELLERS,
         # By signature, or by the gateway itself; no API key opens these.
         Action.INTENT_AUTHENTICATE: frozenset(),
+        Action.REFUND_RESOLVE: frozenset(),
+        Action.REFUND_EXPIRE: frozenset(),
         Action.CUSTOMER_INTRODUCE: frozenset(),
         Action.INTENT_EXPIRE: frozenset(),
         Action.ATTEMPT_RESOLVE: frozenset(),

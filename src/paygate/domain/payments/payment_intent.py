@@ -43,6 +43,7 @@ class Trigger(StrEnum):
     CAPTURE = "capture"
     FAIL = "fail"
     CANCEL = "cancel"
+    REFUND = "refund"
     REFUND_ALL = "refund_all"
 
 
@@ -83,7 +84,10 @@ TRANSITIONS: Final[Mapping[tuple[Status, Trigger], Status]] = MappingProxyType(
         (_S.REQUIRES_CAPTURE, _T.CAPTURE): _S.SUCCEEDED,
         (_S.REQUIRES_CAPTURE, _T.FAIL): _S.FAILED,
         (_S.REQUIRES_CAPTURE, _T.CANCEL): _S.CANCELLED,
+        (_S.SUCCEEDED, _T.REFUND): _S.SUCCEEDED,
         (_S.SUCCEEDED, _T.REFUND_ALL): _S.REFUNDED,
+        # All of it was given back at the provider while a refund of ours waited for its end.
+        (_S.REFUNDED, _T.REFUND): _S.REFUNDED,
     }
 )
 """(status, trigger) to the next status. A missing cell is an `IllegalTransition`."""
@@ -162,8 +166,23 @@ class PaymentIntent(Recorded, frozen=True, kw_only=True):
     session_hash: bytes | None = None
     money_seq: int = 0
     """How many times money was moved or reserved on it; the ledger counts with it."""
+    amount_refunded: int = 0
+    """By refunds that have succeeded."""
+    amount_refund_pending: int = 0
+    """Reserved by refunds that have not come to their end."""
+    refunds: int = 0
+    """How many there are, those that failed too."""
+    amount_refunded_alone: int = 0
+    """Of refunds that nobody approved, and that have not failed: what limits are held against."""
+    refunds_in_doubt: int = 0
+    """Those whose answer is still to come; `pending_operation` is `refund` while there are any."""
     final_at: datetime | None = None
     """When it first came to its end; the client side is shown out an hour later."""
+
+    @property
+    def amount_refundable(self) -> int:
+        """What can still be given back: all that was taken, less what is on its way or back."""
+        return max(0, self.amount_received - self.amount_refunded - self.amount_refund_pending)
 
 
 def next_status(status: Status, trigger: Trigger) -> Status:
@@ -213,6 +232,10 @@ def _next(
     assert after.money_seq > intent.money_seq or not moved, "money has moved without its place"
     assert 0 <= after.amount_received <= after.amount, "captured more than was asked for"
     assert 0 <= after.amount_capturable <= after.amount, "holds more than was asked for"
+    given = (intent.amount_refunded, intent.amount_refund_pending)
+    moved = (after.amount_refunded, after.amount_refund_pending) != given
+    assert after.money_seq > intent.money_seq or not moved, "money was refunded without its place"
+    assert min(after.amount_refunded, after.amount_refund_pending, after.refunds_in_doubt) >= 0
     return after
 
 

@@ -93,7 +93,7 @@ def difference(intent: PaymentIntent, answer: Answer) -> Difference | None:
     if isinstance(answer.outcome, Approved):
         if not found:
             found += _captured(intent, answer.outcome)
-        found += _since(answer)
+        found += _since(intent, answer)
     if isinstance(answer.outcome, ActionRequired) and not found:
         found += _funded(intent, answer.outcome)
     if not found:
@@ -130,11 +130,14 @@ def _funded(intent: PaymentIntent, outcome: ActionRequired) -> list[_Side]:
     return [_Side(FindingKind.CAPTURED, "funded", ours.amount_received, theirs.amount_received)]
 
 
-def _since(answer: Answer) -> list[_Side]:
-    """What became of the money since. Nothing is refunded or disputed through here yet."""
+def _since(intent: PaymentIntent, answer: Answer) -> list[_Side]:
+    """What became of the money since. A refund that is on its way may be counted there or not; of
+    what is disputed nothing is recorded here yet.
+    """
     found = []
-    if answer.refunded:
-        found.append(_Side(FindingKind.REFUNDED, "amount_refunded", 0, answer.refunded))
+    least = intent.amount_refunded
+    if not least <= answer.refunded <= least + intent.amount_refund_pending:
+        found.append(_Side(FindingKind.REFUNDED, "amount_refunded", least, answer.refunded))
     if answer.disputed:
         found.append(_Side(FindingKind.DISPUTE, "disputed", False, True))
     return found

@@ -40,6 +40,7 @@ class Stage(StrEnum):
     DEAD_LETTERS = "dead_letters"
     EVENTS = "events"
     PAYMENTS = "payments"
+    REFUNDS = "refunds"
     OPEN = "open"
     WHOLE = "whole"
     ALERTS = "alerts"

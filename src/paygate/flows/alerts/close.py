@@ -18,6 +18,7 @@ from paygate.domain.audit import Subject
 from paygate.domain.payments.attempt import OPEN, AttemptState
 from paygate.domain.payments.payment_intent import Status
 from paygate.domain.provider_event import EventStatus
+from paygate.domain.refunds.refund import IN_DOUBT as REFUND_IN_DOUBT
 from paygate.domain.webhooks.endpoint import EndpointStatus
 from paygate.flows.alerts.raise_alert import count_occurrence
 from paygate.flows.alerts.watch_jobs import STUCK_AFTER
@@ -102,6 +103,10 @@ async def _hold_stands(ctx: Context, standing: Alert) -> bool:
 
 
 async def _attempt_is_unresolved(ctx: Context, standing: Alert) -> bool:
+    subject = standing.problem.subject
+    if subject.object == "refund":
+        refund = await ctx.refunds.refund(standing.merchant, subject.id)
+        return refund is not None and refund.state in REFUND_IN_DOUBT
     intent = await ctx.read.payment_intent(standing.merchant, standing.problem.subject.id)
     if intent is None or intent.attempt is None:
         return False

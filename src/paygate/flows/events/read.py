@@ -3,8 +3,8 @@
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.audit import Subject
 from paygate.domain.errors import ErrorCode, Refusal, missing
+from paygate.domain.event import Event
 from paygate.domain.ids import PREFIXES, is_id
-from paygate.domain.payments.events import Event
 from paygate.flows.audit_list import audit_list
 from paygate.flows.context import Context
 from paygate.storage.change import Change

@@ -187,7 +187,7 @@ class Comparison:
         return ours
 
     def _agrees(self, answer: Answer, owners: Sequence[Recorded]) -> bool:
-        theirs = money_at_provider(answer.outcome)
+        theirs = money_at_provider(answer)
         if not owners:
             return theirs == NO_MONEY
         if sum(owner.paid_by for owner in owners) > 1:
@@ -275,7 +275,7 @@ class Comparison:
             return None
         if isinstance(answer.outcome, Unknown):
             raise _NotShown
-        return money_at_provider(answer.outcome)
+        return money_at_provider(answer)
 
 
 def _agrees_by_now(suspect: _Suspect, owners: Sequence[IntentBooks]) -> bool:
@@ -307,7 +307,10 @@ def _judge(
             continue  # told already, or the sweep asks what became of it
         mismatch = check_payment(books.intent, reference, theirs)
         if mismatch is not None:
-            passes = theirs is not None and not books.intent.amount_received
+            # An event is on the way of what was just taken, or just given back.
+            passes = theirs is not None and (
+                not books.intent.amount_received or theirs.taken == books.intent.amount_received
+            )
             return _Verdict(books.merchant, mismatch, passes)
     return None
 
@@ -327,7 +330,7 @@ def _suspect(answer: Answer, owners: Sequence[Recorded]) -> _Suspect:
     marks = None
     if answer.attempt is not None:
         marks = (answer.merchant or DEFAULT_MERCHANT, answer.attempt)
-    listed = None if isinstance(answer.outcome, Unknown) else money_at_provider(answer.outcome)
+    listed = None if isinstance(answer.outcome, Unknown) else money_at_provider(answer)
     return _Suspect(answer.provider_reference, recorded, marks, listed)
 
 
@@ -355,5 +358,5 @@ def _index(ctx: Context, reference: str) -> bytes:
 
 def _agreement(ctx: Context, reference: str, money: Money) -> bytes:
     """A keyed hash that two sides share when they say the same of a payment."""
-    text = f"ledger:{money.taken}:{money.held}:{reference}"
+    text = f"ledger:{money.taken}:{money.held}:{money.given_back}:{reference}"
     return ctx.index.fingerprint(text.encode())

@@ -6,6 +6,7 @@ import msgspec
 
 from paygate.crypto.client_secrets import new_client_secret
 from paygate.crypto.encoding import length_prefixed
+from paygate.domain import event
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.customer import Payer
 from paygate.domain.errors import ErrorCode, Refusal
@@ -73,15 +74,16 @@ async def create_payment_intent(ctx: Context, caller: Caller, new: NewPaymentInt
         claim, details = await _claim(ctx, intent, new)
         customer = await identify_customer(ctx, caller, new.customer)
         created = _with_secret(ctx, intent, new.session_id, customer.id)
-        event = events.of_intent(
+        news = event.of(
             created.intent,
+            events.status_of(created.intent),
             event_id=ctx.new_id("event"),
             at=intent.created_at,
             request_id=caller.request_id,
         )
         change = Change(
             ctx.audit(caller, Action.INTENT_CREATE, intent_subject(intent.id), details=details),
-            creates=(created.intent, event, *customer.creates, *claim.creates),
+            creates=(created.intent, news, *customer.creates, *claim.creates),
             advances=(*customer.advances, *claim.advances),
             jobs=customer.jobs,
             response=created,

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from paygate.domain.payments.outcome import Answer
+from paygate.domain.refunds.outcome import RefundAnswer
 from paygate.flows.context import Context
 
 FIRST_WINDOW: Final = timedelta(hours=1)
@@ -47,6 +48,14 @@ def pages_of_events(
     """The same of the provider's events."""
     timeout = ctx.policy.provider_timeout_seconds
     return _pages(ctx, ctx.provider.list_events(since, until, timeout_seconds=timeout))
+
+
+def pages_of_refunds(
+    ctx: Context, since: datetime, until: datetime
+) -> AsyncGenerator[list[RefundAnswer], None]:
+    """The same of the refunds made there, of payments of any age."""
+    timeout = ctx.policy.provider_timeout_seconds
+    return _pages(ctx, ctx.provider.list_refunds_created(since, until, timeout_seconds=timeout))
 
 
 async def _pages(ctx: Context, listed: AsyncIterator[T]) -> AsyncGenerator[list[T], None]:

@@ -25,6 +25,7 @@ from paygate.domain.provider_event import (
     EventStatus,
     ProviderEvent,
 )
+from paygate.domain.refunds.outcome import RefundAnswer
 from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience, intent_subject
 from paygate.flows.payments.attempt.apply_answer import Verdict, apply_answer
 from paygate.flows.payments.attempt.begin import is_under_way
@@ -36,19 +37,34 @@ from paygate.flows.provider_events.look import (
     Ended,
     MoneyLeftWith,
     NotKnownYet,
+    OfRefund,
     PutOff,
     Seen,
     Stranger,
     Unplaced,
     ended,
+    is_any_in_doubt,
     look,
     whose,
 )
 from paygate.flows.provider_events.problems import excess, given_up, orphaned, stranger
+from paygate.flows.refunds.commit import refund_subject
+from paygate.flows.refunds.find import Finding, apply_refund, would_be_adopted
 from paygate.jobs.messages import ApplyProviderEvent, Job
 from paygate.providers.contract import Absent
 from paygate.storage.change import Change, Committed, StorageError
 
+_REFUND_ENDS: Final = {
+    Finding.FOREIGN: EventStatus.IGNORED,
+    Finding.STALE: EventStatus.STALE,
+    Finding.MISMATCH: EventStatus.DEAD_LETTER,
+    Finding.UNREADABLE: EventStatus.DEAD_LETTER,
+}
+"""How an event ends by what its refund was found to be; by all else it is processed."""
+NO_SUCH_REFUND: Final = "no_such_refund"
+"""The verdict on news of a refund that the provider does not have: of a rehearsal, or another
+account's.
+"""
 COME_BACK: Final = timedelta(seconds=1)
 """How long an event is left alone when an answer under way will tell the same."""
 
@@ -113,6 +129,8 @@ async def _effect(ctx: Context, event: ProviderEvent, seen: Seen) -> Change:
             return await _of_payment(ctx, event, seen)
         case MoneyLeftWith():
             return await _money_left(ctx, event, seen.customer_reference)
+        case OfRefund():
+            return await _of_refund(ctx, event, seen)
         case Unplaced():
             return end(ctx, event, await _placed(ctx, seen.provider_reference))
         case Stranger():
@@ -141,6 +159,58 @@ async def _of_payment(ctx: Context, event: ProviderEvent, about: About) -> Chang
     if applied.verdict is Verdict.UNRESOLVED or isinstance(outcome, Unknown):
         raise PutOff(Verdict.UNRESOLVED)
     return end(ctx, event, ended(applied.verdict, intent), applied.commits)
+
+
+async def _of_refund(ctx: Context, event: ProviderEvent, seen: OfRefund) -> Change:
+    """The event's end, after its refund was applied in a commit of its own: done twice, that finds
+    nothing new.
+
+    Raises:
+        PutOff: the refund's payment is not concluded here yet, or the provider does not tell.
+    """
+    caller = Caller(_actor(ctx), event.merchant, request_id=event.id)
+    answer = seen.answer
+    if not seen.exact or await would_be_adopted(ctx, answer):
+        # What becomes a record of ours by its event alone is there for certain.
+        fetched = await _fetched_refund(ctx, answer.provider_reference)
+        if fetched is None:
+            return end(ctx, event, Ended(EventStatus.IGNORED, NO_SUCH_REFUND))
+        answer = fetched
+    found = await apply_refund(ctx, caller, answer)
+    if found.finding is Finding.UNRESOLVED:
+        raise PutOff(Verdict.UNRESOLVED)
+    if found.finding is Finding.PAYMENT_FIRST:
+        raise NotKnownYet
+    if found.finding is Finding.FOREIGN and answer.payment_reference and await is_any_in_doubt(ctx):
+        ours = await _placed(ctx, answer.payment_reference)
+        if ours.intent is not None:
+            raise NotKnownYet  # the intent does not name its payment yet
+    subject = None if found.refund is None else refund_subject(found.refund.id)
+    status = _REFUND_ENDS.get(found.finding, EventStatus.PROCESSED)
+    done = provider_event.ended(
+        event, status, ctx.now(), verdict=str(found.finding), subject=subject
+    )
+    if status is not EventStatus.DEAD_LETTER:
+        return _change_of(ctx, done, NOTHING)
+    return _change_of(ctx, done, alert_about(ctx, event.merchant, given_up(done)))
+
+
+async def _fetched_refund(ctx: Context, provider_reference: str | None) -> RefundAnswer | None:
+    """How a refund stands now; None when the provider says that it has no such refund.
+
+    Raises:
+        PutOff: the provider does not tell.
+    """
+    if provider_reference is None:
+        raise PutOff(Verdict.UNRESOLVED)
+    found = await ctx.provider.retrieve_refund(
+        provider_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
+    )
+    if isinstance(found, Absent):
+        return None
+    if isinstance(found.outcome, Unknown):
+        raise PutOff(Verdict.UNRESOLVED)
+    return found
 
 
 async def _placed(ctx: Context, provider_reference: str) -> Ended:

@@ -10,8 +10,10 @@ from paygate.domain.payments.attempt import OPEN, Attempt, Operation
 from paygate.domain.payments.outcome import Answer, Approved, Cancelled, Declined, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.provider_event import NO_HANDLER, EventStatus
+from paygate.domain.refunds.outcome import RefundAnswer
 from paygate.flows.context import Context
 from paygate.flows.payments.attempt.apply_answer import Verdict, glance
+from paygate.flows.refunds.find import is_foreign
 from paygate.providers.contract import Notice
 
 FOREIGN: Final = "foreign"
@@ -61,6 +63,13 @@ class MoneyLeftWith(NamedTuple):
     customer_reference: str
 
 
+class OfRefund(NamedTuple):
+    """News of a refund. `exact`: the answer is applied as it is; else the refund is fetched."""
+
+    answer: RefundAnswer
+    exact: bool
+
+
 class Unplaced(NamedTuple):
     """News of a payment that is not recorded. While the answer to a call of ours is not known it
     may be that call's, and then the payment itself bears our mark.
@@ -75,7 +84,7 @@ class Stranger(NamedTuple):
     answer: Answer
 
 
-Seen = Ended | About | MoneyLeftWith | Unplaced | Stranger
+Seen = Ended | About | MoneyLeftWith | OfRefund | Unplaced | Stranger
 
 
 async def look(ctx: Context, notice: Notice) -> Seen:
@@ -85,6 +94,10 @@ async def look(ctx: Context, notice: Notice) -> Seen:
         NotKnownYet: it bears our mark, and is not recorded.
     """
     answer = notice.answer
+    if notice.refund is not None and _is_ours_to_read(ctx, notice):
+        if await is_foreign(ctx, notice.refund) and not await is_any_in_doubt(ctx):
+            return Ended(EventStatus.IGNORED, FOREIGN)
+        return OfRefund(notice.refund, notice.exact)
     if answer is None or not _is_ours_to_read(ctx, notice):
         return _of_no_payment(ctx, notice)
     found = await whose(ctx, answer, orphan=notice.handled and not _no_money(answer))
@@ -168,14 +181,21 @@ async def _attempt(ctx: Context, intent: PaymentIntent) -> Attempt:
 
 async def _foreign(ctx: Context, notice: Notice, answer: Answer) -> Ended | Unplaced | Stranger:
     """What is not recorded and does not bear our mark."""
-    if not notice.handled and answer.provider_reference is not None:
-        # Refunds, disputes and the like bear no mark: their payment does.
-        doubt = await ctx.read.attempts_in_doubt(ctx.now(), None, 1)
-        if doubt.records or doubt.unread:
-            return Unplaced(answer.provider_reference)
+    named = answer.provider_reference
+    # Disputes and the like bear no mark: their payment does.
+    if not notice.handled and named is not None and await is_any_in_doubt(ctx):
+        return Unplaced(named)
     if ctx.policy.exclusive_account and notice.handled and _is_told_of_once(notice, answer):
         return Stranger(answer)
     return Ended(EventStatus.IGNORED, FOREIGN)
+
+
+async def is_any_in_doubt(ctx: Context) -> bool:
+    """Whether the answer to a call of ours is not known, so that a payment may be ours that no
+    record names yet.
+    """
+    doubt = await ctx.read.attempts_in_doubt(ctx.now(), None, 1)
+    return bool(doubt.records or doubt.unread)
 
 
 def _is_told_of_once(notice: Notice, answer: Answer) -> bool:

@@ -34,6 +34,7 @@ from paygate.flows.payments.attempt.work import Work, reread, take_up
 from paygate.flows.payments.sweeps.ask_provider import ask_provider
 from paygate.flows.payments.sweeps.close_failed import GIVE_UP_AFTER
 from paygate.flows.reconciliation.report import Report
+from paygate.flows.refunds.find import apply_refunds_of
 from paygate.providers.contract import Absent
 from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.storage.unreadable import UNREAD
@@ -46,7 +47,8 @@ _REASONS: Final = {
     FindingKind.STATUS: "the provider says another state, and it does not follow from ours",
     FindingKind.AMOUNT: "the provider's payment is of another amount or currency",
     FindingKind.CAPTURED: "the provider has taken or holds another amount",
-    FindingKind.REFUNDED: "money was refunded at the provider, and not through this gateway",
+    FindingKind.REFUNDED: "the provider has given back another amount, and its refunds do not say"
+    " why",
     FindingKind.DISPUTE: "the payer's bank disputes the payment",
 }
 """Why a finding is held."""
@@ -133,6 +135,8 @@ async def _ask_again(report: Report, work: Work, reference: str) -> None:
     assert differs is not None, "what does not agree differs"
     if differs.kind in _HEALS:
         await _heal(report, work, answer, differs)
+    elif differs.kind is FindingKind.REFUNDED:
+        await _heal_refunds(report, work, answer, differs)
     else:
         await _hold(report, intent, answer, differs)
 
@@ -170,6 +174,21 @@ async def _heal(report: Report, work: Work, answer: Answer, differs: Difference)
         report.met(in_step=1)
     else:
         await _hold(report, after, answer, difference(after, answer) or differs)
+
+
+async def _heal_refunds(report: Report, work: Work, answer: Answer, differs: Difference) -> None:
+    """Bring every refund that the provider has of a payment to our records."""
+    ctx, intent = report.ctx, work.intent
+    if report.dry:
+        report.keep(_healed(report, intent, answer, differs, "its refunds would be read"))
+        return
+    await apply_refunds_of(ctx, work.caller, str(intent.provider_reference))
+    after = (await reread(ctx, work)).intent
+    still = difference(after, answer)
+    if still is None:
+        await report.write(_healed(report, intent, answer, differs, "its refunds were read"))
+    else:
+        await _hold(report, after, answer, still)
 
 
 def _healed(

@@ -33,6 +33,7 @@ from paygate.flows.reconciliation.read_payments import (
     lists_too_little,
     read_window,
 )
+from paygate.flows.reconciliation.read_refunds import read_refunds
 from paygate.flows.reconciliation.report import JOB, Report, Superseded
 from paygate.flows.sweep import Sweep
 from paygate.providers.contract import Absent, ProviderSilent
@@ -111,6 +112,7 @@ class _Round:
             Stage.DEAD_LETTERS: self._dead_letters,
             Stage.EVENTS: self._events,
             Stage.PAYMENTS: self._payments,
+            Stage.REFUNDS: self._refunds,
             Stage.OPEN: self._open,
             Stage.WHOLE: self._whole,
             Stage.ALERTS: self._alerts,
@@ -192,7 +194,23 @@ class _Round:
             return None
         if listed >= 0 and await self._believed(listed, "payments"):
             known = self._known_until(since, self._report.run.cursors.payments)
-            await self._moved(Stage.OPEN, payments=known)
+            await self._moved(Stage.REFUNDS, payments=known)
+        return Stage.REFUNDS
+
+    async def _refunds(self) -> Stage | None:
+        """Refunds made in the window, of payments of any age, and those that wait."""
+        report = self._report
+        run = report.run
+        assert run.since is not None and run.until is not None, "the window is set"  # noqa: PT018
+        self._progress("refunds", 0, None)
+        if report.dry:
+            return Stage.OPEN
+        try:
+            await read_refunds(report, run.since, run.until)
+        except (Superseded, StorageError):
+            raise
+        except Exception as error:  # noqa: BLE001 -- the other parts are done, and this one is told
+            await self._failed(Stage.REFUNDS, "refunds", error)
         return Stage.OPEN
 
     async def _open(self) -> Stage | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from paygate.domain.access.roles import Actor, Caller
-from paygate.domain.payments.events import Event
+from paygate.domain.event import Event
 from paygate.domain.webhooks.delivery import Delivery, Failure, WebhookBody, begun
 from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.flows.alerts.report_unreadable import report_unreadable

@@ -7,12 +7,13 @@ is to be believed.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, assert_never
+from typing import Any, Final
 
 from paygate.domain.money import Currency
 from paygate.domain.payments.confirmation import speaks_of_its_call_alone
 from paygate.domain.payments.outcome import Answer, NotSent, PaymentMethod, Rejected, Unknown
 from paygate.domain.payments.payment_method import Tokened
+from paygate.domain.refunds.outcome import RefundAnswer
 from paygate.providers.contract import (
     Absent,
     CallWatch,
@@ -25,6 +26,7 @@ from paygate.providers.contract import (
     KeySpent,
     MoneyLeft,
     Notice,
+    RefundOrder,
 )
 from paygate.providers.stripe import (
     answers,
@@ -37,8 +39,10 @@ from paygate.providers.stripe import (
     orders,
     translate,
 )
-from paygate.providers.stripe.client import Fact, NotBegun, Reply, Silent, StripeWire
+from paygate.providers.stripe.client import Reply, Silent, StripeWire
 from paygate.providers.stripe.decoding import encoded
+from paygate.providers.stripe.refunds import StripeRefunds
+from paygate.providers.stripe.replies import is_missing, replied
 from paygate.providers.stripe.settings import StripeSettings, check, livemode_of
 
 _PAYMENTS: Final = "/v1/payment_intents"
@@ -76,6 +80,7 @@ class StripeProvider:
         self._settings = settings
         self._wire = StripeWire(settings.api_base.rstrip("/"), settings.api_key, watch=watch)
         self._clock = clock
+        self._refunds = StripeRefunds(self._wire, settings.installation)
 
     def __repr__(self) -> str:
         return f"<StripeProvider livemode={self.livemode}>"
@@ -99,7 +104,7 @@ class StripeProvider:
         if fields.identifier(instrument.token) is None:
             return api_errors.UNUSABLE
         path = f"{_METHODS}/{instrument.token}"
-        reply = _replied(await self._wire.call("get", path, {}, timeout_seconds=timeout_seconds))
+        reply = replied(await self._wire.call("get", path, {}, timeout_seconds=timeout_seconds))
         if not isinstance(reply, Reply):
             return reply
         if reply.status != _OK:
@@ -170,6 +175,24 @@ class StripeProvider:
         rejected = api_errors.of_cancel(reply.status, reply.body)
         return _of_all_tries(reply, Answer(rejected, as_of=reply.as_of))
 
+    async def refund(self, order: RefundOrder, *, timeout_seconds: float) -> RefundAnswer:
+        return await self._refunds.refund(order, timeout_seconds=timeout_seconds)
+
+    async def retrieve_refund(
+        self, provider_reference: str, *, timeout_seconds: float
+    ) -> RefundAnswer | Absent:
+        return await self._refunds.retrieve(provider_reference, timeout_seconds=timeout_seconds)
+
+    def list_refunds(
+        self, payment_reference: str, *, timeout_seconds: float
+    ) -> AsyncIterator[RefundAnswer]:
+        return self._refunds.of_payment(payment_reference, timeout_seconds=timeout_seconds)
+
+    def list_refunds_created(
+        self, since: datetime, until: datetime, *, timeout_seconds: float
+    ) -> AsyncIterator[RefundAnswer]:
+        return self._refunds.created(since, until, timeout_seconds=timeout_seconds)
+
     async def make_customer(
         self, order: CustomerOrder, *, timeout_seconds: float
     ) -> CustomerMade | KeySpent | NotSent | Rejected | Unknown:
@@ -202,7 +225,7 @@ class StripeProvider:
         )
         if isinstance(fact, Silent) and fact.remembered:
             return KeySpent(fact.message)
-        reply = _replied(fact)
+        reply = replied(fact)
         if not isinstance(reply, Reply):
             return reply
         if reply.status == _OK:
@@ -220,7 +243,7 @@ class StripeProvider:
             fact = await self._wire.call("get", each, {}, timeout_seconds=timeout_seconds / 2)
             if not isinstance(fact, Reply):
                 return Unknown(fact.message)
-            if fact.status == _NOT_FOUND and _is_missing(fact.body):
+            if fact.status == _NOT_FOUND and is_missing(fact.body):
                 return Absent()
             if fact.status != _OK:
                 return Unknown(f"the provider answered HTTP {fact.status}")
@@ -239,7 +262,7 @@ class StripeProvider:
         )
         if not isinstance(fact, Reply):
             return Answer(Unknown(fact.message))
-        if fact.status == _NOT_FOUND and _is_missing(fact.body):
+        if fact.status == _NOT_FOUND and is_missing(fact.body):
             return Absent()
         if fact.status != _OK:
             # Refusing to tell is not refusing the payment: a revoked key ends nothing here.
@@ -307,7 +330,7 @@ class StripeProvider:
         fact = await self._wire.call(
             "post", path, params, idempotency_key=idempotency_key, timeout_seconds=timeout_seconds
         )
-        return _replied(fact)
+        return replied(fact)
 
     def _payment(self, reply: Reply) -> Answer:
         return translate.payment(reply.body, livemode=self.livemode, as_of=reply.as_of)
@@ -344,19 +367,3 @@ def _of_all_tries(reply: Reply, answer: Answer) -> Answer:
             as_of=answer.as_of,
         )
     return answer
-
-
-def _replied(fact: Fact) -> Reply | NotSent | Unknown:
-    match fact:
-        case NotBegun(message, asked, answered):
-            return NotSent(message, max(asked, 1), answered)
-        case Silent(message):
-            return Unknown(message)
-        case Reply():
-            return fact
-        case _:
-            assert_never(fact)
-
-
-def _is_missing(body: Mapping[str, Any]) -> bool:
-    return fields.mapping(body, "error").get("code") == "resource_missing"

@@ -17,7 +17,7 @@ from typing import Any, Final
 from paygate.crypto.secret import Secret
 from paygate.domain.payments.outcome import Unknown
 from paygate.providers.contract import Notice, SignatureError
-from paygate.providers.stripe import charges, fields, translate
+from paygate.providers.stripe import charges, fields, refund_answers, translate
 from paygate.providers.stripe.decoding import decoded
 
 HEADER: Final = "stripe-signature"
@@ -38,12 +38,10 @@ _MONEY_LEFT: Final = "cash_balance.funds_available"
 _BALANCE: Final = "customer_cash_balance_transaction."
 _PAYMENTS: Final = "payment_intent."
 _CHARGES: Final = "charge."
-_OF_A_PAYMENT: Final = (
-    "charge.dispute.",
-    "charge.refund",
-    "radar.early_fraud_warning.",
-    "refund.",
-)
+_REFUNDS: Final = ("charge.refund.", "refund.")
+_RUNNING_TOTAL: Final = "charge.refunded"
+"""It tells how much was given back altogether, which is nobody's single refund."""
+_OF_A_PAYMENT: Final = ("charge.dispute.", "radar.early_fraud_warning.")
 """They name the payment that they are about, and nothing here acts upon them yet."""
 _OF_THE_ACCOUNT: Final = ("mandate.", "payout.")
 """Nor upon these, which are no payment's."""
@@ -159,11 +157,15 @@ def _notice(
         return {"money_left_with": fields.identifier(body.get("customer"))}
     if kind.startswith(_OF_THE_ACCOUNT):
         return {"handled": False}
+    if kind.startswith(_REFUNDS):
+        refund = refund_answers.refund(body, as_of=created_at)
+        exact = event.get("api_version") == translate.API_VERSION and created_at is not None
+        return {"refund": refund, "exact": exact and not isinstance(refund.outcome, Unknown)}
     if kind.startswith(_OF_A_PAYMENT):
         return {"answer": charges.of_another(body, as_of=created_at), "handled": False}
     if kind.startswith(_BALANCE):
         return _of_balance(body, created_at)
-    if kind == _CREATED or not kind.startswith((_PAYMENTS, _CHARGES)):
+    if kind in {_CREATED, _RUNNING_TOTAL} or not kind.startswith((_PAYMENTS, _CHARGES)):
         return {}
     exact = event.get("api_version") == translate.API_VERSION
     if kind.startswith(_CHARGES):

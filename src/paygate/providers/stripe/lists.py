@@ -33,10 +33,24 @@ async def items(
     """
     # Whole seconds, as Stripe's times are.
     created = {"gte": math.floor(since.timestamp()), "lte": math.ceil(until.timestamp())}
+    async for item in all_items(
+        wire, path, {"created": created, **asked}, timeout_seconds=timeout_seconds
+    ):
+        yield item
+
+
+async def all_items(
+    wire: StripeWire, path: str, asked: Mapping[str, Any], *, timeout_seconds: float
+) -> AsyncIterator[tuple[Mapping[str, Any], datetime | None]]:
+    """The same of all objects that a list has by its own filters.
+
+    Raises:
+        ProviderSilent: as `items`.
+    """
     listing = Listing()
     after: str | None = None
     while True:
-        params = {"created": created, "limit": PAGE, **asked}
+        params = {"limit": PAGE, **asked}
         if after is not None:
             params["starting_after"] = after
         fact = await wire.call("get", path, params, timeout_seconds=timeout_seconds)

@@ -8,7 +8,7 @@ from typing import Any
 
 from paygate.domain.payments.payment_intent import CaptureMethod
 from paygate.domain.payments.payment_method import CardToken, DirectDebit, PushTransfer
-from paygate.providers.contract import CaptureOrder, ConfirmOrder, CustomerOrder
+from paygate.providers.contract import CaptureOrder, ConfirmOrder, CustomerOrder, RefundOrder
 from paygate.providers.stripe import instruments, money
 
 
@@ -62,6 +62,20 @@ def capture(order: CaptureOrder) -> dict[str, Any]:
         "amount_to_capture": money.to_provider(order.amount, order.currency),
         "expand": ["latest_charge"],
     }
+
+
+def refund(order: RefundOrder, installation: str) -> dict[str, Any]:
+    """The amount is always there: what is left at Stripe may be more than the merchant means."""
+    sent: dict[str, Any] = {
+        "payment_intent": order.payment_reference,
+        "amount": money.to_provider(order.amount, order.currency),
+        "metadata": {
+            "paygate_installation": installation,
+            "paygate_merchant": order.merchant,
+            "paygate_refund": order.refund,
+        },
+    }
+    return sent if order.reason is None else {**sent, "reason": order.reason.value}
 
 
 def customer(order: CustomerOrder, installation: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
-from paygate.domain.payments.events import Event
+from paygate.domain.event import Event
 from paygate.domain.webhooks.delivery import Delivery, WebhookBody
 from paygate.storage.blocks import QUERIES
 from paygate.storage.connections.database import reading

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import msgspec
 
-from paygate.domain.payments.events import Event
+from paygate.domain.event import Event
 from paygate.domain.webhooks.delivery import Delivery, DeliveryStatus, WebhookBody
 from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.storage.pages import Cut, Page, Place, Stretch

@@ -4,11 +4,11 @@ import ast
 from pathlib import Path
 
 from paygate.domain.alert import AlertType, Occurrence
+from paygate.domain.event import Event
 from paygate.domain.ledger import Transfer
 from paygate.domain.payments.attempt import AttemptState, move
 from paygate.domain.payments.confirmation import Moved
 from paygate.domain.payments.correction import Correction
-from paygate.domain.payments.events import Event
 from paygate.domain.payments.outcome import Answer
 from paygate.domain.payments.payment_intent import Trigger, advance
 from paygate.flows.payments.attempt.consequences import of_move

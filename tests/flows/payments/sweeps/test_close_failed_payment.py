@@ -10,9 +10,9 @@ import pytest
 from paygate.api.event_object import event_body
 from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert, AlertType
+from paygate.domain.event import Event
 from paygate.domain.payments.attempt import Attempt, AttemptState
 from paygate.domain.payments.correction import Correction
-from paygate.domain.payments.events import Event
 from paygate.domain.payments.outcome import (
     ActionRequired,
     Answer,

@@ -5,7 +5,7 @@ flow that moves a payment commits here.
 
 from typing import Final, NamedTuple
 
-from paygate.domain import ledger
+from paygate.domain import event, ledger
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.alert import AlertType, Problem
 from paygate.domain.audit import Subject
@@ -100,15 +100,15 @@ def of_move(
             )
         )
     if (type_ := events.news(before, intent)) is not None:
-        event = events.of_intent(
+        news = event.of(
             intent,
+            type_,
             event_id=ctx.new_id("event"),
             at=intent.updated_at,
             request_id=request_id,
-            type_=type_,
             correction=corrects,
         )
-        creates.append(event)
+        creates.append(news)
     if intent.money_seq != before.money_seq:
         transfer_id = ctx.new_id("ledger_transfer")
         paid_by = answer.attempt if corrects and answer is not None else intent.attempt

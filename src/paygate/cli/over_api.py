@@ -1,0 +1,95 @@
+"""A gateway over its API, for commands that act as one of its callers: its address, and calls."""
+
+import json
+import ssl
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from paygate.cli.command import settings_of
+from paygate.settings import NOTHING, SettingsError
+
+ApiUrl = Annotated[
+    str | None,
+    typer.Option(help="The gateway's, where it is not the data directory's."),
+]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(help="Has the API key, where the data directory has none."),
+]
+Actor = Annotated[
+    str | None,
+    typer.Option("--actor", metavar="NAME", help="Who you are (Paygate-Actor), for the audit log."),
+]
+
+
+class Address(NamedTuple):
+    """Where a gateway is, what opens it, and who signed its certificate."""
+
+    url: str
+    key: str
+    authority: Path | None
+
+    def tls(self) -> ssl.SSLContext:
+        """What the connection is checked by."""
+        return ssl.create_default_context(cafile=self.authority)
+
+
+def address_of(data: Path | None, api_url: str | None, key_file: Path | None) -> Address:
+    """By the data directory of `paygate up`, or by what the options say instead.
+
+    Raises:
+        SettingsError: neither says which gateway, or which key.
+    """
+    from paygate.cli.up import STATE
+
+    settings = settings_of(data, NOTHING)
+    url = api_url or settings.public_url
+    state, authority = settings.data / STATE, settings.data / "tls" / "ca.pem"
+    if key_file is not None:
+        key = key_file.read_text(encoding="utf-8").strip()
+    elif state.exists():
+        key = str(json.loads(state.read_text(encoding="utf-8"))["secret_key"])
+    else:
+        raise SettingsError("no API key: name the data directory of `paygate up`, or a --key-file")
+    if url is None:
+        raise SettingsError("no gateway: name the data directory of `paygate up`, or an --api-url")
+    return Address(url.rstrip("/"), key, authority if authority.exists() else None)
+
+
+async def call(
+    address: Address,
+    method: str,
+    path: str,
+    *,
+    body: Any = None,
+    query: dict[str, str] | None = None,
+    actor: str | None = None,
+    key: str | None = None,
+) -> dict[str, Any]:
+    """What the gateway answers. `key` is the call's Idempotency-Key.
+
+    Raises:
+        SettingsError: it refuses, or is not there.
+    """
+    import aiohttp
+
+    headers = {"Authorization": f"Bearer {address.key}"}
+    if actor is not None:
+        headers["Paygate-Actor"] = actor
+    if key is not None:
+        headers["Idempotency-Key"] = key
+    connector = aiohttp.TCPConnector(ssl=address.tls())
+    try:
+        async with (
+            aiohttp.ClientSession(connector=connector, headers=headers) as session,
+            session.request(method, address.url + path, json=body, params=query) as response,
+        ):
+            answer = dict(await response.json())
+    except (aiohttp.ClientError, TimeoutError):
+        raise SettingsError("the gateway does not answer") from None
+    if not response.ok:
+        error = answer["error"]
+        raise SettingsError(f"the gateway refuses ({error['code']}): {error['message']}")
+    return answer

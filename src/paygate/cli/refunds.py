@@ -1,0 +1,143 @@
+"""`paygate refunds`: give money back, and decide on what others want to give back."""
+
+import secrets
+from typing import Annotated, Any
+
+import typer
+
+from paygate.cli.command import AsJson, Data, Quiet, print_json, print_list, print_table, run_async
+from paygate.cli.over_api import Actor, Address, ApiUrl, KeyFile, address_of, call
+
+app = typer.Typer(help="Refunds: create, approve, reject, list.", no_args_is_help=True)
+
+RefundId = Annotated[str, typer.Argument(metavar="ID", help="The refund's id: re_...")]
+PAGE = "100"
+
+
+@app.command()
+def create(
+    intent: Annotated[str, typer.Argument(metavar="INTENT", help="The payment: pi_...")],
+    amount: Annotated[
+        int | None, typer.Option(help="In the smallest unit; all that is left, when left out.")
+    ] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="duplicate, fraudulent or requested_by_customer.")
+    ] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="Of a command that is run again: it refunds once.")
+    ] = None,
+    actor: Actor = None,
+    api_url: ApiUrl = None,
+    key_file: KeyFile = None,
+    data: Data = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Give captured money back, wholly or in part."""
+    given = {"amount": amount, "reason": reason}
+    body = {name: value for name, value in given.items() if value is not None}
+    key = idempotency_key or secrets.token_hex(16)
+
+    async def go() -> None:
+        address = address_of(data, api_url, key_file)
+        path = f"/payment-intents/{intent}/refund"
+        made = await call(address, "POST", path, body=body, actor=actor, key=key)
+        _show(made, as_json=as_json, quiet=quiet)
+
+    run_async(go())
+
+
+@app.command()
+def approve(
+    refund_id: RefundId,
+    actor: Actor = None,
+    api_url: ApiUrl = None,
+    key_file: KeyFile = None,
+    data: Data = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Approve a refund that somebody else asked for: it is sent."""
+    address = address_of(data, api_url, key_file)
+    run_async(_decide(address, f"{refund_id}/approve", actor, as_json=as_json, quiet=quiet))
+
+
+@app.command()
+def reject(
+    refund_id: RefundId,
+    actor: Actor = None,
+    api_url: ApiUrl = None,
+    key_file: KeyFile = None,
+    data: Data = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Reject a refund that somebody else asked for: its amount is free again."""
+    address = address_of(data, api_url, key_file)
+    run_async(_decide(address, f"{refund_id}/reject", actor, as_json=as_json, quiet=quiet))
+
+
+@app.command("list")
+def list_(
+    payment_intent: Annotated[str | None, typer.Option(help="Of this payment: pi_...")] = None,
+    status: Annotated[str | None, typer.Option(help="pending, succeeded or failed.")] = None,
+    api_url: ApiUrl = None,
+    key_file: KeyFile = None,
+    data: Data = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """List the refunds that pass the filters, newest first."""
+    asked = {"payment_intent": payment_intent, "status": status}
+    query = {name: value for name, value in asked.items() if value is not None}
+
+    async def go() -> None:
+        found = await _all(address_of(data, api_url, key_file), query)
+        if as_json:
+            print_list(found, "/refunds")
+            return
+        head = ("id", "payment", "amount", "currency", "status", "waits for", "failure", "created")
+        print_table(head, [_row(refund) for refund in found], quiet=quiet)
+
+    run_async(go())
+
+
+async def _all(address: Address, query: dict[str, str]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    while True:
+        after = {"starting_after": found[-1]["id"]} if found else {}
+        page = await call(address, "GET", "/refunds", query={"limit": PAGE, **query, **after})
+        found += page["data"]
+        if not page["has_more"]:
+            return found
+
+
+async def _decide(
+    address: Address, path: str, actor: str | None, *, as_json: bool, quiet: bool
+) -> None:
+    decided = await call(address, "POST", f"/refunds/{path}", body={}, actor=actor)
+    _show(decided, as_json=as_json, quiet=quiet)
+
+
+def _row(refund: dict[str, Any]) -> tuple[str | None, ...]:
+    failure = refund["failure"]
+    return (
+        *(refund["id"], refund["payment_intent"], str(refund["amount"]), refund["currency"]),
+        *(refund["status"], refund["pending_reason"], failure and failure["code"]),
+        refund["created_at"],
+    )
+
+
+def _show(refund: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        print_json(refund)
+        return
+    if quiet:
+        typer.echo(refund["id"])
+        return
+    amount = f"{refund['amount']} {refund['currency']}"
+    typer.echo(f"{refund['id']} of {amount} (smallest units) is {refund['status']}")
+    if refund["pending_reason"] is not None:
+        typer.echo(f"It waits for: {refund['pending_reason']}")
+    if refund["failure"] is not None:
+        typer.echo(refund["failure"]["message"])

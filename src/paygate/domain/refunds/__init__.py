@@ -1,0 +1,1 @@
+"""Refunds: captured money on its way back to the payer."""

@@ -1,0 +1,1 @@
+"""Refunds: asked for, approved, sent, concluded; found at the provider, and looked after."""
