@@ -93,7 +93,10 @@ def test_every_page_that_a_page_points_to_is_there() -> None:
     assert missing == []
 
 
-OF_A_GATEWAY = ["README.md", "docs/api-keys.md", "docs/cli.md", "docs/client-side.md"]
+OF_A_GATEWAY = [
+    *("README.md", "docs/api-keys.md", "docs/cli.md", "docs/client-side.md"),
+    "docs/reconciliation.md",
+]
 
 
 @needs_curl

@@ -141,7 +141,7 @@ async def test_who_stood_still_sets_no_cursor_back(shop: Shop) -> None:
     assert third.cursors.payments is not None
     before = await shop.world.counts()
     woken.set()
-    await first
+    assert await first == second, "it learns that the round has ended without it"
     after = await shop.world.counts()
     changed = {kind for kind in TABLE_OF if before[kind] != after[kind]}
     assert not changed & {Reconciliation, Finding, Event, Alert}

@@ -68,27 +68,32 @@ class Courier:
         self._over: list[Delivery] = []
         self._woken = asyncio.Event()
         self._some_over = asyncio.Event()
+        self._ended = False
+        """Nothing is over any more that is not over now."""
         self._stop = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`. An outage of the database is waited out."""
         self._stop = stop
         writing = asyncio.create_task(self._again(self._write_over))
-        loops = [
-            asyncio.create_task(self._again(loop)) for loop in (self._begin, self._tell, self._send)
-        ]
+        telling = [asyncio.create_task(self._again(loop)) for loop in (self._begin, self._tell)]
+        sending = asyncio.create_task(self._again(self._send))
         await stop.wait()
         self._woken.set()
-        for loop in loops:
+        for loop in telling:
             loop.cancel()
-        await asyncio.gather(*loops, return_exceptions=True)
+        # Not cut off: what it has just leased would lie there until the lease is out.
+        await asyncio.gather(sending, *telling, return_exceptions=True)
         if self._sending:
             await asyncio.wait(self._sending, timeout=FINISH_SECONDS)
         for task in self._sending:
             task.cancel()
+        await asyncio.gather(*self._sending, return_exceptions=True)
+        # Nor what it is writing down: that would be sent once more.
+        self._ended = True
+        self._some_over.set()
+        await asyncio.wait({writing}, timeout=FINISH_SECONDS)
         writing.cancel()
-        await asyncio.gather(writing, *self._sending, return_exceptions=True)
-        await self._write()
 
     async def _again(self, loop: Callable[[], Awaitable[None]]) -> None:
         """Go on with a loop that a fault has ended, after a while; it may end by itself."""
@@ -137,7 +142,7 @@ class Courier:
 
     async def _send(self) -> None:
         loop = asyncio.get_running_loop()
-        while True:
+        while not self._stop.is_set():
             self._woken.clear()
             if not self._hungry or loop.time() - self._looked_at >= LOOK_SECONDS:
                 self._looked_at = loop.time()
@@ -145,6 +150,8 @@ class Courier:
             taken = await self._take()
             idle = NOBODY_SECONDS if not self._lanes else IDLE_SECONDS
             within = LOOK_SECONDS if taken or self._hungry else idle
+            if self._stop.is_set():
+                return
             try:
                 async with asyncio.timeout(within):
                     await self._woken.wait()
@@ -255,7 +262,7 @@ class Courier:
             await note(self._ctx, self._caller(target.merchant), endpoint)
 
     async def _write_over(self) -> None:
-        while True:
+        while self._over or not self._ended:
             await self._some_over.wait()
             await asyncio.sleep(TOGETHER_SECONDS)
             self._some_over.clear()
