@@ -30,6 +30,7 @@ TINY = Sizes(
     flushed_seconds=0.0,
 )
 LONG = {"stored", "stored/ratio", "million", "million/ratio", "verify", "verify/memory", "doubt"}
+LONG |= {"reconcile", "reconcile/calls", "reconcile/memory"}
 """Rows of what is stored in bulk, whose parts have tests of their own."""
 MAYBE_NONE = {"idle/gateway", "idle/database"}
 """In a fifth of a second a gateway at rest may do nothing at all."""

@@ -99,7 +99,7 @@ async def test_it_is_registered_once_for_our_events_at_our_version(account: Acco
 
 async def test_what_differs_is_said_and_changed_only_when_asked_to(account: Account) -> None:
     missing = ENABLED_EVENTS[1:]
-    name = await account.make(f"{URL}/stripe", [*missing, "payout.paid"], api_version=API_VERSION)
+    name = await account.make(f"{URL}/stripe", [*missing, "invoice.paid"], api_version=API_VERSION)
     await account.ask("POST", f"/v1/webhook_endpoints/{name}", data={"disabled": "true"})
     before = await account.endpoints()
     for options in ([], ["--dry-run", "--update"]):
@@ -107,7 +107,7 @@ async def test_what_differs_is_said_and_changed_only_when_asked_to(account: Acco
         assert (ran.status, ran.out) == (1, ""), ran
         assert f"{name}: it is disabled" in ran.err
         assert f"{name}: it does not get {ENABLED_EVENTS[0]} " in ran.err
-        assert f"{name}: it gets payout.paid," in ran.err
+        assert f"{name}: it gets invoice.paid," in ran.err
         assert await account.endpoints() == before
     ran = await account.register("--update")
     assert (ran.status, ran.out) == (0, ""), ran

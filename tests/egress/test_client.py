@@ -26,6 +26,7 @@ DIALLERS = {
     "egress/client.py": "the one way out to addresses that somebody configured",
     "providers/stripe/transport.py": "the provider, whose address is the operator's",
     "cli/listen.py": "this gateway's own API",
+    "cli/over_api.py": "this gateway's own API",
 }
 """What opens connections by HTTP, and where to."""
 

@@ -72,6 +72,8 @@ ENDS: dict[str, End] = {
     "pm_card_mx": Paid("visa", "8001"),
     "pm_card_nl": Paid("visa", "0002"),
     "pm_card_bypassPending": Paid("visa", "0077"),
+    "pm_card_pendingRefund": Paid("visa", "7726"),
+    "pm_card_refundFail": Paid("visa", "5126"),
     "pm_card_threeDSecureOptional": Paid("visa", "3055"),
     "pm_card_chargeDeclined": GENERIC,
     "pm_card_visa_chargeDeclined": GENERIC,

@@ -114,7 +114,7 @@ def test_what_was_altered_is_not_taken_for_newer(records: Records) -> None:
 
 
 Grown = msgspec.defstruct(
-    "Grown", [("amount_refunded", int, 0)], bases=(PaymentIntent,), frozen=True, kw_only=True
+    "Grown", [("amount_disputed", int, 0)], bases=(PaymentIntent,), frozen=True, kw_only=True
 )
 
 
@@ -126,7 +126,7 @@ def grown(intent: PaymentIntent, **more: Any) -> dict[str, Any]:
 
 
 def test_an_older_node_works_on_what_does_not_use_the_new_field(records: Records) -> None:
-    """The newer version has the field, and no refund yet: payments go on at every node."""
+    """The newer version has the field, and no dispute yet: payments go on at every node."""
     intent = make_intent()
     assert opened(records, intent, grown(intent)) == intent
 
@@ -134,7 +134,7 @@ def test_an_older_node_works_on_what_does_not_use_the_new_field(records: Records
 def test_an_older_node_keeps_off_what_does(records: Records) -> None:
     intent = make_intent()
     with pytest.raises(Outdated):
-        opened(records, intent, grown(intent, amount_refunded=500))
+        opened(records, intent, grown(intent, amount_disputed=500))
 
 
 async def test_what_became_newer_since_it_was_read_is_not_advanced(

@@ -34,11 +34,11 @@ async def test_in_an_id_and_in_a_query_of_every_call(world: World) -> None:
         for endpoint in KEYED:
             for control in CONTROLS:
                 text = quote(f"a{control}b")
-                path = endpoint.path.format(id="x")
+                path = endpoint.path.format(id="x", delivery="y")
                 for query, param in ((f"?q={text}", "q"), (f"?{text}", None)):
                     is_refused(await ask(door, endpoint, path + query, headers), param)
                 if "{id}" in endpoint.path:
-                    path = endpoint.path.format(id=text)
+                    path = endpoint.path.format(id=text, delivery="y")
                     is_refused(await ask(door, endpoint, path, headers), "id")
 
 
@@ -68,6 +68,9 @@ BODIES: tuple[tuple[str, Any, str | None, bool], ...] = (
     ("/alerts/x/acknowledge", {"note": "?"}, "note", True),
     ("/api-keys", {"role": "operator", "name": "?"}, "name", False),
     ("/api-keys/x/rotate", {"overlap": "?"}, "overlap", False),
+    ("/webhook-endpoints", {"url": "https://shop.example/?"}, "url", False),
+    ("/webhook-endpoints", {"url": "https://a.example", "description": "?"}, "description", False),
+    ("/webhook-endpoints/x/rotate-secret", {"overlap": "?"}, "overlap", False),
 )
 
 
@@ -103,7 +106,7 @@ def test_every_text_of_every_body_is_in_the_list() -> None:
     """What is not has a pattern of its own, which no control character fits."""
     listed = {param for _, _, param, _ in BODIES}
     patterned = {"session_id", "statement_descriptor", "customer.email", "return_url"}
-    patterned |= {"payment_method"}
+    patterned |= {"payment_method", "events"}
     for endpoint in KEYED:
         if endpoint.body is None:
             continue

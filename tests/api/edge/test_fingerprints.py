@@ -28,6 +28,16 @@ SENT: dict[str, list[bytes]] = {
     "CreateApiKey": [b'{"role":"operator"}', b'{"role":"admin","name":"a"}'],
     "RotateApiKey": [b"{}", b'{"overlap":"1h"}'],
     "RevokeApiKey": [b"{}"],
+    "CreateRefund": [b"{}", b'{"amount":500,"reason":"duplicate"}'],
+    "ReplayProviderEvent": [b"{}"],
+    "CreateWebhookEndpoint": [
+        b'{"url":"https://shop.example/hooks"}',
+        b'{"url":"https://shop.example/hooks","events":["alert.opened"],"description":"a"}',
+    ],
+    "UpdateWebhookEndpoint": [b"{}", b'{"status":"disabled"}'],
+    "RotateWebhookSecret": [b"{}", b'{"overlap":"1h"}'],
+    "ResendDelivery": [b"{}"],
+    "BeginReconciliation": [b"{}"],
     "AcknowledgeAlert": [b"{}", b'{"note":"seen"}'],
 }
 """What clients send, by the name of the parameters' struct."""

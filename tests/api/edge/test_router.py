@@ -1,5 +1,7 @@
 """A path has one spelling: every other is no path at all, and no other key's scope."""
 
+import re
+
 import pytest
 
 from paygate.api.docs import DOCUMENTS
@@ -33,7 +35,7 @@ def found(router: Router, endpoint: Endpoint, path: str) -> bool:
     "endpoint", [e for e in ALL if e.path != "/"], ids=lambda e: f"{e.method} {e.path}"
 )
 def test_every_endpoint_is_at_its_one_path(router: Router, endpoint: Endpoint) -> None:
-    path = endpoint.path.format(id=ID)
+    path = endpoint.path.format(id=ID, delivery=ID)
     assert found(router, endpoint, path)
     first, rest = path[1], path[2:]
     for other in (
@@ -101,7 +103,7 @@ def test_the_scope_of_a_key_is_spelled_as_it_always_was() -> None:
     exchange.caller = Caller(Actor("api_key", role=Role.PUBLISHABLE), "default", "req_1")
     scopes = set()
     for endpoint in ENDPOINTS:
-        exchange.path = {"id": ID} if "{id}" in endpoint.path else {}
+        exchange.path = dict.fromkeys(re.findall(r"{(\w+)}", endpoint.path), ID)
         exchange.target = "whatever was asked for"
         scopes.add(scope_of(endpoint, exchange))
     assert f"pk POST /payment-intents/{ID}/confirm" in scopes

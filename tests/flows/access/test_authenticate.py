@@ -46,6 +46,36 @@ ALLOWED = {
     Action.PROVIDER_EVENT_APPLY: set(),
     Action.PROVIDER_ACCOUNT_PIN: set(),
     Action.RESTORE_DECLARE: {Role.ADMIN},
+    Action.ALERT_SEND: set(),
+    # Events, webhook endpoints, replays, reconcile.
+    **{
+        action: {Role.ADMIN, Role.OPERATOR, Role.FINANCE, Role.AUDITOR}
+        for action in (
+            *(Action.EVENT_READ, Action.EVENT_LIST),
+            *(Action.WEBHOOK_ENDPOINT_READ, Action.WEBHOOK_ENDPOINT_LIST, Action.DELIVERY_LIST),
+            *(Action.PROVIDER_EVENT_READ, Action.PROVIDER_EVENT_LIST),
+            *(Action.RECONCILIATION_READ, Action.RECONCILIATION_LIST),
+            Action.RECONCILIATION_FINDING_LIST,
+        )
+    },
+    **{
+        action: {Role.ADMIN, Role.OPERATOR}
+        for action in (
+            *(Action.WEBHOOK_ENDPOINT_CREATE, Action.WEBHOOK_ENDPOINT_UPDATE),
+            *(Action.WEBHOOK_ENDPOINT_DELETE, Action.WEBHOOK_ENDPOINT_ROTATE),
+            *(Action.DELIVERY_RESEND, Action.PROVIDER_EVENT_REPLAY, Action.RECONCILIATION_BEGIN),
+        )
+    },
+    Action.PROVIDER_EVENT_READ_BODY: {Role.ADMIN, Role.AUDITOR},
+    Action.WEBHOOK_ENDPOINT_WATCH: set(),
+    Action.RECONCILE: set(),
+    Action.REFUND_CREATE: {Role.ADMIN, Role.OPERATOR, Role.SUPPORT},
+    Action.REFUND_APPROVE: {Role.ADMIN, Role.OPERATOR, Role.FINANCE},
+    Action.REFUND_REJECT: {Role.ADMIN, Role.OPERATOR, Role.FINANCE},
+    Action.REFUND_READ: set(Role) - {Role.PUBLISHABLE},
+    Action.REFUND_LIST: set(Role) - {Role.PUBLISHABLE},
+    Action.REFUND_RESOLVE: set(),
+    Action.REFUND_EXPIRE: set(),
 }
 """The contract's table, written out a second time on purpose. A publishable key reads, pays and
 confirms its own intent alone: `authenticate_client` sees to that.

@@ -38,6 +38,8 @@ class NewPaymentIntent(msgspec.Struct, frozen=True, kw_only=True):
     capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
     payment_method_types: tuple[PaymentMethodType, ...] = (PaymentMethodType.CARD,)
     reference: str | None = None
+    unique_reference: bool = False
+    """Whether the intent is to be the only payment of its reference."""
     description: str | None = None
     statement_descriptor: str | None = None
     metadata: dict[str, str] = msgspec.field(default_factory=dict)
@@ -45,8 +47,6 @@ class NewPaymentIntent(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str | None = None
     instrument: Instrument | None = None
     """The instrument to attach; None: none."""
-    unique_reference: bool = False
-    """Whether the intent is to be the only payment of its reference."""
 
 
 class Created(msgspec.Struct, frozen=True):

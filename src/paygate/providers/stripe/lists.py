@@ -34,7 +34,7 @@ async def items(
     # Whole seconds, as Stripe's times are.
     created = {"gte": math.floor(since.timestamp()), "lte": math.ceil(until.timestamp())}
     async for item in all_items(
-        wire, path, {"created": created, **asked}, timeout_seconds=timeout_seconds
+        wire, path, {"created": created, "limit": PAGE, **asked}, timeout_seconds=timeout_seconds
     ):
         yield item
 
@@ -50,7 +50,7 @@ async def all_items(
     listing = Listing()
     after: str | None = None
     while True:
-        params = {"limit": PAGE, **asked}
+        params = {**asked}
         if after is not None:
             params["starting_after"] = after
         fact = await wire.call("get", path, params, timeout_seconds=timeout_seconds)

@@ -69,7 +69,7 @@ class StripeRefunds:
         self, payment_reference: str, *, timeout_seconds: float
     ) -> AsyncIterator[RefundAnswer]:
         """All of a payment's, page by page: what a charge shows inline is the newest ten."""
-        asked = {"payment_intent": payment_reference}
+        asked = {"payment_intent": payment_reference, "limit": lists.PAGE}
         async for item, as_of in lists.all_items(
             self._wire, _REFUNDS, asked, timeout_seconds=timeout_seconds
         ):
