@@ -1,8 +1,8 @@
 """Make events into deliveries: in the order of their commits, to each endpoint that wants them.
 
 A body is made once, here, and sent as it is each time. Nobody else waits for this: an event stays
-in its place until it is told of. A node that is older than what wrote an event or an endpoint leaves
-that merchant's events to newer ones.
+in its place until it is told of. A node that is older than what wrote an event or an endpoint
+leaves that merchant's events to newer ones.
 """
 
 from collections.abc import Callable, Sequence
