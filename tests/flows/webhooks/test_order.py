@@ -77,7 +77,7 @@ async def test_the_order_is_the_commits_and_not_the_ids(world: World, connect: C
     first = await world.create()
     world.clock.forward(-3600)
     second = await world.create()
-    events = {e.data.id: e.id for e in await world.all(Event)}
+    events = {e.object_id: e.id for e in await world.all(Event)}
     assert events[second.id] < events[first.id]
     assert await shown(world, newest("event", 10)) == [events[second.id], events[first.id]]
     newer = await shown(world, Cut(10, events[first.id], newer=True))
