@@ -20,8 +20,8 @@ from paygate.flows.context import Context
 from paygate.flows.webhooks.send import Sent, over_for, send_delivery
 from paygate.flows.webhooks.tell import BodyOf, tell_events
 from paygate.flows.webhooks.watch import disable_endpoint, note_failure, note_success
-from paygate.storage.webhooks.outbox import Target
 from paygate.storage.unreadable import UNREAD
+from paygate.storage.webhooks.outbox import Target
 from paygate.telemetry import log
 
 IDLE_SECONDS: Final = 0.5
