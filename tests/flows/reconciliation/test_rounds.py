@@ -82,7 +82,7 @@ async def test_a_round_goes_on_wherever_its_worker_died(shop: Shop, durable: boo
     shop.world.clock.forward(QUARTER)
     door, deaths = shop.world.ctx.door, 0
     while True:
-        mortal = Mortal(door, at=deaths % 7 + 1, durable=durable)
+        mortal = Mortal(door, at=deaths % 6 + 1, durable=durable)
         shop.world.use(door=mortal)
         try:
             await reconcile_by_the_clock(shop.world.ctx, f"run_{deaths}")

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.alert import AlertType, Problem
+from paygate.domain.payments.outcome import Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.refunds.conclusion import RefundMoved
 from paygate.domain.refunds.outcome import RefundAnswer, RefundFailed
@@ -85,6 +86,9 @@ async def _resolve(ctx: Context, caller: Caller, refund: Refund) -> bool:
         intent, newest = sending
         await ctx.pace.turn()
         answer: RefundAnswer | None = await send_refund(ctx, intent, newest)
+        if answer is not None and isinstance(answer.outcome, Unknown):
+            # The provider may repeat a fault under this key for a day, though it made the refund.
+            answer = await _shown(ctx, intent, newest) or answer
     else:
         answer = await _look_up(ctx, caller, intent, newest)
     if answer is None:
@@ -110,18 +114,36 @@ async def _look_up(
             refund.provider_reference, timeout_seconds=timeout_seconds
         )
         return None if isinstance(found, Absent) else found
-    assert intent.provider_reference is not None, "what was paid is known to the provider"
-    await ctx.pace.turn()
     try:
-        listing = ctx.provider.list_refunds(
-            intent.provider_reference, timeout_seconds=timeout_seconds
-        )
-        async for each in listing:
-            if (each.refund, each.installation) == (refund.id, ctx.installation):
-                return each
+        listed = await _listed(ctx, intent, refund)
     except ProviderSilent:
         return None
-    return await _missed(ctx, caller, intent, refund)
+    return listed or await _missed(ctx, caller, intent, refund)
+
+
+async def _shown(ctx: Context, intent: PaymentIntent, refund: Refund) -> RefundAnswer | None:
+    """The refund as the provider's list shows it; None when that does not tell."""
+    try:
+        return await _listed(ctx, intent, refund)
+    except ProviderSilent:
+        return None
+
+
+async def _listed(ctx: Context, intent: PaymentIntent, refund: Refund) -> RefundAnswer | None:
+    """The refund among those of its payment; None when the provider has none of our mark.
+
+    Raises:
+        ProviderSilent: the list could not be read to its end.
+    """
+    assert intent.provider_reference is not None, "what was paid is known to the provider"
+    await ctx.pace.turn()
+    listing = ctx.provider.list_refunds(
+        intent.provider_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
+    )
+    async for each in listing:
+        if (each.refund, each.installation) == (refund.id, ctx.installation):
+            return each
+    return None
 
 
 async def _missed(

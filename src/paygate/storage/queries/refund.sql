@@ -11,15 +11,21 @@ SELECT {refund} FROM refund WHERE provider_reference_index = $1
 
 -- name: refunds_older
 SELECT {refund} FROM refund
-WHERE merchant = $1 AND id < $2 AND ($4::text IS NULL OR intent = $4)
+WHERE merchant = $1
+  AND (created_at, id) < (coalesce((SELECT c.created_at FROM refund c
+                                    WHERE c.merchant = $1 AND c.id = $2), 'infinity'), $2)
+  AND ($4::text IS NULL OR intent = $4)
   AND ($5::text[] IS NULL OR state = ANY ($5))
-ORDER BY id DESC LIMIT $3
+ORDER BY created_at DESC, id DESC LIMIT $3
 
 -- name: refunds_newer
 SELECT {refund} FROM refund
-WHERE merchant = $1 AND id > $2 AND ($4::text IS NULL OR intent = $4)
+WHERE merchant = $1
+  AND (created_at, id) > (coalesce((SELECT c.created_at FROM refund c
+                                    WHERE c.merchant = $1 AND c.id = $2), 'infinity'), $2)
+  AND ($4::text IS NULL OR intent = $4)
   AND ($5::text[] IS NULL OR state = ANY ($5))
-ORDER BY id LIMIT $3
+ORDER BY created_at, id LIMIT $3
 
 -- name: refunds_in_doubt
 SELECT {refund} FROM refund

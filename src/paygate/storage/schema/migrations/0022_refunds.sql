@@ -17,7 +17,9 @@ CREATE TABLE refund (
 );
 ALTER TABLE refund ALTER COLUMN sealed SET STORAGE EXTERNAL;
 CREATE UNIQUE INDEX refund_provider_reference ON refund (provider_reference_index);
-CREATE INDEX refund_of_intent ON refund (merchant, intent, id);
+-- Ids are made from what a refund does, so that they tell nothing of its age.
+CREATE INDEX refund_of_intent ON refund (merchant, intent, created_at, id);
+CREATE INDEX refund_by_age ON refund (merchant, created_at, id);
 CREATE INDEX refund_in_doubt ON refund (last_sent_at, merchant, id)
     WHERE state IN ('started', 'unknown', 'not_sent');
 CREATE INDEX refund_awaiting_approval ON refund (approval_expires_at, merchant, id)
