@@ -58,6 +58,11 @@ async def test_a_message_arrives_as_it_was_written(receiver: Receiver) -> None:
     assert message["type"] == "failure"
 
 
+async def test_one_that_was_just_taken_holds_up_none_after_it(receiver: Receiver) -> None:
+    channel = AppriseChannel(1, Secret(receiver.url))
+    assert all([await channel.send("info", "title", f"text {number}") for number in range(50)])
+
+
 @pytest.mark.parametrize("status", [404, 500, 302])
 async def test_what_is_not_taken_is_known(receiver: Receiver, status: int) -> None:
     receiver.status = status

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, Final
 
 from paygate.crypto.secret import Secret
@@ -29,7 +29,9 @@ class AppriseChannel:
         self.name: Final = f"{number}-{url.reveal().partition(':')[0]}"
         self._url = url
         self._send_seconds = send_seconds
-        self._sending: Thread | None = None
+        self._over = Event()
+        """Whether what was sent last has come to its end: its thread may live a moment longer."""
+        self._over.set()
 
     def check(self) -> None:
         """Raises ValueError, which names the channel, when apprise cannot make anything of it."""
@@ -37,17 +39,18 @@ class AppriseChannel:
 
     async def send(self, severity: Severity, title: str, text: str) -> bool:
         """Whether the channel took the message; one that hangs is not sent a second beside it."""
-        if self._sending is not None and self._sending.is_alive():
+        if not self._over.is_set():
             return False
+        over = Event()
         taken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         # apprise blocks. A thread that hangs must hold up neither others nor the process's end.
-        self._sending = Thread(
+        Thread(
             target=_notify,
-            args=(self.name, self._service, severity, title, text, taken),
+            args=(self.name, self._service, severity, title, text, taken, over),
             name=f"alert channel {self.name}",
             daemon=True,
-        )
-        self._sending.start()
+        ).start()
+        self._over = over
         try:
             async with asyncio.timeout(self._send_seconds):
                 return await taken
@@ -72,6 +75,7 @@ def _notify(
     title: str,
     text: str,
     taken: "asyncio.Future[bool]",
+    over: Event,
 ) -> None:
     try:
         kind = _NOTIFY_TYPES[severity]
@@ -79,6 +83,8 @@ def _notify(
     except Exception as error:  # noqa: BLE001 -- whatever a plugin stumbles over
         log.logger().error("alert_not_sent", channel=channel, error=error)
         done = False
+    finally:
+        over.set()
 
     def tell() -> None:
         if not taken.done():

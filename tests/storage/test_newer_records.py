@@ -12,6 +12,7 @@ from msgspec import inspect
 
 from paygate.crypto.seal import SealError
 from paygate.domain.audit import AuditEntry
+from paygate.domain.event import Event
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ledger import Account, Entry, Transfer
 from paygate.domain.payments.payment_intent import PaymentIntent, Trigger, advance
@@ -104,6 +105,15 @@ def test_a_value_that_is_not_known_is_of_a_newer_version(
         opened(records, intent, {**plain(intent), **news})
 
 
+@pytest.mark.parametrize("within", [{"object": "wallet"}, {"data": {"id": "wa_1", "balance": 5}}])
+def test_an_event_of_what_is_not_known_is_of_a_newer_version(
+    records: Records, within: dict[str, Any]
+) -> None:
+    event = planted(Event, MARK)
+    with pytest.raises(Outdated):
+        opened(records, event, {**plain(event), **within})
+
+
 def test_what_was_altered_is_not_taken_for_newer(records: Records) -> None:
     intent = make_intent()
     row = row_of(records, intent)
@@ -114,7 +124,7 @@ def test_what_was_altered_is_not_taken_for_newer(records: Records) -> None:
 
 
 Grown = msgspec.defstruct(
-    "Grown", [("amount_disputed", int, 0)], bases=(PaymentIntent,), frozen=True, kw_only=True
+    "Grown", [("of_a_newer_version", int, 0)], bases=(PaymentIntent,), frozen=True, kw_only=True
 )
 
 
@@ -126,7 +136,7 @@ def grown(intent: PaymentIntent, **more: Any) -> dict[str, Any]:
 
 
 def test_an_older_node_works_on_what_does_not_use_the_new_field(records: Records) -> None:
-    """The newer version has the field, and no dispute yet: payments go on at every node."""
+    """The newer version has the field, and no use of it yet: payments go on at every node."""
     intent = make_intent()
     assert opened(records, intent, grown(intent)) == intent
 
@@ -134,7 +144,7 @@ def test_an_older_node_works_on_what_does_not_use_the_new_field(records: Records
 def test_an_older_node_keeps_off_what_does(records: Records) -> None:
     intent = make_intent()
     with pytest.raises(Outdated):
-        opened(records, intent, grown(intent, amount_disputed=500))
+        opened(records, intent, grown(intent, of_a_newer_version=500))
 
 
 async def test_what_became_newer_since_it_was_read_is_not_advanced(

@@ -46,8 +46,15 @@ class Event(Recorded, frozen=True, kw_only=True):
 
     @property
     def record(self) -> Reported:
-        """The record that it is about, as it then was."""
-        return msgspec.msgpack.decode(self.data, type=_KINDS[self.object])
+        """The record that it is about, as it then was.
+
+        Raises:
+            msgspec.ValidationError: a newer version wrote it.
+        """
+        kind = _KINDS.get(self.object)
+        if kind is None:
+            raise msgspec.ValidationError("an event of an object that this version does not know")
+        return msgspec.msgpack.decode(self.data, type=kind)
 
 
 def of(

@@ -4,7 +4,7 @@
 made from its declaration, so a column is added there and in a migration, and nowhere else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar
@@ -92,8 +92,11 @@ class Stored(Table, Generic[R]):
         *clear: Column,
         claimed_by: tuple[str, ...] = (),
         looked_up_by: str | None = None,
+        within: Callable[[R], object] | None = None,
     ) -> None:
-        """`clear` are the columns in clear beside the key."""
+        """`clear` are the columns in clear beside the key. `within` decodes what a record keeps
+        encoded, so that a shape in there that is not known is found when the record is read.
+        """
         self._versioned: Final = hasattr(record, "version")
         columns = (*(VERSIONED if self._versioned else KEY), *clear)
         for column in columns:
@@ -101,9 +104,17 @@ class Stored(Table, Generic[R]):
         super().__init__(name, *columns, _SEALED, claimed_by=claimed_by, looked_up_by=looked_up_by)
         self.record: Final = record
         self.encode: Final = msgspec.msgpack.Encoder().encode
-        self.decode: Final = msgspec.msgpack.Decoder(record).decode
+        self._decode: Final = msgspec.msgpack.Decoder(record).decode
+        self._within: Final = within
         self._values: Final = attrgetter(*(column.source for column in columns))
         self._hashes: Final = [(n, c.hashed) for n, c in enumerate(columns) if c.hashed]
+
+    def decode(self, content: bytes) -> R:
+        """The record; msgspec's own errors for a shape that is not known."""
+        record = self._decode(content)
+        if self._within is not None:
+            self._within(record)
+        return record
 
     def clear(self, record: R, index: BlindIndex) -> tuple[Any, ...]:
         """The record's row, but for what is sealed."""

@@ -3,6 +3,7 @@
 A column is added here and in a migration; `schema/migrations/` says what the schema holds it to.
 """
 
+from operator import attrgetter
 from typing import Any, Final
 
 from paygate.domain.access.api_key import ApiKey
@@ -107,6 +108,7 @@ EVENT: Final = Stored(
     Column("object_id", "text"),
     Column("created_at", "timestamptz"),
     Column("type", "text", added_later=True),
+    within=attrgetter("record"),
 )
 WEBHOOK_ENDPOINT: Final = Stored(
     WebhookEndpoint,

@@ -161,6 +161,24 @@ def test_what_is_not_believed_moves_nothing(changes: dict[str, Any], why: Refund
     assert conclude_refund(intent, refund, answer, LATER) is why
 
 
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        *((_S.PENDING, "refunded"), (_S.PENDING, "failed")),
+        *((_S.SUCCEEDED, "failed"), (_S.FAILED, "refunded")),
+    ],
+)
+def test_what_bears_no_time_moves_nothing_that_the_provider_has_told(
+    state: RefundState, said: str
+) -> None:
+    """What a key repeats is as it was when the key was new; what is not found may be there now."""
+    intent, refund = standing(state)
+    refund = msgspec.structs.replace(refund, provider_as_of=NOW)
+    answer = RefundAnswer(SAID[said], "re_theirs")
+    assert conclude_refund(intent, refund, answer, LATER) is _U.TIE
+    assert isinstance(conclude_refund(intent, refund, answer, LATER, fetched=True), RefundMoved)
+
+
 def test_a_tie_that_was_fetched_is_believed() -> None:
     intent, refund = standing(_S.PENDING)
     refund = msgspec.structs.replace(refund, provider_as_of=NOW)

@@ -21,6 +21,7 @@ from paygate.domain.webhooks.retry_after import parse_retry_after
 from paygate.domain.webhooks.shares import PLACES, shared
 from paygate.domain.webhooks.url import check_webhook_url
 from paygate.domain.webhooks.window import MOST, Window, after_failure, after_success
+from paygate.egress.client import CONNECTIONS
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -93,6 +94,17 @@ def test_nobody_has_all_places(room: dict[tuple[str, str], int], in_hand: dict[s
         assert theirs <= max(0, share - in_hand.get(merchant, 0))
     for endpoint, n in given_.items():
         assert 0 < n <= room[endpoint]
+
+
+def test_a_thousand_merchants_have_fewer_at_once_than_connections_can_be_open() -> None:
+    room = {(str(n), "1"): 1 for n in range(1000)}
+    first = shared(room, {})
+    assert PLACES <= len(first) < CONNECTIONS
+    at_work = {merchant: 1 for merchant, _ in first}
+    assert shared(room, at_work) == {}
+    at_work.popitem()
+    (after,) = shared(room, at_work)
+    assert after[0] not in at_work, "who has none comes first"
 
 
 def test_places_go_round() -> None:

@@ -2,6 +2,7 @@
 forgets its guard.
 """
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -243,6 +244,52 @@ async def test_a_list_that_cannot_be_read_proves_nothing(world: World) -> None:
         assert await resolve_refunds(world.ctx, "run") == (0, 1)
     (after,) = await world.all(Refund)
     assert (after.state, after.missed_at) == (RefundState.UNKNOWN, None)
+
+
+async def test_what_is_found_missing_while_its_event_comes_stays_as_the_event_says(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intent = await paid(world)
+    world.provider.refunding.append(RefundAnswer(Unknown("reset")))
+    doubtful = await refund(world, intent)
+    world.clock.forward(DAY)
+    await resolve_refunds(world.ctx, "run")
+    world.clock.forward(601)
+    heard = await shown(world, doubtful, Refunded())
+
+    async def empty(*_: Any, **__: Any) -> AsyncIterator[RefundAnswer]:
+        await apply_refund(world.ctx, world.caller, heard)
+        for each in list[RefundAnswer]():
+            yield each
+
+    monkeypatch.setattr(world.provider, "list_refunds", empty)
+    await resolve_refunds(world.ctx, "run")
+    (after,) = await world.all(Refund)
+    assert after.state is RefundState.SUCCEEDED
+    assert (await check_books(world, intent)).amount_refunded == 1999
+
+
+async def test_a_reply_that_its_key_repeats_does_not_undo_what_came_since(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intent = await paid(world)
+    world.provider.refunding.append(RefundAnswer(Unknown("reset")))
+    doubtful = await refund(world, intent)
+    world.clock.forward(31)
+    came_back = await shown(world, doubtful, GONE)
+
+    async def fails(_: Any) -> None:
+        await apply_refund(world.ctx, world.caller, came_back)
+
+    async def now(*_: Any, **__: Any) -> RefundAnswer:
+        return came_back
+
+    world.provider.amid_refund = fails
+    monkeypatch.setattr(world.provider, "retrieve_refund", now)
+    await resolve_refunds(world.ctx, "run")
+    (after,) = await world.all(Refund)
+    assert after.state is RefundState.FAILED
+    assert (await check_books(world, intent)).amount_refundable == 1999
 
 
 def as_if_first(intent: PaymentIntent, made: Refund, ctx: Any) -> RefundMoved:

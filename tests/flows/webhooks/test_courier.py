@@ -11,6 +11,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from paygate import wiring
+from paygate.api.event_object import event_body
 from paygate.domain.alert import Alert, AlertType
 from paygate.domain.event import Event
 from paygate.domain.webhooks.delivery import DeliveryStatus, Failure
@@ -18,8 +19,10 @@ from paygate.domain.webhooks.endpoint import DisabledBecause, EndpointStatus, We
 from paygate.flows.webhooks.delete import delete_webhook_endpoint
 from paygate.flows.webhooks.resend import resend_delivery, resend_since
 from paygate.flows.webhooks.rotate_secret import rotate_webhook_secret
+from paygate.flows.webhooks.tell import tell_events
 from paygate.flows.webhooks.update import EndpointChanges, update_webhook_endpoint
 from paygate.flows.webhooks.watch import watch_webhook_endpoints
+from tests.flows.test_unreadable import spoil, write
 from tests.flows.webhooks.courier import (
     at_work,
     deliveries,
@@ -248,6 +251,23 @@ async def test_what_a_disabled_endpoint_missed_can_be_told_and_sent(world: World
             await receiver.wait_for(16)
             await settled(world, 16)
     assert {d.status for d in await deliveries(world)} == {DeliveryStatus.DELIVERED}
+
+
+async def test_an_endpoint_that_cannot_be_read_holds_up_the_end_of_no_other(world: World) -> None:
+    off = EndpointChanges(status="disabled")
+    endpoints = [await endpoint_at(world, "http://127.0.0.1:9/") for _ in range(3)]
+    await events(world, 2)
+    while await tell_events(world.ctx, "run", event_body) == 0:
+        await asyncio.sleep(0.05)
+    ended = [
+        await update_webhook_endpoint(world.ctx, world.caller, each.id, off) for each in endpoints
+    ]
+    await spoil(world, ended[0])
+    for each in ended[1:]:  # so that the spoilt row is met first
+        await write(world, each, "sealed")
+    async with at_work(world):
+        over = {d.endpoint for d in await settled(world, 4) if d.failure}
+    assert over == {each.id for each in ended[1:]}
 
 
 async def test_410_is_the_end(world: World) -> None:

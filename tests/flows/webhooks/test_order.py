@@ -4,6 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
+import pytest
+
 from paygate.api.event_object import event_body
 from paygate.domain import event as events
 from paygate.domain.event import Event
@@ -14,6 +17,8 @@ from paygate.storage.pages import Cut, newest
 from paygate.storage.webhooks.reader import EventFilters
 from tests.flows.webhooks.courier import deliveries, endpoint_at
 from tests.flows.world import World
+from tests.gateway import until
+from tests.storage.newer import NEWS, sealed
 
 Connect = Callable[[], Awaitable[Connection]]
 INSERT = (
@@ -107,3 +112,26 @@ async def test_who_has_no_endpoint_has_no_deliveries_and_no_cursor(world: World)
     assert not await world.ctx.outbox.anybody()
     assert await tell_events(world.ctx, "run", event_body) == 0
     assert await world.connection.fetchval("SELECT count(*) FROM webhook_body") == 0
+
+
+@pytest.mark.parametrize("newer", ["event", "endpoint"])
+async def test_what_a_newer_version_wrote_is_told_by_a_newer_node(world: World, newer: str) -> None:
+    endpoint = await endpoint_at(world, "http://127.0.0.1:9/")
+    await world.create()
+    await world.create()
+    record = endpoint if newer == "endpoint" else (await world.all(Event))[0]
+    table = "webhook_endpoint" if newer == "endpoint" else "event"
+    kept = await world.connection.fetchval(f"SELECT sealed FROM {table} WHERE id = $1", record.id)
+    of_newer = sealed(world.records, record, {**msgspec.structs.asdict(record), **NEWS})
+    await world.connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+    put = f"UPDATE {table} SET sealed = $1 WHERE id = $2"
+    await world.connection.execute(put, of_newer, record.id)
+    assert await tell_events(world.ctx, "run", event_body) == 0
+    assert await deliveries(world) == []
+    await world.connection.execute(put, kept, record.id)
+
+    async def told() -> bool:
+        await tell_events(world.ctx, "run", event_body)
+        return len(await deliveries(world)) == 2
+
+    await until(told)

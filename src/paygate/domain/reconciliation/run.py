@@ -67,6 +67,7 @@ class Cursors(Recorded, frozen=True):
     events: datetime | None = None
     compared_at: datetime | None = None
     """When the payments of the last 30 days were compared, final ones too."""
+    refunds: datetime | None = None
 
 
 class Tally(Recorded, frozen=True):

@@ -65,7 +65,8 @@ class RefundUnmoved(StrEnum):
     STALE = "stale"
     """It is older than what was applied already, or does not follow from it."""
     TIE = "tie"
-    """It is of the same second as what was applied, and differs: fetch, then apply that."""
+    """It is of the same second as what was applied, or of no time, and differs: fetch, then apply
+    that."""
     MISMATCH = "mismatch"
     """It speaks of another amount or currency, or of more than was taken: a person must look."""
     PAYMENT_FIRST = "payment_first"
@@ -194,8 +195,12 @@ def _unordered(
     refund: Refund, answer: RefundAnswer, at: datetime, *, fetched: bool
 ) -> RefundUnmoved | None:
     """Why the answer's time does not let it move the refund; None when it does."""
-    if answer.as_of is None or refund.provider_as_of is None:
+    if refund.provider_as_of is None:
         return None
+    if answer.as_of is None:
+        # What the provider has told is not moved by what may be older, or by what was not found.
+        told = refund.state not in IN_DOUBT
+        return RefundUnmoved.TIE if told and not fetched else None
     # A time from the future orders nothing, though it was written down.
     believed = refund.provider_as_of <= at + AHEAD
     if believed and answer.as_of < refund.provider_as_of:

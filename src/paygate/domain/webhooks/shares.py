@@ -9,6 +9,10 @@ from typing import Final
 
 PLACES: Final = 256
 """Requests of one worker at once; bodies are at most some 64 KB each."""
+MOST: Final = 448
+"""The same when there are more merchants than places, of whom each has one: fewer than connections
+can be open at once, for one that waits for a connection would be taken for one that fails.
+"""
 
 
 def shared(
@@ -17,12 +21,17 @@ def shared(
     """How many more each endpoint may have. `room` is what each could take now, by merchant and
     endpoint; `in_hand` is what merchants have under way.
     """
-    merchants = {merchant for merchant, _ in room} | {m for m, count in in_hand.items() if count}
-    share = places // (len(merchants) + 1)
+    theirs: dict[str, dict[tuple[str, str], int]] = {}
+    for endpoint, count in room.items():
+        theirs.setdefault(endpoint[0], {})[endpoint] = count
+    merchants = theirs.keys() | {merchant for merchant, count in in_hand.items() if count}
+    share = max(places // (len(merchants) + 1), 1)
+    left = MOST - sum(in_hand.values())
     given: dict[tuple[str, str], int] = {}
-    for merchant in {merchant for merchant, _ in room}:
-        theirs = {endpoint: count for endpoint, count in room.items() if endpoint[0] == merchant}
-        given |= _in_turn(theirs, max(share, 1) - in_hand.get(merchant, 0))
+    for merchant in sorted(theirs, key=lambda merchant: in_hand.get(merchant, 0)):
+        more = dict(_in_turn(theirs[merchant], min(share - in_hand.get(merchant, 0), left)))
+        left -= sum(more.values())
+        given |= more
     return given
 
 

@@ -37,7 +37,7 @@ from paygate.flows.reconciliation.read_refunds import read_refunds
 from paygate.flows.reconciliation.report import JOB, Report, Superseded
 from paygate.flows.sweep import Sweep
 from paygate.providers.contract import Absent, ProviderSilent
-from paygate.storage.change import StorageError
+from paygate.storage.change import OutcomeUnknown, Outdated, Overloaded, Unavailable
 from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.telemetry import log
 
@@ -51,6 +51,8 @@ WHOLE_EVERY: Final = timedelta(days=1)
 EVENTS_KEPT: Final = timedelta(days=30)
 """How long the provider lists an event. Where that is over, the objects are compared instead."""
 PAGE: Final = 200
+_NOT_THE_PARTS: Final = (Superseded, OutcomeUnknown, Outdated, Overloaded, Unavailable)
+"""What ends a worker's turn, and no part of a round: another takes the round up where it stands."""
 
 Progress = Callable[[str, float, float | None], None]
 Step = Callable[[Report, datetime, datetime], Awaitable[int]]
@@ -198,16 +200,21 @@ class _Round:
         return Stage.REFUNDS
 
     async def _refunds(self) -> Stage | None:
-        """Refunds made in the window, of payments of any age, and those that wait."""
+        """Refunds made in a window of their own, of payments of any age, and those that wait."""
         report = self._report
         run = report.run
         assert run.since is not None and run.until is not None, "the window is set"  # noqa: PT018
         self._progress("refunds", 0, None)
         if report.dry:
             return Stage.OPEN
+        since = run.since
+        if run.wanted_since is None:
+            since = min(since, (run.cursors.refunds or run.until - FIRST) - OVERLAP)
         try:
-            await read_refunds(report, run.since, run.until)
-        except (Superseded, StorageError):
+            await read_refunds(report, since, run.until)
+            known = self._known_until(since, run.cursors.refunds)
+            await self._moved(Stage.OPEN, refunds=known)
+        except _NOT_THE_PARTS:
             raise
         except Exception as error:  # noqa: BLE001 -- the other parts are done, and this one is told
             await self._failed(Stage.REFUNDS, "refunds", error)
@@ -218,7 +225,7 @@ class _Round:
         try:
             if not await ask_open(self._report, self._seen, self._is_late):
                 return None
-        except (Superseded, StorageError):
+        except _NOT_THE_PARTS:
             raise
         except Exception as error:  # noqa: BLE001 -- the other parts are done, and this one is told
             await self._failed(Stage.OPEN, "open payments", error)
@@ -243,6 +250,15 @@ class _Round:
         report = self._report
         if report.dry:
             return Stage.END
+        try:
+            await self._close_alerts(report)
+        except _NOT_THE_PARTS:
+            raise
+        except Exception as error:  # noqa: BLE001 -- the round has come to its end all the same
+            await self._failed(Stage.ALERTS, "alerts", error)
+        return Stage.END
+
+    async def _close_alerts(self, report: Report) -> None:
         sweep = Sweep(report.ctx, JOB, report.run.id)
         async for standing in sweep.every(report.ctx.read.alerts_standing, PAGE):
             problem = standing.problem
@@ -255,7 +271,6 @@ class _Round:
                         report.ctx, caller, problem.type, problem.subject, problem.stage
                     )
         await sweep.end()
-        return Stage.END
 
     async def _agrees_by_now(self, merchant: str, intent_id: str) -> bool:
         ctx = self._report.ctx
@@ -279,8 +294,9 @@ class _Round:
         *,
         until: datetime | None = None,
     ) -> int | None:
-        """Read a time window by window: how much was listed; less than nothing when a part could
-        not be read; None when there was no time for all.
+        """Read a time window by window: how much was listed; less than nothing when the list broke
+        off, or when something in it tripped a window up, which hides none of the later windows;
+        None when there was no time for all.
         """
         report = self._report
         last = until or report.run.until
@@ -290,18 +306,20 @@ class _Round:
         while (window := windows.next()) is not None:
             try:
                 found = await read(report, *window)
-            except (Superseded, StorageError):
+            except _NOT_THE_PARTS:
                 raise
             except Exception as error:  # noqa: BLE001 -- whatever it is, the other parts are done
                 await self._failed(stage, named, error)
-                return -1
+                if isinstance(error, ProviderSilent):
+                    return -1
+                found = 0
             listed += found
             windows.read(window[1], found)
             self._progress(named, windows.share, 1.0)
             await report.advance(windows.place(stage, listed))
             if self._is_late() and windows.next() is not None:
                 return None
-        return listed
+        return -1 if any(said.startswith(f"{named}: ") for said in report.run.faults) else listed
 
     async def _believed(self, listed: int, named: str) -> bool:
         """Whether a list that shows nothing may be true."""

@@ -20,6 +20,7 @@ from paygate.flows.context import Context
 from paygate.flows.webhooks.send import Sent, over_for, send_delivery
 from paygate.flows.webhooks.tell import BodyOf, tell_events
 from paygate.flows.webhooks.watch import disable_endpoint, note_failure, note_success
+from paygate.storage.unreadable import UNREAD
 from paygate.storage.webhooks.outbox import Target
 from paygate.telemetry import log
 
@@ -129,16 +130,21 @@ class Courier:
     async def _end_waiting(self) -> None:
         """What waits for endpoints that are disabled or deleted has failed."""
         for target in await self._ctx.outbox.ended():
-            endpoint = await self._ctx.webhooks.webhook_endpoint(*target)
-            failure = over_for(endpoint)
-            while failure is not None:
-                places = [(target, ENDED_AT_ONCE)]
-                leased = await self._ctx.outbox.lease(self._run, places, all_=True)
-                if not leased.deliveries:
-                    break
-                now = self._ctx.now()
-                ended = [given_up(delivery, failure, now) for delivery in leased.deliveries]
-                await self._ctx.outbox.write(self._run, ended)
+            try:
+                await self._end_all_of(target)
+            except UNREAD as fault:
+                await report_unreadable(self._ctx, self._caller(target.merchant), fault)
+
+    async def _end_all_of(self, target: Target) -> None:
+        endpoint = await self._ctx.webhooks.webhook_endpoint(*target)
+        failure = over_for(endpoint)
+        while failure is not None:
+            leased = await self._ctx.outbox.lease(self._run, [(target, ENDED_AT_ONCE)], all_=True)
+            if not leased.deliveries:
+                return
+            now = self._ctx.now()
+            ended = [given_up(delivery, failure, now) for delivery in leased.deliveries]
+            await self._ctx.outbox.write(self._run, ended)
 
     async def _send(self) -> None:
         loop = asyncio.get_running_loop()

@@ -1,7 +1,8 @@
 """Make events into deliveries: in the order of their commits, to each endpoint that wants them.
 
 A body is made once, here, and sent as it is each time. Nobody else waits for this: an event stays
-in its place until it is told of.
+in its place until it is told of. A node that is older than what wrote an event or an endpoint
+leaves that merchant's events to newer ones.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.flows.alerts.report_unreadable import report_unreadable
 from paygate.flows.context import Context
 from paygate.flows.webhooks.create import MOST
+from paygate.storage.change import Outdated
 from paygate.storage.pages import newest
 from paygate.storage.webhooks.outbox import Untold
 
@@ -28,12 +30,15 @@ async def tell_events(ctx: Context, run: str, body_of: BodyOf) -> int:
     """How many events were made into deliveries, by this node; `run` names it in the audit log."""
     told = 0
     for untold in await ctx.outbox.untold(PAGE):
-        for fault in untold.unread:
-            caller = Caller(Actor("job", name="tell-events"), untold.merchant, run)
-            await report_unreadable(ctx, caller, fault)
         page = await ctx.webhooks.webhook_endpoints(
             untold.merchant, newest("webhook_endpoint", MOST)
         )
+        unread = (*untold.unread, *page.unread)
+        for fault in unread:
+            caller = Caller(Actor("job", name="tell-events"), untold.merchant, run)
+            await report_unreadable(ctx, caller, fault)
+        if any(isinstance(fault, Outdated) for fault in unread):
+            continue
         bodies, deliveries = _made(ctx, untold, page.items, body_of)
         if await ctx.outbox.tell(untold, bodies, deliveries):
             told += len(untold.events)
