@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from paygate.crypto.seal import SealedPlace, Sealer, SealError
 from paygate.domain.access.api_key import ApiKey
 from paygate.domain.audit import AuditEntry
+from paygate.domain.event import Event
 from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.provider_event import ProviderEvent
@@ -65,7 +66,11 @@ class Drawn:
 
 @st.composite
 def _drawn(draw: st.DrawFn) -> Any:
-    return filled(draw(st.sampled_from(KINDS)), Drawn(draw))
+    kind, leaves = draw(st.sampled_from(KINDS)), Drawn(draw)
+    if kind is not Event:
+        return filled(kind, leaves)
+    about = msgspec.msgpack.encode(filled(PaymentIntent, leaves))
+    return filled(kind, leaves, object="payment_intent", data=msgspec.Raw(about))
 
 
 def row_of(records: Records, record: Record) -> tuple[Any, ...]:

@@ -49,7 +49,7 @@ def check_description(description: str | None) -> str | None:
     if description is not None and not description.isprintable():
         raise Refusal(
             ErrorCode.PARAMETER_INVALID,
-            "description must be printable characters",
+            "description must be one line of printable text, without control characters",
             param="description",
         )
     return description
