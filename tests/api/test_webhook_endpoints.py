@@ -19,7 +19,7 @@ PATH = "/webhook-endpoints"
 UNKNOWN = f"{PATH}/we_{'0' * 26}"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 async def shop(gateway: Gateway) -> Shop:
     return await open_shop(gateway)
 
