@@ -1,20 +1,14 @@
 """Rotate an API key: a new one like it, and an end for the old one, in one commit."""
 
-from datetime import timedelta
-from typing import Final
-
 import msgspec
 
 from paygate.domain.access.roles import Action, Caller
-from paygate.domain.durations import parse_duration
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.access.create_api_key import NewApiKey, key_subject, make_api_key
 from paygate.flows.access.read_api_keys import find_api_key
 from paygate.flows.context import Context, Patience
+from paygate.flows.overlap import read_overlap
 from paygate.storage.change import Change, Committed
-
-LONGEST_OVERLAP: Final = timedelta(days=7)
-"""A roll-out takes hours; a key that is kept for weeks was not rotated."""
 
 
 async def rotate_api_key(ctx: Context, caller: Caller, key_id: str, *, overlap: str) -> NewApiKey:
@@ -26,7 +20,7 @@ async def rotate_api_key(ctx: Context, caller: Caller, key_id: str, *, overlap: 
         Refusal: not found; the overlap is no duration up to seven days; `state_conflict` for a
             key that opens nothing any more.
     """
-    beside = _overlap(overlap)
+    beside = read_overlap(overlap)
     patience = Patience("an API key kept changing")
     while True:
         old = await find_api_key(ctx, caller.merchant, key_id)
@@ -53,15 +47,3 @@ async def rotate_api_key(ctx: Context, caller: Caller, key_id: str, *, overlap: 
         if isinstance(await ctx.door.commit(change), Committed):
             return made
         await patience.pause()
-
-
-def _overlap(text: str) -> timedelta:
-    try:
-        overlap = parse_duration(text)
-    except ValueError as error:
-        raise Refusal(
-            ErrorCode.PARAMETER_INVALID, f"overlap must be {error}", param="overlap"
-        ) from None
-    if overlap > LONGEST_OVERLAP:
-        raise Refusal(ErrorCode.PARAMETER_INVALID, "overlap must not exceed 7d", param="overlap")
-    return overlap

@@ -9,6 +9,7 @@ from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.payments.attempt import AttemptState, Operation
 from paygate.domain.payments.outcome import Answer
 from paygate.domain.payments.payment_intent import PaymentIntent, Status, Trigger
+from paygate.flows.amounts import check_amount
 from paygate.flows.context import Context, Patience
 from paygate.flows.payments.attempt.begin import (
     IN_DOUBT,
@@ -81,19 +82,9 @@ async def _prepare(
     ctx: Context, caller: Caller, intent: PaymentIntent, amount: int | None
 ) -> Work | None:
     _check_hold(ctx, intent)
-    amount = intent.amount_capturable if amount is None else amount
-    if not 1 <= amount <= intent.amount_capturable:
-        raise Refusal(
-            ErrorCode.AMOUNT_TOO_SMALL if amount < 1 else ErrorCode.AMOUNT_TOO_LARGE,
-            f"amount must be 1 to {intent.amount_capturable}, what is held",
-            param="amount",
-        )
-    if not ctx.provider.representable(amount, intent.currency):
-        raise Refusal(
-            ErrorCode.AMOUNT_NOT_REPRESENTABLE,
-            f"the provider cannot take exactly {amount} smallest units of {intent.currency}",
-            param="amount",
-        )
+    most = intent.amount_capturable
+    amount = most if amount is None else amount
+    check_amount(ctx, amount, intent.currency, most=most, of="what is held", verb="take")
     attempt = new_attempt(ctx, intent, Operation.CAPTURE, amount=amount)
     return await begin(ctx, Work(caller, Action.INTENT_CAPTURE, intent, attempt), Trigger.PROCEED)
 

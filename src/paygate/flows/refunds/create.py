@@ -22,6 +22,7 @@ from paygate.domain.refunds.refund import (
     RefundReason,
     RefundState,
 )
+from paygate.flows.amounts import check_amount
 from paygate.flows.context import Context, Patience
 from paygate.flows.payments.read import find_payment_intent
 from paygate.flows.refunds.commit import commit_refund
@@ -140,20 +141,10 @@ def _amount(ctx: Context, intent: PaymentIntent, wanted: int | None) -> int:
             f" and {back} is back or on its way, has nothing to refund",
             subject=intent,
         )
-    amount = intent.amount_refundable if wanted is None else wanted
-    if not 1 <= amount <= intent.amount_refundable:
-        raise Refusal(
-            ErrorCode.AMOUNT_TOO_SMALL if amount < 1 else ErrorCode.AMOUNT_TOO_LARGE,
-            f"amount must be 1 to {intent.amount_refundable}, what can still be refunded",
-            param="amount",
-        )
-    if not ctx.provider.representable(amount, intent.currency):
-        raise Refusal(
-            ErrorCode.AMOUNT_NOT_REPRESENTABLE,
-            f"the provider cannot give back exactly {amount} smallest units of {intent.currency}",
-            param="amount",
-        )
-    return amount
+    most = intent.amount_refundable
+    amount = most if wanted is None else wanted
+    of = "what can still be refunded"
+    return check_amount(ctx, amount, intent.currency, most=most, of=of, verb="give back")
 
 
 def _approval(ctx: Context, caller: Caller, intent: PaymentIntent, amount: int) -> Approval | None:

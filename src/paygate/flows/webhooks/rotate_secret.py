@@ -1,18 +1,12 @@
 """Rotate an endpoint's secret: a new one signs at once, the older ones beside it for a while."""
 
-from datetime import timedelta
-from typing import Final
-
 from paygate.domain.access.roles import Action, Caller
-from paygate.domain.durations import parse_duration
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.webhooks.endpoint import SECRET_BYTES, SECRETS, WebhookEndpoint, rotated
 from paygate.flows.context import Context, Patience
+from paygate.flows.overlap import read_overlap
 from paygate.flows.webhooks.read import endpoint_subject, find_webhook_endpoint
 from paygate.storage.change import Change, Committed
-
-LONGEST_OVERLAP: Final = timedelta(days=7)
-"""As of an API key."""
 
 
 async def rotate_webhook_secret(
@@ -27,7 +21,7 @@ async def rotate_webhook_secret(
         Refusal: not found; the overlap is no duration up to seven days; `state_conflict` when so
             many secrets are live that no more are taken.
     """
-    beside = _overlap(overlap)
+    beside = read_overlap(overlap)
     patience = Patience("a webhook endpoint kept changing")
     while True:
         endpoint = await find_webhook_endpoint(ctx, caller.merchant, endpoint_id)
@@ -49,15 +43,3 @@ async def rotate_webhook_secret(
         if isinstance(await ctx.door.commit(change), Committed):
             return after
         await patience.pause()
-
-
-def _overlap(text: str) -> timedelta:
-    try:
-        overlap = parse_duration(text)
-    except ValueError as error:
-        raise Refusal(
-            ErrorCode.PARAMETER_INVALID, f"overlap must be {error}", param="overlap"
-        ) from None
-    if overlap > LONGEST_OVERLAP:
-        raise Refusal(ErrorCode.PARAMETER_INVALID, "overlap must not exceed 7d", param="overlap")
-    return overlap
