@@ -23,6 +23,7 @@ from paygate.flows.context import Context
 from paygate.flows.payments.sweeps.ask_provider import ask_provider
 from paygate.flows.provider.clock import learn_the_time
 from paygate.flows.provider_events.replay_dead_letters import replay_dead_letters
+from paygate.flows.provider_events.take_up import take_up_events
 from paygate.flows.reconciliation.ask_open import ask_open
 from paygate.flows.reconciliation.begin import begin_reconciliation
 from paygate.flows.reconciliation.read_events import read_events
@@ -174,6 +175,7 @@ class _Round:
         if not report.dry:
             replayed = await replay_dead_letters(report.ctx)
             report.met(dead_letters_replayed=replayed.tried)
+            await take_up_events(report.ctx, report.caller())
         return Stage.EVENTS
 
     async def _events(self) -> Stage | None:
