@@ -31,6 +31,7 @@ from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.records import Records
 from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores
+from paygate.storage.retention import Retention
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.webhooks.outbox import Outbox
 from paygate.storage.webhooks.reader import WebhookReader
@@ -67,6 +68,7 @@ async def world(
         outbox=Outbox(pool, records),
         egress=egress,
         restores=restores,
+        retention=Retention(pool),
         after_restore=AfterRestore(restores, provider, INSTALLATION),
         hasher=CredentialHasher(keyring),
         index=records.index,

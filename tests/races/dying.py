@@ -56,6 +56,7 @@ from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.records import Records
 from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores
+from paygate.storage.retention import Retention
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.webhooks.outbox import Outbox
 from paygate.storage.webhooks.reader import WebhookReader
@@ -125,6 +126,7 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
             outbox=Outbox(pool, records),
             egress=Egress(Reach(), user_agent="paygate"),
             restores=restores,
+            retention=Retention(pool),
             after_restore=AfterRestore(restores, provider, INSTALLATION),
             hasher=CredentialHasher(keyring),
             index=index,

@@ -10,6 +10,8 @@ from paygate.flows.alerts.close import close_alerts
 from paygate.flows.alerts.send import send_alerts
 from paygate.flows.alerts.watch_jobs import watch_jobs
 from paygate.flows.context import Context
+from paygate.flows.housekeeping.months import watch_months
+from paygate.flows.housekeeping.prune import prune
 from paygate.flows.idempotency.purge import purge_idempotency_keys
 from paygate.flows.ledger.verify import verify_ledger
 from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
@@ -102,6 +104,11 @@ async def _purge_idempotency_keys(ctx: Context, run_id: str) -> Report:
     return {"deleted": purged.deleted, "unfinished": purged.unfinished}
 
 
+async def _housekeeping(ctx: Context, run_id: str) -> Report:
+    await watch_months(ctx)
+    return {"deleted": sum(await prune(ctx, run_id))}
+
+
 async def _watch_webhook_endpoints(ctx: Context, run_id: str) -> Report:
     return (await watch_webhook_endpoints(ctx, run_id))._asdict()
 
@@ -129,6 +136,7 @@ RUNS: Final[Mapping[str, Run]] = MappingProxyType(
         "watch-jobs": _watch_jobs,
         "watch-webhook-endpoints": _watch_webhook_endpoints,
         "purge-idempotency-keys": _purge_idempotency_keys,
+        "housekeeping": _housekeeping,
         "verify-ledger": _verify_ledger,
     }
 )
