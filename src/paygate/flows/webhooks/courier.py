@@ -14,7 +14,7 @@ from typing import Final
 from paygate.domain.access.roles import Actor, Caller
 from paygate.domain.webhooks.delivery import Delivery, attempted, given_up, wait_before
 from paygate.domain.webhooks.endpoint import DisabledBecause, WebhookEndpoint
-from paygate.domain.webhooks.shares import shared
+from paygate.domain.webhooks.shares import BYTES_MOST, shared
 from paygate.domain.webhooks.window import Window, after_failure, after_success
 from paygate.flows.alerts.report_unreadable import report_unreadable
 from paygate.flows.context import Context
@@ -73,6 +73,8 @@ class Courier:
         self._looked_at = 0.0
         self._somebody = asyncio.Event()
         """There is an endpoint, or there was one: for ever."""
+        self._bytes: Counter[str] = Counter()
+        """Of bodies under way, by merchant."""
         self._sending: set[asyncio.Task[None]] = set()
         self._over: list[Delivery] = []
         self._woken = asyncio.Event()
@@ -188,6 +190,8 @@ class Courier:
         now = asyncio.get_running_loop().time()
         room: dict[tuple[str, str], int] = {}
         for target in self._hungry:
+            if self._bytes[target.merchant] >= BYTES_MOST:
+                continue
             lane = self._lanes.setdefault(target, _Lane())
             if lane.paused_until <= now and lane.in_hand < lane.window.size:
                 room[target] = lane.window.size - lane.in_hand
@@ -217,8 +221,15 @@ class Courier:
 
     async def _deliver(self, target: Target, lane: _Lane, delivery: Delivery) -> None:
         sent_in = lane.window.round
+        size = 0
+
+        def holding(count: int) -> None:
+            nonlocal size
+            size = count
+            self._bytes[target.merchant] += count
+
         try:
-            sent = await send_delivery(self._ctx, delivery)
+            sent = await send_delivery(self._ctx, delivery, holding)
             self._note_over(delivery, sent)
             if sent.endpoint is not None and sent.attempt is not None:
                 if sent.attempt.delivered:
@@ -229,6 +240,7 @@ class Courier:
             log.logger().error("delivery_failed", delivery=delivery.id, error=error)
         finally:
             lane.in_hand -= 1
+            self._bytes[target.merchant] -= size
             self._woken.set()
 
     def _note_over(self, delivery: Delivery, sent: Sent) -> None:

@@ -1,6 +1,6 @@
 """Send a delivery once: signed now, with every secret that is live now, the body as it is kept."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -30,8 +30,10 @@ class Sent(NamedTuple):
     """How long the receiver wants to be left alone."""
 
 
-async def send_delivery(ctx: Context, delivery: Delivery) -> Sent:
-    """Send it, unless its endpoint is disabled or deleted by now, or its body is gone."""
+async def send_delivery(ctx: Context, delivery: Delivery, holding: Callable[[int], None]) -> Sent:
+    """Send it, unless its endpoint is disabled or deleted by now, or its body is gone. `holding` is
+    told how many bytes are in hand from then on.
+    """
     endpoint = await ctx.webhooks.webhook_endpoint(delivery.merchant, delivery.endpoint)
     kept = await ctx.webhooks.webhook_body(delivery.merchant, delivery.event)
     if (over := over_for(endpoint)) is not None:
@@ -39,6 +41,7 @@ async def send_delivery(ctx: Context, delivery: Delivery) -> Sent:
     if kept is None:
         return Sent(endpoint, None, Failure.GAVE_UP)
     assert endpoint is not None, "one that is not there is over"
+    holding(len(kept.body))
     at = ctx.now()
     keys = [secret.key for secret in endpoint.live_secrets(at)]
     headers = signed_headers(kept.id, kept.body, keys, at)
