@@ -4,7 +4,6 @@ nothing else.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 
 from paygate.domain.alert import Alert, AlertStatus, AlertType
 from paygate.domain.payments.attempt import Attempt
@@ -66,7 +65,7 @@ async def test_a_payment_that_trips_every_round_up_is_held_and_the_cursor_goes_o
     shop.has(str(waits.provider_reference), APPROVED, attempt)
     with refusing(shop, bad.id):
         for number in range(5):
-            shop.has(f"theirs_{number}", APPROVED, marked=f"at_{number}", merchant="default")
+            shop.has(f"orphan_{number}", APPROVED, marked=f"at_{number}", merchant="default")
             run = await shop.round(after_seconds=7 * 3600)
             assert run.status is RunStatus.COMPLETED
             assert run.cursors.payments == shop.world.clock() - LAG
