@@ -77,7 +77,9 @@ CLEAR: Final = {
     "ledger_transfer": {"merchant", "id", "intent", "money_seq", "posted_at"},
     "alert": {"merchant", "id", "version", "status", "stands_as", "created_at", "updated_at"},
     "alert_occurrence": {"merchant", "id", "version", "at"},
-    "alert_notice": {"merchant", "id", "version", "alert", "channel", "alert_version", "at"},
+    "alert_notice": {
+        *("merchant", "id", "version", "alert", "channel", "alert_version", "at", "next_at"),
+    },
     "correction": {"merchant", "id", "intent", "intent_version", "from_status", "to_status", "at"},
     "attempt": {
         *("merchant", "id", "version", "intent", "number", "operation", "state"),

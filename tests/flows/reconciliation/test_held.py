@@ -64,7 +64,7 @@ async def test_a_payment_that_trips_every_round_up_is_held_and_the_cursor_goes_o
     waits, attempt = await shop.waiting()
     shop.has(str(waits.provider_reference), APPROVED, attempt)
     with refusing(shop, bad.id):
-        for number in range(5):
+        for number in range(3):
             shop.has(f"orphan_{number}", APPROVED, marked=f"at_{number}", merchant="default")
             run = await shop.round(after_seconds=7 * 3600)
             assert run.status is RunStatus.COMPLETED
