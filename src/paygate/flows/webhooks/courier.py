@@ -5,8 +5,8 @@ still, another takes it then. It never waits for one receiver with what is for a
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -21,7 +21,7 @@ from paygate.flows.webhooks.send import Sent, over_for, send_delivery
 from paygate.flows.webhooks.tell import BodyOf, tell_events
 from paygate.flows.webhooks.watch import disable_endpoint, note_failure, note_success
 from paygate.storage.unreadable import UNREAD
-from paygate.storage.webhooks.outbox import Target
+from paygate.storage.webhooks.outbox import Parcel, Target
 from paygate.telemetry import log
 
 IDLE_SECONDS: Final = 0.5
@@ -140,10 +140,10 @@ class Courier:
         failure = over_for(endpoint)
         while failure is not None:
             leased = await self._ctx.outbox.lease(self._run, [(target, ENDED_AT_ONCE)], all_=True)
-            if not leased.deliveries:
+            if not leased.parcels:
                 return
             now = self._ctx.now()
-            ended = [given_up(delivery, failure, now) for delivery in leased.deliveries]
+            ended = [given_up(parcel.delivery, failure, now) for parcel in leased.parcels]
             await self._ctx.outbox.write(self._run, ended)
 
     async def _send(self) -> None:
@@ -180,27 +180,36 @@ class Courier:
         if not places:
             return 0
         leased = await self._ctx.outbox.lease(self._run, places)
-        got: Counter[Target] = Counter()
-        for delivery in leased.deliveries:
-            target = Target(delivery.merchant, delivery.endpoint)
-            got[target] += 1
-            self._start(target, delivery)
-        self._hungry -= {target for target, n in places if got[target] < n}
+        got: dict[Target, list[Parcel]] = defaultdict(list)
+        for parcel in leased.parcels:
+            got[Target(parcel.delivery.merchant, parcel.delivery.endpoint)].append(parcel)
+        for target, parcels in got.items():
+            self._start(target, parcels)
+        self._hungry -= {target for target, n in places if len(got[target]) < n}
         for fault in leased.unread:
             await report_unreadable(self._ctx, self._caller(""), fault)
-        return len(leased.deliveries)
+        return len(leased.parcels)
 
-    def _start(self, target: Target, delivery: Delivery) -> None:
+    def _start(self, target: Target, parcels: Sequence[Parcel]) -> None:
         lane = self._lanes[target]
-        lane.in_hand += 1
-        task = asyncio.create_task(self._deliver(target, lane, delivery))
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
+        # Read once for all that is sent to it now, and after the lease: as it stands.
+        endpoint = asyncio.ensure_future(self._ctx.webhooks.webhook_endpoint(*target))
+        for parcel in parcels:
+            lane.in_hand += 1
+            task = asyncio.create_task(self._deliver(target, lane, parcel, endpoint))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
 
-    async def _deliver(self, target: Target, lane: _Lane, delivery: Delivery) -> None:
-        sent_in = lane.window.round
+    async def _deliver(
+        self,
+        target: Target,
+        lane: _Lane,
+        parcel: Parcel,
+        endpoint: asyncio.Future[WebhookEndpoint | None],
+    ) -> None:
+        delivery, sent_in = parcel.delivery, lane.window.round
         try:
-            sent = await send_delivery(self._ctx, delivery)
+            sent = await send_delivery(self._ctx, parcel, await asyncio.shield(endpoint))
             self._note_over(delivery, sent)
             if sent.endpoint is not None and sent.attempt is not None:
                 if sent.attempt.delivered:

@@ -6,15 +6,13 @@ from typing import Final, NamedTuple
 
 from standardwebhooks import Webhook
 
-from paygate.domain.webhooks.delivery import (
-    Delivery,
-    DeliveryAttempt,
-    Failure,
-)
+from paygate.domain.webhooks.delivery import DeliveryAttempt, Failure
 from paygate.domain.webhooks.endpoint import EndpointStatus, WebhookEndpoint
 from paygate.domain.webhooks.retry_after import parse_retry_after
 from paygate.egress.client import Responded
 from paygate.flows.context import Context
+from paygate.storage.unreadable import UNREAD
+from paygate.storage.webhooks.outbox import Parcel
 
 GONE: Final = 410
 """The receiver says that there will never be one again (RFC 9110, 15.5.11)."""
@@ -30,12 +28,18 @@ class Sent(NamedTuple):
     """How long the receiver wants to be left alone."""
 
 
-async def send_delivery(ctx: Context, delivery: Delivery) -> Sent:
-    """Send it, unless its endpoint is disabled or deleted by now, or its body is gone."""
-    endpoint = await ctx.webhooks.webhook_endpoint(delivery.merchant, delivery.endpoint)
-    kept = await ctx.webhooks.webhook_body(delivery.merchant, delivery.event)
+async def send_delivery(ctx: Context, parcel: Parcel, endpoint: WebhookEndpoint | None) -> Sent:
+    """Send it to its endpoint as that stands now, unless it is disabled or deleted, or the body is
+    gone.
+
+    Raises:
+        Unreadable, Outdated: the body.
+    """
+    kept = parcel.body
     if (over := over_for(endpoint)) is not None:
         return Sent(endpoint, None, over)
+    if isinstance(kept, UNREAD):
+        raise kept
     if kept is None:
         return Sent(endpoint, None, Failure.GAVE_UP)
     assert endpoint is not None, "one that is not there is over"
