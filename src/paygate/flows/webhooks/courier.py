@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 from paygate.domain.access.roles import Actor, Caller
-from paygate.domain.webhooks.delivery import Delivery, attempted, given_up, wait_before
+from paygate.domain.webhooks.delivery import Delivery, attempted, given_up, put_off, wait_before
 from paygate.domain.webhooks.endpoint import DisabledBecause, WebhookEndpoint
 from paygate.domain.webhooks.shares import shared
 from paygate.domain.webhooks.window import Window, after_failure, after_success
@@ -20,8 +20,8 @@ from paygate.flows.context import Context
 from paygate.flows.webhooks.send import Sent, over_for, send_delivery
 from paygate.flows.webhooks.tell import BodyOf, tell_events
 from paygate.flows.webhooks.watch import disable_endpoint, note_failure, note_success
-from paygate.storage.unreadable import UNREAD
-from paygate.storage.webhooks.outbox import Parcel, Target
+from paygate.storage.unreadable import UNREAD, Unreadable
+from paygate.storage.webhooks.outbox import LEASE, Parcel, Target
 from paygate.telemetry import log
 
 IDLE_SECONDS: Final = 0.5
@@ -207,20 +207,51 @@ class Courier:
         parcel: Parcel,
         endpoint: asyncio.Future[WebhookEndpoint | None],
     ) -> None:
-        delivery, sent_in = parcel.delivery, lane.window.round
+        sent_in = lane.window.round
         try:
-            sent = await send_delivery(self._ctx, parcel, await asyncio.shield(endpoint))
-            self._note_over(delivery, sent)
+            sent = await self._sent(target, lane, parcel, endpoint)
+            if sent is None:
+                return
+            self._note_over(parcel.delivery, sent)
             if sent.endpoint is not None and sent.attempt is not None:
                 if sent.attempt.delivered:
                     await self._succeeded(target, lane, sent.endpoint)
                 else:
                     await self._failed(target, lane, sent, sent_in)
         except Exception as error:  # noqa: BLE001 -- it is sent again when its lease is over
-            log.logger().error("delivery_failed", delivery=delivery.id, error=error)
+            log.logger().error("delivery_failed", delivery=parcel.delivery.id, error=error)
         finally:
             lane.in_hand -= 1
             self._woken.set()
+
+    async def _sent(
+        self,
+        target: Target,
+        lane: _Lane,
+        parcel: Parcel,
+        endpoint: asyncio.Future[WebhookEndpoint | None],
+    ) -> Sent | None:
+        """What became of a delivery; None when something that it needs cannot be read, of which
+        people are told.
+
+        Nothing more is taken for an endpoint that cannot be read, by this node and for as long as a
+        lease: another node may be newer, or have the key.
+        """
+        caller = self._caller(target.merchant)
+        try:
+            standing = await asyncio.shield(endpoint)
+        except UNREAD as fault:
+            now = asyncio.get_running_loop().time()
+            if lane.paused_until <= now:
+                lane.paused_until = now + LEASE.total_seconds()
+                await report_unreadable(self._ctx, caller, fault)
+            return None
+        try:
+            return await send_delivery(self._ctx, parcel, standing, self._body_of)
+        except Unreadable as fault:
+            self._over_soon(put_off(parcel.delivery, self._ctx.now()))
+            await report_unreadable(self._ctx, caller, fault)
+            return None
 
     def _note_over(self, delivery: Delivery, sent: Sent) -> None:
         now = self._ctx.now()
@@ -233,7 +264,11 @@ class Courier:
             after = attempted(
                 delivery, sent.attempt, not_before=not_before, chance=chance, last=sent.over
             )
-        self._over.append(after)
+        self._over_soon(after)
+
+    def _over_soon(self, delivery: Delivery) -> None:
+        """Have it written down."""
+        self._over.append(delivery)
         self._some_over.set()
 
     async def _succeeded(self, target: Target, lane: _Lane, endpoint: WebhookEndpoint) -> None:

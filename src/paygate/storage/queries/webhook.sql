@@ -83,6 +83,11 @@ WITH moved AS (
 )
 SELECT count(*) AS moved FROM moved
 
+-- name: keep_webhook_body
+INSERT INTO webhook_body ({webhook_body})
+SELECT {webhook_body as r} FROM {webhook_body rows from $1}
+ON CONFLICT DO NOTHING
+
 -- name: endpoints_due
 SELECT e.merchant, e.id AS endpoint
 FROM webhook_endpoint e LEFT JOIN webhook_pause p ON p.merchant = e.merchant AND p.endpoint = e.id

@@ -38,7 +38,7 @@ class Spot(NamedTuple):
 
 
 class Untold(NamedTuple):
-    """The next events of a merchant. Those that cannot be read are passed over, and told of."""
+    """The next events of a merchant, and why others among them cannot be read."""
 
     merchant: str
     since: Spot
@@ -109,6 +109,10 @@ class Outbox:
             *self._columns(deliveries, len(DELIVERY.columns)),
         )
         return bool(rows[0]["moved"])
+
+    async def keep_body(self, body: WebhookBody) -> None:
+        """Keep the body of an event, unless another node has."""
+        await self._fetch("keep_webhook_body", *self._records.columns([body]))
 
     async def due(self) -> list[Target]:
         """The endpoints that are to be sent something now."""
