@@ -68,7 +68,7 @@ def _entry(entry: Entry) -> TimelineEntryObject:
         outcome=entry.outcome,
         amount=entry.amount,
         currency=entry.currency,
-        details=entry.details,
+        details=dict(entry.details),
     )
 
 

@@ -52,7 +52,7 @@ def list_(
             url = "/payment-intents"
             print_json({"object": "list", "data": found, "has_more": more, "url": url})
             return
-        head = ("id", "status", "amount", "refunded", "currency", "reference", "paid with")
+        head = ("id", "status", "amount", "refunded", "reference", "paid with")
         print_table((*head, "created"), [_row(intent) for intent in found], quiet=quiet)
         if more:
             typer.echo(f"There are more than these {limit}: see --limit and the filters.", err=True)
@@ -76,7 +76,7 @@ def show(
             print_json(found)
             return
         for name, value in _lines(found):
-            typer.echo(f"{name:<16} {value}")
+            typer.echo(f"{name:<26}{value}")
 
     run_async(go())
 
@@ -96,7 +96,7 @@ def explain(
         if as_json:
             print_json(found)
             return
-        head = ("time (UTC)", "what", "", "by", "request, or the provider's id")
+        head = ("time (UTC)", "what", "what happened", "by", "request, or the provider's id")
         print_table(head, [_told(entry) for entry in found["entries"]])
 
     run_async(go())
@@ -118,10 +118,16 @@ async def _newest(
 
 def _row(intent: dict[str, Any]) -> tuple[str | None, ...]:
     return (
-        *(intent["id"], intent["status"], str(intent["amount"]), str(intent["amount_refunded"])),
-        *(intent["currency"], intent["reference"], _method(intent["payment_method"])),
-        intent["created_at"],
+        *(intent["id"], intent["status"], _money(intent, "amount")),
+        _money(intent, "amount_refunded") if intent["amount_refunded"] else None,
+        *(intent["reference"], _method(intent["payment_method"]), intent["created_at"]),
     )
+
+
+def _money(intent: dict[str, Any], name: str) -> str:
+    from paygate.domain.money import major_units
+
+    return major_units(intent[name], intent["currency"])
 
 
 def _method(method: dict[str, Any] | None) -> str | None:
@@ -134,12 +140,11 @@ def _method(method: dict[str, Any] | None) -> str | None:
 def _lines(intent: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What is known of a payment, and nothing of what is not."""
     money = ("amount", "amount_capturable", "amount_received", "amount_refunded")
-    currency = intent["currency"]
     yield "id", intent["id"]
     yield "status", intent["status"]
     for name in (*money, "amount_refund_pending", "amount_refundable"):
         if intent[name] or name == "amount":
-            yield name.removeprefix("amount_"), f"{intent[name]} {currency} (smallest units)"
+            yield name.removeprefix("amount_").replace("_", " "), _money(intent, name)
     if intent["last_payment_error"] is not None:
         error = intent["last_payment_error"]
         yield "failed because", f"{error['message']} ({error['code']})"
@@ -148,7 +153,9 @@ def _lines(intent: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name in ("pending_operation", "cancellation_reason", "reference", "description"):
         if intent[name] is not None:
             yield name.replace("_", " "), intent[name]
-    for name in ("customer", "authorization_expires_at", "provider_reference"):
+    if intent["status"] == "requires_capture":
+        yield "held until", intent["authorization_expires_at"]
+    for name in ("customer", "provider_reference"):
         if intent[name] is not None:
             yield name.replace("_", " "), intent[name]
     yield "created", intent["created_at"]

@@ -56,8 +56,8 @@ class Timelines(Reading):
     """Raises as `Reading` does."""
 
     async def of(self, intent: PaymentIntent, account: str) -> Found:
-        """All that is stored of a payment, the newest `MOST` of each kind. `account` is the merchant
-        for whom the provider's events and reconciliations are stored.
+        """All that is stored of a payment, the newest `MOST` of each kind. `account` is the
+        merchant for whom the provider's events and reconciliations are stored.
         """
         rows = await self._search(
             "timeline",

@@ -10,6 +10,7 @@ from typing import Final
 
 from paygate.domain.access.roles import Action
 from paygate.domain.audit import AuditEntry, Result
+from paygate.domain.payments.attempt import OPEN, AttemptState
 from paygate.domain.timeline.entry import Cause, Detail, Entry, Kind
 from paygate.domain.timeline.words import name_of, who
 
@@ -57,10 +58,31 @@ def calls(audited: Iterable[AuditEntry]) -> list[Entry]:
     return [_call(group) for group in groups.values()]
 
 
+def answers(audited: Iterable[AuditEntry], provider: str) -> list[Entry]:
+    """The provider's answers that were not its last word on a payment, which is told by the attempt
+    itself. An audit entry has them where its commit applied one.
+    """
+    return [
+        Entry(
+            at=entry.at,
+            kind=Kind.PROVIDER_CALL,
+            cause=Cause.ANSWERED,
+            summary=f"{provider} {ANSWERED[state]}.",
+            request_id=entry.request_id,
+            outcome=str(state),
+        )
+        for entry in audited
+        if (state := _ON_THE_WAY.get(entry.details.get("outcome", ""))) is not None
+    ]
+
+
 def _call(group: list[AuditEntry]) -> Entry:
     first = min(group, key=lambda entry: entry.at)
     swept = first.actor.type == "job"
-    details: dict[str, Detail] = {"action": str(first.action)}
+    actor = first.actor
+    details: dict[str, Detail] = {"action": str(first.action), "role": actor.role}
+    if actor.type == "api_key":
+        details["api_key"] = actor.id
     if first.subject is not None and first.subject.object != "payment_intent":
         details[first.subject.object] = first.subject.id
     if first.address is not None:
@@ -72,7 +94,7 @@ def _call(group: list[AuditEntry]) -> Entry:
         kind=Kind.SWEEP if swept else Kind.API_CALL,
         cause=Cause.ASKED,
         summary=_swept(first) if swept else _asked(first),
-        actor=name_of(first.actor),
+        actor=name_of(actor),
         request_id=first.request_id,
         outcome=first.details.get("code", str(first.result)),
         details=details,
@@ -81,6 +103,20 @@ def _call(group: list[AuditEntry]) -> Entry:
 
 _KNOWN: Final = {"payment_intent"}
 """What the timeline is of need not be said again."""
+ANSWERED: Final[Mapping[AttemptState, str]] = MappingProxyType(
+    {
+        AttemptState.UNKNOWN: "gave no clear answer, so what became of it is looked up",
+        AttemptState.PENDING: "works on it",
+        AttemptState.ACTION_REQUIRED: "wants the payer to act",
+        AttemptState.APPROVED: "approved it",
+        AttemptState.DECLINED: "answered that the payer's bank declined",
+        AttemptState.REJECTED: "did not take the request",
+        AttemptState.CANCELLED: "says that it is cancelled",
+        AttemptState.NOT_SENT: "was not reached, and nothing was sent",
+    }
+)
+"""What the provider did about a call, by the state that this led to."""
+_ON_THE_WAY: Final = {str(state): state for state in OPEN | {AttemptState.NOT_SENT}}
 
 
 def _swept(entry: AuditEntry) -> str:

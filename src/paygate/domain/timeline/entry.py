@@ -72,20 +72,26 @@ CUT: Final = "cut"
 
 
 def in_order(entries: Iterable[Entry]) -> list[Entry]:
-    """By time, and what causes before what is caused.
+    """By time, and what causes before what is caused; what came of a request is its actor's.
 
     A request is written down a moment after what came of it in the same commit, so whoever asked is
     put at the first trace of their request.
     """
     found = list(entries)
     first: dict[str, datetime] = {}
+    actors: dict[str, str | None] = {}
     for each in found:
         if each.request_id is not None:
             first[each.request_id] = min(first.get(each.request_id, each.at), each.at)
-    placed = [
-        msgspec.structs.replace(each, at=first[each.request_id])
-        if each.cause is Cause.ASKED and each.request_id is not None
-        else each
-        for each in found
-    ]
+            if each.cause is Cause.ASKED:
+                actors[each.request_id] = each.actor
+    placed = [_placed(each, first, actors) for each in found]
     return sorted(placed, key=lambda each: (each.at, each.cause))
+
+
+def _placed(entry: Entry, first: Mapping[str, datetime], actors: Mapping[str, str | None]) -> Entry:
+    if entry.request_id is None:
+        return entry
+    if entry.cause is Cause.ASKED:
+        return msgspec.structs.replace(entry, at=first[entry.request_id])
+    return msgspec.structs.replace(entry, actor=entry.actor or actors.get(entry.request_id))

@@ -8,11 +8,12 @@ from types import MappingProxyType
 from typing import Final
 
 from paygate.domain.event import Event
-from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
+from paygate.domain.payments.attempt import OPEN, Attempt, AttemptState, Operation
 from paygate.domain.payments.correction import Correction
 from paygate.domain.payments.events import received
 from paygate.domain.payments.outcome import RedirectToUrl, TransferInstructions
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
+from paygate.domain.timeline.calls import ANSWERED
 from paygate.domain.timeline.entry import Cause, Entry, Kind
 from paygate.domain.timeline.words import failure, instrument, method, money
 
@@ -129,18 +130,6 @@ _ASKED: Final[Mapping[Operation, str]] = MappingProxyType(
         Operation.CANCEL: "to cancel the payment of",
     }
 )
-_ANSWERED: Final[Mapping[AttemptState, str]] = MappingProxyType(
-    {
-        AttemptState.UNKNOWN: "gave no clear answer, so what became of it is looked up",
-        AttemptState.PENDING: "works on it",
-        AttemptState.ACTION_REQUIRED: "wants the payer to act",
-        AttemptState.APPROVED: "approved it",
-        AttemptState.DECLINED: "answered that the payer's bank declined",
-        AttemptState.REJECTED: "did not take the request",
-        AttemptState.CANCELLED: "says that it is cancelled",
-        AttemptState.NOT_SENT: "was not reached, and nothing was sent",
-    }
-)
 
 
 def provider_calls(intent: PaymentIntent, attempts: Iterable[Attempt]) -> list[Entry]:
@@ -170,11 +159,11 @@ def _asked(intent: PaymentIntent, attempt: Attempt) -> list[Entry]:
     if attempt.sent_again_at is not None:
         again = f"{provider} was asked again {how}, under the same key."
         entries.append(call(at=attempt.sent_again_at, cause=Cause.SENT, summary=again))
-    if attempt.state is not AttemptState.STARTED:
+    if attempt.state not in OPEN | {AttemptState.NOT_SENT}:
         answered = call(
             at=attempt.updated_at,
             cause=Cause.ANSWERED,
-            summary=f"{provider} {_ANSWERED[attempt.state]}{_because(attempt)}.",
+            summary=f"{provider} {ANSWERED[attempt.state]}{_because(attempt)}.",
             outcome=str(attempt.state),
             provider_reference=attempt.provider_reference,
         )

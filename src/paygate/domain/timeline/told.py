@@ -22,6 +22,15 @@ _VERDICTS: Final[Mapping[EventStatus, str]] = MappingProxyType(
     }
 )
 
+_PLAINLY: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "already_settled": "though nothing was left to do",
+        "nothing_new": "though it was known already",
+        "older_than_applied": "though something newer was known",
+    }
+)
+"""Verdicts in the words of somebody who has not read the docs."""
+
 
 def provider_events(received: Iterable[ProviderEvent], provider: str) -> list[Entry]:
     """What the provider told, and what became of that."""
@@ -51,8 +60,9 @@ def _heard(event: ProviderEvent, provider: str) -> Entry:
 
 
 def _verdict(event: ProviderEvent) -> str:
-    known = event.verdict in {None, "applied"}
-    return "" if known else f" ({str(event.verdict).replace('_', ' ')})"
+    if event.verdict is None or event.verdict == "applied":
+        return ""
+    return f", {_PLAINLY.get(event.verdict, event.verdict.replace('_', ' '))}"
 
 
 def _again(event: ProviderEvent) -> str:
@@ -64,7 +74,8 @@ def _again(event: ProviderEvent) -> str:
 def webhooks(delivered: Iterable[Delivery], events: Iterable[Event]) -> list[Entry]:
     """What the merchant's own servers were told, and whether they took it."""
     types = {event.id: event.type for event in events}
-    return [_told(each, types.get(each.event, "an event")) for each in delivered]
+    ordered = sorted(delivered, key=lambda each: each.event)
+    return [_told(each, types.get(each.event, "an event")) for each in ordered]
 
 
 def _told(delivery: Delivery, type_: str) -> Entry:
@@ -94,7 +105,7 @@ def _told(delivery: Delivery, type_: str) -> Entry:
 def _delivered(delivery: Delivery, type_: str) -> str:
     tries = len(delivery.attempts)
     last = delivery.attempts[-1] if delivery.attempts else None
-    said = "" if last is None else f", which answered {last.status_code or last.error}"
+    said = "" if last is None else f" ({last.status_code or last.error})"
     times = "" if tries < 2 else f" after {tries} attempts"  # noqa: PLR2004 -- the plural
     match delivery.status:
         case DeliveryStatus.DELIVERED:
@@ -104,8 +115,8 @@ def _delivered(delivery: Delivery, type_: str) -> str:
         case DeliveryStatus.PENDING if last is None:
             return f"The webhook {type_} is on its way to {delivery.endpoint}"
         case DeliveryStatus.PENDING:
-            again = f"{delivery.next_attempt_at:%Y-%m-%d %H:%M} UTC"
-            return f"The webhook {type_} fails at {delivery.endpoint}{said}; it is tried at {again}"
+            again = f"{delivery.next_attempt_at:%Y-%m-%d %H:%M:%S} UTC"
+            return f"The webhook {type_} fails at {delivery.endpoint}{said}; next try at {again}"
 
 
 def alerts(raised: Iterable[Alert]) -> list[Entry]:

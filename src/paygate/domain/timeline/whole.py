@@ -20,7 +20,7 @@ from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.provider_event import ProviderEvent
 from paygate.domain.reconciliation.finding import Finding
 from paygate.domain.refunds.refund import Refund
-from paygate.domain.timeline.calls import calls
+from paygate.domain.timeline.calls import answers, calls
 from paygate.domain.timeline.entry import CUT, UNREADABLE, Cause, Entry, Kind, in_order
 from paygate.domain.timeline.payments import corrections, provider_calls, transitions
 from paygate.domain.timeline.refunds import refunds
@@ -78,6 +78,7 @@ def told(intent: PaymentIntent, stored: Stored) -> list[Entry]:
     return in_order(
         [
             *calls(stored.audited),
+            *answers(stored.audited, provider),
             *provider_calls(intent, stored.attempts),
             *provider_events(stored.provider_events, provider),
             *findings(stored.findings),

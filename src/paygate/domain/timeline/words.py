@@ -29,9 +29,8 @@ def who(actor: Actor) -> str:
 
 
 def name_of(actor: Actor) -> str:
-    """Who acted, in one word or two: the person that was named, and the key that was used."""
-    known = [each for each in (actor.name, actor.id) if each is not None]
-    return " ".join(known) if known else actor.type
+    """Who acted: the person or system that was named, else the key that was used."""
+    return actor.name or actor.id or actor.type
 
 
 def method(shown: PaymentMethod | None) -> str | None:
