@@ -22,7 +22,7 @@ _WORDS: Final[Mapping[TransferKind, str]] = MappingProxyType(
 
 def transfers(posted: Iterable[Transfer]) -> list[Entry]:
     """An entry for each transfer, with what it moved."""
-    return [_transfer(each) for each in posted]
+    return [_transfer(each) for each in sorted(posted, key=lambda each: each.money_seq)]
 
 
 def _transfer(transfer: Transfer) -> Entry:

@@ -77,6 +77,7 @@ def told(intent: PaymentIntent, stored: Stored) -> list[Entry]:
     provider = intent.provider
     return in_order(
         [
+            *map(_gap, stored.gaps),
             *calls(stored.audited),
             *answers(stored.audited, provider),
             *provider_calls(intent, stored.attempts),
@@ -88,7 +89,6 @@ def told(intent: PaymentIntent, stored: Stored) -> list[Entry]:
             *transfers(stored.transfers),
             *webhooks(stored.deliveries, stored.events),
             *alerts(stored.alerts),
-            *map(_gap, stored.gaps),
         ]
     )
 

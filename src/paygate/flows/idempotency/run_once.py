@@ -119,13 +119,10 @@ async def _replay(ctx: Context, request: KeyedRequest, body: bytes) -> StoredRes
 
 def _subject(body: bytes) -> Subject | None:
     """The object that a stored response shows, as the audit log names it."""
-    shown = msgspec.json.decode(body, type=_Shown)
-    kind = kind_of(shown.id)
-    return None if kind is None else Subject(kind, shown.id)
-
-
-class _Shown(msgspec.Struct):
-    id: str = ""
+    shown = msgspec.json.decode(body)
+    name = shown.get("id") if isinstance(shown, dict) else None
+    kind = kind_of(str(name))
+    return None if kind is None else Subject(kind, str(name))
 
 
 def _new(ctx: Context, request: KeyedRequest, key_id: str, fingerprint: bytes) -> IdempotencyKey:
