@@ -139,6 +139,11 @@ class Alert(Recorded, frozen=True, kw_only=True):
         """The name that it keeps from others, as long as it is not closed."""
         return None if self.status is AlertStatus.CLOSED else self.problem.name
 
+    @property
+    def subject_id(self) -> str:
+        """The id of what it is about."""
+        return self.problem.subject.id
+
 
 def raised(
     problem: Problem, *, alert_id: str, merchant: str, livemode: bool, at: datetime

@@ -197,6 +197,25 @@ class Reader(Reading):
         """The same for those that were given up for a fault that may pass, and are tried again."""
         return await self._waiting("provider_events_replayable", before, after, limit)
 
+    async def types_without_handler(
+        self, merchant: str, types: Sequence[str], since: datetime
+    ) -> list[bytes]:
+        """Those of the provider's types, as they stand in clear, of which events since a time were
+        ignored because nothing was made of them.
+        """
+        indexes = [each for t in types for each in self._records.event_type_indexes(merchant, t)]
+        return [row["kind"] for row in await self._search("types_without_handler", indexes, since)]
+
+    async def events_without_handler(
+        self, kind: bytes, since: datetime, before: datetime, after: WaitingEvent | None, limit: int
+    ) -> list[WaitingEvent]:
+        """The next such events of a type that were received since a time, and not touched since
+        another; the oldest first.
+        """
+        return await self._waiting(
+            "provider_events_without_handler", before, after, kind, since, limit
+        )
+
     async def provider_events_known(
         self, merchant: str, references: Sequence[str]
     ) -> frozenset[str]:
@@ -370,8 +389,8 @@ class Reader(Reading):
             raise Outdated(too_old(row[0]))
 
     async def _waiting(
-        self, query: str, before: datetime, after: WaitingEvent | None, limit: int
+        self, query: str, before: datetime, after: WaitingEvent | None, *bounds: object
     ) -> list[WaitingEvent]:
         last = after or WaitingEvent(LONG_AGO, "", "")
-        rows = await self._search(query, before, *last, limit)
+        rows = await self._search(query, before, *last, *bounds)
         return [WaitingEvent(row["updated_at"], row["merchant"], row["id"]) for row in rows]

@@ -22,6 +22,7 @@ from paygate.domain.reconciliation.run import Cause, Place, Reconciliation, RunS
 from paygate.flows.context import Context
 from paygate.flows.provider.clock import learn_the_time
 from paygate.flows.provider_events.replay_dead_letters import replay_dead_letters
+from paygate.flows.provider_events.take_up import take_up_events
 from paygate.flows.reconciliation.ask_held import LISTS, ask_held
 from paygate.flows.reconciliation.ask_open import ask_open
 from paygate.flows.reconciliation.begin import begin_reconciliation
@@ -186,6 +187,7 @@ class _Round:
         report.met(dead_letters_replayed=replayed.tried)
         left = replayed.left_behind
         if left is None:
+            await take_up_events(report.ctx, report.caller(), late=self._is_late)
             return {}
         place = (left.updated_at.isoformat(), left.merchant, left.id)
         await report.advance(Place(Stage.DEAD_LETTERS, after=place))

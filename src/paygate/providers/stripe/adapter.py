@@ -5,7 +5,7 @@ is to be believed.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -302,6 +302,10 @@ class StripeProvider:
             now=now,
             tolerance_seconds=self._settings.webhook_tolerance_seconds,
         )
+
+    @property
+    def acts_upon(self) -> Sequence[str]:
+        return events.ACTED_UPON
 
     def read_event(self, body: bytes) -> Notice:
         return events.read(body)
