@@ -76,6 +76,7 @@ ALLOWED = {
     Action.REFUND_LIST: set(Role) - {Role.PUBLISHABLE},
     Action.REFUND_RESOLVE: set(),
     Action.REFUND_EXPIRE: set(),
+    Action.REFUND_RELEASE: set(),
     Action.DISPUTE_READ: set(Role) - {Role.PUBLISHABLE},
     Action.DISPUTE_LIST: set(Role) - {Role.PUBLISHABLE},
     Action.DISPUTE_RECORD: set(),

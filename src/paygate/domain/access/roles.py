@@ -38,6 +38,7 @@ class Action(StrEnum):
     REFUND_LIST = "refund.list"
     REFUND_RESOLVE = "refund.resolve"
     REFUND_EXPIRE = "refund.expire"
+    REFUND_RELEASE = "refund.release"
     DISPUTE_READ = "dispute.read"
     DISPUTE_LIST = "dispute.list"
     DISPUTE_RECORD = "dispute.record"
@@ -143,6 +144,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.INTENT_AUTHENTICATE: frozenset(),
         Action.REFUND_RESOLVE: frozenset(),
         Action.REFUND_EXPIRE: frozenset(),
+        Action.REFUND_RELEASE: frozenset(),
         Action.DISPUTE_RECORD: frozenset(),
         Action.DISPUTE_FOLLOW: frozenset(),
         Action.CUSTOMER_INTRODUCE: frozenset(),
