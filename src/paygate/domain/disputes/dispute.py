@@ -162,7 +162,7 @@ class Dispute(Recorded, frozen=True, kw_only=True):
         return self.status is DisputeStatus.WON and left and not back
 
     @property
-    def awaits_evidence_by(self) -> datetime | None:
+    def answer_due_at(self) -> datetime | None:
         """The deadline, while evidence is waited for and none was submitted."""
         waits = self.status in NEEDS_RESPONSE and self.submission_count == 0
         return self.evidence_due_by if waits else None
