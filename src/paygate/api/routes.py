@@ -5,6 +5,7 @@ from typing import Final
 from paygate.api import (
     alerts,
     api_keys,
+    audit_log,
     customers,
     disputes,
     events,
@@ -12,6 +13,7 @@ from paygate.api import (
     provider_events,
     reconciliations,
     refunds,
+    timelines,
     webhook_endpoints,
 )
 from paygate.api.edge.endpoint import Endpoint
@@ -29,5 +31,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *events.ENDPOINTS,
     *webhook_endpoints.ENDPOINTS,
     *reconciliations.ENDPOINTS,
+    *audit_log.ENDPOINTS,
+    *timelines.ENDPOINTS,
     *health.ENDPOINTS,
 )

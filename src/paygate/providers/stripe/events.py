@@ -10,7 +10,7 @@ https://docs.stripe.com/webhooks#verify-manually. Nothing here may quote a heade
 import hmac
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final
 
@@ -172,7 +172,7 @@ def _notice(
     if kind.startswith(_OF_A_PAYMENT):
         about = charges.of_another(body, as_of=created_at)
         told = _of_dispute(kind, event, body, livemode=livemode, created_at=created_at)
-        return {"answer": about, "handled": False, **told}
+        return {"answer": about, **told}
     if kind.startswith(_BALANCE):
         return _of_balance(body, created_at)
     if kind in {_CREATED, _RUNNING_TOTAL} or not kind.startswith((_PAYMENTS, _CHARGES)):
@@ -201,6 +201,15 @@ def _of_dispute(
         return {"dispute": dispute, "exact": exact and whole}
     warned = fraud_warnings.warning(body, livemode=livemode, as_of=created_at)
     return {} if isinstance(warned, Unknown) else {"fraud_warning": warned, "exact": exact}
+
+
+def _is_acted_upon(kind: str) -> bool:
+    """Whether something is made of events of a type, by how one that says nothing more is read."""
+    try:
+        told = _notice(kind, {}, livemode=False, created_at=datetime.fromtimestamp(0, UTC))
+    except ValueError:
+        return True  # what is looked for in it is needed
+    return bool(told.get("handled", True))
 
 
 def _of_balance(body: Mapping[str, Any], created_at: datetime | None) -> dict[str, Any]:
@@ -238,3 +247,11 @@ def _parts(header: str) -> tuple[str, list[str]]:
     if not 0 < len(set(signatures)) == len(signatures) <= _MAX_SIGNATURES:
         raise SignatureError("the signature must have distinct v1 parts")
     return timestamps[0], signatures
+
+
+ACTED_UPON: Final = tuple(
+    kind for kind in (*ENABLED_EVENTS, "charge.refund.updated") if _is_acted_upon(kind)
+)
+"""The types of which something is made. `charge.refund.updated` is subscribed to by nobody, and
+sent to endpoints that want everything.
+"""
