@@ -12,7 +12,14 @@ from datetime import timedelta
 from typing import Final
 
 from paygate.domain.access.roles import Actor, Caller
-from paygate.domain.webhooks.delivery import Delivery, attempted, given_up, put_off, wait_before
+from paygate.domain.webhooks.delivery import (
+    Delivery,
+    WebhookBody,
+    attempted,
+    given_up,
+    put_off,
+    wait_before,
+)
 from paygate.domain.webhooks.endpoint import DisabledBecause, WebhookEndpoint
 from paygate.domain.webhooks.shares import BYTES_MOST, shared
 from paygate.domain.webhooks.window import Window, after_failure, after_success
@@ -218,6 +225,7 @@ class Courier:
         endpoint = asyncio.ensure_future(self._ctx.webhooks.webhook_endpoint(*target))
         for parcel in parcels:
             lane.in_hand += 1
+            self._bytes[target.merchant] += _size(parcel)
             task = asyncio.create_task(self._deliver(target, lane, parcel, endpoint))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
@@ -230,23 +238,11 @@ class Courier:
         endpoint: asyncio.Future[WebhookEndpoint | None],
     ) -> None:
         sent_in = lane.window.round
-        size = 0
-
-        def holding(count: int) -> None:
-            nonlocal size
-            size = count
-            self._bytes[target.merchant] += count
-
         try:
-<<<<<<< HEAD
-            sent = await send_delivery(self._ctx, delivery, holding)
-            self._note_over(delivery, sent)
-=======
             sent = await self._sent(target, lane, parcel, endpoint)
             if sent is None:
                 return
             self._note_over(parcel.delivery, sent)
->>>>>>> 63c53ec10a5bd1928679466175cf06b2c7517a43
             if sent.endpoint is not None and sent.attempt is not None:
                 if sent.attempt.delivered:
                     await self._succeeded(target, lane, sent.endpoint)
@@ -256,7 +252,7 @@ class Courier:
             log.logger().error("delivery_failed", delivery=parcel.delivery.id, error=error)
         finally:
             lane.in_hand -= 1
-            self._bytes[target.merchant] -= size
+            self._bytes[target.merchant] -= _size(parcel)
             self._woken.set()
 
     async def _sent(
@@ -372,3 +368,8 @@ class Courier:
 
     def _chance(self) -> float:
         return self._ctx.random_bytes(1)[0] / _CHANCES
+
+
+def _size(parcel: Parcel) -> int:
+    """The bytes of its body; none of one that is to be made, or cannot be read."""
+    return len(parcel.body.body) if isinstance(parcel.body, WebhookBody) else 0

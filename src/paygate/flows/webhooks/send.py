@@ -1,6 +1,6 @@
 """Send a delivery once: signed now, with every secret that is live now, the body as it is kept."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -30,14 +30,6 @@ class Sent(NamedTuple):
     """How long the receiver wants to be left alone."""
 
 
-<<<<<<< HEAD
-async def send_delivery(ctx: Context, delivery: Delivery, holding: Callable[[int], None]) -> Sent:
-    """Send it, unless its endpoint is disabled or deleted by now, or its body is gone. `holding` is
-    told how many bytes are in hand from then on.
-    """
-    endpoint = await ctx.webhooks.webhook_endpoint(delivery.merchant, delivery.endpoint)
-    kept = await ctx.webhooks.webhook_body(delivery.merchant, delivery.event)
-=======
 async def send_delivery(
     ctx: Context, parcel: Parcel, endpoint: WebhookEndpoint | None, body_of: BodyOf
 ) -> Sent:
@@ -47,7 +39,6 @@ async def send_delivery(
     Raises:
         Unreadable, Outdated: the body; of a delivery that was made blindly, the event too.
     """
->>>>>>> 63c53ec10a5bd1928679466175cf06b2c7517a43
     if (over := over_for(endpoint)) is not None:
         return Sent(endpoint, None, over)
     assert endpoint is not None, "one that is not there is over"
@@ -62,11 +53,6 @@ async def send_delivery(
         raise kept
     if kept is None:
         return Sent(endpoint, None, Failure.GAVE_UP)
-<<<<<<< HEAD
-    assert endpoint is not None, "one that is not there is over"
-    holding(len(kept.body))
-=======
->>>>>>> 63c53ec10a5bd1928679466175cf06b2c7517a43
     at = ctx.now()
     keys = [secret.key for secret in endpoint.live_secrets(at)]
     headers = signed_headers(kept.id, kept.body, keys, at)
