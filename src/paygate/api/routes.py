@@ -5,12 +5,14 @@ from typing import Final
 from paygate.api import (
     alerts,
     api_keys,
+    audit_log,
     customers,
     events,
     health,
     provider_events,
     reconciliations,
     refunds,
+    timelines,
     webhook_endpoints,
 )
 from paygate.api.edge.endpoint import Endpoint
@@ -27,5 +29,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *events.ENDPOINTS,
     *webhook_endpoints.ENDPOINTS,
     *reconciliations.ENDPOINTS,
+    *audit_log.ENDPOINTS,
+    *timelines.ENDPOINTS,
     *health.ENDPOINTS,
 )

@@ -25,6 +25,7 @@ from paygate.flows.restores.after_restore import AfterRestore
 from paygate.providers.contract import Provider
 from paygate.storage.access.api_key_use import ApiKeyUse
 from paygate.storage.access.merchants import Merchants
+from paygate.storage.audit_log import AuditLog
 from paygate.storage.change import Change, Overloaded, StorageError, Verdict
 from paygate.storage.door import ANSWER_WITHIN_SECONDS
 from paygate.storage.idempotency import IdempotencyKeys
@@ -34,6 +35,7 @@ from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores
 from paygate.storage.retention import Retention
 from paygate.storage.sole_run import SoleRuns
+from paygate.storage.timelines import Timelines
 from paygate.storage.webhooks.outbox import Outbox
 from paygate.storage.webhooks.reader import WebhookReader
 from paygate.storage.whole_ledger import WholeLedger
@@ -111,6 +113,8 @@ class Context(msgspec.Struct, frozen=True):
 
     door: CommitDoor
     read: Reader
+    audit_log: AuditLog
+    timelines: Timelines
     reconciliations: Reconciliations
     ledger: WholeLedger
     keys: IdempotencyKeys

@@ -54,6 +54,10 @@ class EventFilters(msgspec.Struct, frozen=True, kw_only=True):
     provider_created_before: datetime | None = None
 
 
+Span = tuple[datetime, datetime]
+"""From when until when."""
+
+
 class WaitingEvent(NamedTuple):
     """A provider event that is to be applied still; nothing of it is opened."""
 
@@ -285,13 +289,16 @@ class Reader(Reading):
         return await self._stretch(Alert, "alerts_standing", order, after, limit)
 
     async def alerts_to_send(
-        self, channel: str, before: datetime, after: Place | None, limit: int
+        self, channel: str, taken: Span, pausing: Span, after: Place | None, limit: int
     ) -> Stretch[Alert]:
         """Open alerts that a channel has not taken as they now are, in the order of merchant and
-        id; those that it took after `before` wait.
+        id; without those that it took within a time, and those that pause until a time within
+        another. Times beyond were written by a clock that was wrong.
         """
         order = ("merchant", "id")
-        return await self._stretch(Alert, "alerts_to_send", order, after, limit, channel, before)
+        return await self._stretch(
+            Alert, "alerts_to_send", order, after, limit, channel, *taken, *pausing
+        )
 
     async def alert_notice(self, merchant: str, notice_id: str) -> AlertNotice | None:
         """The notice that a channel took an alert, or None."""

@@ -27,6 +27,7 @@ class Action(StrEnum):
     INTENT_CREATE = "payment_intent.create"
     INTENT_READ = "payment_intent.read"
     INTENT_LIST = "payment_intent.list"
+    INTENT_EXPLAIN = "payment_intent.explain"
     INTENT_ATTACH = "payment_intent.attach"
     INTENT_CONFIRM = "payment_intent.confirm"
     INTENT_CAPTURE = "payment_intent.capture"
@@ -38,6 +39,7 @@ class Action(StrEnum):
     REFUND_LIST = "refund.list"
     REFUND_RESOLVE = "refund.resolve"
     REFUND_EXPIRE = "refund.expire"
+    REFUND_RELEASE = "refund.release"
     INTENT_AUTHENTICATE = "payment_intent.authenticate"
     CUSTOMER_INTRODUCE = "customer.introduce"
     INTENT_EXPIRE = "payment_intent.expire"
@@ -82,6 +84,7 @@ class Action(StrEnum):
     PROVIDER_EVENT_READ = "provider_event.read"
     PROVIDER_EVENT_READ_BODY = "provider_event.read_body"
     PROVIDER_EVENT_REPLAY = "provider_event.replay"
+    AUDIT_LIST = "audit_entry.list"
 
 
 _READERS: Final = frozenset({Role.ADMIN, Role.OPERATOR, Role.SUPPORT, Role.FINANCE, Role.AUDITOR})
@@ -96,6 +99,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.INTENT_CREATE: _SELLERS,
         Action.INTENT_READ: _READERS | _CLIENT,
         Action.INTENT_LIST: _READERS,
+        Action.INTENT_EXPLAIN: _READERS,
         Action.INTENT_ATTACH: _SELLERS | _CLIENT,
         Action.INTENT_CONFIRM: _SELLERS | _CLIENT,
         Action.INTENT_CAPTURE: _SELLERS,
@@ -134,10 +138,12 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.PROVIDER_EVENT_READ: _READERS - {Role.SUPPORT},
         Action.PROVIDER_EVENT_READ_BODY: frozenset({Role.ADMIN, Role.AUDITOR}),
         Action.PROVIDER_EVENT_REPLAY: _SELLERS,
+        Action.AUDIT_LIST: frozenset({Role.ADMIN, Role.AUDITOR}),
         # By signature, or by the gateway itself; no API key opens these.
         Action.INTENT_AUTHENTICATE: frozenset(),
         Action.REFUND_RESOLVE: frozenset(),
         Action.REFUND_EXPIRE: frozenset(),
+        Action.REFUND_RELEASE: frozenset(),
         Action.CUSTOMER_INTRODUCE: frozenset(),
         Action.INTENT_EXPIRE: frozenset(),
         Action.ATTEMPT_RESOLVE: frozenset(),

@@ -6,6 +6,7 @@ not looked at. Each event leaves the index when it is taken up, so that whoever 
 where it was.
 """
 
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from paygate.domain import provider_event
@@ -27,25 +28,33 @@ MOST: Final = 2_000
 some minutes of questions, and most events need none."""
 
 
-async def take_up_events(ctx: Context, caller: Caller) -> int:
-    """How many events were taken up: those whose type something is made of by now, as long as their
-    bodies are kept. One that cannot be read is told of, and holds up no other.
+async def take_up_events(
+    ctx: Context, caller: Caller, *, late: Callable[[], bool] = lambda: False
+) -> int:
+    """How many events were taken up until it was late: those whose type something is made of by
+    now, as long as their bodies are kept. One that cannot be read is told of, and holds up no
+    other.
     """
-    begun = ctx.now()
-    since = begun - ctx.policy.events_kept
     taken = 0
-    acted_upon = ctx.provider.acts_upon
-    for kind in await ctx.read.types_without_handler(caller.merchant, acted_upon, since):
-        last: WaitingEvent | None = None
-        while taken < MOST and (
-            page := await ctx.read.events_without_handler(kind, since, begun, last, PAGE)
-        ):
-            for event in page:
-                taken += await _take_up(ctx, caller, event)
-            last = page[-1]
+    async for found in _left_alone(ctx, caller.merchant):
+        if taken == MOST or late():
+            break
+        taken += await _take_up(ctx, caller, found)
     if taken:
         log.logger().info("provider_events_taken_up", taken_up=taken)
     return taken
+
+
+async def _left_alone(ctx: Context, merchant: str) -> AsyncIterator[WaitingEvent]:
+    """The events, a page at a time; none that comes meanwhile."""
+    begun = ctx.now()
+    since = begun - ctx.policy.events_kept
+    for kind in await ctx.read.types_without_handler(merchant, ctx.provider.acts_upon, since):
+        last: WaitingEvent | None = None
+        while page := await ctx.read.events_without_handler(kind, since, begun, last, PAGE):
+            for found in page:
+                yield found
+            last = page[-1]
 
 
 async def _take_up(ctx: Context, caller: Caller, found: WaitingEvent) -> bool:

@@ -6,13 +6,20 @@ still, another takes it then. It never waits for one receiver with what is for a
 
 import asyncio
 import math
-from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
 from paygate.domain.access.roles import Actor, Caller
-from paygate.domain.webhooks.delivery import Delivery, attempted, given_up, wait_before
+from paygate.domain.webhooks.delivery import (
+    Delivery,
+    WebhookBody,
+    attempted,
+    given_up,
+    put_off,
+    wait_before,
+)
 from paygate.domain.webhooks.endpoint import DisabledBecause, WebhookEndpoint
 from paygate.domain.webhooks.shares import BYTES_MOST, shared
 from paygate.domain.webhooks.window import Window, after_failure, after_success
@@ -21,8 +28,8 @@ from paygate.flows.context import Context
 from paygate.flows.webhooks.send import Sent, over_for, send_delivery
 from paygate.flows.webhooks.tell import BodyOf, tell_events
 from paygate.flows.webhooks.watch import disable_endpoint, note_failure, note_success
-from paygate.storage.unreadable import UNREAD
-from paygate.storage.webhooks.outbox import Target
+from paygate.storage.unreadable import UNREAD, Unreadable
+from paygate.storage.webhooks.outbox import LEASE, Parcel, Target
 from paygate.telemetry import log
 
 IDLE_SECONDS: Final = 0.5
@@ -160,10 +167,10 @@ class Courier:
         failure = over_for(endpoint)
         while failure is not None:
             leased = await self._ctx.outbox.lease(self._run, [(target, ENDED_AT_ONCE)], all_=True)
-            if not leased.deliveries:
+            if not leased.parcels:
                 return
             now = self._ctx.now()
-            ended = [given_up(delivery, failure, now) for delivery in leased.deliveries]
+            ended = [given_up(parcel.delivery, failure, now) for parcel in leased.parcels]
             await self._ctx.outbox.write(self._run, ended)
 
     async def _send(self) -> None:
@@ -202,46 +209,80 @@ class Courier:
         if not places:
             return 0
         leased = await self._ctx.outbox.lease(self._run, places)
-        got: Counter[Target] = Counter()
-        for delivery in leased.deliveries:
-            target = Target(delivery.merchant, delivery.endpoint)
-            got[target] += 1
-            self._start(target, delivery)
-        self._hungry -= {target for target, n in places if got[target] < n}
+        got: dict[Target, list[Parcel]] = defaultdict(list)
+        for parcel in leased.parcels:
+            got[Target(parcel.delivery.merchant, parcel.delivery.endpoint)].append(parcel)
+        for target, parcels in got.items():
+            self._start(target, parcels)
+        self._hungry -= {target for target, n in places if len(got[target]) < n}
         for fault in leased.unread:
             await report_unreadable(self._ctx, self._caller(""), fault)
-        return len(leased.deliveries)
+        return len(leased.parcels)
 
-    def _start(self, target: Target, delivery: Delivery) -> None:
+    def _start(self, target: Target, parcels: Sequence[Parcel]) -> None:
         lane = self._lanes[target]
-        lane.in_hand += 1
-        task = asyncio.create_task(self._deliver(target, lane, delivery))
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
+        # Read once for all that is sent to it now, and after the lease: as it stands.
+        endpoint = asyncio.ensure_future(self._ctx.webhooks.webhook_endpoint(*target))
+        for parcel in parcels:
+            lane.in_hand += 1
+            self._bytes[target.merchant] += _size(parcel)
+            task = asyncio.create_task(self._deliver(target, lane, parcel, endpoint))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
 
-    async def _deliver(self, target: Target, lane: _Lane, delivery: Delivery) -> None:
+    async def _deliver(
+        self,
+        target: Target,
+        lane: _Lane,
+        parcel: Parcel,
+        endpoint: asyncio.Future[WebhookEndpoint | None],
+    ) -> None:
         sent_in = lane.window.round
-        size = 0
-
-        def holding(count: int) -> None:
-            nonlocal size
-            size = count
-            self._bytes[target.merchant] += count
-
         try:
-            sent = await send_delivery(self._ctx, delivery, holding)
-            self._note_over(delivery, sent)
+            sent = await self._sent(target, lane, parcel, endpoint)
+            if sent is None:
+                return
+            self._note_over(parcel.delivery, sent)
             if sent.endpoint is not None and sent.attempt is not None:
                 if sent.attempt.delivered:
                     await self._succeeded(target, lane, sent.endpoint)
                 else:
                     await self._failed(target, lane, sent, sent_in)
         except Exception as error:  # noqa: BLE001 -- it is sent again when its lease is over
-            log.logger().error("delivery_failed", delivery=delivery.id, error=error)
+            log.logger().error("delivery_failed", delivery=parcel.delivery.id, error=error)
         finally:
             lane.in_hand -= 1
-            self._bytes[target.merchant] -= size
+            self._bytes[target.merchant] -= _size(parcel)
             self._woken.set()
+
+    async def _sent(
+        self,
+        target: Target,
+        lane: _Lane,
+        parcel: Parcel,
+        endpoint: asyncio.Future[WebhookEndpoint | None],
+    ) -> Sent | None:
+        """What became of a delivery; None when something that it needs cannot be read, of which
+        people are told.
+
+        Nothing more is taken for an endpoint that cannot be read, by this node and for as long as a
+        lease: another node may be newer, or have the key.
+        """
+        caller = self._caller(target.merchant)
+        try:
+            standing = await asyncio.shield(endpoint)
+        except UNREAD as fault:
+            now = asyncio.get_running_loop().time()
+            if lane.paused_until <= now:
+                lane.paused_until = now + LEASE.total_seconds()
+                await report_unreadable(self._ctx, caller, fault)
+            return None
+        try:
+            return await send_delivery(self._ctx, parcel, standing, self._body_of)
+        except Unreadable as fault:
+            self._over_soon(put_off(parcel.delivery, self._ctx.now()))
+            await report_unreadable(self._ctx, caller, fault)
+            return None
 
     def _note_over(self, delivery: Delivery, sent: Sent) -> None:
         now = self._ctx.now()
@@ -254,7 +295,11 @@ class Courier:
             after = attempted(
                 delivery, sent.attempt, not_before=not_before, chance=chance, last=sent.over
             )
-        self._over.append(after)
+        self._over_soon(after)
+
+    def _over_soon(self, delivery: Delivery) -> None:
+        """Have it written down."""
+        self._over.append(delivery)
         self._some_over.set()
 
     async def _succeeded(self, target: Target, lane: _Lane, endpoint: WebhookEndpoint) -> None:
@@ -323,3 +368,8 @@ class Courier:
 
     def _chance(self) -> float:
         return self._ctx.random_bytes(1)[0] / _CHANCES
+
+
+def _size(parcel: Parcel) -> int:
+    """The bytes of its body; none of one that is to be made, or cannot be read."""
+    return len(parcel.body.body) if isinstance(parcel.body, WebhookBody) else 0

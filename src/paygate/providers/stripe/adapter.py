@@ -291,7 +291,8 @@ class StripeProvider:
             async for item, _ in lists.items(
                 self._wire, _EVENTS, since, until, asked, timeout_seconds=timeout_seconds
             ):
-                yield encoded(item)
+                # Without the count of its deliveries to come, its bytes are the same in each list.
+                yield encoded({k: v for k, v in item.items() if k != "pending_webhooks"})
 
     def verify_event(self, body: bytes, headers: Mapping[str, str], now: datetime) -> None:
         events.verify(
