@@ -30,6 +30,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("resend_window", "1m", timedelta(minutes=1)),
     ("authentication_ttl", "15m", timedelta(minutes=15)),
     ("bank_transfer_ttl", "30d", timedelta(days=30)),
+    ("retention_events", "400d", timedelta(days=400)),
     ("public_url", "https://pay.example", "https://pay.example"),
     ("public_url", "https://pay.example:8443/gateway/", "https://pay.example:8443/gateway"),
     ("public_url", "http://127.0.0.1:8080", "http://127.0.0.1:8080"),
@@ -107,6 +108,7 @@ DEFAULTS: dict[str, Any] = {
     "resend_window": timedelta(minutes=2),
     "authentication_ttl": timedelta(hours=1),
     "bank_transfer_ttl": timedelta(days=14),
+    "retention_events": timedelta(days=90),
     "public_url": None,
     "return_url_hosts": (),
     "max_amount": 99999999,
@@ -175,6 +177,7 @@ BAD: dict[str, list[str]] = {
     "resend_window": DURATIONS,
     "authentication_ttl": DURATIONS,
     "bank_transfer_ttl": DURATIONS,
+    "retention_events": [*DURATIONS, "6d"],
     "public_url": [
         "",
         "hunter2",
