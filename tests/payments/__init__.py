@@ -11,12 +11,15 @@ F09 day-3 retry: payments/test_interleavings.py::test_f09_three_days_of_not_know
     flows/payments/sweeps/test_resolve_attempts.py::test_a_provider_that_is_silent_leaves_it_open_and_alerts
 F11 event before the reply: payments/test_scenarios.py::test_f11_the_event_comes_before_the_reply,
     flows/payments/test_confirm.py::test_an_event_that_comes_before_the_answer_concludes_once
+F22 many refunds on one payment: races/test_refund_races.py, payments/test_refund_interleavings.py,
+    flows/refunds/test_refund.py::test_a_hundred_at_once_never_exceed_what_was_taken
 F23 cancel, expiry and a payer's return race: payments/test_interleavings.py::test_f23_*,
     payments/test_scenarios.py::test_f23_*,
     flows/payments/test_holds.py::test_a_hold_after_the_end_is_*
-F30 bounds of amounts: payments/test_amounts.py, providers/test_stripe_money.py
-    (a refund beyond what was captured: not here, as nothing refunds yet)
+F30 bounds of amounts: payments/test_amounts.py, payments/test_refund_amounts.py,
+    providers/test_stripe_money.py
 
 All of F02, F03 and F04 also at fifty payments at once, with every other fault of the sandbox:
-payments/test_faults.py::test_payments_under_a_fault.
+payments/test_faults.py::test_payments_under_a_fault; and at fifty refunds:
+payments/test_refund_faults.py::test_fifty_refunds_under_a_fault.
 """
