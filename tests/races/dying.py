@@ -50,6 +50,7 @@ from paygate.storage.change import Change, Verdict
 from paygate.storage.commit.committer import Committer
 from paygate.storage.connections.database import connector
 from paygate.storage.connections.pool import open_pool
+from paygate.storage.disputes import DisputeReader
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.reader import Reader
@@ -57,6 +58,7 @@ from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.records import Records
 from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores
+from paygate.storage.retention import Retention
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.timelines import Timelines
 from paygate.storage.webhooks.outbox import Outbox
@@ -117,6 +119,7 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
             door=SteppedDoor(Door(records, committer), steps),
             read=Reader(pool, pool, records),
             refunds=RefundReader(pool, pool, records),
+            disputes=DisputeReader(pool, pool, records),
             reconciliations=Reconciliations(pool, pool, records),
             audit_log=AuditLog(pool, pool, records),
             timelines=Timelines(pool, pool, records),
@@ -129,6 +132,7 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
             outbox=Outbox(pool, records),
             egress=Egress(Reach(), user_agent="paygate"),
             restores=restores,
+            retention=Retention(pool),
             after_restore=AfterRestore(restores, provider, INSTALLATION),
             hasher=CredentialHasher(keyring),
             index=index,

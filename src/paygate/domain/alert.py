@@ -23,6 +23,9 @@ class AlertType(StrEnum):
     AUTHORIZATION_EXPIRING = "authorization_expiring"
     STATE_CORRECTION = "state_correction"
     REFUND_FAILED = "refund_failed"
+    DISPUTE_OPENED = "dispute_opened"
+    DISPUTE_DEADLINE = "dispute_deadline"
+    EARLY_FRAUD_WARNING = "early_fraud_warning"
     ATTEMPT_UNRESOLVED = "attempt_unresolved"
     LEDGER_MISMATCH = "ledger_mismatch"
     TRANSFER_EXCESS = "transfer_excess"
@@ -175,6 +178,12 @@ def found_again(alert: Alert, problem: Problem, at: datetime) -> Alert:
         count=alert.count + 1,
         last_at=max(at, alert.last_at),
     )
+
+
+def has_opened(before: Alert | None, after: Alert) -> bool:
+    """Whether the alert is news: it is new, or open again after somebody had acknowledged it."""
+    is_open = after.status is AlertStatus.OPEN
+    return is_open and (before is None or before.status is not AlertStatus.OPEN)
 
 
 def said_lately(alert: Alert, problem: Problem, at: datetime) -> bool:

@@ -27,12 +27,14 @@ from paygate.storage.access.api_key_use import ApiKeyUse
 from paygate.storage.access.merchants import Merchants
 from paygate.storage.audit_log import AuditLog
 from paygate.storage.change import Change, Overloaded, StorageError, Verdict
+from paygate.storage.disputes import DisputeReader
 from paygate.storage.door import ANSWER_WITHIN_SECONDS
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.reader import Reader
 from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores
+from paygate.storage.retention import Retention
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.timelines import Timelines
 from paygate.storage.webhooks.outbox import Outbox
@@ -121,10 +123,12 @@ class Context(msgspec.Struct, frozen=True):
     key_use: ApiKeyUse
     provider: Provider
     refunds: RefundReader
+    disputes: DisputeReader
     webhooks: WebhookReader
     outbox: Outbox
     egress: Egress
     restores: Restores
+    retention: Retention
     after_restore: AfterRestore
     hasher: CredentialHasher
     index: BlindIndex

@@ -40,6 +40,10 @@ class Action(StrEnum):
     REFUND_RESOLVE = "refund.resolve"
     REFUND_EXPIRE = "refund.expire"
     REFUND_RELEASE = "refund.release"
+    DISPUTE_READ = "dispute.read"
+    DISPUTE_LIST = "dispute.list"
+    DISPUTE_RECORD = "dispute.record"
+    DISPUTE_FOLLOW = "dispute.follow"
     INTENT_AUTHENTICATE = "payment_intent.authenticate"
     CUSTOMER_INTRODUCE = "customer.introduce"
     INTENT_EXPIRE = "payment_intent.expire"
@@ -61,6 +65,7 @@ class Action(StrEnum):
     ALERT_SEND = "alert.send"
     EVENT_READ = "event.read"
     EVENT_LIST = "event.list"
+    EVENT_PRUNE = "event.prune"
     WEBHOOK_ENDPOINT_CREATE = "webhook_endpoint.create"
     WEBHOOK_ENDPOINT_READ = "webhook_endpoint.read"
     WEBHOOK_ENDPOINT_LIST = "webhook_endpoint.list"
@@ -108,6 +113,8 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.REFUND_REJECT: _SELLERS | {Role.FINANCE},
         Action.REFUND_READ: _READERS,
         Action.REFUND_LIST: _READERS,
+        Action.DISPUTE_READ: _READERS,
+        Action.DISPUTE_LIST: _READERS,
         Action.CUSTOMER_READ: _READERS,
         Action.LEDGER_READ: _READERS - {Role.SUPPORT},
         Action.RESTORE_DECLARE: _ADMINS,
@@ -143,6 +150,8 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.REFUND_RESOLVE: frozenset(),
         Action.REFUND_EXPIRE: frozenset(),
         Action.REFUND_RELEASE: frozenset(),
+        Action.DISPUTE_RECORD: frozenset(),
+        Action.DISPUTE_FOLLOW: frozenset(),
         Action.CUSTOMER_INTRODUCE: frozenset(),
         Action.INTENT_EXPIRE: frozenset(),
         Action.ATTEMPT_RESOLVE: frozenset(),
@@ -153,6 +162,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.WEBHOOK_ENDPOINT_WATCH: frozenset(),
         Action.PROVIDER_ACCOUNT_PIN: frozenset(),
         Action.IDEMPOTENCY_KEY_PURGE: frozenset(),
+        Action.EVENT_PRUNE: frozenset(),
         Action.RECONCILE: frozenset(),
         Action.PROVIDER_EVENT_RECEIVE: frozenset(),
         Action.PROVIDER_EVENT_APPLY: frozenset(),

@@ -85,6 +85,8 @@ class Tally(Recorded, frozen=True):
     orphans: int = 0
     dead_letters_replayed: int = 0
     provider_calls: int = 0
+    events_received: int = 0
+    """Events that the provider lists and no delivery had brought."""
 
     @property
     def ours(self) -> int:

@@ -178,6 +178,7 @@ async def _heal_refunds(report: Report, work: Work, answer: Answer, differs: Dif
     ctx, intent = report.ctx, work.intent
     if report.dry:
         report.keep(_healed(report, intent, answer, differs, "its refunds would be read"))
+        report.seen.add(str(intent.provider_reference))
         return
     await apply_refunds_of(ctx, work.caller, str(intent.provider_reference))
     after = (await reread(ctx, work)).intent

@@ -50,9 +50,9 @@ _RUNNING_TOTAL: Final = "charge.refunded"
 """It tells how much was given back altogether, which is nobody's single refund."""
 _DISPUTES: Final = "charge.dispute."
 _OF_A_PAYMENT: Final = (_DISPUTES, "radar.early_fraud_warning.")
-"""They name the payment that they are about, and nothing here acts upon them yet."""
+"""They name the payment that they are about."""
 _OF_THE_ACCOUNT: Final = ("mandate.", "payout.")
-"""Nor upon these, which are no payment's."""
+"""Nothing here acts upon these yet, which are no payment's."""
 
 ENABLED_EVENTS: Final = (
     _MONEY_LEFT,
@@ -172,7 +172,7 @@ def _notice(
     if kind.startswith(_OF_A_PAYMENT):
         about = charges.of_another(body, as_of=created_at)
         told = _of_dispute(kind, event, body, livemode=livemode, created_at=created_at)
-        return {"answer": about, "handled": False, **told}
+        return {"answer": about, **told}
     if kind.startswith(_BALANCE):
         return _of_balance(body, created_at)
     if kind in {_CREATED, _RUNNING_TOTAL} or not kind.startswith((_PAYMENTS, _CHARGES)):
