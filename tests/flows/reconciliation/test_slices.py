@@ -12,7 +12,9 @@ import msgspec
 import pytest
 
 from paygate.domain.alert import Alert, AlertStatus
+from paygate.domain.payments.outcome import Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.domain.provider_event import ProviderEvent
 from paygate.domain.reconciliation.run import Place, RunStatus, Stage
 from paygate.domain.refunds.outcome import RefundAnswer, Refunded, RefundPending
 from paygate.flows.reconciliation.begin import order_reconciliation
@@ -20,11 +22,12 @@ from paygate.flows.reconciliation.work_on import reconcile_as_asked
 from paygate.flows.refunds.create import NewRefund, refund_payment_intent
 from paygate.jobs.messages import Reconcile
 from paygate.storage.installation import DEFAULT_MERCHANT
+from tests.flows.provider_events.test_replay_dead_letters import given_up
 from tests.flows.reconciliation.books import QUARTER, Shop
-from tests.flows.world import APPROVED
+from tests.flows.world import APPROVED, CARDLESS, notice
 
 
-async def slices(shop: Shop) -> list[Place]:
+async def slices(shop: Shop, ends: RunStatus = RunStatus.COMPLETED) -> list[Place]:
     """The places of a round that was asked for, as each slice left it."""
     run = await order_reconciliation(shop.world.ctx, shop.world.caller)
     message, places = Reconcile(run.merchant, run.id), []
@@ -34,7 +37,7 @@ async def slices(shop: Shop) -> list[Place]:
         places.append(now.place)
     ended = await shop.world.ctx.reconciliations.ended_last(DEFAULT_MERCHANT)
     assert ended is not None
-    assert (ended.id, ended.status) == (run.id, RunStatus.COMPLETED)
+    assert (ended.id, ended.status) == (run.id, ends)
     return places
 
 
@@ -145,3 +148,23 @@ async def test_findings_are_counted_once_a_round_whatever_its_length(shop: Shop)
     assert run.tally.orphans == 60
     assert run.version > 5
     assert counting.counted == 1
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_dead_letters_are_tried_in_slices_and_none_twice(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paygate.flows.provider_events.replay_dead_letters.PAGE", 1)
+    _, attempt = await shop.world.confirming(Unknown("lost"))
+    for number in range(3):
+        await shop.world.receive(notice(attempt, CARDLESS, reference=f"evt_{number}"))
+    for event in await shop.world.all(ProviderEvent):
+        await given_up(shop.world, event)
+    before = [e.attempts for e in await shop.world.all(ProviderEvent)]
+    shop.world.clock.forward(QUARTER)
+    shop.provider.answers.clear()
+    shop.books.silent.add("retrieve")
+    places = await slices(shop, RunStatus.FAILED)  # its lists show no payment
+    assert sum(p.stage is Stage.DEAD_LETTERS and p.after is not None for p in places) >= 1
+    events: list[ProviderEvent] = await shop.world.all(ProviderEvent)
+    assert [e.attempts for e in events] == [number + 1 for number in before]
