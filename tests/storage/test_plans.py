@@ -131,6 +131,11 @@ async def test_a_subjects_audit_entries_are_found_month_by_month_by_their_index(
     assert scans(text) == []
     assert text.count("subject = '") >= 3, text
     assert "Filter" not in text, "nothing is read that is not shown"
+    asked = (None, None, "merchant.create", None, None, None)
+    rows = await connection.fetch(query, "default", bound, 11, "", "zz", *asked)
+    text = "\n".join(row[0] for row in rows)
+    assert "action = 'merchant.create'" in text
+    assert "Filter" not in text, "what is rare has an index of its own"
     everything = (None,) * 6
     rows = await connection.fetch(query, "default", bound, 11, "", "zz", *everything)
     text = "\n".join(row[0] for row in rows)
