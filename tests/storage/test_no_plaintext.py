@@ -80,7 +80,9 @@ CLEAR: Final = {
         "subject",  # a payment's timeline has its alerts
     },
     "alert_occurrence": {"merchant", "id", "version", "at"},
-    "alert_notice": {"merchant", "id", "version", "alert", "channel", "alert_version", "at"},
+    "alert_notice": {
+        *("merchant", "id", "version", "alert", "channel", "alert_version", "at", "next_at"),
+    },
     "correction": {"merchant", "id", "intent", "intent_version", "from_status", "to_status", "at"},
     "attempt": {
         *("merchant", "id", "version", "intent", "number", "operation", "state"),

@@ -66,6 +66,8 @@ class Policy(msgspec.Struct, frozen=True):
     """Smallest units by currency, above which a second person approves; of any other all is above.
     None: nobody approves."""
     production: bool = False
+    events_kept: timedelta = timedelta(days=90)
+    """How long bodies of provider events, and what merchants were sent, are kept."""
     exclusive_account: bool = False
     """Whether nobody but this gateway takes payments on the provider's account."""
     numeric_references: bool = False

@@ -181,6 +181,7 @@ ALERT_NOTICE: Final = Stored(
     Column("channel", "text"),
     Column("alert_version", "int4"),
     Column("at", "timestamptz"),
+    Column("next_at", "timestamptz"),
     claimed_by=("merchant", "id"),
 )
 PROVIDER_ACCOUNT: Final = Stored(

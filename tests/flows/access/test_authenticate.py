@@ -76,6 +76,7 @@ ALLOWED = {
     Action.REFUND_LIST: set(Role) - {Role.PUBLISHABLE},
     Action.REFUND_RESOLVE: set(),
     Action.REFUND_EXPIRE: set(),
+    Action.REFUND_RELEASE: set(),
 }
 """The contract's table, written out a second time on purpose. A publishable key reads, pays and
 confirms its own intent alone: `authenticate_client` sees to that.

@@ -39,6 +39,7 @@ class Action(StrEnum):
     REFUND_LIST = "refund.list"
     REFUND_RESOLVE = "refund.resolve"
     REFUND_EXPIRE = "refund.expire"
+    REFUND_RELEASE = "refund.release"
     INTENT_AUTHENTICATE = "payment_intent.authenticate"
     CUSTOMER_INTRODUCE = "customer.introduce"
     INTENT_EXPIRE = "payment_intent.expire"
@@ -141,6 +142,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.INTENT_AUTHENTICATE: frozenset(),
         Action.REFUND_RESOLVE: frozenset(),
         Action.REFUND_EXPIRE: frozenset(),
+        Action.REFUND_RELEASE: frozenset(),
         Action.CUSTOMER_INTRODUCE: frozenset(),
         Action.INTENT_EXPIRE: frozenset(),
         Action.ATTEMPT_RESOLVE: frozenset(),
