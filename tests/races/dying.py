@@ -50,6 +50,7 @@ from paygate.storage.change import Change, Verdict
 from paygate.storage.commit.committer import Committer
 from paygate.storage.connections.database import connector
 from paygate.storage.connections.pool import open_pool
+from paygate.storage.disputes import DisputeReader
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.reader import Reader
@@ -117,6 +118,7 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
             door=SteppedDoor(Door(records, committer), steps),
             read=Reader(pool, pool, records),
             refunds=RefundReader(pool, pool, records),
+            disputes=DisputeReader(pool, pool, records),
             reconciliations=Reconciliations(pool, pool, records),
             audit_log=AuditLog(pool, pool, records),
             timelines=Timelines(pool, pool, records),
