@@ -8,6 +8,7 @@ import msgspec
 
 from paygate.domain.alert import Alert
 from paygate.domain.audit import AuditEntry
+from paygate.domain.disputes.dispute import Dispute
 from paygate.domain.event import Event
 from paygate.domain.ledger import Transfer
 from paygate.domain.payments.attempt import Attempt
@@ -33,6 +34,7 @@ _FIELDS: Final[dict[str, tuple[type[Any], str]]] = {
     "event": (Event, "events"),
     "correction": (Correction, "corrections"),
     "refund": (Refund, "refunds"),
+    "dispute": (Dispute, "disputes"),
     "ledger_transfer": (Transfer, "transfers"),
     "provider_event": (ProviderEvent, "provider_events"),
     "delivery": (Delivery, "deliveries"),

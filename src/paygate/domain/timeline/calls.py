@@ -32,6 +32,7 @@ _ASKED: Final[Mapping[Action, str]] = MappingProxyType(
         Action.REFUND_CREATE: "refund the payment",
         Action.REFUND_APPROVE: "approve a refund",
         Action.REFUND_REJECT: "reject a refund",
+        Action.REFUND_RELEASE: "approve a refund, which could not be made any more",
     }
 )
 _LOOKED: Final[Mapping[Action, str]] = MappingProxyType(
@@ -42,6 +43,8 @@ _LOOKED: Final[Mapping[Action, str]] = MappingProxyType(
         Action.REFUND_RESOLVE: "looked for what had become of a refund",
         Action.REFUND_EXPIRE: "ended a refund that nobody had approved in time",
         Action.REFUND_CREATE: "found a refund that was made at the provider",
+        Action.DISPUTE_RECORD: "found a dispute at the provider",
+        Action.DISPUTE_FOLLOW: "asked the provider how a dispute stands",
         Action.RECONCILE: "held the payment against the provider's",
     }
 )
