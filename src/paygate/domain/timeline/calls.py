@@ -123,15 +123,23 @@ _ON_THE_WAY: Final = {str(state): state for state in OPEN | {AttemptState.NOT_SE
 
 
 def _swept(entry: AuditEntry) -> str:
-    return f"{who(entry.actor)} {_LOOKED.get(entry.action, f'did {entry.action}')}."
+    what, how = _words(entry.action)
+    return f"{who(entry.actor)} {_LOOKED.get(entry.action, f'saw to a {what} ({how})')}."
 
 
 def _asked(entry: AuditEntry) -> str:
     if entry.action is Action.INTENT_AUTHENTICATE:
         return "The payer came back from their bank's check."
-    what = _ASKED.get(entry.action, f"do {entry.action}")
+    of, verb = _words(entry.action)
+    what = _ASKED.get(entry.action, f"{verb} ({of})")
     if entry.details.get("idempotency") == "replayed":
         return f"{who(entry.actor)} asked once more to {what}, and got the first answer again."
     if entry.result is Result.ALLOWED:
         return f"{who(entry.actor)} asked to {what}."
     return f"{who(entry.actor)} asked to {what}: {entry.result}, {entry.details.get('code')}."
+
+
+def _words(action: Action) -> tuple[str, str]:
+    """What an action is done to, and the verb: for those that nobody has put into words here."""
+    noun, _, verb = action.partition(".")
+    return noun.replace("_", " "), verb.replace("_", " ")

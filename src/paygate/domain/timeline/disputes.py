@@ -11,7 +11,7 @@ from paygate.domain.event import Event
 from paygate.domain.timeline.entry import Cause, Entry, Kind
 from paygate.domain.timeline.words import money
 
-_BECAME: Final[Mapping[DisputeStatus, str]] = MappingProxyType(
+BECAME: Final[Mapping[DisputeStatus, str]] = MappingProxyType(
     {
         DisputeStatus.WARNING_NEEDS_RESPONSE: "waits for an answer",
         DisputeStatus.WARNING_UNDER_REVIEW: "is under review",
@@ -75,8 +75,8 @@ def _words(dispute: Dispute, type_: str, before: DisputeStatus | None) -> str:
         until = "" if due is None else f"; an answer is due by {due:%Y-%m-%d %H:%M} UTC"
         return f"{what}: {reason}{until}"
     if before is dispute.status:
-        return f"The dispute of {amount} has news, and {_BECAME[dispute.status]}"
-    return f"The dispute of {amount} {_BECAME[dispute.status]}"
+        return f"The dispute of {amount} has news, and {BECAME[dispute.status]}"
+    return f"The dispute of {amount} {BECAME[dispute.status]}"
 
 
 def _as_it_stands(dispute: Dispute) -> Entry:
@@ -85,7 +85,7 @@ def _as_it_stands(dispute: Dispute) -> Entry:
         kind=Kind.DISPUTE,
         cause=Cause.BECAME,
         summary=f"The payer's bank disputed {money(dispute.amount, dispute.currency)}; the dispute"
-        f" {_BECAME[dispute.status]}, since {dispute.updated_at:%Y-%m-%d %H:%M} UTC.",
+        f" {BECAME[dispute.status]}, since {dispute.updated_at:%Y-%m-%d %H:%M} UTC.",
         after=str(dispute.status),
         provider_reference=dispute.provider_reference,
         amount=dispute.amount,

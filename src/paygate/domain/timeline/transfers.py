@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from paygate.domain.ledger import Transfer, TransferKind
+from paygate.domain.ledger import Account, Transfer, TransferKind
 from paygate.domain.money import Currency
 from paygate.domain.timeline.entry import Cause, Entry, Kind
 from paygate.domain.timeline.words import money
 
-_WORDS: Final[Mapping[TransferKind, str]] = MappingProxyType(
+WORDS: Final[Mapping[TransferKind, str]] = MappingProxyType(
     {
         TransferKind.CAPTURE: "taken from the payer",
         TransferKind.REFUND_RESERVE: "reserved for a refund",
@@ -33,19 +33,23 @@ def transfers(posted: Iterable[Transfer]) -> list[Entry]:
 
 
 def _transfer(transfer: Transfer) -> Entry:
-    moved = Counter[Currency]()
+    moved, fees = Counter[Currency](), Counter[Currency]()
     for entry in transfer.entries:
-        moved[transfer.currency_of(entry)] += max(0, entry.amount)
+        if entry.amount > 0:
+            into = fees if entry.account is Account.DISPUTE_FEES else moved
+            into[transfer.currency_of(entry)] += entry.amount
+    if not moved:  # a fee by itself
+        moved, fees = fees, moved
     # What the provider books may be in another currency than the payment; of more than one, the
     # details have the amounts.
     currency, amount = next(iter(moved.items()))
-    said = " and ".join(money(each, of) for of, each in moved.items())
+    beside = f", and a fee of {_amounts(fees)}" if fees else ""
     to = [f"{entry.account}_{transfer.currency_of(entry)}" for entry in transfer.entries]
     return Entry(
         at=transfer.posted_at,
         kind=Kind.TRANSFER,
         cause=Cause.MONEY,
-        summary=f"In the ledger: {said} {_WORDS[transfer.kind]}.",
+        summary=f"In the ledger: {_amounts(moved)} {WORDS[transfer.kind]}{beside}.",
         provider_reference=transfer.provider_reference,
         outcome=str(transfer.kind),
         amount=amount if len(moved) == 1 else None,
@@ -58,3 +62,7 @@ def _transfer(transfer: Transfer) -> Entry:
             **{f"to_{name}": each.amount for name, each in zip(to, transfer.entries, strict=True)},
         },
     )
+
+
+def _amounts(sums: Counter[Currency]) -> str:
+    return " and ".join(money(amount, currency) for currency, amount in sums.items())

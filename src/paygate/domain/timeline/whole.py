@@ -58,7 +58,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     gaps: tuple[Gap, ...] = ()
 
 
-_OF_SOURCE: Final[Mapping[str, tuple[Kind, str]]] = MappingProxyType(
+OF_SOURCE: Final[Mapping[str, tuple[Kind, str]]] = MappingProxyType(
     {
         "attempt": (Kind.PROVIDER_CALL, "calls of the provider"),
         "event": (Kind.TRANSITION, "changes"),
@@ -99,7 +99,7 @@ def told(intent: PaymentIntent, stored: Stored) -> list[Entry]:
 
 
 def _gap(gap: Gap) -> Entry:
-    kind, what = _OF_SOURCE[gap.source]
+    kind, what = OF_SOURCE[gap.source]
     if gap.record is None:
         return Entry(
             at=gap.at,
