@@ -4,7 +4,7 @@ honest about what it leaves out.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 import pytest
@@ -119,6 +119,23 @@ async def test_a_payment_from_end_to_end_in_the_order_of_its_causes(world: World
         ("succeeded", f"their_{entries[-1].details['refund']}"),
     ]
     assert [e.at for e in entries] == sorted(e.at for e in entries)
+
+
+async def test_whoever_asked_comes_before_what_came_of_it(world: World) -> None:
+    """An audit entry is written after what it is about, in the same commit: here the clock goes on at
+    each look.
+    """
+
+    def ticking() -> datetime:
+        world.clock.forward(0.001)
+        return world.clock()
+
+    world.use(now=ticking)
+    async with request(world):
+        intent = await world.create()
+    entries = await told(world, intent)
+    assert kinds(entries) == ["api_call", "transition"]
+    assert entries[0].at == entries[1].at
 
 
 async def test_a_decline_says_why(world: World) -> None:
