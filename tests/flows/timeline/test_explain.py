@@ -122,8 +122,8 @@ async def test_a_payment_from_end_to_end_in_the_order_of_its_causes(world: World
 
 
 async def test_whoever_asked_comes_before_what_came_of_it(world: World) -> None:
-    """An audit entry is written after what it is about, in the same commit: here the clock goes on at
-    each look.
+    """An audit entry is written after what it is about, in the same commit: here the clock goes on
+    at each look.
     """
 
     def ticking() -> datetime:
