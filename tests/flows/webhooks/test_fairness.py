@@ -9,6 +9,8 @@ import msgspec
 from paygate.api.event_object import event_body
 from paygate.domain.webhooks.delivery import DeliveryStatus
 from paygate.flows.webhooks.courier import Courier
+from paygate.flows.webhooks.tell import tell_events
+from paygate.storage.blocks import QUERIES
 from tests.flows.webhooks.courier import (
     at_work,
     deliveries,
@@ -135,3 +137,19 @@ async def test_a_stalled_worker_writes_over_nothing(world: World) -> None:
         stale = msgspec.structs.replace(done, version=done.version, attempts=())
         assert await world.ctx.outbox.write("run_of_another", [stale]) == set()
         assert await deliveries(world) == [done]
+
+
+async def test_a_lease_waits_for_no_disk_and_what_became_of_it_does(world: World) -> None:
+    """What a crash of the server forgets of leases is leased again."""
+    endpoint = await endpoint_at(world, "http://127.0.0.1:9/")
+    await events(world, 1)
+    while await tell_events(world.ctx, "run", event_body) == 0:
+        await asyncio.sleep(0.05)
+    places = [[endpoint.merchant], [endpoint.id], [1]]
+    async with world.connection.transaction():
+        lease = (*places, timedelta(minutes=1), "run_1", False)
+        rows = await world.connection.fetch(QUERIES["lease_deliveries"], *lease)
+        during = await world.connection.fetchval("SHOW synchronous_commit")
+    assert (len(rows), during) == (1, "off")
+    assert await world.connection.fetchval("SHOW synchronous_commit") == "on"
+    assert "synchronous_commit" not in QUERIES["write_deliveries"]
