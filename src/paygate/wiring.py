@@ -35,11 +35,13 @@ from paygate.setting_kinds import Rate
 from paygate.settings import Settings, SettingsError
 from paygate.storage.access.api_key_use import ApiKeyUse
 from paygate.storage.access.merchants import Merchants
+from paygate.storage.audit_log import AuditLog
 from paygate.storage.commit.committer import Committer
 from paygate.storage.connections.database import connector
 from paygate.storage.connections.pool import open_pool
 from paygate.storage.connections.reach import reaching
 from paygate.storage.connections.session import Connect
+from paygate.storage.disputes import DisputeReader
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.installation import DEFAULT_MERCHANT, Installation, install, read_installation
@@ -48,8 +50,10 @@ from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.records import Records
 from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores, notice_restore
+from paygate.storage.retention import Retention
 from paygate.storage.schema.migrate import Tell, migrate
 from paygate.storage.sole_run import SoleRuns
+from paygate.storage.timelines import Timelines
 from paygate.storage.webhooks.outbox import Outbox
 from paygate.storage.webhooks.reader import WebhookReader
 from paygate.storage.whole_ledger import WholeLedger
@@ -177,7 +181,10 @@ async def open_context(
         yield Context(
             door=Door(records, committer),
             read=Reader(pool, searches, records),
+            audit_log=AuditLog(pool, searches, records),
+            timelines=Timelines(pool, searches, records),
             refunds=RefundReader(pool, searches, records),
+            disputes=DisputeReader(pool, searches, records),
             ledger=WholeLedger(connect(settings, name=f"{name} ledger"), records),
             keys=keys,
             merchants=Merchants(pool, records),
@@ -187,6 +194,7 @@ async def open_context(
             outbox=Outbox(pool, records),
             egress=egress,
             restores=restores,
+            retention=Retention(searches),
             after_restore=after_restore,
             hasher=CredentialHasher(keyring),
             index=index,
@@ -296,6 +304,7 @@ def _policy(settings: Settings) -> Policy:
         production=production,
         support_refund_limit=settings.support_refund_limit,
         refund_approval_above=settings.refund_approval_above,
+        events_kept=settings.retention_events,
         exclusive_account=settings.exclusive_account,
         numeric_references=settings.numeric_references,
         public_url=settings.public_url,

@@ -21,9 +21,11 @@ from paygate.flows.provider_events.answers_under_way import AnswersUnderWay
 from paygate.flows.restores.after_restore import AfterRestore
 from paygate.storage.access.api_key_use import ApiKeyUse
 from paygate.storage.access.merchants import Merchants
+from paygate.storage.audit_log import AuditLog
 from paygate.storage.commit.committer import Committer, Connection
 from paygate.storage.connections.database import connector
 from paygate.storage.connections.pool import open_pool
+from paygate.storage.disputes import DisputeReader
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.reader import Reader
@@ -31,7 +33,9 @@ from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.records import Records
 from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores
+from paygate.storage.retention import Retention
 from paygate.storage.sole_run import SoleRuns
+from paygate.storage.timelines import Timelines
 from paygate.storage.webhooks.outbox import Outbox
 from paygate.storage.webhooks.reader import WebhookReader
 from paygate.storage.whole_ledger import WholeLedger
@@ -57,7 +61,10 @@ async def world(
         door=Door(records, committer),
         read=Reader(pool, pool, records),
         refunds=RefundReader(pool, pool, records),
+        disputes=DisputeReader(pool, pool, records),
         reconciliations=Reconciliations(pool, pool, records),
+        audit_log=AuditLog(pool, pool, records),
+        timelines=Timelines(pool, pool, records),
         ledger=WholeLedger(connector(database, name="paygate ledger"), records),
         keys=keys,
         merchants=Merchants(pool, records),
@@ -67,6 +74,7 @@ async def world(
         outbox=Outbox(pool, records),
         egress=egress,
         restores=restores,
+        retention=Retention(pool),
         after_restore=AfterRestore(restores, provider, INSTALLATION),
         hasher=CredentialHasher(keyring),
         index=records.index,

@@ -45,10 +45,12 @@ from paygate.jobs.messages import ApplyProviderEvent
 from paygate.providers.contract import ConfirmOrder
 from paygate.storage.access.api_key_use import ApiKeyUse
 from paygate.storage.access.merchants import Merchants
+from paygate.storage.audit_log import AuditLog
 from paygate.storage.change import Change, Verdict
 from paygate.storage.commit.committer import Committer
 from paygate.storage.connections.database import connector
 from paygate.storage.connections.pool import open_pool
+from paygate.storage.disputes import DisputeReader
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.reader import Reader
@@ -56,7 +58,9 @@ from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.records import Records
 from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores
+from paygate.storage.retention import Retention
 from paygate.storage.sole_run import SoleRuns
+from paygate.storage.timelines import Timelines
 from paygate.storage.webhooks.outbox import Outbox
 from paygate.storage.webhooks.reader import WebhookReader
 from paygate.storage.whole_ledger import WholeLedger
@@ -115,7 +119,10 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
             door=SteppedDoor(Door(records, committer), steps),
             read=Reader(pool, pool, records),
             refunds=RefundReader(pool, pool, records),
+            disputes=DisputeReader(pool, pool, records),
             reconciliations=Reconciliations(pool, pool, records),
+            audit_log=AuditLog(pool, pool, records),
+            timelines=Timelines(pool, pool, records),
             ledger=WholeLedger(connector(setting.dsn, name="dying ledger"), records),
             keys=keys,
             merchants=Merchants(pool, records),
@@ -125,6 +132,7 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
             outbox=Outbox(pool, records),
             egress=Egress(Reach(), user_agent="paygate"),
             restores=restores,
+            retention=Retention(pool),
             after_restore=AfterRestore(restores, provider, INSTALLATION),
             hasher=CredentialHasher(keyring),
             index=index,

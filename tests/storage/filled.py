@@ -11,9 +11,12 @@ import msgspec
 from msgspec import inspect
 
 from paygate.domain.access.api_key import ApiKey
+from paygate.domain.access.roles import Actor, Role
 from paygate.domain.alert import Alert, AlertNotice, AlertStatus, AlertType, Occurrence, Problem
 from paygate.domain.audit import AuditEntry, Subject
 from paygate.domain.customer import Customer
+from paygate.domain.disputes.dispute import Dispute
+from paygate.domain.disputes.outcome import DisputeStatus
 from paygate.domain.event import Event
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
@@ -43,6 +46,7 @@ KINDS: Final[tuple[type[Record], ...]] = (
     Customer,
     Correction,
     Refund,
+    Dispute,
     ReferenceClaim,
     ProviderAccount,
     WebhookEndpoint,
@@ -110,6 +114,12 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
         "state": RefundState.STARTED,
         "intent": new_id("payment_intent"),
     },
+    Dispute: {
+        "version": 1,
+        "status": DisputeStatus.NEEDS_RESPONSE,
+        "intent": new_id("payment_intent"),
+        "submission_count": 0,
+    },
     ReferenceClaim: {"version": 1},
     ProviderEvent: {
         "version": 1,
@@ -118,11 +128,17 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
         "verdict": "retries_exhausted",
     },
     Reconciliation: {"version": 1, "status": RunStatus.RUNNING},
-    Finding: {"reconciliation": new_id("reconciliation")},
+    Finding: {
+        "reconciliation": new_id("reconciliation"),
+        "payment_intent": new_id("payment_intent"),
+    },
     ApiKey: {"version": 1, "secret_hash": bytes(32)},
     ProviderEventBody: {},
     Event: {"object": "payment_intent", "type": "payment_intent.created"},
-    AuditEntry: {},
+    AuditEntry: {
+        "subject": Subject("payment_intent", new_id("payment_intent")),
+        "actor": Actor("api_key", id=new_id("api_key"), role=Role.ADMIN, name=None),
+    },
 }
 """The fields that stand in clear beside merchant, ids and times, as a new record has them."""
 ID_OF: Final = {
@@ -136,6 +152,7 @@ ID_OF: Final = {
     Customer: "customer",
     Correction: "correction",
     Refund: "refund",
+    Dispute: "dispute",
     Reconciliation: "reconciliation",
     Finding: "reconciliation_finding",
     AuditEntry: "audit_entry",

@@ -5,12 +5,15 @@ from typing import Final
 from paygate.api import (
     alerts,
     api_keys,
+    audit_log,
     customers,
+    disputes,
     events,
     health,
     provider_events,
     reconciliations,
     refunds,
+    timelines,
     webhook_endpoints,
 )
 from paygate.api.edge.endpoint import Endpoint
@@ -20,6 +23,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *payment_intents.ENDPOINTS,
     *authentications.ENDPOINTS,
     *refunds.ENDPOINTS,
+    *disputes.ENDPOINTS,
     *alerts.ENDPOINTS,
     *customers.ENDPOINTS,
     *api_keys.ENDPOINTS,
@@ -27,5 +31,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *events.ENDPOINTS,
     *webhook_endpoints.ENDPOINTS,
     *reconciliations.ENDPOINTS,
+    *audit_log.ENDPOINTS,
+    *timelines.ENDPOINTS,
     *health.ENDPOINTS,
 )

@@ -25,14 +25,18 @@ from paygate.flows.restores.after_restore import AfterRestore
 from paygate.providers.contract import Provider
 from paygate.storage.access.api_key_use import ApiKeyUse
 from paygate.storage.access.merchants import Merchants
+from paygate.storage.audit_log import AuditLog
 from paygate.storage.change import Change, Overloaded, StorageError, Verdict
+from paygate.storage.disputes import DisputeReader
 from paygate.storage.door import ANSWER_WITHIN_SECONDS
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.reader import Reader
 from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores
+from paygate.storage.retention import Retention
 from paygate.storage.sole_run import SoleRuns
+from paygate.storage.timelines import Timelines
 from paygate.storage.webhooks.outbox import Outbox
 from paygate.storage.webhooks.reader import WebhookReader
 from paygate.storage.whole_ledger import WholeLedger
@@ -64,6 +68,8 @@ class Policy(msgspec.Struct, frozen=True):
     """Smallest units by currency, above which a second person approves; of any other all is above.
     None: nobody approves."""
     production: bool = False
+    events_kept: timedelta = timedelta(days=90)
+    """How long bodies of provider events, and what merchants were sent, are kept."""
     exclusive_account: bool = False
     """Whether nobody but this gateway takes payments on the provider's account."""
     numeric_references: bool = False
@@ -108,6 +114,8 @@ class Context(msgspec.Struct, frozen=True):
 
     door: CommitDoor
     read: Reader
+    audit_log: AuditLog
+    timelines: Timelines
     reconciliations: Reconciliations
     ledger: WholeLedger
     keys: IdempotencyKeys
@@ -115,10 +123,12 @@ class Context(msgspec.Struct, frozen=True):
     key_use: ApiKeyUse
     provider: Provider
     refunds: RefundReader
+    disputes: DisputeReader
     webhooks: WebhookReader
     outbox: Outbox
     egress: Egress
     restores: Restores
+    retention: Retention
     after_restore: AfterRestore
     hasher: CredentialHasher
     index: BlindIndex

@@ -23,6 +23,11 @@ SCHEDULE: Final = (
         "Alert for holds that lapse within 24 hours; ask the provider about those that did.",
     ),
     ScheduledJob(
+        "watch-disputes",
+        "*/5 * * * *",
+        "Alert for deadlines of evidence: within 48 hours, within 12, and missed.",
+    ),
+    ScheduledJob(
         "resolve-attempts",
         "* * * * *",
         "Find out what became of attempts whose outcome is not known.",
@@ -66,6 +71,11 @@ SCHEDULE: Final = (
         "purge-idempotency-keys",
         "17 * * * *",
         "Delete finished keys past PAYGATE_IDEMPOTENCY_TTL; alert for those never finished.",
+    ),
+    ScheduledJob(
+        "housekeeping",
+        "47 * * * *",
+        "Delete what is older than PAYGATE_RETENTION_EVENTS; tell of months that run out.",
     ),
     ScheduledJob(
         "verify-ledger",

@@ -10,6 +10,7 @@ from paygate.domain.access.api_key import ApiKey
 from paygate.domain.alert import Alert, AlertNotice, Occurrence
 from paygate.domain.audit import AuditEntry
 from paygate.domain.customer import Customer
+from paygate.domain.disputes.dispute import Dispute
 from paygate.domain.event import Event
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ledger import Transfer
@@ -32,6 +33,8 @@ PAYMENT: Final = Hash("payment", across_merchants=True)
 """The provider's id of a payment."""
 REFUND_REFERENCE: Final = Hash("refund", across_merchants=True)
 """The provider's id of a refund."""
+DISPUTE_REFERENCE: Final = Hash("dispute", across_merchants=True)
+"""The provider's id of a dispute."""
 PROVIDER_REFERENCE: Final = Hash("provider_reference")
 """The provider's id of an event."""
 EVENT_TYPE: Final = Hash("provider_event_type")
@@ -129,7 +132,14 @@ DELIVERY: Final = Stored(
     Column("created_at", "timestamptz"),
     Column("updated_at", "timestamptz"),
 )
-AUDIT_ENTRY: Final = Stored(AuditEntry, "audit_entry", Column("at", "timestamptz"))
+AUDIT_ENTRY: Final = Stored(
+    AuditEntry,
+    "audit_entry",
+    Column("at", "timestamptz"),
+    Column("subject", "text", "subject_id", added_later=True),
+    Column("action", "text", added_later=True),
+    Column("actor", "text", "actor_id", added_later=True),
+)
 CUSTOMER: Final = Stored(
     Customer,
     "customer",
@@ -152,6 +162,7 @@ ALERT: Final = Stored(
     Column("stands_as", "text"),
     Column("created_at", "timestamptz"),
     Column("updated_at", "timestamptz"),
+    Column("subject", "text", "subject_id", added_later=True),
     claimed_by=("merchant", "stands_as"),
 )
 ALERT_OCCURRENCE: Final = Stored(Occurrence, "alert_occurrence", Column("at", "timestamptz"))
@@ -166,6 +177,18 @@ REFUND: Final = Stored(
     Column("approval_expires_at", "timestamptz"),
     Column("provider_reference_index", "bytea", "provider_reference", REFUND_REFERENCE),
 )
+DISPUTE: Final = Stored(
+    Dispute,
+    "dispute",
+    Column("intent", "text"),
+    Column("status", "text"),
+    Column("created_at", "timestamptz"),
+    Column("updated_at", "timestamptz"),
+    Column("is_watched", "bool"),
+    Column("answer_due_at", "timestamptz"),
+    Column("pending_operation", "text"),
+    Column("provider_reference_index", "bytea", "provider_reference", DISPUTE_REFERENCE),
+)
 ALERT_NOTICE: Final = Stored(
     AlertNotice,
     "alert_notice",
@@ -173,6 +196,7 @@ ALERT_NOTICE: Final = Stored(
     Column("channel", "text"),
     Column("alert_version", "int4"),
     Column("at", "timestamptz"),
+    Column("next_at", "timestamptz"),
     claimed_by=("merchant", "id"),
 )
 PROVIDER_ACCOUNT: Final = Stored(
@@ -206,6 +230,7 @@ RECONCILIATION_FINDING: Final = Stored(
     Column("kind", "text"),
     Column("action", "text"),
     Column("created_at", "timestamptz"),
+    Column("payment_intent", "text", added_later=True),
     claimed_by=("merchant", "id"),
 )
 LEDGER_TRANSFER: Final = Stored(
@@ -228,6 +253,7 @@ STORED: Final[dict[type, Stored[Any]]] = {
         ALERT,
         ALERT_OCCURRENCE,
         REFUND,
+        DISPUTE,
         ALERT_NOTICE,
         CUSTOMER,
         CORRECTION,

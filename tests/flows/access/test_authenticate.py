@@ -34,6 +34,7 @@ ALLOWED = {
     Action.ALERT_RAISE: set(),
     Action.ALERT_CLOSE: set(),
     Action.IDEMPOTENCY_KEY_PURGE: set(),
+    Action.EVENT_PRUNE: set(),
     Action.API_KEY_CREATE: {Role.ADMIN},
     Action.API_KEY_LIST: {Role.ADMIN},
     Action.API_KEY_ROTATE: {Role.ADMIN},
@@ -76,6 +77,11 @@ ALLOWED = {
     Action.REFUND_LIST: set(Role) - {Role.PUBLISHABLE},
     Action.REFUND_RESOLVE: set(),
     Action.REFUND_EXPIRE: set(),
+    Action.REFUND_RELEASE: set(),
+    Action.DISPUTE_READ: set(Role) - {Role.PUBLISHABLE},
+    Action.DISPUTE_LIST: set(Role) - {Role.PUBLISHABLE},
+    Action.DISPUTE_RECORD: set(),
+    Action.DISPUTE_FOLLOW: set(),
 }
 """The contract's table, written out a second time on purpose. A publishable key reads, pays and
 confirms its own intent alone: `authenticate_client` sees to that.

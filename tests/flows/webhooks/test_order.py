@@ -150,6 +150,28 @@ async def test_what_a_newer_version_wrote_is_told_by_a_newer_node(world: World, 
     await until(told)
 
 
+async def test_nothing_is_new_while_nobody_writes(world: World, connect: Connect) -> None:
+    """So the courier need not look; and a transaction that is open is no rest, nor is its end."""
+    writer = await connect()
+    await world.create()
+
+    async def rests() -> bool:  # the server's own processes write now and then
+        before = await world.ctx.outbox.written()
+        return before.whole and before == await world.ctx.outbox.written()
+
+    await until(rests)
+    before = await world.ctx.outbox.written()
+    _, row = await an_event(world)
+    opened = writer.transaction()
+    await opened.start()
+    await writer.execute(INSERT, *row)
+    await world.create()
+    amid = await world.ctx.outbox.written()
+    assert not amid.whole
+    await opened.commit()
+    assert (await world.ctx.outbox.written()).until not in {before.until, amid.until}
+
+
 async def test_an_endpoint_is_told_of_nothing_that_was_looked_at_before_it_was_made(
     world: World,
 ) -> None:

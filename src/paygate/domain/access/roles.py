@@ -27,6 +27,7 @@ class Action(StrEnum):
     INTENT_CREATE = "payment_intent.create"
     INTENT_READ = "payment_intent.read"
     INTENT_LIST = "payment_intent.list"
+    INTENT_EXPLAIN = "payment_intent.explain"
     INTENT_ATTACH = "payment_intent.attach"
     INTENT_CONFIRM = "payment_intent.confirm"
     INTENT_CAPTURE = "payment_intent.capture"
@@ -38,6 +39,11 @@ class Action(StrEnum):
     REFUND_LIST = "refund.list"
     REFUND_RESOLVE = "refund.resolve"
     REFUND_EXPIRE = "refund.expire"
+    REFUND_RELEASE = "refund.release"
+    DISPUTE_READ = "dispute.read"
+    DISPUTE_LIST = "dispute.list"
+    DISPUTE_RECORD = "dispute.record"
+    DISPUTE_FOLLOW = "dispute.follow"
     INTENT_AUTHENTICATE = "payment_intent.authenticate"
     CUSTOMER_INTRODUCE = "customer.introduce"
     INTENT_EXPIRE = "payment_intent.expire"
@@ -59,6 +65,7 @@ class Action(StrEnum):
     ALERT_SEND = "alert.send"
     EVENT_READ = "event.read"
     EVENT_LIST = "event.list"
+    EVENT_PRUNE = "event.prune"
     WEBHOOK_ENDPOINT_CREATE = "webhook_endpoint.create"
     WEBHOOK_ENDPOINT_READ = "webhook_endpoint.read"
     WEBHOOK_ENDPOINT_LIST = "webhook_endpoint.list"
@@ -81,6 +88,7 @@ class Action(StrEnum):
     PROVIDER_EVENT_READ = "provider_event.read"
     PROVIDER_EVENT_READ_BODY = "provider_event.read_body"
     PROVIDER_EVENT_REPLAY = "provider_event.replay"
+    AUDIT_LIST = "audit_entry.list"
 
 
 _READERS: Final = frozenset({Role.ADMIN, Role.OPERATOR, Role.SUPPORT, Role.FINANCE, Role.AUDITOR})
@@ -95,6 +103,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.INTENT_CREATE: _SELLERS,
         Action.INTENT_READ: _READERS | _CLIENT,
         Action.INTENT_LIST: _READERS,
+        Action.INTENT_EXPLAIN: _READERS,
         Action.INTENT_ATTACH: _SELLERS | _CLIENT,
         Action.INTENT_CONFIRM: _SELLERS | _CLIENT,
         Action.INTENT_CAPTURE: _SELLERS,
@@ -104,6 +113,8 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.REFUND_REJECT: _SELLERS | {Role.FINANCE},
         Action.REFUND_READ: _READERS,
         Action.REFUND_LIST: _READERS,
+        Action.DISPUTE_READ: _READERS,
+        Action.DISPUTE_LIST: _READERS,
         Action.CUSTOMER_READ: _READERS,
         Action.LEDGER_READ: _READERS - {Role.SUPPORT},
         Action.RESTORE_DECLARE: _ADMINS,
@@ -133,10 +144,14 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.PROVIDER_EVENT_READ: _READERS - {Role.SUPPORT},
         Action.PROVIDER_EVENT_READ_BODY: frozenset({Role.ADMIN, Role.AUDITOR}),
         Action.PROVIDER_EVENT_REPLAY: _SELLERS,
+        Action.AUDIT_LIST: frozenset({Role.ADMIN, Role.AUDITOR}),
         # By signature, or by the gateway itself; no API key opens these.
         Action.INTENT_AUTHENTICATE: frozenset(),
         Action.REFUND_RESOLVE: frozenset(),
         Action.REFUND_EXPIRE: frozenset(),
+        Action.REFUND_RELEASE: frozenset(),
+        Action.DISPUTE_RECORD: frozenset(),
+        Action.DISPUTE_FOLLOW: frozenset(),
         Action.CUSTOMER_INTRODUCE: frozenset(),
         Action.INTENT_EXPIRE: frozenset(),
         Action.ATTEMPT_RESOLVE: frozenset(),
@@ -147,6 +162,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.WEBHOOK_ENDPOINT_WATCH: frozenset(),
         Action.PROVIDER_ACCOUNT_PIN: frozenset(),
         Action.IDEMPOTENCY_KEY_PURGE: frozenset(),
+        Action.EVENT_PRUNE: frozenset(),
         Action.RECONCILE: frozenset(),
         Action.PROVIDER_EVENT_RECEIVE: frozenset(),
         Action.PROVIDER_EVENT_APPLY: frozenset(),

@@ -5,15 +5,23 @@ still, another takes it then. It never waits for one receiver with what is for a
 """
 
 import asyncio
+import math
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
 from paygate.domain.access.roles import Actor, Caller
-from paygate.domain.webhooks.delivery import Delivery, attempted, given_up, put_off, wait_before
+from paygate.domain.webhooks.delivery import (
+    Delivery,
+    WebhookBody,
+    attempted,
+    given_up,
+    put_off,
+    wait_before,
+)
 from paygate.domain.webhooks.endpoint import DisabledBecause, WebhookEndpoint
-from paygate.domain.webhooks.shares import shared
+from paygate.domain.webhooks.shares import BYTES_MOST, shared
 from paygate.domain.webhooks.window import Window, after_failure, after_success
 from paygate.flows.alerts.report_unreadable import report_unreadable
 from paygate.flows.context import Context
@@ -25,9 +33,14 @@ from paygate.storage.webhooks.outbox import LEASE, Parcel, Target
 from paygate.telemetry import log
 
 IDLE_SECONDS: Final = 0.5
-"""How often somebody looks for events and for what is due, when there are endpoints."""
+"""How often somebody looks for events when there are endpoints."""
+DUE_SECONDS: Final = 1.0
+"""How often it is looked what is due when nothing was: what is new wakes us, and what is sent again
+has waited for seconds."""
+TIDY_SECONDS: Final = 5.0
+"""How often it is looked what waits for endpoints that are disabled or deleted."""
 NOBODY_SECONDS: Final = 2.0
-"""The same when there never was one: a statement that reads no row."""
+"""How often it is looked for a first endpoint: a statement that reads no row."""
 LOOK_SECONDS: Final = 0.2
 """How often it is looked which endpoints are due while there is work."""
 SOON_SECONDS: Final = 0.02
@@ -65,6 +78,10 @@ class Courier:
         self._lanes: dict[Target, _Lane] = {}
         self._hungry: set[Target] = set()
         self._looked_at = 0.0
+        self._somebody = asyncio.Event()
+        """There is an endpoint, or there was one: for ever."""
+        self._bytes: Counter[str] = Counter()
+        """Of bodies under way, by merchant."""
         self._sending: set[asyncio.Task[None]] = set()
         self._over: list[Delivery] = []
         self._woken = asyncio.Event()
@@ -80,6 +97,7 @@ class Courier:
         telling = [asyncio.create_task(self._again(loop)) for loop in (self._begin, self._tell)]
         sending = asyncio.create_task(self._again(self._send))
         await stop.wait()
+        self._somebody.set()
         self._woken.set()
         for loop in telling:
             loop.cancel()
@@ -113,16 +131,25 @@ class Courier:
             self._lanes.setdefault(target, _Lane(failures))
 
     async def _tell(self) -> None:
-        pause = SOON_SECONDS
-        while True:
-            if not await self._ctx.outbox.anybody():
+        while not self._somebody.is_set():
+            if await self._ctx.outbox.anybody():
+                self._somebody.set()
+            else:
                 await asyncio.sleep(NOBODY_SECONDS)
-                continue
-            if await tell_events(self._ctx, self._run, self._body_of):
-                self._looked_at = 0.0
-                self._woken.set()
-                pause = SOON_SECONDS
-            elif pause == IDLE_SECONDS:
+        loop = asyncio.get_running_loop()
+        pause, tidied_at = SOON_SECONDS, -math.inf
+        told_all: str | None = None
+        while True:
+            written = await self._ctx.outbox.written()
+            if written.until != told_all:
+                told = await tell_events(self._ctx, self._run, self._body_of)
+                if told:
+                    self._looked_at = 0.0
+                    self._woken.set()
+                    pause = SOON_SECONDS
+                told_all = written.until if written.whole and not told else None
+            if loop.time() - tidied_at >= TIDY_SECONDS:
+                tidied_at = loop.time()
                 await self._end_waiting()
             await asyncio.sleep(pause)
             pause = min(2 * pause, IDLE_SECONDS)
@@ -148,14 +175,14 @@ class Courier:
 
     async def _send(self) -> None:
         loop = asyncio.get_running_loop()
+        await self._somebody.wait()
         while not self._stop.is_set():
             self._woken.clear()
             if not self._hungry or loop.time() - self._looked_at >= LOOK_SECONDS:
                 self._looked_at = loop.time()
                 self._hungry = set(await self._ctx.outbox.due())
             taken = await self._take()
-            idle = NOBODY_SECONDS if not self._lanes else IDLE_SECONDS
-            within = LOOK_SECONDS if taken or self._hungry else idle
+            within = LOOK_SECONDS if taken or self._hungry else DUE_SECONDS
             if self._stop.is_set():
                 return
             try:
@@ -170,6 +197,8 @@ class Courier:
         now = asyncio.get_running_loop().time()
         room: dict[tuple[str, str], int] = {}
         for target in self._hungry:
+            if self._bytes[target.merchant] >= BYTES_MOST:
+                continue
             lane = self._lanes.setdefault(target, _Lane())
             if lane.paused_until <= now and lane.in_hand < lane.window.size:
                 room[target] = lane.window.size - lane.in_hand
@@ -196,6 +225,7 @@ class Courier:
         endpoint = asyncio.ensure_future(self._ctx.webhooks.webhook_endpoint(*target))
         for parcel in parcels:
             lane.in_hand += 1
+            self._bytes[target.merchant] += _size(parcel)
             task = asyncio.create_task(self._deliver(target, lane, parcel, endpoint))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
@@ -222,6 +252,7 @@ class Courier:
             log.logger().error("delivery_failed", delivery=parcel.delivery.id, error=error)
         finally:
             lane.in_hand -= 1
+            self._bytes[target.merchant] -= _size(parcel)
             self._woken.set()
 
     async def _sent(
@@ -337,3 +368,8 @@ class Courier:
 
     def _chance(self) -> float:
         return self._ctx.random_bytes(1)[0] / _CHANCES
+
+
+def _size(parcel: Parcel) -> int:
+    """The bytes of its body; none of one that is to be made, or cannot be read."""
+    return len(parcel.body.body) if isinstance(parcel.body, WebhookBody) else 0

@@ -10,14 +10,21 @@ https://docs.stripe.com/webhooks#verify-manually. Nothing here may quote a heade
 import hmac
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final
 
 from paygate.crypto.secret import Secret
 from paygate.domain.payments.outcome import Unknown
 from paygate.providers.contract import Notice, SignatureError
-from paygate.providers.stripe import charges, fields, refund_answers, translate
+from paygate.providers.stripe import (
+    charges,
+    dispute_answers,
+    fields,
+    fraud_warnings,
+    refund_answers,
+    translate,
+)
 from paygate.providers.stripe.decoding import decoded
 
 HEADER: Final = "stripe-signature"
@@ -41,10 +48,11 @@ _CHARGES: Final = "charge."
 _REFUNDS: Final = ("charge.refund.", "refund.")
 _RUNNING_TOTAL: Final = "charge.refunded"
 """It tells how much was given back altogether, which is nobody's single refund."""
-_OF_A_PAYMENT: Final = ("charge.dispute.", "radar.early_fraud_warning.")
-"""They name the payment that they are about, and nothing here acts upon them yet."""
+_DISPUTES: Final = "charge.dispute."
+_OF_A_PAYMENT: Final = (_DISPUTES, "radar.early_fraud_warning.")
+"""They name the payment that they are about."""
 _OF_THE_ACCOUNT: Final = ("mandate.", "payout.")
-"""Nor upon these, which are no payment's."""
+"""Nothing here acts upon these yet, which are no payment's."""
 
 ENABLED_EVENTS: Final = (
     _MONEY_LEFT,
@@ -162,7 +170,9 @@ def _notice(
         exact = event.get("api_version") == translate.API_VERSION and created_at is not None
         return {"refund": refund, "exact": exact and not isinstance(refund.outcome, Unknown)}
     if kind.startswith(_OF_A_PAYMENT):
-        return {"answer": charges.of_another(body, as_of=created_at), "handled": False}
+        about = charges.of_another(body, as_of=created_at)
+        told = _of_dispute(kind, event, body, livemode=livemode, created_at=created_at)
+        return {"answer": about, **told}
     if kind.startswith(_BALANCE):
         return _of_balance(body, created_at)
     if kind in {_CREATED, _RUNNING_TOTAL} or not kind.startswith((_PAYMENTS, _CHARGES)):
@@ -173,6 +183,33 @@ def _notice(
         return {"answer": answer, "exact": exact, "of_a_part": True}
     answer = translate.payment(body, livemode=livemode, as_of=created_at)
     return {"answer": answer, "exact": exact and not isinstance(answer.outcome, Unknown)}
+
+
+def _of_dispute(
+    kind: str,
+    event: Mapping[str, Any],
+    body: Mapping[str, Any],
+    *,
+    livemode: bool,
+    created_at: datetime | None,
+) -> dict[str, Any]:
+    """A dispute, or a warning of one. Where it does not name its payment, its charge will."""
+    exact = event.get("api_version") == translate.API_VERSION and created_at is not None
+    if kind.startswith(_DISPUTES):
+        dispute = dispute_answers.dispute(body, livemode=livemode, as_of=created_at)
+        whole = dispute.payment_reference is not None and not isinstance(dispute.outcome, Unknown)
+        return {"dispute": dispute, "exact": exact and whole}
+    warned = fraud_warnings.warning(body, livemode=livemode, as_of=created_at)
+    return {} if isinstance(warned, Unknown) else {"fraud_warning": warned, "exact": exact}
+
+
+def _is_acted_upon(kind: str) -> bool:
+    """Whether something is made of events of a type, by how one that says nothing more is read."""
+    try:
+        told = _notice(kind, {}, livemode=False, created_at=datetime.fromtimestamp(0, UTC))
+    except ValueError:
+        return True  # what is looked for in it is needed
+    return bool(told.get("handled", True))
 
 
 def _of_balance(body: Mapping[str, Any], created_at: datetime | None) -> dict[str, Any]:
@@ -210,3 +247,11 @@ def _parts(header: str) -> tuple[str, list[str]]:
     if not 0 < len(set(signatures)) == len(signatures) <= _MAX_SIGNATURES:
         raise SignatureError("the signature must have distinct v1 parts")
     return timestamps[0], signatures
+
+
+ACTED_UPON: Final = tuple(
+    kind for kind in (*ENABLED_EVENTS, "charge.refund.updated") if _is_acted_upon(kind)
+)
+"""The types of which something is made. `charge.refund.updated` is subscribed to by nobody, and
+sent to endpoints that want everything.
+"""

@@ -41,6 +41,10 @@ SELECT {webhook_body} FROM webhook_body WHERE merchant = $1 AND id = $2
 -- name: anybody_to_tell
 SELECT EXISTS (SELECT FROM webhook_cursor)
 
+-- name: written_until
+SELECT snapshot::text AS until, pg_snapshot_xmin(snapshot) = pg_snapshot_xmax(snapshot) AS whole
+FROM pg_current_snapshot() AS snapshot
+
 -- name: events_to_tell
 SELECT c.written_in AS from_written_in, c.event AS from_event, e.*
 FROM webhook_cursor c CROSS JOIN LATERAL (

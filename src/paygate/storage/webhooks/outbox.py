@@ -47,6 +47,16 @@ class Untold(NamedTuple):
     unread: Sequence[Unread]
 
 
+class Written(NamedTuple):
+    """How far the database was written, by whomever. `whole`: no transaction before that is open.
+
+    When it was whole and all events were told, there are no others until it stands elsewhere.
+    """
+
+    until: str
+    whole: bool
+
+
 class Target(NamedTuple):
     """An endpoint, by name."""
 
@@ -78,6 +88,13 @@ class Outbox:
     async def anybody(self) -> bool:
         """Whether any merchant has, or ever had, an endpoint."""
         return bool((await self._fetch("anybody_to_tell"))[0][0])
+
+    async def written(self) -> Written:
+        """How far the database is written: an answer out of the server's memory, which a look into
+        every month's events is not.
+        """
+        (row,) = await self._fetch("written_until")
+        return Written(row["until"], row["whole"])
 
     async def mend(self) -> int:
         """Begin anew with the events from now on where a cursor is ahead of the server, whose
