@@ -168,10 +168,11 @@ async def test_what_an_unread_event_missed_can_be_asked_for(world: World) -> Non
         off, on = EndpointChanges(status="disabled"), EndpointChanges(status="enabled")
         await update_webhook_endpoint(world.ctx, world.caller, endpoint.id, off)
         await events(world, 1)
-        await spoil(world, "event")
+        (event,) = await world.all(Event)
+        await spoil(world, "event", event.id)
         (delivery,) = await told(world, 1)
         assert delivery.failure is Failure.ENDPOINT_DISABLED
-        await mend(world, "event")
+        await mend(world, "event", event.id)  # and not the event of its alert
         await update_webhook_endpoint(world.ctx, world.caller, endpoint.id, on)
         await resend_delivery(world.ctx, world.caller, endpoint.id, delivery.id)
         async with at_work(world):
