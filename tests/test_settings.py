@@ -11,7 +11,8 @@ import pytest
 
 from paygate.setting_kinds import Rate
 from paygate.settings import _SETTINGS, FILE, TO_SERVE, SettingsError, load, write
-from paygate.wiring import provider_rate
+from paygate.wiring import _pace, provider_rate
+from tests.flows.provider.test_pace import turns_in
 
 GOOD: list[tuple[str, str, Any]] = [
     ("data", "/var/lib/paygate", Path("/var/lib/paygate")),
@@ -430,6 +431,12 @@ def test_sweeps_ask_as_fast_as_the_mode_of_the_key_allows() -> None:
     ]
     slower = load({"PAYGATE_PROVIDER_RATE": "600/minute"})
     assert provider_rate(slower, livemode=True) == Rate(600, 60)
+
+
+@pytest.mark.parametrize(("livemode", "a_second"), [(True, 20), (False, 5)])
+def test_what_nobody_waits_for_has_a_quarter_of_it(livemode: bool, a_second: int) -> None:
+    pace = _pace(load({}), None, livemode=livemode)
+    assert turns_in(30, pace) == pytest.approx(30 * a_second, abs=2)
 
 
 def test_production_limits_more() -> None:

@@ -25,6 +25,7 @@ from paygate.storage.audit_log import AuditLog
 from paygate.storage.commit.committer import Committer, Connection
 from paygate.storage.connections.database import connector
 from paygate.storage.connections.pool import open_pool
+from paygate.storage.disputes import DisputeReader
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.reader import Reader
@@ -60,6 +61,7 @@ async def world(
         door=Door(records, committer),
         read=Reader(pool, pool, records),
         refunds=RefundReader(pool, pool, records),
+        disputes=DisputeReader(pool, pool, records),
         reconciliations=Reconciliations(pool, pool, records),
         audit_log=AuditLog(pool, pool, records),
         timelines=Timelines(pool, pool, records),

@@ -6,16 +6,18 @@ import msgspec
 from msgspec import Meta
 
 from paygate.api.alert_object import AlertObject, alert_object
+from paygate.api.dispute_object import DisputeObject, dispute_object
 from paygate.api.objects import PaymentIntentObject, encode, payment_intent_object, time_text
 from paygate.api.refund_object import RefundObject, refund_object
 from paygate.domain.alert import Alert
+from paygate.domain.disputes.dispute import Dispute
 from paygate.domain.event import Event, Reported
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.refunds.refund import Refund
 
 _KINDS: Final = [
     {"$ref": f"#/components/schemas/{kind.__name__}"}
-    for kind in (PaymentIntentObject, RefundObject, AlertObject)
+    for kind in (PaymentIntentObject, RefundObject, DisputeObject, AlertObject)
 ]
 """One of these; msgspec has no union of types that a field of their own tells apart."""
 
@@ -55,7 +57,7 @@ def event_object(event: Event) -> EventObject:
     )
 
 
-def _shown(record: Reported) -> PaymentIntentObject | RefundObject | AlertObject:
+def _shown(record: Reported) -> PaymentIntentObject | RefundObject | DisputeObject | AlertObject:
     match record:
         case PaymentIntent():
             return payment_intent_object(record)
@@ -63,6 +65,8 @@ def _shown(record: Reported) -> PaymentIntentObject | RefundObject | AlertObject
             return refund_object(record)
         case Alert():
             return alert_object(record)
+        case Dispute():
+            return dispute_object(record)
 
 
 def event_body(event: Event) -> bytes:

@@ -40,6 +40,10 @@ class Action(StrEnum):
     REFUND_RESOLVE = "refund.resolve"
     REFUND_EXPIRE = "refund.expire"
     REFUND_RELEASE = "refund.release"
+    DISPUTE_READ = "dispute.read"
+    DISPUTE_LIST = "dispute.list"
+    DISPUTE_RECORD = "dispute.record"
+    DISPUTE_FOLLOW = "dispute.follow"
     INTENT_AUTHENTICATE = "payment_intent.authenticate"
     CUSTOMER_INTRODUCE = "customer.introduce"
     INTENT_EXPIRE = "payment_intent.expire"
@@ -109,6 +113,8 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.REFUND_REJECT: _SELLERS | {Role.FINANCE},
         Action.REFUND_READ: _READERS,
         Action.REFUND_LIST: _READERS,
+        Action.DISPUTE_READ: _READERS,
+        Action.DISPUTE_LIST: _READERS,
         Action.CUSTOMER_READ: _READERS,
         Action.LEDGER_READ: _READERS - {Role.SUPPORT},
         Action.RESTORE_DECLARE: _ADMINS,
@@ -144,6 +150,8 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.REFUND_RESOLVE: frozenset(),
         Action.REFUND_EXPIRE: frozenset(),
         Action.REFUND_RELEASE: frozenset(),
+        Action.DISPUTE_RECORD: frozenset(),
+        Action.DISPUTE_FOLLOW: frozenset(),
         Action.CUSTOMER_INTRODUCE: frozenset(),
         Action.INTENT_EXPIRE: frozenset(),
         Action.ATTEMPT_RESOLVE: frozenset(),

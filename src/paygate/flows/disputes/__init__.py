@@ -1,0 +1,1 @@
+"""Disputes: what the payer's bank asks back, as the provider tells of it."""
