@@ -166,6 +166,12 @@ async def test_f14_and_f15_what_cannot_be_applied_is_given_up_and_heals(
     assert (poison["attempts"], poison["id"] in told) == (1, True), "not tried again"
     assert await status(shop, lost) == "processing"
 
+    async def sweeps_are_told_nothing() -> bool:
+        await run_job(shop, "resolve-attempts", TRY_AGAIN_SECONDS)
+        standing = (await shop.gateway.sandbox("GET", "/_sandbox/faults"))["faults"]
+        return all(each["fired"] > 0 for each in standing)
+
+    await until(sweeps_are_told_nothing, seconds=60)
     await all_fired(shop, (DROPPED, *silent))
     await reconciled(shop, tmp_path)
 

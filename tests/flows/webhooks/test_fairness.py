@@ -58,7 +58,7 @@ async def test_large_bodies_of_one_merchant_leave_room_for_others(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A merchant with so many bytes under way is given no more until they have arrived."""
-    monkeypatch.setattr(courier, "BYTES_MOST", 1000)
+    monkeypatch.setattr(courier, "BYTES_MOST", 1)
     async with Receiver() as hanging, Receiver() as healthy:
         hanging.hanging.clear()
         await endpoint_at(world, hanging.url())
