@@ -138,6 +138,22 @@ async def test_another_amount_is_held(deaf: Shop, tmp_path: Path) -> None:
     assert [a["type"] for a in alerts] == ["reconciliation_drift"]
 
 
+async def test_a_refund_of_the_dashboard_whose_event_was_lost(deaf: Shop, tmp_path: Path) -> None:
+    await deaf.gateway.sandbox("POST", "/_sandbox/faults", HIDDEN)
+    intent = await paying(deaf, "pm_card_visa")
+    form = {"payment_intent": intent["provider_reference"], "amount": 500}
+    refund = await deaf.gateway.provider_call("refunds", form)
+    rehearsed = await reconciled(deaf, tmp_path, "--dry-run")
+    assert of(rehearsed, intent) == {intent["id"]: ("refunded", "healed")}
+    found = await reconciled(deaf, tmp_path)
+    assert of(found, intent) == {intent["id"]: ("refunded", "healed")}
+    after = (await deaf.call("GET", f"/payment-intents/{intent['id']}")).json
+    assert after["amount_refunded"] == 500
+    listed = (await deaf.call("GET", f"/refunds?payment_intent={intent['id']}")).json["data"]
+    assert [each["provider_reference"] for each in listed] == [refund["id"]]
+    assert of(await reconciled(deaf, tmp_path), intent) == {}
+
+
 async def test_an_answer_and_its_event_that_were_both_lost(deaf: Shop, tmp_path: Path) -> None:
     await deaf.gateway.sandbox("POST", "/_sandbox/faults", HIDDEN)
     dropped = fault("confirm", "drop_reply", count=1)

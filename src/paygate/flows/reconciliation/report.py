@@ -66,8 +66,8 @@ ENDS_THE_TURN: Final = (Superseded, OutcomeUnknown, Outdated, Overloaded, Unavai
 
 
 class OpenSeen:
-    """Which open payments and refunds a list has shown in this round: they need not be asked for
-    again.
+    """Which open payments, refunds and disputes a list has shown in this round: they need not be
+    asked for again.
     """
 
     MOST: Final = 100_000

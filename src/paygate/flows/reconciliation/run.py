@@ -28,6 +28,7 @@ from paygate.flows.reconciliation.ask_open import ask_open
 from paygate.flows.reconciliation.begin import begin_reconciliation
 from paygate.flows.reconciliation.close_agreed import close_agreed
 from paygate.flows.reconciliation.go_through import Late
+from paygate.flows.reconciliation.read_disputes import ask_open_disputes
 from paygate.flows.reconciliation.read_list import ProviderList, Windows, read_window
 from paygate.flows.reconciliation.read_payments import LAG, PAYMENTS, lists_too_little
 from paygate.flows.reconciliation.read_refunds import ask_open_refunds
@@ -59,6 +60,7 @@ _OURS: Final[Mapping[Stage, Callable[[Report, Late], Awaitable[bool]]]] = Mappin
     {
         Stage.OPEN: ask_open,
         Stage.OPEN_REFUNDS: ask_open_refunds,
+        Stage.OPEN_DISPUTES: ask_open_disputes,
         Stage.HELD: ask_held,
         Stage.ALERTS: close_agreed,
     }
