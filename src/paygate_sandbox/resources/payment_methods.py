@@ -63,7 +63,9 @@ def from_reference(books: Books, reference: str, param: str) -> Record:
     record = books.find("payment_method", reference)
     if record is None:
         raise missing_reference("payment_method", reference, param)
-    if "charged_by" in record.private:
+    if "detached" in record.private or (
+        "charged_by" in record.private and record.body["customer"] is None
+    ):
         raise StripeError(
             "The provided PaymentMethod was previously used with a PaymentIntent without Customer "
             "attachment, shared with a connected account without Customer attachment, or was "

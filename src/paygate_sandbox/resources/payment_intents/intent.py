@@ -139,6 +139,13 @@ def set_method(books: Books, intent: Record, method: Record) -> Record:
             code="payment_intent_incompatible_payment_method",
             param="payment_method",
         )
+    owner = method.body["customer"]
+    if owner is not None and owner != intent.body["customer"]:
+        raise StripeError(
+            "The provided PaymentMethod belongs to a Customer. Please include the Customer in the "
+            "`customer` parameter on the PaymentIntent.",
+            param="payment_method",
+        )
     drop_action(books, intent)
     intent.body["payment_method"] = method.id
     intent.body["status"] = "requires_confirmation"
