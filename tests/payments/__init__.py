@@ -19,15 +19,18 @@ F14 poison events, F15 the provider away for longer than all tries:
     flows/provider_events/test_replay_dead_letters.py
 F16 no webhook at all, with the list of events and without:
     payments/test_reconciled.py::test_without_any_webhook_all_that_was_paid_is_found
+F22 many refunds on one payment: races/test_refund_races.py, payments/test_refund_interleavings.py,
+    flows/refunds/test_refund.py::test_a_hundred_at_once_never_exceed_what_was_taken
 F23 cancel, expiry and a payer's return race: payments/test_interleavings.py::test_f23_*,
     payments/test_scenarios.py::test_f23_*,
     flows/payments/test_holds.py::test_a_hold_after_the_end_is_*
 F26 reconcilers at once, killed in a page, events at the edge:
     payments/test_reconciled.py::test_f26_two_at_once_and_one_killed_in_the_middle_of_a_page,
     flows/reconciliation/test_windows.py, flows/reconciliation/test_rounds.py
-F30 bounds of amounts: payments/test_amounts.py, providers/test_stripe_money.py
-    (a refund beyond what was captured: not here, as nothing refunds yet)
+F30 bounds of amounts: payments/test_amounts.py, payments/test_refund_amounts.py,
+    providers/test_stripe_money.py
 
 All of F02, F03 and F04 also at fifty payments at once, with every other fault of the sandbox:
-payments/test_faults.py::test_payments_under_a_fault.
+payments/test_faults.py::test_payments_under_a_fault; and at fifty refunds:
+payments/test_refund_faults.py::test_fifty_refunds_under_a_fault.
 """

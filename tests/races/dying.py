@@ -176,7 +176,7 @@ async def act(ctx: Context, setting: Setting) -> bytes:
             await close_overdue_attempts(ctx, "run_1")
             return b"closed"
         case _:
-            return await _keyed(ctx, setting, *_request(setting.flow, intent))
+            return await keyed(ctx, setting, *_request(setting.flow, intent))
 
 
 def _request(flow: str, intent: str) -> tuple[Action, Flow]:
@@ -214,7 +214,8 @@ def _request(flow: str, intent: str) -> tuple[Action, Flow]:
     raise AssertionError(flow)
 
 
-async def _keyed(ctx: Context, setting: Setting, action: Action, flow: Flow) -> bytes:
+async def keyed(ctx: Context, setting: Setting, action: Action, flow: Flow) -> bytes:
+    """What a client is answered under its key, whichever of its tries it is."""
     scope = f"sk {setting.flow} {setting.intent}"
     caller = msgspec.structs.replace(CALLER, request_id=ctx.new_id("run"))
     request = KeyedRequest(caller, action, scope, "k", setting.flow.encode())
@@ -256,7 +257,7 @@ async def _overtaken(ctx: Context, setting: Setting) -> bytes:
     provider = ctx.provider
     assert isinstance(provider, FileProvider)
     provider.during = overtake
-    body = await _keyed(
+    body = await keyed(
         ctx,
         setting,
         Action.INTENT_CONFIRM,
