@@ -29,6 +29,7 @@ class ErrorCode(StrEnum):
     """Stable names: they only grow."""
 
     MALFORMED_JSON = "malformed_json"
+    MALFORMED_MULTIPART = "malformed_multipart"
     PARAMETER_INVALID = "parameter_invalid"
     PARAMETER_UNKNOWN = "parameter_unknown"
     PARAMETER_MISSING = "parameter_missing"
@@ -100,6 +101,9 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
         ErrorCode.MALFORMED_JSON: _final(
             ErrorType.INVALID_REQUEST, "The body is not one JSON object in UTF-8."
         ),
+        ErrorCode.MALFORMED_MULTIPART: _final(
+            ErrorType.INVALID_REQUEST, "The body is not one complete multipart/form-data body."
+        ),
         ErrorCode.PARAMETER_INVALID: _final(
             ErrorType.INVALID_REQUEST, "A parameter has the wrong type, or a value out of range."
         ),
@@ -143,7 +147,9 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
             ErrorType.INVALID_REQUEST, "The body is larger than this call takes."
         ),
         ErrorCode.CONTENT_TYPE_UNSUPPORTED: _final(
-            ErrorType.INVALID_REQUEST, "The body is not sent as plain application/json."
+            ErrorType.INVALID_REQUEST,
+            "The body is not sent as plain application/json, nor, where a call takes files, as "
+            "multipart/form-data.",
         ),
         ErrorCode.METHOD_NOT_ALLOWED: _final(
             ErrorType.INVALID_REQUEST, "The path exists; it does not take this method."
