@@ -1,20 +1,35 @@
 """A record that cannot be read, over HTTP: one clear error, and everything beside it works."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import asyncpg
 
 from tests.api.shops import Shop, open_shop
 from tests.gateway import Gateway
 
 
-async def spoil(gateway: Gateway, intent: str) -> None:
+@asynccontextmanager
+async def spoilt(gateway: Gateway, intent: str) -> AsyncIterator[None]:
+    """While it lasts the record cannot be opened; others of this gateway find it whole again."""
     connection = await asyncpg.connect(gateway.ready["database_url"])
-    async with connection.transaction():
-        await connection.execute("ALTER TABLE payment_intent DISABLE TRIGGER USER")
-        await connection.execute(
-            r"UPDATE payment_intent SET sealed = sealed || '\x00'::bytea WHERE id = $1", intent
-        )
-        await connection.execute("ALTER TABLE payment_intent ENABLE TRIGGER USER")
-    await connection.close()
+
+    async def put(sealed: str) -> None:
+        async with connection.transaction():
+            await connection.execute("ALTER TABLE payment_intent DISABLE TRIGGER USER")
+            await connection.execute(
+                f"UPDATE payment_intent SET sealed = {sealed} WHERE id = $1", intent
+            )
+            await connection.execute("ALTER TABLE payment_intent ENABLE TRIGGER USER")
+
+    try:
+        await put(r"sealed || '\x00'::bytea")
+        try:
+            yield
+        finally:
+            await put("substr(sealed, 1, length(sealed) - 1)")
+    finally:
+        await connection.close()
 
 
 async def create(shop: Shop) -> str:
@@ -25,7 +40,11 @@ async def create(shop: Shop) -> str:
 async def test_a_record_that_cannot_be_read_is_one_clear_error(gateway: Gateway) -> None:
     shop = await open_shop(gateway)
     good, broken, later = [await create(shop) for _ in range(3)]
-    await spoil(gateway, broken)
+    async with spoilt(gateway, broken):
+        await _one_clear_error(shop, good, broken, later)
+
+
+async def _one_clear_error(shop: Shop, good: str, broken: str, later: str) -> None:
     confirm = {
         "payment_method": {"type": "card", "token": "pm_card_visa"},
         "return_url": "https://shop.example/done",

@@ -15,7 +15,7 @@ async def test_it_agrees(gateway: Gateway, tmp_path: Path) -> None:
     intent = await gateway.create()
     assert (await gateway.confirm(intent["id"])).json["status"] == "succeeded"
     ran = verify(gateway, tmp_path)
-    assert (ran.status, ran.err) == (0, "")
+    assert (ran.status, ran.err) == (0, ""), ran.out
     assert ran.out.rstrip().endswith(": nothing disagrees")
 
 

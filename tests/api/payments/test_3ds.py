@@ -252,6 +252,7 @@ async def test_another_merchants_payment_comes_back_too(gateway: Gateway) -> Non
     """The route has no key: whose payment it is, the state says."""
     shop = await open_shop(gateway)
     created = await shop.call("POST", "/payment-intents", {"amount": 700, "currency": "eur"})
+    assert created.status == 201, created
     body = {"payment_method": {"type": "card", "token": REQUIRED}, "return_url": RETURN_URL}
     path = f"/payment-intents/{created.json['id']}"
     waiting = Challenge(gateway, (await shop.call("POST", f"{path}/confirm", body)).json)
