@@ -63,6 +63,7 @@ from paygate.providers.contract import (
 from paygate.storage.change import Appended, Change, Record, Versioned
 from paygate.storage.connections.session import Connection
 from paygate.storage.records import Records
+from tests.flows.disputes_at_provider import ScriptedDisputes
 from tests.making import START, make_audit
 from tests.storage.stored import TABLE_OF, select
 
@@ -97,7 +98,7 @@ class Clock:
         self.time += timedelta(seconds=seconds)
 
 
-class ScriptedProvider:
+class ScriptedProvider(ScriptedDisputes):
     """Says what was queued, in order; `during` runs in the middle of a confirm."""
 
     name = "scripted"
@@ -105,6 +106,7 @@ class ScriptedProvider:
     keys_kept = timedelta(hours=24)
 
     def __init__(self) -> None:
+        super().__init__()
         self.skew: ClockSkew | None = IN_STEP
         self.answers: list[Answer] = []
         self.objects: list[Answer | Absent] = []

@@ -12,12 +12,14 @@ from typing import Protocol
 import msgspec
 
 from paygate.crypto.secret import Secret
+from paygate.domain.disputes.outcome import DisputeAnswer, FileOutcome, FraudWarning
 from paygate.domain.money import Currency
 from paygate.domain.payments.outcome import Answer, NotSent, PaymentMethod, Rejected, Unknown
 from paygate.domain.payments.payment_intent import CaptureMethod
 from paygate.domain.payments.payment_method import Instrument, Tokened
 from paygate.domain.refunds.outcome import RefundAnswer
 from paygate.domain.refunds.refund import RefundReason
+from paygate.providers.dispute_orders import AcceptOrder, EvidenceOrder, UploadOrder
 
 
 class ConfirmOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +127,14 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     money_left_with: str | None = None
     refund: RefundAnswer | None = None
     """What its object says of a refund."""
+    dispute: DisputeAnswer | None = None
+    """What its object says of a dispute. Look at it before `answer`, which says no more than whose
+    payment it is about. It is not `exact` where the object does not name its payment.
+    """
+    fraud_warning: FraudWarning | None = None
+    """What its object says of an early fraud warning, which is looked up before anybody is advised.
+    As with a dispute, look at it before `answer`.
+    """
     of_a_part: bool = False
     """The answer is of a part of the payment, a charge: by it is seen when nothing changes, and
     whatever does change is fetched.
@@ -273,6 +283,56 @@ class Provider(Protocol):
         Raises:
             ProviderSilent: the list could not be read to its end, so absence proves nothing.
         """
+
+    async def retrieve_dispute(
+        self, provider_reference: str, *, timeout_seconds: float
+    ) -> DisputeAnswer | Absent:
+        """The dispute as it stands now, with our mark; `Unknown` when the provider did not tell."""
+
+    def list_disputes(
+        self, payment_reference: str, *, timeout_seconds: float
+    ) -> AsyncIterator[DisputeAnswer]:
+        """Every dispute of a payment, newest first, with our mark.
+
+        Raises:
+            ProviderSilent: the list could not be read to its end, so absence proves nothing.
+        """
+
+    def list_disputes_created(
+        self, since: datetime, until: datetime, *, timeout_seconds: float
+    ) -> AsyncIterator[DisputeAnswer]:
+        """Every dispute made at the provider in [since, until], newest first, ours or not.
+
+        Raises:
+            ProviderSilent: the list could not be read to its end, so absence proves nothing.
+        """
+
+    async def upload_file(self, order: UploadOrder, *, timeout_seconds: float) -> FileOutcome:
+        """Give the provider a file as evidence, once per key while it keeps keys.
+
+        `DisputeRejected` says that it does not take the file (`FILE_REFUSED`), or our key.
+        """
+
+    async def submit_evidence(
+        self, order: EvidenceOrder, *, timeout_seconds: float
+    ) -> DisputeAnswer:
+        """Submit evidence, unless the submission count is not the expected one: it is read first.
+
+        `Disputed` as the dispute now stands, whose count tells that it took place;
+        `DisputeRejected` when this call submitted nothing. After `Unknown` the count of a look-up
+        tells; to send the order again is harmless, and ends as `ALREADY_SUBMITTED` if the first
+        call had come through.
+        """
+
+    async def accept_dispute(self, order: AcceptOrder, *, timeout_seconds: float) -> DisputeAnswer:
+        """Give the dispute up. `Disputed` as it now stands, which need not be lost yet;
+        `DisputeRejected` (`DISPUTE_CLOSED`) when it was decided before, and how.
+        """
+
+    async def retrieve_fraud_warning(
+        self, provider_reference: str, *, timeout_seconds: float
+    ) -> FraudWarning | Absent | Unknown:
+        """The warning as it stands now, and its charge: whether a refund still helps."""
 
     async def make_customer(
         self, order: CustomerOrder, *, timeout_seconds: float

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from paygate.domain.disputes.outcome import DisputeAnswer, FileOutcome, FraudWarning
 from paygate.domain.money import Currency
 from paygate.domain.payments.confirmation import speaks_of_its_call_alone
 from paygate.domain.payments.outcome import Answer, NotSent, PaymentMethod, Rejected, Unknown
@@ -28,25 +29,29 @@ from paygate.providers.contract import (
     Notice,
     RefundOrder,
 )
+from paygate.providers.dispute_orders import AcceptOrder, EvidenceOrder, UploadOrder
 from paygate.providers.stripe import (
     answers,
     api_errors,
     events,
     fields,
+    files,
     instruments,
     lists,
     money,
     orders,
     translate,
 )
-from paygate.providers.stripe.client import Reply, Silent, StripeWire
+from paygate.providers.stripe.client import Reply, StripeWire
+from paygate.providers.stripe.customers import StripeCustomers
 from paygate.providers.stripe.decoding import encoded
+from paygate.providers.stripe.disputes import StripeDisputes
+from paygate.providers.stripe.fraud_warnings import StripeFraudWarnings
 from paygate.providers.stripe.refunds import StripeRefunds
 from paygate.providers.stripe.replies import is_missing, replied
 from paygate.providers.stripe.settings import StripeSettings, check, livemode_of
 
 _PAYMENTS: Final = "/v1/payment_intents"
-_CUSTOMERS: Final = "/v1/customers"
 _METHODS: Final = "/v1/payment_methods"
 _ACCOUNT: Final = "/v1/account"
 _EVENTS: Final = "/v1/events"
@@ -78,9 +83,15 @@ class StripeProvider:
         self.livemode = livemode_of(settings.api_key)
         check(settings, livemode=self.livemode)
         self._settings = settings
-        self._wire = StripeWire(settings.api_base.rstrip("/"), settings.api_key, watch=watch)
+        base = settings.api_base.rstrip("/")
+        self._wire = StripeWire(base, settings.api_key, watch=watch)
+        self._files_wire = StripeWire(files.base_of(base), settings.api_key, watch=watch)
         self._clock = clock
+        self._customers = StripeCustomers(self._wire, settings.installation, livemode=self.livemode)
         self._refunds = StripeRefunds(self._wire, settings.installation)
+        self._disputes = StripeDisputes(self._wire, livemode=self.livemode)
+        self._files = files.StripeFiles(self._files_wire)
+        self._warnings = StripeFraudWarnings(self._wire, livemode=self.livemode)
 
     def __repr__(self) -> str:
         return f"<StripeProvider livemode={self.livemode}>"
@@ -193,63 +204,53 @@ class StripeProvider:
     ) -> AsyncIterator[RefundAnswer]:
         return self._refunds.created(since, until, timeout_seconds=timeout_seconds)
 
+    async def retrieve_dispute(
+        self, provider_reference: str, *, timeout_seconds: float
+    ) -> DisputeAnswer | Absent:
+        return await self._disputes.retrieve(provider_reference, timeout_seconds=timeout_seconds)
+
+    def list_disputes(
+        self, payment_reference: str, *, timeout_seconds: float
+    ) -> AsyncIterator[DisputeAnswer]:
+        return self._disputes.of_payment(payment_reference, timeout_seconds=timeout_seconds)
+
+    def list_disputes_created(
+        self, since: datetime, until: datetime, *, timeout_seconds: float
+    ) -> AsyncIterator[DisputeAnswer]:
+        return self._disputes.created(since, until, timeout_seconds=timeout_seconds)
+
+    async def upload_file(self, order: UploadOrder, *, timeout_seconds: float) -> FileOutcome:
+        return await self._files.upload(order, timeout_seconds=timeout_seconds)
+
+    async def submit_evidence(
+        self, order: EvidenceOrder, *, timeout_seconds: float
+    ) -> DisputeAnswer:
+        return await self._disputes.submit(order, timeout_seconds=timeout_seconds)
+
+    async def accept_dispute(self, order: AcceptOrder, *, timeout_seconds: float) -> DisputeAnswer:
+        return await self._disputes.accept(order, timeout_seconds=timeout_seconds)
+
+    async def retrieve_fraud_warning(
+        self, provider_reference: str, *, timeout_seconds: float
+    ) -> FraudWarning | Absent | Unknown:
+        return await self._warnings.retrieve(provider_reference, timeout_seconds=timeout_seconds)
+
     async def make_customer(
         self, order: CustomerOrder, *, timeout_seconds: float
     ) -> CustomerMade | KeySpent | NotSent | Rejected | Unknown:
-        made = await self._customer(_CUSTOMERS, order, timeout_seconds)
-        return (
-            Unknown("the provider misses what it should make") if isinstance(made, Absent) else made
-        )
+        return await self._customers.make(order, timeout_seconds=timeout_seconds)
 
     async def change_customer(
         self, provider_reference: str, order: CustomerOrder, *, timeout_seconds: float
     ) -> CustomerMade | KeySpent | Absent | NotSent | Rejected | Unknown:
-        if fields.identifier(provider_reference) is None:
-            return Absent()
-        path = f"{_CUSTOMERS}/{provider_reference}"
-        changed = await self._customer(path, order, timeout_seconds)
-        if isinstance(changed, CustomerMade) and changed.provider_reference != provider_reference:
-            return Unknown("the provider answered with another customer")
-        return changed
-
-    async def _customer(
-        self, path: str, order: CustomerOrder, timeout_seconds: float
-    ) -> CustomerMade | KeySpent | Absent | NotSent | Rejected | Unknown:
-        installation = self._settings.installation
-        fact = await self._wire.call(
-            "post",
-            path,
-            orders.customer(order, installation),
-            idempotency_key=order.key,
-            timeout_seconds=timeout_seconds,
+        return await self._customers.change(
+            provider_reference, order, timeout_seconds=timeout_seconds
         )
-        if isinstance(fact, Silent) and fact.remembered:
-            return KeySpent(fact.message)
-        reply = replied(fact)
-        if not isinstance(reply, Reply):
-            return reply
-        if reply.status == _OK:
-            return answers.to_make_customer(order, installation, reply.body, livemode=self.livemode)
-        return api_errors.of_customer(reply.status, reply.body)
 
     async def money_left(
         self, customer_reference: str, *, timeout_seconds: float
     ) -> MoneyLeft | Absent | Unknown:
-        """Two calls, each with half of the time: the balance itself does not say whose it is."""
-        if fields.identifier(customer_reference) is None:
-            return Absent()
-        path, read = f"{_CUSTOMERS}/{customer_reference}", []
-        for each in (path, f"{path}/cash_balance"):
-            fact = await self._wire.call("get", each, {}, timeout_seconds=timeout_seconds / 2)
-            if not isinstance(fact, Reply):
-                return Unknown(fact.message)
-            if fact.status == _NOT_FOUND and is_missing(fact.body):
-                return Absent()
-            if fact.status != _OK:
-                return Unknown(f"the provider answered HTTP {fact.status}")
-            read.append(fact.body)
-        customer, balance = read
-        return answers.to_money_left(customer_reference, balance, customer)
+        return await self._customers.money_left(customer_reference, timeout_seconds=timeout_seconds)
 
     async def retrieve(self, provider_reference: str, *, timeout_seconds: float) -> Answer | Absent:
         if fields.identifier(provider_reference) is None:
@@ -318,6 +319,7 @@ class StripeProvider:
 
     async def close(self) -> None:
         await self._wire.close()
+        await self._files_wire.close()
 
     async def _post(
         self,

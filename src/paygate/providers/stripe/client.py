@@ -23,6 +23,7 @@ from paygate.providers.clock_skew import ProviderClock
 from paygate.providers.contract import CallWatch, ClockSkew
 from paygate.providers.stripe import fields, form
 from paygate.providers.stripe.decoding import decoded
+from paygate.providers.stripe.multipart import Multipart
 from paygate.providers.stripe.translate import API_VERSION
 from paygate.providers.stripe.transport import (
     Broken,
@@ -133,7 +134,19 @@ class StripeWire:
         timeout_seconds: float,
         idempotency_key: str | None = None,
     ) -> Fact:
-        """One call, tried again while that is certain to be harmless and the deadline allows.
+        """One call, as `_tried` tries it."""
+        request = _request(method, path, params, idempotency_key)
+        return await self._tried(request, timeout_seconds)
+
+    async def upload(
+        self, path: str, form: Multipart, *, timeout_seconds: float, idempotency_key: str
+    ) -> Fact:
+        """One call that brings a file, tried again as any POST is."""
+        headers = {"Content-Type": form.content_type, "Idempotency-Key": idempotency_key}
+        return await self._tried(Request("POST", path, headers, form.body), timeout_seconds)
+
+    async def _tried(self, request: Request, timeout_seconds: float) -> Fact:
+        """A call, tried again while that is certain to be harmless and the deadline allows.
 
         A POST is tried again only when it certainly did not begin, or when Stripe is at work on
         its key; a GET also after silence. What one try left in doubt, no later one that did not
@@ -143,7 +156,6 @@ class StripeWire:
         """
         loop = asyncio.get_running_loop()
         deadline, began = loop.time() + timeout_seconds, _steady()
-        request = _request(method, path, params, idempotency_key)
         fact: Fact = NotBegun("the deadline had passed before the call")
         latest = fact
         for number in range(_TRIES):
@@ -163,7 +175,7 @@ class StripeWire:
             if not (isinstance(fact, Silent) and isinstance(latest, NotBegun)):
                 fact = latest
             if isinstance(fact, Reply) or (
-                isinstance(fact, Silent) and method == "post" and not fact.key_in_use
+                isinstance(fact, Silent) and request.method == "POST" and not fact.key_in_use
             ):
                 return fact
         return fact

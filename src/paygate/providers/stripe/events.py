@@ -17,7 +17,14 @@ from typing import Any, Final
 from paygate.crypto.secret import Secret
 from paygate.domain.payments.outcome import Unknown
 from paygate.providers.contract import Notice, SignatureError
-from paygate.providers.stripe import charges, fields, refund_answers, translate
+from paygate.providers.stripe import (
+    charges,
+    dispute_answers,
+    fields,
+    fraud_warnings,
+    refund_answers,
+    translate,
+)
 from paygate.providers.stripe.decoding import decoded
 
 HEADER: Final = "stripe-signature"
@@ -41,7 +48,8 @@ _CHARGES: Final = "charge."
 _REFUNDS: Final = ("charge.refund.", "refund.")
 _RUNNING_TOTAL: Final = "charge.refunded"
 """It tells how much was given back altogether, which is nobody's single refund."""
-_OF_A_PAYMENT: Final = ("charge.dispute.", "radar.early_fraud_warning.")
+_DISPUTES: Final = "charge.dispute."
+_OF_A_PAYMENT: Final = (_DISPUTES, "radar.early_fraud_warning.")
 """They name the payment that they are about, and nothing here acts upon them yet."""
 _OF_THE_ACCOUNT: Final = ("mandate.", "payout.")
 """Nor upon these, which are no payment's."""
@@ -162,7 +170,9 @@ def _notice(
         exact = event.get("api_version") == translate.API_VERSION and created_at is not None
         return {"refund": refund, "exact": exact and not isinstance(refund.outcome, Unknown)}
     if kind.startswith(_OF_A_PAYMENT):
-        return {"answer": charges.of_another(body, as_of=created_at), "handled": False}
+        about = charges.of_another(body, as_of=created_at)
+        told = _of_dispute(kind, event, body, livemode=livemode, created_at=created_at)
+        return {"answer": about, "handled": False, **told}
     if kind.startswith(_BALANCE):
         return _of_balance(body, created_at)
     if kind in {_CREATED, _RUNNING_TOTAL} or not kind.startswith((_PAYMENTS, _CHARGES)):
@@ -173,6 +183,24 @@ def _notice(
         return {"answer": answer, "exact": exact, "of_a_part": True}
     answer = translate.payment(body, livemode=livemode, as_of=created_at)
     return {"answer": answer, "exact": exact and not isinstance(answer.outcome, Unknown)}
+
+
+def _of_dispute(
+    kind: str,
+    event: Mapping[str, Any],
+    body: Mapping[str, Any],
+    *,
+    livemode: bool,
+    created_at: datetime | None,
+) -> dict[str, Any]:
+    """A dispute, or a warning of one. Where it does not name its payment, its charge will."""
+    exact = event.get("api_version") == translate.API_VERSION and created_at is not None
+    if kind.startswith(_DISPUTES):
+        dispute = dispute_answers.dispute(body, livemode=livemode, as_of=created_at)
+        whole = dispute.payment_reference is not None and not isinstance(dispute.outcome, Unknown)
+        return {"dispute": dispute, "exact": exact and whole}
+    warned = fraud_warnings.warning(body, livemode=livemode, as_of=created_at)
+    return {} if isinstance(warned, Unknown) else {"fraud_warning": warned, "exact": exact}
 
 
 def _of_balance(body: Mapping[str, Any], created_at: datetime | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from paygate.domain.payments.payment_intent import CaptureMethod
 from paygate.domain.payments.payment_method import CardToken, DirectDebit, PushTransfer
 from paygate.providers.contract import CaptureOrder, ConfirmOrder, CustomerOrder, RefundOrder
+from paygate.providers.dispute_orders import EvidenceOrder
 from paygate.providers.stripe import instruments, money
 
 
@@ -76,6 +77,21 @@ def refund(order: RefundOrder, installation: str) -> dict[str, Any]:
         },
     }
     return sent if order.reason is None else {**sent, "reason": order.reason.value}
+
+
+def evidence(order: EvidenceOrder) -> dict[str, Any]:
+    """`submit` is always said: its default would submit what was meant to be put down.
+
+    A field is a text or a file's id, whichever it was ordered by; all in the order of their names.
+    """
+    assert not order.texts.keys() & order.files.keys(), "a field is a text or a file"
+    given: dict[str, Any] = dict(sorted({**order.texts, **order.files}.items()))
+    if order.fees_acknowledged:
+        given["enhanced_evidence"] = {
+            f"{network.value}_compliance": {"fee_acknowledged": True}
+            for network in sorted(set(order.fees_acknowledged))
+        }
+    return {"evidence": given, "submit": True, "expand": ["charge"]}
 
 
 def customer(order: CustomerOrder, installation: str) -> dict[str, Any]:
