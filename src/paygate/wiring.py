@@ -40,6 +40,7 @@ from paygate.storage.connections.database import connector
 from paygate.storage.connections.pool import open_pool
 from paygate.storage.connections.reach import reaching
 from paygate.storage.connections.session import Connect
+from paygate.storage.disputes import DisputeReader
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.installation import DEFAULT_MERCHANT, Installation, install, read_installation
@@ -178,6 +179,7 @@ async def open_context(
             door=Door(records, committer),
             read=Reader(pool, searches, records),
             refunds=RefundReader(pool, searches, records),
+            disputes=DisputeReader(pool, searches, records),
             ledger=WholeLedger(connect(settings, name=f"{name} ledger"), records),
             keys=keys,
             merchants=Merchants(pool, records),

@@ -24,6 +24,7 @@ from paygate.storage.access.merchants import Merchants
 from paygate.storage.commit.committer import Committer, Connection
 from paygate.storage.connections.database import connector
 from paygate.storage.connections.pool import open_pool
+from paygate.storage.disputes import DisputeReader
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.reader import Reader
@@ -57,6 +58,7 @@ async def world(
         door=Door(records, committer),
         read=Reader(pool, pool, records),
         refunds=RefundReader(pool, pool, records),
+        disputes=DisputeReader(pool, pool, records),
         reconciliations=Reconciliations(pool, pool, records),
         ledger=WholeLedger(connector(database, name="paygate ledger"), records),
         keys=keys,

@@ -49,6 +49,7 @@ from paygate.storage.change import Change, Verdict
 from paygate.storage.commit.committer import Committer
 from paygate.storage.connections.database import connector
 from paygate.storage.connections.pool import open_pool
+from paygate.storage.disputes import DisputeReader
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.reader import Reader
@@ -115,6 +116,7 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
             door=SteppedDoor(Door(records, committer), steps),
             read=Reader(pool, pool, records),
             refunds=RefundReader(pool, pool, records),
+            disputes=DisputeReader(pool, pool, records),
             reconciliations=Reconciliations(pool, pool, records),
             ledger=WholeLedger(connector(setting.dsn, name="dying ledger"), records),
             keys=keys,

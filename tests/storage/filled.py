@@ -14,6 +14,8 @@ from paygate.domain.access.api_key import ApiKey
 from paygate.domain.alert import Alert, AlertNotice, AlertStatus, AlertType, Occurrence, Problem
 from paygate.domain.audit import AuditEntry, Subject
 from paygate.domain.customer import Customer
+from paygate.domain.disputes.dispute import Dispute
+from paygate.domain.disputes.outcome import DisputeStatus
 from paygate.domain.event import Event
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
@@ -43,6 +45,7 @@ KINDS: Final[tuple[type[Record], ...]] = (
     Customer,
     Correction,
     Refund,
+    Dispute,
     ReferenceClaim,
     ProviderAccount,
     WebhookEndpoint,
@@ -110,6 +113,12 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
         "state": RefundState.STARTED,
         "intent": new_id("payment_intent"),
     },
+    Dispute: {
+        "version": 1,
+        "status": DisputeStatus.NEEDS_RESPONSE,
+        "intent": new_id("payment_intent"),
+        "submission_count": 0,
+    },
     ReferenceClaim: {"version": 1},
     ProviderEvent: {
         "version": 1,
@@ -136,6 +145,7 @@ ID_OF: Final = {
     Customer: "customer",
     Correction: "correction",
     Refund: "refund",
+    Dispute: "dispute",
     Reconciliation: "reconciliation",
     Finding: "reconciliation_finding",
     AuditEntry: "audit_entry",

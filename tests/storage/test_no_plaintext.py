@@ -25,6 +25,8 @@ from paygate.domain.access.api_key import ApiKey
 from paygate.domain.alert import Alert, AlertNotice, Occurrence
 from paygate.domain.audit import AuditEntry
 from paygate.domain.customer import Customer
+from paygate.domain.disputes.dispute import Dispute
+from paygate.domain.disputes.outcome import DisputeStatus
 from paygate.domain.event import Event
 from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.ledger import Account, Entry, Transfer
@@ -110,6 +112,11 @@ CLEAR: Final = {
     "refund": {
         *("merchant", "id", "version", "intent", "state", "created_at", "updated_at"),
         *("last_sent_at", "approval_expires_at", "provider_reference_index"),
+    },
+    "dispute": {
+        *("merchant", "id", "version", "intent", "status", "created_at", "updated_at"),
+        # What is looked at by the clock: open ones, those with a deadline, those with an order.
+        *("is_watched", "awaits_evidence_by", "pending_operation", "provider_reference_index"),
     },
     "reference_claim": {"merchant", "id", "version", "updated_at"},
     "provider_event_body": {"merchant", "id", "received_at"},
@@ -203,6 +210,7 @@ ADVANCED: Final[dict[type[Record], dict[str, object]]] = {
     Customer: {},
     ReferenceClaim: {},
     Refund: {"state": RefundState.UNKNOWN},
+    Dispute: {"status": DisputeStatus.UNDER_REVIEW},
     Alert: {},
     Occurrence: {"alert": new_id("alert")},
     AlertNotice: {"alert_version": 2},
@@ -244,9 +252,9 @@ async def live(door: Door) -> None:
         if isinstance(record, Event | Correction | ProviderEventBody | WebhookBody):
             continue
         kept: dict[str, Any] = (
-            {"intent": record.intent} if isinstance(record, Attempt | Refund) else {}
+            {"intent": record.intent} if isinstance(record, Attempt | Refund | Dispute) else {}
         )
-        if isinstance(record, Refund):
+        if isinstance(record, Refund | Dispute):
             kept["created_at"] = record.created_at
         if isinstance(record, Delivery):
             kept = {"event": record.event}

@@ -18,6 +18,7 @@ BY_ANOTHER = {
     ),
     "deliveries": ("delivery_of_endpoint", "(merchant = $1) AND (endpoint = $4) AND (id "),
     "refunds": ("refund_by_age", "(merchant = $1) AND (ROW(created_at, id) "),
+    "disputes": ("dispute_by_age", "(merchant = $1) AND (ROW(created_at, id) "),
     "events": ("_merchant_written_in_id_idx", "(merchant = $1) AND (ROW(written_in, id) "),
 }
 """Lists of a part of a table, or in another order: their index, and what they seek in it."""

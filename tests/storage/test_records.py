@@ -186,6 +186,7 @@ async def test_a_column_altered_alone_is_found(
             "int4": f"{name} + 1",
             "timestamptz": f"{name} + interval '1 microsecond'",
             "interval": f"{name} + interval '1 microsecond'",
+            "bool": f"NOT {name}",
             "bytea": f"set_byte({name}, 7, (get_byte({name}, 7) + 1) % 256)",
         }[column.sql_type]
         once = connection.transaction()

@@ -1,9 +1,11 @@
 """The ledger: double entry, per merchant and currency. What it has posted is never changed.
 
 A positive amount debits an account, a negative one credits it, and the entries of a transfer
-sum to zero: one that does not balance cannot be made. Amounts are in the smallest unit.
+sum to zero in each currency: one that does not balance cannot be made. Amounts are in the smallest
+unit of the currency that stands on the entry.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, MutableMapping
 from datetime import datetime
 from enum import StrEnum
@@ -60,14 +62,23 @@ class Unbalanced(Exception):
 
 
 class Entry(Recorded, frozen=True):
-    """One side of a transfer."""
+    """One side of a transfer. `amount` in the smallest unit of `currency`."""
 
     account: Account
     amount: int
+    currency: Currency | None = None
+    """None on entries that were posted before it stood on them: their transfer's."""
+
+
+def sides(debit: Account, credit: Account, amount: int, currency: Currency) -> tuple[Entry, Entry]:
+    """The two entries of a transfer that moves `amount` from one account to another."""
+    return Entry(debit, amount, currency), Entry(credit, -amount, currency)
 
 
 class Transfer(Recorded, frozen=True, kw_only=True):
-    """Append-only, sealed. `money_seq` is its place among all that moved money on the intent."""
+    """Append-only, sealed. `money_seq` is its place among all that moved money on the intent, and
+    `currency` the intent's.
+    """
 
     id: str
     merchant: str
@@ -85,12 +96,24 @@ class Transfer(Recorded, frozen=True, kw_only=True):
         """Raises `Unbalanced`."""
         if len(self.entries) < 2 or any(entry.amount == 0 for entry in self.entries):  # noqa: PLR2004 -- two sides
             raise Unbalanced("a transfer has two sides, and moves something")
-        if sum(entry.amount for entry in self.entries) != 0:
-            raise Unbalanced("a transfer's entries sum to zero")
+        totals = Counter[Currency]()
+        for entry in self.entries:
+            totals[self.currency_of(entry)] += entry.amount
+        if any(totals.values()):
+            raise Unbalanced("a transfer's entries sum to zero in each currency")
 
-    def moved(self, account: Account) -> int:
-        """How much it debits (or, negative, credits) an account."""
-        return sum(entry.amount for entry in self.entries if entry.account is account)
+    def currency_of(self, entry: Entry) -> Currency:
+        """The currency of one of its entries."""
+        return entry.currency or self.currency
+
+    def moved(self, account: Account, currency: Currency | None = None) -> int:
+        """How much it debits (or, negative, credits) an account, in its own currency or another."""
+        wanted = currency or self.currency
+        return sum(
+            entry.amount
+            for entry in self.entries
+            if entry.account is account and self.currency_of(entry) == wanted
+        )
 
 
 def capture(
@@ -106,7 +129,7 @@ def capture(
         money_seq=after.money_seq,
         kind=TransferKind.CAPTURE,
         currency=after.currency,
-        entries=(Entry(Account.PROVIDER, taken), Entry(Account.SALES, -taken)),
+        entries=sides(Account.PROVIDER, Account.SALES, taken, after.currency),
         posted_at=after.updated_at,
         attempt=attempt,
         provider_reference=after.provider_reference,
@@ -119,15 +142,15 @@ def refund(moved: RefundMoved, *, transfer_id: str) -> Transfer:
     assert moved.posting is not None, "a refund's move that leaves the money alone posts nothing"
     assert after.money_seq == before.money_seq + 1, "what moves money has its own place"
     debit, credit = _REFUND_SIDES[moved.posting]
-    amount = moved.refund.amount
+    amount, currency = moved.refund.amount, moved.refund.currency
     return Transfer(
         id=transfer_id,
         merchant=after.merchant,
         intent=after.id,
         money_seq=after.money_seq,
         kind=TransferKind(moved.posting),
-        currency=moved.refund.currency,
-        entries=(Entry(debit, amount), Entry(credit, -amount)),
+        currency=currency,
+        entries=sides(debit, credit, amount, currency),
         posted_at=after.updated_at,
         provider_reference=moved.refund.provider_reference,
         refund=moved.refund.id,
@@ -141,7 +164,7 @@ Balances = Mapping[tuple[str, Currency, Account], int]
 def post(totals: MutableMapping[tuple[str, Currency, Account], int], transfer: Transfer) -> None:
     """Add a transfer to what every account holds."""
     for entry in transfer.entries:
-        account = (transfer.merchant, transfer.currency, entry.account)
+        account = (transfer.merchant, transfer.currency_of(entry), entry.account)
         totals[account] = totals.get(account, 0) + entry.amount
 
 

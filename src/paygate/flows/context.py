@@ -26,6 +26,7 @@ from paygate.providers.contract import Provider
 from paygate.storage.access.api_key_use import ApiKeyUse
 from paygate.storage.access.merchants import Merchants
 from paygate.storage.change import Change, Overloaded, StorageError, Verdict
+from paygate.storage.disputes import DisputeReader
 from paygate.storage.door import ANSWER_WITHIN_SECONDS
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.reader import Reader
@@ -115,6 +116,7 @@ class Context(msgspec.Struct, frozen=True):
     key_use: ApiKeyUse
     provider: Provider
     refunds: RefundReader
+    disputes: DisputeReader
     webhooks: WebhookReader
     outbox: Outbox
     egress: Egress

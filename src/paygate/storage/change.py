@@ -9,6 +9,7 @@ from paygate.domain.access.api_key import ApiKey
 from paygate.domain.alert import Alert, AlertNotice, Occurrence
 from paygate.domain.audit import AuditEntry
 from paygate.domain.customer import Customer
+from paygate.domain.disputes.dispute import Dispute
 from paygate.domain.event import Event
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ledger import Transfer
@@ -35,6 +36,7 @@ Versioned = (
     | Alert
     | Occurrence
     | Refund
+    | Dispute
     | AlertNotice
     | WebhookEndpoint
     | Delivery

@@ -16,6 +16,7 @@ from paygate.storage.change import Change, Outdated, Record
 from paygate.storage.commit.statement import Mode, Section
 from paygate.storage.stored import Column, Stored, Table
 from paygate.storage.tables import (
+    DISPUTE_REFERENCE,
     EVENT_TYPE,
     PAYMENT,
     PROVIDER_REFERENCE,
@@ -81,6 +82,10 @@ class Records:
     def refund_indexes(self, provider_reference: str) -> list[bytes]:
         """The same for a refund of the provider's."""
         return REFUND_REFERENCE.candidates(self.index, "", provider_reference)
+
+    def dispute_indexes(self, provider_reference: str) -> list[bytes]:
+        """The same for a dispute of the provider's."""
+        return DISPUTE_REFERENCE.candidates(self.index, "", provider_reference)
 
     def provider_reference_indexes(self, merchant: str, reference: str) -> list[bytes]:
         """The same for the provider's id of an event."""

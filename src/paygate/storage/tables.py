@@ -10,6 +10,7 @@ from paygate.domain.access.api_key import ApiKey
 from paygate.domain.alert import Alert, AlertNotice, Occurrence
 from paygate.domain.audit import AuditEntry
 from paygate.domain.customer import Customer
+from paygate.domain.disputes.dispute import Dispute
 from paygate.domain.event import Event
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ledger import Transfer
@@ -32,6 +33,8 @@ PAYMENT: Final = Hash("payment", across_merchants=True)
 """The provider's id of a payment."""
 REFUND_REFERENCE: Final = Hash("refund", across_merchants=True)
 """The provider's id of a refund."""
+DISPUTE_REFERENCE: Final = Hash("dispute", across_merchants=True)
+"""The provider's id of a dispute."""
 PROVIDER_REFERENCE: Final = Hash("provider_reference")
 """The provider's id of an event."""
 EVENT_TYPE: Final = Hash("provider_event_type")
@@ -166,6 +169,18 @@ REFUND: Final = Stored(
     Column("approval_expires_at", "timestamptz"),
     Column("provider_reference_index", "bytea", "provider_reference", REFUND_REFERENCE),
 )
+DISPUTE: Final = Stored(
+    Dispute,
+    "dispute",
+    Column("intent", "text"),
+    Column("status", "text"),
+    Column("created_at", "timestamptz"),
+    Column("updated_at", "timestamptz"),
+    Column("is_watched", "bool"),
+    Column("awaits_evidence_by", "timestamptz"),
+    Column("pending_operation", "text"),
+    Column("provider_reference_index", "bytea", "provider_reference", DISPUTE_REFERENCE),
+)
 ALERT_NOTICE: Final = Stored(
     AlertNotice,
     "alert_notice",
@@ -228,6 +243,7 @@ STORED: Final[dict[type, Stored[Any]]] = {
         ALERT,
         ALERT_OCCURRENCE,
         REFUND,
+        DISPUTE,
         ALERT_NOTICE,
         CUSTOMER,
         CORRECTION,

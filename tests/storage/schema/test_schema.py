@@ -11,6 +11,8 @@ from typing import Any
 import asyncpg
 import pytest
 
+from paygate.domain.disputes.dispute import MOVES as DISPUTE_MOVES
+from paygate.domain.disputes.outcome import DisputeStatus
 from paygate.domain.payments.attempt import MOVES, OPEN, AttemptState
 from paygate.domain.payments.payment_intent import CORRECTIONS, FINAL, TRANSITIONS, Status
 from paygate.domain.refunds.refund import MOVES as REFUND_MOVES
@@ -30,6 +32,7 @@ VERSIONED = (
     "alert_notice",
     "reference_claim",
     "refund",
+    "dispute",
 )
 APPEND_ONLY = ("event", "audit_entry", "correction", "provider_account", "provider_event_body")
 RECORDS = (*VERSIONED, *APPEND_ONLY)
@@ -37,6 +40,7 @@ NEVER_DELETED = (
     *("payment_intent", "attempt", "customer", "alert", "alert_occurrence", "alert_notice"),
     "reference_claim",
     "refund",
+    "dispute",
     *APPEND_ONLY,
 )
 
@@ -65,6 +69,14 @@ NEW: dict[str, dict[str, Any]] = {
         "state": "started",
         "created_at": START,
         "updated_at": START,
+    },
+    "dispute": {
+        "intent": "pi_1",
+        "status": "needs_response",
+        "created_at": START,
+        "updated_at": START,
+        "is_watched": True,
+        "provider_reference_index": b"d",
     },
     "correction": {
         "intent": "pi_1",
@@ -292,6 +304,7 @@ async def test_a_key_is_used_once(superuser: Connection, table: str) -> None:
         "provider_event": {"reference_index": b"other"},
         "attempt": {"intent": "pi_2"},
         "alert": {"stands_as": "b"},
+        "dispute": {"provider_reference_index": b"other"},
         "correction": {"intent_version": 3},
     }
     other = others.get(table, {})
@@ -301,7 +314,7 @@ async def test_a_key_is_used_once(superuser: Connection, table: str) -> None:
         with pytest.raises(asyncpg.UniqueViolationError):
             await insert(superuser, table, merchant="other")
     else:
-        await insert(superuser, table, merchant="other")
+        await insert(superuser, table, merchant="other", **other)
 
 
 async def test_a_provider_event_is_received_once(superuser: Connection) -> None:
@@ -457,6 +470,35 @@ async def test_refunds_move_exactly_as_the_domain_says(superuser: Connection) ->
         assert await refuses(superuser, update, "nonsense"), before
         await walk.rollback()
     assert accepted == {(b, a) for b, afters in REFUND_MOVES.items() for a in afters}
+
+
+async def test_disputes_move_exactly_as_the_domain_says(superuser: Connection) -> None:
+    """Every pair."""
+    accepted = set()
+    for before in DisputeStatus:
+        walk = superuser.transaction()
+        await walk.start()
+        await insert(superuser, "dispute", status=before)
+        update = "UPDATE dispute SET version = version + 1, status = $1"
+        for after in DisputeStatus:
+            if not await refuses(superuser, update, after):
+                accepted.add((before, after))
+        await walk.rollback()
+    assert accepted == {(b, a) for b, afters in DISPUTE_MOVES.items() for a in afters}
+
+
+async def test_a_dispute_of_the_providers_is_one_of_ours_once(superuser: Connection) -> None:
+    await insert(superuser, "dispute", provider_reference_index=b"r")
+    with pytest.raises(asyncpg.UniqueViolationError, match="dispute_provider_reference"):
+        await insert(superuser, "dispute", id="another", provider_reference_index=b"r")
+
+
+async def test_a_dispute_keeps_its_payment(superuser: Connection) -> None:
+    await insert(superuser, "dispute")
+    moved = "UPDATE dispute SET version = version + 1, status = 'lost'"
+    assert await refuses(superuser, f"{moved}, intent = 'pi_2'")
+    assert await refuses(superuser, f"{moved}, created_at = now()")
+    assert not await refuses(superuser, moved)
 
 
 async def test_a_refund_of_the_providers_is_one_of_ours_once(superuser: Connection) -> None:

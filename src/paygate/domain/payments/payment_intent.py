@@ -45,6 +45,7 @@ class Trigger(StrEnum):
     CANCEL = "cancel"
     REFUND = "refund"
     REFUND_ALL = "refund_all"
+    DISPUTE = "dispute"
 
 
 class CaptureMethod(StrEnum):
@@ -88,6 +89,9 @@ TRANSITIONS: Final[Mapping[tuple[Status, Trigger], Status]] = MappingProxyType(
         (_S.SUCCEEDED, _T.REFUND_ALL): _S.REFUNDED,
         # All of it was given back at the provider while a refund of ours waited for its end.
         (_S.REFUNDED, _T.REFUND): _S.REFUNDED,
+        # A dispute changes what can be refunded, and never how the payment ended.
+        (_S.SUCCEEDED, _T.DISPUTE): _S.SUCCEEDED,
+        (_S.REFUNDED, _T.DISPUTE): _S.REFUNDED,
     }
 )
 """(status, trigger) to the next status. A missing cell is an `IllegalTransition`."""
@@ -176,13 +180,28 @@ class PaymentIntent(Recorded, frozen=True, kw_only=True):
     """Of refunds that nobody approved, and that have not failed: what limits are held against."""
     refunds_in_doubt: int = 0
     """Those whose answer is still to come; `pending_operation` is `refund` while there are any."""
+    disputes: int = 0
+    """How many there are, inquiries and those that ended too."""
+    disputes_blocking: int = 0
+    """Those under which a refund could give the same money back twice."""
+    inquiries_open: int = 0
+    """Those of a bank that only asks: a refund of all that is left closes them."""
+    amount_disputed: int = 0
+    """What chargebacks have withdrawn and not given back, of what was received."""
+    withdrawn: Mapping[str, int] = msgspec.field(default_factory=dict)
+    """The same as the provider has booked it, by the currency of the merchant's balance there."""
+    dispute_fees: Mapping[str, int] = msgspec.field(default_factory=dict)
+    """What disputes have cost besides, less what of that came back; by currency."""
     final_at: datetime | None = None
     """When it first came to its end; the client side is shown out an hour later."""
 
     @property
     def amount_refundable(self) -> int:
-        """What can still be given back: all that was taken, less what is on its way or back."""
-        return max(0, self.amount_received - self.amount_refunded - self.amount_refund_pending)
+        """What can still be given back: all that was taken, less what is on its way or back, and
+        less what chargebacks took.
+        """
+        gone = self.amount_refunded + self.amount_refund_pending + self.amount_disputed
+        return max(0, self.amount_received - gone)
 
 
 def next_status(status: Status, trigger: Trigger) -> Status:
@@ -235,6 +254,12 @@ def _next(
     given = (intent.amount_refunded, intent.amount_refund_pending)
     moved = (after.amount_refunded, after.amount_refund_pending) != given
     assert after.money_seq > intent.money_seq or not moved, "money was refunded without its place"
+    booked = (intent.withdrawn, intent.dispute_fees)
+    moved = (after.withdrawn, after.dispute_fees) != booked
+    assert after.money_seq > intent.money_seq or not moved, "a dispute's money has no place"
+    assert 0 <= after.amount_disputed <= after.amount_received * after.disputes
+    assert max(after.disputes_blocking, after.inquiries_open) <= after.disputes
+    assert min(after.disputes_blocking, after.inquiries_open) >= 0
     assert min(after.amount_refunded, after.amount_refund_pending, after.refunds_in_doubt) >= 0
     return after
 
