@@ -64,6 +64,11 @@ class ErrorCode(StrEnum):
     REFUND_LIMIT_EXCEEDED = "refund_limit_exceeded"
     ACTOR_REQUIRED = "actor_required"
     APPROVER_IS_REQUESTER = "approver_is_requester"
+    FILE_NOT_TAKEN = "file_not_taken"
+    EVIDENCE_TOO_LARGE = "evidence_too_large"
+    EVIDENCE_DEADLINE_PASSED = "evidence_deadline_passed"
+    DISPUTE_ANSWERED = "dispute_answered"
+    FEE_NOT_ACKNOWLEDGED = "fee_not_acknowledged"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     IDEMPOTENCY_KEY_IN_USE = "idempotency_key_in_use"
     SIGNATURE_INVALID = "signature_invalid"
@@ -218,6 +223,30 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
         ErrorCode.APPROVER_IS_REQUESTER: _final(
             ErrorType.PERMISSION,
             "Who asked for a refund does not decide on it: key and Paygate-Actor must both differ.",
+        ),
+        ErrorCode.FILE_NOT_TAKEN: _final(
+            ErrorType.INVALID_REQUEST,
+            "The file is no PDF, JPEG or PNG by its content, says that it is another type than it"
+            " is, or cannot be read.",
+        ),
+        ErrorCode.EVIDENCE_TOO_LARGE: _final(
+            ErrorType.INVALID_REQUEST,
+            "With this the evidence would be more than banks take: 4,500,000 bytes or 49 pages of"
+            " files, or 150,000 characters of text.",
+        ),
+        ErrorCode.EVIDENCE_DEADLINE_PASSED: _final(
+            ErrorType.CONFLICT,
+            "The dispute could be answered until its `evidence_due_by`; the error carries it.",
+        ),
+        ErrorCode.DISPUTE_ANSWERED: _final(
+            ErrorType.CONFLICT,
+            "Evidence was submitted already, here or elsewhere, and that is done once; the error"
+            " carries the dispute.",
+        ),
+        ErrorCode.FEE_NOT_ACKNOWLEDGED: _final(
+            ErrorType.INVALID_REQUEST,
+            "Answering a compliance case costs a fee of the card network's own: name the network"
+            " in `fees_acknowledged`.",
         ),
         ErrorCode.IDEMPOTENCY_KEY_REUSED: _final(
             ErrorType.IDEMPOTENCY, "The Idempotency-Key was used before, with other parameters."

@@ -64,9 +64,7 @@ class DisputeFiles:
         with reading():
             await self._pool.execute(QUERIES["delete_dispute_file"], merchant, file_id)
 
-    async def made_by(
-        self, until: datetime, after: FilePlace, limit: int
-    ) -> tuple[FilePlace, ...]:
+    async def made_by(self, until: datetime, after: FilePlace, limit: int) -> tuple[FilePlace, ...]:
         """Files written after another one and up to a time, so many at most, the oldest first."""
         place = after.created_at, after.merchant, after.id
         with reading():

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from paygate.flows.alerts.raise_alert import count_occurrence
 from paygate.flows.context import Context
 from paygate.flows.customers.introduce import update_provider_customer
+from paygate.flows.disputes.evidence_files import delete_evidence_file
 from paygate.flows.payments.sweeps.close_failed import ASK_AGAIN_AFTER, close_failed_payment
 from paygate.flows.provider_events.apply_received import apply_received_event
 from paygate.flows.reconciliation.work_on import reconcile_as_asked
 from paygate.jobs.messages import (
     ApplyProviderEvent,
     CloseFailedPayment,
+    DeleteEvidenceFile,
     Message,
     RaiseAlert,
     Reconcile,
@@ -31,6 +33,9 @@ def handlers(ctx: Context) -> Mapping[type[Message], Handler]:
         if not await close_failed_payment(ctx, message):
             raise RetryLater(ASK_AGAIN_AFTER)
 
+    async def delete(message: DeleteEvidenceFile) -> None:
+        await delete_evidence_file(ctx, message)
+
     counting = asyncio.Lock()
 
     async def count(message: RaiseAlert) -> None:
@@ -49,6 +54,7 @@ def handlers(ctx: Context) -> Mapping[type[Message], Handler]:
     return {
         ApplyProviderEvent: apply,
         CloseFailedPayment: close,
+        DeleteEvidenceFile: delete,
         RaiseAlert: count,
         Reconcile: reconciliate,
         UpdateProviderCustomer: update,

@@ -38,6 +38,10 @@ class Action(StrEnum):
     REFUND_LIST = "refund.list"
     REFUND_RESOLVE = "refund.resolve"
     REFUND_EXPIRE = "refund.expire"
+    DISPUTE_STAGE = "dispute.stage_evidence"
+    DISPUTE_SUBMIT = "dispute.submit"
+    DISPUTE_ACCEPT = "dispute.accept"
+    DISPUTE_RESOLVE = "dispute.resolve"
     INTENT_AUTHENTICATE = "payment_intent.authenticate"
     CUSTOMER_INTRODUCE = "customer.introduce"
     INTENT_EXPIRE = "payment_intent.expire"
@@ -133,7 +137,11 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.PROVIDER_EVENT_READ: _READERS - {Role.SUPPORT},
         Action.PROVIDER_EVENT_READ_BODY: frozenset({Role.ADMIN, Role.AUDITOR}),
         Action.PROVIDER_EVENT_REPLAY: _SELLERS,
+        Action.DISPUTE_STAGE: _SELLERS,
+        Action.DISPUTE_SUBMIT: _SELLERS,
+        Action.DISPUTE_ACCEPT: _SELLERS,
         # By signature, or by the gateway itself; no API key opens these.
+        Action.DISPUTE_RESOLVE: frozenset(),
         Action.INTENT_AUTHENTICATE: frozenset(),
         Action.REFUND_RESOLVE: frozenset(),
         Action.REFUND_EXPIRE: frozenset(),
