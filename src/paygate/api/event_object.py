@@ -5,15 +5,17 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from paygate.api.dispute_object import DisputeObject, dispute_object
 from paygate.api.objects import PaymentIntentObject, encode, payment_intent_object, time_text
 from paygate.api.refund_object import RefundObject, refund_object
+from paygate.domain.disputes.dispute import Dispute
 from paygate.domain.event import Event, Reported
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.refunds.refund import Refund
 
 _KINDS: Final = [
     {"$ref": f"#/components/schemas/{kind.__name__}"}
-    for kind in (PaymentIntentObject, RefundObject)
+    for kind in (PaymentIntentObject, RefundObject, DisputeObject)
 ]
 """One of these; msgspec has no union of types that a field of their own tells apart."""
 
@@ -53,12 +55,14 @@ def event_object(event: Event) -> EventObject:
     )
 
 
-def _shown(record: Reported) -> PaymentIntentObject | RefundObject:
+def _shown(record: Reported) -> PaymentIntentObject | RefundObject | DisputeObject:
     match record:
         case PaymentIntent():
             return payment_intent_object(record)
         case Refund():
             return refund_object(record)
+        case Dispute():
+            return dispute_object(record)
 
 
 def event_body(event: Event) -> bytes:

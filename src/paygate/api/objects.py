@@ -121,7 +121,7 @@ class PaymentIntentObject(msgspec.Struct, frozen=True, kw_only=True):
     statement_descriptor: str | None
     metadata: Mapping[str, str]
     customer: str | None
-    disputed: bool = False
+    disputed: bool
     provider: str
     provider_reference: str | None
     authorization_expires_at: str | None
@@ -224,6 +224,7 @@ def _shown(kind: type[Shown], intent: PaymentIntent, **more: Any) -> Shown:
         amount_refunded=intent.amount_refunded,
         amount_refund_pending=intent.amount_refund_pending,
         amount_refundable=intent.amount_refundable,
+        disputed=intent.disputes > 0,
         currency=intent.currency,
         status=intent.status,
         pending_operation=intent.pending_operation,

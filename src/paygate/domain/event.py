@@ -7,13 +7,18 @@ from typing import Final
 
 import msgspec
 
+from paygate.domain.disputes.dispute import Dispute
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.record import Recorded
 from paygate.domain.refunds.refund import Refund
 
-Reported = PaymentIntent | Refund
+Reported = PaymentIntent | Refund | Dispute
 """The records that events are about."""
-_KINDS: Final[dict[str, type[Reported]]] = {"payment_intent": PaymentIntent, "refund": Refund}
+_KINDS: Final[dict[str, type[Reported]]] = {
+    "payment_intent": PaymentIntent,
+    "refund": Refund,
+    "dispute": Dispute,
+}
 """By their names on the wire."""
 _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
 _encode: Final = msgspec.msgpack.Encoder().encode

@@ -14,6 +14,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from paygate.domain.disputes.conclusion import DisputeMoved, DisputePosting
+from paygate.domain.disputes.dispute import Dispute
+from paygate.domain.disputes.outcome import DisputeStatus, MoneyRow
 from paygate.domain.money import Currency
 from paygate.domain.payments.outcome import Answer, Approved
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
@@ -32,6 +35,12 @@ class Account(StrEnum):
     """Less income: what goes back to payers, from its reservation on."""
     REFUNDS_DUE = "refunds_due"
     """A debt: what is promised to payers and has not left the provider."""
+    DISPUTES = "disputes"
+    """An asset in question: what the provider withdrew for disputes that are not lost."""
+    DISPUTE_LOSSES = "dispute_losses"
+    """An expense: what was withdrawn for disputes that are lost."""
+    DISPUTE_FEES = "dispute_fees"
+    """An expense: what the provider charges for disputes, won ones too."""
 
 
 class TransferKind(StrEnum):
@@ -43,6 +52,11 @@ class TransferKind(StrEnum):
     REFUND_RELEASE = "refund_release"
     REFUND_PAY_AT_ONCE = "refund_pay_at_once"
     REFUND_RETURN = "refund_return"
+    DISPUTE_WITHDRAW = "dispute_withdraw"
+    DISPUTE_REINSTATE = "dispute_reinstate"
+    DISPUTE_FEE = "dispute_fee"
+    DISPUTE_LOSE = "dispute_lose"
+    DISPUTE_REGAIN = "dispute_regain"
 
 
 _REFUND_SIDES: Final[Mapping[Posting, tuple[Account, Account]]] = MappingProxyType(
@@ -91,6 +105,7 @@ class Transfer(Recorded, frozen=True, kw_only=True):
     attempt: str | None = None
     provider_reference: str | None = None
     refund: str | None = None
+    dispute: str | None = None
 
     def __post_init__(self) -> None:
         """Raises `Unbalanced`."""
@@ -157,6 +172,53 @@ def refund(moved: RefundMoved, *, transfer_id: str) -> Transfer:
     )
 
 
+def dispute(moved: DisputeMoved, *, transfer_id: str) -> Transfer:
+    """What a dispute's move does to the money; it must do something. What the provider booked is
+    posted as it booked it, in the currency of its row.
+    """
+    before, after, of = moved.before, moved.intent, moved.dispute
+    assert moved.posting is not None, "a dispute's move that leaves the money alone posts nothing"
+    assert after.money_seq == before.money_seq + 1, "what moves money has its own place"
+    row = moved.row
+    return Transfer(
+        id=transfer_id,
+        merchant=after.merchant,
+        intent=after.id,
+        money_seq=after.money_seq,
+        kind=TransferKind(moved.posting),
+        currency=after.currency,
+        entries=_of_row(of, row) if row is not None else _of_loss(of, moved.posting),
+        posted_at=after.updated_at,
+        provider_reference=of.provider_reference if row is None else row.provider_reference,
+        dispute=of.id,
+    )
+
+
+def _of_row(of: Dispute, row: MoneyRow) -> tuple[Entry, ...]:
+    lost = of.status is DisputeStatus.LOST
+    moves = (
+        (Account.PROVIDER, row.amount - row.fee),
+        (Account.DISPUTE_LOSSES if lost else Account.DISPUTES, -row.amount),
+        (Account.DISPUTE_FEES, row.fee),
+    )
+    currency = Currency(row.currency)
+    return tuple(Entry(account, amount, currency) for account, amount in moves if amount)
+
+
+def _of_loss(of: Dispute, posting: DisputePosting) -> tuple[Entry, ...]:
+    """What was withdrawn and is not back, from what is in question to what is lost, or back."""
+    sign = 1 if posting is DisputePosting.LOSE else -1
+    return tuple(
+        entry
+        for currency, sums in of.sums.items()
+        if sums.outstanding
+        for entry in (
+            Entry(Account.DISPUTE_LOSSES, sign * sums.outstanding, currency),
+            Entry(Account.DISPUTES, -sign * sums.outstanding, currency),
+        )
+    )
+
+
 Balances = Mapping[tuple[str, Currency, Account], int]
 """By merchant, currency and account."""
 
@@ -191,7 +253,22 @@ def check_intent(intent: PaymentIntent, transfers: Iterable[Transfer]) -> list[M
         found.append(Mismatch(intent.id, "its reservations do not sum to its refunds pending"))
     if sum(t.moved(Account.REFUNDS) for t in ordered) - due != intent.amount_refunded:
         found.append(Mismatch(intent.id, "its refunds do not sum to what it refunded"))
+    withdrawn = _held(ordered, Account.DISPUTES, Account.DISPUTE_LOSSES)
+    if withdrawn != intent.withdrawn:
+        found.append(Mismatch(intent.id, "its disputes do not sum to what they withdrew"))
+    if _held(ordered, Account.DISPUTE_FEES) != intent.dispute_fees:
+        found.append(Mismatch(intent.id, "its disputes' fees do not sum to what they cost"))
     return found
+
+
+def _held(transfers: Iterable[Transfer], *accounts: Account) -> dict[str, int]:
+    """What transfers leave in accounts together, by currency."""
+    totals = Counter[str]()
+    for transfer in transfers:
+        for entry in transfer.entries:
+            if entry.account in accounts:
+                totals[transfer.currency_of(entry)] += entry.amount
+    return {currency: total for currency, total in totals.items() if total}
 
 
 class Money(NamedTuple):

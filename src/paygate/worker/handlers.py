@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 
 from paygate.flows.alerts.raise_alert import count_occurrence
 from paygate.flows.context import Context
@@ -33,9 +34,6 @@ def handlers(ctx: Context) -> Mapping[type[Message], Handler]:
         if not await close_failed_payment(ctx, message):
             raise RetryLater(ASK_AGAIN_AFTER)
 
-    async def delete(message: DeleteEvidenceFile) -> None:
-        await delete_evidence_file(ctx, message)
-
     counting = asyncio.Lock()
 
     async def count(message: RaiseAlert) -> None:
@@ -54,7 +52,7 @@ def handlers(ctx: Context) -> Mapping[type[Message], Handler]:
     return {
         ApplyProviderEvent: apply,
         CloseFailedPayment: close,
-        DeleteEvidenceFile: delete,
+        DeleteEvidenceFile: partial(delete_evidence_file, ctx),
         RaiseAlert: count,
         Reconcile: reconciliate,
         UpdateProviderCustomer: update,

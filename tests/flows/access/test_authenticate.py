@@ -76,6 +76,10 @@ ALLOWED = {
     Action.REFUND_LIST: set(Role) - {Role.PUBLISHABLE},
     Action.REFUND_RESOLVE: set(),
     Action.REFUND_EXPIRE: set(),
+    Action.DISPUTE_READ: set(Role) - {Role.PUBLISHABLE},
+    Action.DISPUTE_LIST: set(Role) - {Role.PUBLISHABLE},
+    Action.DISPUTE_RECORD: set(),
+    Action.DISPUTE_FOLLOW: set(),
 }
 """The contract's table, written out a second time on purpose. A publishable key reads, pays and
 confirms its own intent alone: `authenticate_client` sees to that.

@@ -38,6 +38,10 @@ class Action(StrEnum):
     REFUND_LIST = "refund.list"
     REFUND_RESOLVE = "refund.resolve"
     REFUND_EXPIRE = "refund.expire"
+    DISPUTE_READ = "dispute.read"
+    DISPUTE_LIST = "dispute.list"
+    DISPUTE_RECORD = "dispute.record"
+    DISPUTE_FOLLOW = "dispute.follow"
     DISPUTE_STAGE = "dispute.stage_evidence"
     DISPUTE_SUBMIT = "dispute.submit"
     DISPUTE_ACCEPT = "dispute.accept"
@@ -108,6 +112,8 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.REFUND_REJECT: _SELLERS | {Role.FINANCE},
         Action.REFUND_READ: _READERS,
         Action.REFUND_LIST: _READERS,
+        Action.DISPUTE_READ: _READERS,
+        Action.DISPUTE_LIST: _READERS,
         Action.CUSTOMER_READ: _READERS,
         Action.LEDGER_READ: _READERS - {Role.SUPPORT},
         Action.RESTORE_DECLARE: _ADMINS,
@@ -145,6 +151,8 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.INTENT_AUTHENTICATE: frozenset(),
         Action.REFUND_RESOLVE: frozenset(),
         Action.REFUND_EXPIRE: frozenset(),
+        Action.DISPUTE_RECORD: frozenset(),
+        Action.DISPUTE_FOLLOW: frozenset(),
         Action.CUSTOMER_INTRODUCE: frozenset(),
         Action.INTENT_EXPIRE: frozenset(),
         Action.ATTEMPT_RESOLVE: frozenset(),

@@ -80,8 +80,8 @@ class DisputeOrder(Recorded, frozen=True, kw_only=True):
     claim: str | None = None
     """The claim of the request that gave the order, under its idempotency key."""
     expected_count: int = 0
-    """The provider's count of submissions when the order was given: a higher one means that evidence
-    was submitted."""
+    """The provider's count of submissions when the order was given: a higher one means that
+    evidence was submitted."""
     fees_acknowledged: tuple[ComplianceNetwork, ...] = ()
     tries: int = 0
     """How many keys it was sent under. A second one is used only when the provider was looked at

@@ -1,8 +1,8 @@
 """The fields of evidence: which there are, what goes into each, and which a reason asks for.
 
-The fields and their limits are the provider's (Stripe's of version 2026-08-26), and a text counts by
-its characters. What a reason asks for follows the provider's guides to evidence; of what was sold it
-is known only what the evidence itself shows, so that digital goods are asked for no shipment.
+The fields and their limits are the provider's (Stripe's of version 2026-08-26); a text counts by
+its characters. What a reason asks for follows the provider's guides to evidence; of what was sold
+only that is known which the evidence itself shows, so that digital goods are asked for no shipment.
 """
 
 import re

@@ -1,1 +1,1 @@
-"""Disputes: heard of, put evidence together for, answered or accepted, and looked after."""
+"""Disputes: heard of from the provider, answered with evidence or accepted, looked after."""

@@ -31,13 +31,9 @@ async def read_evidence_file(ctx: Context, dispute: Dispute, file: EvidenceFile)
     return content
 
 
-async def delete_evidence_file(ctx: Context, message: DeleteEvidenceFile) -> bool:
-    """Delete a file unless its dispute names it; whether it did."""
-    dispute = await ctx.disputes.dispute(message.merchant, message.dispute)
-    if dispute is not None and any(file.id == message.file for file in dispute.files):
-        return False
-    await ctx.dispute_files.delete(message.merchant, message.file)
-    return True
+async def delete_evidence_file(ctx: Context, message: DeleteEvidenceFile) -> None:
+    """Delete a file, unless its dispute names it."""
+    await _delete_unnamed(ctx, message.merchant, message.dispute, message.file)
 
 
 async def sweep_evidence_files(ctx: Context) -> int:
@@ -48,8 +44,16 @@ async def sweep_evidence_files(ctx: Context) -> int:
     while found := await ctx.dispute_files.made_by(until, after, PAGE):
         for each in found:
             with faults:
-                message = DeleteEvidenceFile(each.merchant, each.dispute, each.id)
-                deleted += await delete_evidence_file(ctx, message)
+                deleted += await _delete_unnamed(ctx, each.merchant, each.dispute, each.id)
         after = found[-1]
     faults.tell()
     return deleted
+
+
+async def _delete_unnamed(ctx: Context, merchant: str, dispute_id: str, file_id: str) -> bool:
+    """Whether a file was deleted: its dispute does not name it."""
+    dispute = await ctx.disputes.dispute(merchant, dispute_id)
+    if dispute is not None and any(file.id == file_id for file in dispute.files):
+        return False
+    await ctx.dispute_files.delete(merchant, file_id)
+    return True

@@ -5,7 +5,7 @@ of the dispute comes in through `find.py`, whoever asked, and ends an order that
 """
 
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -111,8 +111,10 @@ async def reread(ctx: Context, dispute: Dispute) -> Dispute:
 
 def is_under_way(dispute: Dispute, order: DisputeOrder | None) -> bool:
     """Whether this is the order that is under way."""
-    under_way = dispute.pending_operation is not None and dispute.order is not None
-    return under_way and order is not None and dispute.order.number == order.number
+    known = dispute.order
+    if dispute.pending_operation is None or known is None or order is None:
+        return False
+    return known.number == order.number
 
 
 async def end_order(

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.alert import AlertType, Problem
 from paygate.domain.disputes.dispute import Dispute, DisputeOperation
+from paygate.domain.payments.outcome import Unknown
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import Context
 from paygate.flows.disputes.accept import send_acceptance
@@ -20,7 +21,6 @@ from paygate.flows.disputes.problems import dispute_subject
 from paygate.flows.disputes.submit import send_evidence
 from paygate.flows.sweep import Crew, Sweep
 from paygate.providers.contract import Absent
-from paygate.domain.payments.outcome import Unknown
 
 PAGE: Final = 200
 AT_ONCE: Final = 5

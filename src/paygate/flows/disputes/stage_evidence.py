@@ -17,7 +17,8 @@ from paygate.domain.disputes.evidence_chunk import chunks_of
 from paygate.domain.disputes.staging import check_answerable, with_files, with_texts
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.context import Context, Patience
-from paygate.flows.disputes.read import dispute_subject, find_dispute
+from paygate.flows.disputes.problems import dispute_subject
+from paygate.flows.disputes.read import find_dispute
 from paygate.jobs.messages import DeleteEvidenceFile, Job
 from paygate.storage.change import Change, Committed
 
@@ -108,7 +109,7 @@ async def _stage(
             for file in before.files
             if file.id not in kept
         )
-        audit = ctx.audit(caller, Action.DISPUTE_STAGE, dispute_subject(before.id), details=details)
+        audit = ctx.audit(caller, Action.DISPUTE_STAGE, dispute_subject(before), details=details)
         committed = await ctx.door.commit(
             Change(audit, advances=(after,), jobs=gone, response=after)
         )
