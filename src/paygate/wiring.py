@@ -36,6 +36,7 @@ from paygate.setting_kinds import Rate
 from paygate.settings import Settings, SettingsError
 from paygate.storage.access.api_key_use import ApiKeyUse
 from paygate.storage.access.merchants import Merchants
+from paygate.storage.audit_log import AuditLog
 from paygate.storage.commit.committer import Committer
 from paygate.storage.connections.database import connector
 from paygate.storage.connections.pool import open_pool
@@ -53,6 +54,7 @@ from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores, notice_restore
 from paygate.storage.schema.migrate import Tell, migrate
 from paygate.storage.sole_run import SoleRuns
+from paygate.storage.timelines import Timelines
 from paygate.storage.webhooks.outbox import Outbox
 from paygate.storage.webhooks.reader import WebhookReader
 from paygate.storage.whole_ledger import WholeLedger
@@ -180,6 +182,8 @@ async def open_context(
         yield Context(
             door=Door(records, committer),
             read=Reader(pool, searches, records),
+            audit_log=AuditLog(pool, searches, records),
+            timelines=Timelines(pool, searches, records),
             refunds=RefundReader(pool, searches, records),
             disputes=DisputeReader(pool, searches, records),
             dispute_files=DisputeFiles(pool, records),

@@ -22,6 +22,7 @@ from paygate.flows.provider_events.answers_under_way import AnswersUnderWay
 from paygate.flows.restores.after_restore import AfterRestore
 from paygate.storage.access.api_key_use import ApiKeyUse
 from paygate.storage.access.merchants import Merchants
+from paygate.storage.audit_log import AuditLog
 from paygate.storage.commit.committer import Committer, Connection
 from paygate.storage.connections.database import connector
 from paygate.storage.connections.pool import open_pool
@@ -35,6 +36,7 @@ from paygate.storage.records import Records
 from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores
 from paygate.storage.sole_run import SoleRuns
+from paygate.storage.timelines import Timelines
 from paygate.storage.webhooks.outbox import Outbox
 from paygate.storage.webhooks.reader import WebhookReader
 from paygate.storage.whole_ledger import WholeLedger
@@ -64,6 +66,8 @@ async def world(
         dispute_files=DisputeFiles(pool, records),
         documents=Documents(),
         reconciliations=Reconciliations(pool, pool, records),
+        audit_log=AuditLog(pool, pool, records),
+        timelines=Timelines(pool, pool, records),
         ledger=WholeLedger(connector(database, name="paygate ledger"), records),
         keys=keys,
         merchants=Merchants(pool, records),

@@ -113,6 +113,7 @@ class ScriptedProvider(ScriptedDisputes):
         """What is shown of payments that are asked for; of all others: nothing is told."""
         self.listing: Callable[[datetime, datetime], AsyncIterator[Answer]] | None = None
         """What the list shows of a window; None: the objects, and an absent one is silence."""
+        self.acts_upon: tuple[str, ...] = ("payment_intent.succeeded",)
         self.listed_events: list[bytes] = []
         """What the list of events shows, whenever it is asked."""
         self.orders: list[ConfirmOrder] = []

@@ -12,7 +12,7 @@ from paygate.domain.payments.outcome import (
     Pending,
     Unknown,
 )
-from paygate.providers.stripe.events import ENABLED_EVENTS, read
+from paygate.providers.stripe.events import ACTED_UPON, ENABLED_EVENTS, read
 from tests.providers.stripe_objects import event
 
 OURS = {
@@ -134,3 +134,11 @@ def test_an_event_of_a_connected_account_says_so(account: object) -> None:
 @pytest.mark.parametrize("kind", ENABLED_EVENTS)
 def test_an_object_of_no_shape_is_no_fault(kind: str, body: Any) -> None:
     assert read(event(body, type=kind)).type == kind
+
+
+def test_what_is_acted_upon_is_what_is_read_so() -> None:
+    """Events that an earlier version kept are taken up by these names."""
+    assert {"refund.created", "refund.updated", "refund.failed"} < set(ACTED_UPON)
+    for kind in ENABLED_EVENTS:
+        body = event({"id": "obj_1", "object": "any"}, type=kind)
+        assert read(body).handled is (kind in ACTED_UPON), kind

@@ -46,6 +46,7 @@ from paygate.jobs.messages import ApplyProviderEvent
 from paygate.providers.contract import ConfirmOrder
 from paygate.storage.access.api_key_use import ApiKeyUse
 from paygate.storage.access.merchants import Merchants
+from paygate.storage.audit_log import AuditLog
 from paygate.storage.change import Change, Verdict
 from paygate.storage.commit.committer import Committer
 from paygate.storage.connections.database import connector
@@ -60,6 +61,7 @@ from paygate.storage.records import Records
 from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores
 from paygate.storage.sole_run import SoleRuns
+from paygate.storage.timelines import Timelines
 from paygate.storage.webhooks.outbox import Outbox
 from paygate.storage.webhooks.reader import WebhookReader
 from paygate.storage.whole_ledger import WholeLedger
@@ -122,6 +124,8 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
             dispute_files=DisputeFiles(pool, records),
             documents=Documents(),
             reconciliations=Reconciliations(pool, pool, records),
+            audit_log=AuditLog(pool, pool, records),
+            timelines=Timelines(pool, pool, records),
             ledger=WholeLedger(connector(setting.dsn, name="dying ledger"), records),
             keys=keys,
             merchants=Merchants(pool, records),

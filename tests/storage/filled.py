@@ -11,6 +11,7 @@ import msgspec
 from msgspec import inspect
 
 from paygate.domain.access.api_key import ApiKey
+from paygate.domain.access.roles import Actor, Role
 from paygate.domain.alert import Alert, AlertNotice, AlertStatus, AlertType, Occurrence, Problem
 from paygate.domain.audit import AuditEntry, Subject
 from paygate.domain.customer import Customer
@@ -127,11 +128,17 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
         "verdict": "retries_exhausted",
     },
     Reconciliation: {"version": 1, "status": RunStatus.RUNNING},
-    Finding: {"reconciliation": new_id("reconciliation")},
+    Finding: {
+        "reconciliation": new_id("reconciliation"),
+        "payment_intent": new_id("payment_intent"),
+    },
     ApiKey: {"version": 1, "secret_hash": bytes(32)},
     ProviderEventBody: {},
     Event: {"object": "payment_intent", "type": "payment_intent.created"},
-    AuditEntry: {},
+    AuditEntry: {
+        "subject": Subject("payment_intent", new_id("payment_intent")),
+        "actor": Actor("api_key", id=new_id("api_key"), role=Role.ADMIN, name=None),
+    },
 }
 """The fields that stand in clear beside merchant, ids and times, as a new record has them."""
 ID_OF: Final = {

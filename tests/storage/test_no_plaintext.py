@@ -77,9 +77,14 @@ CLEAR: Final = {
     },
     "customer": {"merchant", "id", "version", "created_at", "updated_at"},
     "ledger_transfer": {"merchant", "id", "intent", "money_seq", "posted_at"},
-    "alert": {"merchant", "id", "version", "status", "stands_as", "created_at", "updated_at"},
+    "alert": {
+        *("merchant", "id", "version", "status", "stands_as", "created_at", "updated_at"),
+        "subject",  # a payment's timeline has its alerts
+    },
     "alert_occurrence": {"merchant", "id", "version", "at"},
-    "alert_notice": {"merchant", "id", "version", "alert", "channel", "alert_version", "at"},
+    "alert_notice": {
+        *("merchant", "id", "version", "alert", "channel", "alert_version", "at", "next_at"),
+    },
     "correction": {"merchant", "id", "intent", "intent_version", "from_status", "to_status", "at"},
     "attempt": {
         *("merchant", "id", "version", "intent", "number", "operation", "state"),
@@ -123,8 +128,12 @@ CLEAR: Final = {
     "reconciliation": {
         *("merchant", "id", "version", "status", "running_as", "created_at", "updated_at"),
     },
-    "reconciliation_finding": {"merchant", "id", "reconciliation", "kind", "action", "created_at"},
-    "audit_entry": {"merchant", "id", "at"},
+    "reconciliation_finding": {
+        *("merchant", "id", "reconciliation", "kind", "action", "created_at"),
+        "payment_intent",  # of whose timeline it is a part
+    },
+    # An auditor asks for a subject, an action or a key. A person's name is none of them.
+    "audit_entry": {"merchant", "id", "at", "subject", "action", "actor"},
     "installation": {"one", "id", "livemode", "created_at", "system_identifier", "timeline"},
     "database_restore": {"noticed_at", "taken_at", "cause"},
     "merchant": {"id", "created_at"},

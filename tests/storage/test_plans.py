@@ -95,6 +95,21 @@ async def test_waiting_events_are_found_among_those_alone(connect: Connect, whic
     assert "Sort" not in text
 
 
+@pytest.mark.parametrize(
+    ("block", "parameters"),
+    [("types_without_handler", 2), ("provider_events_without_handler", 7)],
+)
+async def test_events_without_handler_are_found_by_their_type(
+    connect: Connect, block: str, parameters: int
+) -> None:
+    connection = await connect()
+    await connection.execute("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off")
+    text = await plan(connection, QUERIES[block], parameters)
+    assert scans(text) == []
+    assert "provider_event_without_handler" in text
+    assert "Sort" not in text
+
+
 async def test_a_reference_is_looked_up_among_its_own_intents(connect: Connect) -> None:
     connection = await connect()
     await connection.execute("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off")

@@ -13,7 +13,15 @@ from typing import NamedTuple
 import asyncpg
 import pytest
 
-from paygate.storage import disputes, reader, reconciliations, refunds, whole_ledger
+from paygate.storage import (
+    audit_log,
+    disputes,
+    reader,
+    reconciliations,
+    refunds,
+    timelines,
+    whole_ledger,
+)
 from paygate.storage.blocks import QUERIES
 from paygate.storage.webhooks import outbox
 from paygate.storage.webhooks import reader as webhook_reader
@@ -45,7 +53,10 @@ def reads() -> Iterator[Read]:
     """What each method of the readers fetches and opens: `_one(PaymentIntent, "a_block", ...)`, or
     `_fetch("a_block", ...)` and `open(PaymentIntent, ...)`.
     """
-    modules = (reader, disputes, reconciliations, refunds, whole_ledger, webhook_reader, outbox)
+    modules = (
+        *(audit_log, disputes, reader, reconciliations, refunds, timelines, whole_ledger),
+        *(webhook_reader, outbox),
+    )
     sources = (inspect.getsource(module) for module in modules)
     for method in (node for source in sources for node in ast.walk(ast.parse(source))):
         if isinstance(method, ast.AsyncFunctionDef):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 
@@ -47,9 +48,9 @@ async def test_a_node_that_stands_still_keeps_no_turn(database: str, runs: SoleR
 
 
 async def test_a_node_that_is_cut_off_keeps_no_turn(
-    runs: SoleRuns, connect: Callable[[], Awaitable[Connection]]
+    database: str, runs: SoleRuns, connect: Callable[[], Awaitable[Connection]]
 ) -> None:
-    watching = await connect()
+    watching, other = await connect(), SoleRuns(connector(database, name="other"))
     async with runs.alone("sweep") as first:
         assert first
         await watching.execute(
@@ -57,7 +58,7 @@ async def test_a_node_that_is_cut_off_keeps_no_turn(
         )
         async with asyncio.timeout(30):
             while True:
-                async with runs.alone("sweep") as second:
+                async with other.alone("sweep") as second:
                     if second:
                         break
                 await asyncio.sleep(0.02)
@@ -87,3 +88,48 @@ async def test_a_database_that_is_away_is_said_so(database: str) -> None:
     with pytest.raises(Unavailable):
         async with away.alone("sweep"):
             raise AssertionError
+
+
+async def test_runs_of_one_process_share_a_connection(
+    runs: SoleRuns, connect: Callable[[], Awaitable[Connection]]
+) -> None:
+    """And each has a turn of its own: a session would be given the same lock once more."""
+    watching = await connect()
+    count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'one'"
+    async with runs.alone("sweep") as first, runs.alone("watch") as second:
+        assert (first, second) == (True, True)
+        assert await watching.fetchval(count) == 1
+        async with runs.alone("sweep") as again:
+            assert not again
+    async with asyncio.timeout(30):
+        while await watching.fetchval(count):
+            await asyncio.sleep(0.02)
+
+
+async def test_a_turn_that_is_given_back_is_there_beside_others(
+    database: str, runs: SoleRuns
+) -> None:
+    other = SoleRuns(connector(database, name="other"))
+    async with runs.alone("watch"):
+        async with runs.alone("sweep") as first:
+            assert first
+        async with other.alone("sweep") as second, other.alone("watch") as third:
+            assert (second, third) == (True, False)
+
+
+async def test_a_connection_that_was_cut_off_is_made_anew_beside_a_run(
+    runs: SoleRuns, connect: Callable[[], Awaitable[Connection]]
+) -> None:
+    """A later run may fail once over the connection of one that was cut off, and not for ever."""
+    watching = await connect()
+    async with runs.alone("sweep"):
+        await watching.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'one'"
+        )
+        async with asyncio.timeout(30):
+            while True:
+                with suppress(Unavailable):
+                    async with runs.alone("watch") as second:
+                        assert second
+                        break
+                await asyncio.sleep(0.02)

@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from paygate.jobs.messages import Message
-from paygate.jobs.queue import RetryLater
+from paygate.jobs.queue import DUE_IN, RetryLater
 from paygate.storage.connections.session import Connection
 from tests.gateway import until
 from tests.worker.conftest import Node, Nodes
 from tests.worker.test_queue import CLOSE, enqueue
 
 Connect = Callable[[], Awaitable[Connection]]
+KINDS = ["raise_alert", "reconcile", "apply_provider_event"]
 SOON = timedelta(milliseconds=400)
 WOKEN_WITHIN_SECONDS = 15.0
 """Sooner than the queue looks for the jobs of the dead, thirty seconds after they were taken."""
@@ -151,3 +152,19 @@ async def test_a_stop_waits_for_what_is_being_written(connect: Connect, node: No
         ended, _ = await asyncio.wait({worker.task}, timeout=0.5)
         assert not ended
     assert worker.faults == []
+
+
+async def test_the_next_time_is_found_by_an_index_and_planned_once(connect: Connect) -> None:
+    """Asked every two seconds, and first while the table is empty: that plan is kept."""
+    connection = await connect()
+    statement = await connection.prepare(DUE_IN)
+    for _ in range(7):  # the server compares five plans made for the values with one for any
+        await statement.fetch(KINDS, timedelta(seconds=30))
+    made = "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE name = $1"
+    generic, custom = await connection.fetchrow(made, statement.get_name()) or (0, 0)
+    assert (generic, custom) == (2, 5)
+    await connection.execute(f"PREPARE planned (text[], interval) AS {DUE_IN}")
+    await connection.execute("SET plan_cache_mode = force_generic_plan")
+    rows = await connection.fetch("EXPLAIN EXECUTE planned ('{a}', '30 s')")
+    plan = "\n".join(row[0] for row in rows)
+    assert "Seq Scan on pgqueuer" not in plan, plan

@@ -5,6 +5,7 @@ from typing import Final
 from paygate.api import (
     alerts,
     api_keys,
+    audit_log,
     customers,
     dispute_evidence,
     disputes,
@@ -13,6 +14,7 @@ from paygate.api import (
     provider_events,
     reconciliations,
     refunds,
+    timelines,
     webhook_endpoints,
 )
 from paygate.api.edge.endpoint import Endpoint
@@ -31,5 +33,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *events.ENDPOINTS,
     *webhook_endpoints.ENDPOINTS,
     *reconciliations.ENDPOINTS,
+    *audit_log.ENDPOINTS,
+    *timelines.ENDPOINTS,
     *health.ENDPOINTS,
 )

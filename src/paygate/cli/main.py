@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from paygate import __version__
-from paygate.cli import api_keys, jobs, keys, ledger, merchants, provider_events, refunds, webhooks
+from paygate.cli import (
+    api_keys,
+    jobs,
+    keys,
+    ledger,
+    merchants,
+    payments,
+    provider_events,
+    refunds,
+    webhooks,
+)
 from paygate.cli.command import Data, Quiet, run_async, settings_of
 from paygate.cli.init import init
 from paygate.cli.listen import listen
@@ -28,10 +38,12 @@ app.add_typer(api_keys.app, name="api-keys")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(keys.app, name="keys")
+app.add_typer(payments.app, name="payments")
 app.add_typer(provider_events.app, name="provider-events")
 app.add_typer(refunds.app, name="refunds")
 app.add_typer(webhooks.app, name="webhooks")
 
+app.command()(payments.explain)
 app.command()(trigger)
 app.command()(init)
 app.command()(listen)

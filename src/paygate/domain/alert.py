@@ -142,6 +142,11 @@ class Alert(Recorded, frozen=True, kw_only=True):
         """The name that it keeps from others, as long as it is not closed."""
         return None if self.status is AlertStatus.CLOSED else self.problem.name
 
+    @property
+    def subject_id(self) -> str:
+        """The id of what it is about."""
+        return self.problem.subject.id
+
 
 def raised(
     problem: Problem, *, alert_id: str, merchant: str, livemode: bool, at: datetime
@@ -215,7 +220,9 @@ def counted(occurrence: Occurrence, by: Alert) -> Occurrence:
 
 
 class AlertNotice(Recorded, frozen=True, kw_only=True):
-    """That a channel took an alert, and at which version of the alert it last did."""
+    """What a channel took of an alert: at which version of the alert it last did, or zero; and how
+    often in a row it has not taken the newest, which is tried again from `next_at` on.
+    """
 
     id: str
     merchant: str
@@ -224,24 +231,51 @@ class AlertNotice(Recorded, frozen=True, kw_only=True):
     alert_version: int
     at: datetime
     version: int = 1
+    failures: int = 0
+    next_at: datetime | None = None
+
+
+FIRST_PAUSE: Final = timedelta(minutes=1)
+LONGEST_PAUSE: Final = timedelta(hours=1)
+"""How long an alert waits that a channel does not take, while others pass."""
 
 
 def noticed(alert: Alert, channel: str, at: datetime, before: AlertNotice | None) -> AlertNotice:
     """The notice that a channel has taken the alert now; `before` is its last, if there was one."""
     if before is None:
-        return AlertNotice(
-            id=notice_id(alert, channel),
-            merchant=alert.merchant,
-            alert=alert.id,
-            channel=channel,
-            alert_version=alert.version,
-            at=at,
-        )
+        return _notice(alert, channel, at)
     return msgspec.structs.replace(
         before,
         alert_version=max(alert.version, before.alert_version),
         at=max(at, before.at),
         version=before.version + 1,
+        failures=0,
+        next_at=None,
+    )
+
+
+def not_taken(alert: Alert, channel: str, at: datetime, before: AlertNotice | None) -> AlertNotice:
+    """The notice that a channel has not taken the alert now: it waits twice as long each time."""
+    failures = 1 if before is None else before.failures + 1
+    pause = min(FIRST_PAUSE * 2 ** min(failures - 1, 10), LONGEST_PAUSE)
+    if before is None:
+        fresh = _notice(alert, channel, at)
+        return msgspec.structs.replace(
+            fresh, alert_version=0, failures=failures, next_at=at + pause
+        )
+    return msgspec.structs.replace(
+        before, version=before.version + 1, failures=failures, next_at=at + pause
+    )
+
+
+def _notice(alert: Alert, channel: str, at: datetime) -> AlertNotice:
+    return AlertNotice(
+        id=notice_id(alert, channel),
+        merchant=alert.merchant,
+        alert=alert.id,
+        channel=channel,
+        alert_version=alert.version,
+        at=at,
     )
 
 

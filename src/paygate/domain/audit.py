@@ -43,6 +43,20 @@ class AuditEntry(Recorded, frozen=True, kw_only=True):
     address: str | None = None
     details: Mapping[str, str] = msgspec.field(default_factory=dict)
 
+    @property
+    def subject_id(self) -> str | None:
+        """The id of the object that was touched."""
+        return None if self.subject is None else self.subject.id
+
+    @property
+    def actor_id(self) -> str | None:
+        """What the log is searched by: the id of a key or a provider, or the name of a job. A
+        person's name is not among them, which no column may show.
+        """
+        if self.actor.id is None and self.actor.type == "job":
+            return self.actor.name
+        return self.actor.id
+
 
 def entry(
     caller: Caller,

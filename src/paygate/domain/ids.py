@@ -36,6 +36,7 @@ PREFIXES: Final = {
 }
 """Object name to prefix, as OBJECTS on the wire have them."""
 
+_KINDS: Final = {prefix: kind for kind, prefix in PREFIXES.items()}
 _PAIRS: Final = tuple(a + b for a in ALPHABET for b in ALPHABET)
 """Ten bits at a time: an id is made several times a request."""
 _SHAPE: Final = re.compile(rf"[{ALPHABET}]{{{BODY_LENGTH}}}")
@@ -61,6 +62,13 @@ def id_from(prefix: str, body: bytes) -> str:
 def is_id(prefix: str, text: str) -> bool:
     """Whether `text` could be an id with this prefix (one that cannot is simply unknown)."""
     return text.startswith(prefix) and _SHAPE.fullmatch(text, len(prefix)) is not None
+
+
+def kind_of(text: str) -> str | None:
+    """What kind of object an id names; None for text that is no id."""
+    prefix = text[: text.find("_") + 1]
+    kind = _KINDS.get(prefix)
+    return kind if kind is not None and is_id(prefix, text) else None
 
 
 def milliseconds_of(text: str) -> int:

@@ -26,6 +26,7 @@ from paygate.flows.restores.after_restore import AfterRestore
 from paygate.providers.contract import Provider
 from paygate.storage.access.api_key_use import ApiKeyUse
 from paygate.storage.access.merchants import Merchants
+from paygate.storage.audit_log import AuditLog
 from paygate.storage.change import Change, Overloaded, StorageError, Verdict
 from paygate.storage.dispute_files import DisputeFiles
 from paygate.storage.disputes import DisputeReader
@@ -36,6 +37,7 @@ from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores
 from paygate.storage.sole_run import SoleRuns
+from paygate.storage.timelines import Timelines
 from paygate.storage.webhooks.outbox import Outbox
 from paygate.storage.webhooks.reader import WebhookReader
 from paygate.storage.whole_ledger import WholeLedger
@@ -67,6 +69,8 @@ class Policy(msgspec.Struct, frozen=True):
     """Smallest units by currency, above which a second person approves; of any other all is above.
     None: nobody approves."""
     production: bool = False
+    events_kept: timedelta = timedelta(days=90)
+    """How long bodies of provider events, and what merchants were sent, are kept."""
     exclusive_account: bool = False
     """Whether nobody but this gateway takes payments on the provider's account."""
     numeric_references: bool = False
@@ -111,6 +115,8 @@ class Context(msgspec.Struct, frozen=True):
 
     door: CommitDoor
     read: Reader
+    audit_log: AuditLog
+    timelines: Timelines
     reconciliations: Reconciliations
     ledger: WholeLedger
     keys: IdempotencyKeys

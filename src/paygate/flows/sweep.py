@@ -39,10 +39,13 @@ class Faults:
         self._found.append(fault)
         return True
 
-    def tell(self) -> None:
-        """Raise the first: the run is reported as failed, and comes again by the clock."""
-        if self._found:
-            raise self._found[0]
+    def tell(self, *kinds: type[Exception]) -> None:
+        """Raise the first, or the first of these kinds: the run is reported as failed, and comes
+        again by the clock.
+        """
+        for fault in self._found:
+            if isinstance(fault, kinds or Exception):
+                raise fault
 
 
 class Sweep(Faults):

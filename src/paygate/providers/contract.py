@@ -5,7 +5,7 @@ outcomes and raise only for bugs; anything that may have reached the provider an
 answered clearly is `Unknown`.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -381,6 +381,12 @@ class Provider(Protocol):
 
         Raises:
             SignatureError: missing, malformed, wrong or out of time.
+        """
+
+    @property
+    def acts_upon(self) -> Sequence[str]:
+        """The types of events that `read_event` has as `handled`, of those that earlier versions
+        may have kept without making anything of them.
         """
 
     def read_event(self, body: bytes) -> Notice:

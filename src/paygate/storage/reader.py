@@ -54,6 +54,10 @@ class EventFilters(msgspec.Struct, frozen=True, kw_only=True):
     provider_created_before: datetime | None = None
 
 
+Span = tuple[datetime, datetime]
+"""From when until when."""
+
+
 class WaitingEvent(NamedTuple):
     """A provider event that is to be applied still; nothing of it is opened."""
 
@@ -193,6 +197,25 @@ class Reader(Reading):
         """The same for those that were given up for a fault that may pass, and are tried again."""
         return await self._waiting("provider_events_replayable", before, after, limit)
 
+    async def types_without_handler(
+        self, merchant: str, types: Sequence[str], since: datetime
+    ) -> list[bytes]:
+        """Those of the provider's types, as they stand in clear, of which events since a time were
+        ignored because nothing was made of them.
+        """
+        indexes = [each for t in types for each in self._records.event_type_indexes(merchant, t)]
+        return [row["kind"] for row in await self._search("types_without_handler", indexes, since)]
+
+    async def events_without_handler(
+        self, kind: bytes, since: datetime, before: datetime, after: WaitingEvent | None, limit: int
+    ) -> list[WaitingEvent]:
+        """The next such events of a type that were received since a time, and not touched since
+        another; the oldest first.
+        """
+        return await self._waiting(
+            "provider_events_without_handler", before, after, kind, since, limit
+        )
+
     async def provider_events_known(
         self, merchant: str, references: Sequence[str]
     ) -> frozenset[str]:
@@ -266,13 +289,16 @@ class Reader(Reading):
         return await self._stretch(Alert, "alerts_standing", order, after, limit)
 
     async def alerts_to_send(
-        self, channel: str, before: datetime, after: Place | None, limit: int
+        self, channel: str, taken: Span, pausing: Span, after: Place | None, limit: int
     ) -> Stretch[Alert]:
         """Open alerts that a channel has not taken as they now are, in the order of merchant and
-        id; those that it took after `before` wait.
+        id; without those that it took within a time, and those that pause until a time within
+        another. Times beyond were written by a clock that was wrong.
         """
         order = ("merchant", "id")
-        return await self._stretch(Alert, "alerts_to_send", order, after, limit, channel, before)
+        return await self._stretch(
+            Alert, "alerts_to_send", order, after, limit, channel, *taken, *pausing
+        )
 
     async def alert_notice(self, merchant: str, notice_id: str) -> AlertNotice | None:
         """The notice that a channel took an alert, or None."""
@@ -363,8 +389,8 @@ class Reader(Reading):
             raise Outdated(too_old(row[0]))
 
     async def _waiting(
-        self, query: str, before: datetime, after: WaitingEvent | None, limit: int
+        self, query: str, before: datetime, after: WaitingEvent | None, *bounds: object
     ) -> list[WaitingEvent]:
         last = after or WaitingEvent(LONG_AGO, "", "")
-        rows = await self._search(query, before, *last, limit)
+        rows = await self._search(query, before, *last, *bounds)
         return [WaitingEvent(row["updated_at"], row["merchant"], row["id"]) for row in rows]

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
-from paygate.domain.reconciliation.finding import Finding
+from paygate.domain.reconciliation.finding import Finding, FindingAction
 from paygate.domain.reconciliation.run import ONE_AT_A_TIME, Reconciliation, RunStatus
 from paygate.storage.pages import Cut, Page, Place, Stretch, first_id
 from paygate.storage.reading import Reading
@@ -45,6 +45,22 @@ class Reconciliations(Reading):
             cut,
             merchant,
             run_id,
+        )
+
+    async def held_by(
+        self, merchant: str, run_id: str, after: Place | None, limit: int
+    ) -> Stretch[Finding]:
+        """What a round holds, in the order of the ids."""
+        order = ("merchant", "id")
+        return await self._stretch(
+            Finding,
+            "reconciliation_findings_held",
+            order,
+            after,
+            limit,
+            merchant,
+            run_id,
+            FindingAction.HELD,
         )
 
     async def found(self, merchant: str, run_id: str) -> Mapping[tuple[str, str], int]:

@@ -1,14 +1,15 @@
 """One run of a job at a time, on all nodes of one database.
 
-The run holds a session advisory lock on a connection of its own, and gives signs of life over it.
-A node that stands still or is cut off gives none, and the server ends its session, so that nobody
-waits for a run that is none any longer. Should such a node come back, its run goes on beside the
-next one: the lock saves calls, and what a run does is guarded by the version of each record.
+The runs of a process hold session advisory locks on a connection of their own, one for all that are
+at work just now, and the process gives signs of life over it. A node that stands still or is cut
+off gives none, and the server ends its session, so that nobody waits for a run that is none any
+longer. Should such a node come back, its runs go on beside the next ones: the lock saves calls, and
+what a run does is guarded by the version of each record.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from paygate.storage.blocks import QUERIES
@@ -22,8 +23,6 @@ SILENT_SECONDS: Final = 40.0
 
 RELEASE_SECONDS: Final = 5.0
 
-Waiting = Callable[[], AbstractContextManager[None]]
-
 
 class SoleRuns:
     """Gives out the turns."""
@@ -31,6 +30,9 @@ class SoleRuns:
     def __init__(self, connect: Connect, *, silent_seconds: float = SILENT_SECONDS) -> None:
         self._connect = connect
         self._silent_milliseconds = int(silent_seconds * 1000)
+        self._dialling = asyncio.Lock()
+        self._session: _Session | None = None
+        self._at_work: set[str] = set()
 
     @asynccontextmanager
     async def alone(self, job: str) -> AsyncIterator[bool]:
@@ -39,40 +41,106 @@ class SoleRuns:
         Raises:
             Unavailable: the database does not answer.
         """
-        with reading():
-            connection = await self._connect()
-        waiting = watched(self._connect, connection)
-        living: asyncio.Task[None] | None = None
+        if job in self._at_work:  # the lock knows sessions, and would be given to ours once more
+            yield False
+            return
+        self._at_work.add(job)
         try:
-            with reading(), waiting():
-                await connection.fetchval(QUERIES["end_when_silent"], self._silent_milliseconds)
-                alone = bool(await connection.fetchval(QUERIES["claim_job"], job))
-            if alone:
-                living = asyncio.create_task(_live(connection, waiting))
-            yield alone
+            async with self._lent() as session:
+                with reading():
+                    alone = await session.claim(job)
+                try:
+                    yield alone
+                finally:
+                    if alone:
+                        await session.release(job)
         finally:
+            self._at_work.discard(job)
+
+    @asynccontextmanager
+    async def _lent(self) -> AsyncIterator["_Session"]:
+        """The session of all runs that are at work; made by the first, left by the last."""
+        async with self._dialling:
+            if self._session is None or self._session.is_lost():
+                with reading():
+                    session = _Session(self._connect, await self._connect())
+                    try:
+                        await session.begin(self._silent_milliseconds)
+                    except BaseException:
+                        session.leave()
+                        raise
+                self._session = session
+            session = self._session
+            session.runs += 1
+        try:
+            yield session
+        finally:
+            session.runs -= 1
+            if session.runs == 0:
+                session.leave()
+                if self._session is session:
+                    self._session = None
+
+
+class _Session:
+    """A connection and the turns that it holds."""
+
+    def __init__(self, connect: Connect, connection: Connection) -> None:
+        self.runs = 0
+        self._connection = connection
+        self._waiting = watched(connect, connection)
+        self._speaking = asyncio.Lock()
+        self._living: asyncio.Task[None] | None = None
+
+    async def begin(self, silent_milliseconds: int) -> None:
+        """Have the server end the session when it is silent for so long, and speak before."""
+        with self._waiting():
+            await self._connection.execute(QUERIES["end_when_silent"], silent_milliseconds)
+        self._living = asyncio.create_task(self._live())
+
+    def is_lost(self) -> bool:
+        """Whether the connection is known to be gone, and with it every turn."""
+        return self._connection.is_closed()
+
+    async def claim(self, job: str) -> bool:
+        """Whether the turn is ours now."""
+        async with self._speaking:
             try:
-                if living is not None:
-                    living.cancel()
-                    await asyncio.gather(living, return_exceptions=True)
-                    await _release(connection, waiting)
-            finally:
-                connection.terminate()
+                with self._waiting():
+                    return bool(await self._connection.fetchval(QUERIES["claim_job"], job))
+            except BaseException:
+                # Whether the turn was given is not known; who was cut off left an answer behind.
+                self._connection.terminate()
+                raise
 
+    async def release(self, job: str) -> None:
+        """Give the turn back at once; the end of a session is noticed a moment later."""
+        async with self._speaking:
+            try:
+                with suppress(OSError, TimeoutError, *DRIVER_FAULTS):
+                    # The driver's own limit would not do: before it counts, it waits for the server
+                    # to answer what was cut off.
+                    async with asyncio.timeout(RELEASE_SECONDS):
+                        with self._waiting():
+                            await self._connection.execute(QUERIES["release_job"], job)
+                            return
+            except asyncio.CancelledError:
+                self._connection.terminate()
+                raise
+            self._connection.terminate()
 
-async def _release(connection: Connection, waiting: Waiting) -> None:
-    """Give the turn back at once; the end of a session is noticed a moment later."""
-    with suppress(OSError, TimeoutError, *DRIVER_FAULTS):
-        # The driver's own limit would not do: before it counts, it waits for the server to answer
-        # what was cut off.
-        async with asyncio.timeout(RELEASE_SECONDS):
-            with waiting():
-                await connection.execute(QUERIES["release_jobs"])
+    def leave(self) -> None:
+        """Cut the connection: nothing of it is at work."""
+        if self._living is not None:
+            self._living.cancel()
+        self._connection.terminate()
 
-
-async def _live(connection: Connection, waiting: Waiting) -> None:
-    with suppress(OSError, *DRIVER_FAULTS):
-        while True:
-            await asyncio.sleep(SIGN_OF_LIFE_SECONDS)
-            with waiting():
-                await connection.execute("SELECT")
+    async def _live(self) -> None:
+        """Give signs of life, until the connection is lost."""
+        with suppress(OSError, *DRIVER_FAULTS):
+            while True:
+                await asyncio.sleep(SIGN_OF_LIFE_SECONDS)
+                async with self._speaking:
+                    with self._waiting():
+                        await self._connection.execute("SELECT")
+        self._connection.terminate()

@@ -133,7 +133,14 @@ DELIVERY: Final = Stored(
     Column("created_at", "timestamptz"),
     Column("updated_at", "timestamptz"),
 )
-AUDIT_ENTRY: Final = Stored(AuditEntry, "audit_entry", Column("at", "timestamptz"))
+AUDIT_ENTRY: Final = Stored(
+    AuditEntry,
+    "audit_entry",
+    Column("at", "timestamptz"),
+    Column("subject", "text", "subject_id", added_later=True),
+    Column("action", "text", added_later=True),
+    Column("actor", "text", "actor_id", added_later=True),
+)
 CUSTOMER: Final = Stored(
     Customer,
     "customer",
@@ -156,6 +163,7 @@ ALERT: Final = Stored(
     Column("stands_as", "text"),
     Column("created_at", "timestamptz"),
     Column("updated_at", "timestamptz"),
+    Column("subject", "text", "subject_id", added_later=True),
     claimed_by=("merchant", "stands_as"),
 )
 ALERT_OCCURRENCE: Final = Stored(Occurrence, "alert_occurrence", Column("at", "timestamptz"))
@@ -195,6 +203,7 @@ ALERT_NOTICE: Final = Stored(
     Column("channel", "text"),
     Column("alert_version", "int4"),
     Column("at", "timestamptz"),
+    Column("next_at", "timestamptz"),
     claimed_by=("merchant", "id"),
 )
 PROVIDER_ACCOUNT: Final = Stored(
@@ -228,6 +237,7 @@ RECONCILIATION_FINDING: Final = Stored(
     Column("kind", "text"),
     Column("action", "text"),
     Column("created_at", "timestamptz"),
+    Column("payment_intent", "text", added_later=True),
     claimed_by=("merchant", "id"),
 )
 LEDGER_TRANSFER: Final = Stored(

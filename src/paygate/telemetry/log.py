@@ -57,6 +57,7 @@ KEYS: Final = frozenset(
         "mode",
         "not_compared",
         "orphans",
+        "taken_up",
         "port",
         "process",
         "processes",

@@ -80,6 +80,7 @@ ALLOWED = {
     Action.DISPUTE_LIST: set(Role) - {Role.PUBLISHABLE},
     Action.DISPUTE_RECORD: set(),
     Action.DISPUTE_FOLLOW: set(),
+    Action.REFUND_RELEASE: set(),
 }
 """The contract's table, written out a second time on purpose. A publishable key reads, pays and
 confirms its own intent alone: `authenticate_client` sees to that.

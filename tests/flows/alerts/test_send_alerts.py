@@ -11,7 +11,7 @@ from paygate.domain.alert import Alert, AlertNotice, AlertStatus, AlertType, Pro
 from paygate.domain.audit import Subject
 from paygate.flows.alerts.acknowledge import acknowledge_alert
 from paygate.flows.alerts.raise_alert import raise_alert
-from paygate.flows.alerts.send import ALONE, PAGE, channels_failing, send_alerts
+from paygate.flows.alerts.send import ALONE, PAGE, SOME, channels_failing, send_alerts
 from paygate.storage.change import Change, StorageError, Verdict
 from tests.flows.world import World
 
@@ -26,12 +26,19 @@ class Pager:
         self.works = True
         self.taken: list[tuple[Severity, str, str]] = []
         self.tried = 0
+        self.never: str | None = None
+        """What is in a message that it does not take."""
 
     async def send(self, severity: Severity, title: str, text: str) -> bool:
         self.tried += 1
-        if self.works:
+        takes = self.works and (self.never is None or self.never not in text)
+        if takes:
             self.taken.append((severity, title, text))
-        return self.works
+        return takes
+
+    def got(self, what: str) -> int:
+        """How many messages it took with this in them."""
+        return sum(what in text for _, _, text in self.taken)
 
 
 @pytest.fixture
@@ -120,11 +127,11 @@ async def test_a_dead_channel_is_an_alert_and_a_warning_until_it_answers(
     world: World, pager: Pager
 ) -> None:
     pager.works = False
-    await up(world, problem())
-    await up(world, problem(2))
+    for number in range(1, 4):
+        await up(world, problem(number))
     assert await channels_failing(world.ctx) == ()
     assert await send_alerts(world.ctx, "run") == (0, 1)
-    assert pager.tried == 1  # the second would have waited as long
+    assert pager.tried == 2  # a third would have waited as long
     (failing,) = [a for a in await world.all(Alert) if a.problem.subject.id == "1-pager"]
     assert failing.problem.type is AlertType.ALERT_CHANNEL_FAILING
     assert await channels_failing(world.ctx) == ("1-pager",)
@@ -134,10 +141,78 @@ async def test_a_dead_channel_is_an_alert_and_a_warning_until_it_answers(
     pager.works = True
     world.clock.forward(MINUTE)
     assert (await send_alerts(world.ctx, "run")).failed == 0
-    assert len({text for _, _, text in pager.taken if "api_key" in text}) == 2
+    assert len({text for _, _, text in pager.taken if "api_key" in text}) == 3
     (failing,) = [a for a in await world.all(Alert) if a.problem.subject.id == "1-pager"]
     assert (failing.status, failing.count) == (AlertStatus.CLOSED, 1)
     assert await channels_failing(world.ctx) == ()
+
+
+async def test_one_that_a_channel_never_takes_blocks_none_behind_it(
+    world: World, pager: Pager
+) -> None:
+    """It is the worst of them, so it comes first; it is tried again, ever more seldom."""
+    chat = Pager("2-chat")
+    world.use(alert_channels=(pager, chat))
+    pager.never = "key_0001"
+    await up(world, problem(severity="critical"))
+    for number in range(2, 5):
+        await up(world, problem(number))
+    assert await send_alerts(world.ctx, "run") == (7, 0)
+    assert [pager.got(f"key_000{number}") for number in range(1, 5)] == [0, 1, 1, 1]
+    assert await channels_failing(world.ctx) == ()
+    before = pager.tried
+    for number in range(60):
+        await up(world, problem(100 + number))
+        world.clock.forward(MINUTE)
+        await send_alerts(world.ctx, "run")
+    assert pager.tried - before == 60 + 5 + 1, "after 1, 2, 4, 8, 16 minutes; and of itself once"
+    assert pager.got("key_01") == 60
+    (some,) = [a for a in await world.all(Alert) if a.problem.stage == SOME]
+    assert (some.problem.subject.id, some.status) == ("1-pager", AlertStatus.OPEN)
+    assert chat.got("takes alerts, but not all") == 1
+    pager.never = None
+    world.clock.forward(60 * MINUTE)
+    await send_alerts(world.ctx, "run")
+    assert pager.got("key_0001") == 1
+    (some,) = [a for a in await world.all(Alert) if a.problem.stage == SOME]
+    assert some.status is AlertStatus.CLOSED
+
+
+async def test_what_a_dead_channel_missed_is_sent_the_minute_it_answers(
+    world: World, pager: Pager
+) -> None:
+    """However long it was dead: what pauses for its own sake would pause for an hour."""
+    for number in range(5):
+        await up(world, problem(number))
+    pager.works = False
+    for _ in range(300):
+        await send_alerts(world.ctx, "run")
+        world.clock.forward(MINUTE)
+    assert await channels_failing(world.ctx) == ("1-pager",)
+    pager.works = True
+    await send_alerts(world.ctx, "run")
+    assert [pager.got(f"key_000{number}") for number in range(5)] == [1] * 5
+    assert await channels_failing(world.ctx) == ()
+
+
+@pytest.mark.parametrize("works", [True, False])
+async def test_a_notice_of_a_clock_that_was_ahead_silences_nothing(
+    world: World, pager: Pager, works: bool
+) -> None:
+    await up(world, problem())
+    pager.works = works
+    world.clock.forward(30 * 86_400)
+    await send_alerts(world.ctx, "run")
+    world.clock.forward(-30 * 86_400)
+    pager.works = True
+    await up(world, problem())
+    assert (await send_alerts(world.ctx, "run")).sent >= 1
+    assert "2 times" in next(text for _, _, text in pager.taken if "2 times" in text)
+    taken = len(pager.taken)
+    for _ in range(5):
+        world.clock.forward(MINUTE)
+        await send_alerts(world.ctx, "run")
+    assert len(pager.taken) <= taken + 1
 
 
 async def test_many_at_once_are_the_worst_and_a_count_of_the_rest(

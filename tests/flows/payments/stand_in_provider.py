@@ -4,7 +4,7 @@ It never sees our database, so it can judge what we say of it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -282,6 +282,8 @@ class StandInProvider:
 
     def verify_event(self, body: bytes, headers: Mapping[str, str], now: datetime) -> None:
         return
+
+    acts_upon: Sequence[str] = ()
 
     def read_event(self, body: bytes) -> Notice:
         return msgspec.json.decode(body, type=Notice)

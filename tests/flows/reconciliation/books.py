@@ -13,6 +13,7 @@ from paygate.domain.payments.outcome import ActionRequired, Answer, Outcome, Red
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.reconciliation.finding import Finding
 from paygate.domain.reconciliation.run import Reconciliation
+from paygate.domain.refunds.outcome import RefundAnswer
 from paygate.flows.reconciliation.by_hand import reconcile_by_hand
 from paygate.flows.reconciliation.run import reconcile_by_the_clock
 from paygate.providers.contract import Absent, Notice, ProviderSilent
@@ -47,11 +48,17 @@ class Books:
 
     payments: dict[str, Payment] = field(default_factory=dict)
     told: list[Told] = field(default_factory=list)
+    unread: list[tuple[datetime, bytes]] = field(default_factory=list)
+    """Events in a shape that nobody can read, and when they were made."""
     calls: Counter[str] = field(default_factory=Counter)
     silent: set[str] = field(default_factory=set)
     """Of `payments`, `events` and `retrieve`: those that are not answered."""
+    stumbles_over: str | None = None
+    """A payment that cannot be fetched without a fault."""
     windows: list[tuple[datetime, datetime]] = field(default_factory=list)
     """What was asked for of the list of payments."""
+    refund_windows: list[tuple[datetime, datetime]] = field(default_factory=list)
+    """What was asked for of the list of refunds."""
 
 
 class BookProvider(ScriptedProvider):
@@ -64,6 +71,8 @@ class BookProvider(ScriptedProvider):
 
     async def retrieve(self, provider_reference: str, *, timeout_seconds: float) -> Answer | Absent:
         self.books.calls["retrieve"] += 1
+        if provider_reference == self.books.stumbles_over:
+            raise RuntimeError("a fault")
         if "retrieve" in self.books.silent:
             return await super().retrieve(provider_reference, timeout_seconds=timeout_seconds)
         found = self.books.payments.get(provider_reference)
@@ -93,6 +102,24 @@ class BookProvider(ScriptedProvider):
         shown.sort(key=lambda told: told.at, reverse=True)
         for told in self._paged("events", shown):
             yield encode(told.notice)
+        for at, body in self.books.unread:
+            if since <= at <= until:
+                yield body
+
+    async def list_refunds_created(
+        self, since: datetime, until: datetime, *, timeout_seconds: float
+    ) -> AsyncIterator[RefundAnswer]:
+        self.books.refund_windows.append((since, until))
+        self.books.calls["refunds"] += 1
+        listing = super().list_refunds_created(since, until, timeout_seconds=timeout_seconds)
+        async for shown in listing:
+            yield shown
+
+    async def retrieve_refund(
+        self, provider_reference: str, *, timeout_seconds: float
+    ) -> RefundAnswer | Absent:
+        self.books.calls["retrieve_refund"] += 1
+        return await super().retrieve_refund(provider_reference, timeout_seconds=timeout_seconds)
 
     def _paged(self, kind: str, shown: list[Any]) -> list[Any]:
         self.books.calls[kind] += max(1, -(-len(shown) // PAGE))

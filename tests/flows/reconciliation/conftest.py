@@ -8,8 +8,7 @@ from tests.flows.world import World
 
 @pytest.fixture
 def shop(world: World, monkeypatch: pytest.MonkeyPatch) -> Shop:
-    monkeypatch.setattr("paygate.flows.reconciliation.read_payments.TRY_AGAIN_SECONDS", (0.0, 0.0))
-    monkeypatch.setattr("paygate.flows.reconciliation.read_events.TRY_AGAIN_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr("paygate.flows.reconciliation.read_list.TRY_AGAIN_SECONDS", (0.0, 0.0))
     provider = BookProvider(world)
     world.provider = provider
     world.use(provider=provider)

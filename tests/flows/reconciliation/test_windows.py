@@ -2,8 +2,6 @@
 lists do (pitfalls B1 to B7, B15).
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +14,6 @@ from paygate.domain.reconciliation.run import Cause, RunStatus
 from paygate.domain.refunds.outcome import RefundAnswer, Refunded
 from paygate.flows.reconciliation.read_payments import LAG
 from paygate.flows.reconciliation.run import OVERLAP, WHOLE
-from paygate.storage.change import Change, Impossible, Verdict
 from tests.flows.reconciliation.books import QUARTER, Shop
 from tests.flows.world import APPROVED
 from tests.making import START
@@ -164,52 +161,6 @@ async def test_an_empty_list_where_something_was_expected_is_a_failure(
 async def test_an_empty_list_of_an_idle_time_is_believed(shop: Shop) -> None:
     for _ in range(3):
         assert (await shop.round()).status is RunStatus.COMPLETED
-
-
-async def test_a_record_that_trips_a_page_up_moves_no_cursor(shop: Shop) -> None:
-    """B4: progress is committed with the work; item 57 fails, and the others are healed."""
-    first = await shop.round()
-    pairs = [await shop.waiting() for _ in range(3)]
-    for intent, attempt in pairs:
-        shop.has(str(intent.provider_reference), APPROVED, attempt)
-    with refusing(shop, pairs[1][0].id):
-        run = await shop.round()
-    assert (run.status, run.cursors.payments) == (RunStatus.FAILED, first.cursors.payments)
-    assert {await shop.status(intent) for intent, _ in pairs[::2]} == {Status.SUCCEEDED}
-    run = await shop.round()
-    assert run.status is RunStatus.COMPLETED
-    assert run.cursors.payments == shop.world.clock() - LAG
-    assert {await shop.status(intent) for intent, _ in pairs} == {Status.SUCCEEDED}
-
-
-async def test_a_record_that_trips_every_round_up_hides_none_that_came_after_it(shop: Shop) -> None:
-    await shop.round()
-    bad, attempt = await shop.waiting()
-    shop.has(str(bad.provider_reference), APPROVED, attempt)
-    with refusing(shop, bad.id):
-        for number in range(3):
-            shop.world.clock.forward(7 * 3600)
-            shop.has(f"theirs_{number}", APPROVED, marked=f"at_{number}", merchant="default")
-            run = await shop.round()
-            assert f"theirs_{number}" in await orphans(shop)
-            assert run.status is RunStatus.FAILED
-    assert (await shop.round()).status is RunStatus.COMPLETED
-
-
-@contextmanager
-def refusing(shop: Shop, bad: str) -> Iterator[None]:
-    """Let the database refuse whatever is committed about one payment."""
-    door = shop.world.ctx.door
-
-    class Refusing:
-        async def commit(self, change: Change) -> Verdict:
-            if change.audit.subject and change.audit.subject.id == bad:
-                raise Impossible("a fault")
-            return await door.commit(change)
-
-    shop.world.use(door=Refusing())
-    yield
-    shop.world.use(door=door)
 
 
 async def test_a_refund_that_was_listed_in_an_outage_is_found_after_it(shop: Shop) -> None:

@@ -2,17 +2,23 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
-from paygate.domain.access.roles import Role
+from paygate.domain.access.roles import Action, Caller, Role
 from paygate.domain.alert import Alert
 from paygate.domain.errors import ErrorCode, Refusal
+from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.payments.outcome import NotSent
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.refunds.outcome import RefundAnswer, RefundRejected
 from paygate.domain.refunds.refund import Refund, RefundState, RefundStatus
+from paygate.flows.context import Context
+from paygate.flows.idempotency.keyed_door import KeyedRequest
+from paygate.flows.idempotency.run_once import idempotently
 from paygate.flows.refunds.approve import approve_refund, reject_refund
 from paygate.flows.refunds.find import apply_refund
+from paygate.flows.refunds.read import read_refund
 from paygate.flows.refunds.resolve import expire_refund_approvals, resolve_refunds
 from paygate.storage.change import Overloaded
 from tests.flows.refunds.stories import (
@@ -24,7 +30,7 @@ from tests.flows.refunds.stories import (
     told,
     use_limits,
 )
-from tests.flows.world import World
+from tests.flows.world import World, encode
 
 ANA, BEA = person(1, "ana@shop.example"), person(2, "bea@shop.example")
 WEEK = 7 * 24 * 3600
@@ -200,17 +206,55 @@ async def test_support_splits_no_further_than_its_limit(world: World) -> None:
         await refund(world, intent, None, SUPPORT)
 
 
-async def test_approved_too_late_it_fails_and_its_amount_is_free(world: World) -> None:
-    """Somebody gave all back in the provider's dashboard meanwhile (R30)."""
+@pytest.mark.parametrize(("elsewhere", "status"), [(1999, "refunded"), (1100, "succeeded")])
+async def test_approved_too_late_it_fails_and_its_amount_is_free(
+    world: World, elsewhere: int, status: str
+) -> None:
+    """Somebody gave it back in the provider's dashboard meanwhile (R30)."""
     intent, first = await waiting(world)
-    await apply_refund(world.ctx, world.caller, of_the_dashboard(world, 1999))
+    await apply_refund(world.ctx, world.caller, of_the_dashboard(world, elsewhere))
+    with pytest.raises(Refusal) as refused:
+        await approve_refund(world.ctx, BEA, first.id)
+    assert refused.value.code is ErrorCode.NOTHING_TO_REFUND
+    after = await read_refund(world.ctx, BEA, first.id)
+    assert after.failure is not None
+    assert (after.status, after.failure.code) == (RefundStatus.FAILED, "nothing_to_refund")
+    assert after.approval is not None
+    assert after.approval.decided_by == "bea@shop.example"
+    now = await check_books(world, intent)
+    assert (now.status, now.amount_refunded, now.amount_refund_pending) == (status, elsewhere, 0)
+    assert world.provider.refunded == []
+    assert (await told(world))[-1] == "refund.failed"
+    assert "refund.release" in [entry.action for entry in await world.audited()]
+
+
+async def test_what_the_provider_has_given_back_unheard_is_its_to_refuse(world: World) -> None:
+    intent, first = await waiting(world)
     no = RefundRejected("charge_already_refunded", "The provider has given back all of it.")
     world.provider.refunding.append(RefundAnswer(no))
     after = await approve_refund(world.ctx, BEA, first.id)
     assert after.failure is not None
     assert (after.status, after.failure.code) == (RefundStatus.FAILED, "charge_already_refunded")
-    now = await check_books(world, intent)
-    assert (now.status, now.amount_refunded, now.amount_refund_pending) == ("refunded", 1999, 0)
+    assert (await check_books(world, intent)).amount_refundable == 1999
+
+
+async def test_an_approval_that_comes_too_late_leaves_its_key_free(world: World) -> None:
+    """The refund has failed, and nothing of the request is unfinished."""
+    _, first = await waiting(world)
+    await apply_refund(world.ctx, world.caller, of_the_dashboard(world, 1999))
+    codes = []
+    for number in range(2):
+        caller = msgspec.structs.replace(BEA, request_id=f"req_bea{number}")
+        request = KeyedRequest(caller, Action.REFUND_APPROVE, "sk POST approve", "k", b"{}")
+
+        async def flow(ctx: Context, caller: Caller = caller) -> Refund:
+            return await approve_refund(ctx, caller, first.id)
+
+        with pytest.raises(Refusal) as refused:
+            await idempotently(world.ctx, request, flow, encode)
+        codes.append(refused.value.code)
+    assert codes == ["nothing_to_refund", "state_conflict"]
+    assert await world.all(IdempotencyKey) == []
 
 
 async def test_one_approval_of_several_at_once_counts(world: World) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -11,13 +12,22 @@ from paygate.api.event_object import event_body
 from paygate.domain import event as events
 from paygate.domain.event import Event
 from paygate.flows.events.read import list_events
+from paygate.flows.webhooks.delete import delete_webhook_endpoint
 from paygate.flows.webhooks.tell import tell_events
 from paygate.storage.connections.session import Connection
 from paygate.storage.pages import Cut, newest
 from paygate.storage.webhooks.reader import EventFilters
-from tests.flows.webhooks.courier import deliveries, endpoint_at
-from tests.flows.world import World
+from tests.flows.webhooks.courier import (
+    at_work,
+    deliveries,
+    endpoint_at,
+    forward,
+    settled,
+    tried,
+)
+from tests.flows.world import APPROVED, World
 from tests.gateway import until
+from tests.receiver import Receiver, answer
 from tests.storage.newer import NEWS, sealed
 
 Connect = Callable[[], Awaitable[Connection]]
@@ -135,3 +145,65 @@ async def test_what_a_newer_version_wrote_is_told_by_a_newer_node(world: World, 
         return len(await deliveries(world)) == 2
 
     await until(told)
+
+
+async def test_nothing_is_new_while_nobody_writes(world: World, connect: Connect) -> None:
+    """So the courier need not look; and a transaction that is open is no rest, nor is its end."""
+    writer = await connect()
+    await world.create()
+
+    async def rests() -> bool:  # the server's own processes write now and then
+        before = await world.ctx.outbox.written()
+        return before.whole and before == await world.ctx.outbox.written()
+
+    await until(rests)
+    before = await world.ctx.outbox.written()
+    _, row = await an_event(world)
+    opened = writer.transaction()
+    await opened.start()
+    await writer.execute(INSERT, *row)
+    await world.create()
+    amid = await world.ctx.outbox.written()
+    assert not amid.whole
+    await opened.commit()
+    assert (await world.ctx.outbox.written()).until not in {before.until, amid.until}
+
+
+async def test_an_endpoint_is_told_of_nothing_that_was_looked_at_before_it_was_made(
+    world: World,
+) -> None:
+    """Whether or not the merchant had another endpoint then. What nobody had looked at it gets."""
+    first = await endpoint_at(world, "http://127.0.0.1:9/")
+    before = [await world.create()]
+    assert await tell_events(world.ctx, "run", event_body) == 1
+    second = await endpoint_at(world, "http://127.0.0.1:9/")
+    for endpoint in (first, second):
+        await delete_webhook_endpoint(world.ctx, world.caller, endpoint.id)
+    before.append(await world.create())
+    assert await tell_events(world.ctx, "run", event_body) == 0
+    waiting = await world.create()
+    third = await endpoint_at(world, "http://127.0.0.1:9/")
+    after = await world.create()
+    assert await tell_events(world.ctx, "run", event_body) == 2
+    objects = {event.id: event.object_id for event in await world.all(Event)}
+    told = [(d.endpoint, objects[d.event]) for d in await deliveries(world)]
+    assert sorted(told) == sorted(
+        [(first.id, before[0].id), (third.id, waiting.id), (third.id, after.id)]
+    )
+
+
+async def test_what_failed_comes_after_what_followed_it_and_says_so(world: World) -> None:
+    """Of one object: each state tells by its version where it belongs."""
+    async with Receiver() as receiver:
+        receiver.answers = [answer(500)]
+        await endpoint_at(world, receiver.url())
+        await world.confirming(APPROVED)
+        async with at_work(world):
+            await tried(world, 1)
+        await forward(world, timedelta(minutes=1))
+        async with at_work(world):
+            await settled(world, 3)
+    first, second, *rest = (request.event["object_version"] for request in receiver.requests)
+    assert first != second
+    assert first in rest
+    assert {first, second, *rest} == {1, 2, 3}

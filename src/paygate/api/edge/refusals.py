@@ -16,7 +16,7 @@ from paygate.api.edge.exchange import Exchange
 from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.domain.audit import AuditEntry, Result, Subject
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.ids import PREFIXES, is_id
+from paygate.domain.ids import kind_of
 from paygate.flows.context import Context
 from paygate.flows.provider_events.receive import ACCOUNT
 from paygate.storage.change import Change, OutcomeUnknown, StorageError
@@ -86,7 +86,7 @@ class RefusalLog:
         entry = self._ctx.audit(
             caller,
             action,
-            _subject(action, exchange),
+            _subject(exchange),
             result=Result.REFUSED,
             details=details,
         )
@@ -160,8 +160,8 @@ def _details(refusal: Refusal) -> dict[str, str]:
     return details
 
 
-def _subject(action: Action, exchange: Exchange) -> Subject | None:
+def _subject(exchange: Exchange) -> Subject | None:
     """The object that was asked for, there or not; text that is no id of ours is left out."""
-    kind = str(action).partition(".")[0]
     name = exchange.path.get("id", "")
-    return Subject(kind, name) if is_id(PREFIXES[kind], name) else None
+    kind = kind_of(name)
+    return None if kind is None else Subject(kind, name)

@@ -27,6 +27,7 @@ class Action(StrEnum):
     INTENT_CREATE = "payment_intent.create"
     INTENT_READ = "payment_intent.read"
     INTENT_LIST = "payment_intent.list"
+    INTENT_EXPLAIN = "payment_intent.explain"
     INTENT_ATTACH = "payment_intent.attach"
     INTENT_CONFIRM = "payment_intent.confirm"
     INTENT_CAPTURE = "payment_intent.capture"
@@ -46,6 +47,7 @@ class Action(StrEnum):
     DISPUTE_SUBMIT = "dispute.submit"
     DISPUTE_ACCEPT = "dispute.accept"
     DISPUTE_RESOLVE = "dispute.resolve"
+    REFUND_RELEASE = "refund.release"
     INTENT_AUTHENTICATE = "payment_intent.authenticate"
     CUSTOMER_INTRODUCE = "customer.introduce"
     INTENT_EXPIRE = "payment_intent.expire"
@@ -89,6 +91,7 @@ class Action(StrEnum):
     PROVIDER_EVENT_READ = "provider_event.read"
     PROVIDER_EVENT_READ_BODY = "provider_event.read_body"
     PROVIDER_EVENT_REPLAY = "provider_event.replay"
+    AUDIT_LIST = "audit_entry.list"
 
 
 _READERS: Final = frozenset({Role.ADMIN, Role.OPERATOR, Role.SUPPORT, Role.FINANCE, Role.AUDITOR})
@@ -103,6 +106,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.INTENT_CREATE: _SELLERS,
         Action.INTENT_READ: _READERS | _CLIENT,
         Action.INTENT_LIST: _READERS,
+        Action.INTENT_EXPLAIN: _READERS,
         Action.INTENT_ATTACH: _SELLERS | _CLIENT,
         Action.INTENT_CONFIRM: _SELLERS | _CLIENT,
         Action.INTENT_CAPTURE: _SELLERS,
@@ -146,6 +150,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.DISPUTE_STAGE: _SELLERS,
         Action.DISPUTE_SUBMIT: _SELLERS,
         Action.DISPUTE_ACCEPT: _SELLERS,
+        Action.AUDIT_LIST: frozenset({Role.ADMIN, Role.AUDITOR}),
         # By signature, or by the gateway itself; no API key opens these.
         Action.DISPUTE_RESOLVE: frozenset(),
         Action.INTENT_AUTHENTICATE: frozenset(),
@@ -153,6 +158,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.REFUND_EXPIRE: frozenset(),
         Action.DISPUTE_RECORD: frozenset(),
         Action.DISPUTE_FOLLOW: frozenset(),
+        Action.REFUND_RELEASE: frozenset(),
         Action.CUSTOMER_INTRODUCE: frozenset(),
         Action.INTENT_EXPIRE: frozenset(),
         Action.ATTEMPT_RESOLVE: frozenset(),

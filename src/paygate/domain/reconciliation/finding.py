@@ -1,4 +1,4 @@
-"""What a reconciliation found of one payment: what differed, and whether it was healed or is held
+"""What a reconciliation found of one object: what differed, and whether it was healed or is held
 for a person.
 """
 
@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
+from paygate.domain.reconciliation.run import Stage
 from paygate.domain.record import Recorded
 
 Shown = Mapping[str, str | int | bool | None]
@@ -33,6 +34,16 @@ class FindingAction(StrEnum):
     HELD = "held"
 
 
+class Again(Recorded, frozen=True):
+    """How the next round asks for an object that this one could not examine: the list that showed
+    it, whose alert tells of it, and when the provider made it, where its id alone finds nothing.
+    """
+
+    of: Stage
+    merchant: str
+    at: datetime | None = None
+
+
 class Finding(Recorded, frozen=True, kw_only=True):
     """Append-only. Its id is derived from what it says, so that it is written once a round."""
 
@@ -48,3 +59,5 @@ class Finding(Recorded, frozen=True, kw_only=True):
     provider_reference: str | None = None
     ours: Shown = msgspec.field(default_factory=dict)
     theirs: Shown = msgspec.field(default_factory=dict)
+    again: Again | None = None
+    """Set when the object could not be examined, so that nothing is known of it."""

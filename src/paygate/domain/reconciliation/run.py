@@ -42,13 +42,16 @@ class Stage(StrEnum):
     PAYMENTS = "payments"
     REFUNDS = "refunds"
     OPEN = "open"
+    OPEN_REFUNDS = "open_refunds"
+    HELD = "held"
+    """What the round before could not examine."""
     WHOLE = "whole"
     ALERTS = "alerts"
     END = "end"
 
 
 class Place(Recorded, frozen=True):
-    """Where a round goes on: behind a time of the provider's, or behind an intent of ours."""
+    """Where a round goes on: behind a time of the provider's, or behind a record of ours."""
 
     stage: Stage = Stage.BEGIN
     at: datetime | None = None
@@ -57,7 +60,7 @@ class Place(Recorded, frozen=True):
     listed: int = 0
     """How much the provider listed of the part before it."""
     after: tuple[str, str, str] | None = None
-    """Status, merchant and id."""
+    """The part of the stage, and the merchant and id of the record."""
 
 
 class Cursors(Recorded, frozen=True):
@@ -71,7 +74,9 @@ class Cursors(Recorded, frozen=True):
 
 
 class Tally(Recorded, frozen=True):
-    """What a round has met. What it healed or holds is counted by its findings."""
+    """What a round has met. What it healed or holds is its findings, counted as they are written
+    and once more at its end.
+    """
 
     in_step: int = 0
     foreign: int = 0
@@ -83,12 +88,12 @@ class Tally(Recorded, frozen=True):
 
     @property
     def ours(self) -> int:
-        """How many payments of ours were examined."""
+        """How many payments and refunds of ours were examined."""
         return self.in_step + self.healed + self.held
 
     @property
     def theirs(self) -> int:
-        """How many payments of the provider's were examined."""
+        """How many payments and refunds of the provider's were examined."""
         return self.ours + self.orphans + self.foreign
 
 

@@ -18,6 +18,8 @@ _SPREAD: Final = 0.2
 """Of a wait, either way: what failed together is not tried again together."""
 RETRY_AFTER_MOST: Final = timedelta(hours=1)
 """How long a receiver may have us wait (Retry-After). What it says beyond that is a slip."""
+UNREADABLE_WAIT: Final = timedelta(minutes=5)
+"""Between two looks whether a record is readable again: people mend one within hours."""
 ATTEMPTS_KEPT: Final = 50
 """Of the log; three days are some 25. Resending again and again does not make it endless."""
 
@@ -37,6 +39,8 @@ class Failure(StrEnum):
     """Three days have passed."""
     ENDPOINT_DISABLED = "endpoint_disabled"
     ENDPOINT_DELETED = "endpoint_deleted"
+    NOT_ASKED_FOR = "not_asked_for"
+    """It was made blindly, and the endpoint turned out not to want events of this type."""
 
 
 class DeliveryAttempt(Recorded, frozen=True, kw_only=True):
@@ -63,7 +67,11 @@ class WebhookBody(Recorded, frozen=True, kw_only=True):
 
 
 class Delivery(Recorded, frozen=True, kw_only=True):
-    """`tries` are the attempts since it was made, or since somebody had it sent again."""
+    """`tries` are the attempts since it was made, or since somebody had it sent again.
+
+    One that is made `blindly`, because its endpoint or its event could not be read, may be of a
+    type that the endpoint did not ask for: that is seen when it is to be sent.
+    """
 
     id: str
     merchant: str
@@ -78,6 +86,7 @@ class Delivery(Recorded, frozen=True, kw_only=True):
     tries: int = 0
     attempts: tuple[DeliveryAttempt, ...] = ()
     failure: Failure | None = None
+    blindly: bool = False
 
 
 def wait_before(tries: int, chance: float) -> timedelta:
@@ -95,6 +104,7 @@ def begun(
     event: str,
     at: datetime,
     failure: Failure | None = None,
+    blindly: bool = False,
 ) -> Delivery:
     """A new delivery, due at once; with a `failure`, one that was over before it began."""
     return Delivery(
@@ -108,6 +118,7 @@ def begun(
         retry_until=at + RETRY_FOR,
         created_at=at,
         updated_at=at,
+        blindly=blindly,
     )
 
 
@@ -140,6 +151,13 @@ def attempted(
 def given_up(delivery: Delivery, failure: Failure, now: datetime) -> Delivery:
     """The delivery that is tried no more, its endpoint being disabled or deleted."""
     return _failed(delivery, failure, now)
+
+
+def put_off(delivery: Delivery, now: datetime) -> Delivery:
+    """The delivery of which something cannot be read: due again when it may have been mended. This
+    is no attempt, and so however long it takes, one follows.
+    """
+    return _next(delivery, now, next_attempt_at=now + UNREADABLE_WAIT)
 
 
 def resent(delivery: Delivery, now: datetime) -> Delivery:

@@ -2,19 +2,20 @@
 
 A channel is sent what it has not taken yet: an alert that was raised, opened anew or counted since.
 A notice is written after it took an alert, so a crash between the two sends the alert once more and
-loses none. A channel that fails is an alert itself, and the others go on.
+loses none. An alert that a channel does not take pauses there, and others pass. A channel that
+takes none is an alert itself, and the other channels go on.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, NamedTuple
 
 from paygate.domain import alert
 from paygate.domain.access.roles import Action
-from paygate.domain.alert import Alert, AlertType, Problem, Severity
+from paygate.domain.alert import Alert, AlertNotice, AlertType, Problem, Severity
 from paygate.domain.audit import Subject
 from paygate.flows.alerts.close import close_alert
 from paygate.flows.alerts.raise_alert import raise_alert
@@ -31,6 +32,12 @@ ALONE: Final = 10
 """Of more alerts at once these many, the worst, are messages of their own; a last one counts the
 rest. Nobody reads five hundred."""
 AT_ONCE: Final = 20
+IN_A_ROW: Final = 2
+"""Messages that a channel does not take, after which the others wait for its answer: each may take
+half a minute. One alone may be a message that it never takes."""
+STUBBORN: Final = 3
+"""How often a channel has not taken an alert, though it takes others, until people are told."""
+SOME: Final = "some"
 _WORST_FIRST: Final[tuple[Severity, ...]] = ("critical", "warning", "info")
 
 
@@ -59,28 +66,78 @@ async def channels_failing(ctx: Context) -> tuple[str, ...]:
 
 
 async def _send_to(ctx: Context, sweep: Sweep, channel: AlertChannel) -> Sent:
-    waiting = await _waiting(ctx, sweep, channel)
+    done = _Done()
+    with sweep:
+        stands = await ctx.read.alert_standing(DEFAULT_MERCHANT, _failing(channel.name).name)
+        misses = IN_A_ROW if stands is None else 1
+        waiting = await _waiting(ctx, sweep, channel)
+        done = await _send(ctx, sweep, channel, waiting, misses)
+        if stands is not None and not done.missed:
+            # The channel answers again, or nothing of what it misses was due: nothing pauses now.
+            waiting = await _waiting(ctx, sweep, channel, pausing=True)
+            more = await _send(ctx, sweep, channel, waiting, misses)
+            done = _Done(done.sent + more.sent, more.missed, more.in_a_row)
+        await _judge(ctx, sweep, channel, done)
+    return Sent(done.sent, int(done.missed > 0 and not done.sent))
+
+
+class _Done(NamedTuple):
+    sent: int = 0
+    missed: int = 0
+    """How many messages the channel did not take."""
+    in_a_row: int = 0
+    """The longest that it has not taken one of them."""
+
+
+async def _send(
+    ctx: Context, sweep: Sweep, channel: AlertChannel, waiting: Sequence[Alert], misses: int
+) -> _Done:
+    """Send these until the channel has not taken so many in a row: then it takes none."""
     alone = waiting if len(waiting) <= ALONE else waiting[: ALONE - 1]
     rest = waiting[len(alone) :]
-    sent = 0
-    with sweep:
-        for each in alone:
-            if not await channel.send(each.problem.severity, _title(each), _text(each)):
-                return await _failed(ctx, sweep, channel, sent)
+    sent = missed = in_a_row = lately = 0
+    for each in alone:
+        if await channel.send(each.problem.severity, _title(each), _text(each)):
             sent += await _note(ctx, sweep, channel, [each])
-        if rest:
-            if not await channel.send(rest[0].problem.severity, *_digest(rest)):
-                return await _failed(ctx, sweep, channel, sent)
+            lately = 0
+            continue
+        in_a_row = max(in_a_row, await _miss(ctx, sweep, channel, each))
+        missed, lately = missed + 1, lately + 1
+        if lately == misses:
+            return _Done(sent, missed, in_a_row)
+    if rest:
+        if await channel.send(rest[0].problem.severity, *_digest(rest)):
             sent += await _note(ctx, sweep, channel, rest)
-        if sent:
-            failing = _failing(channel.name)
-            await close_alert(ctx, sweep.caller(DEFAULT_MERCHANT), failing.type, failing.subject)
-    return Sent(sent, 0)
+        else:
+            missed += 1
+    return _Done(sent, missed, in_a_row)
 
 
-async def _waiting(ctx: Context, sweep: Sweep, channel: AlertChannel) -> list[Alert]:
-    """The next alerts for the channel, the worst first; unreadable ones hide no others."""
-    read = partial(ctx.read.alerts_to_send, channel.name, ctx.now() - AT_MOST_EVERY)
+async def _judge(ctx: Context, sweep: Sweep, channel: AlertChannel, done: _Done) -> None:
+    """Say whether the channel takes alerts, all of them or some."""
+    caller = sweep.caller(DEFAULT_MERCHANT)
+    failing, some = _failing(channel.name), _takes_some(channel.name)
+    if done.sent:
+        await close_alert(ctx, caller, failing.type, failing.subject)
+    elif done.missed:
+        log.logger().warning("alert_channel_failing", channel=channel.name)
+        await raise_alert(ctx, caller, failing)
+    if done.sent and done.in_a_row >= STUBBORN:
+        await raise_alert(ctx, caller, some)
+    elif not done.missed and not await _waiting(ctx, sweep, channel, pausing=True):
+        await close_alert(ctx, caller, some.type, some.subject, some.stage)
+
+
+async def _waiting(
+    ctx: Context, sweep: Sweep, channel: AlertChannel, *, pausing: bool = False
+) -> list[Alert]:
+    """The next alerts for the channel, the worst first, with those that pause when these are
+    wanted; unreadable ones hide no others.
+    """
+    now = ctx.now()
+    taken = (now - AT_MOST_EVERY, now + AT_MOST_EVERY)
+    pauses = (now, now if pausing else now + alert.LONGEST_PAUSE)
+    read = partial(ctx.read.alerts_to_send, channel.name, taken, pauses)
     async for page in sweep.stretches(read, PAGE):
         return sorted(page, key=lambda each: _WORST_FIRST.index(each.problem.severity))
     return []
@@ -88,32 +145,38 @@ async def _waiting(ctx: Context, sweep: Sweep, channel: AlertChannel) -> list[Al
 
 async def _note(ctx: Context, sweep: Sweep, channel: AlertChannel, taken: Sequence[Alert]) -> int:
     """Write down that the channel took these; how many they are."""
-
-    async def write(taken: Alert) -> None:
-        before = await ctx.read.alert_notice(taken.merchant, alert.notice_id(taken, channel.name))
-        notice = alert.noticed(taken, channel.name, ctx.now(), before)
-        audit = ctx.audit(
-            sweep.caller(taken.merchant),
-            Action.ALERT_SEND,
-            Subject("alert", taken.id),
-            details={"channel": channel.name},
-        )
-        # Refused: another run, which stood still until now, has sent the alert as well.
-        if before is None:
-            await ctx.door.commit(Change(audit, creates=(notice,)))
-        else:
-            await ctx.door.commit(Change(audit, advances=(notice,)))
-
     async with Crew(AT_ONCE, sweep) as crew:
         for each in taken:
-            await crew.take(write(each))
+            await crew.take(_write(ctx, sweep, channel, each, alert.noticed))
     return len(taken)
 
 
-async def _failed(ctx: Context, sweep: Sweep, channel: AlertChannel, sent: int) -> Sent:
-    log.logger().warning("alert_channel_failing", channel=channel.name)
-    await raise_alert(ctx, sweep.caller(DEFAULT_MERCHANT), _failing(channel.name))
-    return Sent(sent, 1)
+async def _miss(ctx: Context, sweep: Sweep, channel: AlertChannel, missed: Alert) -> int:
+    """Write down that the channel did not take it, so that it pauses; how often in a row by now."""
+    return (await _write(ctx, sweep, channel, missed, alert.not_taken)).failures
+
+
+async def _write(
+    ctx: Context,
+    sweep: Sweep,
+    channel: AlertChannel,
+    told: Alert,
+    says: Callable[[Alert, str, datetime, AlertNotice | None], AlertNotice],
+) -> AlertNotice:
+    before = await ctx.read.alert_notice(told.merchant, alert.notice_id(told, channel.name))
+    notice = says(told, channel.name, ctx.now(), before)
+    audit = ctx.audit(
+        sweep.caller(told.merchant),
+        Action.ALERT_SEND,
+        Subject("alert", told.id),
+        details={"channel": channel.name, **({"taken": "false"} if notice.failures else {})},
+    )
+    # Refused: another run, which stood still until now, has sent the alert as well.
+    if before is None:
+        await ctx.door.commit(Change(audit, creates=(notice,)))
+    else:
+        await ctx.door.commit(Change(audit, advances=(notice,)))
+    return notice
 
 
 def _failing(name: str) -> Problem:
@@ -125,6 +188,19 @@ def _failing(name: str) -> Problem:
         what_to_do="See whether its address and its token still hold, and whether this machine"
         " reaches it. What it has not taken is sent when it answers again; until then read"
         " `GET /alerts`.",
+    )
+
+
+def _takes_some(name: str) -> Problem:
+    return Problem(
+        type=AlertType.ALERT_CHANNEL_FAILING,
+        subject=Subject("alert_channel", name),
+        stage=SOME,
+        severity="warning",
+        message=f"channel {name} of PAYGATE_ALERT_URLS takes alerts, but not all: one was refused"
+        f" {STUBBORN} times and is tried at most once an hour by now",
+        what_to_do="Read `GET /alerts?status=open`, and see what the channel has against what"
+        " has not come.",
     )
 
 

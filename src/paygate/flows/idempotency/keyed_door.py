@@ -30,6 +30,8 @@ from paygate.telemetry import log
 
 RENEWALS_PER_LEASE: Final = 3
 """How often a lease is renewed: two renewals may fail before the lease is lost."""
+APART: Final = frozenset({Action.ALERT_RAISE, Action.REFUND_RELEASE})
+"""Commits that are no step of a request: a refusal after them leaves its key free."""
 
 Flow = Callable[[Context], Awaitable[Any]]
 """A flow that lacks only its context; returns the value of the response."""
@@ -119,14 +121,13 @@ class KeyedDoor:
     async def commit(self, change: Change) -> Verdict:
         """Commit with the key in the same statement, and return the verdict. After the request's
         last commit the key is left out: the response is stored, and the key is nobody's any more.
-        An alert goes without the key too, being no step of the request: a refusal after it leaves
-        the key free.
+        What is no step of the request (`APART`) goes without the key too.
 
         Raises:
             KeyTaken: another request has it.
         """
         async with self._turn:
-            if self._key.state is KeyState.FINISHED or change.audit.action is Action.ALERT_RAISE:
+            if self._key.state is KeyState.FINISHED or change.audit.action in APART:
                 return await self._ctx.door.commit(change)
             return await self._commit(change)
 

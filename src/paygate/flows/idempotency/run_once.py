@@ -8,9 +8,13 @@ import asyncio
 from contextlib import suppress
 from typing import Final, NamedTuple
 
+import msgspec
+
 from paygate.crypto.encoding import length_prefixed
+from paygate.domain.audit import Subject
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.idempotency import IdempotencyKey, KeyState
+from paygate.domain.ids import kind_of
 from paygate.flows.context import Context, RequestKey
 from paygate.flows.idempotency.keyed_door import Flow, KeyedDoor, KeyedRequest, KeyTaken, Render
 from paygate.storage.change import Change
@@ -107,9 +111,18 @@ async def _replay(ctx: Context, request: KeyedRequest, body: bytes) -> StoredRes
     """The stored response, after an audit entry: a commit is on the standby only after all commits
     before it, so the response is as safe as it was the first time.
     """
-    entry = ctx.audit(request.caller, request.action, details={"idempotency": "replayed"})
+    details = {"idempotency": "replayed"}
+    entry = ctx.audit(request.caller, request.action, _subject(body), details=details)
     await ctx.door.commit(Change(entry))
     return StoredResponse(body, replayed=True)
+
+
+def _subject(body: bytes) -> Subject | None:
+    """The object that a stored response shows, as the audit log names it."""
+    shown = msgspec.json.decode(body)
+    name = shown.get("id") if isinstance(shown, dict) else None
+    kind = kind_of(str(name))
+    return None if kind is None else Subject(kind, str(name))
 
 
 def _new(ctx: Context, request: KeyedRequest, key_id: str, fingerprint: bytes) -> IdempotencyKey:

@@ -82,13 +82,26 @@ async def _receive(ctx: Context, caller: Caller, body: bytes, notice: Notice | N
 
 
 class Listed(NamedTuple):
-    """What became of events that the provider's list shows: stored now, stored before, and in no
-    shape that we can read.
+    """What became of events that the provider's list shows: how many are stored now, and were
+    before; and under what names those of now that are in no shape that we can read.
     """
 
     new: int
     known: int
-    unreadable: int
+    unreadable: tuple[str, ...] = ()
+
+
+class Named(NamedTuple):
+    """What an event is stored under, and when the provider made it, where it says so."""
+
+    name: str
+    created_at: datetime | None
+
+
+def name_of(ctx: Context, body: bytes) -> Named:
+    """The name of an event that the provider lists."""
+    notice = _read(ctx, body)
+    return Named(_named(body, notice), None if notice is None else notice.created_at)
 
 
 async def receive_listed_events(ctx: Context, caller: Caller, bodies: Sequence[bytes]) -> Listed:
@@ -96,24 +109,26 @@ async def receive_listed_events(ctx: Context, caller: Caller, bodies: Sequence[b
     had been delivered. `bodies` are the single events as the list shows them.
 
     One that is stored already costs nothing and is no duplicate: nobody delivered it. One that
-    cannot be read has no name that the next list would find it by, so it is only counted.
+    cannot be read is known by its bytes, and becomes a dead letter with an alert.
 
     Raises:
         Refusal: `overloaded` while the delivery of one is being stored; some may be stored.
         StorageError: the same.
     """
     notices = [(_read(ctx, body), body) for body in bodies]
-    found = {notice.provider_reference: (notice, body) for notice, body in notices if notice}
+    found = {_named(body, notice): (notice, body) for notice, body in notices}
     known = await ctx.read.provider_events_known(ACCOUNT, list(found))
-    fresh = [each for reference, each in found.items() if reference not in known]
+    fresh = {name: each for name, each in found.items() if name not in known}
     at_once = asyncio.Semaphore(AT_ONCE)
 
-    async def receive(notice: Notice, body: bytes) -> bool:
+    async def receive(notice: Notice | None, body: bytes) -> bool:
         async with at_once:
             return await _receive(ctx, caller, body, notice)
 
-    new = sum(await asyncio.gather(*(receive(notice, body) for notice, body in fresh)))
-    return Listed(new, len(found) - new, sum(notice is None for notice, _ in notices))
+    stored = await asyncio.gather(*(receive(*each) for each in fresh.values()))
+    new = [name for name, now in zip(fresh, stored, strict=True) if now]
+    unreadable = tuple(name for name in new if found[name][0] is None)
+    return Listed(len(new), len(found) - len(new), unreadable)
 
 
 def _read(ctx: Context, body: bytes) -> Notice | None:

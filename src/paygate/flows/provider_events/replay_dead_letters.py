@@ -6,6 +6,8 @@ nobody is alerted anew. The alert closes when the event is a dead letter no more
 """
 
 import asyncio
+from collections.abc import Callable
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from paygate.domain.provider_event import GIVEN_UP, EventStatus
@@ -23,10 +25,13 @@ AT_ONCE: Final = 20
 
 
 class Replayed(NamedTuple):
-    """How many dead letters were tried, and how many of them are none any more."""
+    """How many dead letters were tried, and how many of them are none any more; and behind which
+    one to go on, when there was no time for all.
+    """
 
     tried: int
     applied: int
+    left_behind: WaitingEvent | None = None
 
 
 class _Tried(NamedTuple):
@@ -35,14 +40,21 @@ class _Tried(NamedTuple):
     """Whether the provider did not tell what must be known."""
 
 
-async def replay_dead_letters(ctx: Context) -> Replayed:
-    """Try each that has not been tried since this began, the longest untried first. When the
-    provider tells nothing to a whole page of them, the round ends: the next begins with others.
+async def replay_dead_letters(
+    ctx: Context,
+    *,
+    before: datetime | None = None,
+    after: WaitingEvent | None = None,
+    late: Callable[[], bool] = lambda: False,
+) -> Replayed:
+    """Try each that has not been tried since `before`, or since this began: the longest untried
+    first, from `after` on and a page at a time until it is late. When the provider tells nothing to
+    a whole page of them, the round ends: the next begins with others.
     """
-    before = ctx.now()
+    before = before or ctx.now()
     at_once = asyncio.Semaphore(AT_ONCE)
     tried = applied = 0
-    last: WaitingEvent | None = None
+    last = after
     while page := await ctx.read.provider_events_replayable(before, last, PAGE):
         done = await asyncio.gather(*(_try(ctx, at_once, event) for event in page))
         tried += len(page)
@@ -50,6 +62,8 @@ async def replay_dead_letters(ctx: Context) -> Replayed:
         if all(each.unreachable for each in done):
             break
         last = page[-1]
+        if late():
+            return Replayed(tried, applied, last)
     return Replayed(tried, applied)
 
 

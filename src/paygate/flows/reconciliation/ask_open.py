@@ -3,22 +3,20 @@ rate, and whatever became of its events.
 """
 
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Coroutine
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
-from paygate.domain.reconciliation.run import Cause, Place, Reconciliation, Stage
-from paygate.flows.alerts.report_unreadable import report_unreadable
+from paygate.domain.reconciliation.run import Cause, Reconciliation, Stage
 from paygate.flows.reconciliation.examine import examine_asked
-from paygate.flows.reconciliation.read_payments import OpenSeen
+from paygate.flows.reconciliation.go_through import Late, go_through
+from paygate.flows.reconciliation.hold import NotTold, or_held
+from paygate.flows.reconciliation.read_payments import item_of
 from paygate.flows.reconciliation.report import Report
-from paygate.flows.sweep import Crew, Faults
 
-AT_ONCE: Final = 25
-"""At 100 ms a call 250 a second, above any pace."""
-PAGE: Final = 200
 STATUSES: Final = (Status.REQUIRES_ACTION, Status.PROCESSING, Status.REQUIRES_CAPTURE)
 """Those under way; who waits comes first. What is only created is not at the provider."""
 _RATES: Final = (
@@ -31,46 +29,29 @@ day, hourly for a week, and never less than four times a day."""
 _EPOCH: Final = 2**32
 
 
-async def ask_open(report: Report, seen: OpenSeen, late: Callable[[], bool]) -> bool:
-    """Examine them, from where the round stands; False when there was no time for all.
-
-    Raises:
-        Exception: a payment tripped it up; the others were examined.
-    """
-    faults = Faults()
+async def ask_open(report: Report, late: Late) -> bool:
+    """Examine them, from where the round stands; False when there was no time for all."""
     place = report.run.place.after
     start = STATUSES.index(Status(place[0])) if place else 0
     for status in STATUSES[start:]:
-        after = place[1:] if place and status == place[0] else None
-        async for intents, last in _stretches(report, status, after):
-            async with Crew(AT_ONCE, faults) as crew:
-                for intent in intents:
-                    known = intent.provider_reference
-                    if known is None or known in seen or not is_due(intent, report.run):
-                        continue
-                    await crew.take(examine_asked(report, intent))
-            await report.advance(Place(Stage.OPEN, after=(status.value, *last)))
-            if late():
-                return False
-    faults.tell()
+        read = partial(report.ctx.reconciliations.of_status, status)
+        one = partial(_one, report)
+        if not await go_through(report, Stage.OPEN, read, one, late, part=status.value):
+            return False
     return True
 
 
-async def _stretches(
-    report: Report, status: Status, after: tuple[str, ...] | None
-) -> AsyncIterator[tuple[tuple[PaymentIntent, ...], tuple[str, str]]]:
-    """The intents that stand so, and the key of the last one of each stretch."""
-    read = partial(report.ctx.reconciliations.of_status, status)
-    while True:
-        stretch = await read(after, PAGE)
-        for fault in stretch.unread:
-            await report_unreadable(report.ctx, report.caller(), fault)
-        if stretch.records:
-            last = stretch.last or (stretch.records[-1].merchant, stretch.records[-1].id)
-            yield stretch.records, (str(last[0]), str(last[1]))
-        if stretch.last is None:
-            return
-        after = stretch.last
+def _one(report: Report, intent: PaymentIntent) -> Coroutine[Any, Any, object] | None:
+    """The work on a payment; None when the round does not ask for it."""
+    known = intent.provider_reference
+    if known is None or known in report.seen or not is_due(intent, report.run):
+        return None
+    return or_held(report, item_of(intent), _ask(report, intent))
+
+
+async def _ask(report: Report, intent: PaymentIntent) -> None:
+    with suppress(NotTold):  # it is asked for again because it is open
+        await examine_asked(report, intent)
 
 
 def is_due(intent: PaymentIntent, run: Reconciliation) -> bool:

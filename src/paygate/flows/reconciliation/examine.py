@@ -1,6 +1,8 @@
 """Examine one payment: in step with the provider, healed by what the provider says, or held for a
 person. What differs is asked for by its id before anything is made of it, with our side read again:
 payments go on meanwhile. It is corrected as by any other answer (`attempt/conclude.py`).
+
+Each raises NotTold when the provider did not say how the payment stands.
 """
 
 from datetime import timedelta
@@ -9,7 +11,7 @@ from typing import Final
 from paygate.domain.access.roles import Action
 from paygate.domain.alert import AlertType, Problem
 from paygate.domain.audit import Subject
-from paygate.domain.payments.outcome import Answer, Approved
+from paygate.domain.payments.outcome import Answer, Approved, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.reconciliation.agreement import (
     Difference,
@@ -19,7 +21,6 @@ from paygate.domain.reconciliation.agreement import (
     state_of,
 )
 from paygate.domain.reconciliation.finding import Finding, FindingAction, FindingKind
-from paygate.flows.alerts.report_unreadable import report_unreadable
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.payments.attempt.apply_answer import (
     Applied,
@@ -33,11 +34,11 @@ from paygate.flows.payments.attempt.consequences import NOTHING, Consequences
 from paygate.flows.payments.attempt.work import Work, reread, take_up
 from paygate.flows.payments.sweeps.ask_provider import ask_provider
 from paygate.flows.payments.sweeps.close_failed import GIVE_UP_AFTER
+from paygate.flows.reconciliation.hold import NotTold
 from paygate.flows.reconciliation.report import Report
 from paygate.flows.refunds.find import apply_refunds_of
 from paygate.providers.contract import Absent
 from paygate.storage.installation import DEFAULT_MERCHANT
-from paygate.storage.unreadable import UNREAD
 
 _HEALS: Final = frozenset({FindingKind.STATUS, FindingKind.CAPTURED})
 """What the provider's word sets right; the rest is a person's."""
@@ -79,11 +80,7 @@ async def examine_unrecorded(report: Report, listed: Answer) -> None:
     ctx, reference = report.ctx, str(listed.provider_reference)
     merchant, found = listed.merchant or DEFAULT_MERCHANT, None
     if listed.attempt is not None:
-        try:
-            found = await ctx.read.attempt_with_intent(merchant, listed.attempt)
-        except UNREAD as fault:
-            await report_unreadable(ctx, report.caller(merchant), fault)
-            return
+        found = await ctx.read.attempt_with_intent(merchant, listed.attempt)
     if found is None:
         await _hold_orphan(report, merchant, listed)
         return
@@ -109,12 +106,8 @@ async def _work(report: Report, intent: PaymentIntent) -> Work | None:
     """The intent as it stands now, with its latest attempt; None when there is none to speak of."""
     if intent.attempt is None:
         return None
-    ctx, caller = report.ctx, report.caller(intent.merchant)
-    try:
-        return await take_up(ctx, caller, Action.RECONCILE, intent.merchant, intent.attempt)
-    except UNREAD as fault:
-        await report_unreadable(ctx, caller, fault)
-        return None
+    caller = report.caller(intent.merchant)
+    return await take_up(report.ctx, caller, Action.RECONCILE, intent.merchant, intent.attempt)
 
 
 async def _ask_again(report: Report, work: Work, reference: str) -> None:
@@ -128,8 +121,9 @@ async def _ask_again(report: Report, work: Work, reference: str) -> None:
     if is_under_way(report.ctx, work.attempt):
         return  # an answer is about to tell
     if _agrees(report.ctx, intent, answer):
-        if is_told(answer):
-            report.met(in_step=1)
+        if not is_told(answer):
+            raise NotTold
+        report.met(in_step=1)
         return
     differs = difference(intent, answer)
     assert differs is not None, "what does not agree differs"
@@ -164,11 +158,14 @@ async def _heal(report: Report, work: Work, answer: Answer, differs: Difference)
 
     applied = await conclude_with(ctx, work, answer, beside)
     if applied.verdict in _HEALED:
+        healed = _healed(report, intent, answer, differs, applied.verdict)
         if applied.commits == NOTHING:  # a hold was given back: nothing here has changed
-            await report.write(_healed(report, intent, answer, differs, applied.verdict))
+            await report.write(healed)
+        else:
+            report.count(healed)
         return
     if applied.verdict is Verdict.UNRESOLVED:
-        return
+        raise NotTold
     after = (await reread(ctx, work)).intent
     if _agrees(ctx, after, answer):
         report.met(in_step=1)
@@ -246,6 +243,8 @@ async def _second_payment(report: Report, work: Work, reference: str) -> None:
     ctx = report.ctx
     answer = await ask_provider(ctx, reference)
     work = await reread(ctx, work)
+    if not isinstance(answer, Absent) and isinstance(answer.outcome, Unknown):
+        raise NotTold
     if isinstance(answer, Absent) or not isinstance(answer.outcome, Approved):
         return
     differs = Difference(FindingKind.STATUS, {"status": "cancelled"}, shown(answer))

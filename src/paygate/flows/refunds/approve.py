@@ -11,13 +11,14 @@ import msgspec
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.payments.payment_intent import PaymentIntent
-from paygate.domain.refunds.conclusion import start
+from paygate.domain.refunds.conclusion import RefundMoved, start
 from paygate.domain.refunds.expected import expected_by
 from paygate.domain.refunds.refund import Approval, Refund, RefundFailure, RefundState, move
 from paygate.flows.context import Context, Patience
 from paygate.flows.refunds.commit import commit_refund
 from paygate.flows.refunds.conclude import conclude, reread
 from paygate.flows.refunds.read import find_refund
+from paygate.flows.refunds.refundable import check_still_refundable
 from paygate.flows.refunds.send import send_refund
 
 REJECTED: Final = "rejected"
@@ -29,24 +30,16 @@ async def approve_refund(ctx: Context, caller: Caller, refund_id: str) -> Refund
     """The refund after the provider's answer.
 
     Raises:
-        Refusal: not found, decided already, `actor_required`, or `approver_is_requester`.
+        Refusal: not found, decided already, `actor_required`, or `approver_is_requester`. Where the
+            payment cannot be refunded so any more, the refund has failed with that code.
     """
     patience = Patience("a refund kept changing while it was approved")
     while True:
         intent, refund = await _to_decide(ctx, caller, refund_id, APPROVED)
         if refund.state is not RefundState.AWAITING_APPROVAL:
             return refund  # an earlier try of this same request has sent it: the sweep sees to it
-        now = ctx.now()
-        sent = {
-            "approval": _decided(refund, caller, APPROVED),
-            "decision_claim": ctx.claim,
-            "expected_by": expected_by(now.date(), intent.payment_method),
-            "first_sent_at": now,
-            "first_sent_as_of": ctx.provider_time(),
-            "last_sent_at": now,
-        }
-        moved = start(intent, refund, move(refund, RefundState.STARTED, now, **sent))
-        if await commit_refund(ctx, caller, Action.REFUND_APPROVE, moved):
+        moved = await _start(ctx, caller, intent, refund)
+        if moved is not None:
             break
         await patience.pause()
     answer = await send_refund(ctx, moved.intent, moved.refund)
@@ -83,6 +76,45 @@ async def expire_approval(ctx: Context, caller: Caller, refund: Refund) -> bool:
     failure = RefundFailure(EXPIRED, "Nobody decided on the refund within seven days.")
     moved = start(intent, newest, move(newest, RefundState.FAILED, ctx.now(), failure=failure))
     return await commit_refund(ctx, caller, Action.REFUND_EXPIRE, moved)
+
+
+async def _start(
+    ctx: Context, caller: Caller, intent: PaymentIntent, refund: Refund
+) -> RefundMoved | None:
+    """The approval and the sending, written down together; None when the records have moved on.
+
+    Raises:
+        Refusal: the payment cannot be refunded so any more, and the refund has failed.
+    """
+    try:
+        check_still_refundable(intent, refund)
+    except Refusal as refusal:
+        if await _release(ctx, caller, intent, refund, refusal):
+            raise
+        return None
+    now = ctx.now()
+    sent = {
+        "approval": _decided(refund, caller, APPROVED),
+        "decision_claim": ctx.claim,
+        "expected_by": expected_by(now.date(), intent.payment_method),
+        "first_sent_at": now,
+        "first_sent_as_of": ctx.provider_time(),
+        "last_sent_at": now,
+    }
+    moved = start(intent, refund, move(refund, RefundState.STARTED, now, **sent))
+    return moved if await commit_refund(ctx, caller, Action.REFUND_APPROVE, moved) else None
+
+
+async def _release(
+    ctx: Context, caller: Caller, intent: PaymentIntent, refund: Refund, refusal: Refusal
+) -> bool:
+    """Fail a refund that was approved and cannot be made any more, and free its amount; False when
+    the records have moved on.
+    """
+    failure = RefundFailure(refusal.code, f"When it was approved, {refusal.message}.")
+    approval = _decided(refund, caller, APPROVED)
+    after = move(refund, RefundState.FAILED, ctx.now(), failure=failure, approval=approval)
+    return await commit_refund(ctx, caller, Action.REFUND_RELEASE, start(intent, refund, after))
 
 
 async def _to_decide(

@@ -11,7 +11,7 @@ from paygate.domain.access.roles import Action, Caller, Role
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.ids import PREFIXES, id_from
 from paygate.domain.payments.outcome import NotSent
-from paygate.domain.payments.payment_intent import PaymentIntent, Status
+from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.refunds.conclusion import RefundMoved, reserve
 from paygate.domain.refunds.expected import expected_by
 from paygate.domain.refunds.refund import (
@@ -22,11 +22,11 @@ from paygate.domain.refunds.refund import (
     RefundReason,
     RefundState,
 )
-from paygate.flows.amounts import check_amount
 from paygate.flows.context import Context, Patience
 from paygate.flows.payments.read import find_payment_intent
 from paygate.flows.refunds.commit import commit_refund
 from paygate.flows.refunds.conclude import conclude
+from paygate.flows.refunds.refundable import amount_to_refund
 from paygate.flows.refunds.send import commit_refund_resend, send_refund
 from paygate.storage.change import Impossible
 
@@ -91,7 +91,7 @@ async def _prepare(
     ctx: Context, caller: Caller, intent: PaymentIntent, new: NewRefund, refund_id: str
 ) -> tuple[PaymentIntent, Refund] | None:
     """Both records with the amount reserved; None when the intent has moved on."""
-    amount = _amount(ctx, intent, new.amount)
+    amount = amount_to_refund(ctx, intent, new.amount)
     approval = _approval(ctx, caller, intent, amount)
     now = ctx.now()
     sent = approval is None
@@ -129,22 +129,6 @@ async def _reserved(
             raise
         return None  # of this same request, which is found when it is read again
     return (moved.intent, moved.refund) if committed else None
-
-
-def _amount(ctx: Context, intent: PaymentIntent, wanted: int | None) -> int:
-    """How much is given back. Raises a refusal when that cannot be."""
-    if intent.status is not Status.SUCCEEDED or intent.amount_refundable == 0:
-        back = intent.amount_refunded + intent.amount_refund_pending
-        raise Refusal(
-            ErrorCode.NOTHING_TO_REFUND,
-            f"a payment intent that is {intent.status}, of which {intent.amount_received} was taken"
-            f" and {back} is back or on its way, has nothing to refund",
-            subject=intent,
-        )
-    most = intent.amount_refundable
-    amount = most if wanted is None else wanted
-    of = "what can still be refunded"
-    return check_amount(ctx, amount, intent.currency, most=most, of=of, verb="give back")
 
 
 def _approval(ctx: Context, caller: Caller, intent: PaymentIntent, amount: int) -> Approval | None:

@@ -20,12 +20,8 @@ from paygate.domain.refunds.refund import Refund, RefundFailure, RefundReason, R
 from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience
 from paygate.flows.refunds.commit import commit_refund
 from paygate.flows.refunds.conclude import REFERENCE_TAKEN, conclude
-from paygate.flows.sweep import Crew, Sweep
-from paygate.providers.contract import Absent
 from paygate.storage.change import Impossible, StorageError
 
-PAGE: Final = 200
-AT_ONCE: Final = 25
 TAKEN: Final = frozenset({REFERENCE_TAKEN, "refund_pkey"})
 """What an adoption runs into when the refund was adopted at the same moment."""
 
@@ -123,28 +119,6 @@ async def apply_refunds_of(ctx: Context, caller: Caller, payment_reference: str)
     )
     for answer in reversed([each async for each in listing]):
         await apply_refund(ctx, caller, answer)
-
-
-async def ask_pending_refunds(ctx: Context, sweep: Sweep) -> int:
-    """Ask how refunds stand that the provider works on; of how many the answer was applied."""
-    moved = 0
-
-    async def one(refund: Refund) -> None:
-        nonlocal moved
-        assert refund.provider_reference is not None, "what the provider works on has its id"
-        await ctx.pace.turn()
-        found = await ctx.provider.retrieve_refund(
-            refund.provider_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
-        )
-        if isinstance(found, Absent) or isinstance(found.outcome, Unknown):
-            return
-        applied = await apply_refund(ctx, sweep.caller(refund.merchant), found)
-        moved += applied.finding is Finding.APPLIED
-
-    async with Crew(AT_ONCE, sweep) as crew:
-        async for refund in sweep.every(ctx.refunds.refunds_pending, PAGE):
-            await crew.take(one(refund))
-    return moved
 
 
 def caller_for(caller: Caller, merchant: str) -> Caller:

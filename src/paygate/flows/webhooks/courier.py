@@ -5,13 +5,14 @@ still, another takes it then. It never waits for one receiver with what is for a
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable
+import math
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
 from paygate.domain.access.roles import Actor, Caller
-from paygate.domain.webhooks.delivery import Delivery, attempted, given_up, wait_before
+from paygate.domain.webhooks.delivery import Delivery, attempted, given_up, put_off, wait_before
 from paygate.domain.webhooks.endpoint import DisabledBecause, WebhookEndpoint
 from paygate.domain.webhooks.shares import shared
 from paygate.domain.webhooks.window import Window, after_failure, after_success
@@ -20,14 +21,19 @@ from paygate.flows.context import Context
 from paygate.flows.webhooks.send import Sent, over_for, send_delivery
 from paygate.flows.webhooks.tell import BodyOf, tell_events
 from paygate.flows.webhooks.watch import disable_endpoint, note_failure, note_success
-from paygate.storage.unreadable import UNREAD
-from paygate.storage.webhooks.outbox import Target
+from paygate.storage.unreadable import UNREAD, Unreadable
+from paygate.storage.webhooks.outbox import LEASE, Parcel, Target
 from paygate.telemetry import log
 
 IDLE_SECONDS: Final = 0.5
-"""How often somebody looks for events and for what is due, when there are endpoints."""
+"""How often somebody looks for events when there are endpoints."""
+DUE_SECONDS: Final = 1.0
+"""How often it is looked what is due when nothing was: what is new wakes us, and what is sent again
+has waited for seconds."""
+TIDY_SECONDS: Final = 5.0
+"""How often it is looked what waits for endpoints that are disabled or deleted."""
 NOBODY_SECONDS: Final = 2.0
-"""The same when there never was one: a statement that reads no row."""
+"""How often it is looked for a first endpoint: a statement that reads no row."""
 LOOK_SECONDS: Final = 0.2
 """How often it is looked which endpoints are due while there is work."""
 SOON_SECONDS: Final = 0.02
@@ -65,6 +71,8 @@ class Courier:
         self._lanes: dict[Target, _Lane] = {}
         self._hungry: set[Target] = set()
         self._looked_at = 0.0
+        self._somebody = asyncio.Event()
+        """There is an endpoint, or there was one: for ever."""
         self._sending: set[asyncio.Task[None]] = set()
         self._over: list[Delivery] = []
         self._woken = asyncio.Event()
@@ -80,6 +88,7 @@ class Courier:
         telling = [asyncio.create_task(self._again(loop)) for loop in (self._begin, self._tell)]
         sending = asyncio.create_task(self._again(self._send))
         await stop.wait()
+        self._somebody.set()
         self._woken.set()
         for loop in telling:
             loop.cancel()
@@ -113,16 +122,25 @@ class Courier:
             self._lanes.setdefault(target, _Lane(failures))
 
     async def _tell(self) -> None:
-        pause = SOON_SECONDS
-        while True:
-            if not await self._ctx.outbox.anybody():
+        while not self._somebody.is_set():
+            if await self._ctx.outbox.anybody():
+                self._somebody.set()
+            else:
                 await asyncio.sleep(NOBODY_SECONDS)
-                continue
-            if await tell_events(self._ctx, self._run, self._body_of):
-                self._looked_at = 0.0
-                self._woken.set()
-                pause = SOON_SECONDS
-            elif pause == IDLE_SECONDS:
+        loop = asyncio.get_running_loop()
+        pause, tidied_at = SOON_SECONDS, -math.inf
+        told_all: str | None = None
+        while True:
+            written = await self._ctx.outbox.written()
+            if written.until != told_all:
+                told = await tell_events(self._ctx, self._run, self._body_of)
+                if told:
+                    self._looked_at = 0.0
+                    self._woken.set()
+                    pause = SOON_SECONDS
+                told_all = written.until if written.whole and not told else None
+            if loop.time() - tidied_at >= TIDY_SECONDS:
+                tidied_at = loop.time()
                 await self._end_waiting()
             await asyncio.sleep(pause)
             pause = min(2 * pause, IDLE_SECONDS)
@@ -140,22 +158,22 @@ class Courier:
         failure = over_for(endpoint)
         while failure is not None:
             leased = await self._ctx.outbox.lease(self._run, [(target, ENDED_AT_ONCE)], all_=True)
-            if not leased.deliveries:
+            if not leased.parcels:
                 return
             now = self._ctx.now()
-            ended = [given_up(delivery, failure, now) for delivery in leased.deliveries]
+            ended = [given_up(parcel.delivery, failure, now) for parcel in leased.parcels]
             await self._ctx.outbox.write(self._run, ended)
 
     async def _send(self) -> None:
         loop = asyncio.get_running_loop()
+        await self._somebody.wait()
         while not self._stop.is_set():
             self._woken.clear()
             if not self._hungry or loop.time() - self._looked_at >= LOOK_SECONDS:
                 self._looked_at = loop.time()
                 self._hungry = set(await self._ctx.outbox.due())
             taken = await self._take()
-            idle = NOBODY_SECONDS if not self._lanes else IDLE_SECONDS
-            within = LOOK_SECONDS if taken or self._hungry else idle
+            within = LOOK_SECONDS if taken or self._hungry else DUE_SECONDS
             if self._stop.is_set():
                 return
             try:
@@ -180,38 +198,78 @@ class Courier:
         if not places:
             return 0
         leased = await self._ctx.outbox.lease(self._run, places)
-        got: Counter[Target] = Counter()
-        for delivery in leased.deliveries:
-            target = Target(delivery.merchant, delivery.endpoint)
-            got[target] += 1
-            self._start(target, delivery)
-        self._hungry -= {target for target, n in places if got[target] < n}
+        got: dict[Target, list[Parcel]] = defaultdict(list)
+        for parcel in leased.parcels:
+            got[Target(parcel.delivery.merchant, parcel.delivery.endpoint)].append(parcel)
+        for target, parcels in got.items():
+            self._start(target, parcels)
+        self._hungry -= {target for target, n in places if len(got[target]) < n}
         for fault in leased.unread:
             await report_unreadable(self._ctx, self._caller(""), fault)
-        return len(leased.deliveries)
+        return len(leased.parcels)
 
-    def _start(self, target: Target, delivery: Delivery) -> None:
+    def _start(self, target: Target, parcels: Sequence[Parcel]) -> None:
         lane = self._lanes[target]
-        lane.in_hand += 1
-        task = asyncio.create_task(self._deliver(target, lane, delivery))
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
+        # Read once for all that is sent to it now, and after the lease: as it stands.
+        endpoint = asyncio.ensure_future(self._ctx.webhooks.webhook_endpoint(*target))
+        for parcel in parcels:
+            lane.in_hand += 1
+            task = asyncio.create_task(self._deliver(target, lane, parcel, endpoint))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
 
-    async def _deliver(self, target: Target, lane: _Lane, delivery: Delivery) -> None:
+    async def _deliver(
+        self,
+        target: Target,
+        lane: _Lane,
+        parcel: Parcel,
+        endpoint: asyncio.Future[WebhookEndpoint | None],
+    ) -> None:
         sent_in = lane.window.round
         try:
-            sent = await send_delivery(self._ctx, delivery)
-            self._note_over(delivery, sent)
+            sent = await self._sent(target, lane, parcel, endpoint)
+            if sent is None:
+                return
+            self._note_over(parcel.delivery, sent)
             if sent.endpoint is not None and sent.attempt is not None:
                 if sent.attempt.delivered:
                     await self._succeeded(target, lane, sent.endpoint)
                 else:
                     await self._failed(target, lane, sent, sent_in)
         except Exception as error:  # noqa: BLE001 -- it is sent again when its lease is over
-            log.logger().error("delivery_failed", delivery=delivery.id, error=error)
+            log.logger().error("delivery_failed", delivery=parcel.delivery.id, error=error)
         finally:
             lane.in_hand -= 1
             self._woken.set()
+
+    async def _sent(
+        self,
+        target: Target,
+        lane: _Lane,
+        parcel: Parcel,
+        endpoint: asyncio.Future[WebhookEndpoint | None],
+    ) -> Sent | None:
+        """What became of a delivery; None when something that it needs cannot be read, of which
+        people are told.
+
+        Nothing more is taken for an endpoint that cannot be read, by this node and for as long as a
+        lease: another node may be newer, or have the key.
+        """
+        caller = self._caller(target.merchant)
+        try:
+            standing = await asyncio.shield(endpoint)
+        except UNREAD as fault:
+            now = asyncio.get_running_loop().time()
+            if lane.paused_until <= now:
+                lane.paused_until = now + LEASE.total_seconds()
+                await report_unreadable(self._ctx, caller, fault)
+            return None
+        try:
+            return await send_delivery(self._ctx, parcel, standing, self._body_of)
+        except Unreadable as fault:
+            self._over_soon(put_off(parcel.delivery, self._ctx.now()))
+            await report_unreadable(self._ctx, caller, fault)
+            return None
 
     def _note_over(self, delivery: Delivery, sent: Sent) -> None:
         now = self._ctx.now()
@@ -224,7 +282,11 @@ class Courier:
             after = attempted(
                 delivery, sent.attempt, not_before=not_before, chance=chance, last=sent.over
             )
-        self._over.append(after)
+        self._over_soon(after)
+
+    def _over_soon(self, delivery: Delivery) -> None:
+        """Have it written down."""
+        self._over.append(delivery)
         self._some_over.set()
 
     async def _succeeded(self, target: Target, lane: _Lane, endpoint: WebhookEndpoint) -> None:

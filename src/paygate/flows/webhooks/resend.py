@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import datetime
+from itertools import compress
 from typing import Final, NamedTuple
 
 from paygate.domain.access.roles import Action, Caller
@@ -42,7 +43,7 @@ async def resend_delivery(
             found = await ctx.webhooks.delivery(caller.merchant, delivery_id)
         if found is None or found.endpoint != endpoint.id:
             raise missing("delivery")
-        if await ctx.webhooks.webhook_body(found.merchant, found.event) is None:
+        if not await _can_be_sent(ctx, found):
             raise Refusal(ErrorCode.STATE_CONFLICT, "what this delivery sent is not kept any more")
         after = await _resend(ctx, caller, found)
         if after is not None:
@@ -66,14 +67,20 @@ async def resend_since(
     while page := await ctx.webhooks.deliveries_since(
         endpoint, last, PAGE, since, all_=delivered_too
     ):
-        kept = await asyncio.gather(*(ctx.webhooks.webhook_body(d.merchant, d.event) for d in page))
-        those = [d for d, message in zip(page, kept, strict=True) if message is not None]
+        can_be = await asyncio.gather(*(_can_be_sent(ctx, delivery) for delivery in page))
+        those = list(compress(page, can_be))
         done = await asyncio.gather(*(_resend(ctx, caller, delivery) for delivery in those))
         count += sum(after is not None for after in done)
         not_kept += len(page) - len(those)
         last = page[-1].id
     await ctx.outbox.resume(Target(endpoint.merchant, endpoint.id))
     return Resent(count, not_kept)
+
+
+async def _can_be_sent(ctx: Context, delivery: Delivery) -> bool:
+    """Whether its body is kept, or may be made still."""
+    body = await ctx.webhooks.webhook_body(delivery.merchant, delivery.event)
+    return body is not None or delivery.blindly
 
 
 async def _endpoint(ctx: Context, caller: Caller, endpoint_id: str) -> WebhookEndpoint:

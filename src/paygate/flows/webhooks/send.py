@@ -6,15 +6,15 @@ from typing import Final, NamedTuple
 
 from standardwebhooks import Webhook
 
-from paygate.domain.webhooks.delivery import (
-    Delivery,
-    DeliveryAttempt,
-    Failure,
-)
+from paygate.domain.event import Event
+from paygate.domain.webhooks.delivery import DeliveryAttempt, Failure, WebhookBody
 from paygate.domain.webhooks.endpoint import EndpointStatus, WebhookEndpoint
 from paygate.domain.webhooks.retry_after import parse_retry_after
 from paygate.egress.client import Responded
 from paygate.flows.context import Context
+from paygate.flows.webhooks.tell import BodyOf
+from paygate.storage.unreadable import UNREAD
+from paygate.storage.webhooks.outbox import Parcel
 
 GONE: Final = 410
 """The receiver says that there will never be one again (RFC 9110, 15.5.11)."""
@@ -30,15 +30,29 @@ class Sent(NamedTuple):
     """How long the receiver wants to be left alone."""
 
 
-async def send_delivery(ctx: Context, delivery: Delivery) -> Sent:
-    """Send it, unless its endpoint is disabled or deleted by now, or its body is gone."""
-    endpoint = await ctx.webhooks.webhook_endpoint(delivery.merchant, delivery.endpoint)
-    kept = await ctx.webhooks.webhook_body(delivery.merchant, delivery.event)
+async def send_delivery(
+    ctx: Context, parcel: Parcel, endpoint: WebhookEndpoint | None, body_of: BodyOf
+) -> Sent:
+    """Send it to its endpoint as that stands now, unless it is disabled or deleted, did not ask for
+    it, or the body is gone.
+
+    Raises:
+        Unreadable, Outdated: the body; of a delivery that was made blindly, the event too.
+    """
     if (over := over_for(endpoint)) is not None:
         return Sent(endpoint, None, over)
+    assert endpoint is not None, "one that is not there is over"
+    kept = parcel.body
+    if parcel.delivery.blindly:
+        event = await ctx.webhooks.event(parcel.delivery.merchant, parcel.delivery.event)
+        if event is not None and not endpoint.wants(event.type):
+            return Sent(endpoint, None, Failure.NOT_ASKED_FOR)
+        if event is not None and kept is None:
+            kept = await _late_body(ctx, event, body_of)
+    if isinstance(kept, UNREAD):
+        raise kept
     if kept is None:
         return Sent(endpoint, None, Failure.GAVE_UP)
-    assert endpoint is not None, "one that is not there is over"
     at = ctx.now()
     keys = [secret.key for secret in endpoint.live_secrets(at)]
     headers = signed_headers(kept.id, kept.body, keys, at)
@@ -53,6 +67,15 @@ async def send_delivery(ctx: Context, delivery: Delivery) -> Sent:
         Failure.ENDPOINT_DISABLED if outcome.status == GONE else None,
         None if attempt.delivered else parse_retry_after(outcome.retry_after, ctx.now()),
     )
+
+
+async def _late_body(ctx: Context, event: Event, body_of: BodyOf) -> WebhookBody | None:
+    """The body of an event that could not be read when it was to be told of."""
+    body = WebhookBody(
+        id=event.id, merchant=event.merchant, body=body_of(event), created_at=ctx.now()
+    )
+    await ctx.outbox.keep_body(body)
+    return await ctx.webhooks.webhook_body(event.merchant, event.id)
 
 
 def over_for(endpoint: WebhookEndpoint | None) -> Failure | None:

@@ -2,10 +2,13 @@
 
 A body is made once, here, and sent as it is each time. Nobody else waits for this: an event stays
 in its place until it is told of. A node that is older than what wrote an event or an endpoint
-leaves that merchant's events to newer ones.
+leaves that merchant's events to newer ones. Where an endpoint or an event cannot be read, its
+deliveries are made blindly, by name: what is in the records is looked at when they are sent.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from itertools import product
 from typing import Final
 
 from paygate.domain.access.roles import Actor, Caller
@@ -16,7 +19,8 @@ from paygate.flows.alerts.report_unreadable import report_unreadable
 from paygate.flows.context import Context
 from paygate.flows.webhooks.create import MOST
 from paygate.storage.change import Outdated
-from paygate.storage.pages import newest
+from paygate.storage.pages import Page, newest
+from paygate.storage.unreadable import Unread, Unreadable
 from paygate.storage.webhooks.outbox import Untold
 
 PAGE: Final = 200
@@ -39,38 +43,76 @@ async def tell_events(ctx: Context, run: str, body_of: BodyOf) -> int:
             await report_unreadable(ctx, caller, fault)
         if any(isinstance(fault, Outdated) for fault in unread):
             continue
-        bodies, deliveries = _made(ctx, untold, page.items, body_of)
+        bodies, deliveries = _made(ctx, untold, page, body_of)
         if await ctx.outbox.tell(untold, bodies, deliveries):
-            told += len(untold.events)
+            told += len(untold.events) + len(untold.unread)
     return told
 
 
 def _made(
-    ctx: Context, untold: Untold, endpoints: Sequence[WebhookEndpoint], body_of: BodyOf
+    ctx: Context, untold: Untold, endpoints: Page[WebhookEndpoint], body_of: BodyOf
 ) -> tuple[list[WebhookBody], list[Delivery]]:
+    """Bodies and deliveries; the body of an event that cannot be read is made when it can."""
+    now = ctx.now()
+    deliveries = [
+        *_seen(ctx, untold.events, endpoints.items, now),
+        *_blind(ctx, untold, endpoints, now),
+    ]
+    wanted = {delivery.event for delivery in deliveries}
+    bodies = [
+        WebhookBody(id=event.id, merchant=event.merchant, body=body_of(event), created_at=now)
+        for event in untold.events
+        if event.id in wanted
+    ]
+    return bodies, deliveries
+
+
+def _seen(
+    ctx: Context, events: Sequence[Event], endpoints: Sequence[WebhookEndpoint], now: datetime
+) -> Iterator[Delivery]:
     """Deliveries to endpoints that are disabled have failed at once, so that it can be seen what
     was missed.
     """
-    now = ctx.now()
-    bodies: list[WebhookBody] = []
-    deliveries: list[Delivery] = []
-    for event in untold.events:
-        wanting = [endpoint for endpoint in endpoints if endpoint.wants(event.type)]
-        if wanting:
-            bodies.append(
-                WebhookBody(
-                    id=event.id, merchant=event.merchant, body=body_of(event), created_at=now
-                )
-            )
-        deliveries += (
-            begun(
+    for event, endpoint in product(events, endpoints):
+        if endpoint.wants(event.type):
+            yield begun(
                 delivery_id=ctx.new_id("delivery", now),
                 merchant=event.merchant,
                 endpoint=endpoint.id,
                 event=event.id,
                 at=now,
-                failure=None if endpoint.enabled else Failure.ENDPOINT_DISABLED,
+                failure=_missed(endpoint),
             )
-            for endpoint in wanting
+
+
+def _blind(
+    ctx: Context, untold: Untold, endpoints: Page[WebhookEndpoint], now: datetime
+) -> Iterator[Delivery]:
+    """All events for each endpoint that cannot be read, and each event that cannot be read for all
+    endpoints.
+    """
+    unread_events = _names(untold.unread)
+    every_event = [*(event.id for event in untold.events), *unread_events]
+    pairs: list[tuple[str, str, Failure | None]] = [
+        (event, endpoint.id, _missed(endpoint))
+        for event, endpoint in product(unread_events, endpoints.items)
+    ]
+    pairs += [(*pair, None) for pair in product(every_event, _names(endpoints.unread))]
+    for event, endpoint, failure in pairs:
+        yield begun(
+            delivery_id=ctx.new_id("delivery", now),
+            merchant=untold.merchant,
+            endpoint=endpoint,
+            event=event,
+            at=now,
+            failure=failure,
+            blindly=True,
         )
-    return bodies, deliveries
+
+
+def _missed(endpoint: WebhookEndpoint) -> Failure | None:
+    return None if endpoint.enabled else Failure.ENDPOINT_DISABLED
+
+
+def _names(unread: Sequence[Unread]) -> list[str]:
+    return [fault.id for fault in unread if isinstance(fault, Unreadable)]

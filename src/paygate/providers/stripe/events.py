@@ -10,7 +10,7 @@ https://docs.stripe.com/webhooks#verify-manually. Nothing here may quote a heade
 import hmac
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final
 
@@ -203,6 +203,15 @@ def _of_dispute(
     return {} if isinstance(warned, Unknown) else {"fraud_warning": warned, "exact": exact}
 
 
+def _is_acted_upon(kind: str) -> bool:
+    """Whether something is made of events of a type, by how one that says nothing more is read."""
+    try:
+        told = _notice(kind, {}, livemode=False, created_at=datetime.fromtimestamp(0, UTC))
+    except ValueError:
+        return True  # what is looked for in it is needed
+    return bool(told.get("handled", True))
+
+
 def _of_balance(body: Mapping[str, Any], created_at: datetime | None) -> dict[str, Any]:
     """A movement on a customer's balance: of one with a payment, the payment tells what it comes
     to. What only comes to lie there is told of by an event of its own.
@@ -238,3 +247,11 @@ def _parts(header: str) -> tuple[str, list[str]]:
     if not 0 < len(set(signatures)) == len(signatures) <= _MAX_SIGNATURES:
         raise SignatureError("the signature must have distinct v1 parts")
     return timestamps[0], signatures
+
+
+ACTED_UPON: Final = tuple(
+    kind for kind in (*ENABLED_EVENTS, "charge.refund.updated") if _is_acted_upon(kind)
+)
+"""The types of which something is made. `charge.refund.updated` is subscribed to by nobody, and
+sent to endpoints that want everything.
+"""

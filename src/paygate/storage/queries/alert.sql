@@ -33,5 +33,6 @@ WHERE stands_as IS NOT NULL AND status = 'open' AND (merchant, id) > ($1, $2)
   AND NOT EXISTS (
     SELECT FROM alert_notice n
     WHERE n.merchant = alert.merchant AND n.alert = alert.id AND n.channel = $4
-      AND (n.alert_version >= alert.version OR n.at > $5))
+      AND (n.alert_version >= alert.version OR n.at > $5 AND n.at < $6
+           OR n.next_at > $7 AND n.next_at <= $8))
 ORDER BY merchant, id LIMIT $3

@@ -1,5 +1,6 @@
 -- name: event
-SELECT {event} FROM event WHERE merchant = $1 AND id = $2
+SELECT {event} FROM event
+WHERE merchant = $1 AND id = $2 AND created_at >= $3 AND created_at < $4  -- the months of these times
 
 -- name: events_older
 SELECT {event} FROM event

@@ -29,6 +29,20 @@ FROM provider_event
 WHERE replay_until IS NOT NULL AND updated_at < $1 AND (updated_at, merchant, id) > ($2, $3, $4)
 ORDER BY updated_at, merchant, id LIMIT $5
 
+-- name: types_without_handler
+SELECT kind FROM unnest($1::bytea[]) AS kind
+WHERE EXISTS (
+    SELECT FROM provider_event
+    WHERE status = 'ignored' AND verdict = 'no_handler' AND type_index = kind AND updated_at >= $2)
+
+-- name: provider_events_without_handler
+SELECT merchant, id, updated_at
+FROM provider_event
+WHERE status = 'ignored' AND verdict = 'no_handler' AND type_index = $5
+  AND received_at >= $6 AND updated_at >= $6  -- the second bounds the scan
+  AND updated_at < $1 AND (updated_at, merchant, id) > ($2, $3, $4)
+ORDER BY updated_at, merchant, id LIMIT $7
+
 -- name: provider_events_older
 SELECT {provider_event} FROM provider_event
 WHERE merchant = $1 AND id < $2 AND id >= $4 AND id < $5

@@ -26,6 +26,11 @@ SELECT {reconciliation_finding} FROM reconciliation_finding
 WHERE merchant = $1 AND id > $2 AND reconciliation = $4
 ORDER BY id LIMIT $3
 
+-- name: reconciliation_findings_held
+SELECT {reconciliation_finding} FROM reconciliation_finding
+WHERE merchant >= $1 AND id > $2 AND merchant = $4 AND reconciliation = $5 AND action = $6
+ORDER BY id LIMIT $3
+
 -- name: reconciliation_findings_counted
 SELECT kind, action, count(*) AS found FROM reconciliation_finding
 WHERE merchant = $1 AND reconciliation = $2 GROUP BY kind, action

@@ -41,6 +41,10 @@ SELECT {webhook_body} FROM webhook_body WHERE merchant = $1 AND id = $2
 -- name: anybody_to_tell
 SELECT EXISTS (SELECT FROM webhook_cursor)
 
+-- name: written_until
+SELECT snapshot::text AS until, pg_snapshot_xmin(snapshot) = pg_snapshot_xmax(snapshot) AS whole
+FROM pg_current_snapshot() AS snapshot
+
 -- name: events_to_tell
 SELECT c.written_in AS from_written_in, c.event AS from_event, e.*
 FROM webhook_cursor c CROSS JOIN LATERAL (
@@ -83,6 +87,11 @@ WITH moved AS (
 )
 SELECT count(*) AS moved FROM moved
 
+-- name: keep_webhook_body
+INSERT INTO webhook_body ({webhook_body})
+SELECT {webhook_body as r} FROM {webhook_body rows from $1}
+ON CONFLICT DO NOTHING
+
 -- name: endpoints_due
 SELECT e.merchant, e.id AS endpoint
 FROM webhook_endpoint e LEFT JOIN webhook_pause p ON p.merchant = e.merchant AND p.endpoint = e.id
@@ -104,19 +113,22 @@ WHERE e.status <> 'enabled'
 
 -- name: lease_deliveries
 WITH picked AS MATERIALIZED (
-    SELECT d.merchant, d.id
-    FROM unnest($1::text[], $2::text[], $3::integer[]) AS w (merchant, endpoint, places)
+    SELECT d.merchant, d.id, d.event
+    -- A lease that a crash of the server forgets is sent again, as one that is out: no need to wait
+    -- for the disk.
+    FROM (SELECT set_config('synchronous_commit', 'off', true)) AS unhurried
+    CROSS JOIN unnest($1::text[], $2::text[], $3::integer[]) AS w (merchant, endpoint, places)
     CROSS JOIN LATERAL (
-        SELECT d.merchant, d.id FROM delivery d
+        SELECT d.merchant, d.id, d.event FROM delivery d
         WHERE d.merchant = w.merchant AND d.endpoint = w.endpoint AND d.status = 'pending'
           AND (d.next_attempt_at <= clock_timestamp() OR $6)
           AND (d.leased_until IS NULL OR d.leased_until < clock_timestamp())
         ORDER BY d.next_attempt_at, d.id LIMIT w.places FOR UPDATE SKIP LOCKED) d
 )
 UPDATE delivery d SET leased_until = clock_timestamp() + $4, run = $5
-FROM picked p
+FROM picked p LEFT JOIN webhook_body b ON b.merchant = p.merchant AND b.id = p.event
 WHERE d.merchant = p.merchant AND d.id = p.id
-RETURNING {delivery as d}
+RETURNING {delivery as d}, {webhook_body as b}
 
 -- name: write_deliveries
 UPDATE delivery d

@@ -55,7 +55,12 @@ _SESSION: Final = (
     " SET default_transaction_read_only = off"
 )
 _INDEX: Final = re.compile(
-    r"CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(\w+)\s+ON\s", re.IGNORECASE
+    r"CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(\w+)\s+ON\s+(\w+)\s", re.IGNORECASE
+)
+_MONTHS: Final = (
+    "SELECT i.inhrelid::regclass::text AS place FROM pg_partitioned_table p"
+    " JOIN pg_inherits i ON i.inhparent = p.partrelid WHERE p.partrelid = to_regclass($1)"
+    " ORDER BY 1"
 )
 _DROP: Final = re.compile(r"DROP\s+INDEX\s+CONCURRENTLY\s+IF\s+EXISTS\s", re.IGNORECASE)
 _AGAIN: Final = re.compile(
@@ -261,20 +266,46 @@ class _Run:
             await self._write_down(migration)
 
     async def _alone(self, migration: Migration, statement: str) -> None:
-        """One statement outside a transaction, unless it was done before a crash. What it leaves
-        when it fails is an index that is not valid: dropped, and made again.
+        """One statement outside a transaction, unless it was done before a crash."""
+        made = _INDEX.match(statement)
+        if made is None:
+            await self._told(migration, statement)
+            return
+        name, table = made[1], made[2]
+        with self._waiting():
+            months = await self._connection.fetch(_MONTHS, table)
+        if not months:
+            await self._index(migration, name, statement)
+            return
+        # A table by month has no index made beside commits: each of its months has, and they
+        # together are the table's.
+        whole = statement.replace("CONCURRENTLY", "IF NOT EXISTS", 1)
+        whole = whole.replace(f" ON {table} ", f" ON ONLY {table} ", 1)
+        await self.patiently(name, partial(self._briefly, whole))
+        for (place,) in months:
+            part = place + name.removeprefix(table)
+            of_month = statement.replace(f" {name} ON {table} ", f" {part} ON {place} ", 1)
+            await self._index(migration, part, of_month)
+            attach = f"ALTER INDEX {name} ATTACH PARTITION {part}"
+            await self.patiently(name, partial(self._briefly, attach))
+
+    async def _index(self, migration: Migration, name: str, statement: str) -> None:
+        """An index beside commits. What is left of one that failed is not valid: dropped, and made
+        again.
         """
-        if (made := _INDEX.match(statement)) is not None:
+        with self._waiting():
+            valid = await self._connection.fetchval(
+                "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)", name
+            )
+        if valid:
+            return
+        if valid is False:
+            self._tell(f"{migration.name}: {name} was left unfinished, and is made again")
             with self._waiting():
-                valid = await self._connection.fetchval(
-                    "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)", made[1]
-                )
-            if valid:
-                return
-            if valid is False:
-                self._tell(f"{migration.name}: {made[1]} was left unfinished, and is made again")
-                with self._waiting():
-                    await self._connection.execute(f"DROP INDEX CONCURRENTLY {made[1]}")
+                await self._connection.execute(f"DROP INDEX CONCURRENTLY {name}")
+        await self._told(migration, statement)
+
+    async def _told(self, migration: Migration, statement: str) -> None:
         self._tell(f"{migration.name}: {statement.splitlines()[0]}")
         await self._watched(migration, statement)
 

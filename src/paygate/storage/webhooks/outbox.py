@@ -10,7 +10,9 @@ worker. What a run does not write down in time is another's to send again.
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
+
+import msgspec
 
 from paygate.domain.event import Event
 from paygate.domain.webhooks.delivery import Delivery, WebhookBody
@@ -19,10 +21,13 @@ from paygate.storage.connections.database import reading
 from paygate.storage.connections.pool import Pool
 from paygate.storage.records import Records
 from paygate.storage.tables import DELIVERY, WEBHOOK_BODY
-from paygate.storage.unreadable import Unread
+from paygate.storage.unreadable import UNREAD, Unread
 
 LEASE: Final = timedelta(seconds=60)
 """Several times what an attempt and writing it down take."""
+_WIDTH: Final = len(DELIVERY.columns)
+
+R = TypeVar("R", bound=msgspec.Struct)
 
 
 class Spot(NamedTuple):
@@ -33,13 +38,23 @@ class Spot(NamedTuple):
 
 
 class Untold(NamedTuple):
-    """The next events of a merchant. Those that cannot be read are passed over, and told of."""
+    """The next events of a merchant, and why others among them cannot be read."""
 
     merchant: str
     since: Spot
     until: Spot
     events: Sequence[Event]
     unread: Sequence[Unread]
+
+
+class Written(NamedTuple):
+    """How far the database was written, by whomever. `whole`: no transaction before that is open.
+
+    When it was whole and all events were told, there are no others until it stands elsewhere.
+    """
+
+    until: str
+    whole: bool
 
 
 class Target(NamedTuple):
@@ -49,10 +64,17 @@ class Target(NamedTuple):
     endpoint: str
 
 
+class Parcel(NamedTuple):
+    """A delivery, and the body to be sent: None when there is none, or why it could not be read."""
+
+    delivery: Delivery
+    body: WebhookBody | Unread | None
+
+
 class Leased(NamedTuple):
     """What a run has to send, and why other rows could not be read."""
 
-    deliveries: Sequence[Delivery]
+    parcels: Sequence[Parcel]
     unread: Sequence[Unread]
 
 
@@ -66,6 +88,13 @@ class Outbox:
     async def anybody(self) -> bool:
         """Whether any merchant has, or ever had, an endpoint."""
         return bool((await self._fetch("anybody_to_tell"))[0][0])
+
+    async def written(self) -> Written:
+        """How far the database is written: an answer out of the server's memory, which a look into
+        every month's events is not.
+        """
+        (row,) = await self._fetch("written_until")
+        return Written(row["until"], row["whole"])
 
     async def mend(self) -> int:
         """Begin anew with the events from now on where a cursor is ahead of the server, whose
@@ -98,6 +127,10 @@ class Outbox:
         )
         return bool(rows[0]["moved"])
 
+    async def keep_body(self, body: WebhookBody) -> None:
+        """Keep the body of an event, unless another node has."""
+        await self._fetch("keep_webhook_body", *self._records.columns([body]))
+
     async def due(self) -> list[Target]:
         """The endpoints that are to be sent something now."""
         return [Target(*row) for row in await self._fetch("endpoints_due")]
@@ -109,8 +142,8 @@ class Outbox:
     async def lease(
         self, run: str, places: Sequence[tuple[Target, int]], *, all_: bool = False
     ) -> Leased:
-        """Up to so many deliveries for each of these endpoints, which are now the run's for
-        `LEASE`: those that are due, or all that wait.
+        """Up to so many deliveries for each of these endpoints, with their bodies, which are now
+        the run's for `LEASE`: those that are due, or all that wait.
         """
         rows = await self._fetch(
             "lease_deliveries",
@@ -121,7 +154,15 @@ class Outbox:
             run,
             all_,
         )
-        return Leased(*self._records.open_each(Delivery, [tuple(row) for row in rows]))
+        parcels: list[Parcel] = []
+        unread: list[Unread] = []
+        for row in map(tuple, rows):
+            delivery = self._opened(Delivery, row[:_WIDTH])
+            if isinstance(delivery, UNREAD):
+                unread.append(delivery)
+            elif delivery is not None:
+                parcels.append(Parcel(delivery, self._opened(WebhookBody, row[_WIDTH:])))
+        return Leased(parcels, unread)
 
     async def write(self, run: str, deliveries: Sequence[Delivery]) -> set[str]:
         """Write down deliveries that the run has leased, each one version on; the ids of those
@@ -142,6 +183,15 @@ class Outbox:
         """How often each endpoint that was paused had failed in a row."""
         rows = await self._fetch("pauses")
         return {Target(row["merchant"], row["endpoint"]): row["failures"] for row in rows}
+
+    def _opened(self, record: type[R], row: tuple[Any, ...]) -> R | Unread | None:
+        """The record in a row, None of a row of nulls, or why it was not read."""
+        if row[0] is None:
+            return None
+        try:
+            return self._records.open(record, row)
+        except UNREAD as fault:
+            return fault
 
     def _untold(self, merchant: str, rows: Sequence[Any]) -> Untold:
         first, last = rows[0], rows[-1]

@@ -4,16 +4,24 @@ Events are listed in the order in which they were committed, and only those that
 before any more: whoever goes on from the last one that they saw misses none.
 """
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import msgspec
 
 from paygate.domain.event import Event
+from paygate.domain.ids import milliseconds_of
 from paygate.domain.webhooks.delivery import Delivery, DeliveryStatus, WebhookBody
 from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.storage.pages import Cut, Page, Place, Stretch
 from paygate.storage.reader import Reader
+from paygate.storage.reading import LONG_AGO
+
+_APART: Final = timedelta(hours=1)
+"""Between the time in an event's id and its own, at most: the one is drawn when its commit is made,
+the other when it was decided, or when the object was last written by a clock that is ahead."""
+_ALL_MONTHS: Final = (LONG_AGO, datetime(9999, 1, 1, tzinfo=UTC))
 
 
 class EventFilters(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,8 +38,14 @@ class WebhookReader(Reader):
     """Raises as `Reader` does."""
 
     async def event(self, merchant: str, event_id: str) -> Event | None:
-        """The event, or None."""
-        return await self._one(Event, "event", merchant, event_id)
+        """The event, or None. An id tells its month, or two at the turn of one; an event is looked
+        for in all of them when a clock was wrong, or there is no such event.
+        """
+        for since, until in (*months_of_id(event_id), _ALL_MONTHS):
+            row = await self._fetch("event", merchant, event_id, since, until)
+            if row is not None:
+                return self._open(Event, row)
+        return None
 
     async def events(self, merchant: str, cut: Cut, filters: EventFilters) -> Page[Event]:
         """A page of the merchant's events that pass the filters, in the order of their commits."""
@@ -98,3 +112,10 @@ class WebhookReader(Reader):
     async def webhook_body(self, merchant: str, event_id: str) -> WebhookBody | None:
         """The body that is sent for an event, or None."""
         return await self._one(WebhookBody, "webhook_body", merchant, event_id)
+
+
+def months_of_id(event_id: str) -> Iterator[tuple[datetime, datetime]]:
+    """From when to when an event of this id was made; nothing for an id of no possible time."""
+    since = timedelta(milliseconds=milliseconds_of(event_id))
+    if _APART < since < _ALL_MONTHS[1] - LONG_AGO - _APART:
+        yield LONG_AGO + since - _APART, LONG_AGO + since + _APART

@@ -8,7 +8,7 @@ from typing import Final
 
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.alert import AlertType, Problem
-from paygate.domain.payments.attempt import Attempt
+from paygate.domain.payments.attempt import Attempt, state_of
 from paygate.domain.payments.confirmation import Moved
 from paygate.domain.payments.outcome import Answer, NotSent, PaymentError, Rejected, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent, Status, Trigger, advance
@@ -63,7 +63,15 @@ async def conclude_with(
         # What was certainly not sent is no answer yet: the same request may go on with it.
         response = None if isinstance(answer.outcome, NotSent) else applied.intent
         commits = applied.commits.also(beside(applied))
-        change = change_of(ctx, work.caller, work.action, work.intent, commits, response=response)
+        change = change_of(
+            ctx,
+            work.caller,
+            work.action,
+            work.intent,
+            commits,
+            response=response,
+            details={"outcome": state_of(applied.answer.outcome)},
+        )
         try:
             committed = isinstance(await ctx.door.commit(change), Committed)
         except Impossible as error:

@@ -72,9 +72,13 @@ def change_of(
     commits: Consequences,
     *,
     response: PaymentIntent | None = None,
+    details: dict[str, str] | None = None,
 ) -> Change:
-    """The change for what a caller did to an intent; a `response` ends the request."""
-    return Change(ctx.audit(caller, action, intent_subject(intent.id)), *commits, response=response)
+    """The change for what a caller did to an intent; a `response` ends the request. `details` are
+    for the audit log.
+    """
+    audit = ctx.audit(caller, action, intent_subject(intent.id), details=details)
+    return Change(audit, *commits, response=response)
 
 
 def of_move(

@@ -1,0 +1,1 @@
+"""One payment, told from all that is stored of it."""
