@@ -21,9 +21,10 @@ from paygate_sandbox.faults import Fault
 from paygate_sandbox.protocol.authentication import Authentication, secret_key_required
 from paygate_sandbox.protocol.errors import StripeError, internal_error, rate_limited
 from paygate_sandbox.protocol.expansion import check_paths, expand
-from paygate_sandbox.protocol.forms import parse_form
+from paygate_sandbox.protocol.forms import Form, parse_form
 from paygate_sandbox.protocol.idempotency import Claim, Idempotency, check_key
 from paygate_sandbox.protocol.parameters import ListOf, Text
+from paygate_sandbox.protocol.parts import read_parts
 from paygate_sandbox.protocol.replies import (
     Envelope,
     Reply,
@@ -122,12 +123,13 @@ class Api:
             endpoint = _in_browser(request, endpoint)
         key = None
         if method == "POST":
-            text = await _form_text(request)
+            takes_files = endpoint.takes_files
+            form = await (read_parts(request) if takes_files else _form(request))
             # A browser's call has none: what is kept under a key is derived from all that was sent.
             key = check_key(_header(request, "Idempotency-Key")) if secret else None
         else:
-            text = request.rel_url.raw_query_string
-        return Asked(request_id, endpoint, request.path, target, parse_form(text), key)
+            form = parse_form(request.rel_url.raw_query_string)
+        return Asked(request_id, endpoint, request.path, target, form, key)
 
     @staticmethod
     def _check(asked: Asked) -> Checked:
@@ -230,14 +232,14 @@ def _in_browser(request: web.BaseRequest, endpoint: Endpoint) -> Endpoint:
     return endpoint.in_browser
 
 
-async def _form_text(request: web.BaseRequest) -> str:
+async def _form(request: web.BaseRequest) -> Form:
     if request.can_read_body and request.content_type != _FORM:
         raise StripeError(
             f"Invalid request (check that your POST content type is {_FORM}). If you have any "
             "questions, we can help at https://support.stripe.com/."
         )
     try:
-        return (await request.read()).decode()
+        return parse_form((await request.read()).decode())
     except UnicodeDecodeError:
         raise StripeError("Invalid request: the body is not UTF-8.") from None
     except web.HTTPRequestEntityTooLarge:

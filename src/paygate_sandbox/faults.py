@@ -38,6 +38,8 @@ CALLS = frozenset(
         "capture",
         "cancel",
         "refund",
+        "disputes",
+        "files",
         "customers",
         "payment_methods",
         "retrieve",

@@ -39,7 +39,7 @@ from paygate.providers.contract import (
 from tests.making import new_id
 
 Fault = Literal["reply_lost", "error_after", "error_before", "rate_limited", "hang"]
-Call = Literal["confirm", "capture", "cancel", "refund", "customer", "look_up"]
+Call = Literal["confirm", "capture", "cancel", "refund", "dispute", "file", "customer", "look_up"]
 Account = Literal["good", "failing", "unusable"]
 Delivery = tuple[bytes, Mapping[str, str]]
 
@@ -62,6 +62,16 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     """Refunds of it are done when the banks have answered."""
     token_refund_failing: str
     """Refunds of it come back when the banks have answered."""
+    token_disputed: str
+    """What it pays is charged back at once, as fraudulent."""
+    token_inquired: str
+    token_compliance: str
+    """What it pays is charged back as a compliance case of Visa's."""
+    token_warned: str
+    """What it pays is warned of, and not disputed."""
+    winning_texts: dict[str, str]
+    """Evidence that wins when the banks have answered."""
+    installation: str
     card: tuple[str, str]
     """Brand and last four digits of the token to be approved."""
     absent_reference: str
@@ -73,6 +83,12 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     """How much money they took, in the provider's units."""
     refunded: Callable[[str], Awaitable[list[int]]]
     """What the provider's books have given back of a payment, each refund in its units."""
+    submissions: Callable[[str], Awaitable[int]]
+    """How often evidence was submitted in a dispute, in the provider's books."""
+    uploaded: Callable[[str], Awaitable[str]]
+    """The SHA-256 of a file that the provider has, by its id there."""
+    calm: Callable[[], Awaitable[None]]
+    """End every fault that was ordered."""
     customers: Callable[[str], Awaitable[int]]
     """How many customers the provider has for one of ours."""
     details: Callable[[str], Awaitable[tuple[str | None, str | None]]]

@@ -28,10 +28,12 @@ from tests.providers.conformance_banks import (
     DebitConformance,
     TransferConformance,
 )
+from tests.providers.conformance_disputes import DisputeConformance
 from tests.providers.conformance_holds import HoldConformance
 from tests.providers.conformance_methods import MethodConformance
 from tests.providers.conformance_refunds import RefundConformance
 from tests.providers.conftest import settings
+from tests.providers.stripe_objects import INSTALLATION
 from tests.providers.stripe_server import StripeServer, answer
 
 SECRET_KEY: Final = "sk_test_conformance"
@@ -48,6 +50,8 @@ CALLS: Final[dict[Call, str]] = {
     "capture": "capture",
     "cancel": "cancel",
     "refund": "refund",
+    "dispute": "disputes",
+    "file": "files",
     "customer": "customers",
     "look_up": "retrieve",
 }
@@ -137,6 +141,16 @@ class Sandbox:
     async def refunded(self, reference: str) -> list[int]:
         books = await self._call("GET", "/_sandbox/ledger")
         return [r["amount"] for r in books["refunds"] if r["payment_intent"] == reference]
+
+    async def submissions(self, dispute: str) -> int:
+        books = await self._call("GET", "/_sandbox/ledger")
+        (count,) = [d["submission_count"] for d in books["disputes"] if d["id"] == dispute]
+        return int(count)
+
+    async def uploaded(self, file: str) -> str:
+        books = await self._call("GET", "/_sandbox/ledger")
+        (digest,) = [each["sha256"] for each in books["files"] if each["id"] == file]
+        return str(digest)
 
     async def customers(self, customer: str) -> int:
         found = await self._stripe("GET", "/v1/customers", params={"limit": 100})
@@ -235,12 +249,21 @@ def _subject(control: Sandbox, provider: StripeProvider, unauthorised: StripePro
         token_unusable="pm_no_such_card",
         token_refund_pending="pm_card_pendingRefund",
         token_refund_failing="pm_card_refundFail",
+        token_disputed="pm_card_createDispute",
+        token_inquired="pm_card_createDisputeInquiry",
+        token_compliance="pm_card_createComplianceDispute",
+        token_warned="pm_card_createIssuerFraudRecord",
+        winning_texts={"uncategorized_text": "winning_evidence"},
+        installation=INSTALLATION,
         card=("visa", "4242"),
         absent_reference="pi_3QabsentAbsentAbsent00000",
         fault=control.fault,
         charged=control.charged,
         taken=control.taken,
         refunded=control.refunded,
+        submissions=control.submissions,
+        uploaded=control.uploaded,
+        calm=control.clear,
         customers=control.customers,
         details=control.details,
         delete_customer=control.delete_customer,
@@ -272,6 +295,10 @@ class TestStripeHolds(HoldConformance):
 
 
 class TestStripeRefunds(RefundConformance):
+    pass
+
+
+class TestStripeDisputes(DisputeConformance):
     pass
 
 

@@ -96,7 +96,7 @@ def test_faults_controls_and_versions_are_on_the_page() -> None:
     assert VERSIONS[0] in PAGE
     assert API_VERSION in PAGE
     assert API_VERSION in HELP
-    for call in ("GET ledger", "clock", "faults", "GET deliveries"):
+    for call in ("GET ledger", "disputes", "clock", "faults", "GET deliveries"):
         assert call in HELP
         assert call.replace("GET ", "GET /_sandbox/") in PAGE
 

@@ -1,5 +1,7 @@
 """The official client, unmodified, both ways of using it."""
 
+from io import BytesIO
+
 import pytest
 import stripe as official
 
@@ -165,3 +167,36 @@ async def test_its_retries_meet_a_lost_reply(
     assert intent.status == "succeeded"
     charges = await client.v1.charges.list_async()
     assert len(charges.data) == 1
+
+
+async def test_a_dispute(sandbox: Sandbox, http: official.AIOHTTPClient) -> None:
+    address = sandbox.parts.base_url
+    client = official.StripeClient(
+        SECRET_KEY,
+        base_addresses={"api": address, "files": address},
+        http_client=http,
+        max_network_retries=0,
+    )
+    paid = await client.v1.payment_intents.create_async(
+        card_payment("pm_card_createDispute")  # type: ignore[arg-type]
+    )
+    disputes = client.v1.disputes
+    (found,) = (await disputes.list_async({"payment_intent": paid.id})).data
+    assert (await disputes.retrieve_async(found.id)).status == "needs_response"
+    receipt = BytesIO(b"%PDF-1.7")
+    receipt.name = "receipt.pdf"
+    file = await client.v1.files.create_async({"purpose": "dispute_evidence", "file": receipt})
+    assert (file.filename, file.type) == ("receipt.pdf", "pdf")
+    sent = await disputes.update_async(
+        found.id,
+        {"evidence": {"receipt": file.id, "customer_name": "Ada"}, "submit": True},
+        {"idempotency_key": "submit"},
+    )
+    assert (sent.status, sent.evidence.receipt) == ("under_review", file.id)
+    assert sent.evidence_details.submission_count == 1
+    assert (await disputes.close_async(found.id)).status == "lost"
+    await client.v1.payment_intents.create_async(
+        card_payment("pm_card_createIssuerFraudRecord")  # type: ignore[arg-type]
+    )
+    (warning,) = (await client.v1.radar.early_fraud_warnings.list_async()).data
+    assert warning.actionable

@@ -10,13 +10,22 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import web
 
-from paygate_sandbox.books import Origin
+from paygate_sandbox.books import Books, Origin
+from paygate_sandbox.control import disputes
+from paygate_sandbox.control.disputes import OrderError
 from paygate_sandbox.control.ledger import ledger
-from paygate_sandbox.control.orders import ClockOrder, EventOrder, FaultOrder
+from paygate_sandbox.control.orders import (
+    ClockOrder,
+    DisputeOrder,
+    EventOrder,
+    FaultOrder,
+    WarningOrder,
+)
 from paygate_sandbox.control.samples import SAMPLES, About
 from paygate_sandbox.engine import Engine
 from paygate_sandbox.faults import FaultError
-from paygate_sandbox.store.objects import Record
+from paygate_sandbox.resources.disputes import case, fraud_warnings
+from paygate_sandbox.store.objects import JsonObject, Record, Window
 
 PREFIX = "/_sandbox/"
 # Of what a wrong order said, in a refusal.
@@ -38,6 +47,8 @@ class Control:
             ("GET", "clock"): self._tell_clock,
             ("POST", "clock"): self._advance_clock,
             ("GET", "deliveries"): self._count_deliveries,
+            ("POST", "disputes"): self._dispute,
+            ("POST", "fraud_warnings"): self._warn,
             ("GET", "events"): self._list_event_types,
             ("POST", "events"): self._send_event,
         }
@@ -48,7 +59,7 @@ class Control:
             return _refusal(404, f"no such control call: {request.method} {request.path}")
         try:
             return await call(request)
-        except (msgspec.ValidationError, msgspec.DecodeError, FaultError) as error:
+        except (msgspec.ValidationError, msgspec.DecodeError, FaultError, OrderError) as error:
             return _refusal(400, str(error))
         except web.HTTPRequestEntityTooLarge:
             return _refusal(413, "the body is too large")
@@ -96,6 +107,22 @@ class Control:
     async def _count_deliveries(self, _request: web.BaseRequest) -> web.StreamResponse:
         return _json(self._parts.events.count())
 
+    async def _dispute(self, request: web.BaseRequest) -> web.StreamResponse:
+        order = await _read(request, DisputeOrder)
+        return await self._begun(lambda books: disputes.dispute(books, order))
+
+    async def _warn(self, request: web.BaseRequest) -> web.StreamResponse:
+        order = await _read(request, WarningOrder)
+        return await self._begun(lambda books: disputes.warning(books, order))
+
+    async def _begun(self, begin: Callable[[Books], Record]) -> web.StreamResponse:
+        """Have a bank do something; what it made is the answer."""
+        self._engine.catch_up()
+        with self._engine.change(Origin()) as books:
+            made = begin(books)
+        await self._parts.database.committed()
+        return _json(made.body, status=201)
+
     async def _list_event_types(self, _request: web.BaseRequest) -> web.StreamResponse:
         return _json({"types": sorted(SAMPLES)})
 
@@ -104,19 +131,23 @@ class Control:
         sample = SAMPLES.get(order.type)
         if sample is None:
             return _refusal(400, f"no such event can be sent: {order.type[:_MOST_SAID]}")
-        payment = charge = None
+        payment = charge = dispute = warning = None
         if order.payment_intent is not None:
             payment = self._parts.objects.find("payment_intent", order.payment_intent)
             if payment is None:
                 return _refusal(404, "there is no such payment")
             latest = payment.body["latest_charge"]
             charge = self._parts.objects.find("charge", latest) if latest else None
+            dispute = self._newest(case.KIND, latest)
+            warning = self._newest(fraud_warnings.KIND, latest)
         with self._engine.change(Origin()) as books:
             about = About(
                 None if payment is None else payment.body,
                 None if charge is None else charge.body,
                 books.new_id,
                 books.now,
+                dispute,
+                warning,
             )
             record = Record(sample(about))
             record.encode()
@@ -125,6 +156,11 @@ class Control:
         endpoints = len(self._parts.subscriptions.wanting(order.type))
         await self._parts.database.committed()
         return _json({"id": event_id, "type": order.type, "endpoints": endpoints}, status=201)
+
+    def _newest(self, kind: str, charge_id: str | None) -> JsonObject | None:
+        """The newest object of a kind that a charge has."""
+        found = self._parts.objects.page(kind, Window(1), {"related": charge_id or ""})
+        return found[0].body if found else None
 
     def _clock(self) -> dict[str, int]:
         clock = self._parts.clock

@@ -3,7 +3,7 @@
 It must never leave anything out, nor look like an API object.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -26,22 +26,49 @@ _CHARGE_MEMBERS = (
 
 
 _REFUND_MEMBERS = ("id", "charge", "payment_intent", "amount", "status", "metadata", "created")
+_DISPUTE_MEMBERS = (
+    "id",
+    "charge",
+    "payment_intent",
+    "amount",
+    "currency",
+    "status",
+    "reason",
+    "metadata",
+    "created",
+)
+_ROW_MEMBERS = ("id", "amount", "fee", "net", "currency", "reporting_category")
+_FILE_MEMBERS = ("id", "purpose", "filename", "size", "type", "created")
 
 
 def ledger(objects: Objects) -> Iterator[bytes]:
     """The document in pieces, so that a large one neither fills memory nor holds the loop."""
-    yield b'{"charges":['
-    separator = b""
-    for batch in objects.all("charge"):
-        yield separator + b",".join([_encode(_charge(record)) for record in batch])
-        separator = b","
-    yield b'],"refunds":['
-    separator = b""
-    for batch in objects.all("refund"):
-        yield separator + b",".join([_encode(_refund(record)) for record in batch])
-        separator = b","
-    # Nothing disputes or pays out yet, so nothing of it was ever done.
-    yield b'],"disputes":[],"payouts":[]}'
+    begins = b'{"'
+    for name, kind, line in _LISTS:
+        yield begins + name + b'":['
+        separator = b""
+        for batch in objects.all(kind):
+            yield separator + b",".join([_encode(line(record)) for record in batch])
+            separator = b","
+        begins = b'],"'
+    # Nothing pays out yet, so nothing of it was ever done.
+    yield b'],"payouts":[]}'
+
+
+def _dispute(record: Record) -> JsonObject:
+    body = record.body
+    line = {member: body[member] for member in _DISPUTE_MEMBERS}
+    details = body["evidence_details"]
+    line["due_by"], line["submission_count"] = details["due_by"], details["submission_count"]
+    line["evidence"] = {name: value for name, value in body["evidence"].items() if value}
+    line["rows"] = [{m: row[m] for m in _ROW_MEMBERS} for row in body["balance_transactions"]]
+    return line
+
+
+def _file(record: Record) -> JsonObject:
+    line = {member: record.body[member] for member in _FILE_MEMBERS}
+    line["sha256"] = record.private["sha256"]
+    return line
 
 
 def _refund(record: Record) -> JsonObject:
@@ -54,3 +81,12 @@ def _charge(record: Record) -> JsonObject:
     line = {member: record.body[member] for member in _CHARGE_MEMBERS}
     line["idempotency_key"] = record.private["idempotency_key"]
     return line
+
+
+_LISTS: tuple[tuple[bytes, str, Callable[[Record], JsonObject]], ...] = (
+    (b"charges", "charge", _charge),
+    (b"refunds", "refund", _refund),
+    (b"disputes", "dispute", _dispute),
+    (b"files", "file", _file),
+)
+"""Each list of the document: its name, the kind of its objects, and what is told of one."""

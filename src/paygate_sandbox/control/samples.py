@@ -6,6 +6,7 @@ Pure data and values: nothing here is stored, so no later call of the API shows 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from paygate_sandbox.resources.disputes import case
 from paygate_sandbox.store.objects import JsonObject
 
 _AMOUNT = 1999
@@ -17,16 +18,6 @@ _DECLINE: JsonObject = {
     "decline_code": "generic_decline",
     "message": "Your card was declined.",
 }
-_EVIDENCE_FIELDS = """
-    access_activity_log billing_address cancellation_policy cancellation_policy_disclosure
-    cancellation_rebuttal customer_communication customer_email_address customer_name
-    customer_purchase_ip customer_signature duplicate_charge_documentation
-    duplicate_charge_explanation duplicate_charge_id product_description receipt refund_policy
-    refund_policy_disclosure refund_refusal_explanation service_date service_documentation
-    shipping_address shipping_carrier shipping_date shipping_documentation
-    shipping_tracking_number uncategorized_file uncategorized_text
-    """.split()  # noqa: SIM905 - names in a paragraph, not one a line
-_DUE_SECONDS = 8 * 86_400
 
 
 class About(NamedTuple):
@@ -38,6 +29,10 @@ class About(NamedTuple):
     charge: JsonObject | None
     new_id: Callable[[str], str]
     now: int
+    dispute: JsonObject | None = None
+    """A dispute that the payment has."""
+    warning: JsonObject | None = None
+    """A fraud warning that the payment has."""
 
     def names(self) -> JsonObject:
         """The payment's and the charge's ids, the amount and the currency."""
@@ -131,27 +126,22 @@ def _refund(status: str, **changes: Any) -> Callable[[About], JsonObject]:
 
 def _dispute(status: str) -> Callable[[About], JsonObject]:
     def make(about: About) -> JsonObject:
-        return {
-            "id": about.new_id("du"),
-            "object": "dispute",
-            **about.names(),
-            "balance_transactions": [],
-            "created": about.now,
-            "enhanced_eligibility_types": [],
-            "evidence": {**dict.fromkeys(_EVIDENCE_FIELDS), "enhanced_evidence": {}},
-            "evidence_details": {
-                "due_by": about.now + _DUE_SECONDS,
-                "enhanced_eligibility": {},
-                "has_evidence": False,
-                "past_due": False,
-                "submission_count": 0,
-            },
-            "is_charge_refundable": False,
-            "livemode": False,
-            "metadata": {},
-            "reason": "fraudulent",
-            "status": status,
+        if about.dispute is not None:
+            return about.dispute
+        names, card = about.names(), {"brand": "visa", "network": "visa"}
+        charge = {
+            "id": names["charge"],
+            "payment_intent": names["payment_intent"],
+            "payment_method_details": (about.charge or {}).get(
+                "payment_method_details", {"card": card, "type": "card"}
+            ),
         }
+        amount, currency = names["amount"], names["currency"]
+        terms = case.Terms(
+            "chargeback", "fraudulent", amount, currency, amount, case.due_by(about.now)
+        )
+        body = case.body_of(about.new_id("du"), charge, terms, about.now)
+        return {**body, "status": status}
 
     return make
 
@@ -188,6 +178,8 @@ def _payout(status: str, reconciled: str = "in_progress") -> Callable[[About], J
 
 
 def _warning(about: About) -> JsonObject:
+    if about.warning is not None:
+        return about.warning
     names = about.names()
     return {
         "id": about.new_id("issfr"),

@@ -63,6 +63,9 @@ _NOUNS = {
     "customer": ("customer", "id"),
     "mandate": ("mandate", "mandate"),
     "payout": ("payout", "payout"),
+    "dispute": ("dispute", "dispute"),
+    "file": ("file upload", "file"),
+    "radar.early_fraud_warning": ("early fraud warning", "early_fraud_warning"),
 }
 
 

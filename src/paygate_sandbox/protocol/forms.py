@@ -4,6 +4,7 @@ It must never know what a parameter means; every leaf stays the text that was se
 """
 
 import re
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -20,8 +21,13 @@ _KEYS = re.compile(r"\[([^\[\]]*)\]")
 
 
 def parse_form(text: str) -> Form:
+    return nest(_pairs(text))
+
+
+def nest(pairs: Iterable[tuple[str, Any]]) -> Form:
+    """Values under the names that were sent, brackets and all."""
     form: Form = {}
-    for name, value in _pairs(text):
+    for name, value in pairs:
         if "[" in name or "]" in name:
             _place(form, name, value)
         elif isinstance(form.get(name), dict):
@@ -61,7 +67,7 @@ def _malformed() -> StripeError:
     )
 
 
-def _place(form: Form, name: str, value: str) -> None:
+def _place(form: Form, name: str, value: Any) -> None:
     match = _NAME.fullmatch(name)
     keys = _KEYS.findall(match[2]) if match else []
     if not match or len(keys) > MAX_DEPTH:

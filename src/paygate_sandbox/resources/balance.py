@@ -108,6 +108,83 @@ def record_refund(
     return str(body["id"])
 
 
+def record_dispute(
+    books: Books, charge: JsonObject, dispute_id: str, amount: int, fee: int
+) -> JsonObject:
+    """The balance transaction of disputed money that leaves, or (positive) comes back."""
+    back = amount > 0
+    said = "reversal" if back else "withdrawal"
+    return _adjust(
+        books,
+        charge,
+        dispute_id,
+        amount=amount,
+        fee=fee,
+        fee_said="Dispute fee",
+        type="adjustment",
+        reporting_category="dispute_reversal" if back else "dispute",
+        description=f"Chargeback {said} for {charge['id']}",
+    )
+
+
+def record_dispute_fee(
+    books: Books, charge: JsonObject, dispute_id: str, amount: int
+) -> JsonObject:
+    """The balance transaction of a fee that stands alone, or (positive) is given back."""
+    return _adjust(
+        books,
+        charge,
+        dispute_id,
+        amount=amount,
+        fee=0,
+        fee_said="",
+        type="stripe_fee",
+        reporting_category="fee",
+        description="Dispute countered fee",
+    )
+
+
+def _adjust(
+    books: Books,
+    charge: JsonObject,
+    dispute_id: str,
+    *,
+    amount: int,
+    fee: int,
+    fee_said: str,
+    **named: str,
+) -> JsonObject:
+    """A transaction of a dispute, there at once. Lists find it by its charge, and not by the
+    dispute that is its source.
+    """
+    currency = charge["currency"]
+    part = {
+        "amount": fee,
+        "application": None,
+        "currency": currency,
+        "description": fee_said,
+        "type": "stripe_fee",
+    }
+    body: JsonObject = {
+        "id": books.new_id("txn"),
+        "object": "balance_transaction",
+        "amount": amount,
+        "available_on": books.now,
+        "balance_type": "payments",
+        "created": books.now,
+        "currency": currency,
+        "exchange_rate": None,
+        "fee": fee,
+        "fee_details": [part] if fee else [],
+        "net": amount - fee,
+        "source": dispute_id,
+        "status": "available",
+        **named,
+    }
+    books.insert(Record(body), Filing(charge["id"], named["type"], currency))
+    return body
+
+
 def as_of(body: JsonObject, now: int) -> JsonObject:
     """Funds become available by time alone, so the status is told, not stored."""
     body["status"] = "available" if body["available_on"] <= now else "pending"

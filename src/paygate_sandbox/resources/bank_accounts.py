@@ -17,10 +17,11 @@ class BankAccount:
     last4: str
     failure: str | None = None
     seconds: int | None = ENDS_AFTER_SECONDS  # None: the bank never answers
+    returned: bool = False  # the payer has it back some time later, and nobody can object
 
     def debit(self) -> dict[str, Any]:
         """What a payment method remembers of it: the account's number is not among it."""
-        return {"failure": self.failure, "seconds": self.seconds}
+        return {"failure": self.failure, "seconds": self.seconds, "returned": self.returned}
 
 
 FAILURES = {
@@ -32,14 +33,13 @@ FAILURES = {
     "no_account": "The customer's bank account could not be located.",
 }
 
-# The payment of `_dispute` succeeds; what follows it is no part of the debit.
 US_ACCOUNTS = {
     "pm_usBankAccount_success": BankAccount("6789"),
     "pm_usBankAccount_accountClosed": BankAccount("1113", "account_closed"),
     "pm_usBankAccount_noAccount": BankAccount("1116", "no_account"),
     "pm_usBankAccount_insufficientFunds": BankAccount("2227", "insufficient_funds"),
     "pm_usBankAccount_debitNotAuthorized": BankAccount("3335", "debit_not_authorized"),
-    "pm_usBankAccount_dispute": BankAccount("5559"),
+    "pm_usBankAccount_dispute": BankAccount("5559", returned=True),
     "pm_usBankAccount_processing": BankAccount("0009", seconds=None),
 }
 

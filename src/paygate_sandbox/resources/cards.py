@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 Authentication = Literal["none", "when_asked", "required"]
+# What a payer's bank does once it is paid.
+Aftermath = Literal[
+    "dispute", "not_received", "inquiry", "compliance", "returned_debit", "fraud_warning"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,7 @@ class Card:
     available_at_once: bool = False
     # What becomes of its refunds some time later; None: they are done at once, and stay so.
     refund_ends: Literal["succeeded", "failed"] | None = None
+    aftermath: tuple[Aftermath, ...] = ()
 
 
 CARDS = {
@@ -122,6 +127,12 @@ CARDS = {
     "pm_card_bypassPending": Card("0077", available_at_once=True),
     "pm_card_pendingRefund": Card("7726", refund_ends="succeeded"),
     "pm_card_refundFail": Card("5126", refund_ends="failed"),
+    "pm_card_createDispute": Card("0259", aftermath=("dispute",)),
+    "pm_card_createDisputeProductNotReceived": Card("2685", aftermath=("not_received",)),
+    "pm_card_createDisputeInquiry": Card("1976", aftermath=("inquiry",)),
+    "pm_card_createMultipleDisputes": Card("0079", aftermath=("dispute", "not_received")),
+    "pm_card_createComplianceDispute": Card("0779", aftermath=("compliance",)),
+    "pm_card_createIssuerFraudRecord": Card("5423", aftermath=("fraud_warning",)),
     "pm_card_chargeDeclined": Card("0002", decline="generic"),
     "pm_card_visa_chargeDeclined": Card("0002", decline="generic"),
     "pm_card_chargeCustomerFail": Card("0341", decline="generic"),

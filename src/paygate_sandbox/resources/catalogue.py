@@ -13,11 +13,14 @@ from paygate_sandbox.resources import (
     charges,
     customers,
     events,
+    files,
     mandates,
     payment_methods,
     refunds,
     webhook_endpoints,
 )
+from paygate_sandbox.resources.disputes import case, fraud_warnings, judgement
+from paygate_sandbox.resources.disputes import endpoints as disputes
 from paygate_sandbox.resources.endpoint import Endpoint
 from paygate_sandbox.resources.payment_intents import (
     attempt,
@@ -33,6 +36,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *funding.ENDPOINTS,
     *charges.ENDPOINTS,
     *refunds.ENDPOINTS,
+    *disputes.ENDPOINTS,
+    *fraud_warnings.ENDPOINTS,
+    *files.ENDPOINTS,
     *payment_methods.ENDPOINTS,
     *mandates.ENDPOINTS,
     *customers.ENDPOINTS,
@@ -47,5 +53,7 @@ TIMER_HANDLERS: Mapping[str, TimerHandler] = {
     attempt.EXPIRE_AUTHORIZATION: hold.expire_authorization,
     debit.END_DEBIT: debit.end_debit,
     refunds.END_REFUND: refunds.end_refund,
+    judgement.JUDGE: judgement.judge,
+    case.DUE: judgement.pass_due,
     outcome.RECORD_BALANCE: outcome.record_balance,
 }

@@ -69,6 +69,8 @@ class Endpoint:
     parameters: Parameters
     execute: Execute
     is_list: bool = False
+    # Whether it is called with a form of parts, one of them a file.
+    takes_files: bool = False
     # What parameters say together; refused like each alone, before anything executes.
     check: Callable[[dict[str, Any]], None] = lambda _params: None
     # What a page of the provider's own may call here with the publishable key, if anything.

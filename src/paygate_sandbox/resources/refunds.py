@@ -19,6 +19,7 @@ from paygate_sandbox.protocol.parameters import (
     merge_metadata,
 )
 from paygate_sandbox.resources.balance import record_refund
+from paygate_sandbox.resources.disputes import case, fraud_warnings
 from paygate_sandbox.resources.endpoint import Call, Endpoint, Page, refer
 from paygate_sandbox.resources.payment_methods import card_of
 from paygate_sandbox.store.objects import Filing, JsonObject, Record
@@ -33,7 +34,7 @@ _REASONS: Final = ("duplicate", "fraudulent", "requested_by_customer")
 def create(call: Call) -> Record:
     params, books = call.params, call.books
     charge = _charge(call)
-    amount = _amount(charge, params.get("amount"))
+    amount = _amount(books, charge, params.get("amount"))
     end = _end_of(books, charge)
     body: JsonObject = {
         "id": books.new_id("re" if charge.id.startswith("ch_") else "pyr"),
@@ -60,6 +61,9 @@ def create(call: Call) -> Record:
     books.emit("refund.created", refund)
     _add_to(books, charge, amount)
     books.emit("charge.refunded", charge, _before(charge, amount))
+    if charge.body["refunded"]:
+        case.drop_inquiries(books, charge)
+        fraud_warnings.reconsider(books, charge)
     if end is not None:
         books.set_timer(refund.id, END_REFUND, books.now + _SOME_TIME_LATER)
     return refund
@@ -87,9 +91,9 @@ def _charge(call: Call) -> Record:
     return charge
 
 
-def _amount(charge: Record, wanted: int | None) -> int:
-    """How much is given back. Refused: a charge that took nothing, that is disputed, or of which
-    too little is left.
+def _amount(books: Books, charge: Record, wanted: int | None) -> int:
+    """How much is given back. Refused: a charge that took nothing, that is charged back, or of
+    which too little is left.
     """
     body = charge.body
     if not body["captured"] or body["status"] != "succeeded":
@@ -97,12 +101,10 @@ def _amount(charge: Record, wanted: int | None) -> int:
             f"Charge {charge.id} has not been captured, so it cannot be refunded.",
             param="charge",
         )
-    if body["disputed"]:
-        raise StripeError(
-            f"Charge {charge.id} has been charged back; cannot issue a refund.",
-            code="charge_disputed",
-        )
-    left: int = body["amount_captured"] - body["amount_refunded"]
+    lost = _lost(books, charge)
+    left: int = body["amount_captured"] - body["amount_refunded"] - lost
+    if lost and left <= 0:
+        raise _charged_back(charge)
     if left == 0:
         raise StripeError(
             f"Charge {charge.id} has already been refunded.", code="charge_already_refunded"
@@ -114,6 +116,24 @@ def _amount(charge: Record, wanted: int | None) -> int:
             param="amount",
         )
     return amount
+
+
+def _lost(books: Books, charge: Record) -> int:
+    """What chargebacks took of a charge, and did not give back. Refused while one is undecided."""
+    lost = 0
+    for dispute in case.of_charge(books, charge.id) if charge.body["disputed"] else ():
+        if dispute.body["status"] in {"needs_response", "under_review"}:
+            raise _charged_back(charge)
+        if dispute.body["status"] == "lost":
+            lost += dispute.private["settled"]
+    return lost
+
+
+def _charged_back(charge: Record) -> StripeError:
+    return StripeError(
+        f"Charge {charge.id} has been charged back; cannot issue a refund.",
+        code="charge_disputed",
+    )
 
 
 def _end_of(books: Books, charge: Record) -> str | None:
@@ -157,16 +177,25 @@ def end_refund(books: Books, refund_id: str) -> None:
     refund = books.find(_KIND, refund_id)
     assert refund is not None, "a refund is never deleted"
     before = refund.body["status"]
+    if before == "failed":
+        return
     if refund.private["end"] == "succeeded":
         refund.body["status"] = "succeeded"
         refund.body.pop("pending_reason", None)
         _tell(books, refund, before, ("refund.updated", "charge.refund.updated"))
         return
+    fail(books, refund, "expired_or_canceled_card")
+
+
+def fail(books: Books, refund: Record, reason: str) -> None:
+    """Money that had left, or was about to, stays."""
+    before = refund.body["status"]
     charge = books.find("charge", refund.body["charge"])
     assert charge is not None, "a refund has its charge"
     amount: int = refund.body["amount"]
+    refund.body.pop("pending_reason", None)
     refund.body["status"] = "failed"
-    refund.body["failure_reason"] = "expired_or_canceled_card"
+    refund.body["failure_reason"] = reason
     refund.body["failure_balance_transaction"] = record_refund(
         books, charge.body, refund.id, amount, failed=True
     )

@@ -181,7 +181,14 @@ def _charge(
     books.update(method)
     if intent.body["capture_method"] == "manual":
         return _hold(books, intent, charge)
-    return take(books, intent, charge, available_at_once=card_of(method).available_at_once)
+    card = card_of(method)
+    return take(
+        books,
+        intent,
+        charge,
+        available_at_once=card.available_at_once,
+        aftermath=card.aftermath,
+    )
 
 
 def _hold(books: Books, intent: Record, charge: Record) -> Record:

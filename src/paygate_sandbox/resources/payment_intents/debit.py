@@ -9,6 +9,7 @@ from paygate_sandbox.books import Books
 from paygate_sandbox.protocol.errors import CARD_ERROR, StripeError, error_object
 from paygate_sandbox.resources import charges
 from paygate_sandbox.resources.bank_accounts import FAILURES
+from paygate_sandbox.resources.cards import Aftermath
 from paygate_sandbox.resources.mandates import new_mandate
 from paygate_sandbox.resources.payment_intents.intent import quoted
 from paygate_sandbox.resources.payment_intents.outcome import fail, take
@@ -79,7 +80,9 @@ def end_debit(books: Books, intent_id: str) -> None:
     assert method is not None, "a debit has its account"
     failure = method.private["debit"]["failure"]
     if failure is None:
-        take(books, intent, charge, available_at_once=False)
+        returned = method.private["debit"].get("returned", False)
+        follows: tuple[Aftermath, ...] = ("returned_debit",) if returned else ()
+        take(books, intent, charge, available_at_once=False, aftermath=follows)
         return
     charges.fail(charge, failure, FAILURES[failure], {**_REFUSED, "reason": failure})
     books.update(charge)

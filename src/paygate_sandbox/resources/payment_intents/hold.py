@@ -9,6 +9,7 @@ from paygate_sandbox.books import Books
 from paygate_sandbox.protocol.errors import StripeError
 from paygate_sandbox.resources.balance import record_charge
 from paygate_sandbox.resources.charges import release
+from paygate_sandbox.resources.disputes.aftermath import follow
 from paygate_sandbox.resources.payment_intents.attempt import EXPIRE_AUTHORIZATION
 from paygate_sandbox.resources.payment_intents.intent import (
     UNEXPECTED_STATE,
@@ -35,11 +36,13 @@ def capture(books: Books, intent: Record, params: dict[str, Any]) -> Record:
     method = books.find("payment_method", charge.body["payment_method"])
     assert method is not None, "a charge has its payment method"
     charge.body["captured"], charge.body["amount_captured"] = True, amount
+    card = card_of(method)
     charge.body["balance_transaction"] = record_charge(
-        books, charge.body, amount, at_once=card_of(method).available_at_once
+        books, charge.body, amount, at_once=card.available_at_once
     )
     books.update(charge)
     books.emit("charge.captured", charge, {"captured": False})
+    follow(books, charge, card.aftermath)
     apply_notes(intent, params)
     intent.body["status"] = "succeeded"
     intent.body["amount_received"], intent.body["amount_capturable"] = amount, 0

@@ -5,7 +5,9 @@ It must never know how the customer pays.
 
 from paygate_sandbox.books import Books
 from paygate_sandbox.resources.balance import record_charge
+from paygate_sandbox.resources.cards import Aftermath
 from paygate_sandbox.resources.charges import pay
+from paygate_sandbox.resources.disputes.aftermath import follow
 from paygate_sandbox.resources.endpoint import PaymentFailure
 from paygate_sandbox.resources.payment_intents.intent import quoted
 from paygate_sandbox.store.objects import JsonObject, Record
@@ -17,8 +19,17 @@ RECORD_BALANCE = "record_balance"
 _ASYNC_BALANCE_SECONDS = 1
 
 
-def take(books: Books, intent: Record, charge: Record, *, available_at_once: bool) -> Record:
-    """All of it, for good; the charge is in the books already."""
+def take(
+    books: Books,
+    intent: Record,
+    charge: Record,
+    *,
+    available_at_once: bool,
+    aftermath: tuple[Aftermath, ...] = (),
+) -> Record:
+    """All of it; the charge is in the books already. What the payer's bank does then comes between
+    the charge's event and the payment's.
+    """
     pay(books, charge, captured=True)
     if intent.body["capture_method"] == "automatic":
         charge.body["balance_transaction"] = record_charge(
@@ -29,6 +40,7 @@ def take(books: Books, intent: Record, charge: Record, *, available_at_once: boo
         books.set_timer(charge.id, RECORD_BALANCE, books.now + _ASYNC_BALANCE_SECONDS)
     books.update(charge)
     books.emit("charge.succeeded", charge)
+    follow(books, charge, aftermath)
     intent.body["status"] = "succeeded"
     intent.body["amount_received"] = intent.body["amount"]
     books.update(intent)
