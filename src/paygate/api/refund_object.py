@@ -44,6 +44,7 @@ class RefundObject(msgspec.Struct, frozen=True, kw_only=True):
     status: RefundStatus
     pending_reason: PendingReason | None
     pending_message: str | None
+    notice: str | None
     reason: RefundReason | None
     failure: RefundFailureObject | None
     expected_by: str
@@ -69,6 +70,7 @@ def refund_object(refund: Refund) -> RefundObject:
         status=refund.status,
         pending_reason=refund.pending_reason,
         pending_message=None if refund.pending_reason is None else refund.message,
+        notice=refund.notice,
         reason=refund.reason,
         failure=None if failure is None else RefundFailureObject(failure.code, failure.message),
         expected_by=refund.expected_by.isoformat(),

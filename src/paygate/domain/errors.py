@@ -61,6 +61,7 @@ class ErrorCode(StrEnum):
     RECONCILIATION_RUNNING = "reconciliation_running"
     AUTHORIZATION_EXPIRED = "authorization_expired"
     NOTHING_TO_REFUND = "nothing_to_refund"
+    PAYMENT_DISPUTED = "payment_disputed"
     REFUND_LIMIT_EXCEEDED = "refund_limit_exceeded"
     ACTOR_REQUIRED = "actor_required"
     APPROVER_IS_REQUESTER = "approver_is_requester"
@@ -211,6 +212,11 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
             ErrorType.CONFLICT,
             "The payment has no money left to give back: none was taken, or all of it is back or on"
             " its way.",
+        ),
+        ErrorCode.PAYMENT_DISPUTED: _final(
+            ErrorType.CONFLICT,
+            "A chargeback of the payment waits for a response or is under review: what the bank"
+            " takes by itself is not refunded too. The error carries the payment intent.",
         ),
         ErrorCode.REFUND_LIMIT_EXCEEDED: _final(
             ErrorType.PERMISSION,

@@ -34,7 +34,6 @@ class DeleteEvidenceFile(
     """A file was evidence in a dispute, and another has taken its place or nothing has."""
 
     merchant: str
-    dispute: str
     file: str
 
 

@@ -23,6 +23,11 @@ SCHEDULE: Final = (
         "Alert for holds that lapse within 24 hours; ask the provider about those that did.",
     ),
     ScheduledJob(
+        "watch-disputes",
+        "*/5 * * * *",
+        "Alert for deadlines of evidence: within 48 hours, within 12, and missed.",
+    ),
+    ScheduledJob(
         "resolve-attempts",
         "* * * * *",
         "Find out what became of attempts whose outcome is not known.",

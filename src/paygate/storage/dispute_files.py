@@ -64,11 +64,17 @@ class DisputeFiles:
         with reading():
             await self._pool.execute(QUERIES["delete_dispute_file"], merchant, file_id)
 
+    async def place(self, merchant: str, file_id: str) -> FilePlace | None:
+        """Whose a file is; None when none of it is there."""
+        with reading():
+            row = await self._pool.fetchrow(QUERIES["dispute_file_place"], merchant, file_id)
+        return None if row is None else FilePlace(*row)
+
     async def made_by(self, until: datetime, after: FilePlace, limit: int) -> tuple[FilePlace, ...]:
         """Files written after another one and up to a time, so many at most, the oldest first."""
         place = after.created_at, after.merchant, after.id
         with reading():
             rows = await self._pool.fetch(
-                QUERIES["dispute_files_made_between"], *place, limit, until
+                QUERIES["dispute_files_made_by"], *place, limit, until
             )
         return tuple(FilePlace(*row) for row in rows)

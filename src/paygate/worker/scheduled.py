@@ -10,6 +10,7 @@ from paygate.flows.alerts.close import close_alerts
 from paygate.flows.alerts.send import send_alerts
 from paygate.flows.alerts.watch_jobs import watch_jobs
 from paygate.flows.context import Context
+from paygate.flows.disputes.watch import watch_disputes
 from paygate.flows.idempotency.purge import purge_idempotency_keys
 from paygate.flows.ledger.verify import verify_ledger
 from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
@@ -47,6 +48,10 @@ async def _expire_intents(ctx: Context, run_id: str) -> Report:
 async def _watch_authorizations(ctx: Context, run_id: str) -> Report:
     watched = await watch_authorizations(ctx, run_id)
     return {"expiring": watched.expiring, "lapsed": watched.lapsed}
+
+
+async def _watch_disputes(ctx: Context, run_id: str) -> Report:
+    return (await watch_disputes(ctx, run_id))._asdict()
 
 
 async def _resolve_attempts(ctx: Context, run_id: str) -> Report:
@@ -120,6 +125,7 @@ RUNS: Final[Mapping[str, Run]] = MappingProxyType(
     {
         "expire-intents": _expire_intents,
         "watch-authorizations": _watch_authorizations,
+        "watch-disputes": _watch_disputes,
         "resolve-attempts": _resolve_attempts,
         "watch-provider": _watch_provider,
         "close-alerts": _close_alerts,

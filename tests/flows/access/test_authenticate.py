@@ -76,11 +76,15 @@ ALLOWED = {
     Action.REFUND_LIST: set(Role) - {Role.PUBLISHABLE},
     Action.REFUND_RESOLVE: set(),
     Action.REFUND_EXPIRE: set(),
+    Action.REFUND_RELEASE: set(),
     Action.DISPUTE_READ: set(Role) - {Role.PUBLISHABLE},
     Action.DISPUTE_LIST: set(Role) - {Role.PUBLISHABLE},
+    Action.DISPUTE_STAGE: {Role.ADMIN, Role.OPERATOR},
+    Action.DISPUTE_SUBMIT: {Role.ADMIN, Role.OPERATOR},
+    Action.DISPUTE_ACCEPT: {Role.ADMIN, Role.OPERATOR},
+    Action.DISPUTE_RESOLVE: set(),
     Action.DISPUTE_RECORD: set(),
     Action.DISPUTE_FOLLOW: set(),
-    Action.REFUND_RELEASE: set(),
 }
 """The contract's table, written out a second time on purpose. A publishable key reads, pays and
 confirms its own intent alone: `authenticate_client` sees to that.

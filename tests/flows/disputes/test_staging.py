@@ -78,10 +78,10 @@ async def test_a_later_file_of_a_field_takes_the_place_of_the_first(world: World
         "SELECT payload FROM pgqueuer WHERE entrypoint = 'delete_evidence_file'"
     )
     (message,) = [decode(row["payload"]) for row in rows]
-    assert message == DeleteEvidenceFile("default", dispute.id, first.id)
+    assert message == DeleteEvidenceFile("default", first.id)
     assert isinstance(message, DeleteEvidenceFile)
     await delete_evidence_file(world.ctx, message)
-    await delete_evidence_file(world.ctx, DeleteEvidenceFile("default", dispute.id, second.id))
+    await delete_evidence_file(world.ctx, DeleteEvidenceFile("default", second.id))
     assert await chunks(world) == {second.id: 1}, "the one that is named stays"
 
 

@@ -39,15 +39,15 @@ class Action(StrEnum):
     REFUND_LIST = "refund.list"
     REFUND_RESOLVE = "refund.resolve"
     REFUND_EXPIRE = "refund.expire"
+    REFUND_RELEASE = "refund.release"
     DISPUTE_READ = "dispute.read"
     DISPUTE_LIST = "dispute.list"
-    DISPUTE_RECORD = "dispute.record"
-    DISPUTE_FOLLOW = "dispute.follow"
     DISPUTE_STAGE = "dispute.stage_evidence"
     DISPUTE_SUBMIT = "dispute.submit"
     DISPUTE_ACCEPT = "dispute.accept"
     DISPUTE_RESOLVE = "dispute.resolve"
-    REFUND_RELEASE = "refund.release"
+    DISPUTE_RECORD = "dispute.record"
+    DISPUTE_FOLLOW = "dispute.follow"
     INTENT_AUTHENTICATE = "payment_intent.authenticate"
     CUSTOMER_INTRODUCE = "customer.introduce"
     INTENT_EXPIRE = "payment_intent.expire"
@@ -156,9 +156,9 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.INTENT_AUTHENTICATE: frozenset(),
         Action.REFUND_RESOLVE: frozenset(),
         Action.REFUND_EXPIRE: frozenset(),
+        Action.REFUND_RELEASE: frozenset(),
         Action.DISPUTE_RECORD: frozenset(),
         Action.DISPUTE_FOLLOW: frozenset(),
-        Action.REFUND_RELEASE: frozenset(),
         Action.CUSTOMER_INTRODUCE: frozenset(),
         Action.INTENT_EXPIRE: frozenset(),
         Action.ATTEMPT_RESOLVE: frozenset(),

@@ -136,6 +136,8 @@ class Refund(Recorded, frozen=True, kw_only=True):
     failure: RefundFailure | None = None
     message: str | None = None
     """What a pending refund waits for, in the provider's words."""
+    notice: str | None = None
+    """What whoever asked for it was told of the payer's bank."""
     approval: Approval | None = None
     metadata: Mapping[str, str] = msgspec.field(default_factory=dict)
     claim: str | None = None

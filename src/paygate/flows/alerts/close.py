@@ -23,6 +23,7 @@ from paygate.domain.webhooks.endpoint import EndpointStatus
 from paygate.flows.alerts.raise_alert import count_occurrence
 from paygate.flows.alerts.watch_jobs import STUCK_AFTER
 from paygate.flows.context import Context
+from paygate.flows.disputes.problems import LATE, MONEY_MISSING, deadline_of
 from paygate.flows.idempotency.purge import is_unfinished
 from paygate.flows.payments.attempt.conclude import MISSING
 from paygate.flows.payments.sweeps.close_failed import LEFT_OPEN
@@ -123,6 +124,33 @@ async def _key_is_unfinished(ctx: Context, standing: Alert) -> bool:
     return key is not None and await is_unfinished(ctx, key)
 
 
+async def _dispute_is_open(ctx: Context, standing: Alert) -> bool:
+    if standing.problem.stage is not None:
+        return True  # it has happened, and a person looks at it
+    dispute = await ctx.disputes.dispute(standing.merchant, standing.problem.subject.id)
+    return dispute is not None and dispute.is_open
+
+
+async def _deadline_is_near(ctx: Context, standing: Alert) -> bool:
+    if standing.problem.stage == LATE:
+        return True
+    dispute = await ctx.disputes.dispute(standing.merchant, standing.problem.subject.id)
+    return dispute is not None and deadline_of(dispute, ctx.now()) == standing.problem.stage
+
+
+async def _refund_spares_a_dispute(ctx: Context, standing: Alert) -> bool:
+    intent = await ctx.read.payment_intent(standing.merchant, standing.problem.subject.id)
+    return intent is not None and intent.disputes == 0 and intent.amount_refundable > 0
+
+
+async def _drifts(ctx: Context, standing: Alert) -> bool:
+    """Of a payment, the round of the reconciliation sees it."""
+    if standing.problem.stage != MONEY_MISSING:
+        return True
+    dispute = await ctx.disputes.dispute(standing.merchant, standing.problem.subject.id)
+    return dispute is not None and dispute.lacks_money
+
+
 async def _event_is_dead(ctx: Context, standing: Alert) -> bool:
     event = await ctx.read.provider_event(standing.merchant, standing.problem.subject.id)
     return event is not None and event.status is EventStatus.DEAD_LETTER
@@ -173,6 +201,10 @@ _STANDS: Final[Mapping[AlertType, Callable[[Context, Alert], Awaitable[bool]]]] 
     {
         AlertType.AUTHORIZATION_EXPIRING: _hold_stands,
         AlertType.ATTEMPT_UNRESOLVED: _attempt_is_unresolved,
+        AlertType.DISPUTE_OPENED: _dispute_is_open,
+        AlertType.DISPUTE_DEADLINE: _deadline_is_near,
+        AlertType.EARLY_FRAUD_WARNING: _refund_spares_a_dispute,
+        AlertType.RECONCILIATION_DRIFT: _drifts,
         AlertType.IDEMPOTENCY_UNFINISHED: _key_is_unfinished,
         AlertType.WEBHOOK_DEAD_LETTER: _event_is_dead,
         AlertType.ORPHAN_CHARGE: _money_is_nobodys,

@@ -33,7 +33,9 @@ async def read_evidence_file(ctx: Context, dispute: Dispute, file: EvidenceFile)
 
 async def delete_evidence_file(ctx: Context, message: DeleteEvidenceFile) -> None:
     """Delete a file, unless its dispute names it."""
-    await _delete_unnamed(ctx, message.merchant, message.dispute, message.file)
+    place = await ctx.dispute_files.place(message.merchant, message.file)
+    if place is not None:
+        await _delete_unnamed(ctx, place)
 
 
 async def sweep_evidence_files(ctx: Context) -> int:
@@ -44,16 +46,16 @@ async def sweep_evidence_files(ctx: Context) -> int:
     while found := await ctx.dispute_files.made_by(until, after, PAGE):
         for each in found:
             with faults:
-                deleted += await _delete_unnamed(ctx, each.merchant, each.dispute, each.id)
+                deleted += await _delete_unnamed(ctx, each)
         after = found[-1]
     faults.tell()
     return deleted
 
 
-async def _delete_unnamed(ctx: Context, merchant: str, dispute_id: str, file_id: str) -> bool:
+async def _delete_unnamed(ctx: Context, place: FilePlace) -> bool:
     """Whether a file was deleted: its dispute does not name it."""
-    dispute = await ctx.disputes.dispute(merchant, dispute_id)
-    if dispute is not None and any(file.id == file_id for file in dispute.files):
+    dispute = await ctx.disputes.dispute(place.merchant, place.dispute)
+    if dispute is not None and any(file.id == place.id for file in dispute.files):
         return False
-    await ctx.dispute_files.delete(merchant, file_id)
+    await ctx.dispute_files.delete(place.merchant, place.id)
     return True

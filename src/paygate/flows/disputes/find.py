@@ -124,9 +124,12 @@ async def fetched_dispute(
     return Unknown("the provider did not tell of the dispute")
 
 
-async def is_known(ctx: Context, answer: DisputeAnswer) -> bool:
-    """Whether the dispute is recorded, or of a payment of ours."""
-    return (await _known(ctx, answer))[0] is not None
+async def is_recorded(ctx: Context, answer: DisputeAnswer) -> bool:
+    """Whether the dispute is one of ours already."""
+    reference = answer.provider_reference
+    if reference is None:
+        return False
+    return await ctx.disputes.dispute_by_provider_reference(reference) is not None
 
 
 async def _known(

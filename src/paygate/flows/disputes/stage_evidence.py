@@ -105,7 +105,7 @@ async def _stage(
         after = change(before)
         kept = {file.id for file in after.files}
         gone = tuple(
-            Job(DeleteEvidenceFile(before.merchant, before.id, file.id))
+            Job(DeleteEvidenceFile(before.merchant, file.id))
             for file in before.files
             if file.id not in kept
         )

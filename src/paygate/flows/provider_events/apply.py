@@ -31,12 +31,15 @@ from paygate.flows.payments.attempt.apply_answer import Verdict, apply_answer
 from paygate.flows.payments.attempt.begin import is_under_way
 from paygate.flows.payments.attempt.consequences import NOTHING, Consequences, alert_about
 from paygate.flows.payments.attempt.work import Work
+from paygate.flows.provider_events.disputes import Heard, hear_of_dispute, hear_of_fraud
 from paygate.flows.provider_events.look import (
     FOREIGN,
     About,
     Ended,
     MoneyLeftWith,
     NotKnownYet,
+    OfDispute,
+    OfFraudWarning,
     OfRefund,
     PutOff,
     Seen,
@@ -131,6 +134,14 @@ async def _effect(ctx: Context, event: ProviderEvent, seen: Seen) -> Change:
             return await _money_left(ctx, event, seen.customer_reference)
         case OfRefund():
             return await _of_refund(ctx, event, seen)
+        case OfDispute():
+            caller = Caller(_actor(ctx), event.merchant, request_id=event.id)
+            heard = await hear_of_dispute(ctx, caller, seen.answer, exact=seen.exact)
+            return _heard(ctx, event, heard)
+        case OfFraudWarning():
+            caller = Caller(_actor(ctx), event.merchant, request_id=event.id)
+            heard = await hear_of_fraud(ctx, caller, seen.provider_reference)
+            return _heard(ctx, event, heard)
         case Unplaced():
             return end(ctx, event, await _placed(ctx, seen.provider_reference))
         case Stranger():
@@ -187,9 +198,13 @@ async def _of_refund(ctx: Context, event: ProviderEvent, seen: OfRefund) -> Chan
             raise NotKnownYet  # the intent does not name its payment yet
     subject = None if found.refund is None else refund_subject(found.refund.id)
     status = _REFUND_ENDS.get(found.finding, EventStatus.PROCESSED)
-    done = provider_event.ended(
-        event, status, ctx.now(), verdict=str(found.finding), subject=subject
-    )
+    return _heard(ctx, event, Heard(status, found.finding, subject))
+
+
+def _heard(ctx: Context, event: ProviderEvent, heard: Heard) -> Change:
+    """The event's end, when what it tells of was applied before in a commit of its own."""
+    status, verdict, subject = heard
+    done = provider_event.ended(event, status, ctx.now(), verdict=str(verdict), subject=subject)
     if status is not EventStatus.DEAD_LETTER:
         return _change_of(ctx, done, NOTHING)
     return _change_of(ctx, done, alert_about(ctx, event.merchant, given_up(done)))

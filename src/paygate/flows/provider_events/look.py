@@ -6,6 +6,7 @@ others go on to their effect (`apply`). So there is one judge of both.
 
 from typing import Final, NamedTuple
 
+from paygate.domain.disputes.outcome import DisputeAnswer
 from paygate.domain.payments.attempt import OPEN, Attempt, Operation
 from paygate.domain.payments.outcome import Answer, Approved, Cancelled, Declined, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent
@@ -70,6 +71,19 @@ class OfRefund(NamedTuple):
     exact: bool
 
 
+class OfDispute(NamedTuple):
+    """News of a dispute. `exact`: the answer is applied as it is; else the dispute is fetched."""
+
+    answer: DisputeAnswer
+    exact: bool
+
+
+class OfFraudWarning(NamedTuple):
+    """News of an early fraud warning, by the provider's id of the warning."""
+
+    provider_reference: str
+
+
 class Unplaced(NamedTuple):
     """News of a payment that is not recorded. While the answer to a call of ours is not known it
     may be that call's, and then the payment itself bears our mark.
@@ -84,7 +98,7 @@ class Stranger(NamedTuple):
     answer: Answer
 
 
-Seen = Ended | About | MoneyLeftWith | OfRefund | Unplaced | Stranger
+Seen = Ended | About | MoneyLeftWith | OfRefund | OfDispute | OfFraudWarning | Unplaced | Stranger
 
 
 async def look(ctx: Context, notice: Notice) -> Seen:
@@ -94,10 +108,8 @@ async def look(ctx: Context, notice: Notice) -> Seen:
         NotKnownYet: it bears our mark, and is not recorded.
     """
     answer = notice.answer
-    if notice.refund is not None and _is_ours_to_read(ctx, notice):
-        if await is_foreign(ctx, notice.refund) and not await is_any_in_doubt(ctx):
-            return Ended(EventStatus.IGNORED, FOREIGN)
-        return OfRefund(notice.refund, notice.exact)
+    if (other := await _of_another_record(ctx, notice)) is not None:
+        return other
     if answer is None or not _is_ours_to_read(ctx, notice):
         return _of_no_payment(ctx, notice)
     found = await whose(ctx, answer, orphan=notice.handled and not _no_money(answer))
@@ -114,6 +126,23 @@ async def look(ctx: Context, notice: Notice) -> Seen:
         part = notice.of_a_part
         return About(intent, attempt, answer, exact=not part, asks=asks or part)
     return ended(verdict, intent)
+
+
+async def _of_another_record(
+    ctx: Context, notice: Notice
+) -> Ended | OfRefund | OfDispute | OfFraudWarning | None:
+    """What a notice tells of what has a record of its own beside the payment's; else None."""
+    if not _is_ours_to_read(ctx, notice):
+        return None
+    if notice.refund is not None:
+        if await is_foreign(ctx, notice.refund) and not await is_any_in_doubt(ctx):
+            return Ended(EventStatus.IGNORED, FOREIGN)
+        return OfRefund(notice.refund, notice.exact)
+    if notice.dispute is not None and notice.dispute.provider_reference is not None:
+        return OfDispute(notice.dispute, notice.exact)
+    if notice.fraud_warning is not None:
+        return OfFraudWarning(notice.fraud_warning.provider_reference)
+    return None
 
 
 def _is_ours_to_read(ctx: Context, notice: Notice) -> bool:

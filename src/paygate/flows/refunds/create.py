@@ -26,7 +26,7 @@ from paygate.flows.context import Context, Patience
 from paygate.flows.payments.read import find_payment_intent
 from paygate.flows.refunds.commit import commit_refund
 from paygate.flows.refunds.conclude import conclude
-from paygate.flows.refunds.refundable import amount_to_refund
+from paygate.flows.refunds.refundable import amount_to_refund, notice_of
 from paygate.flows.refunds.send import commit_refund_resend, send_refund
 from paygate.storage.change import Impossible
 
@@ -107,6 +107,7 @@ async def _prepare(
         updated_at=now,
         expected_by=expected_by(now.date(), intent.payment_method),
         reason=new.reason,
+        notice=notice_of(intent, amount),
         approval=approval,
         claim=ctx.claim,
         first_sent_at=now if sent else None,

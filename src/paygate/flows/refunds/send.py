@@ -4,14 +4,16 @@ from datetime import timedelta
 from typing import Final
 
 from paygate.domain.access.roles import Action, Caller
+from paygate.domain.errors import ErrorCode
 from paygate.domain.payments.outcome import Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.refunds.conclusion import start
-from paygate.domain.refunds.outcome import RefundAnswer
-from paygate.domain.refunds.refund import Refund, resent
+from paygate.domain.refunds.outcome import RefundAnswer, RefundRejected
+from paygate.domain.refunds.refund import Refund, RefundState, resent
 from paygate.flows.context import Context
 from paygate.flows.payments.attempt.begin import KEYS_MARGIN
 from paygate.flows.refunds.commit import commit_refund
+from paygate.flows.refunds.refundable import DISPUTED
 from paygate.providers.contract import RefundOrder
 from paygate.telemetry import timing
 
@@ -24,11 +26,13 @@ async def send_refund(ctx: Context, intent: PaymentIntent, refund: Refund) -> Re
     """What the provider says of the refund, which was written down as sent.
 
     One that was written down so long ago that its sender must have stood still is not sent: others
-    may have ended it.
+    may have ended it. Nor is one that was certainly never sent, once the payment is disputed.
     """
     assert intent.provider_reference is not None, "what was paid is known to the provider"
     if stood_still(ctx, refund) or not may_be_sent(ctx, refund):
         return TOO_LATE
+    if refund.state is RefundState.STARTED and intent.disputes_blocking:
+        return RefundAnswer(RefundRejected(ErrorCode.PAYMENT_DISPUTED, DISPUTED))
     order = RefundOrder(
         refund=refund.id,
         merchant=refund.merchant,

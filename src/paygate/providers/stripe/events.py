@@ -50,9 +50,9 @@ _RUNNING_TOTAL: Final = "charge.refunded"
 """It tells how much was given back altogether, which is nobody's single refund."""
 _DISPUTES: Final = "charge.dispute."
 _OF_A_PAYMENT: Final = (_DISPUTES, "radar.early_fraud_warning.")
-"""They name the payment that they are about, and nothing here acts upon them yet."""
+"""They name the payment that they are about."""
 _OF_THE_ACCOUNT: Final = ("mandate.", "payout.")
-"""Nor upon these, which are no payment's."""
+"""Nothing here acts upon these yet, which are no payment's."""
 
 ENABLED_EVENTS: Final = (
     _MONEY_LEFT,
