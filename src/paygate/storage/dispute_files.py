@@ -74,7 +74,5 @@ class DisputeFiles:
         """Files written after another one and up to a time, so many at most, the oldest first."""
         place = after.created_at, after.merchant, after.id
         with reading():
-            rows = await self._pool.fetch(
-                QUERIES["dispute_files_made_by"], *place, limit, until
-            )
+            rows = await self._pool.fetch(QUERIES["dispute_files_made_by"], *place, limit, until)
         return tuple(FilePlace(*row) for row in rows)

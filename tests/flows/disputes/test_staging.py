@@ -40,7 +40,9 @@ async def test_texts_merge_and_null_takes_one_out(world: World) -> None:
     world.clock.forward(5)
     after = await put(world, dispute, customer_name=None, service_date="2026-11-01")
     assert after == await now(world, dispute)
-    assert after.texts == {"product_description": "A hat.\nRed.", "service_date": "2026-11-01"}
+    prefilled = {"uncategorized_text": dispute.texts["uncategorized_text"]}
+    set_ = {"product_description": "A hat.\nRed.", "service_date": "2026-11-01"}
+    assert after.texts == prefilled | set_
     assert after.staged_at == world.clock()
     assert after.submission_count == 0
     assert not world.provider.submitted, "saving never submits"
@@ -192,7 +194,8 @@ async def test_texts_at_once_do_not_exceed_the_limit(world: World) -> None:
     assert [each.code for each in outcomes if isinstance(each, Refusal)] == [
         CODE.EVIDENCE_TOO_LARGE
     ]
-    assert len((await now(world, dispute)).texts) == 7
+    texts = (await now(world, dispute)).texts
+    assert sum(len(text) == 19_000 for text in texts.values()) == 7
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,8 @@ async def test_files_go_up_and_the_evidence_after_them(world: World) -> None:
         ("s.png", "image/png", png()),
     ]
     (order,) = world.provider.submitted
-    assert order.texts == {"product_description": "A hat."}
+    assert order.texts == dispute.texts
+    assert order.texts["product_description"] == "A hat."
     assert order.files == {
         "receipt": f"file_{uploads[0].key}",
         "customer_signature": f"file_{uploads[1].key}",
