@@ -76,7 +76,7 @@ class Timelines(Reading):
         unread: list[Unread] = []
         for source, found in by_source.items():
             record, field = _FIELDS[source]
-            # The newest come first; what is of one moment is told in the order in which it was made.
+            # The newest come first; what is of one moment is told in the order of its making.
             opened, faults = self._each(record, found[:MOST][::-1], source, gaps)
             fields[field] = opened
             unread += faults
