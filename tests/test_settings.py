@@ -11,7 +11,8 @@ import pytest
 
 from paygate.setting_kinds import Rate
 from paygate.settings import _SETTINGS, FILE, TO_SERVE, SettingsError, load, write
-from paygate.wiring import provider_rate
+from paygate.wiring import _pace, provider_rate
+from tests.flows.provider.test_pace import turns_in
 
 GOOD: list[tuple[str, str, Any]] = [
     ("data", "/var/lib/paygate", Path("/var/lib/paygate")),
@@ -29,6 +30,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("resend_window", "1m", timedelta(minutes=1)),
     ("authentication_ttl", "15m", timedelta(minutes=15)),
     ("bank_transfer_ttl", "30d", timedelta(days=30)),
+    ("retention_events", "400d", timedelta(days=400)),
     ("public_url", "https://pay.example", "https://pay.example"),
     ("public_url", "https://pay.example:8443/gateway/", "https://pay.example:8443/gateway"),
     ("public_url", "http://127.0.0.1:8080", "http://127.0.0.1:8080"),
@@ -106,6 +108,7 @@ DEFAULTS: dict[str, Any] = {
     "resend_window": timedelta(minutes=2),
     "authentication_ttl": timedelta(hours=1),
     "bank_transfer_ttl": timedelta(days=14),
+    "retention_events": timedelta(days=90),
     "public_url": None,
     "return_url_hosts": (),
     "max_amount": 99999999,
@@ -174,6 +177,7 @@ BAD: dict[str, list[str]] = {
     "resend_window": DURATIONS,
     "authentication_ttl": DURATIONS,
     "bank_transfer_ttl": DURATIONS,
+    "retention_events": [*DURATIONS, "6d"],
     "public_url": [
         "",
         "hunter2",
@@ -427,6 +431,12 @@ def test_sweeps_ask_as_fast_as_the_mode_of_the_key_allows() -> None:
     ]
     slower = load({"PAYGATE_PROVIDER_RATE": "600/minute"})
     assert provider_rate(slower, livemode=True) == Rate(600, 60)
+
+
+@pytest.mark.parametrize(("livemode", "a_second"), [(True, 20), (False, 5)])
+def test_what_nobody_waits_for_has_a_quarter_of_it(livemode: bool, a_second: int) -> None:
+    pace = _pace(load({}), None, livemode=livemode)
+    assert turns_in(30, pace) == pytest.approx(30 * a_second, abs=2)
 
 
 def test_production_limits_more() -> None:

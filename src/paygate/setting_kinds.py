@@ -24,6 +24,7 @@ class Rate(NamedTuple):
     seconds: int
 
 
+RETAINED_LEAST: Final = timedelta(days=7)
 _RATE: Final = "a rate such as 100/second or 600/minute, of at most 1000000, or off"
 _PROVIDER_RATE: Final = "a rate such as 80/second or 600/minute, of at most 1000000"
 _RATE_UNITS: Final = {"second": 1, "minute": 60}
@@ -99,6 +100,14 @@ def duration(value: str) -> timedelta:
     length = parse_duration(value)
     if not length:
         raise ValueError(DURATION)
+    return length
+
+
+def retention(value: str) -> timedelta:
+    """The schema keeps bodies of provider events for a week, whatever is set."""
+    length = parse_duration(value)
+    if not length or length < RETAINED_LEAST:
+        raise ValueError("a duration of at least 7d, such as 90d")
     return length
 
 

@@ -65,6 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     resend_window: timedelta
     authentication_ttl: timedelta
     bank_transfer_ttl: timedelta
+    retention_events: timedelta
     stripe_api_base: str
     limits_url: str
     rate_limit: Rate | None
@@ -145,6 +146,7 @@ _SETTINGS: Final[Mapping[str, _Setting]] = {
     "resend_window": _Setting(kinds.duration, "2m"),
     "authentication_ttl": _Setting(kinds.duration, "1h"),
     "bank_transfer_ttl": _Setting(kinds.duration, "14d"),
+    "retention_events": _Setting(kinds.retention, "90d"),
     "max_amount": _Setting(kinds.amount, "99999999"),
     "tls_cert": _Setting(kinds.path, example="/etc/paygate/tls/cert.pem"),
     "tls_key": _Setting(kinds.path, example="/etc/paygate/tls/key.pem"),

@@ -52,6 +52,7 @@ from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.records import Records
 from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores, notice_restore
+from paygate.storage.retention import Retention
 from paygate.storage.schema.migrate import Tell, migrate
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.timelines import Timelines
@@ -197,6 +198,7 @@ async def open_context(
             outbox=Outbox(pool, records),
             egress=egress,
             restores=restores,
+            retention=Retention(searches),
             after_restore=after_restore,
             hasher=CredentialHasher(keyring),
             index=index,
@@ -306,6 +308,7 @@ def _policy(settings: Settings) -> Policy:
         production=production,
         support_refund_limit=settings.support_refund_limit,
         refund_approval_above=settings.refund_approval_above,
+        events_kept=settings.retention_events,
         exclusive_account=settings.exclusive_account,
         numeric_references=settings.numeric_references,
         public_url=settings.public_url,

@@ -136,13 +136,21 @@ async def test_the_filters_and_the_cursors(gateway: Gateway) -> None:
 
 async def test_a_payments_events_are_found_by_it(gateway: Gateway) -> None:
     intent = await paid(gateway)
-    kind, reference = "charge.dispute.created", intent["provider_reference"]
-    body = {"object": "dispute", "payment_intent": reference}
-    shown = await told(gateway, "evt_dispute", type=kind, data={"object": body})
-    assert (shown["status"], shown["verdict"]) == ("ignored", "no_handler")
+    kind, reference = "charge.succeeded", intent["provider_reference"]
+    body = {
+        "object": "charge",
+        "payment_intent": reference,
+        "currency": "eur",
+        "status": "succeeded",
+        "captured": True,
+        "amount": 1999,
+        "amount_captured": 1999,
+    }
+    shown = await told(gateway, "evt_charge", type=kind, data={"object": body})
+    assert (shown["status"], shown["verdict"]) == ("processed", "already_settled")
     assert shown["subject"] == {"object": "payment_intent", "id": intent["id"]}
-    found = await ids(gateway, f"subject={intent['id']}&verdict=no_handler")
-    assert found == [shown["id"]]
+    found = await ids(gateway, f"subject={intent['id']}&verdict=already_settled")
+    assert shown["id"] in found
 
 
 @pytest.mark.parametrize(

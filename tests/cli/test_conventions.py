@@ -23,7 +23,12 @@ def commands(of: typer.Typer, *path: str) -> Iterator[tuple[str, ...]]:
         yield from commands(group.typer_instance, *path, str(group.name))
 
 
-LISTS = [command for command in commands(app) if command[-1] == "list"]
+LISTS = [
+    (*command, *(("--limit", "100000") if command[0] == "payments" else ()))
+    for command in commands(app)
+    if command[-1] == "list"
+]
+"""Of payments there are too many for a list to be the whole by itself."""
 
 
 def completed(words: str, cwd: Path) -> list[str]:
@@ -74,6 +79,8 @@ def listed_by(
         run("trigger", "payout.paid", cwd=cwd, environ=environ)
     if command[0] == "refunds":
         run("refunds", "create", asyncio.run(a_payment(running)), cwd=cwd, environ=environ)
+    if command[0] == "payments":
+        asyncio.run(a_payment(running))
     ran = run(*command, "--json", cwd=cwd, environ=environ)
     for _ in range(50):
         if ran.status != 0 or json.loads(ran.out)["data"]:

@@ -35,6 +35,7 @@ from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.records import Records
 from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores
+from paygate.storage.retention import Retention
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.timelines import Timelines
 from paygate.storage.webhooks.outbox import Outbox
@@ -77,6 +78,7 @@ async def world(
         outbox=Outbox(pool, records),
         egress=egress,
         restores=restores,
+        retention=Retention(pool),
         after_restore=AfterRestore(restores, provider, INSTALLATION),
         hasher=CredentialHasher(keyring),
         index=records.index,

@@ -22,8 +22,8 @@ from tests.payments.agreement import agrees_with_provider
 from tests.payments.steps import LATE, SEED, SOON, all_fired, fault, order, persist, resolve
 
 PAYMENTS: Final = int(os.environ.get("STORM_PAYMENTS", "24"))
-"""Each has some four events, and each of those comes three times on the average: 800 payments are
-10,000 deliveries.
+"""Each has some four events, and each of those comes three times on the average: 2,800 payments are
+10,000 events and 30,000 deliveries, which take some minutes.
 """
 AT_ONCE: Final = 32
 TOKENS: Final = ("pm_card_visa", "pm_card_mastercard", "pm_card_visa_chargeDeclined")
@@ -42,11 +42,13 @@ def signed(body: bytes, secret: str) -> str:
     return f"t={stamp},v1={digest}"
 
 
-async def pay(shop: Shop, number: int) -> None:
-    made = await shop.call("POST", "/payment-intents", {"amount": 1000 + number, "currency": "eur"})
+async def pay(shop: Shop, number: int, at_once: asyncio.Semaphore) -> None:
+    new = {"amount": 1000 + number, "currency": "eur"}
     method = {"type": "card", "token": TOKENS[number % len(TOKENS)]}
     body = {"payment_method": method, "return_url": "https://shop.example/done"}
-    await persist(shop, f"/payment-intents/{made.json['id']}/confirm", body, f"storm-{number}")
+    async with at_once:
+        made = await shop.call("POST", "/payment-intents", new)
+        await persist(shop, f"/payment-intents/{made.json['id']}/confirm", body, f"storm-{number}")
 
 
 async def events_of(shop: Shop) -> list[bytes]:
@@ -109,7 +111,8 @@ async def deliver(shop: Shop, deliveries: list[tuple[bytes, bool]]) -> Counter[t
 async def test_a_storm_of_events_ends_as_the_provider_has_it(shop: Shop, tmp_path: Path) -> None:
     dice = random.Random(SEED)
     await order(shop, FAULTS)
-    await asyncio.gather(*(pay(shop, number) for number in range(PAYMENTS)))
+    at_once = asyncio.Semaphore(AT_ONCE)
+    await asyncio.gather(*(pay(shop, number, at_once) for number in range(PAYMENTS)))
     await all_fired(shop, FAULTS)
     events = await events_of(shop)
     deliveries = storm(events, dice)
@@ -125,7 +128,7 @@ async def test_a_storm_of_events_ends_as_the_provider_has_it(shop: Shop, tmp_pat
         waiting = "SELECT count(*) FROM provider_event WHERE status IN ('received', 'parked')"
         return bool(await connection.fetchval(waiting) == 0)
 
-    await until(applied, seconds=90)
+    await until(applied, seconds=90 + PAYMENTS)
     await connection.close()
     await resolve(shop, tmp_path, SOON + LATE)
     stored = await stored_events(shop)

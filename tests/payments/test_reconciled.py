@@ -6,7 +6,10 @@ The provider is changed behind the gateway's back, by its own API and with fault
 
 import asyncio
 import json
+import sys
+from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -135,6 +138,22 @@ async def test_another_amount_is_held(deaf: Shop, tmp_path: Path) -> None:
     assert [a["type"] for a in alerts] == ["reconciliation_drift"]
 
 
+async def test_a_refund_of_the_dashboard_whose_event_was_lost(deaf: Shop, tmp_path: Path) -> None:
+    await deaf.gateway.sandbox("POST", "/_sandbox/faults", HIDDEN)
+    intent = await paying(deaf, "pm_card_visa")
+    form = {"payment_intent": intent["provider_reference"], "amount": 500}
+    refund = await deaf.gateway.provider_call("refunds", form)
+    rehearsed = await reconciled(deaf, tmp_path, "--dry-run")
+    assert of(rehearsed, intent) == {intent["id"]: ("refunded", "healed")}
+    found = await reconciled(deaf, tmp_path)
+    assert of(found, intent) == {intent["id"]: ("refunded", "healed")}
+    after = (await deaf.call("GET", f"/payment-intents/{intent['id']}")).json
+    assert after["amount_refunded"] == 500
+    listed = (await deaf.call("GET", f"/refunds?payment_intent={intent['id']}")).json["data"]
+    assert [each["provider_reference"] for each in listed] == [refund["id"]]
+    assert of(await reconciled(deaf, tmp_path), intent) == {}
+
+
 async def test_an_answer_and_its_event_that_were_both_lost(deaf: Shop, tmp_path: Path) -> None:
     await deaf.gateway.sandbox("POST", "/_sandbox/faults", HIDDEN)
     dropped = fault("confirm", "drop_reply", count=1)
@@ -175,3 +194,43 @@ async def test_a_second_charge_for_one_intent_and_one_for_none(deaf: Shop, tmp_p
     alerts = (await deaf.call("GET", "/alerts?status=open")).json["data"]
     assert {a["subject"]["id"] for a in alerts} == {intent["id"], orphan["id"]}
     assert (await deaf.call("GET", f"/payment-intents/{intent['id']}")).json == before
+
+
+async def test_f26_two_at_once_and_one_killed_in_the_middle_of_a_page(
+    deaf: Shop, tmp_path: Path
+) -> None:
+    """Whoever goes on heals what is left: each payment once, and with one finding."""
+    slow = fault("list", "slow", probability=1.0, seconds=0.5)
+    intents = [await paying(deaf, "pm_card_threeDSecure2Required") for _ in range(12)]
+    for intent in intents:
+        await approve(deaf, intent)
+    await deaf.gateway.sandbox("POST", "/_sandbox/faults", slow)
+    data = ("--data", deaf.gateway.ready["data_dir"])
+    command = (sys.executable, "-m", "paygate.cli", "reconcile", *data, "--json")
+    gone = asyncio.subprocess.DEVNULL
+    both = [
+        await asyncio.create_subprocess_exec(*command, stdout=gone, stderr=gone) for _ in range(2)
+    ]
+
+    async def at_work() -> bool:
+        rounds = (await deaf.gateway.call("GET", "/reconciliations?limit=1")).json["data"]
+        faults = (await deaf.gateway.sandbox("GET", "/_sandbox/faults"))["faults"]
+        fired = all(each["fired"] > 0 for each in faults)
+        return fired and bool(rounds) and rounds[0]["status"] == "running"
+
+    await until(at_work, seconds=60)
+    for each in both:  # one is refused, for the other is at work
+        with suppress(ProcessLookupError):
+            each.kill()
+        await each.wait()
+    await reconciled(deaf, tmp_path)
+    assert {await status(deaf, i) for i in intents} == {"succeeded"}
+    await agrees_with_provider(deaf)
+    rounds = (await deaf.gateway.call("GET", "/reconciliations?limit=20")).json["data"]
+    pages = [
+        (await deaf.gateway.call("GET", f"/reconciliations/{r['id']}/findings?limit=100")).json
+        for r in rounds
+    ]
+    found = Counter(f["payment_intent"] for page in pages for f in page["data"])
+    assert {found[i["id"]] for i in intents} <= {0, 1}, "a sweep may have been first"
+    assert max(found[i["id"]] for i in intents) == 1

@@ -34,12 +34,15 @@ CASES = {
     "every_reply_lost": Case((fault("refund", "drop_reply", probability=1.0),)),
     "error_before": Case((fault("refund", "error_before"),)),
     "error_after": Case((fault("refund", "error_after"), LOST_EVENTS)),
+    "whatever_is_asked_is_not_answered": Case((fault("*", "drop_reply", probability=0.3),)),
     "hang": Case((fault("refund", "hang", count=5, seconds=2.5),)),
     "hang_after": Case((fault("refund", "hang", count=5, seconds=2.5, hold="after"),)),
     "slow": Case((fault("refund", "slow", seconds=0.1),)),
     "rate_limit": Case((fault("refund", "rate_limit"),)),
     "lose": Case((fault("webhook", "lose"), fault("refund", "drop_reply"))),
     "duplicate": Case((fault("webhook", "duplicate"), fault("refund", "drop_reply"))),
+    "delay": Case((fault("webhook", "delay", seconds=1), fault("refund", "drop_reply"))),
+    "forge": Case((fault("webhook", "forge"), fault("refund", "drop_reply"))),
     "reorder": Case((fault("webhook", "reorder", seconds=1), fault("refund", "drop_reply"))),
 }
 

@@ -300,11 +300,8 @@ class DisputeConformance:
 
     async def test_a_warning_and_its_charge(self, subject: Subject) -> None:
         reference = await pay(subject, instrument=CardToken(subject.token_warned))
-        told = [
-            notice.fraud_warning
-            for body, _ in await subject.delivered(reference)
-            if (notice := subject.provider.read_event(body)).fraud_warning is not None
-        ]
+        bodies = [body for body, _ in await subject.delivered(reference)]
+        told = [subject.provider.read_event(body).fraud_warning for body in bodies]
         (warned,) = [each for each in told if each is not None]
         assert (warned.payment_reference, warned.actionable) == (reference, True)
         found = await subject.provider.retrieve_fraud_warning(

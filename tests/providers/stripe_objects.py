@@ -199,3 +199,67 @@ def signature(body: bytes, secret: str, at: datetime | int, scheme: str = "v1") 
     timestamp = at if isinstance(at, int) else int(at.timestamp())
     digest = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, sha256).hexdigest()
     return f"t={timestamp},{scheme}={digest}"
+
+
+def row(amount: int, fee: int | None = 0, **changes: Any) -> dict[str, Any]:
+    """A balance transaction of a dispute: money that leaves, or (positive) comes back."""
+    return {
+        "id": "txn_1",
+        "object": "balance_transaction",
+        "amount": amount,
+        "created": CREATED,
+        "currency": "eur",
+        "description": "Chargeback withdrawal for ch_3Q",
+        "fee": fee,
+        "fee_details": [{"amount": fee, "description": "Dispute fee", "type": "stripe_fee"}],
+        "net": amount - (fee or 0),
+        "reporting_category": "dispute" if amount < 0 else "dispute_reversal",
+        "type": "adjustment",
+    } | changes
+
+
+def dispute(**changes: Any) -> dict[str, Any]:
+    """A chargeback of 19.99 EUR that needs an answer, as Stripe renders it."""
+    details = {"brand": "visa", "case_type": "chargeback", "network": "visa"}
+    return {
+        "id": "du_1",
+        "object": "dispute",
+        "amount": 1999,
+        "balance_transactions": [row(-1999, 1500)],
+        "charge": "ch_3Q",
+        "created": CREATED,
+        "currency": "eur",
+        "enhanced_eligibility_types": [],
+        "evidence": {"enhanced_evidence": {}},
+        "evidence_details": {
+            "due_by": CREATED + 700_000,
+            "enhanced_eligibility": {},
+            "has_evidence": False,
+            "past_due": False,
+            "submission_count": 0,
+        },
+        "is_charge_refundable": False,
+        "livemode": False,
+        "metadata": {},
+        "payment_intent": "pi_3Q",
+        "payment_method_details": {
+            "card": {**details, "network_reason_code": "10.4"},
+            "type": "card",
+        },
+        "reason": "fraudulent",
+        "status": "needs_response",
+    } | changes
+
+
+def fraud_warning(**changes: Any) -> dict[str, Any]:
+    """An early fraud warning, as Stripe renders it."""
+    return {
+        "id": "issfr_1",
+        "object": "radar.early_fraud_warning",
+        "actionable": True,
+        "charge": "ch_3Q",
+        "created": CREATED,
+        "fraud_type": "made_with_stolen_card",
+        "livemode": False,
+        "payment_intent": "pi_3Q",
+    } | changes

@@ -94,9 +94,9 @@ def test_a_charge_of_another_version_is_not_exact() -> None:
         ("radar.early_fraud_warning.created", {"payment_intent": "pi_3Q", "charge": "ch_1"}),
     ],
 )
-def test_what_nothing_acts_upon_yet_names_its_payment(kind: str, body: dict[str, Any]) -> None:
+def test_what_tells_of_a_dispute_names_its_payment(kind: str, body: dict[str, Any]) -> None:
     notice = read(event(body, type=kind))
-    assert not notice.handled
+    assert notice.handled
     assert notice.answer is not None
     assert notice.answer.provider_reference == "pi_3Q"
     assert isinstance(notice.answer.outcome, Unknown)

@@ -60,6 +60,7 @@ from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.records import Records
 from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores
+from paygate.storage.retention import Retention
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.timelines import Timelines
 from paygate.storage.webhooks.outbox import Outbox
@@ -135,6 +136,7 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
             outbox=Outbox(pool, records),
             egress=Egress(Reach(), user_agent="paygate"),
             restores=restores,
+            retention=Retention(pool),
             after_restore=AfterRestore(restores, provider, INSTALLATION),
             hasher=CredentialHasher(keyring),
             index=index,
@@ -178,7 +180,7 @@ async def act(ctx: Context, setting: Setting) -> bytes:
             await close_overdue_attempts(ctx, "run_1")
             return b"closed"
         case _:
-            return await _keyed(ctx, setting, *_request(setting.flow, intent))
+            return await keyed(ctx, setting, *_request(setting.flow, intent))
 
 
 def _request(flow: str, intent: str) -> tuple[Action, Flow]:
@@ -216,7 +218,8 @@ def _request(flow: str, intent: str) -> tuple[Action, Flow]:
     raise AssertionError(flow)
 
 
-async def _keyed(ctx: Context, setting: Setting, action: Action, flow: Flow) -> bytes:
+async def keyed(ctx: Context, setting: Setting, action: Action, flow: Flow) -> bytes:
+    """What a client is answered under its key, whichever of its tries it is."""
     scope = f"sk {setting.flow} {setting.intent}"
     caller = msgspec.structs.replace(CALLER, request_id=ctx.new_id("run"))
     request = KeyedRequest(caller, action, scope, "k", setting.flow.encode())
@@ -258,7 +261,7 @@ async def _overtaken(ctx: Context, setting: Setting) -> bytes:
     provider = ctx.provider
     assert isinstance(provider, FileProvider)
     provider.during = overtake
-    body = await _keyed(
+    body = await keyed(
         ctx,
         setting,
         Action.INTENT_CONFIRM,

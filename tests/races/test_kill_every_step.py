@@ -4,6 +4,7 @@ import asyncio
 import multiprocessing
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -64,11 +65,11 @@ CASES = {
 }
 
 
-def run_and_die(setting: Setting, kill_at: int) -> bool:
-    """Whether the child was killed, and did not come to its end before."""
+def run_and_die(setting: Setting, kill_at: int, life: Callable[[Any, int], None] = die) -> bool:
+    """Whether the child was killed, and did not come to the end of its life before."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.races.dying"])
-    child = context.Process(target=die, args=(setting, kill_at))
+    child = context.Process(target=life, args=(setting, kill_at))
     child.start()
     child.join(60)
     assert child.exitcode in (0, -9), child.exitcode

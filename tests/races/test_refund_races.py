@@ -12,7 +12,15 @@ import aiohttp
 import pytest
 
 from tests.gateway import Gateway, Response, until
-from tests.races.test_killed_process import CONFIRM, both, pytestmark, races, started
+from tests.races.test_killed_process import (
+    CONFIRM,
+    both,
+    peers,
+    pytestmark,
+    races,
+    serving,
+    started,
+)
 
 __all__ = ["pytestmark", "races", "started"]
 
@@ -40,6 +48,10 @@ async def every_refund(gateway: Gateway, intent: str) -> list[dict[str, Any]]:
     return list(page.json["data"])
 
 
+async def each_has_clients(gateway: Gateway) -> bool:
+    return all(peers(pid) for pid in serving(gateway))
+
+
 @pytest.mark.parametrize("killed", [False, True])
 async def test_more_than_there_is_at_once(races: Gateway, *, killed: bool) -> None:
     gateway = races
@@ -49,6 +61,7 @@ async def test_more_than_there_is_at_once(races: Gateway, *, killed: bool) -> No
     assert paid.json["status"] == "succeeded"
     keys = [f"{killed} {number}" for number in range(ASKED)]
     work = [asyncio.create_task(refund(gateway, intent["id"], key)) for key in keys]
+    await until(lambda: each_has_clients(gateway), seconds=120)
     if killed:
         await until(lambda: every_refund(gateway, intent["id"]))
         os.kill((await both(gateway))[0], signal.SIGKILL)

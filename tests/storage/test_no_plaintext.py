@@ -121,7 +121,7 @@ CLEAR: Final = {
     "dispute": {
         *("merchant", "id", "version", "intent", "status", "created_at", "updated_at"),
         # What is looked at by the clock: open ones, those with a deadline, those with an order.
-        *("is_watched", "awaits_evidence_by", "pending_operation", "provider_reference_index"),
+        *("is_watched", "answer_due_at", "pending_operation", "provider_reference_index"),
     },
     "reference_claim": {"merchant", "id", "version", "updated_at"},
     "provider_event_body": {"merchant", "id", "received_at"},

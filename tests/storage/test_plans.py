@@ -1,6 +1,7 @@
 """How statements are planned on a database that is new: by keys, for they are planned only once."""
 
 import itertools
+import re
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
@@ -116,6 +117,61 @@ async def test_a_reference_is_looked_up_among_its_own_intents(connect: Connect) 
     text = await plan(connection, QUERIES["payment_intent_by_reference"], 4)
     assert scans(text) == []
     assert "payment_intent_reference" in text
+
+
+MANY_ENTRIES = """
+INSERT INTO audit_entry (merchant, id, at, sealed, subject, action, actor)
+SELECT 'default', 'au_' || lpad(n::text, 26, '0'),
+       date_trunc('month', now()) + n * interval '1 second' + (n % 3) * interval '1 month', 's',
+       'pi_' || lpad((n / 4)::text, 26, '0'), 'payment_intent.confirm', 'key_1'
+FROM generate_series(1, 60000) n
+"""
+OF_ONE = ("default", "zz", 11, "", "zz", "pi_" + "7".rjust(26, "0"), None, None, None, None, None)
+
+
+@pytest.mark.parametrize("side", ["older", "newer"])
+async def test_a_subjects_audit_entries_are_found_month_by_month_by_their_index(
+    connect: Connect, side: str
+) -> None:
+    """As a search is planned, with the filters that it has; it stops at the page's end."""
+    connection = await connect()
+    await connection.execute(MANY_ENTRIES)
+    # Without rows, a month would be scanned: it costs nothing.
+    await connection.execute("ANALYZE audit_entry; SET enable_seqscan = off")
+    await connection.execute("SET plan_cache_mode = force_custom_plan")
+    query = f"EXPLAIN (ANALYZE, BUFFERS) {QUERIES[f'audit_entries_{side}']}"
+    bound = "zz" if side == "older" else ""
+    rows = await connection.fetch(query, OF_ONE[0], bound, *OF_ONE[2:])
+    text = "\n".join(row[0] for row in rows)
+    assert scans(text) == []
+    assert text.count("subject = '") >= 3, text
+    assert "Filter" not in text, "nothing is read that is not shown"
+    asked = (None, None, "merchant.create", None, None, None)
+    rows = await connection.fetch(query, "default", bound, 11, "", "zz", *asked)
+    text = "\n".join(row[0] for row in rows)
+    assert "action = 'merchant.create'" in text
+    assert "Filter" not in text, "what is rare has an index of its own"
+    everything = (None,) * 6
+    rows = await connection.fetch(query, "default", bound, 11, "", "zz", *everything)
+    text = "\n".join(row[0] for row in rows)
+    assert scans(text) == []
+    assert re.search(r"Limit .* rows=11\.?0* ", text)
+    read = [int(n) for n in re.findall(r"Index Scan.*\(actual time=\S+ rows=(\d+)", text)]
+    assert sum(read) < 100, "a page of a merchant's log reads a page"
+
+
+async def test_a_timeline_is_read_by_indexes_alone(connect: Connect) -> None:
+    connection = await connect()
+    await connection.execute(MANY_ENTRIES)
+    await connection.execute("ANALYZE; SET plan_cache_mode = force_custom_plan")
+    await connection.execute("SET enable_seqscan = off")
+    query = f"EXPLAIN (ANALYZE) {QUERIES['timeline']}"
+    since = await connection.fetchval("SELECT date_trunc('month', now()) - interval '1 day'")
+    subject = OF_ONE[5]
+    rows = await connection.fetch(query, "default", subject, 501, since, "default", ["x.read"])
+    text = "\n".join(row[0] for row in rows)
+    assert scans(text) == []
+    assert "audit_entry_default" in text
 
 
 async def test_this_test_sees_a_scan(connect: Connect) -> None:

@@ -19,6 +19,7 @@ from paygate.storage import (
     reader,
     reconciliations,
     refunds,
+    retention,
     timelines,
     whole_ledger,
 )
@@ -54,7 +55,8 @@ def reads() -> Iterator[Read]:
     `_fetch("a_block", ...)` and `open(PaymentIntent, ...)`.
     """
     modules = (
-        *(audit_log, disputes, reader, reconciliations, refunds, timelines, whole_ledger),
+        *(audit_log, disputes, reader, reconciliations, refunds),
+        *(retention, timelines, whole_ledger),
         *(webhook_reader, outbox),
     )
     sources = (inspect.getsource(module) for module in modules)

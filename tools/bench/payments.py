@@ -25,6 +25,8 @@ from tools.bench.seed import Seeded, seed_in_processes
 
 CREATES_PER_SECOND: Final = 200
 CONFIRMS_PER_SECOND: Final = 50
+ENTRIES: Final = 200
+"""Of the payment that is explained."""
 APPLIED_WITHIN_SECONDS: Final = 60
 """One event a card payment (`ENABLED_EVENTS`); if one is lost, the figure would be none."""
 
@@ -40,6 +42,7 @@ class Sizes:
     creates: int = 6_000
     paced_creates: int = 800
     paced_confirms: int = 200
+    explained: int = 200
     payments: int = 600
     events: int = 1_500
     deliveries: int = 3_000
@@ -56,6 +59,7 @@ QUICK: Final = Sizes(
     creates=1_000,
     paced_creates=200,
     paced_confirms=50,
+    explained=50,
     payments=200,
     events=400,
     deliveries=500,
@@ -129,6 +133,26 @@ class Load:
             for what, values in latencies.items()
             for percent in (50, 99)
         }
+
+    async def explained(self) -> Sample:
+        """One timeline after another, of a payment that was refunded in small parts."""
+        await self._connect()
+        intents: list[str] = []
+        await self._flood(self._creates(1), _collect(intents))
+        await self._flood(self._confirms(intents), _expect(200))
+        send, path = self._client.connections[0].send, f"/payment-intents/{intents[0]}"
+        refund = self._client.request("POST", f"{path}/refund", {"amount": 1})
+        asks = self._client.request("GET", f"{path}/timeline")
+        entries = 0
+        while entries < ENTRIES:
+            _expect(201)(await send(refund))
+            entries = len(json.loads((await send(asks)).body)["entries"])
+        took = []
+        for _ in range(self._sizes.explained):
+            answer = await send(asks)
+            _expect(200)(answer)
+            took.append(answer.seconds * 1e3)
+        return {f"explain/p{each}": percentile(took, each / 100) for each in (50, 99)}
 
     async def idle(self) -> Sample:
         """What nobody asked for."""

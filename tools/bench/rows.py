@@ -74,6 +74,12 @@ ROWS: Final[Mapping[str, Row]] = MappingProxyType(
             goal="< 3",
         ),
         "confirm/p99": Row("confirm's own, p99", "ms"),
+        "explain/p50": Row(
+            "explain, p50",
+            "ms",
+            "the whole latency of one timeline after another, of a payment with 200 entries",
+        ),
+        "explain/p99": Row("explain, p99", "ms", goal="< 100"),
         "idle/gateway": Row(
             "idle, gateway CPU",
             "ms/s",

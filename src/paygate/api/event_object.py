@@ -5,9 +5,11 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from paygate.api.alert_object import AlertObject, alert_object
 from paygate.api.dispute_object import DisputeObject, dispute_object
 from paygate.api.objects import PaymentIntentObject, encode, payment_intent_object, time_text
 from paygate.api.refund_object import RefundObject, refund_object
+from paygate.domain.alert import Alert
 from paygate.domain.disputes.dispute import Dispute
 from paygate.domain.event import Event, Reported
 from paygate.domain.payments.payment_intent import PaymentIntent
@@ -15,7 +17,7 @@ from paygate.domain.refunds.refund import Refund
 
 _KINDS: Final = [
     {"$ref": f"#/components/schemas/{kind.__name__}"}
-    for kind in (PaymentIntentObject, RefundObject, DisputeObject)
+    for kind in (PaymentIntentObject, RefundObject, DisputeObject, AlertObject)
 ]
 """One of these; msgspec has no union of types that a field of their own tells apart."""
 
@@ -55,12 +57,14 @@ def event_object(event: Event) -> EventObject:
     )
 
 
-def _shown(record: Reported) -> PaymentIntentObject | RefundObject | DisputeObject:
+def _shown(record: Reported) -> PaymentIntentObject | RefundObject | DisputeObject | AlertObject:
     match record:
         case PaymentIntent():
             return payment_intent_object(record)
         case Refund():
             return refund_object(record)
+        case Alert():
+            return alert_object(record)
         case Dispute():
             return dispute_object(record)
 

@@ -10,6 +10,7 @@ from paygate.api.edge.exchange import Exchange
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.warning import WarningCode
 from paygate.flows.alerts.send import channels_failing
+from paygate.flows.housekeeping.months import months_warning
 
 READY_WITHIN_SECONDS: Final = 2.0
 """A load balancer's probe gives up soon after."""
@@ -42,8 +43,11 @@ async def _healthz(_: ApiContext, __: Exchange, ___: Any) -> Health:
 async def _readyz(api: ApiContext, _: Exchange, __: Any) -> Readiness:
     try:
         async with asyncio.timeout(READY_WITHIN_SECONDS):
-            provider, failing, _answered = await asyncio.gather(
-                api.provider_look.warnings(), channels_failing(api.ctx), api.ctx.read.ready()
+            provider, failing, months, _answered = await asyncio.gather(
+                api.provider_look.warnings(),
+                channels_failing(api.ctx),
+                months_warning(api.ctx),
+                api.ctx.read.ready(),
             )
     except Exception:  # noqa: BLE001 -- whatever keeps the database from answering
         raise Refusal(ErrorCode.OVERLOADED, "the database does not answer") from None
@@ -51,7 +55,8 @@ async def _readyz(api: ApiContext, _: Exchange, __: Any) -> Readiness:
         ReadinessWarning(WarningCode.ALERT_CHANNEL_FAILING, f"alerts do not leave by {name}")
         for name in failing
     )
-    return Readiness((*(ReadinessWarning(each.code, each.message) for each in provider), *channels))
+    found = provider if months is None else (*provider, months)
+    return Readiness((*(ReadinessWarning(each.code, each.message) for each in found), *channels))
 
 
 ENDPOINTS = (

@@ -35,7 +35,7 @@ class WindowObject(msgspec.Struct, frozen=True, rename={"since": "from", "until"
 
 
 class ExaminedObject(msgspec.Struct, frozen=True):
-    """How many payments were examined: ours, and the provider's."""
+    """How many payments and refunds were examined: ours, and the provider's."""
 
     ours: int
     theirs: int
@@ -64,7 +64,9 @@ class ReconciliationObject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FindingObject(msgspec.Struct, frozen=True, kw_only=True):
-    """What a round found of one payment: what each side says of what differs."""
+    """What a round found of one payment, refund or event: what each side says of what differs. One
+    that could not be examined says nothing of either side, and why in `reason`.
+    """
 
     object: Literal["reconciliation_finding"] = "reconciliation_finding"
     id: str

@@ -1,11 +1,13 @@
 """`paygate listen`: a merchant's events as they happen, printed and sent on to a program."""
 
 import asyncio
+import contextlib
 import json
 import secrets
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 PAGE: Final = 100
 ASK_SECONDS: Final = 1.0
 """Between two looks, and how long to wait for a gateway that is away."""
+ANSWER_SECONDS: Final = 30.0
+"""For a page; one that takes longer is asked for again."""
+_AWAY: Final = "does not answer; asking again"
+_BACK: Final = "answers again"
 _PRIVATE: Final = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fd00::/8")
 """Where a developer's own machines are."""
 
@@ -51,7 +57,9 @@ def listen(
     if forward_to is not None:
         _check(forward_to)
     api = _Api(address_of(data, api_url, key_file))
-    run_async(_listen(api, forward_to, wanted, as_json=as_json))
+    # Ctrl-C is how it ends.
+    with contextlib.suppress(KeyboardInterrupt):
+        run_async(_listen(api, forward_to, wanted, as_json=as_json))
 
 
 def _check(url: str) -> None:
@@ -73,40 +81,78 @@ class _Api:
         self._tls = address.tls()
 
     async def follow(self) -> AsyncIterator[dict[str, Any]]:
-        """Every event from now on, in the order of their commits."""
+        """Every event from now on, in the order of their commits. A gateway that goes away is
+        waited for, and none of its events is missed.
+
+        Raises:
+            SettingsError: the gateway refuses, or is not there to begin with.
+        """
         import aiohttp
 
-        connector = aiohttp.TCPConnector(ssl=self._tls)
-        async with aiohttp.ClientSession(connector=connector, headers=self._headers) as session:
-            newest = (await self._page(session, "limit=1"))["data"]
-            last = newest[0]["id"] if newest else None
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=self._tls),
+            headers=self._headers,
+            timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS),
+        ) as session:
+            newest = await self._page(session, "limit=1")
+            if newest is None:
+                raise SettingsError("the gateway cannot be reached")
+            last = newest["data"][0]["id"] if newest["data"] else None
+            away = False
             while True:
-                query = f"limit={PAGE}" + (f"&ending_before={last}" if last else "")
-                try:
-                    page = await self._page(session, query)
-                except (aiohttp.ClientError, TimeoutError):
-                    sys.stderr.write("paygate: the gateway does not answer; asking again\n")
-                    page = {"data": [], "has_more": False}
-                for event in reversed(page["data"]):
+                page = await self._next(session, last)
+                if (page is None) is not away:
+                    away = not away
+                    sys.stderr.write(f"paygate: the gateway {_AWAY if away else _BACK}\n")
+                for event in () if page is None else page["data"]:
                     last = event["id"]
                     yield event
-                if not page["has_more"]:
+                if page is None or not page["has_more"]:
                     await asyncio.sleep(ASK_SECONDS)
 
-    async def _page(self, session: "aiohttp.ClientSession", query: str) -> dict[str, Any]:
-        async with session.get(f"{self._url}/events?{query}") as response:
-            page = dict(await response.json())
-            if not response.ok:
-                raise SettingsError(f"the gateway refuses: {page['error']['message']}")
-            return page
+    async def _next(
+        self, session: "aiohttp.ClientSession", last: str | None
+    ) -> dict[str, Any] | None:
+        """The next events, the oldest first; None when the gateway does not answer."""
+        query = f"limit={PAGE}"
+        if last is not None:
+            page = await self._page(session, f"{query}&ending_before={last}")
+            return None if page is None else {**page, "data": page["data"][::-1]}
+        # There was none when we began: all that there are, from the newest back.
+        found: list[dict[str, Any]] = []
+        while True:
+            before = f"&starting_after={found[-1]['id']}" if found else ""
+            page = await self._page(session, query + before)
+            if page is None:
+                return None
+            found += page["data"]
+            if not page["has_more"]:
+                return {"data": found[::-1], "has_more": False}
+
+    async def _page(self, session: "aiohttp.ClientSession", query: str) -> dict[str, Any] | None:
+        """A page as the gateway shows it; None when it does not answer, or not now.
+
+        Raises:
+            SettingsError: it refuses.
+        """
+        import aiohttp
+
+        try:
+            async with session.get(f"{self._url}/events?{query}") as response:
+                status, page = response.status, dict(await response.json())
+        except (aiohttp.ClientError, TimeoutError, ValueError, TypeError):  # or no page at all
+            return None
+        if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return None
+        if status != HTTPStatus.OK:
+            raise SettingsError(f"the gateway refuses: {page['error']['message']}")
+        return page
 
 
 async def _listen(
     api: _Api, forward_to: str | None, wanted: frozenset[str], *, as_json: bool
 ) -> None:
     from ipaddress import ip_network
-
-    import aiohttp
 
     from paygate.domain.addresses import Reach
     from paygate.domain.webhooks.endpoint import SECRET_BYTES, SigningSecret
@@ -130,18 +176,18 @@ async def _listen(
             else:
                 about = event["data"]["object"]["id"]
                 typer.echo(f"{event['created_at']}  {event['type']}  {about}  {became}".rstrip())
-    except aiohttp.ClientError as error:
-        raise SettingsError(f"the gateway cannot be reached: {type(error).__name__}") from None
     finally:
         await egress.close()
 
 
 async def _send(egress: "Egress", url: str, key: bytes, event: dict[str, Any]) -> str:
     """What became of it, in a word."""
+    import msgspec
+
     from paygate.egress.client import Responded
     from paygate.flows.webhooks.send import signed_headers
 
-    body = json.dumps(event).encode()
+    body = msgspec.json.encode(event)  # the very bytes that a webhook has
     headers = signed_headers(event["id"], body, [key], datetime.now(UTC))
     outcome = await egress.post(url, body, headers)
     return f"-> {outcome.status if isinstance(outcome, Responded) else outcome}"

@@ -122,6 +122,11 @@ def _print(run: "Reconciliation", findings: "Sequence[Finding]", *, dry_run: boo
         head = ("intent", "at the provider", "differs in", "action", "ours", "theirs", "reason")
         print_table(head, rows)
     tally = run.tally
+    if tally.events_received:
+        typer.echo(
+            f"{tally.events_received} events received that no webhook had brought; what they tell"
+            " is healed by the worker"
+        )
     window = f"{_time(run.since)} to {_time(run.until)}"
     typer.echo(
         f"{'rehearsed' if dry_run else run.status}: payments of {window}\n"

@@ -180,6 +180,12 @@ def found_again(alert: Alert, problem: Problem, at: datetime) -> Alert:
     )
 
 
+def has_opened(before: Alert | None, after: Alert) -> bool:
+    """Whether the alert is news: it is new, or open again after somebody had acknowledged it."""
+    is_open = after.status is AlertStatus.OPEN
+    return is_open and (before is None or before.status is not AlertStatus.OPEN)
+
+
 def said_lately(alert: Alert, problem: Problem, at: datetime) -> bool:
     """Whether the alert has told of the same condition in the hour before, in the same words."""
     return _same_condition(alert, problem) and abs(at - alert.last_at) < SAY_AGAIN_AFTER

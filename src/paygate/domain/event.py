@@ -7,17 +7,19 @@ from typing import Final
 
 import msgspec
 
+from paygate.domain.alert import Alert
 from paygate.domain.disputes.dispute import Dispute
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.record import Recorded
 from paygate.domain.refunds.refund import Refund
 
-Reported = PaymentIntent | Refund | Dispute
+Reported = PaymentIntent | Refund | Dispute | Alert
 """The records that events are about."""
 _KINDS: Final[dict[str, type[Reported]]] = {
     "payment_intent": PaymentIntent,
     "refund": Refund,
     "dispute": Dispute,
+    "alert": Alert,
 }
 """By their names on the wire."""
 _NAMES: Final = {kind: name for name, kind in _KINDS.items()}

@@ -13,6 +13,7 @@ class WarningCode(StrEnum):
     ACCOUNT_CHANGED = "provider_account_changed"
     PIN_UNREADABLE = "provider_pin_unreadable"
     CLOCK_SKEW = "clock_skew"
+    MONTHS_RUN_OUT = "months_run_out"
     ALERT_CHANNEL_FAILING = "alert_channel_failing"
 
 

@@ -36,6 +36,7 @@ from paygate.storage.reader import Reader
 from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores
+from paygate.storage.retention import Retention
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.timelines import Timelines
 from paygate.storage.webhooks.outbox import Outbox
@@ -131,6 +132,7 @@ class Context(msgspec.Struct, frozen=True):
     outbox: Outbox
     egress: Egress
     restores: Restores
+    retention: Retention
     after_restore: AfterRestore
     hasher: CredentialHasher
     index: BlindIndex

@@ -73,6 +73,11 @@ SCHEDULE: Final = (
         "Delete finished keys past PAYGATE_IDEMPOTENCY_TTL; alert for those never finished.",
     ),
     ScheduledJob(
+        "housekeeping",
+        "47 * * * *",
+        "Delete what is older than PAYGATE_RETENTION_EVENTS; tell of months that run out.",
+    ),
+    ScheduledJob(
         "verify-ledger",
         "37 3 * * *",
         "Recompute all payments against the ledger and the provider's list; alert for differences.",

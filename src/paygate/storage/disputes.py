@@ -59,7 +59,7 @@ class DisputeReader(Reader):
         """Disputes with a deadline up to a time for which nothing was submitted, the longest
         overdue first.
         """
-        order = ("awaits_evidence_by", "merchant", "id")
+        order = ("answer_due_at", "merchant", "id")
         return await self._stretch(
             Dispute, "disputes_awaiting_evidence", order, after, limit, until
         )

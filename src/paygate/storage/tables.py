@@ -186,7 +186,7 @@ DISPUTE: Final = Stored(
     Column("created_at", "timestamptz"),
     Column("updated_at", "timestamptz"),
     Column("is_watched", "bool"),
-    Column("awaits_evidence_by", "timestamptz"),
+    Column("answer_due_at", "timestamptz"),
     Column("pending_operation", "text"),
     Column("provider_reference_index", "bytea", "provider_reference", DISPUTE_REFERENCE),
 )

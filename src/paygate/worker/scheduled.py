@@ -13,6 +13,8 @@ from paygate.flows.context import Context
 from paygate.flows.disputes.evidence_files import sweep_evidence_files
 from paygate.flows.disputes.resolve import resolve_dispute_orders
 from paygate.flows.disputes.watch import watch_disputes
+from paygate.flows.housekeeping.months import watch_months
+from paygate.flows.housekeeping.prune import prune
 from paygate.flows.idempotency.purge import purge_idempotency_keys
 from paygate.flows.ledger.verify import verify_ledger
 from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
@@ -120,6 +122,11 @@ async def _purge_idempotency_keys(ctx: Context, run_id: str) -> Report:
     return {"deleted": purged.deleted, "unfinished": purged.unfinished}
 
 
+async def _housekeeping(ctx: Context, run_id: str) -> Report:
+    await watch_months(ctx)
+    return {"deleted": sum(await prune(ctx, run_id))}
+
+
 async def _watch_webhook_endpoints(ctx: Context, run_id: str) -> Report:
     return (await watch_webhook_endpoints(ctx, run_id))._asdict()
 
@@ -148,6 +155,7 @@ RUNS: Final[Mapping[str, Run]] = MappingProxyType(
         "watch-jobs": _watch_jobs,
         "watch-webhook-endpoints": _watch_webhook_endpoints,
         "purge-idempotency-keys": _purge_idempotency_keys,
+        "housekeeping": _housekeeping,
         "verify-ledger": _verify_ledger,
     }
 )

@@ -15,6 +15,7 @@ from paygate.domain.webhooks.delivery import (
     attempted,
     begun,
     resent,
+    wait_before,
 )
 from paygate.domain.webhooks.endpoint import SigningSecret
 from paygate.domain.webhooks.retry_after import parse_retry_after
@@ -44,6 +45,13 @@ def test_a_delivery_is_tried_for_three_days(chance: float) -> None:
     again = resent(delivery, at)
     assert (again.tries, again.next_attempt_at, again.failure) == (0, at, None)
     assert len(again.attempts) == len(delivery.attempts)
+
+
+@pytest.mark.parametrize("tries", [1, 4, 30])
+def test_what_failed_together_is_not_tried_again_together(tries: int) -> None:
+    """A wait is spread by a fifth either way."""
+    soonest, latest = (wait_before(tries, chance) for chance in (0.0, 1.0))
+    assert latest / soonest == pytest.approx(1.2 / 0.8)
 
 
 def test_the_log_has_an_end() -> None:

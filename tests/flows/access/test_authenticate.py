@@ -34,6 +34,7 @@ ALLOWED = {
     Action.ALERT_RAISE: set(),
     Action.ALERT_CLOSE: set(),
     Action.IDEMPOTENCY_KEY_PURGE: set(),
+    Action.EVENT_PRUNE: set(),
     Action.API_KEY_CREATE: {Role.ADMIN},
     Action.API_KEY_LIST: {Role.ADMIN},
     Action.API_KEY_ROTATE: {Role.ADMIN},

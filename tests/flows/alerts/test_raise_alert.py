@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 
@@ -9,13 +10,17 @@ from paygate.api.event_object import event_body
 from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert, AlertStatus, AlertType, Occurrence, Problem
 from paygate.domain.audit import Subject
+from paygate.domain.event import Event
 from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.domain.provider_account import ProviderAccount
 from paygate.flows.alerts.acknowledge import acknowledge_alert
 from paygate.flows.alerts.close import close_alerts
 from paygate.flows.alerts.raise_alert import count_occurrence, occurrence, raise_alert, to_raise
+from paygate.flows.provider.watch import watch_provider
 from paygate.jobs.messages import RaiseAlert
 from paygate.storage.change import Change, Committed, Conflict, Reason
 from paygate.storage.connections.session import Connection
+from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.worker.main import work
 from tests.flows.world import World
 
@@ -179,3 +184,52 @@ async def test_an_alert_that_cannot_be_read_fails_nobody_and_loses_nothing(world
     assert found[HAPPENED.type].count == 2
     unreadable = found[AlertType.RECORD_UNREADABLE]
     assert (unreadable.problem.subject.object, unreadable.status) == ("alert", AlertStatus.CLOSED)
+
+
+async def opened(world: World) -> list[dict[str, Any]]:
+    """What merchants are told of alerts, as it goes over the wire."""
+    found: list[Event] = [e for e in await world.all(Event) if e.object == "alert"]
+    return [{"merchant": e.merchant, **msgspec.json.decode(event_body(e))} for e in found]
+
+
+async def test_an_alert_that_opens_is_told_to_its_merchant(world: World) -> None:
+    """In the commit that opens it: when it is new, and when it is open again after it was seen."""
+    for minute, problem in enumerate([LASTS, LASTS, HAPPENED, HAPPENED]):
+        world.clock.forward(60 * minute)
+        await raise_alert(world.ctx, world.caller, problem)
+    lasting, happened = await opened(world)
+    assert lasting["type"] == happened["type"] == "alert.opened"
+    assert lasting["merchant"] == world.caller.merchant
+    assert lasting["data"]["object"]["type"] == "attempt_unresolved"
+    assert lasting["data"]["object"]["subject"] == {"object": "payment_intent", "id": "pi_1"}
+    assert (lasting["object_version"], lasting["data"]["object"]["status"]) == (1, "open")
+    alerts: list[Alert] = await world.all(Alert)
+    for each in alerts:
+        await acknowledge_alert(world.ctx, world.caller, each.id)
+    world.clock.forward(7200)
+    await raise_alert(world.ctx, world.caller, LASTS)
+    assert len(await opened(world)) == 2, "the condition that was seen"
+    await raise_alert(world.ctx, world.caller, HAPPENED)
+    (_, _, again) = await opened(world)
+    assert (again["data"]["object"]["id"], again["object_version"]) == (alerts[1].id, 4)
+
+
+async def test_an_alert_that_could_not_be_opened_is_told_to_nobody(world: World) -> None:
+    """Many find the same at once: one event, for one alert."""
+    messages = await happen(world, *[HAPPENED] * 8)
+    await asyncio.gather(*(count_occurrence(world.ctx, message) for message in messages))
+    (alert,) = await world.all(Alert)
+    assert alert.count == 8
+    assert len(await opened(world)) == 1
+
+
+async def test_what_concerns_the_account_is_told_to_the_merchant_default(world: World) -> None:
+    world.provider.account_id = "acct_other"
+    known = ProviderAccount(
+        id="scripted", merchant="default", account="acct_ours", created_at=world.clock()
+    )
+    await world.store(known)
+    await watch_provider(world.ctx, "run_1", node="n")
+    (told,) = await opened(world)
+    assert told["merchant"] == DEFAULT_MERCHANT
+    assert told["data"]["object"]["type"] == "provider_account_changed"

@@ -21,6 +21,7 @@ from paygate.domain.payments.outcome import (
     Unknown,
 )
 from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.flows.ledger.compare_with_provider import LOOKS_AGAIN_AFTER_SECONDS
 from paygate.flows.ledger.report_mismatch import MOST_NAMED, Findings
 from paygate.flows.ledger.verify import Verified, read_balances, verify_ledger
 from paygate.storage.change import Change, Committed
@@ -63,6 +64,15 @@ async def verify(world: World, *, provider: bool = True) -> Verified:
 
 def said(verified: Verified) -> list[str]:
     return sorted(mismatch.what for mismatch in verified.mismatches)
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks again take no time."""
+    pauses = tuple(0.0 for _ in LOOKS_AGAIN_AFTER_SECONDS)
+    monkeypatch.setattr(
+        "paygate.flows.ledger.compare_with_provider.LOOKS_AGAIN_AFTER_SECONDS", pauses
+    )
 
 
 @pytest.fixture
@@ -281,6 +291,27 @@ async def test_a_hold_is_captured_between_the_list_and_the_second_look(
     provider.telling = capture_it
     assert (await verify(world)).agrees
     assert provider.retrieved == ["h1", "h1"], "ours had moved: neither look alone is of one moment"
+
+
+async def test_what_agrees_by_itself_is_not_reported(world: World, provider: ShownProvider) -> None:
+    """Captured in the dashboard: of one the event is applied at the third look, of one never."""
+    first, second = await held(world, "h1"), await held(world, "h2")
+    for reference in ("h1", "h2"):
+        listed(world, reference, taken())
+
+    async def apply_late() -> None:
+        if provider.retrieved.count("h1") < 3:
+            provider.telling = apply_late
+            return
+        said = msgspec.structs.replace(later(taken()), provider_reference="h1")
+        world.provider.answers.append(said)
+        await capture(world, first)
+
+    provider.telling = apply_late
+    verified = await verify(world)
+    assert [m.intent for m in verified.mismatches] == [second.id]
+    assert provider.retrieved.count("h2") == 1 + len(LOOKS_AGAIN_AFTER_SECONDS)
+    assert len(await world.all(Alert)) == 1
 
 
 async def test_an_outage_in_the_middle(world: World, provider: ShownProvider) -> None:

@@ -169,3 +169,15 @@ async def test_what_is_older_than_its_body_is_kept_is_left_alone(world: World) -
     world.clock.forward((world.ctx.policy.events_kept + timedelta(days=1)).total_seconds())
     assert await round_of(world) == 0
     assert await now(world, event) == (EventStatus.IGNORED, NO_HANDLER, 1)
+
+
+async def test_who_has_no_time_left_leaves_the_rest_to_the_next_round(world: World) -> None:
+    intent = await paid(world)
+    for number in range(3):
+        await ignored(world, intent, news(world, number))
+    world.provider.acts_upon = (REFUND,)
+    world.clock.forward(ROUND)
+    times = iter([False, False, True])
+    taken = await take_up_events(world.ctx, world.caller, late=lambda: next(times))
+    assert taken == 2
+    assert await round_of(world) == 1

@@ -94,6 +94,26 @@ async def test_an_old_hold_that_was_ended_in_the_dashboard_is_found(
     assert found.action is FindingAction.HEALED
 
 
+@pytest.mark.parametrize(
+    ("became", "status"), [(APPROVED, Status.SUCCEEDED), (DECLINED, Status.FAILED)]
+)
+async def test_a_debit_that_the_bank_answered_days_later_is_found(
+    shop: Shop, became: Outcome, status: Status
+) -> None:
+    """Made long before every window, and its event was lost."""
+    intent, attempt = await shop.paid(Pending())
+    assert intent.status is Status.PROCESSING
+    reference = str((await shop.world.now(intent))[0].provider_reference)
+    shop.has(reference, Pending(), attempt)
+    await shop.round(after_seconds=5 * 86_400)
+    shop.has(reference, became, attempt)
+    for _ in range(6 * 4):
+        await shop.round()
+    assert await shop.status(intent) is status
+    (found,) = await shop.findings()
+    assert (found.action, found.ours) == (FindingAction.HEALED, {"status": "processing"})
+
+
 async def test_a_payment_whose_answer_and_event_were_lost_is_found_in_the_list(shop: Shop) -> None:
     intent, attempt = await lost(shop.world)
     assert intent.provider_reference is None

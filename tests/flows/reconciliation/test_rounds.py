@@ -258,6 +258,18 @@ async def test_calls_are_bounded_by_pages_not_by_payments(shop: Shop) -> None:
     assert run.tally.provider_calls <= sum(shop.books.calls.values()) + 30
 
 
+async def test_every_call_of_a_round_takes_a_turn(shop: Shop) -> None:
+    """So that all of them together keep to a quarter of the provider's rate."""
+    await ready(shop)
+    await shop.round(after_seconds=40 * 86_400)
+    for intent, attempt in [await shop.waiting() for _ in range(3)]:
+        shop.has(str(intent.provider_reference), APPROVED, attempt)
+    shop.books.calls.clear()
+    run = await shop.round(after_seconds=7 * 3600)
+    assert {"payments", "events", "refunds", "retrieve"} <= set(shop.books.calls)
+    assert run.tally.provider_calls >= sum(shop.books.calls.values())
+
+
 async def test_since_that_is_to_come_is_refused(shop: Shop) -> None:
     for ask in (shop.by_hand, _ordered(shop)):
         with pytest.raises(Refusal) as refused:

@@ -12,7 +12,9 @@ import msgspec
 import pytest
 
 from paygate.domain.alert import Alert, AlertStatus
+from paygate.domain.payments.outcome import Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.domain.reconciliation.run import Place, RunStatus, Stage
 from paygate.domain.refunds.outcome import RefundAnswer, Refunded, RefundPending
 from paygate.flows.reconciliation.begin import order_reconciliation
@@ -20,8 +22,9 @@ from paygate.flows.reconciliation.work_on import reconcile_as_asked
 from paygate.flows.refunds.create import NewRefund, refund_payment_intent
 from paygate.jobs.messages import Reconcile
 from paygate.storage.installation import DEFAULT_MERCHANT
+from tests.flows.provider_events.test_replay_dead_letters import given_up
 from tests.flows.reconciliation.books import QUARTER, Shop
-from tests.flows.world import APPROVED
+from tests.flows.world import APPROVED, CARDLESS, THEIRS, notice
 
 
 async def slices(shop: Shop) -> list[Place]:
@@ -145,3 +148,26 @@ async def test_findings_are_counted_once_a_round_whatever_its_length(shop: Shop)
     assert run.tally.orphans == 60
     assert run.version > 5
     assert counting.counted == 1
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_dead_letters_are_tried_in_slices_and_none_twice(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paygate.flows.provider_events.replay_dead_letters.PAGE", 1)
+    shop.books.silent.add("retrieve")
+    _, attempt = await shop.world.confirming(Unknown("lost"))
+    for number in range(3):
+        await shop.world.receive(notice(attempt, CARDLESS, reference=f"evt_{number}"))
+    for event in await shop.world.all(ProviderEvent):
+        await given_up(shop.world, event)
+    before = [e.attempts for e in await shop.world.all(ProviderEvent)]
+    shop.books.silent.clear()
+    shop.has(THEIRS, APPROVED, attempt)
+    shop.world.clock.forward(QUARTER)
+    places = await slices(shop)
+    assert sum(p.stage is Stage.DEAD_LETTERS and p.after is not None for p in places) >= 2
+    events: list[ProviderEvent] = await shop.world.all(ProviderEvent)
+    tried = [e for e in events if e.attempts > 0 and e.provider_reference.startswith("evt_")]
+    assert [e.attempts for e in tried[:3]] == [number + 1 for number in before]
+    assert EventStatus.DEAD_LETTER not in {e.status for e in events}

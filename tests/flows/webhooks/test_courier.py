@@ -270,6 +270,17 @@ async def test_an_endpoint_that_cannot_be_read_holds_up_the_end_of_no_other(worl
     assert over == {each.id for each in ended[1:]}
 
 
+async def test_what_failed_at_once_is_due_again_one_by_one(world: World) -> None:
+    async with Receiver() as receiver:
+        receiver.always = answer(500)
+        for _ in range(8):
+            await endpoint_at(world, receiver.url())
+        await events(world, 1)
+        async with at_work(world):
+            failed = await tried(world, 8)
+    assert len({delivery.next_attempt_at for delivery in failed}) > 1
+
+
 async def test_410_is_the_end(world: World) -> None:
     async with Receiver() as receiver:
         receiver.always = answer(410)

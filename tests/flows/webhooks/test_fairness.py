@@ -5,9 +5,11 @@ import contextlib
 from datetime import timedelta
 
 import msgspec
+import pytest
 
 from paygate.api.event_object import event_body
 from paygate.domain.webhooks.delivery import DeliveryStatus
+from paygate.flows.webhooks import courier
 from paygate.flows.webhooks.courier import Courier
 from tests.flows.webhooks.courier import (
     at_work,
@@ -43,15 +45,42 @@ async def test_another_merchant_finds_a_place(world: World) -> None:
         for number in range(50):
             await endpoint_at(world, hanging.url(path=f"/{number}"))
         await events(world, 20)
-        other = msgspec.structs.replace(world.caller, merchant="other")
-        await world.connection.execute("INSERT INTO merchant (id) VALUES ('other')")
-        mine, world.caller = world.caller, other
-        await endpoint_at(world, healthy.url())
-        await events(world, 20)
-        world.caller = mine
+        await events_of_another(world, healthy.url(), 20)
         async with at_work(world):
             await healthy.wait_for(20)
         assert hanging.most_at_once <= 50
+
+
+async def test_large_bodies_of_one_merchant_leave_room_for_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A merchant with so many bytes under way is given no more until they have arrived."""
+    monkeypatch.setattr(courier, "BYTES_MOST", 1000)
+    async with Receiver() as hanging, Receiver() as healthy:
+        hanging.hanging.clear()
+        await endpoint_at(world, hanging.url())
+        await events(world, 1)
+        async with at_work(world):
+            await hanging.wait_for(1)
+            second = await endpoint_at(world, healthy.url(path="/same"))
+            await events(world, 3)
+            await events_of_another(world, healthy.url(path="/other"), 3)
+            came = await healthy.wait_for(3)
+            assert {each.raw.split()[1] for each in came} == {b"/other"}
+            hanging.hanging.set()
+            await healthy.wait_for(6)
+    same = [d for d in await deliveries(world) if d.endpoint == second.id]
+    assert {d.status for d in same} == {DeliveryStatus.DELIVERED}
+
+
+async def events_of_another(world: World, url: str, count: int) -> None:
+    """Another merchant's endpoint, and so many events of its own."""
+    other = msgspec.structs.replace(world.caller, merchant="other")
+    await world.connection.execute("INSERT INTO merchant (id) VALUES ('other')")
+    mine, world.caller = world.caller, other
+    await endpoint_at(world, url)
+    await events(world, count)
+    world.caller = mine
 
 
 def busy(receiver: Receiver, _: Request) -> bytes | None:

@@ -21,7 +21,7 @@ from paygate.storage.door import Door
 from paygate.storage.records import Records
 from paygate.storage.schema.migrate import migrate
 from paygate.storage.schema.months import AHEAD_MONTHS, BY_MONTH
-from paygate.storage.schema.versions import migrations
+from paygate.storage.schema.versions import Migration, migrations
 from tests.making import START, make_audit, make_intent, make_provider_event
 from tests.raw import raw
 from tests.storage.schema.test_migrate_beside import backup, pay, until_message
@@ -285,6 +285,89 @@ async def test_what_was_sealed_before_opens_after(dsn: str, records: Records) ->
     rows = await connection.fetch(f"{select(TABLE_OF[AuditEntry])} ORDER BY id")
     assert [records.open(AuditEntry, tuple(row)) for row in rows] == entries
     await connection.close()
+
+
+INDEX = Migration(
+    9999,
+    "9999_index.sql",
+    "-- outside a transaction\nCREATE INDEX CONCURRENTLY audit_entry_age ON audit_entry (at)\n"
+    "    WHERE at > '2000-01-01';\n",
+)
+PARTS = (
+    "SELECT array_agg(i.indrelid::regclass::text) FROM pg_inherits h"
+    " JOIN pg_index i ON i.indexrelid = h.inhrelid AND i.indisvalid"
+    " WHERE h.inhparent = 'audit_entry_age'::regclass"
+)
+
+
+async def test_an_index_is_built_month_by_month_beside_commits(
+    database: str, door: Door, connect: Connect
+) -> None:
+    """A reader holds every month; a run before this one died in the middle of it."""
+    connection = await connect()
+    await add(connection, "audit_entry", "au_1", await this_month(connection))
+    partitions = await connection.fetchval(
+        "SELECT array_agg(place::text) FROM months_of('audit_entry')"
+    )
+    done = min(partitions)
+    await connection.execute(
+        "CREATE INDEX audit_entry_age ON ONLY audit_entry (at) WHERE at > '2000-01-01';"
+        f"CREATE INDEX {done}_age ON {done} (at) WHERE at > '2000-01-01';"
+        f"ALTER INDEX audit_entry_age ATTACH PARTITION {done}_age"
+    )
+    file = "SELECT pg_relation_filenode($1::text::regclass)"
+    before = await connection.fetchval(file, f"{done}_age")
+    messages: list[str] = []
+    connecting = connector(database, name="migrate")
+    ours = [*migrations(), INDEX]
+    async with backup(database) as reader:
+        await reader.fetch("SELECT count(*) FROM audit_entry")
+        making = asyncio.create_task(migrate(connecting, tell=messages.append, files=ours))
+        await until_message(messages, "CREATE INDEX CONCURRENTLY", making)
+        for _ in range(5):
+            assert await door.commit(Change(make_audit(), creates=(make_intent(),))) == Committed()
+        assert not making.done()
+    assert await making == [INDEX.name]
+    assert sorted(await connection.fetchval(PARTS)) == sorted(partitions)
+    assert await connection.fetchval(file, f"{done}_age") == before, "it is not made again"
+    valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'audit_entry_age'::regclass"
+    assert await connection.fetchval(valid)
+    far = await connection.fetchval("SELECT date_trunc('month', now()) + interval '40 months'")
+    await connection.execute("SELECT make_month('audit_entry', $1)", far)
+    assert len(await connection.fetchval(PARTS)) == len(partitions) + 1, "a later month has it"
+
+
+@pytest.mark.parametrize("replica", [False, True])
+async def test_no_month_of_the_audit_log_is_changed(connect: Connect, *, replica: bool) -> None:
+    """Named by itself or by the table: this month, one that is made later, the default partition,
+    the rows of before; not in replica mode either.
+    """
+    connection = await connect()
+    month = await this_month(connection)
+    later = first_of(month, 30)
+    await connection.execute("SELECT make_month('audit_entry', $1)", later)
+    rows = {"this": month, "later": later, "past": first_of(month, 99)}
+    for name, at in rows.items():
+        await add(connection, "audit_entry", name, at)
+    found = await places(connection, "audit_entry")
+    assert len(set(found.values())) == 3
+    if replica:
+        await connection.execute("SET session_replication_role = replica")
+    for place in (*found.values(), "audit_entry", "ONLY audit_entry"):
+        changes = [f"UPDATE {place} SET sealed = 'x'", f"UPDATE {place} SET subject = NULL"]
+        changes += [f"DELETE FROM {place}", f"TRUNCATE {place}"]
+        for change in changes:
+            if place.startswith("ONLY") and not change.startswith("TRUNCATE"):
+                continue  # the table alone has no rows
+            with pytest.raises(asyncpg.PostgresError) as refused:
+                await connection.execute(change)
+            expected = (
+                asyncpg.WrongObjectTypeError
+                if "ONLY" in change
+                else asyncpg.IntegrityConstraintViolationError
+            )
+            assert isinstance(refused.value, expected), (change, refused.value)
+    assert await places(connection, "audit_entry") == found
 
 
 INTERRUPT = """

@@ -69,6 +69,7 @@ class Action(StrEnum):
     ALERT_SEND = "alert.send"
     EVENT_READ = "event.read"
     EVENT_LIST = "event.list"
+    EVENT_PRUNE = "event.prune"
     WEBHOOK_ENDPOINT_CREATE = "webhook_endpoint.create"
     WEBHOOK_ENDPOINT_READ = "webhook_endpoint.read"
     WEBHOOK_ENDPOINT_LIST = "webhook_endpoint.list"
@@ -169,6 +170,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.WEBHOOK_ENDPOINT_WATCH: frozenset(),
         Action.PROVIDER_ACCOUNT_PIN: frozenset(),
         Action.IDEMPOTENCY_KEY_PURGE: frozenset(),
+        Action.EVENT_PRUNE: frozenset(),
         Action.RECONCILE: frozenset(),
         Action.PROVIDER_EVENT_RECEIVE: frozenset(),
         Action.PROVIDER_EVENT_APPLY: frozenset(),

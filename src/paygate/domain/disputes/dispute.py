@@ -194,7 +194,7 @@ class Dispute(Recorded, frozen=True, kw_only=True):
         return self.status is DisputeStatus.WON and left and not back
 
     @property
-    def awaits_evidence_by(self) -> datetime | None:
+    def answer_due_at(self) -> datetime | None:
         """The deadline, while evidence is waited for and none was submitted."""
         waits = self.status in NEEDS_RESPONSE and not self.is_answered
         return self.evidence_due_by if waits else None

@@ -131,14 +131,14 @@ def _funded(intent: PaymentIntent, outcome: ActionRequired) -> list[_Side]:
 
 
 def _since(intent: PaymentIntent, answer: Answer) -> list[_Side]:
-    """What became of the money since. A refund that is on its way may be counted there or not; of
-    what is disputed nothing is recorded here yet.
+    """What became of the money since. A refund that is on its way may be counted there or not. What
+    is disputed is compared dispute by dispute (`read_disputes.py`), and here only whether any is.
     """
     found = []
     least = intent.amount_refunded
     if not least <= answer.refunded <= least + intent.amount_refund_pending:
         found.append(_Side(FindingKind.REFUNDED, "amount_refunded", least, answer.refunded))
-    if answer.disputed:
+    if answer.disputed and not intent.disputes:
         found.append(_Side(FindingKind.DISPUTE, "disputed", False, True))
     return found
 

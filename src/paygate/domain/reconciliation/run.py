@@ -41,8 +41,10 @@ class Stage(StrEnum):
     EVENTS = "events"
     PAYMENTS = "payments"
     REFUNDS = "refunds"
+    DISPUTES = "disputes"
     OPEN = "open"
     OPEN_REFUNDS = "open_refunds"
+    OPEN_DISPUTES = "open_disputes"
     HELD = "held"
     """What the round before could not examine."""
     WHOLE = "whole"
@@ -71,6 +73,7 @@ class Cursors(Recorded, frozen=True):
     compared_at: datetime | None = None
     """When the payments of the last 30 days were compared, final ones too."""
     refunds: datetime | None = None
+    disputes: datetime | None = None
 
 
 class Tally(Recorded, frozen=True):
@@ -85,15 +88,17 @@ class Tally(Recorded, frozen=True):
     orphans: int = 0
     dead_letters_replayed: int = 0
     provider_calls: int = 0
+    events_received: int = 0
+    """Events that the provider lists and no delivery had brought."""
 
     @property
     def ours(self) -> int:
-        """How many payments and refunds of ours were examined."""
+        """How many payments, refunds and disputes of ours were examined."""
         return self.in_step + self.healed + self.held
 
     @property
     def theirs(self) -> int:
-        """How many payments and refunds of the provider's were examined."""
+        """How many payments, refunds and disputes of the provider's were examined."""
         return self.ours + self.orphans + self.foreign
 
 

@@ -1,6 +1,6 @@
 """Words that several kinds of entries share."""
 
-from paygate.domain.access.roles import Actor
+from paygate.domain.access.roles import Actor, Role
 from paygate.domain.money import major_units
 from paygate.domain.payments.outcome import BankTransfer, Card, PaymentError, PaymentMethod
 from paygate.domain.payments.payment_method import (
@@ -23,7 +23,7 @@ def who(actor: Actor) -> str:
         return f"{actor.name}, on the command line,"
     if actor.name is not None:
         return actor.name
-    if actor.type == "client":
+    if actor.type == "client" or actor.role is Role.PUBLISHABLE:
         return "The payer's browser"
     return f"A key of the role {actor.role}" if actor.role is not None else f"The key {actor.id}"
 

@@ -8,7 +8,11 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 PLACES: Final = 256
-"""Requests of one worker at once; bodies are at most some 64 KB each."""
+"""Requests of one worker at once."""
+BYTES_MOST: Final = 8 << 20
+"""Of bodies that a merchant has under way in one worker: no more is taken for it until some of them
+have arrived. A body has a kilobyte or two, and 110 when all of an intent's metadata is used.
+"""
 MOST: Final = 448
 """The same when there are more merchants than places, of whom each has one: fewer than connections
 can be open at once, for one that waits for a connection would be taken for one that fails.

@@ -7,9 +7,11 @@ its job. `raise_alert` is for a problem without a commit of its own.
 from datetime import datetime
 
 from paygate.domain import alert
+from paygate.domain import event as events
 from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.domain.alert import Alert, Occurrence, Problem
 from paygate.domain.audit import Subject
+from paygate.domain.event import Event
 from paygate.flows.context import Context, Patience
 from paygate.jobs.messages import Job, RaiseAlert
 from paygate.storage.change import Change, Committed, StorageError
@@ -109,15 +111,28 @@ def _counting(
         raised = alert.found_again(standing, problem, at)
     done = () if found is None else (alert.counted(found, raised),)
     audit = ctx.audit(caller, Action.ALERT_RAISE, Subject("alert", raised.id))
+    tells = (_event(ctx, caller, raised),) if alert.has_opened(standing, raised) else ()
     if standing is None:
-        return raised, Change(audit, creates=(raised,), advances=done)
-    return raised, Change(audit, advances=(raised, *done))
+        return raised, Change(audit, creates=(raised, *tells), advances=done)
+    return raised, Change(audit, creates=tells, advances=(raised, *done))
+
+
+def _event(ctx: Context, caller: Caller, raised: Alert) -> Event:
+    """What the alert's merchant is told; of what concerns the account, that is `default`."""
+    now = ctx.now()
+    return events.of(
+        raised,
+        "alert.opened",
+        event_id=ctx.new_id("event", now),
+        at=now,
+        request_id=caller.request_id,
+    )
 
 
 async def _done(ctx: Context, raised: Alert, change: Change) -> bool:
     """Commit the change, log a new alert, and return whether the commit was made."""
     if not isinstance(await ctx.door.commit(change), Committed):
         return False
-    if change.creates:
+    if raised.version == 1:
         log.logger().warning("alert_raised", alert=raised.id, reason=raised.problem.type)
     return True

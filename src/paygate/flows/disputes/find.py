@@ -89,7 +89,7 @@ async def apply_dispute(
     )
     applied: Finding | None = None
     while True:
-        intent, dispute = await _known(ctx, answer)
+        intent, dispute = await whose_dispute(ctx, answer)
         if intent is None:
             ours = answer.installation == ctx.installation
             return Found(Finding.ORPHAN if ours else Finding.FOREIGN)
@@ -139,7 +139,21 @@ async def is_recorded(ctx: Context, answer: DisputeAnswer) -> bool:
     return await ctx.disputes.dispute_by_provider_reference(reference) is not None
 
 
-async def _known(
+async def apply_disputes_of(ctx: Context, caller: Caller, payment_reference: str) -> None:
+    """Bring all that the provider has of a payment's disputes to our records, the oldest first.
+
+    Raises:
+        ProviderSilent: the list could not be read to its end; nothing was applied.
+    """
+    await ctx.pace.turn()
+    listing = ctx.provider.list_disputes(
+        payment_reference, timeout_seconds=ctx.policy.provider_timeout_seconds
+    )
+    for answer in reversed([each async for each in listing]):
+        await apply_dispute(ctx, caller, answer)
+
+
+async def whose_dispute(
     ctx: Context, answer: DisputeAnswer
 ) -> tuple[PaymentIntent | None, Dispute | None]:
     """The dispute that this is, with its intent: by the provider's id, else by its payment."""

@@ -45,7 +45,7 @@ def deadline_of(dispute: Dispute, now: datetime) -> Deadline | None:
     """How near the deadline is; None while it is far, when there is none, and once evidence was
     submitted. Instants are compared, so that no clock of any place matters.
     """
-    due = dispute.awaits_evidence_by
+    due = dispute.answer_due_at
     if due is None or due - now > WITHIN:
         return None
     if due <= now:
@@ -90,7 +90,7 @@ def problems_of(moved: DisputeMoved, now: datetime) -> list[Problem]:
     if was is None or moved.escalates:
         found.append(_opened(moved))
     deadline = deadline_of(dispute, now)
-    moved_deadline = was is None or was.awaits_evidence_by != dispute.awaits_evidence_by
+    moved_deadline = was is None or was.answer_due_at != dispute.answer_due_at
     if deadline is not None and moved_deadline:
         found.append(deadline_problem(dispute, deadline))
     if was is not None and _answered_elsewhere(was, dispute):
@@ -171,7 +171,7 @@ def _opened(moved: DisputeMoved) -> Problem:
         if dispute.blocks_refunds:
             said += ", and the payment cannot be refunded meanwhile"
         what_to_do = "Submit evidence before the deadline, or accept the dispute."
-    due = dispute.awaits_evidence_by
+    due = dispute.answer_due_at
     deadline = "" if due is None else f"; evidence is due by {due:%Y-%m-%d %H:%M:%S} UTC"
     return Problem(
         type=AlertType.DISPUTE_OPENED,
@@ -194,7 +194,7 @@ def _severity(dispute: Dispute) -> Severity:
 def _answered_elsewhere(was: Dispute, dispute: Dispute) -> bool:
     more = dispute.submission_count > was.submission_count
     ours = was.pending_operation is DisputeOperation.SUBMIT or was.submitted_at is not None
-    return more and not ours
+    return more and not ours and was.staged_at is not None
 
 
 def _elsewhere(dispute: Dispute) -> Problem:

@@ -9,7 +9,6 @@ node whose own clock is known to be wrong leaves the purge to the others.
 """
 
 import asyncio
-from datetime import timedelta
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -20,7 +19,7 @@ from paygate.domain.idempotency import IdempotencyKey, KeyState
 from paygate.domain.payments.payment_intent import FINAL
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import Context
-from paygate.flows.provider.clock import is_out_of_step
+from paygate.flows.provider.clock import clock_fault
 from paygate.flows.sweep import Sweep
 from paygate.storage.change import Change
 from paygate.storage.installation import DEFAULT_MERCHANT
@@ -30,11 +29,6 @@ BATCH: Final = 1000
 """Keys deleted in one statement, of a few milliseconds."""
 AT_ONCE: Final = 50
 """Unfinished keys that are looked at together, so few that payments have the door to themselves."""
-
-
-AHEAD_MOST: Final = timedelta(minutes=1)
-"""How far this machine's clock may be ahead of the database's: next to nothing for a key's age, and
-more than a slow answer accounts for."""
 
 
 class Purged(NamedTuple):
@@ -50,7 +44,7 @@ async def purge_idempotency_keys(ctx: Context, run_id: str) -> Purged:
     that is known to be wrong.
     """
     before = ctx.now() - ctx.policy.idempotency_ttl
-    if (why := await _clock_fault(ctx)) is not None:
+    if (why := await clock_fault(ctx)) is not None:
         log.logger().warning("purge_put_off", request_id=run_id, reason=why)
         return Purged(0, 0)
     sweep = Sweep(ctx, "purge-idempotency-keys", run_id)
@@ -74,13 +68,6 @@ async def purge_idempotency_keys(ctx: Context, run_id: str) -> Purged:
         unfinished += sum(await asyncio.gather(*map(look, keys)))
     await sweep.end()
     return Purged(deleted, unfinished)
-
-
-async def _clock_fault(ctx: Context) -> str | None:
-    """The known fault of this machine's clock; None: no fault, or a command plays the time."""
-    if await ctx.keys.clock_ahead() > AHEAD_MOST:
-        return "clock_ahead_of_the_database"
-    return "clock_out_of_step_with_the_provider" if is_out_of_step(ctx) else None
 
 
 async def is_unfinished(ctx: Context, key: IdempotencyKey) -> bool:

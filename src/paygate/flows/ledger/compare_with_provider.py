@@ -26,7 +26,7 @@ from paygate.domain.ledger import (
 )
 from paygate.domain.payments.outcome import Answer, Unknown
 from paygate.flows.context import Context, Patience
-from paygate.flows.ledger.report_mismatch import Findings
+from paygate.flows.ledger.report_mismatch import MOST_NAMED, Findings
 from paygate.flows.payments.attempt.begin import IN_DOUBT
 from paygate.flows.provider.lists import FIRST_WINDOW, next_length, pages_created
 from paygate.providers.contract import Absent, ProviderSilent
@@ -38,8 +38,10 @@ AT_ONCE: Final = 10
 """Suspects looked at side by side."""
 SILENT_IN_A_ROW: Final = 3
 """Unanswered windows, or rounds of suspects, after which the provider is taken to be down."""
-MOVES_WITHIN_SECONDS: Final = 2.0
-"""Seconds within which a move at the provider is applied here, when its event is on the way."""
+LOOKS_AGAIN_AFTER_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 15.0)
+"""Seconds between looks at what differs and may have moved just now: half a minute in all, for all
+of it together. An event that is on its way is applied here by then, on a machine that is busy too.
+"""
 
 Progress: TypeAlias = Callable[[str, float, float | None], None]
 """Called now and then with what is read, how far, and of how much when that is known."""
@@ -114,6 +116,8 @@ class Comparison:
         self._gaps: list[_Span] = []
         self._not_shown = 0
         self._silent_rounds = 0
+        self._moving: list[_Suspect] = []
+        """Those that differ, and may agree in a moment."""
 
     async def compare(
         self, since: datetime, until: datetime, clocks: timedelta
@@ -125,6 +129,7 @@ class Comparison:
             gap for span in broken_off for gap in await self._compare_windows(*span, since, until)
         ]
         await self._ask_for_what_was_not_listed(clocks)
+        await self._look_at_what_moves()
         why = "the provider's list could not be read"
         not_compared = [NotCompared(why, since=s, until=u) for s, u in sorted(self._gaps)]
         if self._not_shown:
@@ -209,8 +214,21 @@ class Comparison:
                 suspects = []
         await self._look_into(suspects)
 
-    async def _look_into(self, suspects: Sequence[_Suspect]) -> None:
-        """Read both sides of each suspect again, and report what still differs."""
+    async def _look_at_what_moves(self) -> None:
+        """Look at what may agree in a moment until it does, or had time to, and report the rest."""
+        for number, seconds in enumerate(LOOKS_AGAIN_AFTER_SECONDS, start=1):
+            if not self._moving:
+                return
+            self._progress("payments that moved just now", number, len(LOOKS_AGAIN_AFTER_SECONDS))
+            await asyncio.sleep(seconds)
+            moving, self._moving = self._moving, []
+            last = number == len(LOOKS_AGAIN_AFTER_SECONDS)
+            await self._look_into(moving, may_move=not last)
+
+    async def _look_into(self, suspects: Sequence[_Suspect], *, may_move: bool = True) -> None:
+        """Read both sides of each suspect again, and report what still differs; what may agree in
+        a moment is set aside, if it may move still.
+        """
         for at in range(0, len(suspects), AT_ONCE):
             several = suspects[at : at + AT_ONCE]
             if self._findings.full(len(several)):
@@ -222,19 +240,19 @@ class Comparison:
             unclear = sum(isinstance(look, _NotShown) for look in looks)
             self._not_shown += unclear
             self._silent_rounds = self._silent_rounds + 1 if unclear == len(several) else 0
-            for look in looks:
-                if isinstance(look, _Verdict):
+            for suspect, look in zip(several, looks, strict=True):
+                if not isinstance(look, _Verdict):
+                    continue
+                if look.passes and may_move and len(self._moving) < MOST_NAMED:
+                    self._moving.append(suspect)
+                else:
                     await self._findings.report(look.merchant, look.mismatch)
 
     async def _look(self, suspect: _Suspect) -> _Verdict | _NotShown | None:
         try:
-            verdict = await self._second_look(suspect)
-            if verdict is not None and verdict.passes:
-                await asyncio.sleep(MOVES_WITHIN_SECONDS)
-                verdict = await self._second_look(suspect)
+            return await self._second_look(suspect)
         except _NotShown as not_shown:
             return not_shown
-        return verdict
 
     async def _second_look(self, suspect: _Suspect) -> _Verdict | None:
         """The mismatch that is left after both sides were read again. Raises `_NotShown`."""
@@ -269,6 +287,7 @@ class Comparison:
 
         Raises `_NotShown`.
         """
+        await self._ctx.pace.turn()
         timeout = self._ctx.policy.provider_timeout_seconds
         answer = await self._ctx.provider.retrieve(reference, timeout_seconds=timeout)
         if isinstance(answer, Absent):

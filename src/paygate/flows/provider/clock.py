@@ -15,6 +15,11 @@ off by milliseconds; one that is off by seconds drifts or was set by hand, and n
 was a minute ago. The same bound raises the alert for the clock."""
 
 
+AHEAD_MOST: Final = timedelta(minutes=1)
+"""How far this machine's clock may be ahead of the database's where things are deleted by it: next
+to nothing for their age, and more than a slow answer accounts for."""
+
+
 def by_the_provider(ctx: Context, at: datetime) -> datetime | None:
     """A time of ours by the provider's clock; None while the skew is not known."""
     skew = ctx.provider.skew
@@ -48,6 +53,13 @@ def is_in_step(ctx: Context) -> bool:
 def is_out_of_step(ctx: Context) -> bool:
     """Whether this node's clock is known to disagree with the provider's."""
     return ctx.provider.skew is not None and not is_in_step(ctx)
+
+
+async def clock_fault(ctx: Context) -> str | None:
+    """The known fault of this machine's clock; None: no fault, or a command plays the time."""
+    if await ctx.keys.clock_ahead() > AHEAD_MOST:
+        return "clock_ahead_of_the_database"
+    return "clock_out_of_step_with_the_provider" if is_out_of_step(ctx) else None
 
 
 async def learn_the_time(ctx: Context) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
+from paygate.domain.disputes.outcome import DisputeAnswer
 from paygate.domain.payments.outcome import Answer
 from paygate.domain.refunds.outcome import RefundAnswer
 from paygate.flows.context import Context
@@ -56,6 +57,14 @@ def pages_of_refunds(
     """The same of the refunds made there, of payments of any age."""
     timeout = ctx.policy.provider_timeout_seconds
     return _pages(ctx, ctx.provider.list_refunds_created(since, until, timeout_seconds=timeout))
+
+
+def pages_of_disputes(
+    ctx: Context, since: datetime, until: datetime
+) -> AsyncGenerator[list[DisputeAnswer], None]:
+    """The same of the disputes made there, of payments of any age."""
+    timeout = ctx.policy.provider_timeout_seconds
+    return _pages(ctx, ctx.provider.list_disputes_created(since, until, timeout_seconds=timeout))
 
 
 async def _pages(ctx: Context, listed: AsyncIterator[T]) -> AsyncGenerator[list[T], None]:

@@ -49,7 +49,7 @@ async def hear_of_dispute(
     if fetched:
         found = await fetched_dispute(ctx, answer.provider_reference)
         if isinstance(found, Absent):
-            return Heard(EventStatus.IGNORED, NO_SUCH_DISPUTE)
+            return Heard(EventStatus.IGNORED, NO_SUCH_DISPUTE, await _payment_of(ctx, answer))
         if not isinstance(found, DisputeAnswer):
             raise PutOff(Finding.UNRESOLVED)
         answer = found
@@ -61,6 +61,13 @@ async def hear_of_dispute(
     subject = None if applied.dispute is None else dispute_subject(applied.dispute)
     status = _ENDS.get(applied.finding, EventStatus.PROCESSED)
     return Heard(status, applied.finding, subject)
+
+
+async def _payment_of(ctx: Context, answer: DisputeAnswer) -> Subject | None:
+    if answer.payment_reference is None:
+        return None
+    of = await ctx.read.payment_intent_by_provider_reference(answer.payment_reference)
+    return None if of is None else intent_subject(of.id)
 
 
 async def hear_of_fraud(ctx: Context, caller: Caller, reference: str) -> Heard:

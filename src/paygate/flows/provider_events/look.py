@@ -18,6 +18,8 @@ from paygate.flows.refunds.find import is_foreign
 from paygate.providers.contract import Notice
 
 FOREIGN: Final = "foreign"
+TELLS_TOO_LITTLE: Final = "dispute_tells_too_little"
+"""The verdict on news of a dispute that does not name it: nothing can be looked up."""
 _ENDS: Final = {Verdict.STALE: EventStatus.STALE, Verdict.MISMATCH: EventStatus.DEAD_LETTER}
 """How an event ends whose answer had such a verdict; with all others it is processed."""
 _NO_MONEY: Final = (Declined, Cancelled)
@@ -138,7 +140,9 @@ async def _of_another_record(
         if await is_foreign(ctx, notice.refund) and not await is_any_in_doubt(ctx):
             return Ended(EventStatus.IGNORED, FOREIGN)
         return OfRefund(notice.refund, notice.exact)
-    if notice.dispute is not None and notice.dispute.provider_reference is not None:
+    if notice.dispute is not None:
+        if notice.dispute.provider_reference is None:
+            return Ended(EventStatus.DEAD_LETTER, TELLS_TOO_LITTLE)
         return OfDispute(notice.dispute, notice.exact)
     if notice.fraud_warning is not None:
         return OfFraudWarning(notice.fraud_warning.provider_reference)

@@ -17,8 +17,8 @@ async def replay_provider_event(ctx: Context, caller: Caller, event_id: str) -> 
     """The event as it waits to be applied, with all its tries before it, and its job enqueued.
 
     Raises:
-        Refusal: `resource_missing`, or `event_not_replayable` when it waits already, or was
-            applied.
+        Refusal: `resource_missing`, or `event_not_replayable` when it waits already, was applied,
+            or its body is not kept any more.
     """
     patience = Patience("an event kept changing while it was replayed")
     while True:
@@ -27,6 +27,11 @@ async def replay_provider_event(ctx: Context, caller: Caller, event_id: str) -> 
             raise Refusal(
                 ErrorCode.EVENT_NOT_REPLAYABLE,
                 f"the event is {event.status}: only a dead letter or an ignored one is replayed",
+            )
+        if await ctx.read.provider_event_body(event) is None:
+            raise Refusal(
+                ErrorCode.EVENT_NOT_REPLAYABLE,
+                "the event's body is not kept any more (PAYGATE_RETENTION_EVENTS)",
             )
         after = provider_event.replayed(event, ctx.now())
         shown = Shown(after, ctx.provider.livemode)

@@ -24,8 +24,8 @@ from paygate.telemetry import log
 
 PAGE: Final = 100
 MOST: Final = 2_000
-"""Taken up in one round; the next goes on. At a fifth of the provider's rate in test mode that is
-some minutes of questions, and most events need none."""
+"""Taken up in one round; the next goes on. At the pace of sweeps in test mode, five a second, that
+is seven minutes."""
 
 
 async def take_up_events(

@@ -13,13 +13,14 @@ from paygate.flows.alerts.close import close_alert
 from paygate.flows.reconciliation.go_through import Late, go_through
 from paygate.flows.reconciliation.hold import Item, or_held
 from paygate.flows.reconciliation.problems import UNEXAMINED
+from paygate.flows.reconciliation.read_disputes import DISPUTES
 from paygate.flows.reconciliation.read_events import EVENTS
 from paygate.flows.reconciliation.read_payments import PAYMENTS
 from paygate.flows.reconciliation.read_refunds import REFUNDS
 from paygate.flows.reconciliation.report import Report, failed_in
 from paygate.storage.pages import Cut
 
-LISTS = (EVENTS, PAYMENTS, REFUNDS)
+LISTS = (EVENTS, PAYMENTS, REFUNDS, DISPUTES)
 """The provider's lists, in the order in which a round reads them."""
 _BY_STAGE = {each.stage: each for each in LISTS}
 _ROUNDS = 20

@@ -7,8 +7,8 @@ from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.reconciliation.run import Cause, Reconciliation
 from paygate.flows.context import Context
 from paygate.flows.reconciliation.begin import begin_reconciliation, new_run
-from paygate.flows.reconciliation.report import JOB
-from paygate.flows.reconciliation.run import Progress, reconcile, unheard
+from paygate.flows.reconciliation.report import JOB, Progress, unheard
+from paygate.flows.reconciliation.run import reconcile
 from paygate.storage.installation import DEFAULT_MERCHANT
 
 

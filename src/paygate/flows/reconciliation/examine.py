@@ -22,6 +22,7 @@ from paygate.domain.reconciliation.agreement import (
 )
 from paygate.domain.reconciliation.finding import Finding, FindingAction, FindingKind
 from paygate.flows.context import Context, intent_subject
+from paygate.flows.disputes.find import apply_disputes_of
 from paygate.flows.payments.attempt.apply_answer import (
     Applied,
     Verdict,
@@ -42,6 +43,11 @@ from paygate.storage.installation import DEFAULT_MERCHANT
 
 _HEALS: Final = frozenset({FindingKind.STATUS, FindingKind.CAPTURED})
 """What the provider's word sets right; the rest is a person's."""
+_READS: Final = {
+    FindingKind.REFUNDED: ("refunds", apply_refunds_of),
+    FindingKind.DISPUTE: ("disputes", apply_disputes_of),
+}
+"""What has records of its own beside the payment's, and how they are read."""
 _HEALED: Final = frozenset({Verdict.APPLIED, Verdict.CORRECTED, Verdict.HOLD_VOIDED})
 _OPEN_STATES: Final = frozenset({"requires_action", "processing"})
 _REASONS: Final = {
@@ -50,7 +56,7 @@ _REASONS: Final = {
     FindingKind.CAPTURED: "the provider has taken or holds another amount",
     FindingKind.REFUNDED: "the provider has given back another amount, and its refunds do not say"
     " why",
-    FindingKind.DISPUTE: "the payer's bank disputes the payment",
+    FindingKind.DISPUTE: "the provider says that the payment is disputed, and shows no dispute",
 }
 """Why a finding is held."""
 
@@ -129,8 +135,8 @@ async def _ask_again(report: Report, work: Work, reference: str) -> None:
     assert differs is not None, "what does not agree differs"
     if differs.kind in _HEALS:
         await _heal(report, work, answer, differs)
-    elif differs.kind is FindingKind.REFUNDED:
-        await _heal_refunds(report, work, answer, differs)
+    elif differs.kind in _READS:
+        await _heal_beside(report, work, answer, differs)
     else:
         await _hold(report, intent, answer, differs)
 
@@ -173,19 +179,28 @@ async def _heal(report: Report, work: Work, answer: Answer, differs: Difference)
         await _hold(report, after, answer, difference(after, answer) or differs)
 
 
-async def _heal_refunds(report: Report, work: Work, answer: Answer, differs: Difference) -> None:
-    """Bring every refund that the provider has of a payment to our records."""
+async def _heal_beside(report: Report, work: Work, answer: Answer, differs: Difference) -> None:
+    """Bring every refund or dispute that the provider has of a payment to our records; of a payment
+    that has both, one after the other.
+    """
     ctx, intent = report.ctx, work.intent
-    if report.dry:
-        report.keep(_healed(report, intent, answer, differs, "its refunds would be read"))
-        return
-    await apply_refunds_of(ctx, work.caller, str(intent.provider_reference))
-    after = (await reread(ctx, work)).intent
-    still = difference(after, answer)
-    if still is None:
-        await report.write(_healed(report, intent, answer, differs, "its refunds were read"))
-    else:
-        await _hold(report, after, answer, still)
+    still: Difference | None = differs
+    while still is not None and still.kind in _READS:
+        kind, (what, read) = still.kind, _READS[still.kind]
+        if report.dry:
+            report.keep(_healed(report, intent, answer, differs, f"its {what} would be read"))
+            report.seen.add(str(intent.provider_reference))
+            return
+        await read(ctx, work.caller, str(intent.provider_reference))
+        intent = (await reread(ctx, work)).intent
+        still = difference(intent, answer)
+        if still is None:
+            how = f"its {what} were read"
+            await report.write(_healed(report, work.intent, answer, differs, how))
+        elif still.kind is kind:
+            break
+    if still is not None:
+        await _hold(report, intent, answer, still)
 
 
 def _healed(

@@ -65,6 +65,7 @@ async def _work_on(
             if done and late():
                 break
             done += 1
+            report.looked_at(stage)
             if (work := one(record)) is not None:
                 await crew.take(work)
     await report.told(stage, faults)

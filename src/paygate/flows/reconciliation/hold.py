@@ -19,9 +19,13 @@ from paygate.storage.unreadable import UNREAD
 from paygate.telemetry import log
 
 _NOT_SAID: Final = "the provider did not say how it stands"
-_KINDS: Final = {Stage.REFUNDS: FindingKind.REFUNDED}
+_KINDS: Final = {Stage.REFUNDS: FindingKind.REFUNDED, Stage.DISPUTES: FindingKind.DISPUTE}
 """What a finding is called, where it is not the state that may differ."""
-_SUBJECTS: Final = {Stage.PAYMENTS: "provider_payment", Stage.REFUNDS: "provider_refund"}
+_SUBJECTS: Final = {
+    Stage.PAYMENTS: "provider_payment",
+    Stage.REFUNDS: "provider_refund",
+    Stage.DISPUTES: "provider_dispute",
+}
 
 
 class NotTold(Exception):

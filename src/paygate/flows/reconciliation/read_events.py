@@ -32,6 +32,7 @@ async def _compare(report: Report, page: list[bytes]) -> None:
 async def _receive(report: Report, bodies: list[bytes]) -> None:
     """Receive events, and tell of those that cannot be read: they are dead letters from now on."""
     listed = await receive_listed_events(report.ctx, report.caller(), bodies)
+    report.met(events_received=listed.new)
     for name in listed.unreadable:
         await report.hold(
             FindingKind.STATUS,

@@ -44,7 +44,9 @@ async def _examine(report: Report, answer: RefundAnswer) -> None:
     """Have a refund become what the provider says of it, and find it, where that was news."""
     ctx = report.ctx
     if report.dry:
-        if await would_be_adopted(ctx, answer):
+        if answer.payment_reference in report.seen:
+            report.met(in_step=1)  # found with its payment
+        elif await would_be_adopted(ctx, answer):
             report.keep(_healed(report, answer, Found(Became.ADOPTED), "it would become ours"))
         else:
             foreign = await is_foreign(ctx, answer)

@@ -6,6 +6,8 @@ commit that healed it; what is held is told by an alert first, so that no crash 
 leaves it unsaid.
 """
 
+from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
@@ -47,6 +49,14 @@ KEPT_MOST: Final = 1000
 """Findings of a dry run that are shown one by one."""
 
 
+Progress = Callable[[str, float, float | None], None]
+"""Called now and then with what is worked on, how far, and of how much when that is known."""
+
+
+def unheard(_stage: str, _done: float, _total: float | None) -> None:
+    """Nobody watches."""
+
+
 class Superseded(Exception):
     """Somebody else has taken the round over, or ended it: nothing more of it is written here."""
 
@@ -56,8 +66,8 @@ ENDS_THE_TURN: Final = (Superseded, OutcomeUnknown, Outdated, Overloaded, Unavai
 
 
 class OpenSeen:
-    """Which open payments and refunds a list has shown in this round: they need not be asked for
-    again.
+    """Which open payments, refunds and disputes a list has shown in this round: they need not be
+    asked for again.
     """
 
     MOST: Final = 100_000
@@ -84,11 +94,20 @@ class Compared(NamedTuple):
 class Report:
     """What one worker knows of a round."""
 
-    def __init__(self, ctx: Context, run: Reconciliation, run_id: str, *, dry: bool) -> None:
+    def __init__(
+        self,
+        ctx: Context,
+        run: Reconciliation,
+        run_id: str,
+        *,
+        dry: bool,
+        progress: Progress = unheard,
+    ) -> None:
         self.pace = CountedPace(ctx.pace)
         self.ctx: Context = msgspec.structs.replace(ctx, pace=self.pace)
         self.run = run
         self.dry = dry
+        self.progress = progress
         self.seen = OpenSeen()
         self.kept: list[Finding] = []
         """What a dry run would have written, the first of it."""
@@ -97,6 +116,7 @@ class Report:
         self._met = Tally()
         self._called = 0
         self._told = 0
+        self._looked_at = Counter[Stage]()
 
     def caller(self, merchant: str = DEFAULT_MERCHANT) -> Caller:
         """The round, at work for a merchant."""
@@ -106,6 +126,11 @@ class Report:
         """Count what was met beside findings."""
         known = {name: getattr(self._met, name) + count for name, count in counts.items()}
         self._met = msgspec.structs.replace(self._met, **known)
+
+    def looked_at(self, stage: Stage) -> None:
+        """Show that one more record of ours was looked at in a stage."""
+        self._looked_at[stage] += 1
+        self.progress(name_of(stage), self._looked_at[stage], None)
 
     @property
     def compared(self) -> Compared:

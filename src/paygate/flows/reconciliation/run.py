@@ -28,10 +28,18 @@ from paygate.flows.reconciliation.ask_open import ask_open
 from paygate.flows.reconciliation.begin import begin_reconciliation
 from paygate.flows.reconciliation.close_agreed import close_agreed
 from paygate.flows.reconciliation.go_through import Late
+from paygate.flows.reconciliation.read_disputes import ask_open_disputes
 from paygate.flows.reconciliation.read_list import ProviderList, Windows, read_window
 from paygate.flows.reconciliation.read_payments import LAG, PAYMENTS, lists_too_little
 from paygate.flows.reconciliation.read_refunds import ask_open_refunds
-from paygate.flows.reconciliation.report import JOB, Report, Superseded, name_of
+from paygate.flows.reconciliation.report import (
+    JOB,
+    Progress,
+    Report,
+    Superseded,
+    name_of,
+    unheard,
+)
 from paygate.flows.sweep import Faults
 from paygate.providers.contract import ProviderSilent
 from paygate.storage.installation import DEFAULT_MERCHANT
@@ -52,6 +60,7 @@ _OURS: Final[Mapping[Stage, Callable[[Report, Late], Awaitable[bool]]]] = Mappin
     {
         Stage.OPEN: ask_open,
         Stage.OPEN_REFUNDS: ask_open_refunds,
+        Stage.OPEN_DISPUTES: ask_open_disputes,
         Stage.HELD: ask_held,
         Stage.ALERTS: close_agreed,
     }
@@ -60,11 +69,6 @@ _OURS: Final[Mapping[Stage, Callable[[Report, Late], Awaitable[bool]]]] = Mappin
 
 Changes = Mapping[str, Any]
 """What of a round changes with its place."""
-Progress = Callable[[str, float, float | None], None]
-
-
-def unheard(_stage: str, _done: float, _total: float | None) -> None:
-    """Nobody watches."""
 
 
 async def reconcile_by_the_clock(ctx: Context, run_id: str) -> Reconciliation:
@@ -87,9 +91,9 @@ async def reconcile(
     """The round as this worker leaves it: at its end, or running on when the seconds are over or
     another worker has taken it up.
     """
-    report = Report(ctx, run, run_id, dry=False)
+    report = Report(ctx, run, run_id, dry=False, progress=progress)
     try:
-        await _Round(report, seconds, progress).go_on()
+        await _Round(report, seconds).go_on()
     except Superseded:
         log.logger().warning("reconciliation_superseded", request_id=run_id)
         now = await ctx.reconciliations.reconciliation(run.merchant, run.id)
@@ -101,8 +105,8 @@ async def rehearse(
     ctx: Context, run: Reconciliation, run_id: str, *, progress: Progress = unheard
 ) -> Report:
     """What a round would find. Nothing is written, at the provider or here."""
-    report = Report(ctx, run, run_id, dry=True)
-    await _Round(report, math.inf, progress).go_on()
+    report = Report(ctx, run, run_id, dry=True, progress=progress)
+    await _Round(report, math.inf).go_on()
     return report
 
 
@@ -111,16 +115,15 @@ class _Round:
     there was no time for all of it.
     """
 
-    def __init__(self, report: Report, seconds: float, progress: Progress) -> None:
+    def __init__(self, report: Report, seconds: float) -> None:
         self._report = report
         self._until = asyncio.get_running_loop().time() + seconds
-        self._progress = progress
         self._steps: dict[Stage, Callable[[], Awaitable[Changes | None]]] = {
             Stage.BEGIN: self._begin,
             Stage.DEAD_LETTERS: self._dead_letters,
             Stage.WHOLE: self._whole,
             **{each.stage: partial(self._list, each) for each in LISTS},
-            **{stage: partial(self._ours, stage, go) for stage, go in _OURS.items()},
+            **{stage: partial(self._ours, go) for stage, go in _OURS.items()},
         }
 
     async def go_on(self) -> None:
@@ -221,10 +224,7 @@ class _Round:
             return run.since
         return (cursor or run.until.replace(microsecond=0) - FIRST) - OVERLAP
 
-    async def _ours(
-        self, stage: Stage, go: Callable[[Report, Late], Awaitable[bool]]
-    ) -> Changes | None:
-        self._progress(name_of(stage), 0, None)
+    async def _ours(self, go: Callable[[Report, Late], Awaitable[bool]]) -> Changes | None:
         return {} if await go(self._report, self._is_late) else None
 
     async def _whole(self) -> Changes | None:
@@ -251,6 +251,7 @@ class _Round:
         report = self._report
         windows = Windows(since, until, report.run.place)
         listed = report.run.place.listed
+        report.progress(name_of(stage), windows.share, 1.0)
         while (window := windows.next()) is not None:
             found, faults, is_away = 0, Faults(), False
             with faults:
@@ -264,7 +265,7 @@ class _Round:
                 break
             listed += found
             windows.read(window[1], found)
-            self._progress(name_of(stage), windows.share, 1.0)
+            report.progress(name_of(stage), windows.share, 1.0)
             await report.advance(windows.place(stage, listed))
             if self._is_late() and windows.next() is not None:
                 return None

@@ -11,15 +11,22 @@ import msgspec
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.payments.payment_intent import PaymentIntent
-from paygate.domain.refunds.conclusion import RefundMoved, start
+from paygate.domain.refunds.conclusion import start
 from paygate.domain.refunds.expected import expected_by
-from paygate.domain.refunds.refund import Approval, Refund, RefundFailure, RefundState, move
+from paygate.domain.refunds.refund import (
+    IN_DOUBT,
+    Approval,
+    Refund,
+    RefundFailure,
+    RefundState,
+    move,
+)
 from paygate.flows.context import Context, Patience
 from paygate.flows.refunds.commit import commit_refund
 from paygate.flows.refunds.conclude import conclude, reread
 from paygate.flows.refunds.read import find_refund
 from paygate.flows.refunds.refundable import check_still_refundable
-from paygate.flows.refunds.send import send_refund
+from paygate.flows.refunds.send import commit_refund_resend, send_refund
 
 REJECTED: Final = "rejected"
 APPROVED: Final = "approved"
@@ -34,17 +41,20 @@ async def approve_refund(ctx: Context, caller: Caller, refund_id: str) -> Refund
             payment cannot be refunded so any more, the refund has failed with that code.
     """
     patience = Patience("a refund kept changing while it was approved")
+    action = Action.REFUND_APPROVE
     while True:
         intent, refund = await _to_decide(ctx, caller, refund_id, APPROVED)
-        if refund.state is not RefundState.AWAITING_APPROVAL:
-            return refund  # an earlier try of this same request has sent it: the sweep sees to it
-        moved = await _start(ctx, caller, intent, refund)
-        if moved is not None:
+        if refund.state in IN_DOUBT:  # an earlier try of this same request has died meanwhile
+            sent = await commit_refund_resend(ctx, caller, action, intent, refund)
+        elif refund.state is RefundState.AWAITING_APPROVAL:
+            sent = await _start(ctx, caller, intent, refund)
+        else:
+            return refund
+        if sent is not None:
             break
         await patience.pause()
-    answer = await send_refund(ctx, moved.intent, moved.refund)
-    action = Action.REFUND_APPROVE
-    after, _ = await conclude(ctx, caller, action, moved.intent, moved.refund, answer)
+    answer = await send_refund(ctx, *sent)
+    after, _ = await conclude(ctx, caller, action, *sent, answer)
     return after
 
 
@@ -80,8 +90,8 @@ async def expire_approval(ctx: Context, caller: Caller, refund: Refund) -> bool:
 
 async def _start(
     ctx: Context, caller: Caller, intent: PaymentIntent, refund: Refund
-) -> RefundMoved | None:
-    """The approval and the sending, written down together; None when the records have moved on.
+) -> tuple[PaymentIntent, Refund] | None:
+    """Both records, with the approval and the sending written down; None when they have moved on.
 
     Raises:
         Refusal: the payment cannot be refunded so any more, and the refund has failed.
@@ -102,7 +112,9 @@ async def _start(
         "last_sent_at": now,
     }
     moved = start(intent, refund, move(refund, RefundState.STARTED, now, **sent))
-    return moved if await commit_refund(ctx, caller, Action.REFUND_APPROVE, moved) else None
+    if await commit_refund(ctx, caller, Action.REFUND_APPROVE, moved):
+        return moved.intent, moved.refund
+    return None
 
 
 async def _release(

@@ -1,6 +1,6 @@
 """Explain a payment: one timeline of what was asked, what the provider said, what came of it."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.payments.payment_intent import PaymentIntent
@@ -11,6 +11,10 @@ from paygate.flows.context import Context, intent_subject
 from paygate.flows.payments.read import find_payment_intent
 from paygate.storage.change import Change
 from paygate.storage.installation import DEFAULT_MERCHANT
+
+REPORTED_MOST: Final = 20
+"""Unreadable records that one reading has an alert for: without a key all are unreadable, and each
+alert is a commit that the reader waits for. The sweeps tell of the rest."""
 
 
 class Explained(NamedTuple):
@@ -31,6 +35,6 @@ async def explain_payment(ctx: Context, caller: Caller, intent_id: str) -> Expla
     found = await ctx.timelines.of(intent, DEFAULT_MERCHANT)
     audit = ctx.audit(caller, Action.INTENT_EXPLAIN, intent_subject(intent.id))
     await ctx.door.commit(Change(audit))
-    for fault in found.unread:
+    for fault in found.unread[:REPORTED_MOST]:
         await report_unreadable(ctx, caller, fault)
     return Explained(intent, told(intent, found.stored))

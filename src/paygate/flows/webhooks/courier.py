@@ -12,9 +12,16 @@ from datetime import timedelta
 from typing import Final
 
 from paygate.domain.access.roles import Actor, Caller
-from paygate.domain.webhooks.delivery import Delivery, attempted, given_up, put_off, wait_before
+from paygate.domain.webhooks.delivery import (
+    Delivery,
+    WebhookBody,
+    attempted,
+    given_up,
+    put_off,
+    wait_before,
+)
 from paygate.domain.webhooks.endpoint import DisabledBecause, WebhookEndpoint
-from paygate.domain.webhooks.shares import shared
+from paygate.domain.webhooks.shares import BYTES_MOST, shared
 from paygate.domain.webhooks.window import Window, after_failure, after_success
 from paygate.flows.alerts.report_unreadable import report_unreadable
 from paygate.flows.context import Context
@@ -73,6 +80,8 @@ class Courier:
         self._looked_at = 0.0
         self._somebody = asyncio.Event()
         """There is an endpoint, or there was one: for ever."""
+        self._bytes: Counter[str] = Counter()
+        """Of bodies under way, by merchant."""
         self._sending: set[asyncio.Task[None]] = set()
         self._over: list[Delivery] = []
         self._woken = asyncio.Event()
@@ -188,6 +197,8 @@ class Courier:
         now = asyncio.get_running_loop().time()
         room: dict[tuple[str, str], int] = {}
         for target in self._hungry:
+            if self._bytes[target.merchant] >= BYTES_MOST:
+                continue
             lane = self._lanes.setdefault(target, _Lane())
             if lane.paused_until <= now and lane.in_hand < lane.window.size:
                 room[target] = lane.window.size - lane.in_hand
@@ -214,6 +225,7 @@ class Courier:
         endpoint = asyncio.ensure_future(self._ctx.webhooks.webhook_endpoint(*target))
         for parcel in parcels:
             lane.in_hand += 1
+            self._bytes[target.merchant] += _size(parcel)
             task = asyncio.create_task(self._deliver(target, lane, parcel, endpoint))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
@@ -240,6 +252,7 @@ class Courier:
             log.logger().error("delivery_failed", delivery=parcel.delivery.id, error=error)
         finally:
             lane.in_hand -= 1
+            self._bytes[target.merchant] -= _size(parcel)
             self._woken.set()
 
     async def _sent(
@@ -355,3 +368,8 @@ class Courier:
 
     def _chance(self) -> float:
         return self._ctx.random_bytes(1)[0] / _CHANCES
+
+
+def _size(parcel: Parcel) -> int:
+    """The bytes of its body; none of one that is to be made, or cannot be read."""
+    return len(parcel.body.body) if isinstance(parcel.body, WebhookBody) else 0

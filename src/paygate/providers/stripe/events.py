@@ -172,7 +172,7 @@ def _notice(
     if kind.startswith(_OF_A_PAYMENT):
         about = charges.of_another(body, as_of=created_at)
         told = _of_dispute(kind, event, body, livemode=livemode, created_at=created_at)
-        return {"answer": about, "handled": False, **told}
+        return {"answer": about, **told}
     if kind.startswith(_BALANCE):
         return _of_balance(body, created_at)
     if kind in {_CREATED, _RUNNING_TOTAL} or not kind.startswith((_PAYMENTS, _CHARGES)):

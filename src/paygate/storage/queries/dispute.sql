@@ -34,8 +34,8 @@ ORDER BY merchant, id LIMIT $3
 
 -- name: disputes_awaiting_evidence
 SELECT {dispute} FROM dispute
-WHERE awaits_evidence_by <= $5 AND (awaits_evidence_by, merchant, id) > ($1, $2, $3)
-ORDER BY awaits_evidence_by, merchant, id LIMIT $4
+WHERE answer_due_at <= $5 AND (answer_due_at, merchant, id) > ($1, $2, $3)
+ORDER BY answer_due_at, merchant, id LIMIT $4
 
 -- name: disputes_pending
 SELECT {dispute} FROM dispute

@@ -57,11 +57,11 @@ _SESSION: Final = (
 _INDEX: Final = re.compile(
     r"CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(\w+)\s+ON\s+(\w+)\s", re.IGNORECASE
 )
-_MONTHS: Final = (
-    "SELECT i.inhrelid::regclass::text AS place FROM pg_partitioned_table p"
-    " JOIN pg_inherits i ON i.inhparent = p.partrelid WHERE p.partrelid = to_regclass($1)"
-    " ORDER BY 1"
+_PARTS: Final = (
+    "SELECT inhrelid::regclass::text AS part FROM pg_inherits JOIN pg_class c ON c.oid = inhparent"
+    " WHERE inhparent = to_regclass($1) AND c.relkind IN ('p', 'I') ORDER BY 1"
 )
+"""Of a table by month, or of an index of one."""
 _DROP: Final = re.compile(r"DROP\s+INDEX\s+CONCURRENTLY\s+IF\s+EXISTS\s", re.IGNORECASE)
 _AGAIN: Final = re.compile(
     r"CREATE\s+OR\s+REPLACE\s|DROP\s+(?:FUNCTION|PROCEDURE)\s+IF\s+EXISTS\s|DO\s|CALL\s",
@@ -273,21 +273,31 @@ class _Run:
             return
         name, table = made[1], made[2]
         with self._waiting():
-            months = await self._connection.fetch(_MONTHS, table)
-        if not months:
+            months = await self._connection.fetch(_PARTS, table)
+        if months:
+            await self._by_month(migration, statement, [place for (place,) in months])
+        else:
             await self._index(migration, name, statement)
-            return
-        # A table by month has no index made beside commits: each of its months has, and they
-        # together are the table's.
-        whole = statement.replace("CONCURRENTLY", "IF NOT EXISTS", 1)
-        whole = whole.replace(f" ON {table} ", f" ON ONLY {table} ", 1)
-        await self.patiently(name, partial(self._briefly, whole))
-        for (place,) in months:
-            part = place + name.removeprefix(table)
-            of_month = statement.replace(f" {name} ON {table} ", f" {part} ON {place} ", 1)
+
+    async def _by_month(self, migration: Migration, statement: str, months: Sequence[str]) -> None:
+        """An index of a table by month: such a table has none made beside commits. Each of its
+        months has, and they together become the table's.
+        """
+        made = _INDEX.match(statement)
+        assert made is not None, "an index"
+        name, table = made[1], made[2]
+        whole = re.sub(r"\sCONCURRENTLY\s", " IF NOT EXISTS ", statement, count=1)
+        whole = re.sub(rf"\sON\s+{table}\s", f" ON ONLY {table} ", whole, count=1)
+        await self.patiently(migration.name, partial(self._briefly, whole))
+        with self._waiting():
+            attached = {part for (part,) in await self._connection.fetch(_PARTS, name)}
+        parts = {place + name.removeprefix(table): place for place in months}
+        for part, place in parts.items():
+            of_month = re.sub(rf"\s{name}\s+ON\s+{table}\s", f" {part} ON {place} ", statement)
             await self._index(migration, part, of_month)
+        for part in parts.keys() - attached:
             attach = f"ALTER INDEX {name} ATTACH PARTITION {part}"
-            await self.patiently(name, partial(self._briefly, attach))
+            await self.patiently(migration.name, partial(self._briefly, attach))
 
     async def _index(self, migration: Migration, name: str, statement: str) -> None:
         """An index beside commits. What is left of one that failed is not valid: dropped, and made

@@ -10,7 +10,7 @@ CREATE TABLE dispute (
     created_at               timestamptz NOT NULL,
     updated_at               timestamptz NOT NULL,
     is_watched               boolean NOT NULL,
-    awaits_evidence_by       timestamptz,
+    answer_due_at       timestamptz,
     pending_operation        text,
     provider_reference_index bytea NOT NULL,
     sealed                   bytea NOT NULL,
@@ -22,8 +22,8 @@ CREATE UNIQUE INDEX dispute_provider_reference ON dispute (provider_reference_in
 CREATE INDEX dispute_of_intent ON dispute (merchant, intent, created_at, id);
 CREATE INDEX dispute_by_age ON dispute (merchant, created_at, id);
 CREATE INDEX dispute_watched ON dispute (merchant, id) WHERE is_watched;
-CREATE INDEX dispute_awaiting_evidence ON dispute (awaits_evidence_by, merchant, id)
-    WHERE awaits_evidence_by IS NOT NULL;
+CREATE INDEX dispute_awaiting_evidence ON dispute (answer_due_at, merchant, id)
+    WHERE answer_due_at IS NOT NULL;
 CREATE INDEX dispute_pending ON dispute (updated_at, merchant, id)
     WHERE pending_operation IS NOT NULL;
 
