@@ -74,5 +74,5 @@ async def test_a_customer_that_cannot_be_read_hinders_nothing(
     await world.connection.execute(change)
     dispute = await heard_of(world)
     assert set(dispute.texts) == {"product_description", "uncategorized_text"}
-    assert dispute.awaits_evidence_by is not None
+    assert dispute.answer_due_at is not None
     assert intent.customer is not None

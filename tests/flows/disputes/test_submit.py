@@ -404,7 +404,7 @@ async def test_an_inquiry_that_escalates_is_answered_anew(world: World) -> None:
     await apply_dispute(world.ctx, world.caller, escalated)
     after = await now(world, dispute)
     assert (after.is_answered, after.submitted_at) == (False, None)
-    assert after.awaits_evidence_by == after.evidence_due_by
+    assert after.answer_due_at == after.evidence_due_by
     assert (await submit(world, dispute)).submission_count == 2
     assert world.provider.submitted[-1].expected_submission_count == 1
 
