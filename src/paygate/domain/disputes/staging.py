@@ -22,7 +22,7 @@ def check_answerable(dispute: Dispute, now: datetime) -> None:
     if dispute.status in _ANSWERED or (dispute.is_answered and dispute.is_open):
         raise Refusal(
             ErrorCode.DISPUTE_ANSWERED,
-            f"evidence was submitted, {dispute.submission_count} times, and can be no more",
+            "evidence was submitted for this dispute, which is done once",
             subject=dispute,
         )
     if dispute.status not in NEEDS_RESPONSE:
