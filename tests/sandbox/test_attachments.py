@@ -37,7 +37,7 @@ async def test_one_that_is_attached_is_used_again_by_its_customer(stripe: Caller
 
 async def test_what_cannot_be_attached(stripe: Caller) -> None:
     customer = (await stripe.post("/v1/customers"))["id"]
-    await stripe.refused(f"{METHODS}/pm_none/attach", {"customer": customer})
+    await stripe.refused(f"{METHODS}/pm_none/attach", {"customer": customer}, 404)
     await stripe.refused(f"{METHODS}/x/attach", {"customer": customer}, 404)
     await stripe.refused(f"{METHODS}/pm_card_visa/attach", {"customer": "cus_none"})
     missing = await stripe.refused(f"{METHODS}/pm_card_visa/attach")

@@ -1,40 +1,42 @@
-"""Payment methods that belong to a customer: attached, listed, detached.
+"""PaymentMethods that a customer keeps: attached, they pay again; detached, they never do.
 
-One that belongs to somebody may be used again and again, by them; one that was taken away, by
-nobody.
+It must never let a method change its keeper.
 """
 
 from typing import Any, Final
 
-from paygate_sandbox.protocol.errors import StripeError, missing_object
+from paygate_sandbox.protocol.errors import StripeError
 from paygate_sandbox.protocol.lists import PAGE_PARAMETERS, trim, window
-from paygate_sandbox.protocol.parameters import Parameters, Text
+from paygate_sandbox.protocol.parameters import Parameters, Text, Unsupported
 from paygate_sandbox.resources.endpoint import Call, Endpoint, Page
-from paygate_sandbox.resources.payment_methods import from_reference
+from paygate_sandbox.resources.payment_methods import check_unused, retrieve
 from paygate_sandbox.store.objects import Record
 
 _KIND: Final = "payment_method"
+# Of these a customer keeps none: each transfer has instructions of its own.
+_NEVER_KEPT: Final = frozenset({"customer_balance"})
 
 
 def attach(call: Call) -> Record:
-    """Also by a test token, which then becomes a method."""
-    books = call.books
+    method = retrieve(call)
     customer = call.refer("customer", "customer")
-    if not call.target.startswith("pm_"):
-        raise missing_object(_KIND, call.target)
-    method = from_reference(books, call.target, _KIND)
+    if method.body["type"] in _NEVER_KEPT:
+        raise StripeError(
+            f"A {method.body['type']} PaymentMethod cannot be attached to a customer."
+        )
     if method.body["customer"] is not None:
         raise StripeError(
             "The payment method you provided has already been attached to a customer."
         )
+    check_unused(method, "payment_method")
     method.body["customer"] = customer
-    books.update(method)
-    books.emit("payment_method.attached", method)
+    call.books.update(method)
+    call.books.emit("payment_method.attached", method)
     return method
 
 
 def detach(call: Call) -> Record:
-    method = call.load(_KIND)
+    method = retrieve(call)
     customer = method.body["customer"]
     if customer is None:
         raise StripeError(
@@ -62,7 +64,7 @@ ENDPOINTS = (
         "payment_methods/{}/attach",
         _KIND,
         "payment_methods",
-        Parameters({"customer": Text()}, required=("customer",)),
+        Parameters({"customer": Text(), "customer_account": Unsupported()}, required=("customer",)),
         attach,
     ),
     Endpoint("POST", "payment_methods/{}/detach", _KIND, "payment_methods", Parameters(), detach),

@@ -240,9 +240,9 @@ async def test_a_dry_run_changes_nothing(shop: Shop) -> None:
     assert {i.id: (await shop.world.now(i))[0] for i in intents} == {i.id: i for i in intents}
     assert shop.provider.standing == []
     tally = report.run.tally
-    assert (tally.healed, tally.held, tally.orphans, tally.in_step) == (1, 1, 1, 1)
+    assert (tally.healed, tally.held, tally.orphans, tally.in_step) == (2, 0, 1, 1)
     assert sorted((f.kind, f.action) for f in report.kept) == [
-        ("dispute", "held"),
+        ("dispute", "healed"),
         ("orphan", "held"),
         ("status", "healed"),
     ]

@@ -123,7 +123,8 @@ def choose_method(books: Books, intent: Record, params: dict[str, Any]) -> Recor
             )
         return set_method(books, intent, from_data(books, params["payment_method_data"]))
     if "payment_method" in params:
-        method = from_reference(books, params["payment_method"], "payment_method")
+        customer = intent.body["customer"]
+        method = from_reference(books, params["payment_method"], "payment_method", customer)
         return set_method(books, intent, method)
     return None
 
