@@ -24,6 +24,7 @@ TINY = Sizes(
     paced_confirms=5,
     explained=2,
     payments=12,
+    refunds=6,
     events=12,
     deliveries=20,
     paced_deliveries=5,
@@ -47,9 +48,10 @@ async def test_every_row_is_measured(gateway: Gateway, tmp_path: Path) -> None:
         await take_turns([side], "commit door", lambda _: door_round(door, TINY), TINY, said.append)
         await measure([side], door, TINY, said.append)
         await take_turns([side], "explain", Load.explained, TINY, said.append)
+        await take_turns([side], "refund", Load.refund, TINY, said.append)
         await take_turns([side], "merchant told", told_step(TINY), TINY, said.append)
     assert len(side.rounds) == TINY.rounds
-    assert len(said) == 9 * TINY.rounds
+    assert len(said) == 10 * TINY.rounds
     for sample in side.rounds:
         assert set(sample) == set(ROWS) - LONG
         assert [row for row in set(sample) - COUNTED if sample[row] <= 0] == []

@@ -10,6 +10,7 @@ import signal
 import sys
 from asyncio.subprocess import PIPE
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,13 @@ from tests.receiver import Receiver, answer
 
 
 async def listening(*arguments: str) -> asyncio.subprocess.Process:
+    """The command, which hears Ctrl-C though a suite in the background does not."""
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "paygate.cli", "listen", *arguments),
         stdout=PIPE,
         stderr=PIPE,
         env=clean_environ(),
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
 

@@ -199,7 +199,10 @@ async def test_a_second_charge_for_one_intent_and_one_for_none(deaf: Shop, tmp_p
 async def test_f26_two_at_once_and_one_killed_in_the_middle_of_a_page(
     deaf: Shop, tmp_path: Path
 ) -> None:
-    """Whoever goes on heals what is left: each payment once, and with one finding."""
+    """Whoever goes on heals what is left: each payment once, and with one finding. No event tells
+    of them either.
+    """
+    await deaf.gateway.sandbox("POST", "/_sandbox/faults", HIDDEN)
     slow = fault("list", "slow", probability=1.0, seconds=0.5)
     intents = [await paying(deaf, "pm_card_threeDSecure2Required") for _ in range(12)]
     for intent in intents:

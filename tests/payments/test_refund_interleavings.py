@@ -10,25 +10,31 @@ import msgspec
 import pytest
 
 from paygate.domain.access.roles import Caller
+from paygate.domain.disputes.outcome import DisputeAnswer
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import EventStatus
 from paygate.domain.refunds.outcome import RefundAnswer, Refunded
 from paygate.domain.refunds.refund import Refund, RefundState
+from paygate.flows.disputes.find import apply_dispute
 from paygate.flows.refunds.approve import approve_refund, reject_refund
 from paygate.flows.refunds.create import NewRefund, refund_payment_intent
 from paygate.flows.refunds.resolve import expire_refund_approvals, resolve_refunds
 from paygate.providers.contract import Absent, RefundOrder
+from tests.flows.disputes.stories import BANK, said
 from tests.flows.payments.stand_in_provider import Will
 from tests.flows.refunds.refunding_provider import CAME_BACK, Given, RefundingProvider
 from tests.flows.refunds.stories import check_books, person
-from tests.flows.world import World
+from tests.flows.world import INSTALLATION, World
 from tests.payments.test_interleavings import Race
 from tests.payments.turns import GatedProvider
 
 WEEK = 7 * 24 * 3600
 LIMIT = 500
-LOST = {ErrorCode.STATE_CONFLICT, ErrorCode.NOTHING_TO_REFUND, ErrorCode.AMOUNT_TOO_LARGE}
+LOST = {
+    *(ErrorCode.STATE_CONFLICT, ErrorCode.PAYMENT_DISPUTED),
+    *(ErrorCode.NOTHING_TO_REFUND, ErrorCode.AMOUNT_TOO_LARGE),
+}
 SEEDS = range(40)
 
 
@@ -85,6 +91,21 @@ class RefundRace(Race):
         given = self.books.of_the_dashboard(self.payment, amount)
         if given is not None:
             await self.hear(given)
+
+    async def dispute(self) -> None:
+        """The payer's bank disputes the payment, which is heard of a little later."""
+        await self.turns.gate()
+        self.books.disputed.add(self.payment.reference)
+        await self.turns.gate()
+        shown = DisputeAnswer(
+            outcome=said(self.world),
+            provider_reference=f"du_{self.merchant}",
+            payment_reference=self.payment.reference,
+            as_of=self.world.clock(),
+            livemode=False,
+            installation=INSTALLATION,
+        )
+        await apply_dispute(self.ctx, BANK, shown, fetched=True)
 
     async def fail_late(self, which: int) -> None:
         """A bank sends the money back of a refund that had succeeded."""
@@ -180,6 +201,26 @@ async def test_an_approval_races_the_dashboard(world: World, elsewhere: int) -> 
         ends.add("approved" if after.failure is None else after.failure.code)
     theirs = "charge_already_refunded" if elsewhere == 1999 else "amount_too_large"
     assert ends == {"approved", "nothing_to_refund", theirs}
+
+
+async def test_refunds_race_a_dispute(world: World) -> None:
+    """Sent before the provider knows of it, refused by the provider, or refused here: never sent
+    once it is heard of, and what was given back stands beside it.
+    """
+    ends = set()
+    for seed in SEEDS:
+        race = RefundRace(world, seed)
+        intent = await race.paid()
+        waits = await race.ask(intent, 900)
+        await race.run([race.approve(waits, 2), race.ask(intent, 300), race.dispute()])
+        after = await newest(race, waits)
+        await race.agrees(intent)
+        ends.add("approved" if after.failure is None else after.failure.code)
+        sent = len(race.books.asked)
+        with pytest.raises(Refusal) as refused:
+            await race.ask(intent, 100)
+        assert (refused.value.code, len(race.books.asked)) == (ErrorCode.PAYMENT_DISPUTED, sent)
+    assert ends == {"approved", "payment_disputed", "charge_disputed"}
 
 
 async def test_everything_at_once(world: World) -> None:

@@ -77,6 +77,7 @@ async def _measure(options: Options, folder: Path, progress: Callable[[str], Non
         await take_turns([side], "commit door", lambda _: door_round(door, sizes), sizes, progress)
         await measure([side], door, sizes, progress)
         await take_turns([side], "explain", Load.explained, sizes, progress)
+        await take_turns([side], "refund", Load.refund, sizes, progress)
         await take_turns([side], "merchant told", told_step(sizes), sizes, progress)
         if not options.quick:
             rows = ("stored", "million") if options.full else ("stored",)

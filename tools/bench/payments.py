@@ -44,6 +44,7 @@ class Sizes:
     paced_confirms: int = 200
     explained: int = 200
     payments: int = 600
+    refunds: int = 600
     events: int = 1_500
     deliveries: int = 3_000
     paced_deliveries: int = 300
@@ -61,6 +62,7 @@ QUICK: Final = Sizes(
     paced_confirms=50,
     explained=50,
     payments=200,
+    refunds=200,
     events=400,
     deliveries=500,
     paced_deliveries=50,
@@ -154,6 +156,15 @@ class Load:
             took.append(answer.seconds * 1e3)
         return {f"explain/p{each}": percentile(took, each / 100) for each in (50, 99)}
 
+    async def refund(self) -> Sample:
+        """A part of each of so many payments given back, until its event is applied."""
+        await self._connect()
+        intents = await self._pay(self._sizes.refunds)
+        applied, before = await self._applied_events(), self._cpu()
+        count, seconds = await self._flood(self._refunds(intents), _expect(201))
+        await self._until_applied(applied + count)
+        return {"refund": count / seconds, **self._cpu_each("refund", before, count)}
+
     async def idle(self) -> Sample:
         """What nobody asked for."""
         await self._until_counted()
@@ -227,13 +238,14 @@ class Load:
         await seeding
         await self._connection.execute("ANALYZE")
 
-    async def _pay(self, count: int) -> None:
-        """So many complete payments."""
+    async def _pay(self, count: int) -> list[str]:
+        """So many complete payments; their ids."""
         applied = await self._applied_events()
         intents: list[str] = []
         await self._flood(self._creates(count), _collect(intents))
         await self._flood(self._confirms(intents), _expect(200))
         await self._until_applied(applied + count)
+        return intents
 
     async def _flood(
         self, requests: Iterator[bytes], check: Callable[[Response], None]
@@ -259,6 +271,12 @@ class Load:
         }
         for intent in intents:
             path, key = f"/payment-intents/{intent}/confirm", f"Idempotency-Key: {intent}\r\n"
+            yield self._client.request("POST", path, body, key)
+
+    def _refunds(self, intents: Sequence[str]) -> Iterator[bytes]:
+        body = {"amount": 500, "reason": "requested_by_customer"}
+        for intent in intents:
+            path, key = f"/payment-intents/{intent}/refund", f"Idempotency-Key: {intent}\r\n"
             yield self._client.request("POST", path, body, key)
 
     def _events(self, count: int) -> Iterator[bytes]:

@@ -102,6 +102,13 @@ ROWS: Final[Mapping[str, Row]] = MappingProxyType(
         ),
         "payment/wal": Row("  WAL", "KiB", "written to PostgreSQL's log for each payment"),
         "payment/fsyncs": Row("  fsyncs of the WAL", ""),
+        "refund": Row(
+            "refund",
+            "/s",
+            "a part of a payment given back under an idempotency key, as fast as it is answered;"
+            " the provider's event of it, received and applied, is in the CPU",
+        ),
+        **_cpu("refund"),
         "accepted": Row(
             "webhook accepted",
             "/s",

@@ -108,7 +108,8 @@ async def call(
         raise SettingsError("the gateway does not answer") from None
     if not response.ok:
         error = answer["error"]
-        raise SettingsError(f"the gateway refuses ({error['code']}): {error['message']}")
+        option = ": --actor" if error["param"] == "Paygate-Actor" else ""
+        raise SettingsError(f"the gateway refuses ({error['code']}): {error['message']}{option}")
     return answer
 
 

@@ -6,11 +6,12 @@ from typing import Annotated, Any
 import typer
 
 from paygate.cli.command import AsJson, Data, Quiet, print_json, print_list, print_table, run_async
-from paygate.cli.over_api import Actor, Address, ApiUrl, KeyFile, address_of, call, every
+from paygate.cli.over_api import Actor, ApiUrl, KeyFile, address_of, call, every
 
 app = typer.Typer(help="Refunds: create, approve, reject, list.", no_args_is_help=True)
 
 RefundId = Annotated[str, typer.Argument(metavar="ID", help="The refund's id: re_...")]
+Again = Annotated[str | None, typer.Option(help="Of a command that is run again: it is done once.")]
 
 
 @app.command()
@@ -22,9 +23,7 @@ def create(
     reason: Annotated[
         str | None, typer.Option(help="duplicate, fraudulent or requested_by_customer.")
     ] = None,
-    idempotency_key: Annotated[
-        str | None, typer.Option(help="Of a command that is run again: it refunds once.")
-    ] = None,
+    idempotency_key: Again = None,
     actor: Actor = None,
     api_url: ApiUrl = None,
     key_file: KeyFile = None,
@@ -46,34 +45,33 @@ def create(
     run_async(go())
 
 
-@app.command()
-def approve(
-    refund_id: RefundId,
-    actor: Actor = None,
-    api_url: ApiUrl = None,
-    key_file: KeyFile = None,
-    data: Data = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
-    """Approve a refund that somebody else asked for: it is sent."""
-    address = address_of(data, api_url, key_file)
-    run_async(_decide(address, f"{refund_id}/approve", actor, as_json=as_json, quiet=quiet))
+def _decision(verb: str, explained: str) -> None:
+    """A command by which a second person decides; all of them are one, but for the verb."""
+
+    def decide(
+        refund_id: RefundId,
+        actor: Actor = None,
+        idempotency_key: Again = None,
+        api_url: ApiUrl = None,
+        key_file: KeyFile = None,
+        data: Data = None,
+        as_json: AsJson = False,
+        quiet: Quiet = False,
+    ) -> None:
+        path, key = f"/refunds/{refund_id}/{verb}", idempotency_key or secrets.token_hex(16)
+
+        async def go() -> None:
+            address = address_of(data, api_url, key_file)
+            decided = await call(address, "POST", path, body={}, actor=actor, key=key)
+            _show(decided, as_json=as_json, quiet=quiet)
+
+        run_async(go())
+
+    app.command(verb, help=explained)(decide)
 
 
-@app.command()
-def reject(
-    refund_id: RefundId,
-    actor: Actor = None,
-    api_url: ApiUrl = None,
-    key_file: KeyFile = None,
-    data: Data = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
-    """Reject a refund that somebody else asked for: its amount is free again."""
-    address = address_of(data, api_url, key_file)
-    run_async(_decide(address, f"{refund_id}/reject", actor, as_json=as_json, quiet=quiet))
+_decision("approve", "Approve a refund that somebody else asked for: it is sent.")
+_decision("reject", "Reject a refund that somebody else asked for: its amount is free again.")
 
 
 @app.command("list")
@@ -95,23 +93,16 @@ def list_(
         if as_json:
             print_list(found, "/refunds")
             return
-        head = ("id", "payment", "amount", "currency", "status", "waits for", "failure", "created")
+        head = ("id", "payment", "amount", "status", "waits for", "failure", "created")
         print_table(head, [_row(refund) for refund in found], quiet=quiet)
 
     run_async(go())
 
 
-async def _decide(
-    address: Address, path: str, actor: str | None, *, as_json: bool, quiet: bool
-) -> None:
-    decided = await call(address, "POST", f"/refunds/{path}", body={}, actor=actor)
-    _show(decided, as_json=as_json, quiet=quiet)
-
-
 def _row(refund: dict[str, Any]) -> tuple[str | None, ...]:
     failure = refund["failure"]
     return (
-        *(refund["id"], refund["payment_intent"], str(refund["amount"]), refund["currency"]),
+        *(refund["id"], refund["payment_intent"], _amount(refund)),
         *(refund["status"], refund["pending_reason"], failure and failure["code"]),
         refund["created_at"],
     )
@@ -124,9 +115,20 @@ def _show(refund: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
     if quiet:
         typer.echo(refund["id"])
         return
-    amount = f"{refund['amount']} {refund['currency']}"
-    typer.echo(f"{refund['id']} of {amount} (smallest units) is {refund['status']}")
-    if refund["pending_reason"] is not None:
-        typer.echo(f"It waits for: {refund['pending_reason']}")
-    if refund["failure"] is not None:
-        typer.echo(refund["failure"]["message"])
+    typer.echo(f"{refund['id']} of {_amount(refund)} is {refund['status']}")
+    match refund:
+        case {"failure": {"message": message}}:
+            typer.echo(message)
+        case {"pending_reason": "approval", "approval": {"expires_at": until}}:
+            typer.echo(f"It waits until {until} for another person, with another key:")
+            typer.echo(f"paygate refunds approve {refund['id']} --actor NAME --key-file FILE")
+        case {"pending_reason": str(reason)}:
+            typer.echo(refund["pending_message"] or f"It waits for: {reason}")
+        case _:
+            typer.echo(f"The payer's bank shows it by {refund['expected_by']}.")
+
+
+def _amount(refund: dict[str, Any]) -> str:
+    from paygate.domain.money import major_units
+
+    return major_units(refund["amount"], refund["currency"])

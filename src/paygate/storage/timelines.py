@@ -8,6 +8,7 @@ import msgspec
 
 from paygate.domain.alert import Alert
 from paygate.domain.audit import AuditEntry
+from paygate.domain.disputes.dispute import Dispute
 from paygate.domain.event import Event
 from paygate.domain.ledger import Transfer
 from paygate.domain.payments.attempt import Attempt
@@ -28,11 +29,12 @@ MOST: Final = 500
 by line, and the timeline says that there is more."""
 AHEAD: Final = timedelta(days=1)
 """How far the clock that a payment was created by may be ahead of those that went on with it."""
-_FIELDS: Final[dict[str, tuple[type[Any], str]]] = {
+FIELDS: Final[dict[str, tuple[type[Any], str]]] = {
     "attempt": (Attempt, "attempts"),
     "event": (Event, "events"),
     "correction": (Correction, "corrections"),
     "refund": (Refund, "refunds"),
+    "dispute": (Dispute, "disputes"),
     "ledger_transfer": (Transfer, "transfers"),
     "provider_event": (ProviderEvent, "provider_events"),
     "delivery": (Delivery, "deliveries"),
@@ -75,7 +77,7 @@ class Timelines(Reading):
         gaps: list[Gap] = []
         unread: list[Unread] = []
         for source, found in by_source.items():
-            record, field = _FIELDS[source]
+            record, field = FIELDS[source]
             # The newest come first; what is of one moment is told in the order of its making.
             opened, faults = self._each(record, found[:MOST][::-1], source, gaps)
             fields[field] = opened
@@ -101,7 +103,7 @@ class Timelines(Reading):
 
 def _began(source: str, row: tuple[Any, ...]) -> datetime:
     """When the thing began that a row is about, as its column in clear says."""
-    names = STORED[_FIELDS[source][0]].names
+    names = STORED[FIELDS[source][0]].names
     name = next(each for each in _TIMES if each in names)
     began: datetime = row[names.index(name)]
     return began

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from paygate_sandbox.books import TimerHandler
 from paygate_sandbox.resources import (
     account,
+    attachments,
     balance,
     cash_balance,
     charges,
@@ -40,6 +41,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *fraud_warnings.ENDPOINTS,
     *files.ENDPOINTS,
     *payment_methods.ENDPOINTS,
+    *attachments.ENDPOINTS,
     *mandates.ENDPOINTS,
     *customers.ENDPOINTS,
     *cash_balance.ENDPOINTS,

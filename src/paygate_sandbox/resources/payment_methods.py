@@ -55,15 +55,37 @@ def fingerprint(token: str) -> str:
     return (token.removeprefix("pm_card_") + "0" * 16)[:16]
 
 
-def from_reference(books: Books, reference: str, param: str) -> Record:
-    """The PaymentMethod that a parameter names: one that exists, or a new one from a token."""
+def from_reference(books: Books, reference: str, param: str, customer: str | None) -> Record:
+    """The PaymentMethod that a parameter names: one that exists, or a new one from a token. What a
+    customer keeps pays for that `customer` alone.
+    """
     method = from_token(books, reference)
     if method is not None:
         return method
     record = books.find("payment_method", reference)
     if record is None:
         raise missing_reference("payment_method", reference, param)
-    if "charged_by" in record.private:
+    keeper = record.body["customer"]
+    if keeper is None:
+        check_unused(record, param)
+    elif customer is None:
+        raise StripeError(
+            f"The PaymentMethod you provided ({reference}) is attached to a customer so for "
+            "security purposes you must provide the customer in the request.",
+            param=param,
+        )
+    elif keeper != customer:
+        raise StripeError(
+            f"The customer does not have a payment method with the ID {reference}. The payment "
+            "method must be attached to the customer.",
+            param=param,
+        )
+    return record
+
+
+def check_unused(method: Record, param: str) -> None:
+    """Refuse one that nobody keeps, and that has paid or was kept before."""
+    if "charged_by" in method.private or "detached" in method.private:
         raise StripeError(
             "The provided PaymentMethod was previously used with a PaymentIntent without Customer "
             "attachment, shared with a connected account without Customer attachment, or was "
@@ -71,7 +93,6 @@ def from_reference(books: Books, reference: str, param: str) -> Record:
             "times, you must attach it to a Customer first.",
             param=param,
         )
-    return record
 
 
 def from_token(books: Books, token: str) -> Record | None:

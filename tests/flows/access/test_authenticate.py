@@ -22,6 +22,8 @@ ALLOWED = {
     Action.INTENT_CONFIRM: {Role.ADMIN, Role.OPERATOR, Role.PUBLISHABLE},
     Action.INTENT_READ: set(Role),
     Action.INTENT_LIST: set(Role) - {Role.PUBLISHABLE},
+    Action.INTENT_EXPLAIN: set(Role) - {Role.PUBLISHABLE},
+    Action.AUDIT_LIST: {Role.ADMIN, Role.AUDITOR},
     Action.INTENT_CAPTURE: {Role.ADMIN, Role.OPERATOR},
     Action.INTENT_CANCEL: {Role.ADMIN, Role.OPERATOR},
     Action.INTENT_EXPIRE: set(),

@@ -29,7 +29,7 @@ from tests.flows.world import APPROVED, CARDLESS, THEIRS, notice
 
 async def slices(shop: Shop) -> list[Place]:
     """The places of a round that was asked for, as each slice left it."""
-    shop.world.clock.forward(1)  # the ids of a millisecond have no order
+    shop.world.clock.forward(1)  # an id sorts as its round began, to the millisecond
     run = await order_reconciliation(shop.world.ctx, shop.world.caller)
     message, places = Reconcile(run.merchant, run.id), []
     while await reconcile_as_asked(shop.world.ctx, message) is not None:

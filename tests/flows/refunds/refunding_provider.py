@@ -105,6 +105,8 @@ class RefundingProvider(StandInProvider):
         self.giving = Giving.GIVE
         self.given: list[Given] = []
         self.asked: list[RefundOrder] = []
+        self.disputed: set[str] = set()
+        """The payments that a bank disputes."""
 
     def left_of(self, payment: Payment) -> int:
         """What it took and has not given back."""
@@ -114,6 +116,8 @@ class RefundingProvider(StandInProvider):
     def refuses(self, payment: Payment, amount: int) -> RefundRejected | None:
         """Why it gives nothing back; None when it does."""
         left = self.left_of(payment)
+        if payment.reference in self.disputed:
+            return RefundRejected("charge_disputed", "The payment is disputed.")
         if left == 0:
             return RefundRejected("charge_already_refunded", "All of it was given back.")
         if amount > left:

@@ -4,7 +4,7 @@ honest about what it leaves out.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 import pytest
@@ -13,12 +13,20 @@ from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.domain.alert import Alert, AlertStatus, AlertType, Problem, closed
 from paygate.domain.alert import acknowledged as seen_by
 from paygate.domain.audit import AuditEntry, Result, Subject
+from paygate.domain.disputes.outcome import DisputeStatus
 from paygate.domain.errors import ErrorCode, Refusal
+from paygate.domain.ledger import TransferKind
+from paygate.domain.payments.attempt import AttemptState
 from paygate.domain.payments.outcome import Cancelled, Declined, PaymentError, Unknown
-from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.domain.payments.payment_intent import PaymentIntent, Status
+from paygate.domain.provider_event import EventStatus
 from paygate.domain.reconciliation.finding import Finding, FindingAction, FindingKind
-from paygate.domain.timeline.calls import READS
+from paygate.domain.timeline import disputes, transfers
+from paygate.domain.timeline.calls import ANSWERED, READS
 from paygate.domain.timeline.entry import Entry, Kind
+from paygate.domain.timeline.payments import STATUS_WORDS
+from paygate.domain.timeline.told import VERDICTS
+from paygate.domain.timeline.whole import OF_SOURCE, Stored
 from paygate.domain.webhooks.delivery import DeliveryAttempt, attempted, begun
 from paygate.flows.access.create_merchant import create_merchant
 from paygate.flows.alerts.raise_alert import raise_alert
@@ -111,6 +119,23 @@ async def test_a_payment_from_end_to_end_in_the_order_of_its_causes(world: World
         ("succeeded", f"their_{entries[-1].details['refund']}"),
     ]
     assert [e.at for e in entries] == sorted(e.at for e in entries)
+
+
+async def test_whoever_asked_comes_before_what_came_of_it(world: World) -> None:
+    """An audit entry is written after what it is about, in the same commit: here the clock goes on
+    at each look.
+    """
+
+    def ticking() -> datetime:
+        world.clock.forward(0.001)
+        return world.clock()
+
+    world.use(now=ticking)
+    async with request(world):
+        intent = await world.create()
+    entries = await told(world, intent)
+    assert kinds(entries) == ["api_call", "transition"]
+    assert entries[0].at == entries[1].at
 
 
 async def test_a_decline_says_why(world: World) -> None:
@@ -368,6 +393,19 @@ async def test_a_payment_with_more_than_anybody_reads_is_cut_and_says_so(
     assert calls[-1].request_id == f"req_many_{timelines.MOST + 4}", "the newest are shown"
     assert len(of(entries, Kind.ALERT)) == 1
     assert await world.all(AuditEntry)
+
+
+def test_every_status_and_every_source_has_its_words() -> None:
+    """What is added to a record's vocabulary is added there, too."""
+    assert set(transfers.WORDS) == set(TransferKind)
+    assert set(disputes.BECAME) == set(DisputeStatus)
+    assert set(ANSWERED) == set(AttemptState) - {AttemptState.STARTED}
+    assert set(STATUS_WORDS) == set(Status)
+    assert set(OF_SOURCE) == set(timelines.FIELDS)
+    assert {field for _, field in timelines.FIELDS.values()} | {"gaps"} == set(
+        Stored.__struct_fields__
+    )
+    assert set(VERDICTS) == set(EventStatus)
 
 
 async def test_all_is_read_in_one_statement(world: World) -> None:

@@ -9,15 +9,18 @@ from typing import Any
 from paygate.api.event_object import event_body
 from paygate.domain.webhooks.delivery import Delivery
 from paygate.domain.webhooks.endpoint import WebhookEndpoint
+from paygate.domain.webhooks.event_types import EVENT_TYPES
 from paygate.flows.webhooks.courier import Courier
 from paygate.flows.webhooks.create import create_webhook_endpoint
 from tests.flows.world import World
 from tests.gateway import until
 
+OF_PAYMENTS = tuple(sorted(kind for kind in EVENT_TYPES if kind.startswith("payment_intent.")))
+
 
 async def endpoint_at(world: World, url: str, **more: Any) -> WebhookEndpoint:
-    """A new endpoint of the default merchant's."""
-    given = {"events": ("*",), **more}
+    """A new endpoint of the default merchant's; it wants all of payments, and no alerts."""
+    given = {"events": OF_PAYMENTS, **more}
     return await create_webhook_endpoint(world.ctx, world.caller, url=url, **given)
 
 

@@ -8,9 +8,12 @@ import msgspec
 import pytest
 
 from paygate.api.event_object import event_body
-from paygate.domain.webhooks.delivery import DeliveryStatus
+from paygate.domain.webhooks.delivery import DeliveryStatus, Failure, given_up
 from paygate.flows.webhooks import courier
 from paygate.flows.webhooks.courier import Courier
+from paygate.flows.webhooks.tell import tell_events
+from paygate.storage.blocks import QUERIES
+from paygate.storage.webhooks.outbox import Target
 from tests.flows.webhooks.courier import (
     at_work,
     deliveries,
@@ -55,7 +58,7 @@ async def test_large_bodies_of_one_merchant_leave_room_for_others(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A merchant with so many bytes under way is given no more until they have arrived."""
-    monkeypatch.setattr(courier, "BYTES_MOST", 1000)
+    monkeypatch.setattr(courier, "BYTES_MOST", 1)
     async with Receiver() as hanging, Receiver() as healthy:
         hanging.hanging.clear()
         await endpoint_at(world, hanging.url())
@@ -155,12 +158,53 @@ async def test_what_a_worker_held_when_it_died_is_sent_by_another(world: World) 
 
 
 async def test_a_stalled_worker_writes_over_nothing(world: World) -> None:
-    """Its lease ran out, another sent it, and then it comes back with what it has to say."""
+    """Its lease ran out, another has it or sent it, and then it comes back with what it has to
+    say.
+    """
     async with Receiver() as receiver:
-        await endpoint_at(world, receiver.url())
+        endpoint = await endpoint_at(world, receiver.url())
         await events(world, 1)
+        while await tell_events(world.ctx, "run", event_body) == 0:
+            await asyncio.sleep(0.05)
+        place = [(Target(endpoint.merchant, endpoint.id), 1)]
+        (stalled,) = (await world.ctx.outbox.lease("run_that_stalls", place)).parcels
+        stale = given_up(stalled.delivery, Failure.GAVE_UP, world.clock())
+        await world.connection.execute("UPDATE delivery SET leased_until = now()")
+        assert len((await world.ctx.outbox.lease("run_of_another", place)).parcels) == 1
+        assert await world.ctx.outbox.write("run_that_stalls", [stale]) == set()
+        await world.connection.execute("UPDATE delivery SET leased_until = now()")
         async with at_work(world):
             (done,) = await settled(world, 1)
-        stale = msgspec.structs.replace(done, version=done.version, attempts=())
         assert await world.ctx.outbox.write("run_of_another", [stale]) == set()
         assert await deliveries(world) == [done]
+
+
+async def test_a_receiver_that_wants_a_rest_gives_no_other_one(world: World) -> None:
+    """An hour for the one that asked for it, of the same merchant's."""
+    async with Receiver() as tired, Receiver() as healthy:
+        tired.always = answer(503, "Retry-After: 3600")
+        await endpoint_at(world, tired.url())
+        await endpoint_at(world, healthy.url())
+        await events(world, 1)
+        async with at_work(world):
+            await tired.wait_for(1)
+            await tried(world, 2)
+            await events(world, 20)
+            await healthy.wait_for(21)
+        assert len(tired.requests) == 1
+
+
+async def test_a_lease_waits_for_no_disk_and_what_became_of_it_does(world: World) -> None:
+    """What a crash of the server forgets of leases is leased again."""
+    endpoint = await endpoint_at(world, "http://127.0.0.1:9/")
+    await events(world, 1)
+    while await tell_events(world.ctx, "run", event_body) == 0:
+        await asyncio.sleep(0.05)
+    places = [[endpoint.merchant], [endpoint.id], [1]]
+    async with world.connection.transaction():
+        lease = (*places, timedelta(minutes=1), "run_1", False)
+        rows = await world.connection.fetch(QUERIES["lease_deliveries"], *lease)
+        during = await world.connection.fetchval("SHOW synchronous_commit")
+    assert (len(rows), during) == (1, "off")
+    assert await world.connection.fetchval("SHOW synchronous_commit") == "on"
+    assert "synchronous_commit" not in QUERIES["write_deliveries"]

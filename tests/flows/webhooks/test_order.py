@@ -12,8 +12,10 @@ from paygate.api.event_object import event_body
 from paygate.domain import event as events
 from paygate.domain.event import Event
 from paygate.flows.events.read import list_events
+from paygate.flows.webhooks.create import MOST
 from paygate.flows.webhooks.delete import delete_webhook_endpoint
 from paygate.flows.webhooks.tell import tell_events
+from paygate.storage.change import Change
 from paygate.storage.connections.session import Connection
 from paygate.storage.pages import Cut, newest
 from paygate.storage.webhooks.reader import EventFilters
@@ -27,6 +29,7 @@ from tests.flows.webhooks.courier import (
 )
 from tests.flows.world import APPROVED, World
 from tests.gateway import until
+from tests.making import make_audit
 from tests.receiver import Receiver, answer
 from tests.storage.newer import NEWS, sealed
 
@@ -207,3 +210,18 @@ async def test_what_failed_comes_after_what_followed_it_and_says_so(world: World
     assert first != second
     assert first in rest
     assert {first, second, *rest} == {1, 2, 3}
+
+
+async def test_one_endpoint_more_than_there_may_be_is_told_too(world: World) -> None:
+    """Two requests at once may have made it."""
+    first = await endpoint_at(world, "http://127.0.0.1:9/")
+    for _ in range(MOST):
+        at = world.clock() + timedelta(seconds=1)
+        more = {"id": world.ctx.new_id("webhook_endpoint", at), "created_at": at, "updated_at": at}
+        another = msgspec.structs.replace(first, **more)
+        await world.ctx.door.commit(Change(make_audit(), creates=(another,)))
+    await world.create()
+    await tell_events(world.ctx, "run", event_body)
+    told = await deliveries(world)
+    assert len(told) == MOST + 1
+    assert first.id in {delivery.endpoint for delivery in told}

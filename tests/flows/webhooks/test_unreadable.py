@@ -10,6 +10,7 @@ from paygate.api.event_object import event_body
 from paygate.domain.alert import Alert, AlertType
 from paygate.domain.event import Event
 from paygate.domain.webhooks.delivery import Delivery, DeliveryStatus, Failure
+from paygate.domain.webhooks.event_types import EVENT_TYPES
 from paygate.flows.webhooks.resend import resend_delivery, resend_since
 from paygate.flows.webhooks.tell import tell_events
 from paygate.flows.webhooks.update import EndpointChanges, update_webhook_endpoint
@@ -20,11 +21,24 @@ from tests.flows.webhooks.courier import (
     endpoint_at,
     events,
     forward,
-    settled,
 )
 from tests.flows.world import APPROVED, World, answer
 from tests.gateway import until
 from tests.receiver import Receiver
+
+OF_PAYMENTS = tuple(sorted(kind for kind in EVENT_TYPES if kind.startswith("payment_intent.")))
+"""Without the alerts that are raised here."""
+
+
+async def all_over(world: World) -> list[Delivery]:
+    """All deliveries, once none waits."""
+
+    async def look() -> list[Delivery] | None:
+        found = await deliveries(world)
+        return found if all(delivery.next_attempt_at is None for delivery in found) else None
+
+    found: list[Delivery] = await until(look, seconds=60)
+    return found
 
 
 async def told(world: World, count: int) -> list[Delivery]:
@@ -62,7 +76,7 @@ async def test_what_an_endpoint_missed_unread_is_sent_once_it_is_mended(world: W
     """What it asked for, and no more; another endpoint gets all of it meanwhile."""
     async with Receiver() as broken, Receiver() as sound:
         endpoint = await endpoint_at(world, broken.url(), events=("payment_intent.succeeded",))
-        await endpoint_at(world, sound.url())
+        await endpoint_at(world, sound.url(), events=OF_PAYMENTS)
         await spoil(world, "webhook_endpoint", endpoint.id)
         for _ in range(3):
             await paid(world)
@@ -71,18 +85,18 @@ async def test_what_an_endpoint_missed_unread_is_sent_once_it_is_mended(world: W
             await until_alerted(world, endpoint.id)
         assert broken.requests == []
         waiting = [d for d in await deliveries(world) if d.endpoint == endpoint.id]
-        assert len(waiting) == 9
+        assert len(waiting) >= 9
         assert all(d.status is DeliveryStatus.PENDING and not d.attempts for d in waiting)
         await mend(world, "webhook_endpoint", endpoint.id)
         await forward(world, timedelta(days=4))  # however long it took
         await world.connection.execute("UPDATE delivery SET leased_until = now()")
         async with at_work(world):
-            await settled(world, 18)
+            await all_over(world)
         types = [request.event["type"] for request in broken.requests]
         assert types == ["payment_intent.succeeded"] * 3
         over = [d for d in await deliveries(world) if d.endpoint == endpoint.id]
         assert sum(d.status is DeliveryStatus.DELIVERED for d in over) == 3
-        assert sum(d.failure is Failure.NOT_ASKED_FOR for d in over) == 6
+        assert sum(d.failure is Failure.NOT_ASKED_FOR for d in over) == len(over) - 3 >= 6
     assert len(sound.requests) == 9
 
 
@@ -97,14 +111,14 @@ async def test_what_was_disabled_unread_has_failed_once_it_is_mended(world: Worl
         found = await told(world, 2)
         assert {d.status for d in found} == {DeliveryStatus.PENDING}
         await mend(world, "webhook_endpoint", endpoint.id)
-        ended = await settled(world, 2)
+        ended = await all_over(world)
     assert {d.failure for d in ended} == {Failure.ENDPOINT_DISABLED}
 
 
 async def test_an_event_that_could_not_be_read_is_told_once_it_is_mended(world: World) -> None:
     """Of its own type; what comes after it is not held up."""
     async with Receiver() as receiver, Receiver() as other:
-        await endpoint_at(world, receiver.url())
+        await endpoint_at(world, receiver.url(), events=OF_PAYMENTS)
         await endpoint_at(world, other.url(), events=("refund.succeeded",))
         intent = await world.create()
         (event,) = await world.all(Event)
@@ -122,7 +136,7 @@ async def test_an_event_that_could_not_be_read_is_told_once_it_is_mended(world: 
         await mend(world, "event", event.id)
         await forward(world, timedelta(days=4))
         async with at_work(world):
-            await settled(world, 4)
+            await all_over(world)
         assert len(receiver.requests) == 3
         assert receiver.requests[-1].event["data"]["object"]["id"] == intent.id
         assert receiver.requests[-1].body == event_body(event)
@@ -131,7 +145,7 @@ async def test_an_event_that_could_not_be_read_is_told_once_it_is_mended(world: 
 
 async def test_a_body_that_cannot_be_read_waits_for_its_mending(world: World) -> None:
     async with Receiver() as receiver:
-        await endpoint_at(world, receiver.url())
+        await endpoint_at(world, receiver.url(), events=OF_PAYMENTS)
         await events(world, 2)
         first, _ = await told(world, 2)
         await spoil(world, "webhook_body", first.event)
@@ -143,26 +157,27 @@ async def test_a_body_that_cannot_be_read_waits_for_its_mending(world: World) ->
         await mend(world, "webhook_body", first.event)
         await forward(world, timedelta(hours=1))
         async with at_work(world):
-            await settled(world, 2)
+            await all_over(world)
     assert len(receiver.requests) == 2
 
 
 async def test_what_an_unread_event_missed_can_be_asked_for(world: World) -> None:
     """Its endpoint was disabled, and its body has never been made."""
     async with Receiver() as receiver:
-        endpoint = await endpoint_at(world, receiver.url())
+        endpoint = await endpoint_at(world, receiver.url(), events=OF_PAYMENTS)
         off, on = EndpointChanges(status="disabled"), EndpointChanges(status="enabled")
         await update_webhook_endpoint(world.ctx, world.caller, endpoint.id, off)
         await events(world, 1)
-        await spoil(world, "event")
+        (event,) = await world.all(Event)
+        await spoil(world, "event", event.id)
         (delivery,) = await told(world, 1)
         assert delivery.failure is Failure.ENDPOINT_DISABLED
-        await mend(world, "event")
+        await mend(world, "event", event.id)  # and not the event of its alert
         await update_webhook_endpoint(world.ctx, world.caller, endpoint.id, on)
         await resend_delivery(world.ctx, world.caller, endpoint.id, delivery.id)
         async with at_work(world):
             await receiver.wait_for(1)
-            await settled(world, 1)
+            await all_over(world)
         since = world.clock() - timedelta(hours=1)
         again = await resend_since(world.ctx, world.caller, endpoint.id, since, delivered_too=True)
         assert again == (1, 0)

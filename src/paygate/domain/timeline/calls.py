@@ -32,6 +32,7 @@ _ASKED: Final[Mapping[Action, str]] = MappingProxyType(
         Action.REFUND_CREATE: "refund the payment",
         Action.REFUND_APPROVE: "approve a refund",
         Action.REFUND_REJECT: "reject a refund",
+        Action.REFUND_RELEASE: "approve a refund, which could not be made any more",
     }
 )
 _LOOKED: Final[Mapping[Action, str]] = MappingProxyType(
@@ -42,6 +43,8 @@ _LOOKED: Final[Mapping[Action, str]] = MappingProxyType(
         Action.REFUND_RESOLVE: "looked for what had become of a refund",
         Action.REFUND_EXPIRE: "ended a refund that nobody had approved in time",
         Action.REFUND_CREATE: "found a refund that was made at the provider",
+        Action.DISPUTE_RECORD: "found a dispute at the provider",
+        Action.DISPUTE_FOLLOW: "asked the provider how a dispute stands",
         Action.RECONCILE: "held the payment against the provider's",
     }
 )
@@ -120,15 +123,23 @@ _ON_THE_WAY: Final = {str(state): state for state in OPEN | {AttemptState.NOT_SE
 
 
 def _swept(entry: AuditEntry) -> str:
-    return f"{who(entry.actor)} {_LOOKED.get(entry.action, f'did {entry.action}')}."
+    what, how = _words(entry.action)
+    return f"{who(entry.actor)} {_LOOKED.get(entry.action, f'saw to a {what} ({how})')}."
 
 
 def _asked(entry: AuditEntry) -> str:
     if entry.action is Action.INTENT_AUTHENTICATE:
         return "The payer came back from their bank's check."
-    what = _ASKED.get(entry.action, f"do {entry.action}")
+    of, verb = _words(entry.action)
+    what = _ASKED.get(entry.action, f"{verb} ({of})")
     if entry.details.get("idempotency") == "replayed":
         return f"{who(entry.actor)} asked once more to {what}, and got the first answer again."
     if entry.result is Result.ALLOWED:
         return f"{who(entry.actor)} asked to {what}."
     return f"{who(entry.actor)} asked to {what}: {entry.result}, {entry.details.get('code')}."
+
+
+def _words(action: Action) -> tuple[str, str]:
+    """What an action is done to, and the verb: for those that nobody has put into words here."""
+    noun, _, verb = action.partition(".")
+    return noun.replace("_", " "), verb.replace("_", " ")

@@ -52,10 +52,10 @@ def _became(before: PaymentIntent | None, after: PaymentIntent) -> str:
     if before is not None and before.status is after.status:
         came = money(received(after), after.currency)
         return f"{came} of {money(after.amount, after.currency)} have come by bank transfer."
-    return f"{_STATUS_WORDS[after.status]}{_more(after)}."
+    return f"{STATUS_WORDS[after.status]}{_more(after)}."
 
 
-_STATUS_WORDS: Final[Mapping[Status, str]] = MappingProxyType(
+STATUS_WORDS: Final[Mapping[Status, str]] = MappingProxyType(
     {
         Status.CREATED: "The payment was created",
         Status.PROCESSING: "The payment is under way",

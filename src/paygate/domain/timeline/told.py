@@ -11,7 +11,7 @@ from paygate.domain.reconciliation.finding import Finding, FindingAction
 from paygate.domain.timeline.entry import Cause, Detail, Entry, Kind
 from paygate.domain.webhooks.delivery import Delivery, DeliveryStatus
 
-_VERDICTS: Final[Mapping[EventStatus, str]] = MappingProxyType(
+VERDICTS: Final[Mapping[EventStatus, str]] = MappingProxyType(
     {
         EventStatus.RECEIVED: "it waits to be applied",
         EventStatus.PARKED: "it waits until what it is about is known here",
@@ -42,7 +42,7 @@ def _heard(event: ProviderEvent, provider: str) -> Entry:
         at=event.received_at,
         kind=Kind.PROVIDER_EVENT,
         cause=Cause.ASKED,
-        summary=f"{provider} told {event.type}: {_VERDICTS[event.status]}"
+        summary=f"{provider} told {event.type}: {VERDICTS[event.status]}"
         f"{_verdict(event)}{_again(event)}.",
         actor=provider,
         request_id=event.id,

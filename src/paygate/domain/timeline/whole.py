@@ -12,6 +12,7 @@ import msgspec
 
 from paygate.domain.alert import Alert
 from paygate.domain.audit import AuditEntry
+from paygate.domain.disputes.dispute import Dispute
 from paygate.domain.event import Event
 from paygate.domain.ledger import Transfer
 from paygate.domain.payments.attempt import Attempt
@@ -21,6 +22,7 @@ from paygate.domain.provider_event import ProviderEvent
 from paygate.domain.reconciliation.finding import Finding
 from paygate.domain.refunds.refund import Refund
 from paygate.domain.timeline.calls import answers, calls
+from paygate.domain.timeline.disputes import disputes
 from paygate.domain.timeline.entry import CUT, UNREADABLE, Cause, Entry, Kind, in_order
 from paygate.domain.timeline.payments import corrections, provider_calls, transitions
 from paygate.domain.timeline.refunds import refunds
@@ -46,6 +48,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[Event, ...] = ()
     corrections: tuple[Correction, ...] = ()
     refunds: tuple[Refund, ...] = ()
+    disputes: tuple[Dispute, ...] = ()
     transfers: tuple[Transfer, ...] = ()
     provider_events: tuple[ProviderEvent, ...] = ()
     deliveries: tuple[Delivery, ...] = ()
@@ -55,12 +58,13 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     gaps: tuple[Gap, ...] = ()
 
 
-_OF_SOURCE: Final[Mapping[str, tuple[Kind, str]]] = MappingProxyType(
+OF_SOURCE: Final[Mapping[str, tuple[Kind, str]]] = MappingProxyType(
     {
         "attempt": (Kind.PROVIDER_CALL, "calls of the provider"),
         "event": (Kind.TRANSITION, "changes"),
         "correction": (Kind.CORRECTION, "corrections"),
         "refund": (Kind.REFUND, "refunds"),
+        "dispute": (Kind.DISPUTE, "disputes"),
         "ledger_transfer": (Kind.TRANSFER, "transfers of the ledger"),
         "provider_event": (Kind.PROVIDER_EVENT, "events of the provider"),
         "delivery": (Kind.WEBHOOK, "webhooks"),
@@ -86,6 +90,7 @@ def told(intent: PaymentIntent, stored: Stored) -> list[Entry]:
             *transitions(stored.events),
             *corrections(stored.corrections),
             *refunds(stored.refunds, stored.events, provider),
+            *disputes(stored.disputes, stored.events),
             *transfers(stored.transfers),
             *webhooks(stored.deliveries, stored.events),
             *alerts(stored.alerts),
@@ -94,7 +99,7 @@ def told(intent: PaymentIntent, stored: Stored) -> list[Entry]:
 
 
 def _gap(gap: Gap) -> Entry:
-    kind, what = _OF_SOURCE[gap.source]
+    kind, what = OF_SOURCE[gap.source]
     if gap.record is None:
         return Entry(
             at=gap.at,

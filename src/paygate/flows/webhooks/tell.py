@@ -9,7 +9,7 @@ deliveries are made blindly, by name: what is in the records is looked at when t
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from itertools import product
-from typing import Final
+from typing import Final, NamedTuple
 
 from paygate.domain.access.roles import Actor, Caller
 from paygate.domain.event import Event
@@ -19,7 +19,7 @@ from paygate.flows.alerts.report_unreadable import report_unreadable
 from paygate.flows.context import Context
 from paygate.flows.webhooks.create import MOST
 from paygate.storage.change import Outdated
-from paygate.storage.pages import Page, newest
+from paygate.storage.pages import Cut, newest
 from paygate.storage.unreadable import Unread, Unreadable
 from paygate.storage.webhooks.outbox import Untold
 
@@ -30,27 +30,46 @@ BodyOf = Callable[[Event], bytes]
 """How an event looks on the wire."""
 
 
+class _Endpoints(NamedTuple):
+    """A merchant's endpoints, and why others of them cannot be read."""
+
+    items: Sequence[WebhookEndpoint]
+    unread: Sequence[Unread]
+
+
 async def tell_events(ctx: Context, run: str, body_of: BodyOf) -> int:
     """How many events were made into deliveries, by this node; `run` names it in the audit log."""
     told = 0
     for untold in await ctx.outbox.untold(PAGE):
-        page = await ctx.webhooks.webhook_endpoints(
-            untold.merchant, newest("webhook_endpoint", MOST)
-        )
-        unread = (*untold.unread, *page.unread)
+        endpoints = await _endpoints(ctx, untold.merchant)
+        unread = (*untold.unread, *endpoints.unread)
         for fault in unread:
             caller = Caller(Actor("job", name="tell-events"), untold.merchant, run)
             await report_unreadable(ctx, caller, fault)
         if any(isinstance(fault, Outdated) for fault in unread):
             continue
-        bodies, deliveries = _made(ctx, untold, page, body_of)
+        bodies, deliveries = _made(ctx, untold, endpoints, body_of)
         if await ctx.outbox.tell(untold, bodies, deliveries):
             told += len(untold.events) + len(untold.unread)
     return told
 
 
+async def _endpoints(ctx: Context, merchant: str) -> _Endpoints:
+    """All of the merchant's: two requests at once may have made one more than `MOST`."""
+    found, unread = list[WebhookEndpoint](), list[Unread]()
+    cut = newest("webhook_endpoint", MOST)
+    while True:
+        page = await ctx.webhooks.webhook_endpoints(merchant, cut)
+        found += page.items
+        unread += page.unread
+        if not page.has_more:
+            # A row that cannot be read beside the next page's would be met by both.
+            return _Endpoints(found, list({str(fault): fault for fault in unread}.values()))
+        cut = Cut(MOST, found[-1].id)
+
+
 def _made(
-    ctx: Context, untold: Untold, endpoints: Page[WebhookEndpoint], body_of: BodyOf
+    ctx: Context, untold: Untold, endpoints: _Endpoints, body_of: BodyOf
 ) -> tuple[list[WebhookBody], list[Delivery]]:
     """Bodies and deliveries; the body of an event that cannot be read is made when it can."""
     now = ctx.now()
@@ -86,7 +105,7 @@ def _seen(
 
 
 def _blind(
-    ctx: Context, untold: Untold, endpoints: Page[WebhookEndpoint], now: datetime
+    ctx: Context, untold: Untold, endpoints: _Endpoints, now: datetime
 ) -> Iterator[Delivery]:
     """All events for each endpoint that cannot be read, and each event that cannot be read for all
     endpoints.

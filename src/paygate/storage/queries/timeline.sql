@@ -2,8 +2,11 @@
 WITH refunds AS MATERIALIZED (
     SELECT * FROM refund r WHERE r.merchant = $1 AND r.intent = $2
     ORDER BY r.created_at DESC, r.id DESC LIMIT $3
+), disputes AS MATERIALIZED (
+    SELECT * FROM dispute d WHERE d.merchant = $1 AND d.intent = $2
+    ORDER BY d.created_at DESC, d.id DESC LIMIT $3
 ), about AS MATERIALIZED (  -- whatever tells of one of these tells of the payment
-    SELECT $2 AS id UNION ALL SELECT id FROM refunds
+    SELECT $2 AS id UNION ALL SELECT id FROM refunds UNION ALL SELECT id FROM disputes
 ), events AS MATERIALIZED (
     SELECT e.* FROM about a CROSS JOIN LATERAL (
         SELECT * FROM event v
@@ -12,6 +15,7 @@ WITH refunds AS MATERIALIZED (
     ORDER BY e.written_in DESC, e.id DESC LIMIT $3
 )
 SELECT 'refund' AS source, ROW({refund as r}) AS record FROM refunds r
+UNION ALL SELECT 'dispute', ROW({dispute as d}) FROM disputes d
 UNION ALL SELECT 'event', ROW({event as e}) FROM events e
 UNION ALL SELECT 'attempt', ROW({attempt as t}) FROM (
     SELECT * FROM attempt WHERE merchant = $1 AND intent = $2 ORDER BY number DESC LIMIT $3) t

@@ -101,9 +101,8 @@ def _method(books: Books, intent: Record, params: dict[str, Any]) -> Record:
         return chosen
     if intent.body["payment_method"] is None:
         raise missing_method(intent)
-    return set_method(
-        books, intent, from_reference(books, intent.body["payment_method"], "payment_method")
-    )
+    named, customer = intent.body["payment_method"], intent.body["customer"]
+    return set_method(books, intent, from_reference(books, named, "payment_method", customer))
 
 
 def _check_return_url(intent: Record, params: dict[str, Any]) -> None:

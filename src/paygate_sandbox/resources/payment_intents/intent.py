@@ -123,7 +123,8 @@ def choose_method(books: Books, intent: Record, params: dict[str, Any]) -> Recor
             )
         return set_method(books, intent, from_data(books, params["payment_method_data"]))
     if "payment_method" in params:
-        method = from_reference(books, params["payment_method"], "payment_method")
+        customer = intent.body["customer"]
+        method = from_reference(books, params["payment_method"], "payment_method", customer)
         return set_method(books, intent, method)
     return None
 
@@ -137,6 +138,13 @@ def set_method(books: Books, intent: Record, method: Record) -> Record:
             "Alternatively update the allowed payment_method_types for this PaymentIntent to "
             f'include "{kind}".',
             code="payment_intent_incompatible_payment_method",
+            param="payment_method",
+        )
+    owner = method.body["customer"]
+    if owner is not None and owner != intent.body["customer"]:
+        raise StripeError(
+            "The provided PaymentMethod belongs to a Customer. Please include the Customer in the "
+            "`customer` parameter on the PaymentIntent.",
             param="payment_method",
         )
     drop_action(books, intent)
