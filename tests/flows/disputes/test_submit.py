@@ -454,3 +454,15 @@ async def test_a_sender_that_stood_still_sends_nothing(world: World) -> None:
     assert not world.provider.submitted
     world.use(door=door)
     assert await swept(world) == (1, 0)
+
+
+async def test_a_key_whose_order_the_sweep_has_ended_sends_nothing_more(world: World) -> None:
+    dispute = await staged(world)
+    world.provider.submitting.append(said(NotSent("refused")))
+    with pytest.raises(Refusal):
+        await submit_once(world, dispute, "k")
+    assert await swept(world) == (1, 0)
+    done = msgspec.json.decode((await submit_once(world, dispute, "k")).body, type=Dispute)
+    assert done == await now(world, dispute)
+    assert done.submission_count == 1
+    assert len(world.provider.submitted) == 2, "the one that was not sent, and the sweep's"
