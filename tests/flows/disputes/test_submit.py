@@ -259,6 +259,18 @@ async def test_an_upload_that_is_not_known_is_tried_again_by_its_key(
     assert (await now(world, dispute)).submission_count == 1
 
 
+async def test_an_uploads_key_that_is_spent_on_a_fault_is_left_after_long(world: World) -> None:
+    dispute = await staged(world)
+    world.provider.uploads += [Unknown("HTTP 500")] * 3
+    await submit(world, dispute)
+    assert await swept(world) == (0, 1)
+    assert await swept(world, 601) == (1, 0)
+    keys = [order.key for order in world.provider.uploaded]
+    (file,) = dispute.files
+    assert keys == [file.id, file.id, file.id, f"{file.id}-1"]
+    assert (await now(world, dispute)).submission_count == 1
+
+
 async def test_a_sweep_after_the_deadline_sends_nothing(world: World) -> None:
     dispute = await staged(world)
     world.provider.submitting.append(said(Unknown("no answer")))
