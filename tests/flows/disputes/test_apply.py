@@ -292,3 +292,27 @@ async def test_an_answer_of_no_time_is_fetched_before_it_moves_anything(
     timeless = msgspec.structs.replace(newest, as_of=None)
     found = await apply_dispute(world.ctx, BANK, timeless)
     assert found.finding is (Finding.UNRESOLVED if silent else Finding.APPLIED)
+
+
+async def test_a_look_up_that_others_overtook_in_its_second_moves_nothing_back(
+    world: World,
+) -> None:
+    """While a look-up's answer is on its way, another applies the end of the dispute, of the same
+    second by the provider's clock: what the first was shown is older.
+    """
+    intent = await paid(world)
+    await disputed(world, "needs_response", TAKEN)
+    reviewed = said(world, "under_review", TAKEN, submission_count=1)
+    asked = shown(world, reviewed)
+    event = msgspec.structs.replace(asked, outcome=said(world, "needs_response", TAKEN))
+    await apply_dispute(world.ctx, BANK, event)  # of that second, and the dispute differs by then
+
+    async def end() -> None:
+        lost = said(world, "lost", TAKEN, submission_count=1)
+        await apply_dispute(world.ctx, BANK, shown(world, lost, as_of=asked.as_of), fetched=True)
+
+    world.provider.amid_look = end
+    await apply_dispute(world.ctx, BANK, asked)
+    (dispute,) = await world.all(Dispute)
+    assert dispute.status is DisputeStatus.LOST
+    await check_books(world, intent)
