@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from demo_parts.disputes import dispute_won
 from demo_parts.merchant import DemoFailed, Merchant, wait_for
 from demo_parts.money_back import refunds
 from demo_parts.payments import (
@@ -31,6 +32,7 @@ PARTS = (
     ("A bank transfer, in two parts", bank_transfer),
     ("A hold, and half of it captured", manual_capture),
     ("Money back: a part, and then the rest", refunds),
+    ("A dispute, answered with a file before its deadline, and won", dispute_won),
     ("The provider's answer is lost on the way, and the webhook brings the truth", lost_answer),
     ("An impatient customer clicks Pay twenty times", impatient_customer),
     ("The merchant's own server is told, signed", told_by_webhook),

@@ -66,6 +66,27 @@ class Merchant:
                 "Idempotency-Key": key or str(uuid.uuid4()),
             },
         )
+        return self._answer(request)
+
+    def send_file(self, path: str, field: str, content: bytes, name: str) -> dict[str, Any]:
+        """One file as multipart/form-data."""
+        boundary = uuid.uuid4().hex
+        head = f'Content-Disposition: form-data; name="{field}"; filename="{name}"'
+        body = f"--{boundary}\r\n{head}\r\n\r\n".encode() + content
+        request = urllib.request.Request(
+            self._ready["api_url"] + path,
+            method="POST",
+            data=body + f"\r\n--{boundary}--\r\n".encode(),
+            headers={
+                "Authorization": f"Bearer {self._ready['secret_key']}",
+                "Content-Type": f"multipart/form-data; boundary={boundary}",
+                "Paygate-Actor": "make demo",
+                "Idempotency-Key": str(uuid.uuid4()),
+            },
+        )
+        return self._answer(request)
+
+    def _answer(self, request: urllib.request.Request) -> dict[str, Any]:
         try:
             with urllib.request.urlopen(request, context=self._tls) as response:
                 return dict(json.load(response))

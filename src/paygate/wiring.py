@@ -17,6 +17,7 @@ from paygate.crypto.keyring import Keyring, generate_keyring, load_keyring
 from paygate.crypto.kms import Kms, open_kms
 from paygate.crypto.seal import Sealer
 from paygate.crypto.secret import Secret
+from paygate.documents.inspect import Documents
 from paygate.domain.addresses import Reach
 from paygate.domain.ids import RANDOM_BYTES, make_id
 from paygate.domain.warning import WarningCode
@@ -41,6 +42,7 @@ from paygate.storage.connections.database import connector
 from paygate.storage.connections.pool import open_pool
 from paygate.storage.connections.reach import reaching
 from paygate.storage.connections.session import Connect
+from paygate.storage.dispute_files import DisputeFiles
 from paygate.storage.disputes import DisputeReader
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
@@ -185,6 +187,8 @@ async def open_context(
             timelines=Timelines(pool, searches, records),
             refunds=RefundReader(pool, searches, records),
             disputes=DisputeReader(pool, searches, records),
+            dispute_files=DisputeFiles(pool, records),
+            documents=Documents(),
             ledger=WholeLedger(connect(settings, name=f"{name} ledger"), records),
             keys=keys,
             merchants=Merchants(pool, records),

@@ -13,6 +13,7 @@ from paygate.crypto.credentials import CredentialHasher
 from paygate.crypto.keyring import generate_keyring, load_keyring
 from paygate.crypto.kms import FileKms
 from paygate.crypto.seal import Sealer
+from paygate.documents.inspect import Documents
 from paygate.domain.addresses import Reach
 from paygate.egress.client import Egress
 from paygate.flows.context import Context, Policy
@@ -25,6 +26,7 @@ from paygate.storage.audit_log import AuditLog
 from paygate.storage.commit.committer import Committer, Connection
 from paygate.storage.connections.database import connector
 from paygate.storage.connections.pool import open_pool
+from paygate.storage.dispute_files import DisputeFiles
 from paygate.storage.disputes import DisputeReader
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
@@ -62,6 +64,8 @@ async def world(
         read=Reader(pool, pool, records),
         refunds=RefundReader(pool, pool, records),
         disputes=DisputeReader(pool, pool, records),
+        dispute_files=DisputeFiles(pool, records),
+        documents=Documents(),
         reconciliations=Reconciliations(pool, pool, records),
         audit_log=AuditLog(pool, pool, records),
         timelines=Timelines(pool, pool, records),

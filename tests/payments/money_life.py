@@ -1,9 +1,10 @@
-"""The life of one merchant's money: taken, given back, come back; on flows and the real sandbox.
+"""The life of one merchant's money: taken, given back, come back, disputed; on flows and the real
+sandbox.
 
 What must be true after every step is in `check`: the records, the ledger and the provider's own
 books tell one story, but for what nobody has told us yet. `settle` has everything told. Another way
-in which money moves (a dispute) is a step of its own that does something at the provider, and a
-rule in `check` about what the provider's books then say.
+in which money moves is a step of its own that does something at the provider, and a rule in `check`
+about what the provider's books then say.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from typing import Final
 import msgspec
 
 from paygate.domain.access.roles import Actor, Caller
+from paygate.domain.disputes.dispute import Dispute
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.payments.payment_intent import CaptureMethod, PaymentIntent, Status
 from paygate.domain.payments.payment_method import CardToken
@@ -52,6 +54,8 @@ MAY_BE_THERE: Final = {
 """What the provider's books may say of a refund that stands so here, as news may be on its way."""
 SETTLED: Final = {"succeeded": _S.SUCCEEDED, "pending": _S.PENDING, "failed": _S.FAILED}
 REFUSED: Final = {ErrorCode.NOTHING_TO_REFUND, ErrorCode.AMOUNT_TOO_LARGE}
+JUDGED_AFTER: Final = 6
+"""Seconds after which the sandbox's banks have read what was submitted."""
 _merchants = (f"money {n}" for n in itertools.count())
 
 
@@ -127,6 +131,9 @@ class MoneyLife:
             await self.stripe.fault("refund", fault)
         said = await _said(self._ask(intent, amount))
         if isinstance(said, Refusal) and said.code is not ErrorCode.PROVIDER_UNAVAILABLE:
+            if said.code is ErrorCode.PAYMENT_DISPUTED:
+                assert intent.disputes_blocking, "no dispute that we know of blocks it"
+                return
             assert said.code in REFUSED, said
             left = intent.amount_refundable
             assert left == 0 or (amount or 0) > left, "there was enough"
@@ -137,7 +144,8 @@ class MoneyLife:
         intent = await self.intent(number)
         asked = (self._ask(intent, amount) for amount in amounts)
         for said in await asyncio.gather(*(_said(each) for each in asked)):
-            assert isinstance(said, Refund) or said.code in REFUSED, said
+            refused = REFUSED | {ErrorCode.PAYMENT_DISPUTED}
+            assert isinstance(said, Refund) or said.code in refused, said
 
     async def _ask(self, intent: PaymentIntent, amount: int | None) -> Refund:
         return await refund_payment_intent(self.ctx, self.who(1), intent.id, NewRefund(amount))
@@ -151,7 +159,8 @@ class MoneyLife:
         refund = waiting[number % len(waiting)]
         said = await _said(flow(self.ctx, self.who(2), refund.id))
         if isinstance(said, Refusal):
-            assert said.code in REFUSED | {ErrorCode.STATE_CONFLICT}, said
+            known = REFUSED | {ErrorCode.STATE_CONFLICT, ErrorCode.PAYMENT_DISPUTED}
+            assert said.code in known, said
         else:
             assert said.state is not _S.AWAITING_APPROVAL
 
@@ -161,6 +170,40 @@ class MoneyLife:
         form = {"payment_intent": intent.provider_reference, "amount": amount}
         answer = await self.stripe.call("POST", "/v1/refunds", form)
         assert answer.status in {200, 400}, answer
+
+    async def dispute(self, number: int, kind: str, amount: int | None, fee: int) -> None:
+        """The payer's bank asks, or takes back, as much as there is to ask for."""
+        intent = await self.intent(number)
+        books = await self.stripe.control("GET", "ledger")
+        (charge,) = [
+            c
+            for c in books["charges"]
+            if c["payment_intent"] == intent.provider_reference and c["captured"]
+        ]
+        left = charge["amount_captured"] - charge["amount_refunded"]
+        if left and (amount is None or amount <= charge["amount_captured"]):
+            fees = {"countered_fee": fee} if kind == "chargeback" else {}
+            order = {"charge": charge["id"], "kind": kind, "amount": amount, **fees}
+            await self.stripe.control("POST", "disputes", order)
+
+    async def answer(self, number: int, word: str) -> None:
+        """Somebody answers a bank in the dashboard, in words that decide what it says."""
+        open_ = [d for d in await self._disputes_there() if d["status"].endswith("needs_response")]
+        if not open_:
+            return
+        dispute = open_[number % len(open_)]["id"]
+        form = {"evidence": {"uncategorized_text": word}}
+        answer = await self.stripe.call("POST", f"/v1/disputes/{dispute}", form)
+        assert answer.status == 200, answer
+        await self.go_by(JUDGED_AFTER)
+
+    async def _disputes_there(self) -> list[Json]:
+        """What the provider has of disputes of this life's payments."""
+        books = await self.stripe.control("GET", "ledger")
+        ours = [await self.intent(number) for number in range(len(self.intents))]
+        paid = {intent.provider_reference for intent in ours}
+        charges = {c["id"] for c in books["charges"] if c["payment_intent"] in paid}
+        return [d for d in books["disputes"] if d["charge"] in charges]
 
     async def go_by(self, seconds: int) -> None:
         """Time passes on both sides: refunds that take their time come to their end."""
@@ -200,7 +243,7 @@ class MoneyLife:
                 while wait := await apply_provider_event(self.ctx, message):
                     self.ahead += wait
         told = event["data"]["object"]
-        if told["object"] == "refund":
+        if told["object"] in {"refund", "dispute"}:
             self.heard.add(told["id"])
 
     async def settle(self) -> None:
@@ -228,6 +271,29 @@ class MoneyLife:
             _check_provider(intent, charges[reference], theirs)
             self._check_each(ours, theirs, told=told)
             self._check_sums(intent, theirs, told=told)
+            disputed = [d for d in books["disputes"] if d["charge"] == charges[reference]["id"]]
+            await self._check_disputes(intent, disputed, told=told)
+
+    async def _check_disputes(
+        self, intent: PaymentIntent, theirs: list[Json], *, told: bool
+    ) -> None:
+        """Each row of the provider's once, and none that it has not."""
+        there = {d["id"]: d for d in theirs}
+        found: list[Dispute] = await self.world.all(Dispute)
+        ours = [d for d in found if d.intent == intent.id]
+        for dispute in ours:
+            shown = there.pop(dispute.provider_reference)
+            rows = {row["id"]: row["net"] for row in shown["rows"]}
+            booked = {row.provider_reference: row.amount - row.fee for row in dispute.rows}
+            assert booked.items() <= rows.items()
+            assert len(booked) == len(dispute.rows)
+            assert not told or (dispute.status, booked) == (shown["status"], rows)
+        assert not self.heard & set(there), "told of it, and it is not here"
+        assert not (told and there)
+        gone = intent.amount_refunded + intent.amount_refund_pending + intent.amount_disputed
+        assert intent.amount_refundable == max(0, intent.amount_received - gone)
+        if any(d.status in {"needs_response", "under_review"} for d in ours):
+            assert intent.disputes_blocking
 
     def _check_each(self, ours: list[Refund], theirs: list[Json], *, told: bool) -> None:
         there = {r["id"]: r for r in theirs}

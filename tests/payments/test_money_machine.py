@@ -1,5 +1,6 @@
 """Money that is taken and given back, here in parts and at once, in the dashboard too; that comes
-back weeks later; with events that are late, lost or told twice: gateway, ledger and sandbox agree
+back weeks later; that banks ask for, take and give back; with events that are late, lost or told
+twice: gateway, ledger and sandbox agree
 after every step (`money_life` has the rules). `MONEY_EXAMPLES=500` runs more of it, and shrinks.
 """
 
@@ -83,6 +84,30 @@ class Dashboard:
 
 
 @dataclass(frozen=True)
+class Dispute:
+    """Of `payment` so much; None is all that is not refunded."""
+
+    payment: int
+    kind: str
+    amount: int | None = None
+    countered_fee: int = 0
+
+    async def take(self, life: MoneyLife) -> None:
+        await life.dispute(self.payment, self.kind, self.amount, self.countered_fee)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is said to the bank of an open dispute decides how it ends."""
+
+    dispute: int
+    word: str
+
+    async def take(self, life: MoneyLife) -> None:
+        await life.answer(self.dispute, self.word)
+
+
+@dataclass(frozen=True)
 class GoBy:
     """After three minutes the sandbox's slow refunds succeed, and its unlucky ones fail."""
 
@@ -116,6 +141,9 @@ class Settle:
 _which = st.sampled_from([0, 0, 0, 1, 2])
 _amount = st.sampled_from([1, 100, 350, 599, 600, 601, 1000])
 _token = st.sampled_from(["pm_card_visa", "pm_card_refundFail", "pm_card_pendingRefund"])
+_kind = st.sampled_from(["chargeback", "chargeback", "inquiry", "prevented"])
+WIN, LOSE, ESCALATE = "winning_evidence", "losing_evidence", "escalate_inquiry_evidence"
+_word = st.sampled_from([WIN, WIN, LOSE, ESCALATE])
 _fault = st.sampled_from([None, None, "drop_reply", "error_before", "error_after", "rate_limit"])
 STEPS: list[st.SearchStrategy[Step]] = [
     st.builds(Take, _token, st.booleans()),
@@ -124,6 +152,8 @@ STEPS: list[st.SearchStrategy[Step]] = [
     st.builds(AtOnce, _which, st.tuples(_amount, _amount) | st.tuples(_amount, _amount, _amount)),
     st.builds(Decide, _which, st.sampled_from([True, True, False])),
     st.builds(Dashboard, _which, _amount),
+    st.builds(Dispute, _which, _kind, st.none() | _amount, st.sampled_from([0, 1500])),
+    st.builds(Answer, _which, _word),
     st.builds(GoBy, st.sampled_from([1, 181, WEEK])),
     st.builds(Hear, st.integers(0, 5), st.sampled_from([1, 1, 2, 3, 0])),
     st.builds(Hear, st.integers(0, 5), st.sampled_from([1, 1, 2, 3, 0])),
@@ -179,6 +209,33 @@ async def provider(stripe: Caller) -> AsyncIterator[StripeProvider]:
 @example(  # an approval that waits while the dashboard gives the money back, unheard
     token="pm_card_visa",
     steps=[Refund(0, 900), Dashboard(0, 350), Decide(0, approve=True), Settle()],
+)
+@example(  # an inquiry escalates, is answered and won, and then all is refunded
+    token="pm_card_visa",
+    steps=[
+        Dispute(0, "inquiry"),
+        Hear(0, 1),
+        Refund(0, 350),
+        Answer(0, ESCALATE),
+        Refund(0, 100),
+        Hear(1, 2),
+        Answer(0, WIN),
+        Settle(),
+        Refund(0, None),
+    ],
+)
+@example(  # two disputes of one payment, one lost after a second fee, nothing heard of either
+    token="pm_card_visa",
+    steps=[
+        Refund(0, 300),
+        Dispute(0, "chargeback", 350, 1500),
+        Dispute(0, "chargeback", 100),
+        Answer(0, LOSE),
+        Hear(4, 0),
+        Answer(0, WIN),
+        Hear(2, 3),
+        Settle(),
+    ],
 )
 @example(  # lost replies of two, one of which the provider never made
     token="pm_card_pendingRefund",

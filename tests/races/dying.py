@@ -18,6 +18,7 @@ from paygate.crypto.credentials import CredentialHasher
 from paygate.crypto.keyring import load_keyring
 from paygate.crypto.kms import open_kms
 from paygate.crypto.seal import Sealer
+from paygate.documents.inspect import Documents
 from paygate.domain.access.roles import Action, Actor, Caller, Role
 from paygate.domain.addresses import Reach
 from paygate.domain.payments.attempt import Attempt
@@ -50,6 +51,7 @@ from paygate.storage.change import Change, Verdict
 from paygate.storage.commit.committer import Committer
 from paygate.storage.connections.database import connector
 from paygate.storage.connections.pool import open_pool
+from paygate.storage.dispute_files import DisputeFiles
 from paygate.storage.disputes import DisputeReader
 from paygate.storage.door import Door
 from paygate.storage.idempotency import IdempotencyKeys
@@ -120,6 +122,8 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
             read=Reader(pool, pool, records),
             refunds=RefundReader(pool, pool, records),
             disputes=DisputeReader(pool, pool, records),
+            dispute_files=DisputeFiles(pool, records),
+            documents=Documents(),
             reconciliations=Reconciliations(pool, pool, records),
             audit_log=AuditLog(pool, pool, records),
             timelines=Timelines(pool, pool, records),

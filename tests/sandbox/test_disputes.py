@@ -115,6 +115,8 @@ async def test_lost_keeps_the_withdrawal_alone(stripe: Caller) -> None:
 
 async def test_no_word_that_decides_is_never_decided(stripe: Caller) -> None:
     read = await submitted(stripe, await disputed(stripe), "I did send it.")
+    refused = await stripe.refused("/v1/refunds", {"charge": read["charge"]})
+    assert refused["code"] == "charge_disputed"
     await stripe.advance(30 * DAY)
     assert (await stripe.get(f"{DISPUTES}/{read['id']}"))["status"] == "under_review"
 

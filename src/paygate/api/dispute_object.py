@@ -7,6 +7,7 @@ import msgspec
 
 from paygate.api.objects import time_text
 from paygate.domain.disputes.dispute import Dispute, DisputeOperation
+from paygate.domain.disputes.evidence import missing
 from paygate.domain.disputes.outcome import DisputeKind, DisputeReason, DisputeStatus
 
 
@@ -33,6 +34,8 @@ class EvidenceObject(msgspec.Struct, frozen=True, kw_only=True):
 
     texts: Mapping[str, str]
     files: tuple[EvidenceFileObject, ...]
+    missing: tuple[str, ...]
+    """What evidence against the reason usually has, and that is not here."""
     staged_at: str | None
     submitted_at: str | None
     submission_count: int
@@ -121,6 +124,7 @@ def _evidence(dispute: Dispute) -> EvidenceObject:
             )
             for file in dispute.files
         ),
+        missing=missing(dispute.reason, {*dispute.texts, *(f.field for f in dispute.files)}),
         staged_at=None if staged is None else time_text(staged),
         submitted_at=None if submitted is None else time_text(submitted),
         submission_count=dispute.submission_count,

@@ -7,7 +7,7 @@ import msgspec
 
 from paygate import __version__
 from paygate.api.edge.bodies import requires
-from paygate.api.edge.endpoint import JSON, Endpoint
+from paygate.api.edge.endpoint import JSON, MULTIPART, Endpoint, FormShape
 from paygate.api.edge.errors import STATUS, ErrorResponse
 from paygate.api.routes import ENDPOINTS
 from paygate.domain.access.roles import MATRIX
@@ -101,10 +101,18 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         required = requires(endpoint.body)
         operation["requestBody"] = {"required": required, **_content("", endpoint.body)}
         del operation["requestBody"]["description"]
+        if endpoint.form is not None:
+            operation["requestBody"]["content"][MULTIPART] = {"schema": _form(endpoint.form)}
     if endpoint.action is not None and not endpoint.raw:
         operation["security"] = [{"api_key": []}]
         operation["x-roles"] = sorted(MATRIX[endpoint.action])
     return operation
+
+
+def _form(form: FormShape) -> dict[str, Any]:
+    """The schema of a multipart body."""
+    file = {"type": "string", "format": "binary"}
+    return {"type": "object", "properties": dict.fromkeys(sorted(form.parts), file)}
 
 
 def _responses(endpoint: Endpoint) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import typer
 from paygate import __version__
 from paygate.cli import (
     api_keys,
+    disputes,
     jobs,
     keys,
     ledger,
@@ -35,6 +36,7 @@ app = typer.Typer(
 
 app.add_typer(merchants.app, name="merchants")
 app.add_typer(api_keys.app, name="api-keys")
+app.add_typer(disputes.app, name="disputes")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(keys.app, name="keys")

@@ -2,13 +2,16 @@
 
 import json
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
 from paygate.cli.command import settings_of
 from paygate.settings import NOTHING, SettingsError
+
+PAGE: Final = "100"
 
 ApiUrl = Annotated[
     str | None,
@@ -64,11 +67,13 @@ async def call(
     path: str,
     *,
     body: Any = None,
+    files: Mapping[str, Path] | None = None,
     query: dict[str, str] | None = None,
     actor: str | None = None,
     key: str | None = None,
 ) -> dict[str, Any]:
-    """What the gateway answers. `key` is the call's Idempotency-Key.
+    """What the gateway answers. `files` are sent as a form, each under its name, instead of a body;
+    `key` is the call's Idempotency-Key.
 
     Raises:
         SettingsError: it refuses, or is not there.
@@ -80,11 +85,23 @@ async def call(
         headers["Paygate-Actor"] = actor
     if key is not None:
         headers["Idempotency-Key"] = key
+    form = None
+    if files is not None:
+        form = aiohttp.FormData()
+        for name, path_of in files.items():
+            form.add_field(
+                name,
+                path_of.read_bytes(),
+                filename=path_of.name,
+                content_type="application/octet-stream",  # the gateway looks itself
+            )
     connector = aiohttp.TCPConnector(ssl=address.tls())
     try:
         async with (
             aiohttp.ClientSession(connector=connector, headers=headers) as session,
-            session.request(method, address.url + path, json=body, params=query) as response,
+            session.request(
+                method, address.url + path, json=body, data=form, params=query
+            ) as response,
         ):
             answer = dict(await response.json())
     except (aiohttp.ClientError, TimeoutError):
@@ -94,3 +111,14 @@ async def call(
         option = ": --actor" if error["param"] == "Paygate-Actor" else ""
         raise SettingsError(f"the gateway refuses ({error['code']}): {error['message']}{option}")
     return answer
+
+
+async def every(address: Address, path: str, query: dict[str, str]) -> list[dict[str, Any]]:
+    """All items of a list, newest first. Raises as `call`."""
+    found: list[dict[str, Any]] = []
+    while True:
+        after = {"starting_after": found[-1]["id"]} if found else {}
+        page = await call(address, "GET", path, query={"limit": PAGE, **query, **after})
+        found += page["data"]
+        if not page["has_more"]:
+            return found

@@ -6,13 +6,12 @@ from typing import Annotated, Any
 import typer
 
 from paygate.cli.command import AsJson, Data, Quiet, print_json, print_list, print_table, run_async
-from paygate.cli.over_api import Actor, Address, ApiUrl, KeyFile, address_of, call
+from paygate.cli.over_api import Actor, ApiUrl, KeyFile, address_of, call, every
 
 app = typer.Typer(help="Refunds: create, approve, reject, list.", no_args_is_help=True)
 
 RefundId = Annotated[str, typer.Argument(metavar="ID", help="The refund's id: re_...")]
 Again = Annotated[str | None, typer.Option(help="Of a command that is run again: it is done once.")]
-PAGE = "100"
 
 
 @app.command()
@@ -90,7 +89,7 @@ def list_(
     query = {name: value for name, value in asked.items() if value is not None}
 
     async def go() -> None:
-        found = await _all(address_of(data, api_url, key_file), query)
+        found = await every(address_of(data, api_url, key_file), "/refunds", query)
         if as_json:
             print_list(found, "/refunds")
             return
@@ -98,16 +97,6 @@ def list_(
         print_table(head, [_row(refund) for refund in found], quiet=quiet)
 
     run_async(go())
-
-
-async def _all(address: Address, query: dict[str, str]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    while True:
-        after = {"starting_after": found[-1]["id"]} if found else {}
-        page = await call(address, "GET", "/refunds", query={"limit": PAGE, **query, **after})
-        found += page["data"]
-        if not page["has_more"]:
-            return found
 
 
 def _row(refund: dict[str, Any]) -> tuple[str | None, ...]:

@@ -29,6 +29,7 @@ class ErrorCode(StrEnum):
     """Stable names: they only grow."""
 
     MALFORMED_JSON = "malformed_json"
+    MALFORMED_MULTIPART = "malformed_multipart"
     PARAMETER_INVALID = "parameter_invalid"
     PARAMETER_UNKNOWN = "parameter_unknown"
     PARAMETER_MISSING = "parameter_missing"
@@ -64,6 +65,11 @@ class ErrorCode(StrEnum):
     REFUND_LIMIT_EXCEEDED = "refund_limit_exceeded"
     ACTOR_REQUIRED = "actor_required"
     APPROVER_IS_REQUESTER = "approver_is_requester"
+    FILE_NOT_TAKEN = "file_not_taken"
+    EVIDENCE_TOO_LARGE = "evidence_too_large"
+    EVIDENCE_DEADLINE_PASSED = "evidence_deadline_passed"
+    DISPUTE_ANSWERED = "dispute_answered"
+    FEE_NOT_ACKNOWLEDGED = "fee_not_acknowledged"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     IDEMPOTENCY_KEY_IN_USE = "idempotency_key_in_use"
     SIGNATURE_INVALID = "signature_invalid"
@@ -100,6 +106,9 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
     {
         ErrorCode.MALFORMED_JSON: _final(
             ErrorType.INVALID_REQUEST, "The body is not one JSON object in UTF-8."
+        ),
+        ErrorCode.MALFORMED_MULTIPART: _final(
+            ErrorType.INVALID_REQUEST, "The body is not one complete multipart/form-data body."
         ),
         ErrorCode.PARAMETER_INVALID: _final(
             ErrorType.INVALID_REQUEST, "A parameter has the wrong type, or a value out of range."
@@ -144,7 +153,9 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
             ErrorType.INVALID_REQUEST, "The body is larger than this call takes."
         ),
         ErrorCode.CONTENT_TYPE_UNSUPPORTED: _final(
-            ErrorType.INVALID_REQUEST, "The body is not sent as plain application/json."
+            ErrorType.INVALID_REQUEST,
+            "The body is not sent as plain application/json, nor, where a call takes files, as "
+            "multipart/form-data.",
         ),
         ErrorCode.METHOD_NOT_ALLOWED: _final(
             ErrorType.INVALID_REQUEST, "The path exists; it does not take this method."
@@ -218,6 +229,30 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
         ErrorCode.APPROVER_IS_REQUESTER: _final(
             ErrorType.PERMISSION,
             "Who asked for a refund does not decide on it: key and Paygate-Actor must both differ.",
+        ),
+        ErrorCode.FILE_NOT_TAKEN: _final(
+            ErrorType.INVALID_REQUEST,
+            "The file is no PDF, JPEG or PNG by its content, says that it is another type than it"
+            " is, or cannot be read.",
+        ),
+        ErrorCode.EVIDENCE_TOO_LARGE: _final(
+            ErrorType.INVALID_REQUEST,
+            "With this the evidence would be more than banks take: 4,500,000 bytes or 49 pages of"
+            " files, or 150,000 characters of text.",
+        ),
+        ErrorCode.EVIDENCE_DEADLINE_PASSED: _final(
+            ErrorType.CONFLICT,
+            "The dispute could be answered until its `evidence_due_by`; the error carries it.",
+        ),
+        ErrorCode.DISPUTE_ANSWERED: _final(
+            ErrorType.CONFLICT,
+            "Evidence was submitted already, here or elsewhere, and that is done once; the error"
+            " carries the dispute.",
+        ),
+        ErrorCode.FEE_NOT_ACKNOWLEDGED: _final(
+            ErrorType.INVALID_REQUEST,
+            "Answering a compliance case costs a fee of the card network's own: name the network"
+            " in `fees_acknowledged`.",
         ),
         ErrorCode.IDEMPOTENCY_KEY_REUSED: _final(
             ErrorType.IDEMPOTENCY, "The Idempotency-Key was used before, with other parameters."

@@ -21,6 +21,7 @@ PREFIXES: Final = {
     "api_key": "key_",
     "customer": "cus_",
     "refund": "re_",
+    "dispute_file": "file_",
     "dispute": "dp_",
     "correction": "co_",
     "alert": "al_",

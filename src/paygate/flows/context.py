@@ -12,6 +12,7 @@ from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.callback_states import CallbackStates
 from paygate.crypto.credentials import CredentialHasher
 from paygate.crypto.encoding import length_prefixed
+from paygate.documents.inspect import Documents
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.alert import Severity
 from paygate.domain.audit import AuditEntry, Result, Subject, entry
@@ -27,6 +28,7 @@ from paygate.storage.access.api_key_use import ApiKeyUse
 from paygate.storage.access.merchants import Merchants
 from paygate.storage.audit_log import AuditLog
 from paygate.storage.change import Change, Overloaded, StorageError, Verdict
+from paygate.storage.dispute_files import DisputeFiles
 from paygate.storage.disputes import DisputeReader
 from paygate.storage.door import ANSWER_WITHIN_SECONDS
 from paygate.storage.idempotency import IdempotencyKeys
@@ -124,6 +126,8 @@ class Context(msgspec.Struct, frozen=True):
     provider: Provider
     refunds: RefundReader
     disputes: DisputeReader
+    dispute_files: DisputeFiles
+    documents: Documents
     webhooks: WebhookReader
     outbox: Outbox
     egress: Egress

@@ -28,6 +28,15 @@ class CloseFailedPayment(
     attempt: str
 
 
+class DeleteEvidenceFile(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="delete_evidence_file"
+):
+    """A file was evidence in a dispute, and another has taken its place or nothing has."""
+
+    merchant: str
+    file: str
+
+
 class RaiseAlert(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="raise_alert"):
     """An occurrence waits to be counted by its alert."""
 
@@ -51,11 +60,19 @@ class UpdateProviderCustomer(
     customer: str
 
 
-Message = ApplyProviderEvent | CloseFailedPayment | RaiseAlert | Reconcile | UpdateProviderCustomer
+Message = (
+    ApplyProviderEvent
+    | CloseFailedPayment
+    | DeleteEvidenceFile
+    | RaiseAlert
+    | Reconcile
+    | UpdateProviderCustomer
+)
 
 MESSAGES: Final[tuple[type[Message], ...]] = (
     ApplyProviderEvent,
     CloseFailedPayment,
+    DeleteEvidenceFile,
     RaiseAlert,
     Reconcile,
     UpdateProviderCustomer,

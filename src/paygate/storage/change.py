@@ -10,6 +10,7 @@ from paygate.domain.alert import Alert, AlertNotice, Occurrence
 from paygate.domain.audit import AuditEntry
 from paygate.domain.customer import Customer
 from paygate.domain.disputes.dispute import Dispute
+from paygate.domain.disputes.evidence_chunk import EvidenceChunk
 from paygate.domain.event import Event
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ledger import Transfer
@@ -50,6 +51,7 @@ Appended = (
     | ProviderAccount
     | ProviderEventBody
     | WebhookBody
+    | EvidenceChunk
     | Finding
     | AuditEntry
 )

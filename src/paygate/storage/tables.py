@@ -11,6 +11,7 @@ from paygate.domain.alert import Alert, AlertNotice, Occurrence
 from paygate.domain.audit import AuditEntry
 from paygate.domain.customer import Customer
 from paygate.domain.disputes.dispute import Dispute
+from paygate.domain.disputes.evidence_chunk import EvidenceChunk
 from paygate.domain.event import Event
 from paygate.domain.idempotency import IdempotencyKey
 from paygate.domain.ledger import Transfer
@@ -189,6 +190,12 @@ DISPUTE: Final = Stored(
     Column("pending_operation", "text"),
     Column("provider_reference_index", "bytea", "provider_reference", DISPUTE_REFERENCE),
 )
+DISPUTE_FILE: Final = Stored(
+    EvidenceChunk,
+    "dispute_file",
+    Column("dispute", "text"),
+    Column("created_at", "timestamptz"),
+)
 ALERT_NOTICE: Final = Stored(
     AlertNotice,
     "alert_notice",
@@ -254,6 +261,7 @@ STORED: Final[dict[type, Stored[Any]]] = {
         ALERT_OCCURRENCE,
         REFUND,
         DISPUTE,
+        DISPUTE_FILE,
         ALERT_NOTICE,
         CUSTOMER,
         CORRECTION,

@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 
 from paygate.flows.alerts.raise_alert import count_occurrence
 from paygate.flows.context import Context
 from paygate.flows.customers.introduce import update_provider_customer
+from paygate.flows.disputes.evidence_files import delete_evidence_file
 from paygate.flows.payments.sweeps.close_failed import ASK_AGAIN_AFTER, close_failed_payment
 from paygate.flows.provider_events.apply_received import apply_received_event
 from paygate.flows.reconciliation.work_on import reconcile_as_asked
 from paygate.jobs.messages import (
     ApplyProviderEvent,
     CloseFailedPayment,
+    DeleteEvidenceFile,
     Message,
     RaiseAlert,
     Reconcile,
@@ -49,6 +52,7 @@ def handlers(ctx: Context) -> Mapping[type[Message], Handler]:
     return {
         ApplyProviderEvent: apply,
         CloseFailedPayment: close,
+        DeleteEvidenceFile: partial(delete_evidence_file, ctx),
         RaiseAlert: count,
         Reconcile: reconciliate,
         UpdateProviderCustomer: update,

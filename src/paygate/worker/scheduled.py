@@ -10,6 +10,8 @@ from paygate.flows.alerts.close import close_alerts
 from paygate.flows.alerts.send import send_alerts
 from paygate.flows.alerts.watch_jobs import watch_jobs
 from paygate.flows.context import Context
+from paygate.flows.disputes.evidence_files import sweep_evidence_files
+from paygate.flows.disputes.resolve import resolve_dispute_orders
 from paygate.flows.disputes.watch import watch_disputes
 from paygate.flows.housekeeping.months import watch_months
 from paygate.flows.housekeeping.prune import prune
@@ -53,7 +55,15 @@ async def _watch_authorizations(ctx: Context, run_id: str) -> Report:
 
 
 async def _watch_disputes(ctx: Context, run_id: str) -> Report:
-    return (await watch_disputes(ctx, run_id))._asdict()
+    watched = deleted = None
+    faults = Faults()
+    with faults:
+        watched = await watch_disputes(ctx, run_id)
+    with faults:
+        deleted = await sweep_evidence_files(ctx)
+    faults.tell()
+    assert watched is not None, "what failed was told"
+    return {**watched._asdict(), "deleted": deleted or 0}
 
 
 async def _resolve_attempts(ctx: Context, run_id: str) -> Report:
@@ -64,6 +74,9 @@ async def _resolve_attempts(ctx: Context, run_id: str) -> Report:
     with faults:
         refunds = await resolve_refunds(ctx, run_id)
         resolved, unresolved = resolved + refunds.resolved, unresolved + refunds.unresolved
+    with faults:
+        orders = await resolve_dispute_orders(ctx, run_id)
+        resolved, unresolved = resolved + orders.resolved, unresolved + orders.unresolved
     faults.tell()
     return {"resolved": resolved, "unresolved": unresolved}
 

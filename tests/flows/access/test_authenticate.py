@@ -82,6 +82,10 @@ ALLOWED = {
     Action.REFUND_RELEASE: set(),
     Action.DISPUTE_READ: set(Role) - {Role.PUBLISHABLE},
     Action.DISPUTE_LIST: set(Role) - {Role.PUBLISHABLE},
+    Action.DISPUTE_STAGE: {Role.ADMIN, Role.OPERATOR},
+    Action.DISPUTE_SUBMIT: {Role.ADMIN, Role.OPERATOR},
+    Action.DISPUTE_ACCEPT: {Role.ADMIN, Role.OPERATOR},
+    Action.DISPUTE_RESOLVE: set(),
     Action.DISPUTE_RECORD: set(),
     Action.DISPUTE_FOLLOW: set(),
 }

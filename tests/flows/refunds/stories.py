@@ -52,7 +52,8 @@ async def check_books(world: World, intent: PaymentIntent) -> PaymentIntent:
     transfers = [t for t in await world.all(Transfer) if t.intent == intent.id]
     assert check_intent(now, transfers) == []
     provider = sum(t.moved(Account.PROVIDER) for t in transfers)
-    assert provider == now.amount_received - now.amount_refunded
+    disputes = now.withdrawn.get(now.currency, 0) + now.dispute_fees.get(now.currency, 0)
+    assert provider == now.amount_received - now.amount_refunded - disputes
     return now
 
 

@@ -9,8 +9,9 @@ from msgspec import Meta
 
 from paygate.api.edge.body_faults import refused_body
 from paygate.api.edge.control_characters import refuse_in_body
-from paygate.api.edge.endpoint import BODY_LIMIT, JSON
+from paygate.api.edge.endpoint import BODY_LIMIT, JSON, FormShape
 from paygate.api.edge.exchange import Exchange
+from paygate.api.edge.forms import Form, FormReader
 from paygate.domain.errors import ErrorCode, Refusal
 
 MOST: Final = 32 * 1024 * 1024
@@ -38,22 +39,49 @@ class Bodies:
             Refusal: `body_too_large` as soon as it is; `overloaded` when all bodies together are.
         """
         chunks: list[bytes] = []
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise Refusal(ErrorCode.PARAMETER_INVALID, "the request ended before its body did")
-            chunk = message.get("body", b"")
-            self._hold(exchange, len(chunk))
-            if exchange.held > limit:
-                raise Refusal(ErrorCode.BODY_TOO_LARGE, f"the body must not exceed {limit} bytes")
+        more = True
+        while more:
+            chunk, more = await self._next(exchange, receive, limit)
             chunks.append(chunk)
-            if not message.get("more_body", False):
-                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def read_form(
+        self,
+        exchange: Exchange,
+        receive: Callable[[], Awaitable[Any]],
+        shape: FormShape,
+        boundary: str,
+    ) -> Form:
+        """The multipart body of a request, refused at its first fault.
+
+        Raises:
+            Refusal: as `read`, and what is wrong with the form.
+        """
+        refuse_encoded(exchange)
+        reader = FormReader(shape, boundary)
+        more = True
+        while more:
+            chunk, more = await self._next(exchange, receive, shape.limit)
+            reader.feed(chunk)
+        return reader.end()
 
     def release(self, exchange: Exchange) -> None:
         """Let go of a request's body."""
         self.held -= exchange.held
         exchange.held = 0
+
+    async def _next(
+        self, exchange: Exchange, receive: Callable[[], Awaitable[Any]], limit: int
+    ) -> tuple[bytes, bool]:
+        """The next bytes of a body, and whether more will come."""
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refusal(ErrorCode.PARAMETER_INVALID, "the request ended before its body did")
+        chunk: bytes = message.get("body", b"")
+        self._hold(exchange, len(chunk))
+        if exchange.held > limit:
+            raise Refusal(ErrorCode.BODY_TOO_LARGE, f"the body must not exceed {limit} bytes")
+        return chunk, message.get("more_body", False)
 
     def _hold(self, exchange: Exchange, size: int) -> None:
         exchange.held += size
@@ -101,12 +129,16 @@ def _decoder(shape: type[msgspec.Struct]) -> Callable[[bytes], Any]:
     return msgspec.json.Decoder(shape).decode
 
 
-def _check_content_type(exchange: Exchange) -> None:
-    headers = exchange.headers
-    if headers.get("content-encoding"):
+def refuse_encoded(exchange: Exchange) -> None:
+    """Raises `content_type_unsupported` for a body with a Content-Encoding."""
+    if exchange.headers.get("content-encoding"):
         # A proxy before us may have decoded the body, and seen another one.
         raise Refusal(ErrorCode.CONTENT_TYPE_UNSUPPORTED, "send the body without Content-Encoding")
-    content_type = headers.get("content-type", "")
+
+
+def _check_content_type(exchange: Exchange) -> None:
+    refuse_encoded(exchange)
+    content_type = exchange.headers.get("content-type", "")
     if content_type == JSON:
         return
     kind, _, parameters = content_type.partition(";")

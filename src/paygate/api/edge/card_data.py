@@ -5,7 +5,7 @@ The parameter of a find is named; the value goes into no response, log, alert or
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple, NoReturn
 from urllib.parse import unquote_plus
 
@@ -115,6 +115,14 @@ def in_body(raw: bytes, *, numeric_references: bool) -> Spotted | None:
         if (kind := find(text, path)) is not None:
             shown = None if find(path) else path or None
             return Spotted(kind, shown)
+    return None
+
+
+def in_texts(texts: Iterable[tuple[str, str]]) -> Spotted | None:
+    """The card data in texts of a form, each with the name of its part."""
+    for name, text in texts:
+        if may_hold(text.encode()) and (kind := find(text, name)) is not None:
+            return Spotted(kind, name)
     return None
 
 

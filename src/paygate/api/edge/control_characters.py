@@ -14,8 +14,8 @@ from paygate.domain.errors import ErrorCode, Refusal
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CONTROL_IN_LINES: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-_LINES: Final = frozenset({"description", "metadata", "note", "reason"})
-"""The parameters that may have several lines, and each value of `metadata`."""
+_LINES: Final = frozenset({"description", "metadata", "note", "reason", "texts"})
+"""The parameters that may have several lines, and each value of `metadata` and `texts`."""
 _MAY_HOLD: Final = re.compile(rb"\\[ubfnrt]|\x7f|\xc2[\x80-\x9f]")
 """The ways in which JSON writes control characters: raw ones under a space are no JSON."""
 _NAME_LENGTH: Final = 100

@@ -15,12 +15,18 @@ from paygate.api.edge import actors
 from paygate.api.edge.addresses import TrustedProxies
 from paygate.api.edge.bodies import Bodies, parse
 from paygate.api.edge.browser_pages import HEADERS, HTML, NOTHING_HERE
-from paygate.api.edge.card_data import in_body, refuse_card_data, take_from_envelope
+from paygate.api.edge.card_data import (
+    in_body,
+    in_texts,
+    refuse_card_data,
+    take_from_envelope,
+)
 from paygate.api.edge.control_characters import refuse_in_envelope
 from paygate.api.edge.cors import Cors
 from paygate.api.edge.endpoint import ApiContext, Endpoint, Reply
 from paygate.api.edge.errors import STATUS, docs_at, encode_error, headers_of, refusal_of
 from paygate.api.edge.exchange import Exchange
+from paygate.api.edge.forms import Form, boundary_of
 from paygate.api.edge.headers import ALWAYS
 from paygate.api.edge.idempotency import REPLAYED, canonical, idempotency_key, scope_of
 from paygate.api.edge.query import parse_query
@@ -158,9 +164,7 @@ class Edge:
         if endpoint.raw:
             body = await self.bodies.read(exchange, receive, endpoint.body_limit)
         elif endpoint.body is not None:
-            content = await self.bodies.read(exchange, receive, endpoint.body_limit)
-            await self._refuse_card_data(exchange, content)
-            body = parse(endpoint.body, exchange, content)
+            body = await self._body(endpoint, endpoint.body, exchange, receive)
         elif endpoint.query is not None:
             body = parse_query(endpoint.query, exchange.query)
         key = idempotency_key(exchange) if endpoint.takes_key else None
@@ -194,11 +198,25 @@ class Edge:
         if said is not None and caller.actor.name is None:
             raise actors.no_name()
 
-    async def _refuse_card_data(self, exchange: Exchange, content: bytes) -> None:
+    async def _body(
+        self,
+        endpoint: Endpoint,
+        shape: type[msgspec.Struct],
+        exchange: Exchange,
+        receive: Receive,
+    ) -> Any:
+        """The body as the call takes it: a `shape` of JSON, or a form where it takes one."""
         ctx = self._api.ctx
+        if endpoint.form is not None and (boundary := boundary_of(exchange)) is not None:
+            form = await self.bodies.read_form(exchange, receive, endpoint.form, boundary)
+            if (spotted := in_texts(form.texts())) is not None:
+                await refuse_card_data(ctx, exchange, spotted)
+            return form
+        content = await self.bodies.read(exchange, receive, endpoint.body_limit)
         spotted = in_body(content, numeric_references=ctx.policy.numeric_references)
         if spotted is not None:
             await refuse_card_data(ctx, exchange, spotted)
+        return parse(shape, exchange, content)
 
     async def _respond_once(
         self, endpoint: Endpoint, exchange: Exchange, body: Any, key: str
@@ -212,7 +230,7 @@ class Edge:
                 endpoint.action,
                 scope_of(endpoint, exchange),
                 key,
-                canonical(body),
+                canonical(body.parameters if isinstance(body, Form) else body),
             ),
             lambda ctx: endpoint.handle(self._api._replace(ctx=ctx), exchange, body),
             lambda value: encode(endpoint.show(exchange, value)),

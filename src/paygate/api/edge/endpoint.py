@@ -19,9 +19,20 @@ from paygate.flows.context import Context
 from paygate.flows.provider.watch import ProviderLook
 
 JSON: Final = "application/json"
+MULTIPART: Final = "multipart/form-data"
 BODY_LIMIT: Final = 64 * 1024
 """The most bytes of a body: 50 metadata pairs of 540 characters are 27 KB, twice that in UTF-8."""
 NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class FormShape(NamedTuple):
+    """A multipart body that a call takes: files, under these names."""
+
+    parts: frozenset[str]
+    part_limit: int
+    """The most bytes of a file."""
+    limit: int
+    """The most bytes of all of the body."""
 
 
 class ApiContext(NamedTuple):
@@ -62,6 +73,8 @@ class Endpoint:
     action: Action | None = None
     body: type[msgspec.Struct] | None = None
     """A body without required fields may be left out: it is then an empty object."""
+    form: FormShape | None = None
+    """A multipart body that it takes instead of its JSON body: the handler is given a `Form`."""
     query: type[msgspec.Struct] | None = None
     """The shape of the query string, which the handler is given where there is no body."""
     raw: bool = False

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
+from paygate.api.dispute_object import dispute_object
 from paygate.api.edge.buckets import RateLimited
 from paygate.api.objects import (
     api_key_object,
@@ -12,6 +13,7 @@ from paygate.api.objects import (
     public_payment_intent_object,
 )
 from paygate.domain.access.api_key import ApiKey
+from paygate.domain.disputes.dispute import Dispute
 from paygate.domain.errors import CATALOGUE, ErrorCode, ErrorType, Refusal
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.storage.change import OutcomeUnknown, Outdated, Overloaded, Unavailable
@@ -70,6 +72,7 @@ class ErrorBody(msgspec.Struct, frozen=True, omit_defaults=True):
     retriable: bool
     payment_intent: Any = msgspec.UNSET
     api_key: Any = msgspec.UNSET
+    dispute: Any = msgspec.UNSET
 
 
 class ErrorResponse(msgspec.Struct, frozen=True):
@@ -115,6 +118,7 @@ def encode_error(
         retriable=entry.retriable,
         payment_intent=show(subject) if isinstance(subject, PaymentIntent) else msgspec.UNSET,
         api_key=api_key_object(subject, None) if isinstance(subject, ApiKey) else msgspec.UNSET,
+        dispute=dispute_object(subject) if isinstance(subject, Dispute) else msgspec.UNSET,
     )
     return msgspec.json.encode(ErrorResponse(body))
 

@@ -42,6 +42,10 @@ class Action(StrEnum):
     REFUND_RELEASE = "refund.release"
     DISPUTE_READ = "dispute.read"
     DISPUTE_LIST = "dispute.list"
+    DISPUTE_STAGE = "dispute.stage_evidence"
+    DISPUTE_SUBMIT = "dispute.submit"
+    DISPUTE_ACCEPT = "dispute.accept"
+    DISPUTE_RESOLVE = "dispute.resolve"
     DISPUTE_RECORD = "dispute.record"
     DISPUTE_FOLLOW = "dispute.follow"
     INTENT_AUTHENTICATE = "payment_intent.authenticate"
@@ -144,8 +148,12 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.PROVIDER_EVENT_READ: _READERS - {Role.SUPPORT},
         Action.PROVIDER_EVENT_READ_BODY: frozenset({Role.ADMIN, Role.AUDITOR}),
         Action.PROVIDER_EVENT_REPLAY: _SELLERS,
+        Action.DISPUTE_STAGE: _SELLERS,
+        Action.DISPUTE_SUBMIT: _SELLERS,
+        Action.DISPUTE_ACCEPT: _SELLERS,
         Action.AUDIT_LIST: frozenset({Role.ADMIN, Role.AUDITOR}),
         # By signature, or by the gateway itself; no API key opens these.
+        Action.DISPUTE_RESOLVE: frozenset(),
         Action.INTENT_AUTHENTICATE: frozenset(),
         Action.REFUND_RESOLVE: frozenset(),
         Action.REFUND_EXPIRE: frozenset(),

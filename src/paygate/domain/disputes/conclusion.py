@@ -192,6 +192,8 @@ def _answered(dispute: Dispute, said: Disputed, at: datetime) -> dict[str, Any]:
     """What the provider's word means for evidence, and for our own orders."""
     changes: dict[str, Any] = {}
     submitted = said.submission_count > dispute.submission_count
+    if dispute.kind is DisputeKind.INQUIRY and said.kind is DisputeKind.CHARGEBACK:
+        changes |= {"answered_before": said.submission_count, "submitted_at": None}
     if submitted and dispute.submitted_at is None:
         changes["submitted_at"] = at
     done = submitted and dispute.pending_operation is DisputeOperation.SUBMIT

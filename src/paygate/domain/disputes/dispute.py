@@ -15,6 +15,7 @@ import msgspec
 
 from paygate.domain.disputes.outcome import (
     Compliance,
+    ComplianceNetwork,
     DisputeKind,
     DisputeReason,
     DisputeStatus,
@@ -64,6 +65,29 @@ class EvidenceFile(Recorded, frozen=True, kw_only=True):
     size_bytes: int
     sha256: str
     """Of the content, in hexadecimal."""
+    pages: int = 1
+    """An image is one."""
+    provider_reference: str | None = None
+    """The provider's id of the file, once it was uploaded there: it is not sent again."""
+
+
+class DisputeOrder(Recorded, frozen=True, kw_only=True):
+    """The order that `pending_operation` names, or that was the last to be under way."""
+
+    number: int
+    """The dispute's version when the order was given: the provider's keys are made from it."""
+    begun_at: datetime
+    claim: str | None = None
+    """The claim of the request that gave the order, under its idempotency key."""
+    expected_count: int = 0
+    """The provider's count of submissions when the order was given: a higher one means that
+    evidence was submitted."""
+    fees_acknowledged: tuple[ComplianceNetwork, ...] = ()
+    tries: int = 0
+    """How many keys it was sent under. A second one is used only when the provider was looked at
+    long after the last call, and nothing had come of it."""
+    last_sent_at: datetime | None = None
+    """None: only files were sent so far, if anything."""
 
 
 class Sums(msgspec.Struct, frozen=True):
@@ -129,11 +153,19 @@ class Dispute(Recorded, frozen=True, kw_only=True):
     refusals: tuple[EvidenceRefusal, ...] = ()
     """What the provider did not take of the evidence when it was last submitted."""
     pending_operation: DisputeOperation | None = None
+    order: DisputeOrder | None = None
+    answered_before: int = 0
+    """How often the inquiry was answered that it was: a chargeback is answered anew."""
 
     @property
     def is_open(self) -> bool:
         """Whether nobody has decided yet."""
         return self.status in OPEN
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether evidence was submitted, by whomever, for what the dispute now is."""
+        return self.submission_count > self.answered_before
 
     @property
     def blocks_refunds(self) -> bool:
@@ -164,7 +196,7 @@ class Dispute(Recorded, frozen=True, kw_only=True):
     @property
     def answer_due_at(self) -> datetime | None:
         """The deadline, while evidence is waited for and none was submitted."""
-        waits = self.status in NEEDS_RESPONSE and self.submission_count == 0
+        waits = self.status in NEEDS_RESPONSE and not self.is_answered
         return self.evidence_due_by if waits else None
 
     @property

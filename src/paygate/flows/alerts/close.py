@@ -108,6 +108,9 @@ async def _attempt_is_unresolved(ctx: Context, standing: Alert) -> bool:
     if subject.object == "refund":
         refund = await ctx.refunds.refund(standing.merchant, subject.id)
         return refund is not None and refund.state in REFUND_IN_DOUBT
+    if subject.object == "dispute":
+        dispute = await ctx.disputes.dispute(standing.merchant, subject.id)
+        return dispute is not None and dispute.pending_operation is not None
     intent = await ctx.read.payment_intent(standing.merchant, standing.problem.subject.id)
     if intent is None or intent.attempt is None:
         return False

@@ -1,1 +1,1 @@
-"""Disputes: what the payer's bank asks back, as the provider tells of it."""
+"""Disputes: heard of from the provider, answered with evidence or accepted, looked after."""

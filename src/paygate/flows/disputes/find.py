@@ -7,6 +7,8 @@ Disputes bear no mark of ours: their charge does, and a look-up shows it.
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+import msgspec
+
 from paygate.crypto.encoding import length_prefixed
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.disputes.conclusion import (
@@ -25,6 +27,7 @@ from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience
 from paygate.flows.disputes.commit import commit_dispute
+from paygate.flows.disputes.prefill import prefilled_texts
 from paygate.flows.disputes.problems import backwards, money_missing
 from paygate.providers.contract import Absent
 from paygate.storage.change import Impossible, StorageError
@@ -102,6 +105,10 @@ async def apply_dispute(
             await _tell(ctx, whose, answer, effect, dispute)
             said = effect if isinstance(effect, Finding) else _UNMOVED[effect]
             return Found(applied or said, intent, dispute)
+        if effect.was is None:
+            texts = await prefilled_texts(ctx, intent)
+            new = msgspec.structs.replace(effect.dispute, texts=texts)
+            effect = msgspec.structs.replace(effect, dispute=new)
         if await _commit(ctx, whose, effect):
             applied = applied or (Finding.RECORDED if effect.was is None else Finding.APPLIED)
             continue

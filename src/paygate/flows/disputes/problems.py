@@ -57,7 +57,7 @@ def deadline_problem(dispute: Dispute, deadline: Deadline) -> Problem:
     """Evidence is waited for; the words say whether any is staged here."""
     staged = (
         f"evidence is staged here ({len(dispute.texts)} texts, {len(dispute.files)} files)"
-        if dispute.texts or dispute.files
+        if dispute.staged_at is not None
         else "no evidence is staged here"
     )
     if dispute.pending_operation is DisputeOperation.SUBMIT:

@@ -1,0 +1,78 @@
+"""What a file is, and how many pages it has: the type by its bytes, a PDF's pages by a process that
+is bounded in time and memory.
+"""
+
+import asyncio
+import sys
+from typing import Final, NamedTuple
+
+import msgspec
+
+from paygate.documents.kind import DocumentKind, NotTaken, kind_of
+
+WITHIN_SECONDS: Final = 30.0
+"""On a busy machine as well; the process has 10 seconds of the processor, and 0.3 are ordinary."""
+AT_ONCE: Final = 2
+"""Processes: evidence is sent a few times a day, and payments must not wait for it."""
+_COMMAND: Final = ("-I", "-m", "paygate.documents.count_pages")
+"""Isolated: it takes nothing from its environment or its folder."""
+
+
+class _Counted(msgspec.Struct, frozen=True):
+    """What the process prints."""
+
+    pages: int | None = None
+    refused: str | None = None
+
+
+class Document(NamedTuple):
+    """A file that can be evidence. An image is a page."""
+
+    kind: DocumentKind
+    pages: int
+
+
+class Documents:
+    """Looks at files, a few at a time."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Semaphore(AT_ONCE)
+
+    async def inspect(self, content: bytes) -> Document:
+        """What a file is.
+
+        Raises:
+            NotTaken: why it cannot be evidence.
+        """
+        kind = kind_of(content)
+        if kind is not DocumentKind.PDF:
+            return Document(kind, 1)
+        async with self._turn:
+            return Document(kind, await _pages(content))
+
+
+async def _pages(content: bytes) -> int:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *_COMMAND,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={},
+    )
+    try:
+        async with asyncio.timeout(WITHIN_SECONDS):
+            said, _ = await process.communicate(content)
+    except TimeoutError:
+        said = b""
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    try:
+        counted = msgspec.json.decode(said, type=_Counted)
+    except msgspec.MsgspecError:  # it was ended by its limits
+        raise NotTaken("the PDF takes too long or too much memory to read") from None
+    if counted.pages is None:
+        raise NotTaken(counted.refused or "the PDF cannot be read")
+    return counted.pages

@@ -1,0 +1,45 @@
+"""Files as people send them, made by the test."""
+
+import io
+import struct
+import zlib
+
+from pypdf import PdfWriter
+
+
+def pdf(pages: int = 1, *, size: int = 0, password: str | None = None) -> bytes:
+    """A PDF of blank pages, and of about so many bytes."""
+    writer = PdfWriter()
+    for _ in range(pages):
+        writer.add_blank_page(595, 842)
+    if size:
+        writer.add_attachment("more.bin", b"x" * size)
+    if password is not None:
+        writer.encrypt(password, algorithm="AES-256")
+    made = io.BytesIO()
+    writer.write(made)
+    return made.getvalue()
+
+
+def png(size: int = 0) -> bytes:
+    """A PNG image of one pixel, and of about so many bytes."""
+    pixel = zlib.compress(b"\0\0\0\0")
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)),
+        (b"tEXt", b"Comment\0" + b"x" * size),
+        (b"IDAT", pixel),
+        (b"IEND", b""),
+    )
+    made = b"\x89PNG\r\n\x1a\n"
+    for name, data in chunks:
+        check = struct.pack(">I", zlib.crc32(name + data))
+        made += struct.pack(">I", len(data)) + name + data + check
+    return made
+
+
+def jpeg(size: int = 0) -> bytes:
+    """The segments of a JPEG image, and about so many bytes of picture."""
+    app0 = b"\xff\xe0\x00\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0"
+    frame = b"\xff\xc0\x00\x0b\x08\x00\x01\x00\x01\x01\x01\x11\x00"
+    scan = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00"
+    return b"\xff\xd8" + app0 + frame + scan + b"\x7f" * (size + 1) + b"\xff\xd9"
