@@ -241,8 +241,8 @@ async def provider(stripe: Caller) -> AsyncIterator[StripeProvider]:
     token="pm_card_pendingRefund",
     steps=[
         Refund(0, 350, "drop_reply"),
+        Hear(0, 2),
         Refund(0, 100, "error_before"),
-        Hear(1, 2),
         GoBy(181),
         Sweep(),
     ],
