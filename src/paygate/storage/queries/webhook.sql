@@ -46,7 +46,7 @@ SELECT snapshot::text AS until, pg_snapshot_xmin(snapshot) = pg_snapshot_xmax(sn
 FROM pg_current_snapshot() AS snapshot
 
 -- name: events_to_tell
-SELECT c.written_in AS from_written_in, c.event AS from_event, e.*
+SELECT clock_timestamp() AS read_at, c.written_in AS from_written_in, c.event AS from_event, e.*
 FROM webhook_cursor c CROSS JOIN LATERAL (
     SELECT written_in AS to_written_in, {event as v} FROM event v
     WHERE v.merchant = c.merchant AND (v.written_in, v.id) > (c.written_in, c.event)
