@@ -31,9 +31,9 @@ ORDER BY id LIMIT $3
 
 -- name: deliveries_since
 SELECT {delivery} FROM delivery
-WHERE merchant = $1 AND endpoint = $2 AND id > $3 AND created_at >= $5
+WHERE merchant = $3 AND endpoint = $4 AND id > $1 AND created_at >= $5
   AND (status = 'failed' OR ($6 AND status = 'delivered'))
-ORDER BY id LIMIT $4
+ORDER BY id LIMIT $2
 
 -- name: webhook_body
 SELECT {webhook_body} FROM webhook_body WHERE merchant = $1 AND id = $2
