@@ -146,7 +146,7 @@ async def test_what_is_malformed_is_refused_and_changes_nothing(gateway: Gateway
         ([("receipt", pdf(50), "r.pdf")], 400, "evidence_too_large", "receipt"),
         ([("receipt", png(), "4242424242424242.png")], 400, "card_data_refused", "receipt"),
         ([("receipt", png(5_000_001), "r.png")], 413, "body_too_large", None),
-        ([], 400, "malformed_multipart", None),
+        ([], 400, "parameter_missing", None),
     ]
     for parts, status, code, param in files:
         answer = await c.send(*parts)

@@ -61,12 +61,12 @@ def on(running: Gateway, cwd: Path, *arguments: str) -> Ran:
     return run(*arguments, "--data", running.ready["data_dir"], cwd=cwd)
 
 
-async def a_payment(running: Gateway) -> str:
+async def a_payment(running: Gateway, token: str = "pm_card_visa") -> str:
     """The id of a payment that succeeded."""
     client = Gateway(running.process, running.ready, running.log)
     await client.open()
     intent = await client.create()
-    await client.confirm(intent["id"])
+    await client.confirm(intent["id"], token)
     await client.close()
     return str(intent["id"])
 
@@ -79,6 +79,8 @@ def listed_by(
         run("trigger", "payout.paid", cwd=cwd, environ=environ)
     if command[0] == "refunds":
         run("refunds", "create", asyncio.run(a_payment(running)), cwd=cwd, environ=environ)
+    if command[0] == "disputes":
+        asyncio.run(a_payment(running, token="pm_card_createDispute"))
     if command[0] == "payments":
         asyncio.run(a_payment(running))
     ran = run(*command, "--json", cwd=cwd, environ=environ)

@@ -77,7 +77,7 @@ async def test_a_payment_of_ours_may_be_rehearsed(running: Gateway, tmp_path: Pa
     intent = (await running.confirm((await running.create())["id"])).json
     reference = intent["provider_reference"]
     event = await triggered(
-        running, tmp_path, "charge.dispute.created", "--payment", str(reference)
+        running, tmp_path, "payment_intent.succeeded", "--payment", str(reference)
     )
     assert event["subject"] == {"object": "payment_intent", "id": intent["id"]}
     words = paygate(running, tmp_path, "trigger", "refund.created")

@@ -99,6 +99,27 @@ async def test_what_is_refused_says_why(content: bytes, why: str) -> None:
         await Documents().inspect(content)
 
 
+FRAME = b"\xff\xd8\xff\xc0\x00\x0b\x08\x00\x01\x00\x01\x01\x01\x11\x00"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        FRAME + b"\xff\xda\x00\x02" * 1_240_000,
+        FRAME + b"\xff\xe0\x00\x02" * 1_240_000,
+        b"\xff\xd8" + b"\xff" * 4_999_998,
+        png()[:8] + b"\0\0\0\0IHDR\0\0\0\0" * 416_000,
+    ],
+    ids=["scans", "segments", "fill", "chunks"],
+)
+async def test_an_image_of_endless_parts_is_not_walked_to_its_end(content: bytes) -> None:
+    """Each scan without an end led to a look through all of the file, on the loop that payments
+    wait for: a file of 200 KB held it for twenty seconds.
+    """
+    with pytest.raises(NotTaken, match="incomplete"):
+        await Documents().inspect(content)
+
+
 @given(st.binary(max_size=200), st.sampled_from([b"%PDF-1.7\n", b"\xff\xd8\xff", png()[:40], b""]))
 def test_any_bytes_are_judged(noise: bytes, head: bytes) -> None:
     try:

@@ -39,11 +39,18 @@ class ScriptedDisputes:
         """What becomes of the next that are accepted; all others are lost."""
         self.amid_dispute: Callable[[], Awaitable[None]] | None = None
         """What happens in the middle of an order."""
+        self.amid_look: Callable[[], Awaitable[None]] | None = None
+        """What happens while a look-up's answer, which shows the dispute as it was, is on its way;
+        once."""
 
     async def retrieve_dispute(
         self, provider_reference: str, *, timeout_seconds: float
     ) -> DisputeAnswer | Absent:
-        return self.disputes_shown.get(provider_reference, Absent())
+        shown = self.disputes_shown.get(provider_reference, Absent())
+        amid, self.amid_look = self.amid_look, None
+        if amid is not None:
+            await amid()
+        return shown
 
     async def list_disputes(
         self, payment_reference: str, *, timeout_seconds: float

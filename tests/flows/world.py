@@ -150,6 +150,9 @@ class ScriptedProvider(ScriptedDisputes):
         """What is shown of refunds, by the provider's id."""
         self.refunds_silent = False
         """Whether the provider's lists of refunds cannot be read."""
+        self.amid_refund_look: Callable[[], Awaitable[None]] | None = None
+        """What happens while a look-up's answer, which shows the refund as it was, is on its way;
+        once."""
         self.left: list[MoneyLeft | Absent | Unknown] = []
         self.left_with: list[str] = []
 
@@ -238,7 +241,11 @@ class ScriptedProvider(ScriptedDisputes):
     async def retrieve_refund(
         self, provider_reference: str, *, timeout_seconds: float
     ) -> RefundAnswer | Absent:
-        return self.refunds_shown.get(provider_reference, Absent())
+        shown = self.refunds_shown.get(provider_reference, Absent())
+        amid, self.amid_refund_look = self.amid_refund_look, None
+        if amid is not None:
+            await amid()
+        return shown
 
     async def list_refunds(
         self, payment_reference: str, *, timeout_seconds: float

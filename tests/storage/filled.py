@@ -16,6 +16,7 @@ from paygate.domain.alert import Alert, AlertNotice, AlertStatus, AlertType, Occ
 from paygate.domain.audit import AuditEntry, Subject
 from paygate.domain.customer import Customer
 from paygate.domain.disputes.dispute import Dispute
+from paygate.domain.disputes.evidence_chunk import EvidenceChunk
 from paygate.domain.disputes.outcome import DisputeStatus
 from paygate.domain.event import Event
 from paygate.domain.idempotency import IdempotencyKey, KeyState
@@ -47,6 +48,7 @@ KINDS: Final[tuple[type[Record], ...]] = (
     Correction,
     Refund,
     Dispute,
+    EvidenceChunk,
     ReferenceClaim,
     ProviderAccount,
     WebhookEndpoint,
@@ -120,6 +122,7 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
         "intent": new_id("payment_intent"),
         "submission_count": 0,
     },
+    EvidenceChunk: {"version": 1, "dispute": new_id("dispute")},
     ReferenceClaim: {"version": 1},
     ProviderEvent: {
         "version": 1,
@@ -153,6 +156,7 @@ ID_OF: Final = {
     Correction: "correction",
     Refund: "refund",
     Dispute: "dispute",
+    EvidenceChunk: "dispute_file",
     Reconciliation: "reconciliation",
     Finding: "reconciliation_finding",
     AuditEntry: "audit_entry",

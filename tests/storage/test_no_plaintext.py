@@ -26,6 +26,7 @@ from paygate.domain.alert import Alert, AlertNotice, Occurrence
 from paygate.domain.audit import AuditEntry
 from paygate.domain.customer import Customer
 from paygate.domain.disputes.dispute import Dispute
+from paygate.domain.disputes.evidence_chunk import EvidenceChunk
 from paygate.domain.disputes.outcome import DisputeStatus
 from paygate.domain.event import Event
 from paygate.domain.idempotency import IdempotencyKey, KeyState
@@ -123,6 +124,8 @@ CLEAR: Final = {
         # What is looked at by the clock: open ones, those with a deadline, those with an order.
         *("is_watched", "answer_due_at", "pending_operation", "provider_reference_index"),
     },
+    # The dispute is asked whether it names the file.
+    "dispute_file": {"merchant", "id", "version", "dispute", "created_at"},
     "reference_claim": {"merchant", "id", "version", "updated_at"},
     "provider_event_body": {"merchant", "id", "received_at"},
     "reconciliation": {
@@ -229,6 +232,7 @@ ADVANCED: Final[dict[type[Record], dict[str, object]]] = {
 }
 
 
+NEVER_ADVANCED: Final = (Event, Correction, ProviderEventBody, WebhookBody, EvidenceChunk)
 CLAIMED_ALONE: Final = (
     *(AuditEntry, ProviderEvent, ProviderAccount, Alert, AlertNotice),
     *(Reconciliation, Finding),
@@ -258,7 +262,7 @@ async def live(door: Door) -> None:
     for change in creates:
         assert await door.commit(change) == Committed()
     for record in (*first, event, alert, notice, run):
-        if isinstance(record, Event | Correction | ProviderEventBody | WebhookBody):
+        if isinstance(record, NEVER_ADVANCED):
             continue
         kept: dict[str, Any] = (
             {"intent": record.intent} if isinstance(record, Attempt | Refund | Dispute) else {}

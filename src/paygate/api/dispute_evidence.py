@@ -29,9 +29,14 @@ EvidenceTexts = msgspec.defstruct(
     [
         (
             field,
-            Annotated[str, Meta(min_length=1, extra_json_schema={"maxLength": most})]
-            | None
-            | UnsetType,
+            Annotated[
+                Annotated[str, Meta(min_length=1)] | UnsetType | None,
+                about(
+                    f"The provider's field of this name, up to {most} characters; null takes it"
+                    " out.",
+                    "As the bank is to read it.",
+                ),
+            ],
             UNSET,
         )
         for field, most in TEXTS.items()
@@ -43,7 +48,14 @@ EvidenceTexts = msgspec.defstruct(
 """The texts that are set, and those that are unset by null; what is left out stays."""
 EvidenceFilesUnset = msgspec.defstruct(
     "EvidenceFilesUnset",
-    [(field, None | UnsetType, UNSET) for field in sorted(FILES)],
+    [
+        (
+            field,
+            Annotated[UnsetType | None, about("Null takes the file of this field out.", None)],
+            UNSET,
+        )
+        for field in sorted(FILES)
+    ],
     frozen=True,
     forbid_unknown_fields=True,
     module=__name__,

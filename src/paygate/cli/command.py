@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +35,10 @@ Quiet = Annotated[
 
 FAR: Final = timedelta(days=3660)
 """Nobody's backup and nobody's payment is ten years away: such a time is a slip."""
+_MOVES: Final = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+)
+"""What moves a terminal's cursor, or turns letters round."""
 WIDTH: Final = 200
 """Of a table that goes to a file or a pipe, where no terminal says how wide it is."""
 
@@ -106,6 +111,14 @@ def print_list(data: Sequence[Any], url: str) -> None:
     print_json({"object": "list", "data": data, "has_more": False, "url": url})
 
 
+def plain(text: str, indent: int = 0) -> str:
+    """A text that others wrote, for a terminal: what would write over other lines is shown as an
+    escape, and its later lines stand so many columns in, lest one is taken for a line of ours.
+    """
+    shown = _MOVES.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return shown.replace("\n", "\n" + " " * indent)
+
+
 def print_table(
     head: Sequence[str], rows: Iterable[Sequence[str | None]], *, quiet: bool = False
 ) -> None:
@@ -124,7 +137,7 @@ def print_table(
         table.add_column(name, overflow="fold")
     for row in rows:
         # As text: a name with brackets in it is no markup.
-        table.add_row(*(Text(cell or "-") for cell in row))
+        table.add_row(*(Text(plain(cell or "-")) for cell in row))
     console.print(table)
 
 

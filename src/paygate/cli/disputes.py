@@ -7,7 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from paygate.cli.command import AsJson, Data, Quiet, print_json, print_list, print_table, run_async
+from paygate.cli.command import (
+    AsJson,
+    Data,
+    Quiet,
+    plain,
+    print_json,
+    print_list,
+    print_table,
+    run_async,
+)
 from paygate.cli.over_api import Actor, Address, ApiUrl, KeyFile, address_of, call, every
 from paygate.settings import SettingsError
 
@@ -232,10 +241,10 @@ def _show(dispute: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
     if dispute["pending_operation"] is not None:
         typer.echo(f"Under way at the provider: {dispute['pending_operation']}")
     for field, text in evidence["texts"].items():
-        typer.echo(f"  {field:<32}{text}")
+        typer.echo(f"  {field:<32}{plain(text, 34)}")
     for file in evidence["files"]:
         typer.echo(f"  {file['field']:<32}{file['name']}, {file['size_bytes']} bytes")
     if evidence["missing"] and not evidence["submission_count"]:
         typer.echo(f"Missing for this reason: {', '.join(evidence['missing'])}")
     for refusal in evidence["refusals"]:
-        typer.echo(f"Not taken: {refusal['field'] or 'all of it'}: {refusal['message']}")
+        typer.echo(f"Not taken: {refusal['field'] or 'all of it'}: {plain(refusal['message'])}")

@@ -5,13 +5,15 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from paygate.cli.command import AsJson, Data, Quiet, print_json, print_table, run_async
+from paygate.cli.command import AsJson, Data, Quiet, plain, print_json, print_table, run_async
 from paygate.cli.over_api import Address, ApiUrl, KeyFile, address_of, call
 
 app = typer.Typer(help="Payments: list them, show one.", no_args_is_help=True)
 
 IntentId = Annotated[str, typer.Argument(metavar="INTENT", help="The payment: pi_...")]
 PAGE: Final = 100
+LABEL: Final = 26
+"""Columns for the name of a line."""
 NEWEST: Final = 100
 """Of a list that no option limits: nobody reads a year's payments line by line."""
 
@@ -76,7 +78,7 @@ def show(
             print_json(found)
             return
         for name, value in _lines(found):
-            typer.echo(f"{name:<26}{value}")
+            typer.echo(f"{name:<{LABEL}}{plain(value, LABEL)}")
 
     run_async(go())
 

@@ -38,6 +38,9 @@ _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """The JPEG markers of a picture's dimensions."""
 _SCAN: Final = 0xDA
 _JPEG_END: Final = b"\xff\xd9"
+_STEPS_MOST: Final = 10_000
+"""Chunks or segments of an image that are walked, on the loop that payments wait for: a picture of
+5 MB has some hundreds."""
 _HEIF: Final = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif"})
 _OTHERS: Final[Mapping[bytes, str]] = MappingProxyType(
     {
@@ -100,7 +103,9 @@ def _check_png(content: bytes) -> None:
         NotTaken: they do not (https://www.w3.org/TR/png-3/#5Chunk-layout).
     """
     at, first = len(_PNG), True
-    while at + _PNG_HEAD.size <= len(content):
+    for _ in range(_STEPS_MOST):
+        if at + _PNG_HEAD.size > len(content):
+            break
         length, name = _PNG_HEAD.unpack_from(content, at)
         if first and name != b"IHDR":
             break
@@ -120,13 +125,17 @@ def _check_jpeg(content: bytes) -> None:
         NotTaken: it is incomplete (ITU T.81, annex B).
     """
     at, framed = 2, False
-    while at + 4 <= len(content) and content[at] == _MARKER:
+    for _ in range(_STEPS_MOST):
+        if at + 4 > len(content) or content[at] != _MARKER:
+            break
         marker = content[at + 1]
         if marker == _MARKER:  # one more of them says nothing
             at += 1
             continue
         framed = framed or marker in _FRAMES
         at += 2 + max(int.from_bytes(content[at + 2 : at + 4]), 2)
-        if marker == _SCAN and framed and content.find(_JPEG_END, at) != -1:
-            return
+        if marker == _SCAN and framed:
+            if content.find(_JPEG_END, at) != -1:
+                return
+            break  # no later scan has an end either, and each look reads all that is left
     raise NotTaken("the JPEG image is incomplete or damaged")

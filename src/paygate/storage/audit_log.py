@@ -16,7 +16,7 @@ _BEYOND: Final = beyond_all("audit_entry")
 class AuditFilters(msgspec.Struct, frozen=True, kw_only=True):
     """Which entries a list shows; None lets all pass. Times are exclusive.
 
-    Entries of before migration 0030 pass no filter but that of time.
+    Entries of before their columns in clear (migration 0025) pass no filter but that of time.
     """
 
     subject: str | None = None

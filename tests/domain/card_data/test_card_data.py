@@ -204,3 +204,21 @@ def _calls(text: str) -> int:
 
 def test_a_megabyte_of_digits_is_a_single_group_to_look_into() -> None:
     assert _calls("4" * 1_000_000) < 200
+
+
+@pytest.mark.parametrize(
+    "filler",
+    ["\\" * 200_000, "&#" + "1" * 200_000, "&#" + "0" * 200_000, "&#0" * 60_000],
+    ids=["backslashes", "a reference of digits", "of zeros", "references"],
+)
+def test_no_run_of_signs_holds_up_or_breaks_the_look(filler: str) -> None:
+    """16,000 backslashes and ten digits, in a body of 32 KB, held a process for eight seconds, and
+    four times as many for two minutes; a reference of 5,000 digits was a fault of ours.
+    """
+    assert find(f"1234567890 {filler}") is None
+    assert find(f"{filler} {NUMBERS[0]}") is CardData.CARD_NUMBER
+
+
+def test_a_coded_digit_is_read_whatever_fills_it() -> None:
+    for coded in ("&#0000000052;", "\\\\\\\\u0034", "\\\\x34"):
+        assert find(f"{coded}242424242424242") is CardData.CARD_NUMBER

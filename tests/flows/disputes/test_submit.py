@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from paygate.domain.alert import Alert, AlertType
+from paygate.domain.alert import Alert, AlertStatus, AlertType
 from paygate.domain.audit import AuditEntry
+from paygate.domain.disputes.conclusion import ESCALATED
 from paygate.domain.disputes.dispute import Dispute, DisputeOperation
 from paygate.domain.disputes.outcome import (
     Compliance,
@@ -24,12 +25,12 @@ from paygate.domain.disputes.outcome import (
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.event import Event
 from paygate.domain.payments.outcome import NotSent, Unknown
+from paygate.flows.alerts.close import close_alerts
 from paygate.flows.disputes.find import apply_dispute
 from paygate.flows.disputes.resolve import resolve_dispute_orders
 from paygate.flows.disputes.stage_evidence import SentFile, stage_files, stage_texts
-from paygate.flows.disputes.submit import TOO_LATE
+from paygate.flows.disputes.submit import NOT_READ, TOO_LATE
 from paygate.providers.contract import ClockSkew
-from paygate.storage.unreadable import Unreadable
 from tests.documents.made import png
 from tests.flows.disputes.answering import (
     DAYS,
@@ -215,6 +216,17 @@ async def test_while_the_provider_does_not_tell_nothing_is_sent(world: World) ->
     assert len(world.provider.submitted) == 1
     (alert,) = [a for a in await world.all(Alert) if a.problem.type is AlertType.ATTEMPT_UNRESOLVED]
     assert alert.problem.subject.id == dispute.id
+    await close_alerts(world.ctx, "run_2")
+    (alert,) = [a for a in await world.all(Alert) if a.problem.type is AlertType.ATTEMPT_UNRESOLVED]
+    assert alert.status is AlertStatus.OPEN
+    answered_since = shown(world, status=DisputeStatus.UNDER_REVIEW, submission_count=1)
+    world.provider.disputes_shown[REFERENCE] = answered_since
+    assert await swept(world) == (1, 0)
+    await close_alerts(world.ctx, "run_3")
+    unresolved = [
+        a for a in await world.all(Alert) if a.problem.type is AlertType.ATTEMPT_UNRESOLVED
+    ]
+    assert [a.status for a in unresolved] == [AlertStatus.CLOSED]
 
 
 async def test_what_was_certainly_not_sent_stands_and_is_sent_by_the_sweep(world: World) -> None:
@@ -244,6 +256,18 @@ async def test_an_upload_that_is_not_known_is_tried_again_by_its_key(
     assert await swept(world) == (1, 0)
     first, second = world.provider.uploaded
     assert first == second
+    assert (await now(world, dispute)).submission_count == 1
+
+
+async def test_an_uploads_key_that_is_spent_on_a_fault_is_left_after_long(world: World) -> None:
+    dispute = await staged(world)
+    world.provider.uploads += [Unknown("HTTP 500")] * 3
+    await submit(world, dispute)
+    assert await swept(world) == (0, 1)
+    assert await swept(world, 601) == (1, 0)
+    keys = [order.key for order in world.provider.uploaded]
+    (file,) = dispute.files
+    assert keys == [file.id, file.id, file.id, f"{file.id}-1"]
     assert (await now(world, dispute)).submission_count == 1
 
 
@@ -409,6 +433,27 @@ async def test_an_inquiry_that_escalates_is_answered_anew(world: World) -> None:
     assert world.provider.submitted[-1].expected_submission_count == 1
 
 
+async def test_evidence_for_an_inquiry_is_not_sent_for_the_chargeback_that_it_becomes(
+    world: World,
+) -> None:
+    inquiry = {"kind": DisputeKind.INQUIRY, "status": DisputeStatus.WARNING_NEEDS_RESPONSE}
+    dispute = await staged(world, **inquiry)
+
+    async def escalates() -> None:
+        world.provider.amid_dispute = None
+        world.clock.forward(1)
+        world.provider.disputes_shown[REFERENCE] = shown(world)
+        await apply_dispute(world.ctx, world.caller, shown(world))
+
+    world.provider.amid_dispute = escalates
+    after = await submit(world, dispute)
+    assert (after.kind, after.pending_operation) == (DisputeKind.CHARGEBACK, None)
+    assert after.refusals == (EvidenceRefusal(None, ESCALATED),)
+    assert await swept(world) == (0, 0)
+    assert not world.provider.submitted
+    assert (await submit(world, dispute)).submission_count == 1
+
+
 async def test_one_key_submits_once_and_is_answered_alike(world: World) -> None:
     dispute = await staged(world)
     first = await submit_once(world, dispute, "k")
@@ -428,12 +473,29 @@ async def test_a_key_whose_first_try_was_not_sent_goes_on_with_the_order(world: 
     assert first.key == second.key
 
 
-async def test_a_file_that_is_not_as_it_was_is_not_sent(world: World) -> None:
+@pytest.mark.parametrize("swept_up", [False, True])
+async def test_a_file_that_is_not_as_it_was_is_not_sent_and_holds_up_no_other(
+    world: World, *, swept_up: bool
+) -> None:
+    """The order would stand until the deadline had passed, and nothing else could be staged."""
     dispute = await staged(world)
-    await world.connection.execute("DELETE FROM dispute_file")
-    with pytest.raises(Unreadable):
+    if swept_up:
+        world.provider.uploads.append(Unknown("no answer"))
         await submit(world, dispute)
-    assert not world.provider.uploaded
+    await world.connection.execute("DELETE FROM dispute_file")
+    if swept_up:
+        assert await swept(world) == (1, 0)
+    else:
+        await submit(world, dispute)
+    after = await now(world, dispute)
+    assert after.refusals == (EvidenceRefusal("receipt", NOT_READ),)
+    assert (after.pending_operation, after.submitted_at) == (None, None)
+    assert not world.provider.submitted
+    types = [alert.problem.type for alert in await world.all(Alert)]
+    assert AlertType.RECORD_UNREADABLE in types
+    await stage_files(world.ctx, world.caller, dispute.id, [RECEIPT])
+    assert (await submit(world, dispute)).submission_count == 1
+    assert world.provider.uploaded[-1].content == RECEIPT.content
 
 
 async def test_a_sender_that_stood_still_sends_nothing(world: World) -> None:
@@ -454,3 +516,15 @@ async def test_a_sender_that_stood_still_sends_nothing(world: World) -> None:
     assert not world.provider.submitted
     world.use(door=door)
     assert await swept(world) == (1, 0)
+
+
+async def test_a_key_whose_order_the_sweep_has_ended_sends_nothing_more(world: World) -> None:
+    dispute = await staged(world)
+    world.provider.submitting.append(said(NotSent("refused")))
+    with pytest.raises(Refusal):
+        await submit_once(world, dispute, "k")
+    assert await swept(world) == (1, 0)
+    done = msgspec.json.decode((await submit_once(world, dispute, "k")).body, type=Dispute)
+    assert done == await now(world, dispute)
+    assert done.submission_count == 1
+    assert len(world.provider.submitted) == 2, "the one that was not sent, and the sweep's"

@@ -71,6 +71,7 @@ async def test_above_the_limit_nothing_is_sent_until_somebody_else_approves(worl
     [
         (person(1, "bea@shop.example"), ErrorCode.APPROVER_IS_REQUESTER),  # the same key
         (person(2, "ana@shop.example"), ErrorCode.APPROVER_IS_REQUESTER),  # the same person
+        (person(2, " Ana@Shop.example "), ErrorCode.APPROVER_IS_REQUESTER),  # in other letters
         (person(2, None), ErrorCode.ACTOR_REQUIRED),
     ],
 )

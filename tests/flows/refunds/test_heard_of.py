@@ -4,6 +4,7 @@ own amount, or not at all.
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from paygate.domain.alert import Alert, AlertType
@@ -11,11 +12,12 @@ from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.payments.outcome import Approved, Pending
 from paygate.domain.payments.payment_intent import Status
 from paygate.domain.provider_event import EventStatus
-from paygate.domain.refunds.outcome import RefundAnswer
+from paygate.domain.refunds.outcome import RefundAnswer, Refunded
 from paygate.domain.refunds.refund import Refund
+from paygate.flows.refunds.find import apply_refund
 from paygate.providers.contract import Notice
 from tests.flows.payments.test_holds import held
-from tests.flows.refunds.stories import check_books, of_the_dashboard, paid, refund
+from tests.flows.refunds.stories import GONE, check_books, of_the_dashboard, paid, refund, shown
 from tests.flows.world import CARD, World, notice
 
 ELSEWHERE = Approved(captured=True, amount_received=1999, amount_capturable=0, payment_method=CARD)
@@ -86,3 +88,29 @@ async def test_a_debit_that_has_not_cleared_has_nothing_to_refund(world: World) 
     assert refused.value.code is ErrorCode.NOTHING_TO_REFUND
     assert world.provider.refunded == []
     assert (await check_books(world, intent)).money_seq == 0
+
+
+async def test_a_look_up_that_others_overtook_in_its_second_moves_nothing_back(
+    world: World,
+) -> None:
+    """While a look-up's answer is on its way, another applies that the refund failed, of the same
+    second by the provider's clock: what the first was shown is older.
+    """
+    intent = await paid(world)
+    given = await refund(world, intent, 500)
+    succeeded = await shown(world, given, Refunded())
+    traced = msgspec.structs.replace(succeeded, tracking_reference="arn_1")
+    failed = msgspec.structs.replace(succeeded, outcome=GONE)
+    first = msgspec.structs.replace(succeeded, tracking_reference="arn_0")
+    await apply_refund(world.ctx, world.caller, first)  # of that second, so that the next is a tie
+    world.provider.refunds_shown[str(succeeded.provider_reference)] = traced
+
+    async def fail() -> None:
+        world.provider.refunds_shown[str(succeeded.provider_reference)] = failed
+        await apply_refund(world.ctx, world.caller, failed)
+
+    world.provider.amid_refund_look = fail
+    await apply_refund(world.ctx, world.caller, traced)
+    (after,) = await world.all(Refund)
+    assert (after.status, after.failure and after.failure.code) == ("failed", GONE.code)
+    assert (await check_books(world, intent)).amount_refundable == 1999

@@ -21,6 +21,7 @@ from paygate.domain.payments.outcome import Cancelled, Declined, PaymentError, U
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import EventStatus
 from paygate.domain.reconciliation.finding import Finding, FindingAction, FindingKind
+from paygate.domain.refunds.outcome import RefundAnswer
 from paygate.domain.timeline import disputes, transfers
 from paygate.domain.timeline.calls import ANSWERED, READS
 from paygate.domain.timeline.entry import Entry, Kind
@@ -34,6 +35,7 @@ from paygate.flows.payments.read import read_payment_intent
 from paygate.flows.payments.sweeps.resolve import resolve_attempts
 from paygate.flows.refunds.approve import approve_refund
 from paygate.flows.refunds.find import apply_refund
+from paygate.flows.refunds.resolve import resolve_refunds
 from paygate.flows.timeline.explain import explain_payment
 from paygate.storage import timelines
 from paygate.storage.blocks import QUERIES
@@ -165,6 +167,16 @@ async def test_a_lost_reply_and_the_sweep_that_found_it(world: World) -> None:
     assert kinds(later) == ["sweep", "provider_call", "transition", "transfer"]
     assert later[2].actor == "resolve-attempts"
     assert [e.outcome for e in of(entries, Kind.PROVIDER_CALL)] == [None, "unknown", "approved"]
+
+
+async def test_each_of_two_refunds_that_one_run_found_out_is_told(world: World) -> None:
+    intent = await paid(world)
+    world.provider.refunding += [RefundAnswer(Unknown("timeout"))] * 2
+    refunds = [await refund(world, intent, 500), await refund(world, intent, 700)]
+    world.clock.forward(3600)
+    await resolve_refunds(world.ctx, "run_1")
+    swept = of(await told(world, intent), Kind.SWEEP)
+    assert {entry.details["refund"] for entry in swept} == {each.id for each in refunds}
 
 
 async def test_a_provider_event_and_a_correction(world: World) -> None:

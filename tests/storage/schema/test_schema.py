@@ -513,3 +513,23 @@ async def test_a_refund_keeps_its_payment(superuser: Connection) -> None:
     assert await refuses(superuser, f"{moved}, intent = 'pi_2'")
     assert await refuses(superuser, f"{moved}, created_at = now()")
     assert not await refuses(superuser, moved)
+
+
+async def test_a_chunk_of_evidence_is_never_changed_and_may_be_deleted(
+    superuser: Connection,
+) -> None:
+    row = "('default', 'file_1', $1, 'dp_1', now(), '\\x00')"
+    into = "INSERT INTO dispute_file (merchant, id, version, dispute, created_at, sealed) VALUES "
+    await superuser.execute(into + row, 1)
+    for number, refusal in (
+        (1, asyncpg.UniqueViolationError),
+        (0, asyncpg.CheckViolationError),
+    ):
+        with pytest.raises(refusal):
+            async with superuser.transaction():
+                await superuser.execute(into + row, number)
+    for change in ("UPDATE dispute_file SET sealed = '\\x01'", "TRUNCATE dispute_file"):
+        with pytest.raises(asyncpg.PostgresError):
+            async with superuser.transaction():
+                await superuser.execute(change)
+    assert await superuser.execute("DELETE FROM dispute_file") == "DELETE 1"

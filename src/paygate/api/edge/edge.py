@@ -7,6 +7,7 @@ card data is looked for in bounded bytes, once the sender is known.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -23,7 +24,7 @@ from paygate.api.edge.card_data import (
 )
 from paygate.api.edge.control_characters import refuse_in_envelope
 from paygate.api.edge.cors import Cors
-from paygate.api.edge.endpoint import ApiContext, Endpoint, Reply
+from paygate.api.edge.endpoint import BODY_LIMIT, ApiContext, Endpoint, Reply
 from paygate.api.edge.errors import STATUS, docs_at, encode_error, headers_of, refusal_of
 from paygate.api.edge.exchange import Exchange
 from paygate.api.edge.forms import Form, boundary_of
@@ -213,7 +214,9 @@ class Edge:
                 await refuse_card_data(ctx, exchange, spotted)
             return form
         content = await self.bodies.read(exchange, receive, endpoint.body_limit)
-        spotted = in_body(content, numeric_references=ctx.policy.numeric_references)
+        look = partial(in_body, content, numeric_references=ctx.policy.numeric_references)
+        # A megabyte of numbers takes a second to look through, and payments do not wait for it.
+        spotted = look() if len(content) <= BODY_LIMIT else await asyncio.to_thread(look)
         if spotted is not None:
             await refuse_card_data(ctx, exchange, spotted)
         return parse(shape, exchange, content)

@@ -25,7 +25,11 @@ _INVISIBLE: Final = frozenset({"Cf", "Mn", "Me", "Cc", "Cs", "Co", "Cn"})
 _BLANK: Final = frozenset("\u115f\u1160")
 """Letters that show nothing, Hangul's fillers; two more are compatibility forms of these."""
 _HIGHEST_DIGIT: Final = 9
-_ESCAPE: Final = re.compile(r"\\+(?:u00|x)([0-9A-Fa-f]{2})|\\+[nrt]|\\+u([0-9A-Fa-f]{4})")
+_ESCAPE: Final = re.compile(r"(?<!\\)\\++(?:(?:u00|x)([0-9A-Fa-f]{2})|[nrt]|u([0-9A-Fa-f]{4}))")
+"""From the first of its backslashes on: tried from each of them, a run takes quadratic time."""
+_FILL: Final = re.compile(r"&#0+(?=[0-9])")
+_NO_CHARACTER: Final = re.compile(r"&#[0-9]{8,}")
+"""Beyond Unicode's last; Python makes no integer of a few thousand digits, and says so."""
 _CODED_TEXT: Final = re.compile(CODED)
 _CODED_WORD: Final = re.compile(r"[A-Za-z0-9+/_-]{12,}")
 
@@ -79,7 +83,7 @@ def _unescaped(text: str) -> str:
     if "%" in text:
         text = unquote(text, errors="ignore")
     if "&" in text:
-        text = html.unescape(text)
+        text = html.unescape(_NO_CHARACTER.sub(OTHER, _FILL.sub("&#", text)))
     return _ESCAPE.sub(_meant, text) if "\\" in text else text
 
 

@@ -13,7 +13,13 @@ from typing import Any, Final
 import msgspec
 
 from paygate.domain.disputes.dispute import MOVES, OPEN, Dispute, DisputeOperation, move
-from paygate.domain.disputes.outcome import Disputed, DisputeKind, DisputeStatus, MoneyRow
+from paygate.domain.disputes.outcome import (
+    Disputed,
+    DisputeKind,
+    DisputeStatus,
+    EvidenceRefusal,
+    MoneyRow,
+)
 from paygate.domain.payments.confirmation import AHEAD
 from paygate.domain.payments.payment_intent import PaymentIntent, Status, Trigger, advance
 
@@ -25,6 +31,12 @@ _TOLD: Final = (
     "compliance",
 )
 """The fields of a dispute that are the provider's word, by the same names."""
+
+
+ESCALATED: Final = (
+    "The inquiry became a chargeback before the evidence was submitted: look at it once more, and"
+    " submit it for that."
+)
 
 
 class DisputePosting(StrEnum):
@@ -194,6 +206,10 @@ def _answered(dispute: Dispute, said: Disputed, at: datetime) -> dict[str, Any]:
     submitted = said.submission_count > dispute.submission_count
     if dispute.kind is DisputeKind.INQUIRY and said.kind is DisputeKind.CHARGEBACK:
         changes |= {"answered_before": said.submission_count, "submitted_at": None}
+        if dispute.pending_operation is DisputeOperation.SUBMIT and not submitted:
+            # What was meant for the bank's question would be the one answer to its chargeback.
+            refusals = (EvidenceRefusal(None, ESCALATED),)
+            changes |= {"pending_operation": None, "refusals": refusals}
     if submitted and dispute.submitted_at is None:
         changes["submitted_at"] = at
     done = submitted and dispute.pending_operation is DisputeOperation.SUBMIT

@@ -10,6 +10,8 @@ from paygate.domain.disputes.outcome import DisputeStatus
 from paygate.domain.errors import ErrorCode, Refusal
 
 _ANSWERED: Final = frozenset({DisputeStatus.UNDER_REVIEW, DisputeStatus.WARNING_UNDER_REVIEW})
+_IN_TIME: Final = NEEDS_RESPONSE | {DisputeStatus.LOST}
+"""Statuses of a dispute that was to be answered in time."""
 
 
 def check_answerable(dispute: Dispute, now: datetime) -> None:
@@ -25,6 +27,12 @@ def check_answerable(dispute: Dispute, now: datetime) -> None:
             "evidence was submitted for this dispute, which is done once",
             subject=dispute,
         )
+    if dispute.status in _IN_TIME and not dispute.is_answered and not is_in_time(dispute, now):
+        raise Refusal(
+            ErrorCode.EVIDENCE_DEADLINE_PASSED,
+            f"this dispute could be answered until {dispute.evidence_due_by:%Y-%m-%dT%H:%M:%SZ}",
+            subject=dispute,
+        )
     if dispute.status not in NEEDS_RESPONSE:
         raise Refusal(
             ErrorCode.STATE_CONFLICT,
@@ -35,12 +43,6 @@ def check_answerable(dispute: Dispute, now: datetime) -> None:
         raise Refusal(
             ErrorCode.OPERATION_PENDING,
             f"{dispute.pending_operation} is under way at the provider",
-            subject=dispute,
-        )
-    if not is_in_time(dispute, now):
-        raise Refusal(
-            ErrorCode.EVIDENCE_DEADLINE_PASSED,
-            f"this dispute could be answered until {dispute.evidence_due_by:%Y-%m-%dT%H:%M:%SZ}",
             subject=dispute,
         )
 

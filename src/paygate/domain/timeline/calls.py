@@ -1,7 +1,7 @@
 """Audit entries as entries of a timeline: who asked for what, and what the clock had done.
 
 One call leaves an audit entry for each of its commits, all with its request's id: here they are
-one entry.
+one entry. A run by the clock has one id for all that it saw to: here each object has its entry.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from paygate.domain.access.roles import Action
-from paygate.domain.audit import AuditEntry, Result
+from paygate.domain.audit import AuditEntry, Result, Subject
 from paygate.domain.payments.attempt import OPEN, AttemptState
 from paygate.domain.timeline.entry import Cause, Detail, Entry, Kind
 from paygate.domain.timeline.words import name_of, who
@@ -52,11 +52,12 @@ _LOOKED: Final[Mapping[Action, str]] = MappingProxyType(
 
 def calls(audited: Iterable[AuditEntry]) -> list[Entry]:
     """The calls and sweeps that audit entries tell of; what the provider did, its events tell."""
-    groups: dict[tuple[str | None, Action, Result, bool], list[AuditEntry]] = {}
+    groups: dict[tuple[str | None, Action, Result, bool, Subject | None], list[AuditEntry]] = {}
     for entry in audited:
         if entry.actor.type != "provider" and entry.action not in READS:
             replayed = entry.details.get("idempotency") == "replayed"
-            key = (entry.request_id or entry.id, entry.action, entry.result, replayed)
+            of = entry.subject if entry.actor.type == "job" else None
+            key = (entry.request_id or entry.id, entry.action, entry.result, replayed, of)
             groups.setdefault(key, []).append(entry)
     return [_call(group) for group in groups.values()]
 

@@ -88,18 +88,22 @@ async def apply_dispute(
         seconds=CONCLUDING_SECONDS,
     )
     applied: Finding | None = None
+    since: int | None = None  # the version that stood when the provider was asked
     while True:
         intent, dispute = await whose_dispute(ctx, answer)
         if intent is None:
             ours = answer.installation == ctx.installation
             return Found(Finding.ORPHAN if ours else Finding.FOREIGN)
         whose = Caller(caller.actor, intent.merchant, caller.request_id, caller.address)
-        effect = _effect(ctx, intent, dispute, answer, fetched=fetched)
-        if effect is DisputeUnmoved.TIE and not fetched:
-            newest = await fetched_dispute(ctx, answer.provider_reference)
-            if not isinstance(newest, DisputeAnswer):
+        version = 0 if dispute is None else dispute.version
+        since = version if since is None else since
+        newest = fetched and version == since  # what others have applied since may be newer
+        effect = _effect(ctx, intent, dispute, answer, fetched=newest)
+        if effect is DisputeUnmoved.TIE and not newest:
+            told = await fetched_dispute(ctx, answer.provider_reference)
+            if not isinstance(told, DisputeAnswer):
                 return Found(applied or Finding.UNRESOLVED, intent, dispute)
-            answer, fetched = newest, True
+            answer, fetched, since = told, True, version
             continue
         if not isinstance(effect, DisputeMoved):
             await _tell(ctx, whose, answer, effect, dispute)
@@ -111,6 +115,7 @@ async def apply_dispute(
             effect = msgspec.structs.replace(effect, dispute=new)
         if await _commit(ctx, whose, effect):
             applied = applied or (Finding.RECORDED if effect.was is None else Finding.APPLIED)
+            since = effect.dispute.version if newest else since
             continue
         await patience.pause()
 

@@ -23,9 +23,11 @@ from paygate.domain.disputes.outcome import (
 from paygate.domain.disputes.staging import check_answerable, is_in_time
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.payments.outcome import NotSent, Unknown
+from paygate.flows.alerts.report_unreadable import report_unreadable
 from paygate.flows.context import Context, Patience
 from paygate.flows.disputes.evidence_files import read_evidence_file
 from paygate.flows.disputes.orders import (
+    LONG_AFTER,
     STANDING,
     advance_order,
     begin_order,
@@ -40,9 +42,11 @@ from paygate.flows.disputes.orders import (
 )
 from paygate.flows.disputes.read import find_dispute
 from paygate.providers.dispute_orders import EvidenceOrder, UploadOrder
+from paygate.storage.unreadable import Unreadable
 from paygate.telemetry import timing
 
 TOO_LATE = "The deadline passed before the evidence could be submitted."
+NOT_READ = "The file that is kept here cannot be read any more: send it again."
 _MOVED = Unknown("somebody else goes on with this order")
 
 
@@ -89,7 +93,13 @@ async def send_evidence(
     for file in dispute.files:
         if file.provider_reference is not None:
             continue
-        outcome = await _upload(ctx, dispute, file)
+        try:
+            outcome = await _upload(ctx, dispute, file)
+        except Unreadable as fault:
+            # The deadline does not wait for a hand in the database: the file is sent anew.
+            await report_unreadable(ctx, caller, fault)
+            lost = (EvidenceRefusal(file.field, NOT_READ),)
+            return await end_order(ctx, caller, action, dispute, lost, last=True), None
         uploaded = await _uploaded(ctx, caller, action, dispute, file, outcome)
         if uploaded is None:
             return await reread(ctx, dispute), outcome
@@ -142,12 +152,25 @@ def _check(
 
 
 async def _upload(ctx: Context, dispute: Dispute, file: EvidenceFile) -> FileOutcome:
+    """What becomes of a file, under the key that is the file's own; long after the order was begun,
+    under another one too when the first tells nothing: it may be spent on a fault. A file that lies
+    at the provider twice is evidence once.
+    """
+    assert dispute.order is not None, "an order is under way"
     order = UploadOrder(
         key=file.id,
         name=file.name,
         content_type=file.content_type,
         content=await read_evidence_file(ctx, dispute, file),
     )
+    outcome = await _uploading(ctx, order)
+    times = (ctx.now() - dispute.order.begun_at) // LONG_AFTER
+    if isinstance(outcome, Unknown) and times > 0:
+        outcome = await _uploading(ctx, msgspec.structs.replace(order, key=f"{file.id}-{times}"))
+    return outcome
+
+
+async def _uploading(ctx: Context, order: UploadOrder) -> FileOutcome:
     with timing.spent(timing.Part.PROVIDER):
         return await ctx.provider.upload_file(
             order, timeout_seconds=ctx.policy.provider_timeout_seconds

@@ -4,6 +4,7 @@ Until then nothing is sent, and the amount is reserved. Neither key nor person m
 asked.
 """
 
+import unicodedata
 from typing import Final
 
 import msgspec
@@ -144,7 +145,8 @@ async def _to_decide(
     if approval is None:
         raise Refusal(ErrorCode.STATE_CONFLICT, "this refund needs no approval")
     if refund.state is RefundState.AWAITING_APPROVAL and ctx.now() < approval.expires_at:
-        if caller.actor.name == approval.requested_by or caller.actor.id == approval.requested_key:
+        same_person = _folded(caller.actor.name) == _folded(approval.requested_by)
+        if same_person or caller.actor.id == approval.requested_key:
             raise Refusal(
                 ErrorCode.APPROVER_IS_REQUESTER,
                 "who asked for this refund does not decide on it: key and Paygate-Actor must both"
@@ -158,6 +160,11 @@ async def _to_decide(
             f"this refund was decided on already: {approval.decision or EXPIRED}",
         )
     return intent, refund
+
+
+def _folded(name: str) -> str:
+    """A person's name, however they typed it: capitals, spaces and forms of letters aside."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def _decided(refund: Refund, caller: Caller, decision: str) -> Approval:

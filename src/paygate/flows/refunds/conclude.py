@@ -49,7 +49,7 @@ async def conclude(
             # No commit proves that the records were the newest: others may have moved them.
             newest = await reread(ctx, refund)
             if newest != (intent, refund):
-                intent, refund = newest
+                (intent, refund), fetched = newest, False
                 continue
             if effect is RefundUnmoved.MISMATCH:
                 await raise_alert(ctx, caller, _mismatch(refund, answer))
@@ -64,7 +64,8 @@ async def conclude(
             await raise_alert(ctx, caller, _of_another(refund, answer))
             answer = RefundAnswer(Unknown("the provider answered with another refund"))
         await patience.pause()
-        intent, refund = await reread(ctx, refund)
+        # What others have applied meanwhile may be newer than what was asked for before.
+        (intent, refund), fetched = await reread(ctx, refund), False
 
 
 async def reread(ctx: Context, refund: Refund) -> tuple[PaymentIntent, Refund]:
