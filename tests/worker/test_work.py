@@ -1,20 +1,24 @@
 """The worker as it runs: what is in the queue and in the database comes to its end."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from structlog.testing import capture_logs
 
 from paygate.api.event_object import event_body
-from paygate.domain.alert import Alert, AlertType
+from paygate.domain.alert import Alert, AlertStatus, AlertType
 from paygate.domain.payments.outcome import Unknown
 from paygate.domain.provider_event import EventStatus, ProviderEvent
+from paygate.flows.alerts.close import close_alerts
 from paygate.flows.alerts.watch_jobs import watch_jobs
+from paygate.flows.webhooks.tell import tell_events
 from paygate.storage.connections.database import connector
+from paygate.storage.connections.session import Connection
 from paygate.worker.main import tell_of_run, work
 from paygate.worker.scheduled import AT_WORK_ALREADY, run_scheduled
 from tests.flows.spoilt import mend, spoil
+from tests.flows.webhooks.courier import endpoint_at
 from tests.flows.world import APPROVED, World, notice
 from tests.gateway import until
 from tests.worker.conftest import hurry
@@ -100,6 +104,34 @@ async def test_somebody_is_told_of_jobs_that_nobody_gets_done(world: World) -> N
         ("later", 1),
         ("close_failed_payment", 1),
     }
+
+
+async def test_somebody_is_told_of_events_that_an_open_transaction_holds_back(
+    world: World, connect: Callable[[], Awaitable[Connection]]
+) -> None:
+    await endpoint_at(world, "http://127.0.0.1:9/")
+    writer = await connect()
+    opened = writer.transaction()
+    await opened.start()
+    await writer.execute("SELECT pg_current_xact_id()")
+    await world.create()
+    assert await tell_events(world.ctx, "run", event_body) == 0
+    world.clock.forward(3500)
+    assert await watch_jobs(world.ctx, "run_1") == 0
+    world.clock.forward(200)
+    assert await watch_jobs(world.ctx, "run_1") == 1
+    (alert,) = await world.all(Alert)
+    assert (alert.problem.type, alert.problem.subject.id) == (AlertType.JOB_STUCK, "tell-events")
+    await close_alerts(world.ctx, "run_1")
+    assert [a.status for a in await world.all(Alert)] == [AlertStatus.OPEN]
+    await opened.rollback()
+
+    async def told() -> int:
+        return await tell_events(world.ctx, "run", event_body)
+
+    await until(told)
+    await close_alerts(world.ctx, "run_1")
+    assert [a.status for a in await world.all(Alert)] == [AlertStatus.CLOSED]
 
 
 def test_a_job_that_did_nothing_is_not_worth_a_line() -> None:

@@ -229,7 +229,9 @@ class Reader(Reading):
         return frozenset(indexes[row["reference_index"]] for row in rows)
 
     async def jobs_waiting(self, before: datetime) -> Mapping[str, int]:
-        """How many jobs of each kind are in the queue since before a time."""
+        """How many jobs of each kind are in the queue since before a time; and under `tell-events`,
+        how many merchants have been told of nothing for so long, though something happened.
+        """
         rows = await self._search("jobs_waiting", before)
         return {row["entrypoint"]: row["waiting"] for row in rows}
 

@@ -5,6 +5,8 @@ nothing else.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from paygate.domain.alert import Alert, AlertStatus, AlertType
 from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.outcome import Cancelled
@@ -16,11 +18,12 @@ from paygate.domain.refunds.outcome import RefundAnswer, Refunded
 from paygate.flows.reconciliation.read_payments import LAG
 from paygate.flows.reconciliation.run import OVERLAP, rehearse
 from paygate.storage.change import Change, Impossible, Verdict
+from paygate.storage.unreadable import Unreadable
 from tests.flows.payments.test_holds import HELD, cancel, taken
 from tests.flows.reconciliation.books import QUARTER, Shop
 from tests.flows.spoilt import mend, spoil
 from tests.flows.world import APPROVED, INSTALLATION, THEIRS, answer
-from tests.making import START
+from tests.making import START, make_audit
 
 
 @contextmanager
@@ -94,6 +97,35 @@ async def test_what_is_held_is_handed_on_over_rounds_that_came_to_nothing(shop: 
     shop.provider.skew = skew
     await shop.round(after_seconds=40 * 86_400)
     assert await shop.status(bad) is Status.SUCCEEDED
+
+
+async def test_a_round_whose_record_cannot_be_read_holds_up_no_later_one(shop: Shop) -> None:
+    """Its cursors are not known, but what it held is asked for all the same."""
+    bad, _ = await taken_under_a_cancel(shop)
+    with refusing(shop, bad.id):
+        await shop.round(after_seconds=7 * 3600)
+        before = await shop.round(after_seconds=7 * 3600)
+        unread = await shop.round(after_seconds=7 * 3600)
+    await spoil(shop.world, "reconciliation", unread.id)
+    run = await shop.round(after_seconds=40 * 86_400)
+    assert (run.status, run.before) == (RunStatus.COMPLETED, before.started_at)
+    assert await shop.status(bad) is Status.SUCCEEDED
+    raised: list[Alert] = await shop.world.all(Alert)
+    told = {a.problem.subject.id for a in raised if a.problem.type is AlertType.RECORD_UNREADABLE}
+    assert told == {unread.id}
+
+
+async def test_a_running_round_that_cannot_be_read_is_told_of(shop: Shop) -> None:
+    """Nobody can go on with it, and none begins beside it."""
+    run = a_round(shop)
+    await shop.world.ctx.door.commit(Change(make_audit(), creates=(run,)))
+    await spoil(shop.world, "reconciliation", run.id)
+    with pytest.raises(Unreadable):
+        await shop.round()
+    raised: list[Alert] = await shop.world.all(Alert)
+    assert [(a.problem.type, a.problem.subject.id) for a in raised] == [
+        (AlertType.RECORD_UNREADABLE, run.id)
+    ]
 
 
 async def test_a_record_that_cannot_be_read_is_held_with_its_own_alert(shop: Shop) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from paygate.domain.access.roles import Actor, Caller
-from paygate.domain.alert import Alert
+from paygate.domain.alert import Alert, AlertStatus
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.event import Event
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
@@ -54,6 +54,23 @@ async def judge(shop: Shop, intents: list[PaymentIntent]) -> None:
     alerts: list[Alert] = await shop.world.all(Alert)
     assert [a.count for a in alerts] == [1] * len(alerts)
     assert len(alerts) == 2
+
+
+async def test_that_a_round_holds_very_much_is_over_with_one_that_does_not(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paygate.flows.reconciliation.problems.TOLD_MOST", 0)
+
+    async def standing() -> list[AlertStatus]:
+        return [a.status for a in await shop.world.all(Alert) if a.problem.stage == "many"]
+
+    held, attempt = await shop.paid(APPROVED)
+    shop.has(str(held.provider_reference), APPROVED, attempt, disputed=True)
+    await shop.round()
+    assert await standing() == [AlertStatus.OPEN]
+    shop.has(str(held.provider_reference), APPROVED, attempt)
+    await shop.round(after_seconds=7 * 3600)
+    assert await standing() == [AlertStatus.CLOSED]
 
 
 @dataclass

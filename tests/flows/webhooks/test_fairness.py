@@ -11,7 +11,9 @@ from paygate.api.event_object import event_body
 from paygate.domain.webhooks.delivery import DeliveryStatus, Failure, given_up
 from paygate.flows.webhooks import courier
 from paygate.flows.webhooks.courier import Courier
+from paygate.flows.webhooks.resend import resend_delivery
 from paygate.flows.webhooks.tell import tell_events
+from paygate.flows.webhooks.update import EndpointChanges, update_webhook_endpoint
 from paygate.storage.blocks import QUERIES
 from paygate.storage.webhooks.outbox import Target
 from tests.flows.webhooks.courier import (
@@ -192,6 +194,28 @@ async def test_a_receiver_that_wants_a_rest_gives_no_other_one(world: World) -> 
             await events(world, 20)
             await healthy.wait_for(21)
         assert len(tired.requests) == 1
+
+
+async def test_a_rest_that_somebody_ends_is_over_in_the_worker_that_heeds_it(
+    world: World,
+) -> None:
+    """Asked for again, and at an address that was mended: nobody waits out the hour."""
+    async with Receiver() as tired, Receiver() as mended:
+        tired.answers = [answer(503, "Retry-After: 3600")]
+        endpoint = await endpoint_at(world, tired.url())
+        await events(world, 1)
+        async with at_work(world):
+            (delivery,) = await tried(world, 1)
+            await resend_delivery(world.ctx, world.caller, endpoint.id, delivery.id)
+            (again,) = await settled(world, 1)
+            assert [a.status_code for a in again.attempts] == [503, 200]
+            tired.answers = [answer(503, "Retry-After: 3600")]
+            await events(world, 1)
+            await tried(world, 3)
+            moved = EndpointChanges(url=mended.url())
+            await update_webhook_endpoint(world.ctx, world.caller, endpoint.id, moved)
+            await events(world, 1)
+            await mended.wait_for(1)
 
 
 async def test_a_lease_waits_for_no_disk_and_what_became_of_it_does(world: World) -> None:

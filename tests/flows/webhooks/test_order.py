@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -106,6 +106,16 @@ async def test_two_nodes_tell_each_event_once(world: World) -> None:
     found = await deliveries(world)
     assert len(found) == len({delivery.event for delivery in found}) == 60
     assert {delivery.endpoint for delivery in found} == {endpoint.id}
+
+
+async def test_a_node_whose_clock_is_ahead_tells_in_time(world: World) -> None:
+    """What is due is due by the database's clock."""
+    world.clock.time = datetime.now(UTC) + timedelta(hours=1)
+    async with Receiver() as receiver:
+        await endpoint_at(world, receiver.url())
+        await world.create()
+        async with at_work(world):
+            await receiver.wait_for(1)
 
 
 async def test_a_cursor_ahead_of_the_server_begins_anew(world: World) -> None:

@@ -183,6 +183,25 @@ async def test_what_an_unread_event_missed_can_be_asked_for(world: World) -> Non
         assert again == (1, 0)
 
 
+async def test_what_cannot_be_read_keeps_nothing_else_from_being_sent_again(world: World) -> None:
+    """One of the deliveries cannot be read, and of another what it sent."""
+    async with Receiver() as receiver:
+        endpoint = await endpoint_at(world, receiver.url())
+        await events(world, 4)
+        async with at_work(world):
+            sent = await all_over(world)
+            await receiver.wait_for(4)
+        await spoil(world, "delivery", sent[1].id)
+        await spoil(world, "webhook_body", sent[2].event)
+        since = world.clock() - timedelta(hours=1)
+        done = await resend_since(world.ctx, world.caller, endpoint.id, since, delivered_too=True)
+        assert done == (3, 0)
+        async with at_work(world):
+            await receiver.wait_for(6)
+        await mend(world, "delivery", sent[1].id)
+    assert sent[1].id in await alerted(world)
+
+
 async def test_a_blind_delivery_is_for_no_older_node(world: World) -> None:
     """It would send what was not asked for: at its default the field is not written."""
     await endpoint_at(world, "http://127.0.0.1:9/")

@@ -1,6 +1,6 @@
 """Watch the queue for jobs that nobody gets done: this version cannot read them or does not know
 their kind, each try ends in a fault, or the provider does not do what they ask. Such jobs wait, and
-an alert says so.
+an alert says so. Events that nobody makes into deliveries wait in the same way.
 """
 
 from datetime import timedelta
@@ -34,5 +34,7 @@ def _problem(kind: str, count: int) -> Problem:
         message=f"jobs have been in the queue for an hour: {count} of {kind}",
         what_to_do="Look for job_failed in the worker's log, and whether the provider answers. What"
         " this version does not know or cannot read was made by a later one: it waits for a worker"
-        " of that version.",
+        " of that version. Events that are to be told (tell-events) wait for every transaction that"
+        " was open before them too, in any database of the server: see pg_stat_activity and"
+        " pg_prepared_xacts.",
     )

@@ -19,6 +19,7 @@ from paygate.flows.reconciliation.read_payments import PAYMENTS
 from paygate.flows.reconciliation.read_refunds import REFUNDS
 from paygate.flows.reconciliation.report import Report, failed_in
 from paygate.storage.pages import Cut
+from paygate.storage.unreadable import Unreadable
 
 LISTS = (EVENTS, PAYMENTS, REFUNDS, DISPUTES)
 """The provider's lists, in the order in which a round reads them."""
@@ -41,13 +42,18 @@ async def ask_held(report: Report, late: Late) -> bool:
 
 async def _rounds_before(report: Report) -> list[str]:
     """The rounds whose findings no round has gone through: the last, and those before it as far as
-    it had not gone through theirs.
+    it had not gone through theirs. Of one that cannot be read nobody knows how far it came.
     """
     rounds: list[str] = []
     bound, more = report.run.id, True
     while more:
         page = await report.ctx.reconciliations.page(report.run.merchant, Cut(_ROUNDS, bound))
+        unread = []
+        for fault in page.unread:
+            await report.unreadable(fault)
+            unread += [fault.id] if isinstance(fault, Unreadable) else []
         for run in page.items:
+            rounds += [each for each in unread if bound > each > run.id]
             rounds.append(run.id)
             if _went_through(run):
                 return rounds

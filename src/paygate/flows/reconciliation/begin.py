@@ -12,7 +12,9 @@ from paygate.flows.context import Context
 from paygate.jobs.messages import Job, Reconcile
 from paygate.storage.change import Change, Impossible
 from paygate.storage.installation import DEFAULT_MERCHANT
+from paygate.storage.pages import newest
 from paygate.storage.tables import RUNNING_ALREADY
+from paygate.storage.unreadable import Unreadable
 
 
 def subject_of(run: Reconciliation) -> Subject:
@@ -61,7 +63,7 @@ async def new_run(ctx: Context, cause: Cause, since: datetime | None = None) -> 
     now = ctx.now()
     if since is not None and since >= now:
         raise Refusal(ErrorCode.PARAMETER_INVALID, "since must be in the past", param="since")
-    last = await ctx.reconciliations.ended_last(DEFAULT_MERCHANT)
+    last = await _ended_last(ctx)
     if last is None and cause is Cause.SCHEDULE:
         cause = Cause.START
     # An id sorts as its round began, though the node before had a clock that was ahead.
@@ -80,6 +82,22 @@ async def new_run(ctx: Context, cause: Cause, since: datetime | None = None) -> 
     if last is None:
         return run
     return replace(run, cursors=last.cursors, before=last.started_at)
+
+
+async def _ended_last(ctx: Context) -> Reconciliation | None:
+    """The newest round that has ended and can be read: behind an older one's cursors more is read
+    once more. The round tells of the others (`ask_held.py`).
+
+    Raises:
+        Outdated: it is for a later version, which goes on from there.
+    """
+    try:
+        return await ctx.reconciliations.ended_last(DEFAULT_MERCHANT)
+    except Unreadable:
+        # One of the two may be running.
+        page = await ctx.reconciliations.page(DEFAULT_MERCHANT, newest("reconciliation", 2))
+    ended = (run for run in page.items if run.status is not RunStatus.RUNNING)
+    return next(ended, None)
 
 
 async def _claim(ctx: Context, change: Change) -> None:

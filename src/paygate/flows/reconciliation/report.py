@@ -171,6 +171,8 @@ class Report:
             await self._well(problems.FAILED)
             if self.ctx.now() - run.started_at <= LONG:
                 await self._well(problems.LATE)
+            if run.tally.held + run.tally.orphans <= problems.TOLD_MOST:
+                await self._well(problems.MANY)
 
     async def told(self, stage: Stage, faults: Faults) -> None:
         """Write down the first of what went wrong in a stage.

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from paygate.domain.access.roles import Actor, Caller
 from paygate.domain.reconciliation.run import Cause, Place, Reconciliation, RunStatus, Stage
+from paygate.flows.alerts.report_unreadable import report_unreadable
 from paygate.flows.context import Context
 from paygate.flows.provider.clock import learn_the_time
 from paygate.flows.provider_events.replay_dead_letters import replay_dead_letters
@@ -44,6 +45,7 @@ from paygate.flows.sweep import Faults
 from paygate.providers.contract import ProviderSilent
 from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.storage.reader import WaitingEvent
+from paygate.storage.unreadable import UNREAD
 from paygate.telemetry import log
 
 OVERLAP: Final = timedelta(minutes=5)
@@ -72,9 +74,17 @@ Changes = Mapping[str, Any]
 
 
 async def reconcile_by_the_clock(ctx: Context, run_id: str) -> Reconciliation:
-    """The round of this occurrence, or what is left of one that did not come to its end."""
+    """The round of this occurrence, or what is left of one that did not come to its end.
+
+    Raises:
+        Unreadable, Outdated: one runs that cannot be read, of which people are told.
+    """
     caller = Caller(Actor("job", name=JOB), DEFAULT_MERCHANT, run_id)
-    run = await ctx.reconciliations.running(DEFAULT_MERCHANT)
+    try:
+        run = await ctx.reconciliations.running(DEFAULT_MERCHANT)
+    except UNREAD as fault:
+        await report_unreadable(ctx, caller, fault)
+        raise
     if run is None:
         run = await begin_reconciliation(ctx, caller, Cause.SCHEDULE)
     return await reconcile(ctx, run, run_id)

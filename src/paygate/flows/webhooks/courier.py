@@ -48,6 +48,9 @@ SOON_SECONDS: Final = 0.02
 seldomer."""
 TOGETHER_SECONDS: Final = 0.005
 """How long what is over waits for others: they are leased and written down together."""
+PAUSED_SECONDS: Final = 5.0
+"""How long a pause is heeded unasked: looks that began before it was written down are over then.
+From there on the database alone says, where somebody may have ended it."""
 AGAIN_SECONDS: Final = 1.0
 """After a fault of the database's."""
 FINISH_SECONDS: Final = 5.0
@@ -327,7 +330,8 @@ class Courier:
 
     async def _pause(self, target: Target, lane: _Lane, length: timedelta) -> None:
         lane.paused = True
-        lane.paused_until = asyncio.get_running_loop().time() + length.total_seconds()
+        unasked = min(length.total_seconds(), PAUSED_SECONDS)
+        lane.paused_until = asyncio.get_running_loop().time() + unasked
         self._hungry.discard(target)
         await self._ctx.outbox.pause(target, length, lane.window.failures)
 

@@ -11,9 +11,12 @@ from paygate.domain.errors import ErrorCode, Refusal, missing
 from paygate.domain.ids import PREFIXES, is_id
 from paygate.domain.webhooks.delivery import Delivery, resent
 from paygate.domain.webhooks.endpoint import WebhookEndpoint
+from paygate.flows.alerts.report_unreadable import report_unreadable
 from paygate.flows.context import Context, Patience
 from paygate.flows.webhooks.read import find_webhook_endpoint
 from paygate.storage.change import Change, Committed
+from paygate.storage.pages import Place
+from paygate.storage.unreadable import UNREAD
 from paygate.storage.webhooks.outbox import Target
 
 PAGE: Final = 100
@@ -56,30 +59,36 @@ async def resend_since(
     ctx: Context, caller: Caller, endpoint_id: str, since: datetime, *, delivered_too: bool = False
 ) -> Resent:
     """What was done. Of deliveries that were made since a time, those that failed are due again;
-    those that wait are left alone.
+    those that wait are left alone. Of what cannot be read people are told.
 
     Raises:
         Refusal: not found, or `state_conflict` when the endpoint is disabled or deleted.
     """
     endpoint = await _endpoint(ctx, caller, endpoint_id)
     count = not_kept = 0
-    last = ""
-    while page := await ctx.webhooks.deliveries_since(
-        endpoint, last, PAGE, since, all_=delivered_too
-    ):
-        can_be = await asyncio.gather(*(_can_be_sent(ctx, delivery) for delivery in page))
-        those = list(compress(page, can_be))
+    last: Place | None = None
+    while True:
+        page = await ctx.webhooks.deliveries_since(endpoint, last, PAGE, since, all_=delivered_too)
+        for fault in page.unread:
+            await report_unreadable(ctx, caller, fault)
+        can_be = await asyncio.gather(*(_can_be_sent(ctx, each) for each in page.records))
+        those = list(compress(page.records, can_be))
         done = await asyncio.gather(*(_resend(ctx, caller, delivery) for delivery in those))
         count += sum(after is not None for after in done)
-        not_kept += len(page) - len(those)
-        last = page[-1].id
+        not_kept += len(page.records) - len(those)
+        last = page.last
+        if last is None:
+            break
     await ctx.outbox.resume(Target(endpoint.merchant, endpoint.id))
     return Resent(count, not_kept)
 
 
 async def _can_be_sent(ctx: Context, delivery: Delivery) -> bool:
-    """Whether its body is kept, or may be made still."""
-    body = await ctx.webhooks.webhook_body(delivery.merchant, delivery.event)
+    """Whether its body is kept, or may be made still: one that cannot be read is waited for."""
+    try:
+        body = await ctx.webhooks.webhook_body(delivery.merchant, delivery.event)
+    except UNREAD:
+        return True
     return body is not None or delivery.blindly
 
 

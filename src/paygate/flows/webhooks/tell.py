@@ -71,8 +71,11 @@ async def _endpoints(ctx: Context, merchant: str) -> _Endpoints:
 def _made(
     ctx: Context, untold: Untold, endpoints: _Endpoints, body_of: BodyOf
 ) -> tuple[list[WebhookBody], list[Delivery]]:
-    """Bodies and deliveries; the body of an event that cannot be read is made when it can."""
-    now = ctx.now()
+    """Bodies and deliveries; the body of an event that cannot be read is made when it can.
+
+    They are due at once by the database's clock, though this machine's is ahead of it.
+    """
+    now = min(ctx.now(), untold.read_at)
     deliveries = [
         *_seen(ctx, untold.events, endpoints.items, now),
         *_blind(ctx, untold, endpoints, now),

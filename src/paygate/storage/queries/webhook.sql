@@ -31,9 +31,9 @@ ORDER BY id LIMIT $3
 
 -- name: deliveries_since
 SELECT {delivery} FROM delivery
-WHERE merchant = $1 AND endpoint = $2 AND id > $3 AND created_at >= $5
+WHERE merchant = $3 AND endpoint = $4 AND id > $1 AND created_at >= $5
   AND (status = 'failed' OR ($6 AND status = 'delivered'))
-ORDER BY id LIMIT $4
+ORDER BY id LIMIT $2
 
 -- name: webhook_body
 SELECT {webhook_body} FROM webhook_body WHERE merchant = $1 AND id = $2
@@ -46,7 +46,7 @@ SELECT snapshot::text AS until, pg_snapshot_xmin(snapshot) = pg_snapshot_xmax(sn
 FROM pg_current_snapshot() AS snapshot
 
 -- name: events_to_tell
-SELECT c.written_in AS from_written_in, c.event AS from_event, e.*
+SELECT clock_timestamp() AS read_at, c.written_in AS from_written_in, c.event AS from_event, e.*
 FROM webhook_cursor c CROSS JOIN LATERAL (
     SELECT written_in AS to_written_in, {event as v} FROM event v
     WHERE v.merchant = c.merchant AND (v.written_in, v.id) > (c.written_in, c.event)

@@ -9,7 +9,7 @@ worker. What a run does not write down in time is another's to send again.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
@@ -38,9 +38,12 @@ class Spot(NamedTuple):
 
 
 class Untold(NamedTuple):
-    """The next events of a merchant, and why others among them cannot be read."""
+    """The next events of a merchant, and why others among them cannot be read; `read_at` is by the
+    database's clock.
+    """
 
     merchant: str
+    read_at: datetime
     since: Spot
     until: Spot
     events: Sequence[Event]
@@ -195,10 +198,11 @@ class Outbox:
 
     def _untold(self, merchant: str, rows: Sequence[Any]) -> Untold:
         first, last = rows[0], rows[-1]
-        # Beside the event's own columns: from where it was read, and its own place.
-        events, unread = self._records.open_each(Event, [tuple(row)[3:] for row in rows])
+        # Beside the event's own columns: when and from where it was read, and its own place.
+        events, unread = self._records.open_each(Event, [tuple(row)[4:] for row in rows])
         return Untold(
             merchant,
+            first["read_at"],
             Spot(first["from_written_in"], first["from_event"]),
             Spot(last["to_written_in"], last["id"]),
             events,

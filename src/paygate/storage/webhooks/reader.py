@@ -4,7 +4,7 @@ Events are listed in the order in which they were committed, and only those that
 before any more: whoever goes on from the last one that they saw misses none.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -99,15 +99,19 @@ class WebhookReader(Reader):
         )
 
     async def deliveries_since(
-        self, endpoint: WebhookEndpoint, after: str, limit: int, since: datetime, *, all_: bool
-    ) -> Sequence[Delivery]:
+        self,
+        endpoint: WebhookEndpoint,
+        after: Place | None,
+        limit: int,
+        since: datetime,
+        *,
+        all_: bool,
+    ) -> Stretch[Delivery]:
         """The next deliveries to an endpoint that were made since a time and are over: those that
         failed, or all.
         """
-        rows = await self._search(
-            "deliveries_since", endpoint.merchant, endpoint.id, after, limit, since, all_
-        )
-        return [self._open(Delivery, row) for row in rows]
+        of = (endpoint.merchant, endpoint.id, since, all_)
+        return await self._stretch(Delivery, "deliveries_since", ("id",), after, limit, *of)
 
     async def webhook_body(self, merchant: str, event_id: str) -> WebhookBody | None:
         """The body that is sent for an event, or None."""
