@@ -40,6 +40,7 @@ OPTIONS = {
     "sandbox": ["--data", "--host", "--port", "--secret-key", "--publishable-key", "--ca-file"],
     "migrate": ["--data", "--quiet"],
     "bench": ["--json", "--full", "--quick", "--rounds", "--against"],
+    "explain": ["--api-url", "--key-file", "--data", "--json"],
     "listen": ["--forward-to", "--events", "--api-url", "--key-file", "--data", "--json"],
     "trigger": ["--list", "--payment", "--data", "--json", "--quiet"],
     "reconcile": ["--since", "--dry-run", "--data", "--json", "--quiet"],

@@ -45,13 +45,6 @@ app.add_typer(provider_events.app, name="provider-events")
 app.add_typer(refunds.app, name="refunds")
 app.add_typer(webhooks.app, name="webhooks")
 
-app.command()(payments.explain)
-app.command()(trigger)
-app.command()(init)
-app.command()(listen)
-app.command()(restored)
-app.command()(reconcile)
-
 
 def run() -> None:
     """The entry point of the `paygate` program."""
@@ -185,3 +178,11 @@ def migrate(data: Data = None, quiet: Quiet = False) -> None:
             tell("nothing to do")
 
     run_async(go())
+
+
+app.command()(payments.explain)
+app.command()(reconcile)
+app.command()(listen)
+app.command()(trigger)
+app.command()(init)
+app.command()(restored)

@@ -29,6 +29,11 @@ SENT: dict[str, list[bytes]] = {
     "RotateApiKey": [b"{}", b'{"overlap":"1h"}'],
     "RevokeApiKey": [b"{}"],
     "CreateRefund": [b"{}", b'{"amount":500,"reason":"duplicate"}'],
+    "StageEvidence": [
+        b"{}",
+        b'{"texts":{"customer_name":"Ada","service_date":null},"files":{"receipt":null}}',
+    ],
+    "SubmitEvidence": [b"{}", b'{"fees_acknowledged":["visa"]}'],
     "ReplayProviderEvent": [b"{}"],
     "CreateWebhookEndpoint": [
         b'{"url":"https://shop.example/hooks"}',

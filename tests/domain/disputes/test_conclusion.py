@@ -162,6 +162,8 @@ def test_the_providers_word_on_refunds_wins() -> None:
     """Of an inquiry; of a chargeback too, as long as nothing was withdrawn."""
     intent, _ = recorded(paid(), said("warning_needs_response", refundable=False))
     assert intent.disputes_blocking == 1
+    intent, _ = recorded(paid(), said("needs_response"))
+    assert intent.disputes_blocking == 1, "the bank is about to take the money"
     intent, _ = recorded(paid(), said("needs_response", refundable=True))
     assert intent.disputes_blocking == 0
     intent, _ = recorded(paid(), said("needs_response", TAKEN, refundable=True))

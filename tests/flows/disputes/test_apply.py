@@ -9,10 +9,13 @@ from paygate.domain.alert import Alert
 from paygate.domain.disputes.dispute import Dispute
 from paygate.domain.disputes.outcome import DisputeStatus, DisputeUnfamiliar
 from paygate.domain.ids import PREFIXES, is_id
+from paygate.domain.ledger import Transfer
 from paygate.domain.payments.outcome import Unknown
 from paygate.domain.payments.payment_intent import Status
 from paygate.flows.alerts.close import close_alerts
+from paygate.flows.context import CommitDoor
 from paygate.flows.disputes.find import Finding, apply_dispute
+from paygate.storage.change import Change, Verdict
 from tests.domain.disputes.made import BACK, TAKEN, row
 from tests.flows.disputes.stories import (
     BANK,
@@ -160,6 +163,41 @@ async def test_it_is_recorded_once_by_many_at_the_same_moment(world: World) -> N
     assert sum(each.finding is Finding.RECORDED for each in found) == 1
     assert len(await world.all(Dispute)) == 1
     assert (await check_books(world, intent)).dispute_fees == {"eur": 1600}
+
+
+class Dying:
+    """A door behind which the process ends after so many commits."""
+
+    def __init__(self, door: CommitDoor, commits: int) -> None:
+        self._door, self._left = door, commits
+
+    async def commit(self, change: Change) -> Verdict:
+        if not self._left:
+            raise asyncio.CancelledError
+        self._left -= 1
+        return await self._door.commit(change)
+
+
+@pytest.mark.parametrize("commits", range(5))
+async def test_it_may_die_between_any_two_commits(world: World, commits: int) -> None:
+    """An answer with three rows and an end: what was done stands, the rest is found again."""
+    intent = await paid(world)
+    await disputed(world, "needs_response")
+    door = world.ctx.door
+    answer = shown(world, said(world, "lost", TAKEN, row("f", 0, 700), row("g", 0, -700)))
+    world.use(door=Dying(door, commits))
+    if commits < 4:
+        with pytest.raises(asyncio.CancelledError):
+            await look_up(world, answer)
+    else:
+        await look_up(world, answer)
+    world.use(door=door)
+    await check_books(world, intent)
+    await look_up(world, answer)
+    now = await check_books(world, intent)
+    assert (now.amount_disputed, now.dispute_fees) == (1999, {"eur": 1500})
+    transfers: list[Transfer] = await world.all(Transfer)
+    assert sum(t.kind == "dispute_lose" for t in transfers) == 1
 
 
 async def test_a_win_without_its_money_alerts_until_the_row_comes(world: World) -> None:

@@ -1,5 +1,6 @@
 """Refunds of a payment that is disputed: refused while the bank may take the same money."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -127,6 +128,21 @@ async def test_a_dispute_that_arrives_amid_a_refund_counts_beside_it(world: Worl
     world.provider.amid_refund = None
     refusal = await refused(world, lambda: refund(world, intent, 100))
     assert refusal.code is ErrorCode.PAYMENT_DISPUTED
+
+
+async def test_a_refund_and_a_dispute_at_the_same_moment(world: World) -> None:
+    """Whichever commits first: the other one sees it, and both are booked as they happened."""
+    intent = await paid(world)
+    answer = shown(world, said(world, "needs_response", row("t", -500, 1500), amount=500))
+    asked = [refund(world, intent, 100) for _ in range(6)]
+    outcomes = await asyncio.gather(look_up(world, answer), *asked, return_exceptions=True)
+    refused_ = [o for o in outcomes if isinstance(o, Refusal)]
+    made = [o for o in outcomes if isinstance(o, Refund)]
+    assert len(made) + len(refused_) == 6, outcomes
+    assert {o.code for o in refused_} <= {ErrorCode.PAYMENT_DISPUTED}
+    now = await check_books(world, intent)
+    assert (now.amount_refunded, now.amount_disputed) == (100 * len(made), 500)
+    assert len(world.provider.refunded) == len(made), "what was refused was not sent"
 
 
 async def test_a_dispute_that_arrives_first_at_the_provider_fails_the_refund(world: World) -> None:

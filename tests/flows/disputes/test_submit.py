@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from paygate.domain.alert import Alert, AlertType
+from paygate.domain.alert import Alert, AlertStatus, AlertType
 from paygate.domain.audit import AuditEntry
 from paygate.domain.disputes.conclusion import ESCALATED
 from paygate.domain.disputes.dispute import Dispute, DisputeOperation
@@ -25,6 +25,7 @@ from paygate.domain.disputes.outcome import (
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.event import Event
 from paygate.domain.payments.outcome import NotSent, Unknown
+from paygate.flows.alerts.close import close_alerts
 from paygate.flows.disputes.find import apply_dispute
 from paygate.flows.disputes.resolve import resolve_dispute_orders
 from paygate.flows.disputes.stage_evidence import SentFile, stage_files, stage_texts
@@ -215,6 +216,17 @@ async def test_while_the_provider_does_not_tell_nothing_is_sent(world: World) ->
     assert len(world.provider.submitted) == 1
     (alert,) = [a for a in await world.all(Alert) if a.problem.type is AlertType.ATTEMPT_UNRESOLVED]
     assert alert.problem.subject.id == dispute.id
+    await close_alerts(world.ctx, "run_2")
+    (alert,) = [a for a in await world.all(Alert) if a.problem.type is AlertType.ATTEMPT_UNRESOLVED]
+    assert alert.status is AlertStatus.OPEN
+    answered_since = shown(world, status=DisputeStatus.UNDER_REVIEW, submission_count=1)
+    world.provider.disputes_shown[REFERENCE] = answered_since
+    assert await swept(world) == (1, 0)
+    await close_alerts(world.ctx, "run_3")
+    unresolved = [
+        a for a in await world.all(Alert) if a.problem.type is AlertType.ATTEMPT_UNRESOLVED
+    ]
+    assert [a.status for a in unresolved] == [AlertStatus.CLOSED]
 
 
 async def test_what_was_certainly_not_sent_stands_and_is_sent_by_the_sweep(world: World) -> None:
@@ -244,6 +256,18 @@ async def test_an_upload_that_is_not_known_is_tried_again_by_its_key(
     assert await swept(world) == (1, 0)
     first, second = world.provider.uploaded
     assert first == second
+    assert (await now(world, dispute)).submission_count == 1
+
+
+async def test_an_uploads_key_that_is_spent_on_a_fault_is_left_after_long(world: World) -> None:
+    dispute = await staged(world)
+    world.provider.uploads += [Unknown("HTTP 500")] * 3
+    await submit(world, dispute)
+    assert await swept(world) == (0, 1)
+    assert await swept(world, 601) == (1, 0)
+    keys = [order.key for order in world.provider.uploaded]
+    (file,) = dispute.files
+    assert keys == [file.id, file.id, file.id, f"{file.id}-1"]
     assert (await now(world, dispute)).submission_count == 1
 
 
@@ -492,3 +516,15 @@ async def test_a_sender_that_stood_still_sends_nothing(world: World) -> None:
     assert not world.provider.submitted
     world.use(door=door)
     assert await swept(world) == (1, 0)
+
+
+async def test_a_key_whose_order_the_sweep_has_ended_sends_nothing_more(world: World) -> None:
+    dispute = await staged(world)
+    world.provider.submitting.append(said(NotSent("refused")))
+    with pytest.raises(Refusal):
+        await submit_once(world, dispute, "k")
+    assert await swept(world) == (1, 0)
+    done = msgspec.json.decode((await submit_once(world, dispute, "k")).body, type=Dispute)
+    assert done == await now(world, dispute)
+    assert done.submission_count == 1
+    assert len(world.provider.submitted) == 2, "the one that was not sent, and the sweep's"

@@ -27,6 +27,7 @@ from paygate.flows.alerts.report_unreadable import report_unreadable
 from paygate.flows.context import Context, Patience
 from paygate.flows.disputes.evidence_files import read_evidence_file
 from paygate.flows.disputes.orders import (
+    LONG_AFTER,
     STANDING,
     advance_order,
     begin_order,
@@ -151,12 +152,25 @@ def _check(
 
 
 async def _upload(ctx: Context, dispute: Dispute, file: EvidenceFile) -> FileOutcome:
+    """What becomes of a file, under the key that is the file's own; long after the order was begun,
+    under another one too when the first tells nothing: it may be spent on a fault. A file that lies
+    at the provider twice is evidence once.
+    """
+    assert dispute.order is not None, "an order is under way"
     order = UploadOrder(
         key=file.id,
         name=file.name,
         content_type=file.content_type,
         content=await read_evidence_file(ctx, dispute, file),
     )
+    outcome = await _uploading(ctx, order)
+    times = (ctx.now() - dispute.order.begun_at) // LONG_AFTER
+    if isinstance(outcome, Unknown) and times > 0:
+        outcome = await _uploading(ctx, msgspec.structs.replace(order, key=f"{file.id}-{times}"))
+    return outcome
+
+
+async def _uploading(ctx: Context, order: UploadOrder) -> FileOutcome:
     with timing.spent(timing.Part.PROVIDER):
         return await ctx.provider.upload_file(
             order, timeout_seconds=ctx.policy.provider_timeout_seconds
