@@ -236,3 +236,24 @@ async def test_a_warning_that_the_provider_does_not_tell_of_waits(world: World) 
     world.provider.warnings_shown["issfr_1"] = Unknown("not told")
     event = await world.applied(told_of(warned(), "evt_w1"))
     assert event.status is EventStatus.RECEIVED
+
+
+async def test_two_events_of_one_second_whose_look_ups_cross_leave_the_newer(
+    world: World,
+) -> None:
+    """A dispute that is lost at once: the first event's look-up shows it open, and comes back when
+    the second event's has recorded its end.
+    """
+    intent = await paid(world)
+    opened = shown(world, said(world, "needs_response", TAKEN))
+
+    async def closed() -> None:
+        lost = shown(world, said(world, "lost", TAKEN), as_of=opened.as_of)
+        await world.applied(told(lost, "evt_d2"))
+
+    world.provider.amid_look = closed
+    await world.applied(told(opened, "evt_d1"))
+    (dispute,) = await world.all(Dispute)
+    assert (dispute.status, dispute.closed_at is None) == (DisputeStatus.LOST, False)
+    now = await check_books(world, intent)
+    assert (now.disputes_blocking, now.amount_refundable) == (0, 0)

@@ -45,15 +45,15 @@ async def hear_of_dispute(
         PutOff: the provider does not tell.
         NotKnownYet: its payment is not concluded here, or not known.
     """
-    fetched = not exact or not await is_recorded(ctx, answer)
-    if fetched:
+    if not exact or not await is_recorded(ctx, answer):
         found = await fetched_dispute(ctx, answer.provider_reference)
         if isinstance(found, Absent):
             return Heard(EventStatus.IGNORED, NO_SUCH_DISPUTE, await _payment_of(ctx, answer))
         if not isinstance(found, DisputeAnswer):
             raise PutOff(Finding.UNRESOLVED)
         answer = found
-    applied = await apply_dispute(ctx, caller, answer, fetched=fetched)
+    # Another event may have told of more while the look-up's answer was on its way.
+    applied = await apply_dispute(ctx, caller, answer)
     if applied.finding is Finding.UNRESOLVED:
         raise PutOff(Finding.UNRESOLVED)
     if applied.finding in {Finding.PAYMENT_FIRST, Finding.ORPHAN}:
