@@ -105,7 +105,7 @@ class RefundRace(Race):
             livemode=False,
             installation=INSTALLATION,
         )
-        await apply_dispute(self.ctx, BANK, shown, fetched=True)
+        await apply_dispute(self.ctx, BANK, shown)
 
     async def fail_late(self, which: int) -> None:
         """A bank sends the money back of a refund that had succeeded."""

@@ -64,7 +64,7 @@ def shown(
 
 async def look_up(world: World, answer: DisputeAnswer) -> Found:
     """What a look-up comes to."""
-    return await apply_dispute(world.ctx, BANK, answer, fetched=True)
+    return await apply_dispute(world.ctx, BANK, answer)
 
 
 async def disputed(

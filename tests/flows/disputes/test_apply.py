@@ -309,7 +309,7 @@ async def test_a_look_up_that_others_overtook_in_its_second_moves_nothing_back(
 
     async def end() -> None:
         lost = said(world, "lost", TAKEN, submission_count=1)
-        await apply_dispute(world.ctx, BANK, shown(world, lost, as_of=asked.as_of), fetched=True)
+        await apply_dispute(world.ctx, BANK, shown(world, lost, as_of=asked.as_of))
 
     world.provider.amid_look = end
     await apply_dispute(world.ctx, BANK, asked)

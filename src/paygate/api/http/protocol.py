@@ -12,14 +12,12 @@ from paygate.api.edge.errors import DOCS, STATUS, encode_error
 from paygate.api.edge.headers import ALWAYS
 from paygate.api.http.connections import Connections
 from paygate.api.http.parser import PIECE_BYTES, RequestParser, Stage
-from paygate.api.http.request import App, HttpRequest, render_head
+from paygate.api.http.request import LEFTOVER_BYTES, App, HttpRequest, render_head
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.ids import PREFIXES, RANDOM_BYTES, make_id
 
 AHEAD_BYTES: Final = 64 * 1024
 """Of a body that the application has not taken yet; with so much, reading pauses."""
-LEFTOVER_BYTES: Final = 256 * 1024
-"""Of a body that nobody wants: so much is dropped so that the connection can be kept."""
 PAUSED_SECONDS: Final = 1.0
 """A peer that we do not read from has so much more time, again and again."""
 

@@ -19,6 +19,8 @@ _STATUS_LINES: Final = {
     for status in HTTPStatus
 }
 _BODILESS: Final = frozenset({204, 304})
+LEFTOVER_BYTES: Final = 256 * 1024
+"""Of a body that nobody wants: so much is dropped so that the connection can be kept."""
 
 
 class Connection(Protocol):
@@ -48,6 +50,7 @@ class HttpRequest:
         "_head",
         "_left",
         "_lost",
+        "_to_come",
         "_wake",
         "ahead",
         "keep_alive",
@@ -64,6 +67,9 @@ class HttpRequest:
         self._continues = scope["http_version"] == "1.1" and _expects_word(scope["headers"])
         """The client waits for our word before it sends the body."""
         self._body: list[bytes] = []
+        self._to_come = _length(scope["headers"]) or 0
+        """Bytes of the body that the head promises and that did not come yet; 0 where it does not
+        say."""
         self.ahead = 0
         """Bytes of the body that came and that nobody has taken yet."""
         self._complete = self._delivered = self._lost = False
@@ -79,6 +85,7 @@ class HttpRequest:
     def take(self, body: bytes) -> None:
         """Keep a part of the body, if somebody may still want it."""
         self.ahead += len(body)
+        self._to_come -= len(body)
         if not self.responded:
             self._body.append(body)
             self._awake()
@@ -146,7 +153,7 @@ class HttpRequest:
         self._left = 0 if status in _BODILESS else _length(headers)
         # Without a length the answer ends where the connection does. And where the client still
         # waits for our word, nobody knows whether its body will come.
-        if self._left is None or self._continues:
+        if self._left is None or self._continues or self.ahead + self._to_come > LEFTOVER_BYTES:
             self.keep_alive = False
         return render_head(status, headers, keep_alive=self.keep_alive)
 

@@ -73,14 +73,11 @@ class Found(NamedTuple):
     dispute: Dispute | None = None
 
 
-async def apply_dispute(
-    ctx: Context, caller: Caller, answer: DisputeAnswer, *, fetched: bool = False
-) -> Found:
+async def apply_dispute(ctx: Context, caller: Caller, answer: DisputeAnswer) -> Found:
     """Bring what the provider shows of a dispute to our records, each step in a commit of its own:
-    done twice, that finds nothing new.
+    done twice, that finds nothing new. What of the same second may be older is asked for anew.
 
-    `caller` acts for whichever merchant the dispute turns out to be of. `fetched` says that the
-    provider was asked for the dispute itself, and just now.
+    `caller` acts for whichever merchant the dispute turns out to be of.
     """
     patience = Patience(
         "a payment kept changing while its dispute was applied",
@@ -88,7 +85,7 @@ async def apply_dispute(
         seconds=CONCLUDING_SECONDS,
     )
     applied: Finding | None = None
-    since: int | None = None  # the version that stood when the provider was asked
+    asked_at: int | None = None  # the version that stood when the provider was asked from here
     while True:
         intent, dispute = await whose_dispute(ctx, answer)
         if intent is None:
@@ -96,14 +93,13 @@ async def apply_dispute(
             return Found(Finding.ORPHAN if ours else Finding.FOREIGN)
         whose = Caller(caller.actor, intent.merchant, caller.request_id, caller.address)
         version = 0 if dispute is None else dispute.version
-        since = version if since is None else since
-        newest = fetched and version == since  # what others have applied since may be newer
+        newest = version == asked_at  # what others have applied since may be newer
         effect = _effect(ctx, intent, dispute, answer, fetched=newest)
         if effect is DisputeUnmoved.TIE and not newest:
             told = await fetched_dispute(ctx, answer.provider_reference)
             if not isinstance(told, DisputeAnswer):
                 return Found(applied or Finding.UNRESOLVED, intent, dispute)
-            answer, fetched, since = told, True, version
+            answer, asked_at = told, version
             continue
         if not isinstance(effect, DisputeMoved):
             await _tell(ctx, whose, answer, effect, dispute)
@@ -115,7 +111,7 @@ async def apply_dispute(
             effect = msgspec.structs.replace(effect, dispute=new)
         if await _commit(ctx, whose, effect):
             applied = applied or (Finding.RECORDED if effect.was is None else Finding.APPLIED)
-            since = effect.dispute.version if newest else since
+            asked_at = effect.dispute.version if newest else asked_at
             continue
         await patience.pause()
 

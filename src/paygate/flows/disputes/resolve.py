@@ -65,7 +65,7 @@ async def _resolve(ctx: Context, caller: Caller, dispute: Dispute) -> bool:
     await ctx.pace.turn()
     found = await fetched_dispute(ctx, newest.provider_reference)
     if not isinstance(found, Absent | Unknown):
-        await apply_dispute(ctx, caller, found, fetched=True)
+        await apply_dispute(ctx, caller, found)
         newest = await reread(ctx, newest)
         if newest.pending_operation is not None:
             newest = await _send_on(ctx, caller, newest)

@@ -39,15 +39,13 @@ async def _compare(report: Report, page: list[DisputeAnswer]) -> None:
             await or_held(report, Item(Stage.DISPUTES, reference), _examine(report, answer))
 
 
-async def _examine(report: Report, answer: DisputeAnswer, *, asked: bool = False) -> None:
-    """Have a dispute become what the provider says of it, and find it, where that was news. `asked`
-    says that the provider was asked for it by itself.
-    """
+async def _examine(report: Report, answer: DisputeAnswer) -> None:
+    """Have a dispute become what the provider says of it, and find it, where that was news."""
     ctx = report.ctx
     if report.dry:
         await _rehearse(report, answer)
         return
-    found = await apply_dispute(ctx, report.caller(), answer, fetched=asked)
+    found = await apply_dispute(ctx, report.caller(), answer)
     match found.finding:
         case Became.FOREIGN:
             report.met(foreign=1)
@@ -122,7 +120,7 @@ def _shown(answer: DisputeAnswer) -> Shown:
 async def _ask(report: Report, finding: Finding) -> None:
     found = await _retrieved(report, str(finding.provider_reference))
     if not isinstance(found, Absent):
-        await _examine(report, found, asked=True)
+        await _examine(report, found)
 
 
 async def _retrieved(report: Report, reference: str) -> DisputeAnswer | Absent:
@@ -144,7 +142,7 @@ async def ask_open_disputes(report: Report, late: Late) -> bool:
         if isinstance(found, Absent):
             await _hold_missing(report, dispute)
         else:
-            await _examine(report, found, asked=True)
+            await _examine(report, found)
 
     def one(dispute: Dispute) -> Coroutine[Any, Any, object] | None:
         reference = dispute.provider_reference
