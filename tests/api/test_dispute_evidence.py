@@ -90,7 +90,6 @@ async def test_a_dispute_is_won_with_texts_and_a_file(gateway: Gateway) -> None:
     assert shown["evidence"]["product_description"] == "A hat.\nRed."
     assert shown["evidence"]["shipping_documentation"].startswith("file_")
     assert shown["evidence_details"]["submission_count"] == 1
-    await gateway.sandbox("POST", "/_sandbox/clock", {"advance_seconds": 60})
     won = await heard(c.shop, c.reference, "won")
     assert won["evidence"]["files"] == submitted["evidence"]["files"]
 

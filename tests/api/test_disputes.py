@@ -77,7 +77,6 @@ async def test_a_chargeback_from_its_arrival_to_its_win(gateway: Gateway) -> Non
     form = {"evidence[uncategorized_text]": "winning_evidence"}
     await gateway.provider_call(f"disputes/{reference}", form)
     await heard(shop, reference, "under_review", "won")
-    await gateway.sandbox("POST", "/_sandbox/clock", {"advance_seconds": 60})
     won = await heard(shop, reference, "won")
     assert won["money"] == {"withdrawn": 1999, "reinstated": 1999, "fee": 1500, "currency": "eur"}
     assert (won["evidence"]["submission_count"], won["closed_at"] is not None) == (1, True)

@@ -77,7 +77,7 @@ async def test_many_payments_in_the_memory_of_few(
     world: World, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     peaks, found = [], []
-    for payments in (2 * RANGE + 10, RANGE + 20):  # two ranges are in memory at the most
+    for payments in (2 * RANGE + 10, 3 * RANGE + 20):  # two ranges are in memory at the most
         await fill(world, tmp_path, payments)
         runs = []
         for _ in range(5):  # what else happens meanwhile costs memory too; the least run had least
@@ -88,9 +88,9 @@ async def test_many_payments_in_the_memory_of_few(
             tracemalloc.stop()
         peaks.append(min(runs))
     assert all(verified.agrees for verified in found)
-    few, many = 2 * RANGE + 10, 3 * RANGE + 30
+    few, many = 2 * RANGE + 10, 5 * RANGE + 30
     assert [verified.provider_payments for verified in found] == [few] * 5 + [many] * 5
-    more = RANGE + 20
+    more = 3 * RANGE + 20
     assert peaks[1] - peaks[0] < 200 * more, "less than the smallest record for each payment more"
 
 
