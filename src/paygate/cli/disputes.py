@@ -17,7 +17,7 @@ from paygate.cli.command import (
     print_table,
     run_async,
 )
-from paygate.cli.over_api import Actor, Address, ApiUrl, KeyFile, address_of, call, every
+from paygate.cli.over_api import Actor, Address, Again, ApiUrl, KeyFile, address_of, call, every
 from paygate.settings import SettingsError
 
 app = typer.Typer(
@@ -25,10 +25,6 @@ app = typer.Typer(
 )
 
 DisputeId = Annotated[str, typer.Argument(metavar="ID", help="The dispute's id: dp_...")]
-Key = Annotated[
-    str | None,
-    typer.Option("--idempotency-key", help="Of a command that is run again: it acts once."),
-]
 
 
 @app.command("list")
@@ -123,7 +119,7 @@ def submit(
         list[str] | None,
         typer.Option(metavar="NETWORK", help="Agree to the fee of a compliance case: visa, ..."),
     ] = None,
-    idempotency_key: Key = None,
+    idempotency_key: Again = None,
     actor: Actor = None,
     api_url: ApiUrl = None,
     key_file: KeyFile = None,
@@ -150,7 +146,7 @@ def submit(
 def accept(
     dispute_id: DisputeId,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether you are sure.")] = False,
-    idempotency_key: Key = None,
+    idempotency_key: Again = None,
     actor: Actor = None,
     api_url: ApiUrl = None,
     key_file: KeyFile = None,

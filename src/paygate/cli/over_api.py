@@ -26,6 +26,11 @@ Actor = Annotated[
     typer.Option("--actor", metavar="NAME", help="Who you are (Paygate-Actor), for the audit log."),
 ]
 
+Again = Annotated[
+    str | None,
+    typer.Option("--idempotency-key", help="Of a command that is run again: it is done once."),
+]
+
 
 class Address(NamedTuple):
     """Where a gateway is, what opens it, and who signed its certificate."""

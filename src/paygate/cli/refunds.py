@@ -6,12 +6,11 @@ from typing import Annotated, Any
 import typer
 
 from paygate.cli.command import AsJson, Data, Quiet, print_json, print_list, print_table, run_async
-from paygate.cli.over_api import Actor, ApiUrl, KeyFile, address_of, call, every
+from paygate.cli.over_api import Actor, Again, ApiUrl, KeyFile, address_of, call, every
 
 app = typer.Typer(help="Refunds: create, approve, reject, list.", no_args_is_help=True)
 
 RefundId = Annotated[str, typer.Argument(metavar="ID", help="The refund's id: re_...")]
-Again = Annotated[str | None, typer.Option(help="Of a command that is run again: it is done once.")]
 
 
 @app.command()

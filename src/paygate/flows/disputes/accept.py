@@ -15,21 +15,17 @@ from paygate.domain.disputes.outcome import (
 )
 from paygate.domain.disputes.staging import check_answerable
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.domain.payments.outcome import NotSent, Unknown
+from paygate.domain.payments.outcome import NotSent
 from paygate.flows.context import Context, Patience
 from paygate.flows.disputes.orders import (
-    advance_order,
     begin_order,
-    conclude_order,
+    is_of_this_request,
     key_of,
     provider_now,
-    reread,
-    sending,
-    stood_still,
+    send_order,
 )
 from paygate.flows.disputes.read import find_dispute
 from paygate.providers.dispute_orders import AcceptOrder
-from paygate.telemetry import timing
 
 
 async def accept_dispute(ctx: Context, caller: Caller, dispute_id: str) -> Dispute:
@@ -43,7 +39,7 @@ async def accept_dispute(ctx: Context, caller: Caller, dispute_id: str) -> Dispu
     begun: Dispute | None = None
     while begun is None:
         before = await find_dispute(ctx, caller.merchant, dispute_id)
-        if _is_of_this_request(ctx, before):
+        if is_of_this_request(ctx, before, done=before.status is DisputeStatus.LOST):
             if before.pending_operation is not DisputeOperation.ACCEPT:
                 return before
             begun = before
@@ -71,26 +67,13 @@ async def send_acceptance(
     ctx: Context, caller: Caller, action: Action, dispute: Dispute
 ) -> tuple[Dispute, object]:
     """Go on with an order to accept: the dispute after that, and what the call came to."""
-    assert dispute.order is not None, "an order is under way"
-    first = dispute.order.last_sent_at is None
-    sent = await advance_order(ctx, caller, action, sending(dispute, ctx.now()))
-    if sent is None:
-        return await reread(ctx, dispute), None
-    answer = await _accept(ctx, sent)
-    after = await conclude_order(ctx, caller, action, sent, answer, first=first)
-    alone = first or not isinstance(answer.outcome, DisputeRejected)
-    return after, answer.outcome if alone else None
 
+    async def ask(sent: Dispute) -> DisputeAnswer:
+        order = AcceptOrder(key=key_of(sent), provider_reference=sent.provider_reference)
+        timeout_seconds = ctx.policy.provider_timeout_seconds
+        return await ctx.provider.accept_dispute(order, timeout_seconds=timeout_seconds)
 
-def _is_of_this_request(ctx: Context, dispute: Dispute) -> bool:
-    """Whether an earlier try of this same request gave the dispute's order, and that is under way
-    or came to its end.
-    """
-    order = dispute.order
-    if order is None or ctx.claim is None or order.claim != ctx.claim:
-        return False
-    under_way = dispute.pending_operation is not None
-    return under_way or bool(dispute.refusals) or dispute.status is DisputeStatus.LOST
+    return await send_order(ctx, caller, action, dispute, ask)
 
 
 def _check(ctx: Context, dispute: Dispute) -> None:
@@ -101,14 +84,4 @@ def _check(ctx: Context, dispute: Dispute) -> None:
             ErrorCode.STATE_CONFLICT,
             "an inquiry is not accepted: a refund of all that is left of the payment closes it",
             subject=dispute,
-        )
-
-
-async def _accept(ctx: Context, dispute: Dispute) -> DisputeAnswer:
-    if stood_still(ctx, dispute):
-        return DisputeAnswer(outcome=Unknown("it was too late to send this: it is looked up"))
-    order = AcceptOrder(key=key_of(dispute), provider_reference=dispute.provider_reference)
-    with timing.spent(timing.Part.PROVIDER):
-        return await ctx.provider.accept_dispute(
-            order, timeout_seconds=ctx.policy.provider_timeout_seconds
         )

@@ -4,6 +4,7 @@ An order that is begun stands until the provider has said what became of it. Wha
 of the dispute comes in through `find.py`, whoever asked, and ends an order that it fulfils.
 """
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -21,12 +22,14 @@ from paygate.domain.disputes.outcome import (
     EvidenceRefusal,
     RejectionCode,
 )
+from paygate.domain.payments.outcome import Unknown
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import Context, Patience
 from paygate.flows.disputes.commit import commit_dispute
 from paygate.flows.disputes.find import apply_dispute
 from paygate.flows.disputes.problems import dispute_subject
 from paygate.storage.change import Change, Committed, StorageError
+from paygate.telemetry import timing
 
 LONG_AFTER: Final = timedelta(minutes=10)
 """So long after a call was begun nothing of it is still under way. What the provider then shows to
@@ -88,6 +91,42 @@ def key_of(dispute: Dispute) -> str:
     order = dispute.order
     assert order is not None, "what is sent was ordered"
     return f"{dispute.id}-{dispute.pending_operation}-{order.number}-{order.tries}"
+
+
+def is_of_this_request(ctx: Context, dispute: Dispute, *, done: bool) -> bool:
+    """Whether an earlier try of this same request gave the dispute's order, and that is under way
+    or came to its end: it was refused, or is `done`.
+    """
+    order = dispute.order
+    if order is None or ctx.claim is None or order.claim != ctx.claim:
+        return False
+    return dispute.pending_operation is not None or bool(dispute.refusals) or done
+
+
+async def send_order(
+    ctx: Context,
+    caller: Caller,
+    action: Action,
+    dispute: Dispute,
+    ask: Callable[[Dispute], Awaitable[DisputeAnswer]],
+) -> tuple[Dispute, object]:
+    """Write down that the order is sent, send it, and conclude it: the dispute after that, and what
+    the call came to; None where others go on with it, or an earlier call may be what was answered.
+    """
+    assert dispute.order is not None, "an order is under way"
+    first = dispute.order.last_sent_at is None
+    sent = await advance_order(ctx, caller, action, sending(dispute, ctx.now()))
+    if sent is None:
+        return await reread(ctx, dispute), None
+    if stood_still(ctx, sent):
+        late = Unknown("it was too late to send this: it is looked up")
+        answer = DisputeAnswer(outcome=late)
+    else:
+        with timing.spent(timing.Part.PROVIDER):
+            answer = await ask(sent)
+    after = await conclude_order(ctx, caller, action, sent, answer, first=first)
+    alone = first or not isinstance(answer.outcome, DisputeRejected)
+    return after, answer.outcome if alone else None
 
 
 def stood_still(ctx: Context, dispute: Dispute) -> bool:

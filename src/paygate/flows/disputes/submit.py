@@ -5,6 +5,7 @@ the next; the evidence last. Whoever goes on with the order - the same request a
 finds what was done.
 """
 
+from functools import partial
 from typing import assert_never
 
 import msgspec
@@ -33,12 +34,12 @@ from paygate.flows.disputes.orders import (
     begin_order,
     conclude_order,
     end_order,
+    is_of_this_request,
     is_under_way,
     key_of,
     provider_now,
     reread,
-    sending,
-    stood_still,
+    send_order,
 )
 from paygate.flows.disputes.read import find_dispute
 from paygate.providers.dispute_orders import EvidenceOrder, UploadOrder
@@ -47,7 +48,6 @@ from paygate.telemetry import timing
 
 TOO_LATE = "The deadline passed before the evidence could be submitted."
 NOT_READ = "The file that is kept here cannot be read any more: send it again."
-_MOVED = Unknown("somebody else goes on with this order")
 
 
 async def submit_evidence(
@@ -67,7 +67,7 @@ async def submit_evidence(
     begun: Dispute | None = None
     while begun is None:
         before = await find_dispute(ctx, caller.merchant, dispute_id)
-        if _is_of_this_request(ctx, before):
+        if is_of_this_request(ctx, before, done=_is_counted(before)):
             if before.pending_operation is not DisputeOperation.SUBMIT:
                 return before
             begun = before
@@ -107,26 +107,12 @@ async def send_evidence(
     if not is_in_time(dispute, provider_now(ctx)):
         late = (EvidenceRefusal(None, TOO_LATE),)
         return await end_order(ctx, caller, action, dispute, late, last=True), None
-    assert dispute.order is not None, "an order is under way"
-    first = dispute.order.last_sent_at is None
-    sent = await advance_order(ctx, caller, action, sending(dispute, ctx.now()))
-    if sent is None:
-        return await reread(ctx, dispute), _MOVED
-    answer = await _submit(ctx, sent)
-    after = await conclude_order(ctx, caller, action, sent, answer, first=first)
-    alone = first or not isinstance(answer.outcome, DisputeRejected)
-    return after, answer.outcome if alone else None
+    return await send_order(ctx, caller, action, dispute, partial(_submit, ctx))
 
 
-def _is_of_this_request(ctx: Context, dispute: Dispute) -> bool:
-    """Whether an earlier try of this same request gave the dispute's order, and that is under way
-    or came to its end.
-    """
-    order = dispute.order
-    if order is None or ctx.claim is None or order.claim != ctx.claim:
-        return False
-    under_way = dispute.pending_operation is not None
-    return under_way or bool(dispute.refusals) or dispute.submission_count > order.expected_count
+def _is_counted(dispute: Dispute) -> bool:
+    """Whether evidence was submitted since the order was given."""
+    return dispute.order is not None and dispute.submission_count > dispute.order.expected_count
 
 
 def _check(
@@ -229,8 +215,6 @@ async def _named(
 async def _submit(ctx: Context, dispute: Dispute) -> DisputeAnswer:
     """What the provider says of the evidence, which was written down as sent."""
     assert dispute.order is not None, "what is sent was ordered"
-    if stood_still(ctx, dispute):
-        return DisputeAnswer(outcome=Unknown("it was too late to send this: it is looked up"))
     order = EvidenceOrder(
         key=key_of(dispute),
         provider_reference=dispute.provider_reference,
@@ -239,10 +223,8 @@ async def _submit(ctx: Context, dispute: Dispute) -> DisputeAnswer:
         expected_submission_count=dispute.order.expected_count,
         fees_acknowledged=dispute.order.fees_acknowledged,
     )
-    with timing.spent(timing.Part.PROVIDER):
-        return await ctx.provider.submit_evidence(
-            order, timeout_seconds=ctx.policy.provider_timeout_seconds
-        )
+    timeout_seconds = ctx.policy.provider_timeout_seconds
+    return await ctx.provider.submit_evidence(order, timeout_seconds=timeout_seconds)
 
 
 def _refuse_if_not(dispute: Dispute, outcome: object) -> None:

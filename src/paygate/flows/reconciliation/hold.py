@@ -7,11 +7,13 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from paygate.domain.audit import Subject
+from paygate.domain.disputes.dispute import Dispute
 from paygate.domain.errors import Refusal
 from paygate.domain.reconciliation.finding import Again, FindingKind
 from paygate.domain.reconciliation.run import Stage
+from paygate.domain.refunds.refund import Refund
 from paygate.flows.context import intent_subject
-from paygate.flows.reconciliation.problems import unexamined
+from paygate.flows.reconciliation.problems import missing, unexamined
 from paygate.flows.reconciliation.report import ENDS_THE_TURN, Report
 from paygate.providers.contract import ProviderSilent
 from paygate.storage.installation import DEFAULT_MERCHANT
@@ -88,4 +90,26 @@ async def _hold(report: Report, item: Item, why: str, *, alert: bool) -> None:
         provider_reference=item.reference,
         reason=f"it could not be examined, and is asked for again: {why}",
         again=Again(item.of, item.merchant, item.at),
+    )
+
+
+async def hold_missing(
+    report: Report,
+    kind: FindingKind,
+    subject: Subject,
+    ours: Refund | Dispute,
+    status: str,
+) -> None:
+    """Hold what stands here with an id of the provider's that the provider does not know."""
+    reason = f"the provider says that it has no such {subject.object}"
+    await report.hold(
+        kind,
+        f"{subject.object}:{ours.provider_reference}",
+        missing(subject, f"{reason}: {ours.provider_reference}"),
+        merchant=ours.merchant,
+        payment_intent=ours.intent,
+        provider_reference=ours.provider_reference,
+        ours={"status": status},
+        theirs={"status": None},
+        reason=reason,
     )

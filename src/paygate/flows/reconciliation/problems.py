@@ -14,6 +14,8 @@ MANY: Final = "many"
 """Stages of the alerts about rounds themselves."""
 UNEXAMINED: Final = "unexamined"
 """The stage of the alert about an object that a round could not examine."""
+MISSING: Final = "missing"
+"""The stage of the alert about what the provider does not have any more."""
 TOLD_MOST: Final = 500
 """Alerts that one worker raises in a round. More are one cause, which so many show well enough:
 other books, or none. The rest are findings alone."""
@@ -76,4 +78,16 @@ def unexamined(subject: Subject, reference: str, why: str) -> Problem:
         f" {why}. Each round tries again, and goes on with all others",
         what_to_do="Look for reconciliation_faulted in the worker's log, and the object up in the"
         " provider's dashboard.",
+    )
+
+
+def missing(subject: Subject, message: str) -> Problem:
+    """What stands here, the provider does not have."""
+    return Problem(
+        type=AlertType.RECONCILIATION_DRIFT,
+        subject=subject,
+        stage=MISSING,
+        severity="critical",
+        message=message,
+        what_to_do="See whose key is set, and look the payment up in the provider's dashboard.",
     )

@@ -18,13 +18,12 @@ from paygate.flows.disputes.find import Found, apply_dispute, fetched_dispute, w
 from paygate.flows.disputes.problems import dispute_subject
 from paygate.flows.provider.lists import pages_of_disputes
 from paygate.flows.reconciliation.go_through import Late, go_through
-from paygate.flows.reconciliation.hold import Item, NotTold, or_held
+from paygate.flows.reconciliation.hold import Item, NotTold, hold_missing, or_held
 from paygate.flows.reconciliation.read_list import ProviderList
 from paygate.flows.reconciliation.report import Report
 from paygate.providers.contract import Absent
 from paygate.storage.installation import DEFAULT_MERCHANT
 
-_MISSING: Final = "missing"
 _NOT_YET: Final = {
     Became.PAYMENT_FIRST: "its payment is not recorded here with its money",
     Became.UNRESOLVED: "the provider did not say how it stands",
@@ -140,7 +139,8 @@ async def ask_open_disputes(report: Report, late: Late) -> bool:
     async def ask(dispute: Dispute) -> None:
         found = await _retrieved(report, dispute.provider_reference)
         if isinstance(found, Absent):
-            await _hold_missing(report, dispute)
+            kind, status = FindingKind.DISPUTE, dispute.status.value
+            await hold_missing(report, kind, dispute_subject(dispute), dispute, status)
         else:
             await _examine(report, found)
 
@@ -153,28 +153,6 @@ async def ask_open_disputes(report: Report, late: Late) -> bool:
 
     read = report.ctx.disputes.disputes_watched
     return await go_through(report, Stage.OPEN_DISPUTES, read, one, late)
-
-
-async def _hold_missing(report: Report, dispute: Dispute) -> None:
-    reason = "the provider says that it has no such dispute"
-    await report.hold(
-        FindingKind.DISPUTE,
-        f"dispute:{dispute.provider_reference}",
-        Problem(
-            type=AlertType.RECONCILIATION_DRIFT,
-            subject=dispute_subject(dispute),
-            stage=_MISSING,
-            severity="critical",
-            message=f"{reason}: {dispute.provider_reference}",
-            what_to_do="See whose key is set, and look the payment up in the provider's dashboard.",
-        ),
-        merchant=dispute.merchant,
-        payment_intent=dispute.intent,
-        provider_reference=dispute.provider_reference,
-        ours={"status": dispute.status.value},
-        theirs={"status": None},
-        reason=reason,
-    )
 
 
 DISPUTES: Final = ProviderList(Stage.DISPUTES, pages_of_disputes, _compare, _ask)

@@ -16,7 +16,7 @@ from paygate.domain.refunds.refund import Refund
 from paygate.flows.context import intent_subject
 from paygate.flows.provider.lists import pages_of_refunds
 from paygate.flows.reconciliation.go_through import Late, go_through
-from paygate.flows.reconciliation.hold import Item, NotTold, or_held
+from paygate.flows.reconciliation.hold import Item, NotTold, hold_missing, or_held
 from paygate.flows.reconciliation.read_list import ProviderList
 from paygate.flows.reconciliation.report import Report
 from paygate.flows.refunds.commit import refund_subject
@@ -24,7 +24,6 @@ from paygate.flows.refunds.find import Finding as Became
 from paygate.flows.refunds.find import Found, apply_refund, is_foreign, would_be_adopted
 from paygate.providers.contract import Absent
 
-_MISSING: Final = "missing"
 _NOT_YET: Final = {
     Became.PAYMENT_FIRST: "its payment is not recorded here, or not with its money",
     Became.UNRESOLVED: "the provider did not say how it stands",
@@ -137,7 +136,8 @@ async def ask_open_refunds(report: Report, late: Late) -> bool:
     async def ask(refund: Refund, reference: str) -> None:
         found = await _retrieved(report, reference)
         if isinstance(found, Absent):
-            await _hold_missing(report, refund)
+            kind, status = FindingKind.REFUNDED, refund.state.value
+            await hold_missing(report, kind, refund_subject(refund.id), refund, status)
         else:
             await _examine(report, found)
 
@@ -150,28 +150,6 @@ async def ask_open_refunds(report: Report, late: Late) -> bool:
 
     read = report.ctx.refunds.refunds_pending
     return await go_through(report, Stage.OPEN_REFUNDS, read, one, late)
-
-
-async def _hold_missing(report: Report, refund: Refund) -> None:
-    reason = "the provider says that it has no such refund"
-    await report.hold(
-        FindingKind.REFUNDED,
-        f"refund:{refund.provider_reference}",
-        Problem(
-            type=AlertType.RECONCILIATION_DRIFT,
-            subject=refund_subject(refund.id),
-            stage=_MISSING,
-            severity="critical",
-            message=f"{reason}: {refund.provider_reference}",
-            what_to_do="See whose key is set, and look the payment up in the provider's dashboard.",
-        ),
-        merchant=refund.merchant,
-        payment_intent=refund.intent,
-        provider_reference=refund.provider_reference,
-        ours={"status": refund.state.value},
-        theirs={"status": None},
-        reason=reason,
-    )
 
 
 REFUNDS: Final = ProviderList(Stage.REFUNDS, pages_of_refunds, _compare, _ask)
