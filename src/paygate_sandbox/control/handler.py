@@ -11,14 +11,16 @@ import msgspec
 from aiohttp import web
 
 from paygate_sandbox.books import Books, Origin
-from paygate_sandbox.control import disputes
-from paygate_sandbox.control.disputes import OrderError
+from paygate_sandbox.control import disputes, payouts
 from paygate_sandbox.control.ledger import ledger
 from paygate_sandbox.control.orders import (
+    AdjustmentOrder,
     ClockOrder,
     DisputeOrder,
     EventOrder,
     FaultOrder,
+    OrderError,
+    PayoutOrder,
     WarningOrder,
 )
 from paygate_sandbox.control.samples import SAMPLES, About
@@ -49,6 +51,8 @@ class Control:
             ("GET", "deliveries"): self._count_deliveries,
             ("POST", "disputes"): self._dispute,
             ("POST", "fraud_warnings"): self._warn,
+            ("POST", "payouts"): self._pay_out,
+            ("POST", "adjustments"): self._adjust,
             ("GET", "events"): self._list_event_types,
             ("POST", "events"): self._send_event,
         }
@@ -69,7 +73,7 @@ class Control:
         await self._parts.database.committed()
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
-        for piece in ledger(self._parts.objects):
+        for piece in ledger(self._parts):
             await self._parts.database.committed()
             await response.write(piece)
         await response.write_eof()
@@ -114,6 +118,20 @@ class Control:
     async def _warn(self, request: web.BaseRequest) -> web.StreamResponse:
         order = await _read(request, WarningOrder)
         return await self._begun(lambda books: disputes.warning(books, order))
+
+    async def _adjust(self, request: web.BaseRequest) -> web.StreamResponse:
+        order = await _read(request, AdjustmentOrder)
+        return await self._begun(lambda books: payouts.adjust(books, order))
+
+    async def _pay_out(self, request: web.BaseRequest) -> web.StreamResponse:
+        order = await _read(request, PayoutOrder)
+        self._engine.catch_up()
+        with self._engine.change(Origin()) as books:
+            made = payouts.cut(books, order)
+        self._engine.catch_up()  # what arrives at once has arrived
+        await self._parts.database.committed()
+        now = [self._parts.objects.find("payout", payout.id) or payout for payout in made]
+        return _json({"payouts": [payouts.tell(payout) for payout in now]}, status=201)
 
     async def _begun(self, begin: Callable[[Books], Record]) -> web.StreamResponse:
         """Have a bank do something; what it made is the answer."""
