@@ -9,6 +9,8 @@ import msgspec
 
 Currency = Annotated[str, msgspec.Meta(pattern="^[a-z]{3}$")]
 Rate = Annotated[str, msgspec.Meta(pattern=r"^(0|[1-9][0-9]{0,8})(\.[0-9]{1,12})?$")]
+FundsDays = Annotated[int, msgspec.Meta(ge=0, le=90)]
+PartialCapture = Literal["one_row", "two_rows"]
 _DEFAULT_DAYS = 2
 
 
@@ -20,9 +22,9 @@ class Settling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     currency: Currency | None = None
     rates: dict[Currency, Rate] = {}
     # Funds are there at midnight UTC of so many days after.
-    available_in_days: Annotated[int, msgspec.Meta(ge=0, le=90)] = _DEFAULT_DAYS
+    available_in_days: FundsDays = _DEFAULT_DAYS
     # How a hold looks of which a part was captured: newer accounts have one row, older ones two.
-    partial_capture: Literal["one_row", "two_rows"] = "one_row"
+    partial_capture: PartialCapture = "one_row"
 
 
 def read(stored: str | None) -> Settling:

@@ -11,9 +11,10 @@ import msgspec
 from aiohttp import web
 
 from paygate_sandbox.books import Books, Origin
-from paygate_sandbox.control import disputes, payouts
+from paygate_sandbox.control import account, disputes, payouts
 from paygate_sandbox.control.ledger import ledger
 from paygate_sandbox.control.orders import (
+    AccountOrder,
     AdjustmentOrder,
     ClockOrder,
     DisputeOrder,
@@ -48,6 +49,8 @@ class Control:
             ("DELETE", "faults"): self._clear_faults,
             ("GET", "clock"): self._tell_clock,
             ("POST", "clock"): self._advance_clock,
+            ("GET", "account"): self._tell_account,
+            ("POST", "account"): self._change_account,
             ("GET", "deliveries"): self._count_deliveries,
             ("POST", "disputes"): self._dispute,
             ("POST", "fraud_warnings"): self._warn,
@@ -107,6 +110,15 @@ class Control:
         await self._engine.catch_up_politely()
         await self._parts.database.committed()
         return _json(self._clock())
+
+    async def _tell_account(self, _request: web.BaseRequest) -> web.StreamResponse:
+        return _json(account.tell(self._parts.settling))
+
+    async def _change_account(self, request: web.BaseRequest) -> web.StreamResponse:
+        order = await _read(request, AccountOrder)
+        self._engine.catch_up()  # what was due before is booked by the rules of then
+        self._engine.settle_as(account.change(self._parts.settling, order))
+        return _json(account.tell(self._parts.settling))
 
     async def _count_deliveries(self, _request: web.BaseRequest) -> web.StreamResponse:
         return _json(self._parts.events.count())

@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from paygate_sandbox import settling
+from paygate_sandbox.settling import Currency
+
 Tamper = Literal[
     "wrong_amount",
     "missing_line",
@@ -17,7 +20,6 @@ Tamper = Literal[
     "wrong_fee",
     "wrong_total",
 ]
-Currency = Annotated[str, msgspec.Meta(pattern="^[a-z]{3}$")]
 Word = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_]{0,63}$")]
 # Far past any amount of a charge, and sums of a million of them still fit the store.
 Money = Annotated[int, msgspec.Meta(ge=-999_999_999_999, le=999_999_999_999)]
@@ -97,6 +99,15 @@ class AdjustmentOrder(msgspec.Struct, forbid_unknown_fields=True):
     description: Annotated[str, msgspec.Meta(max_length=5_000)] | None = None
     fee: Money = 0
     available_in_days: Days = 0
+
+
+class AccountOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """What is not given stays as it is; `settlement_currency` null: every currency in itself."""
+
+    settlement_currency: Currency | msgspec.UnsetType | None = msgspec.UNSET
+    rates: dict[Currency, settling.Rate] | msgspec.UnsetType = msgspec.UNSET
+    available_in_days: settling.FundsDays | msgspec.UnsetType = msgspec.UNSET
+    partial_capture: settling.PartialCapture | msgspec.UnsetType = msgspec.UNSET
 
 
 class ClockOrder(msgspec.Struct, forbid_unknown_fields=True):
