@@ -45,3 +45,14 @@ SELECT {refund as r} FROM merchant m CROSS JOIN LATERAL (
     ORDER BY f.id LIMIT $3) r
 WHERE m.id >= $1
 ORDER BY m.id, r.id LIMIT $3
+
+-- name: facts_of_payment
+SELECT f.id FROM merchant m CROSS JOIN LATERAL (
+    SELECT id FROM refund r WHERE r.merchant = m.id AND r.intent = $1
+    UNION ALL SELECT id FROM dispute d WHERE d.merchant = m.id AND d.intent = $1) f
+
+-- name: first_payment_paid
+SELECT min(i.created_at) AS first FROM merchant m CROSS JOIN LATERAL (
+    SELECT p.created_at FROM payment_intent p
+    WHERE p.merchant = m.id AND p.status IN ('succeeded', 'refunded')
+    ORDER BY p.id LIMIT 1) i

@@ -67,6 +67,17 @@ class SettlementFacts(Reading):
         """The disputes of these ids, and why others could not be read."""
         return await self._by_key(Dispute, "disputes_by_ids", keys)
 
+    async def facts_of_payment(self, intent_id: str) -> list[str]:
+        """The id of a payment, and those of its refunds and disputes."""
+        rows = await self._search("facts_of_payment", intent_id)
+        return [intent_id, *(row["id"] for row in rows)]
+
+    async def first_paid(self) -> datetime | None:
+        """When the oldest payment that was paid was created, whoever's it is; None: none was."""
+        (row,) = await self._search("first_payment_paid")
+        first: datetime | None = row["first"]
+        return first
+
     async def payments_unsettled(
         self, account: str, since: datetime, until: datetime, after: Place | None, limit: int
     ) -> Stretch[PaymentIntent]:
