@@ -84,23 +84,20 @@ class SettlementFacts(Reading):
         """Payments created within that time that have no line in any settlement of the merchant
         whose the provider's account is, in the order of merchant and id.
         """
+        order = ("merchant", "id")
         bounds = first_id("payment_intent", since), first_id("payment_intent", until)
-        return await self._unsettled(
-            PaymentIntent, "payment_intents_unsettled", after, limit, *bounds, account
+        return await self._stretch(
+            PaymentIntent, "payment_intents_unsettled", order, after, limit, *bounds, account
         )
 
     async def refunds_unsettled(
         self, account: str, since: datetime, until: datetime, after: Place | None, limit: int
     ) -> Stretch[Refund]:
-        """The same for refunds that succeeded."""
-        bounds = first_id("refund", since), first_id("refund", until)
-        return await self._unsettled(Refund, "refunds_unsettled", after, limit, *bounds, account)
-
-    async def _unsettled(
-        self, record: type[S], query: str, after: Place | None, limit: int, *bounds: str
-    ) -> Stretch[S]:
-        order = ("merchant", "id")
-        return await self._stretch(record, query, order, after, limit, *bounds)
+        """The same for refunds that succeeded, each merchant's oldest first."""
+        order = ("merchant", "created_at", "id")
+        return await self._stretch(
+            Refund, "refunds_unsettled", order, after, limit, since, until, account
+        )
 
     async def _found(self, record: type[R], query: str, indexes: Mapping[bytes, str]) -> Found[R]:
         if not indexes:
