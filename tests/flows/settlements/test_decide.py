@@ -53,8 +53,9 @@ async def odd(world: World) -> Discrepancy:
     adjusted = line("txn_odd", -70, C.UNKNOWN, customer_amount=None)
     pays(world, "po_1", charged(await paid(world)), adjusted)
     await settle(world)
-    (found,) = await world.all(Discrepancy)
-    return found
+    found: list[Discrepancy] = await world.all(Discrepancy)
+    assert len(found) == 1
+    return found[0]
 
 
 async def test_a_discrepancy_is_explained_then_resolved_and_stays_so(world: World) -> None:
@@ -217,9 +218,8 @@ async def test_a_record_that_is_known_later_is_found(world: World) -> None:
     assert (await settle(world)).outcome is Outcome.CONCLUDED
     assert await kinds(world) == {"missing_internally": 1}
     index = world.records.payment_indexes(str(intent.provider_reference))[0]
-    await run_(
-        "UPDATE payment_intent SET provider_reference_index = $1, merchant = 'default'", index
-    )
+    put_back = "UPDATE payment_intent SET provider_reference_index = $1, merchant = 'default'"
+    await run_(put_back, index)
     await run_("ALTER TABLE payment_intent ENABLE TRIGGER USER")
     done = await settle_read(world.ctx, world.caller, await stands(world))
     assert done.outcome is Outcome.CLOSED

@@ -20,7 +20,7 @@ Story = Callable[[World], Awaitable[None]]
 
 
 async def no_story(world: World) -> None:
-    """Nothing is wrong: a partial capture in two rows, a refund, fees, reserves, foreign charges."""
+    """Nothing is wrong: a capture in two rows, a refund, fees, reserves, foreign charges."""
     whole, part = await paid(world), await paid(world)
     refund = await refund_payment_intent(world.ctx, world.caller, whole.id, NewRefund(500, None))
     back = line(
