@@ -38,6 +38,9 @@ from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores
 from paygate.storage.retention import Retention
+from paygate.storage.settlements.facts import SettlementFacts
+from paygate.storage.settlements.pages import SettlementPages
+from paygate.storage.settlements.reader import SettlementReader
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.timelines import Timelines
 from paygate.storage.webhooks.outbox import Outbox
@@ -132,6 +135,9 @@ class Context(msgspec.Struct, frozen=True):
     refunds: RefundReader
     disputes: DisputeReader
     dispute_files: DisputeFiles
+    settlements: SettlementReader
+    settlement_pages: SettlementPages
+    settlement_facts: SettlementFacts
     documents: Documents
     webhooks: WebhookReader
     outbox: Outbox
