@@ -118,18 +118,6 @@ async def test_a_node_whose_clock_is_ahead_tells_in_time(world: World) -> None:
             await receiver.wait_for(1)
 
 
-async def test_a_cursor_ahead_of_the_server_begins_anew(world: World) -> None:
-    """As after a dump was put into another server: what happens from then on is told."""
-    await endpoint_at(world, "http://127.0.0.1:9/")
-    await world.connection.execute("UPDATE webhook_cursor SET written_in = '18000000000000000000'")
-    await world.create()
-    assert await tell_events(world.ctx, "run", event_body) == 0
-    assert await world.ctx.outbox.mend() == 1
-    assert await world.ctx.outbox.mend() == 0
-    await world.create()
-    assert await tell_events(world.ctx, "run", event_body) == 1
-
-
 async def test_who_has_no_endpoint_has_no_deliveries_and_no_cursor(world: World) -> None:
     await world.create()
     assert not await world.ctx.outbox.anybody()

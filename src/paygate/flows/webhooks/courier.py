@@ -128,8 +128,6 @@ class Courier:
 
     async def _begin(self) -> None:
         """What failed before we came begins as it ended: with one request."""
-        if reset := await self._ctx.outbox.mend():
-            log.logger().warning("webhook_cursors_reset", merchants=reset)
         for target, failures in (await self._ctx.outbox.pauses()).items():
             self._lanes.setdefault(target, _Lane(failures))
 

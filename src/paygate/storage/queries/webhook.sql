@@ -50,24 +50,19 @@ SELECT clock_timestamp() AS read_at, c.written_in AS from_written_in, c.event AS
 FROM webhook_cursor c CROSS JOIN LATERAL (
     SELECT written_in AS to_written_in, {event as v} FROM event v
     WHERE v.merchant = c.merchant AND (v.written_in, v.id) > (c.written_in, c.event)
-      AND v.written_in < pg_snapshot_xmin(pg_current_snapshot())
+      AND v.written_in < (SELECT place_of(pg_snapshot_xmin(pg_current_snapshot())))
     ORDER BY v.written_in, v.id LIMIT $1) e
 WHERE EXISTS (SELECT FROM webhook_endpoint w WHERE w.merchant = c.merchant AND w.status <> 'deleted')
 ORDER BY e.merchant, e.to_written_in, e.id
 
 -- name: pass_nobodys_events
-UPDATE webhook_cursor c SET written_in = pg_snapshot_xmin(pg_current_snapshot()), event = ''
+UPDATE webhook_cursor c SET written_in = place_of(pg_snapshot_xmin(pg_current_snapshot())), event = ''
 WHERE NOT EXISTS (
     SELECT FROM webhook_endpoint w WHERE w.merchant = c.merchant AND w.status <> 'deleted')
   AND EXISTS (
     SELECT FROM event e
     WHERE e.merchant = c.merchant AND (e.written_in, e.id) > (c.written_in, c.event)
-      AND e.written_in < pg_snapshot_xmin(pg_current_snapshot()))
-
--- name: mend_webhook_cursors
-UPDATE webhook_cursor SET written_in = pg_snapshot_xmin(pg_current_snapshot()), event = ''
-WHERE written_in > pg_snapshot_xmax(pg_current_snapshot())
-RETURNING merchant
+      AND e.written_in < (SELECT place_of(pg_snapshot_xmin(pg_current_snapshot()))))
 
 -- name: tell_events
 WITH moved AS (

@@ -99,13 +99,6 @@ class Outbox:
         (row,) = await self._fetch("written_until")
         return Written(row["until"], row["whole"])
 
-    async def mend(self) -> int:
-        """Begin anew with the events from now on where a cursor is ahead of the server, whose
-        transactions are counted from another beginning since a dump was restored into it; for how
-        many merchants.
-        """
-        return len(await self._fetch("mend_webhook_cursors"))
-
     async def untold(self, limit: int) -> list[Untold]:
         """The next events of every merchant that has endpoints, so many of each at most, and none
         that an event could still come before.
