@@ -123,7 +123,10 @@ WITH picked AS MATERIALIZED (
 UPDATE delivery d SET leased_until = clock_timestamp() + $4, run = $5
 FROM picked p LEFT JOIN webhook_body b ON b.merchant = p.merchant AND b.id = p.event
 WHERE d.merchant = p.merchant AND d.id = p.id
-RETURNING {delivery as d}, {webhook_body as b}
+RETURNING {delivery as d}, {webhook_body as b}, clock_timestamp() AS leased_at
+
+-- name: clock
+SELECT clock_timestamp()
 
 -- name: write_deliveries
 UPDATE delivery d
