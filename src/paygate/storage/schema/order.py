@@ -1,4 +1,4 @@
-"""The order of events, kept when a dump is put into another server (migration 0028).
+"""The order of events, kept when a dump is put into another server (migration 0029).
 
 A server counts its transactions, and that count is the order in which merchants are told. Another
 server may not have counted as far: what it writes next must still stand behind what came with the
