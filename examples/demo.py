@@ -37,9 +37,9 @@ PARTS = (
     ("The provider's answer is lost on the way, and the webhook brings the truth", lost_answer),
     ("An impatient customer clicks Pay twenty times", impatient_customer),
     ("The merchant's own server is told, signed", told_by_webhook),
+    ("Not one webhook comes any more, and the payer never comes back", lost_webhooks),
     ("A payout, reconciled to the cent", payout_to_the_cent),
     ("A payout with a line that is wrong by five cents", discrepancy_found),
-    ("Not one webhook comes any more, and the payer never comes back", lost_webhooks),
 )
 
 
