@@ -69,6 +69,7 @@ from paygate.storage.timelines import Timelines
 from paygate.storage.webhooks.outbox import Outbox
 from paygate.storage.webhooks.reader import WebhookReader
 from paygate.storage.whole_ledger import WholeLedger
+from paygate.storage.whole_tables import WholeTables
 from tests.flows.world import INSTALLATION, REQUEST, WAITS_SECONDS, encode, notice
 from tests.races.durable_provider import AMOUNT, CARD, FileProvider, Steps
 
@@ -129,6 +130,7 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
             settlements=SettlementReader(pool, pool, records),
             settlement_pages=SettlementPages(pool, pool, records),
             settlement_facts=SettlementFacts(pool, pool, records),
+            whole_tables=WholeTables(pool, pool, records),
             documents=Documents(),
             reconciliations=Reconciliations(pool, pool, records),
             audit_log=AuditLog(pool, pool, records),
