@@ -2,6 +2,8 @@
 what a line belongs to; and what is no line.
 """
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -14,6 +16,16 @@ from tests.providers.stripe_lines import MIDNIGHT, charge, dispute, read, refund
 from tests.providers.stripe_objects import INSTALLATION, METADATA
 
 C = LineCategory
+
+
+@pytest.fixture
+def new_york() -> Iterator[None]:
+    """The machine's own time is New York's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "America/New_York")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 def test_a_charge() -> None:
@@ -124,11 +136,10 @@ def test_parts_that_are_not_the_whole_fee_are_left_out(details: object) -> None:
         (1_835_395_200, date(2028, 2, 29)),
     ],
 )
-def test_funds_are_available_on_a_day_in_utc(
-    monkeypatch: pytest.MonkeyPatch, seconds: int, day: date
-) -> None:
+@pytest.mark.usefixtures("new_york")
+def test_funds_are_available_on_a_day_in_utc(seconds: int, day: date) -> None:
     """In New York midnight UTC is the evening before."""
-    monkeypatch.setenv("TZ", "America/New_York")
+    assert datetime.fromtimestamp(MIDNIGHT).date() == date(2026, 2, 27)  # noqa: DTZ006 -- as there
     assert read(available_on=seconds).available_on == day
 
 
