@@ -28,7 +28,7 @@ from paygate.cli.restored import restored
 from paygate.cli.settle import settle
 from paygate.cli.trigger import trigger
 from paygate.settings import TO_SERVE, TO_UNLOCK, SettingsError
-from paygate_sandbox.command import sandbox
+from paygate_sandbox.command import app as sandbox
 
 app = typer.Typer(
     help="A self-hosted payment gateway.",
@@ -147,7 +147,7 @@ def worker(data: Data = None) -> None:
     run_async(run_worker(settings_of(data)))
 
 
-app.command()(sandbox)
+app.add_typer(sandbox, name="sandbox")
 
 
 @app.command(
