@@ -26,7 +26,7 @@ from paygate.cli.reconcile import reconcile
 from paygate.cli.restored import restored
 from paygate.cli.trigger import trigger
 from paygate.settings import TO_SERVE, TO_UNLOCK, SettingsError
-from paygate_sandbox.command import sandbox
+from paygate_sandbox.command import app as sandbox
 
 app = typer.Typer(
     help="A self-hosted payment gateway.",
@@ -145,7 +145,7 @@ def worker(data: Data = None) -> None:
     run_async(run_worker(settings_of(data)))
 
 
-app.command()(sandbox)
+app.add_typer(sandbox, name="sandbox")
 
 
 @app.command(
