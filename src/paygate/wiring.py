@@ -54,6 +54,9 @@ from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores, notice_restore
 from paygate.storage.retention import Retention
 from paygate.storage.schema.migrate import Tell, migrate
+from paygate.storage.settlements.facts import SettlementFacts
+from paygate.storage.settlements.pages import SettlementPages
+from paygate.storage.settlements.reader import SettlementReader
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.timelines import Timelines
 from paygate.storage.webhooks.outbox import Outbox
@@ -188,6 +191,9 @@ async def open_context(
             refunds=RefundReader(pool, searches, records),
             disputes=DisputeReader(pool, searches, records),
             dispute_files=DisputeFiles(pool, records),
+            settlements=SettlementReader(pool, searches, records),
+            settlement_pages=SettlementPages(pool, searches, records),
+            settlement_facts=SettlementFacts(pool, searches, records),
             documents=Documents(),
             ledger=WholeLedger(connect(settings, name=f"{name} ledger"), records),
             keys=keys,

@@ -24,6 +24,8 @@ from paygate.storage import (
     whole_ledger,
 )
 from paygate.storage.blocks import QUERIES
+from paygate.storage.settlements import facts, pages
+from paygate.storage.settlements import reader as settlement_reader
 from paygate.storage.webhooks import outbox
 from paygate.storage.webhooks import reader as webhook_reader
 from tests.storage.stored import TABLE_OF
@@ -58,6 +60,7 @@ def reads() -> Iterator[Read]:
         *(audit_log, disputes, reader, reconciliations, refunds),
         *(retention, timelines, whole_ledger),
         *(webhook_reader, outbox),
+        *(settlement_reader, pages, facts),
     )
     sources = (inspect.getsource(module) for module in modules)
     for method in (node for source in sources for node in ast.walk(ast.parse(source))):

@@ -88,7 +88,11 @@ class SettlementLine(Recorded, frozen=True, kw_only=True):
 
     @property
     def fact(self) -> str | None:
-        """The id of the record of ours that it settles."""
+        """The id of the record of ours that it settles; None of a line that is not matched, though
+        it may name the payment that it belongs to.
+        """
+        if self.state is not MatchState.MATCHED:
+            return None
         return self.refund or self.dispute or self.payment_intent
 
 

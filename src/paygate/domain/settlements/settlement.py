@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from paygate.domain.record import Recorded
+from paygate.domain.settlements.line import MatchState
 from paygate.domain.settlements.outcome import LineCategory, Payout, PayoutStatus
 
 
@@ -32,17 +33,31 @@ class Matching(StrEnum):
     DISCREPANT = "discrepant"
 
 
+class Conversion(Recorded, frozen=True):
+    """What lines moved at the payers' side, in a currency of theirs, and what that became here."""
+
+    currency: str
+    customer_amount: int
+    """Signed as the lines are, in smallest units of `currency`."""
+    gross: int
+    """In the total's own currency."""
+
+
 class Total(Recorded, frozen=True, kw_only=True):
-    """Lines of one merchant and category, summed in the settlement's currency."""
+    """Lines of one merchant, category, state and currency, summed."""
 
     merchant: str
     category: LineCategory
+    state: MatchState
+    currency: str
+    """The balance's. It is the settlement's, unless a report has lines that do not belong there."""
     count: int
     gross: int
     fee: int
     """Positive when the merchant pays. On the wire it is shown negative, as it moves the money."""
     net: int
-    is_foreign: bool = False
+    conversions: tuple[Conversion, ...] = ()
+    """Of matched lines whose payers paid in another currency."""
 
 
 class Counts(Recorded, frozen=True):
