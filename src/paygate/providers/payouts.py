@@ -2,28 +2,30 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from paygate.domain.money import Currency
 from paygate.domain.payments.outcome import Unknown
 from paygate.domain.settlements.outcome import Line, Payout
-
-if TYPE_CHECKING:
-    from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 
 
 class Payouts(Protocol):
-    """What is paid out of a provider's account."""
+    """What is paid out of a provider's account.
+
+    In a list, `Unknown` is one object that could not be read: the others go on, and nothing that it
+    is part of is complete. Its message names the object, and quotes nothing else of it.
+    """
 
     async def retrieve_payout(
         self, provider_reference: str, *, timeout_seconds: float
-    ) -> "Payout | Absent | Unknown":
+    ) -> Payout | Absent | Unknown:
         """The payout as it stands now; `Unknown` when the provider did not tell."""
 
     def list_payouts_created(
         self, since: datetime, until: datetime, *, timeout_seconds: float
-    ) -> AsyncIterator[Payout]:
-        """Every payout made in [since, until], newest first.
+    ) -> AsyncIterator[Payout | Unknown]:
+        """Every payout made in [since, until], each once, in no order that means anything.
 
         Raises:
             ProviderSilent: the list could not be read to its end, so absence proves nothing.
@@ -31,7 +33,7 @@ class Payouts(Protocol):
 
     def list_payout_lines(
         self, provider_reference: str, *, timeout_seconds: float
-    ) -> AsyncIterator[Line]:
+    ) -> AsyncIterator[Line | Unknown]:
         """Every line of an itemised payout, the payout's own row among them, in no order that means
         anything, each once.
 
@@ -41,9 +43,9 @@ class Payouts(Protocol):
 
     def list_lines_created(
         self, currency: Currency, since: datetime, until: datetime, *, timeout_seconds: float
-    ) -> AsyncIterator[Line]:
-        """Every line on the balance of a currency made in [since, until], newest first, in whatever
-        payout it is or is not.
+    ) -> AsyncIterator[Line | Unknown]:
+        """Every line made in [since, until] on the balance of a currency that payouts are paid
+        from, in whatever payout it is or is not; each once, in no order that means anything.
 
         Raises:
             ProviderSilent: the list could not be read to its end, so absence proves nothing.
@@ -51,10 +53,13 @@ class Payouts(Protocol):
 
     async def line_of_payment(
         self, payment_reference: str, *, timeout_seconds: float
-    ) -> "Line | Absent | Unknown":
-        """The line that a captured payment made on the balance; `Absent` when it made none."""
+    ) -> Line | Absent | Unknown:
+        """The line that a captured payment made on the balance; `Absent` when it made none. Of a
+        part of a hold it is the first of two, where the provider books the whole and takes back the
+        rest.
+        """
 
     async def line_of_refund(
         self, refund_reference: str, *, timeout_seconds: float
-    ) -> "Line | Absent | Unknown":
+    ) -> Line | Absent | Unknown:
         """The line that a refund made on the balance; `Absent` when it made none."""

@@ -54,7 +54,7 @@ from paygate.flows.provider_events.problems import excess, given_up, orphaned, s
 from paygate.flows.refunds.commit import refund_subject
 from paygate.flows.refunds.find import Finding, apply_refund, would_be_adopted
 from paygate.jobs.messages import ApplyProviderEvent, Job
-from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 from paygate.storage.change import Change, Committed, StorageError
 
 _REFUND_ENDS: Final = {

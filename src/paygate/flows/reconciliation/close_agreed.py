@@ -11,7 +11,7 @@ from paygate.flows.context import Context
 from paygate.flows.payments.sweeps.ask_provider import ask_provider
 from paygate.flows.reconciliation.go_through import Late, go_through
 from paygate.flows.reconciliation.report import Report
-from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 from paygate.storage.unreadable import UNREAD
 
 

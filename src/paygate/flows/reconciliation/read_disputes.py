@@ -21,7 +21,7 @@ from paygate.flows.reconciliation.go_through import Late, go_through
 from paygate.flows.reconciliation.hold import Item, NotTold, hold_missing, or_held
 from paygate.flows.reconciliation.read_list import ProviderList
 from paygate.flows.reconciliation.report import Report
-from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 from paygate.storage.installation import DEFAULT_MERCHANT
 
 _NOT_YET: Final = {

@@ -22,7 +22,7 @@ from paygate.flows.reconciliation.report import Report
 from paygate.flows.refunds.commit import refund_subject
 from paygate.flows.refunds.find import Finding as Became
 from paygate.flows.refunds.find import Found, apply_refund, is_foreign, would_be_adopted
-from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 
 _NOT_YET: Final = {
     Became.PAYMENT_FIRST: "its payment is not recorded here, or not with its money",

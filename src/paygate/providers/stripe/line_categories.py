@@ -1,7 +1,7 @@
 """What a balance transaction of Stripe's is for, in our words; pure.
 
-Its `reporting_category` is made for accounting, and tells the adjustments apart; its `type` says what
-brought it. Both must be known here and agree, or a person looks at it. What is written in its
+Its `reporting_category` is made for accounting, and tells the adjustments apart; its `type` says
+what brought it. Both must be known here and agree, or a person looks at it. What is written in its
 description decides nothing: the wording changes.
 (https://docs.stripe.com/reports/balance-transaction-types,
 https://docs.stripe.com/reports/reporting-categories)
@@ -76,8 +76,8 @@ _OF_TYPE: Final[Mapping[str, tuple[LineCategory, ...]]] = MappingProxyType(
         "payout_failure": (_C.PAYOUT_FAILURE,),
     }
 )
-"""What a type may stand for; the first is what it is where nothing else is said of it. All the types
-that the API's description has.
+"""What a type may stand for; the first is what it is where nothing else is said of it. Every type
+of the API's description is here.
 """
 
 _OF_REPORTING: Final[Mapping[str, LineCategory]] = MappingProxyType(
@@ -129,7 +129,7 @@ _NOTHING_SAID: Final = "none"
 
 
 def of_row(kind: str | None, reporting: str | None) -> tuple[LineCategory, str]:
-    """The category of a row by its type and reporting category, and Stripe's own word for it: of one
+    """The category of a row by its type and reporting category, and Stripe's own word for it: where
     that is not known here, the word that is not.
     """
     if kind is None:

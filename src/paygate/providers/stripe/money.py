@@ -32,6 +32,8 @@ _TWO_DECIMAL_EXPONENT: Final = 2
 _THREE_DECIMAL_EXPONENT: Final = 3
 _MAX_UNITS: Final = 999_999_999_999
 """Twelve digits: "Maximum charge amounts", card payments."""
+_MAX_TOLD: Final = 10**15
+"""Beyond any amount that Stripe has; keeps a hostile number out of our arithmetic."""
 
 
 class NotRepresentable(ValueError):
@@ -105,6 +107,16 @@ def exponent_of(currency: str) -> int:
     if currency in ZERO_DECIMAL:
         return 0
     return _THREE_DECIMAL_EXPONENT if currency in THREE_DECIMAL else _TWO_DECIMAL_EXPONENT
+
+
+def told(units: object, currency: str) -> int | None:
+    """The same of a value that nobody vouches for, of either sign; None when it is no amount."""
+    if not isinstance(units, int) or isinstance(units, bool) or abs(units) > _MAX_TOLD:
+        return None
+    try:
+        return from_provider(units, currency)
+    except NotRepresentable:
+        return None
 
 
 def representable(amount: int, currency: Currency) -> bool:

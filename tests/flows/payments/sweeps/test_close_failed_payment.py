@@ -32,7 +32,8 @@ from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
 from paygate.flows.payments.sweeps.resolve import resolve_attempts
 from paygate.jobs.messages import CloseFailedPayment
 from paygate.jobs.queue import again_after
-from paygate.providers.contract import Absent, CancelOrder
+from paygate.providers.absence import Absent
+from paygate.providers.contract import CancelOrder
 from paygate.storage.change import Change, Verdict
 from paygate.storage.connections.session import Connection
 from paygate.worker.main import work
