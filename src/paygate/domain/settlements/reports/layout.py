@@ -5,13 +5,21 @@ those that a month had no use for.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 import msgspec
 
 from paygate.domain.card_data.search import find
 from paygate.domain.settlements.outcome import Line
-from paygate.domain.settlements.reports.rows import BrokenRow, ReportUnreadable, Row, RowReader
+from paygate.domain.settlements.reports.rows import (
+    ALL,
+    BrokenRow,
+    ReportUnreadable,
+    Row,
+    RowReader,
+    Share,
+)
 
 PREAMBLE_ROWS: Final = 50
 """Rows above the header: titles, the account's name, the span of time."""
@@ -61,10 +69,13 @@ class Refused(msgspec.Struct, frozen=True, array_like=True):
 class CellReader:
     """Takes a report in piece by piece: finds its header, and keeps what its format reads."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, share: Share = ALL) -> None:
+        """`share` is that of the lines; the header is looked for by every reader."""
         self._layout = layout
+        self._share = share
         self._rows = RowReader(layout.separator)
-        self._places: list[int | None] | None = None
+        self._found = False
+        self._chosen: Callable[[Sequence[str]], tuple[str, ...]] = tuple
         self._width = 0
         self._seen = 0
         self._fullest: list[str] = []
@@ -88,16 +99,16 @@ class CellReader:
                 file that was cut or is another one.
         """
         rest = self._lines_of(self._rows.end())
-        if self._places is None:
+        if not self._found:
             raise self._no_header()
-        if not self.lines:
+        if not self.lines and self._share == ALL:
             raise ReportUnreadable("the file has a header and no line below it")
         return rest
 
     def _lines_of(self, rows: Iterator[Row | BrokenRow]) -> list[Cells | Refused]:
         found: list[Cells | Refused] = []
         for row in rows:
-            if self._places is None:
+            if not self._found:
                 self._look_for_header(row)
             elif isinstance(row, BrokenRow):
                 found.append(Refused(row.line, row.why))
@@ -110,8 +121,8 @@ class CellReader:
         cells = row.cells
         if len(cells) != self._width:
             return Refused(row.line, f"{len(cells)} cells, where the header has {self._width}")
-        places = self._places or ()
-        return Cells(row.line, tuple(["" if at is None else cells[at].strip() for at in places]))
+        cells.append("")  # for columns that the file does not have
+        return Cells(row.line, tuple(map(str.strip, self._chosen(cells))))
 
     def _look_for_header(self, row: Row | BrokenRow) -> None:
         self._seen += 1
@@ -121,7 +132,10 @@ class CellReader:
             likely = (self._fullest or names, names)
             self._fullest = max(likely, key=lambda row: len(known.intersection(row)))
             if all(known_in(column, names) for column in self._layout.columns if column.required):
-                self._places = [self._place(column, names) for column in self._layout.columns]
+                places = [self._place(column, names) for column in self._layout.columns]
+                self._chosen = itemgetter(*(len(names) if at is None else at for at in places))
+                self._found = True
+                self._rows.share = self._share
                 self._width = len(names)
                 return
         if self._seen > PREAMBLE_ROWS:
