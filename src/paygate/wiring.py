@@ -317,6 +317,8 @@ def _policy(settings: Settings) -> Policy:
         events_kept=settings.retention_events,
         exclusive_account=settings.exclusive_account,
         numeric_references=settings.numeric_references,
+        settlement_window=settings.settlement_window,
+        fee_rules=settings.fee_rules,
         public_url=settings.public_url,
         # In production a host that is not named is refused; so all are, where none is named.
         return_url_hosts=settings.return_url_hosts or (() if production else None),

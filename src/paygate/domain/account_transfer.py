@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from paygate.domain.ledger import Entry, Unbalanced
+from paygate.domain.money import Currency
 from paygate.domain.record import Recorded
 
 
@@ -58,3 +59,8 @@ class AccountTransfer(Recorded, frozen=True, kw_only=True):
             totals[entry.currency] += entry.amount
         if any(totals.values()):
             raise Unbalanced("a transfer's entries sum to zero in each currency")
+
+    def currency_of(self, entry: Entry) -> Currency:
+        """The currency of one of its entries."""
+        assert entry.currency is not None, "it was made with one"
+        return entry.currency

@@ -75,7 +75,7 @@ class Change(msgspec.Struct, frozen=True):
 
     `audit` is always there, and its id is the change's. A record in `advances` must stand one
     version below in the database. Creating an idempotency key, a provider event, an alert or its
-    notice, a finding, a settlement, its import, a discrepancy or a line's match is a claim: an
+    notice, a finding, a settlement, its import or a discrepancy is a claim: an
     equal one that exists is a conflict. At most one such claim a change, beside it one of a
     reference, and at most one record
     of a table in `advances`; what can meet no conflict - jobs, and records that are created without

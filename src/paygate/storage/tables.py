@@ -273,13 +273,13 @@ SETTLEMENT: Final = Stored(
 )
 # Pages, and the rows in clear that say which line is where, are written together beside the door.
 SETTLEMENT_PAGE: Final = Stored(LinePage, "settlement_page", Column("created_at", "timestamptz"))
+# No claim: its commit advances the settlement, and may be under an idempotency key.
 SETTLEMENT_MATCH: Final = Stored(
     LineMatch,
     "settlement_match",
     Column("settlement", "text"),
     Column("fact", "text"),
     Column("created_at", "timestamptz"),
-    claimed_by=("merchant", "id"),
 )
 DISCREPANCY: Final = Stored(
     Discrepancy,

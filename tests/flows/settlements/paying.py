@@ -10,7 +10,7 @@ from paygate.domain.money import Currency
 from paygate.domain.payments.outcome import Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.settlements.outcome import Line, LineCategory, Payout, PayoutStatus
-from paygate.providers.contract import Absent, ProviderSilent
+from paygate.providers.absence import Absent, ProviderSilent
 from tests.flows.world import APPROVED, INSTALLATION, ScriptedProvider, World
 from tests.making import START
 

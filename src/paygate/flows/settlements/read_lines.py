@@ -148,6 +148,6 @@ async def _reopen(
         raise SettlementClosed(tuple(fresh.values()))
     if standing.matching is Matching.WAITING:
         return
-    waiting = advanced(standing, ctx.now(), matching=Matching.WAITING)
+    waiting = advanced(standing, ctx.now(), matching=Matching.WAITING, concluded_at=None)
     audit = ctx.audit(caller, Action.SETTLEMENT_READ_LINES, settlement_subject(waiting))
     await ctx.door.commit(Change(audit, advances=(waiting,)))

@@ -39,9 +39,21 @@ ORDER BY m.id, i.id LIMIT $3
 SELECT {refund as r} FROM merchant m CROSS JOIN LATERAL (
     SELECT * FROM refund f
     WHERE f.merchant = m.id AND f.state = 'succeeded'
-      AND f.id >= $4 AND f.id < $5 AND f.id > CASE WHEN m.id = $1 THEN $2 ELSE '' END
-      AND NOT EXISTS (SELECT FROM settlement_line l WHERE l.merchant = $6 AND l.fact = f.id)
-      AND NOT EXISTS (SELECT FROM settlement_match s WHERE s.merchant = $6 AND s.fact = f.id)
-    ORDER BY f.id LIMIT $3) r
+      AND f.created_at >= $5 AND f.created_at < $6
+      AND (m.id > $1 OR (f.created_at, f.id) > ($2, $3))
+      AND NOT EXISTS (SELECT FROM settlement_line l WHERE l.merchant = $7 AND l.fact = f.id)
+      AND NOT EXISTS (SELECT FROM settlement_match s WHERE s.merchant = $7 AND s.fact = f.id)
+    ORDER BY f.created_at, f.id LIMIT $4) r
 WHERE m.id >= $1
-ORDER BY m.id, r.id LIMIT $3
+ORDER BY m.id, r.created_at, r.id LIMIT $4
+
+-- name: facts_of_payment
+SELECT f.id FROM merchant m CROSS JOIN LATERAL (
+    SELECT id FROM refund r WHERE r.merchant = m.id AND r.intent = $1
+    UNION ALL SELECT id FROM dispute d WHERE d.merchant = m.id AND d.intent = $1) f
+
+-- name: first_payment_paid
+SELECT min(i.created_at) AS first FROM merchant m CROSS JOIN LATERAL (
+    SELECT p.created_at FROM payment_intent p
+    WHERE p.merchant = m.id AND p.status IN ('succeeded', 'refunded')
+    ORDER BY p.id LIMIT 1) i

@@ -34,6 +34,10 @@ SELECT id, settlement, page, place FROM settlement_line WHERE merchant = $1 AND 
 SELECT fact, id FROM settlement_line WHERE merchant = $1 AND fact = ANY ($2)
 UNION SELECT fact, id FROM settlement_match WHERE merchant = $1 AND fact = ANY ($2)
 
+-- name: facts_with_several_lines
+SELECT fact FROM settlement_line WHERE merchant = $1 AND fact = ANY ($2)
+GROUP BY fact HAVING count(*) > 1
+
 -- name: settlement_lines_of_facts
 SELECT id, settlement, page, place FROM settlement_line WHERE merchant = $1 AND fact = ANY ($2)
 UNION

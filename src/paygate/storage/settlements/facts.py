@@ -67,29 +67,37 @@ class SettlementFacts(Reading):
         """The disputes of these ids, and why others could not be read."""
         return await self._by_key(Dispute, "disputes_by_ids", keys)
 
+    async def facts_of_payment(self, intent_id: str) -> list[str]:
+        """The id of a payment, and those of its refunds and disputes."""
+        rows = await self._search("facts_of_payment", intent_id)
+        return [intent_id, *(row["id"] for row in rows)]
+
+    async def first_paid(self) -> datetime | None:
+        """When the oldest payment that was paid was created, whoever's it is; None: none was."""
+        (row,) = await self._search("first_payment_paid")
+        first: datetime | None = row["first"]
+        return first
+
     async def payments_unsettled(
         self, account: str, since: datetime, until: datetime, after: Place | None, limit: int
     ) -> Stretch[PaymentIntent]:
         """Payments created within that time that have no line in any settlement of the merchant
         whose the provider's account is, in the order of merchant and id.
         """
+        order = ("merchant", "id")
         bounds = first_id("payment_intent", since), first_id("payment_intent", until)
-        return await self._unsettled(
-            PaymentIntent, "payment_intents_unsettled", after, limit, *bounds, account
+        return await self._stretch(
+            PaymentIntent, "payment_intents_unsettled", order, after, limit, *bounds, account
         )
 
     async def refunds_unsettled(
         self, account: str, since: datetime, until: datetime, after: Place | None, limit: int
     ) -> Stretch[Refund]:
-        """The same for refunds that succeeded."""
-        bounds = first_id("refund", since), first_id("refund", until)
-        return await self._unsettled(Refund, "refunds_unsettled", after, limit, *bounds, account)
-
-    async def _unsettled(
-        self, record: type[S], query: str, after: Place | None, limit: int, *bounds: str
-    ) -> Stretch[S]:
-        order = ("merchant", "id")
-        return await self._stretch(record, query, order, after, limit, *bounds)
+        """The same for refunds that succeeded, each merchant's oldest first."""
+        order = ("merchant", "created_at", "id")
+        return await self._stretch(
+            Refund, "refunds_unsettled", order, after, limit, since, until, account
+        )
 
     async def _found(self, record: type[R], query: str, indexes: Mapping[bytes, str]) -> Found[R]:
         if not indexes:

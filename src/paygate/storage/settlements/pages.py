@@ -98,6 +98,13 @@ class SettlementPages:
             found.setdefault(row["fact"], []).append(row["id"])
         return found
 
+    async def several(self, merchant: str, facts: Collection[str]) -> frozenset[str]:
+        """Which of these payments, refunds and disputes have more than one line."""
+        if not facts:
+            return frozenset()
+        rows = await self._fetch("facts_with_several_lines", merchant, list(facts))
+        return frozenset(row["fact"] for row in rows)
+
     async def every(
         self, merchant: str, settlement_id: str, after: int = 0
     ) -> AsyncIterator[LinePage]:
