@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from functools import lru_cache
+from operator import itemgetter
 from typing import Final
 
 from paygate.domain.settlements.outcome import Line
@@ -86,7 +87,7 @@ def _read(cells: Sequence[str]) -> Line:
     )
 
 
-LAYOUT: Final = Layout(_COLUMNS, _read)
+LAYOUT: Final = Layout(_COLUMNS, _read, itemgetter(1))
 
 
 @lru_cache(maxsize=65_536)  # the amounts of a shop's prices, and their fees, come again and again

@@ -30,7 +30,8 @@ def generic_layout(mapping: ColumnMapping) -> Layout:
         Column((header,), required=True) if (header := mapping.headers.get(name)) else Column(())
         for name in FIELDS
     )
-    return Layout(columns, _Reading(mapping).line, mapping.separator)
+    reading = _Reading(mapping)
+    return Layout(columns, reading.line, reading.payout, mapping.separator)
 
 
 class _Reading:
@@ -71,6 +72,10 @@ class _Reading:
             attempt=self._reference(cells, "attempt"),
             installation=self._reference(cells, "installation"),
         )
+
+    def payout(self, cells: Sequence[str]) -> str:
+        """The payout that a line names."""
+        return self._cell(cells, "payout")
 
     def _cell(self, cells: Sequence[str], name: str) -> str:
         return self._mapping.constants.get(name) or cells[_AT[name]]

@@ -47,10 +47,12 @@ class Layout(msgspec.Struct, frozen=True):
     columns: tuple[Column, ...]
     read: Callable[[Sequence[str]], Line]
     """Raises `BadLine`."""
+    payout_of: Callable[[Sequence[str]], str]
+    """The payout that a line names, though it may not be readable otherwise; or nothing."""
     separator: str = ","
 
 
-class Cells(msgspec.Struct, frozen=True, array_like=True):
+class Cells(msgspec.Struct, frozen=True, array_like=True, tag=1):
     """A line of a report, of which only the cells that the format reads are kept: no name, address
     or other text of a payer goes on from here.
     """
@@ -59,7 +61,7 @@ class Cells(msgspec.Struct, frozen=True, array_like=True):
     cells: tuple[str, ...]
 
 
-class Refused(msgspec.Struct, frozen=True, array_like=True):
+class Refused(msgspec.Struct, frozen=True, array_like=True, tag=2):
     """A line that cannot be read: its first physical line, and why."""
 
     line: int
