@@ -24,6 +24,7 @@ from paygate.cli.init import init
 from paygate.cli.listen import listen
 from paygate.cli.reconcile import reconcile
 from paygate.cli.restored import restored
+from paygate.cli.settle import settle
 from paygate.cli.trigger import trigger
 from paygate.settings import TO_SERVE, TO_UNLOCK, SettingsError
 from paygate_sandbox.command import sandbox
@@ -182,6 +183,7 @@ def migrate(data: Data = None, quiet: Quiet = False) -> None:
 
 app.command()(payments.explain)
 app.command()(reconcile)
+app.command()(settle)
 app.command()(listen)
 app.command()(trigger)
 app.command()(init)

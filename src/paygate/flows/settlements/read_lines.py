@@ -15,6 +15,7 @@ from paygate.domain.settlements.outcome import Line
 from paygate.domain.settlements.settlement import Matching, Settlement, advanced
 from paygate.flows.alerts.report_unreadable import report_unreadable
 from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience
+from paygate.flows.settlements.offer import with_candidates
 from paygate.flows.settlements.our_side import ACCOUNT, our_side, terms_of
 from paygate.storage.change import Change, StorageError
 from paygate.storage.settlements.pages import Written
@@ -109,7 +110,8 @@ async def read_page(
         if not kept:
             return read
         ids = {line.provider_reference: known for known, line in kept.items()}
-        matched = match_page(list(kept.values()), ours.known, terms_of(ctx), ids.__getitem__)
+        by_id = match_page(list(kept.values()), ours.known, terms_of(ctx), ids.__getitem__)
+        matched = await with_candidates(ctx, caller, by_id)
         match await _write(ctx, settlement, matched, lane):
             case Written.WRITTEN:
                 return read
