@@ -127,6 +127,24 @@ def layout_of(ctx: Context, report_format: ReportFormat, mapping: Mapping[str, s
         raise _invalid(str(error), "mapping") from None
 
 
+def check_report(ctx: Context, report: Report, file: Path) -> None:
+    """Read a local file as far as its first lines.
+
+    Raises:
+        Refusal: as `layout_of`; `report_unreadable`.
+    """
+    reader = CellReader(layout_of(ctx, report.format, report.mapping))
+    try:
+        with file.open("rb") as content:
+            while piece := content.read(PIECE_BYTES):
+                reader.feed(piece)
+                if reader.lines:
+                    return
+        reader.end()
+    except ReportUnreadable as error:
+        raise unreadable(str(error)) from None
+
+
 def unreadable(why: str) -> Refusal:
     """The refusal of a file that is no report."""
     return Refusal(ErrorCode.REPORT_UNREADABLE, why, param="file")
