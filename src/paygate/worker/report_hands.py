@@ -24,6 +24,7 @@ from paygate.domain.settlements.reports.rows import ALL, ReportUnreadable, Share
 from paygate.flows.context import Context
 from paygate.flows.settlements.import_report import Hands, OwnHands
 from paygate.flows.settlements.report_share import Heard, ShareRead, TooManyPayouts
+from paygate.flows.settlements.upload_report import HandsFor
 from paygate.settings import load
 from paygate.storage.change import StorageError
 from paygate.telemetry import log
@@ -64,9 +65,24 @@ class ReaderFailed(StorageError):
     """A process that read a report failed, or ended."""
 
 
+def unheard(_: int) -> None:
+    """For a reading that nobody watches."""
+
+
+@asynccontextmanager
+async def own_hands(ctx: Context, caller: Caller, _: int) -> AsyncIterator[Hands]:
+    """This process alone, however large the file is."""
+    yield OwnHands(ctx, caller, ALL, unheard)
+
+
+def hands_at(data: Path) -> HandsFor:
+    """The hands of a process whose settings are those of a data directory."""
+    return lambda ctx, caller, size_bytes: hands_for(ctx, caller, data, size_bytes)
+
+
 @asynccontextmanager
 async def hands_for(
-    ctx: Context, caller: Caller, data: Path, size_bytes: int, heard: Heard
+    ctx: Context, caller: Caller, data: Path, size_bytes: int, heard: Heard = unheard
 ) -> AsyncIterator[Hands]:
     """Those who read a file of so many bytes: this process, or one for each core."""
     count = min(os.cpu_count() or 1, MOST_HANDS)

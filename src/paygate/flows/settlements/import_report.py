@@ -6,7 +6,7 @@ end is shown, one that was cut off is worked on again. A report in which a line 
 mended and brought again; what is in it that was not there yet is then read.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -43,6 +43,7 @@ from paygate.flows.settlements.report_share import (
 )
 from paygate.flows.settlements.settle import current
 from paygate.flows.settlements.take import ask_for_payout, take_payout
+from paygate.jobs.messages import Job
 from paygate.storage.change import Change, Committed, StorageError
 from paygate.storage.unreadable import UNREAD
 
@@ -127,6 +128,11 @@ def layout_of(ctx: Context, report_format: ReportFormat, mapping: Mapping[str, s
         raise _invalid(str(error), "mapping") from None
 
 
+def _released(ctx: Context, done: SettlementImport) -> bytes:
+    """What stands for the content of an import that has failed."""
+    return ctx.index.fingerprint(length_prefixed("settlement_import_failed", done.id))
+
+
 def check_report(ctx: Context, report: Report, file: Path) -> None:
     """Read a local file as far as its first lines.
 
@@ -173,7 +179,7 @@ def new_import(
         merchant=ACCOUNT,
         livemode=ctx.provider.livemode,
         format=report.format,
-        content_hash=_content_hashes(ctx, report)[0],
+        content_hash=content_hashes(ctx, report)[0],
         size_bytes=report.size_bytes,
         mapping=report.mapping,
         created_at=now,
@@ -181,38 +187,43 @@ def new_import(
     )
 
 
-def _content_hashes(ctx: Context, report: Report) -> tuple[bytes, ...]:
+def content_hashes(ctx: Context, report: Report) -> tuple[bytes, ...]:
+    """What tells the content from others, under every key of the index; the primary's first."""
     mapping = msgspec.json.encode(dict(sorted(report.mapping.items()))).decode()
     parts = (ctx.provider.name, report.format, mapping, report.content_sha256.hex())
     return ctx.index.fingerprints(length_prefixed("settlement_import", *parts))
 
 
+def no_jobs(_: SettlementImport) -> tuple[Job, ...]:
+    """For one that the caller works on itself."""
+    return ()
+
+
 async def begin_import(
-    ctx: Context, caller: Caller, report: Report, begun: SettlementImport, change: Change
+    ctx: Context,
+    caller: Caller,
+    report: Report,
+    begun: SettlementImport,
+    change: Change,
+    jobs_of: Callable[[SettlementImport], tuple[Job, ...]] = no_jobs,
 ) -> SettlementImport:
-    """The import of this content: the one that has begun by `change`, or the one that there was.
-    One that failed begins again.
+    """The import of this content: the one that has begun by `change`, or the one that there was,
+    for which `jobs_of` says what is to be done. One that has failed is no longer in the way.
 
     Raises:
         StorageError: others kept changing it.
     """
     patience = Patience(_CHANGED, end=StorageError, seconds=CONCLUDING_SECONDS)
-    hashes = _content_hashes(ctx, report)
+    hashes = content_hashes(ctx, report)
     while True:
         standing = await ctx.settlement_imports.of_content(ACCOUNT, hashes)
         if standing is None:
             if isinstance(await ctx.door.commit(change), Committed):
                 return begun
-        elif standing.status is not ImportStatus.FAILED:
-            audit = ctx.audit(caller, Action.SETTLEMENT_IMPORT, import_subject(standing))
-            await ctx.door.commit(Change(audit, response=standing))
-            return standing
         else:
-            again = advanced(standing, ctx.now(), status=ImportStatus.RUNNING, failure=None)
-            audit = ctx.audit(caller, Action.SETTLEMENT_IMPORT, import_subject(again))
-            retry = Change(audit, advances=(again,), jobs=change.jobs, response=again)
-            if isinstance(await ctx.door.commit(retry), Committed):
-                return again
+            audit = ctx.audit(caller, Action.SETTLEMENT_IMPORT, import_subject(standing))
+            await ctx.door.commit(Change(audit, jobs=jobs_of(standing), response=standing))
+            return standing
         await patience.pause()
 
 
@@ -334,6 +345,8 @@ async def _ended(
             return standing
         status = ImportStatus.COMPLETED if failure is None else ImportStatus.FAILED
         after = advanced(standing, now, status=status, failure=failure, finished_at=now, **found)
+        if failure is not None:  # the same file may be brought again, and is then another import
+            after = msgspec.structs.replace(after, content_hash=_released(ctx, after))
         details = {"status": after.status, "lines": str(after.lines_read)}
         subject = import_subject(after)
         audit = ctx.audit(caller, Action.SETTLEMENT_IMPORT_WORK, subject, details=details)
