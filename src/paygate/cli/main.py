@@ -20,6 +20,7 @@ from paygate.cli import (
     webhooks,
 )
 from paygate.cli.command import Data, Quiet, run_async, settings_of
+from paygate.cli.export import export
 from paygate.cli.init import init
 from paygate.cli.listen import listen
 from paygate.cli.reconcile import reconcile
@@ -182,6 +183,7 @@ def migrate(data: Data = None, quiet: Quiet = False) -> None:
 
 
 app.command()(payments.explain)
+app.command()(export)
 app.command()(reconcile)
 app.command()(settle)
 app.command()(listen)
