@@ -1,10 +1,13 @@
 """`paygate settle`: payouts held against our records, printed for whoever keeps the books."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from paygate.cli.command import AsJson, Data, Quiet, perform, print_json, print_table, run_async
+from paygate.cli.settlement_reports import ReportGiven, settle_report
+from paygate.domain.settlements.report_import import ReportFormat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,12 +29,28 @@ def settle(
         str | None,
         typer.Option(metavar="ID", help="One payout, by the provider's id or the settlement's."),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Read a settlement report, and settle its payouts."),
+    ] = None,
+    report_format: Annotated[
+        ReportFormat, typer.Option("--format", help="What the report's columns mean.")
+    ] = ReportFormat.STRIPE_ITEMIZED,
+    mapping: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The columns of a generic report, as JSON."),
+    ] = None,
     data: Data = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Settle payouts, all or one; exit 1 if something is left for a person."""
-    if payout is None:
+    """Settle payouts, all, one or a report's; exit 1 if something is left for a person."""
+    if report is not None:
+        if payout is not None:
+            raise typer.BadParameter("settle a payout or a report", param_hint="--report")
+        given = ReportGiven(report, report_format, mapping)
+        run_async(settle_report(given, data, as_json=as_json, quiet=quiet))
+    elif payout is None:
         run_async(_all(data, as_json=as_json, quiet=quiet))
     else:
         run_async(_one(data, payout, as_json=as_json, quiet=quiet))
@@ -128,7 +147,8 @@ def _print_discrepancies(found: "Sequence[Discrepancy]") -> None:
         print_table(head, rows)
 
 
-def _print_run(ran: "Ran", settled: "Sequence[Settlement]") -> None:
+def print_settlements(settled: "Sequence[Settlement]") -> None:
+    """A line for each settlement."""
     rows = [
         (
             each.provider_reference,
@@ -143,6 +163,10 @@ def _print_run(ran: "Ran", settled: "Sequence[Settlement]") -> None:
     ]
     head = ("payout", "status", "matching", "amount", "residual", "lines", "open discrepancies")
     print_table(head, rows)
+
+
+def _print_run(ran: "Ran", settled: "Sequence[Settlement]") -> None:
+    print_settlements(settled)
     left = ran.unsettled
     typer.echo(
         f"{ran.settled} payouts settled, {ran.closed} of them closed, {ran.failed} failed;"

@@ -58,8 +58,29 @@ def line_id(ctx: Context, provider_reference: str) -> str:
     return id_from(PREFIXES["settlement_line"], ctx.index.fingerprints(name)[-1])
 
 
+class Lane(NamedTuple):
+    """Which numbers a writer gives to pages: every `lanes`-th, from `place` on. Writers that have
+    lanes of their own are not in each other's way.
+    """
+
+    place: int = 0
+    lanes: int = 1
+
+    def after(self, last: int) -> int:
+        """The next number of this lane."""
+        first = last + 1
+        return first + (self.place - first) % self.lanes
+
+
+ALONE: Final = Lane()
+
+
 async def read_page(
-    ctx: Context, caller: Caller, settlement: Settlement, lines: Sequence[Line]
+    ctx: Context,
+    caller: Caller,
+    settlement: Settlement,
+    lines: Sequence[Line],
+    lane: Lane = ALONE,
 ) -> PageRead:
     """Match lines of a settlement, `LINES_A_PAGE` at most, and write those that are new.
 
@@ -94,7 +115,7 @@ async def read_page(
         ids = {line.provider_reference: known for known, line in kept.items()}
         by_id = match_page(list(kept.values()), ours.known, terms_of(ctx), ids.__getitem__)
         matched = await with_candidates(ctx, caller, by_id)
-        match await _write(ctx, settlement, matched):
+        match await _write(ctx, settlement, matched, lane):
             case Written.WRITTEN:
                 return read
             case Written.NOT_WAITING:
@@ -113,13 +134,13 @@ def _as_listed(settlement: Settlement, line: Line) -> Line:
 
 
 async def _write(
-    ctx: Context, settlement: Settlement, matched: Sequence[SettlementLine]
+    ctx: Context, settlement: Settlement, matched: Sequence[SettlementLine], lane: Lane
 ) -> Written:
     count = await ctx.settlement_pages.count(ACCOUNT, settlement.id)
     page = LinePage(
         id=settlement.id,
         merchant=ACCOUNT,
-        version=count.last + 1,
+        version=lane.after(count.last),
         created_at=ctx.now(),
         lines=tuple(matched),
     )
