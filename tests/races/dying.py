@@ -62,6 +62,7 @@ from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores
 from paygate.storage.retention import Retention
 from paygate.storage.settlements.facts import SettlementFacts
+from paygate.storage.settlements.imports import SettlementImports
 from paygate.storage.settlements.pages import SettlementPages
 from paygate.storage.settlements.reader import SettlementReader
 from paygate.storage.sole_run import SoleRuns
@@ -130,6 +131,7 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
             settlements=SettlementReader(pool, pool, records),
             settlement_pages=SettlementPages(pool, pool, records),
             settlement_facts=SettlementFacts(pool, pool, records),
+            settlement_imports=SettlementImports(pool, pool, records),
             whole_tables=WholeTables(pool, pool, records),
             documents=Documents(),
             reconciliations=Reconciliations(pool, pool, records),

@@ -39,6 +39,7 @@ from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores
 from paygate.storage.retention import Retention
 from paygate.storage.settlements.facts import SettlementFacts
+from paygate.storage.settlements.imports import SettlementImports
 from paygate.storage.settlements.pages import SettlementPages
 from paygate.storage.settlements.reader import SettlementReader
 from paygate.storage.sole_run import SoleRuns
@@ -139,6 +140,7 @@ class Context(msgspec.Struct, frozen=True):
     settlements: SettlementReader
     settlement_pages: SettlementPages
     settlement_facts: SettlementFacts
+    settlement_imports: SettlementImports
     whole_tables: WholeTables
     documents: Documents
     webhooks: WebhookReader
