@@ -28,11 +28,11 @@ def report(mark: str) -> str:
     """Lines that are nobody's here, of payouts that they make to the cent; over four megabytes."""
     rows = [HEADER]
     times = "2026-01-03 00:00:00,2026-01-05 00:00:00,eur"
-    for number in range(LINES - PAYOUTS):
-        rows.append(
-            f"po_{mark}{number % PAYOUTS},txn_{mark}{number},{times},1.00,0.25,0.75,charge,"
-            f"ch_{mark}{number},{'x' * 60}"
-        )
+    rows += [
+        f"po_{mark}{number % PAYOUTS},txn_{mark}{number},{times},1.00,0.25,0.75,charge,"
+        f"ch_{mark}{number},{'x' * 60}"
+        for number in range(LINES - PAYOUTS)
+    ]
     for payout in range(PAYOUTS):
         count = len(range(payout, LINES - PAYOUTS, PAYOUTS))
         net = f"-{count * 75 // 100}.{count * 75 % 100:02d}"

@@ -61,7 +61,7 @@ def own_row(payout: str, lines: Sequence[Line]) -> Line:
 
 def report(payouts: Mapping[str, Sequence[Line]], *, own: bool = True) -> bytes:
     """A report of payouts, each with its own row."""
-    rows = [HEADER]
+    rows: list[tuple[str, ...]] = [HEADER]
     for payout, lines in payouts.items():
         every = [*lines, own_row(payout, lines)] if own else lines
         rows += [row(payout, each) for each in every]
