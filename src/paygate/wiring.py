@@ -63,6 +63,7 @@ from paygate.storage.timelines import Timelines
 from paygate.storage.webhooks.outbox import Outbox
 from paygate.storage.webhooks.reader import WebhookReader
 from paygate.storage.whole_ledger import WholeLedger
+from paygate.storage.whole_tables import WholeTables
 from paygate.telemetry import log
 
 if TYPE_CHECKING:
@@ -196,6 +197,7 @@ async def open_context(
             settlement_pages=SettlementPages(pool, searches, records),
             settlement_facts=SettlementFacts(pool, searches, records),
             settlement_imports=SettlementImports(pool, searches, records),
+            whole_tables=WholeTables(pool, searches, records),
             documents=Documents(),
             ledger=WholeLedger(connect(settings, name=f"{name} ledger"), records),
             keys=keys,

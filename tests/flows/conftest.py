@@ -45,6 +45,7 @@ from paygate.storage.timelines import Timelines
 from paygate.storage.webhooks.outbox import Outbox
 from paygate.storage.webhooks.reader import WebhookReader
 from paygate.storage.whole_ledger import WholeLedger
+from paygate.storage.whole_tables import WholeTables
 from tests.flows.world import INSTALLATION, WAITS_SECONDS, Clock, ScriptedProvider, World
 
 
@@ -73,6 +74,7 @@ async def world(
         settlement_pages=SettlementPages(pool, pool, records),
         settlement_facts=SettlementFacts(pool, pool, records),
         settlement_imports=SettlementImports(pool, pool, records),
+        whole_tables=WholeTables(pool, pool, records),
         documents=Documents(),
         reconciliations=Reconciliations(pool, pool, records),
         audit_log=AuditLog(pool, pool, records),

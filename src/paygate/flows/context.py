@@ -47,6 +47,7 @@ from paygate.storage.timelines import Timelines
 from paygate.storage.webhooks.outbox import Outbox
 from paygate.storage.webhooks.reader import WebhookReader
 from paygate.storage.whole_ledger import WholeLedger
+from paygate.storage.whole_tables import WholeTables
 
 FIRST_PAUSE_SECONDS: Final = 0.01
 """The first pause while another commit holds the wanted row: mostly a millisecond or two."""
@@ -140,6 +141,7 @@ class Context(msgspec.Struct, frozen=True):
     settlement_pages: SettlementPages
     settlement_facts: SettlementFacts
     settlement_imports: SettlementImports
+    whole_tables: WholeTables
     documents: Documents
     webhooks: WebhookReader
     outbox: Outbox

@@ -55,6 +55,7 @@ class Action(StrEnum):
     AUTHORIZATION_WATCH = "authorization.watch"
     CUSTOMER_READ = "customer.read"
     LEDGER_READ = "ledger.read"
+    EXPORT = "export"
     RESTORE_DECLARE = "restore.declare"
     API_KEY_CREATE = "api_key.create"
     API_KEY_LIST = "api_key.list"
@@ -140,6 +141,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.DISPUTE_LIST: _READERS,
         Action.CUSTOMER_READ: _READERS,
         Action.LEDGER_READ: _READERS - {Role.SUPPORT},
+        Action.EXPORT: _READERS - {Role.SUPPORT},
         Action.RESTORE_DECLARE: _ADMINS,
         Action.API_KEY_CREATE: _ADMINS,
         Action.API_KEY_LIST: _ADMINS,

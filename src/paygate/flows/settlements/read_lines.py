@@ -5,13 +5,15 @@ whoever brings it and however often. To go on after a crash is to read them agai
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from paygate.crypto.encoding import length_prefixed
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.audit import Subject
 from paygate.domain.ids import PREFIXES, id_from
 from paygate.domain.settlements.line import LinePage, SettlementLine
 from paygate.domain.settlements.match import match_page
-from paygate.domain.settlements.outcome import Line
+from paygate.domain.settlements.outcome import Line, LineCategory
 from paygate.domain.settlements.settlement import Matching, Settlement, advanced
 from paygate.flows.alerts.report_unreadable import report_unreadable
 from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience
@@ -87,7 +89,8 @@ async def read_page(
         StorageError: others kept writing lines of it.
     """
     patience = Patience(KEPT_CHANGING, end=StorageError, seconds=CONCLUDING_SECONDS)
-    named = {line_id(ctx, line.provider_reference): line for line in lines}
+    said = [_as_listed(settlement, line) for line in lines]
+    named = {line_id(ctx, line.provider_reference): line for line in said}
     twice = len(lines) - len(named)
     while True:
         written = await ctx.settlement_pages.known(ACCOUNT, list(named))
@@ -120,6 +123,14 @@ async def read_page(
             case Written.TAKEN:
                 pass
         await patience.pause()
+
+
+def _as_listed(settlement: Settlement, line: Line) -> Line:
+    """The line as it is in this settlement: a payout's row may be another payout's."""
+    own = line.source_reference in (None, settlement.provider_reference)
+    if line.category is not LineCategory.PAYOUT or own:
+        return line
+    return replace(line, category=LineCategory.OTHER_PAYOUT)
 
 
 async def _write(

@@ -100,7 +100,7 @@ class _Run:
         except ProviderSilent:
             self._has_failed("the provider did not list its payouts")
             raise
-        # Payouts whose lines are told come first, the oldest before the others.
+        # What is told comes before what is guessed, and the older before the newer.
         for payout in sorted(payouts, key=lambda each: (not each.itemised, each.created_at)):
             if payout.livemode not in (None, ctx.provider.livemode):
                 continue
