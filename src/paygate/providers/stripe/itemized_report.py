@@ -1,8 +1,9 @@
 """Stripe's itemised payout reconciliation as a CSV file (`payout_reconciliation.itemized.5`).
 
 Amounts are decimals in major units, by Stripe's own exponents; times are `YYYY-MM-DD HH:MM:SS`,
-and of a column's two the one whose name ends in `_utc` is read. The file has the columns that were
-asked for, in any order: docs/settlement-reports.md says which are needed, and what others tell.
+and of a column's two the one whose name ends in `_utc` is read; the other is taken for UTC, too.
+The file has the columns that were asked for, in any order: docs/settlement-reports.md says which
+are needed, and what others tell.
 """
 
 import re
@@ -48,7 +49,6 @@ _COLUMNS: Final = (
 _number: Final = reader(PLAIN)
 _date: Final = date_reader("YYYY-MM-DD")
 _MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
-_MIDNIGHT: Final = " 00:00:00"
 
 
 def _read(cells: Sequence[str]) -> Line:
@@ -111,16 +111,11 @@ def _payers(amount: str, currency: str, gross: int) -> tuple[int, str] | None:
 
 @lru_cache(maxsize=4096)
 def _day(cell: str) -> date:
-    """Funds come at midnight UTC; another time of day was written in another zone, and its date
-    may be the day before.
-    """
+    """Funds of payments come at midnight UTC, what goes back is available as it is made."""
     try:
-        day = _date(cell)
+        return _date(cell)
     except NotATime:
         raise BadLine("available_on is no YYYY-MM-DD HH:MM:SS") from None
-    if cell[10:] not in ("", _MIDNIGHT):
-        raise BadLine("available_on is not in UTC: ask the report for the column available_on_utc")
-    return day
 
 
 def _moment(cell: str) -> datetime:
