@@ -1,6 +1,6 @@
-"""F01 for settlements: whoever settles a payout, or decides on it, is killed at each step - between
-pages, between a page and its conclusion, before the ledger is posted; then somebody comes again, and
-each line, discrepancy, transfer and event is there once.
+"""F01 for settlements: whoever settles a payout, or decides on it, is killed at each step, also
+between pages, and between a page and its conclusion; then somebody comes again, and each line,
+discrepancy, transfer and event is there once.
 """
 
 import asyncio
