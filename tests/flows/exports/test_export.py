@@ -2,10 +2,11 @@
 
 import csv
 import io
-from collections import Counter
+from collections import defaultdict
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,11 +26,11 @@ from tools.bench.seed import Seeded, seed
 
 
 async def exported(
-    world: World, kind: ExportKind, **wanted: object
+    world: World, kind: ExportKind, **wanted: Any
 ) -> tuple[list[dict[str, str]], Exported, str]:
     """The rows by their columns' names, what was said of them, and the text."""
     text = io.StringIO()
-    asked = Wanted(kind, **wanted)  # type: ignore[arg-type] -- the test's own
+    asked = Wanted(kind, **wanted)
     done = await export(world.ctx, world.caller, asked, text.write, lambda *_: None)
     rows = list(csv.DictReader(io.StringIO(text.getvalue(), newline="")))
     assert len(rows) == done.rows
@@ -82,11 +83,11 @@ async def test_the_ledger_balances_in_each_currency_transfer_by_transfer(
 ) -> None:
     await _settled(paying_world)
     rows, done, _ = await exported(paying_world, ExportKind.LEDGER)
-    left = Counter[tuple[str, str]]()
+    left: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     for row in rows:
         assert (row["debit"] == "") != (row["credit"] == "")
         moved = Decimal(row["debit"] or 0) - Decimal(row["credit"] or 0)
-        left[row["transfer"], row["currency"]] += moved  # type: ignore[assignment] -- decimals
+        left[row["transfer"], row["currency"]] += moved
     assert not any(left.values())
     kinds = {row["kind"] for row in rows}
     assert {"capture", "fees", "payout", "unexplained"} <= kinds

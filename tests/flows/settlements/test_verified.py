@@ -3,6 +3,7 @@ our back is named.
 """
 
 from datetime import timedelta
+from typing import Any
 
 from paygate.domain.ledger import Account
 from paygate.domain.money import Currency
@@ -113,8 +114,10 @@ async def test_a_provider_that_does_not_tell_is_no_mismatch_and_no_proof(
 
     asked: list[str] = []
 
-    async def silent(reference: str, *, timeout_seconds: float) -> Payout | Absent | Unknown:
-        asked.append(reference)
+    async def silent(
+        provider_reference: str, *, timeout_seconds: float
+    ) -> Payout | Absent | Unknown:
+        asked.append(provider_reference)
         return Unknown("timeout")
 
     world.provider.retrieve_payout = silent  # type: ignore[method-assign]
@@ -126,7 +129,7 @@ async def test_a_provider_that_does_not_tell_is_no_mismatch_and_no_proof(
 
 async def test_what_was_decided_since_is_summed_by_its_own_job_first(world: World) -> None:
     """A decision that no conclusion has seen yet is no mismatch of the conclusion before it."""
-    nameless = {"customer_amount": None, "customer_currency": None}
+    nameless: dict[str, Any] = {"customer_amount": None, "customer_currency": None}
     intent = await paid(world)
     pays(world, "po_1", line("bank-1", intent.amount_received, **nameless))
     await settle(world)
