@@ -99,8 +99,10 @@ async def prepared(setting: SettleSetting, number: int) -> SettleSetting:
         of = await settled.settlements.of_payout(reference)
         assert of is not None
         first, second = (each.id for each in known if each.settlement == of.id)
-        await act(settled, msgspec.structs.replace(ready, intent="first", discrepancy=first))
-        return msgspec.structs.replace(ready, intent="second", discrepancy=second)
+        await act(
+            settled, msgspec.structs.replace(ready, intent=f"1 of {number}", discrepancy=first)
+        )
+        return msgspec.structs.replace(ready, intent=f"2 of {number}", discrepancy=second)
 
 
 async def every(ctx: Context, kind: type[Any]) -> list[Any]:
