@@ -78,6 +78,7 @@ async def _seed(ready: dict[str, Any], out: Path, payments: int) -> None:
         marks={"paygate_installation": installation, "paygate_merchant": merchant_side.MERCHANT},
     )
     await asyncio.to_thread(write_books, plan, out)
+    merchant_side.add_own_rows(out)
     records = await open_records(settings)
     connection = await connector(ready["database_url"], name="bench")()
     try:
