@@ -118,7 +118,10 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
 def _form(form: FormShape) -> dict[str, Any]:
     """The schema of a multipart body."""
     file = {"type": "string", "format": "binary"}
-    return {"type": "object", "properties": dict.fromkeys(sorted(form.parts), file)}
+    parts: dict[str, Any] = dict.fromkeys(sorted(form.parts), file)
+    if form.streamed is not None:  # what stands beside it says how it is read
+        parts |= dict.fromkeys(sorted(form.parts - {form.streamed}), {"type": "string"})
+    return {"type": "object", "properties": parts}
 
 
 def _responses(endpoint: Endpoint) -> dict[str, Any]:
