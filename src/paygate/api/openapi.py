@@ -118,9 +118,8 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
 def _form(form: FormShape) -> dict[str, Any]:
     """The schema of a multipart body."""
     file = {"type": "string", "format": "binary"}
-    parts: dict[str, Any] = dict.fromkeys(sorted(form.parts), file)
-    if form.streamed is not None:  # what stands beside it says how it is read
-        parts |= dict.fromkeys(sorted(form.parts - {form.streamed}), {"type": "string"})
+    text = {"type": "string"}  # what stands beside a streamed part says how that is read
+    parts = {name: file if form.streamed in (None, name) else text for name in sorted(form.parts)}
     return {"type": "object", "properties": parts}
 
 
