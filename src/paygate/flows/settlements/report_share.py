@@ -155,7 +155,7 @@ class ShareReader:
             told.own |= {
                 line.provider_reference: line.net
                 for _, line in page
-                if line.category is LineCategory.PAYOUT
+                if line.category is LineCategory.PAYOUT and line.source_reference in (payout, None)
             }
             lines = [line for _, line in page]
             try:
