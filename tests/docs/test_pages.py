@@ -22,6 +22,8 @@ NOT_RUN = [
     ("README.md", "stays in the foreground; every test of a whole gateway starts one so"),
     ("README.md", "minutes long; CI is the last line"),
     ("docs/restores.md", "tells a gateway what did not happen; tests/cli/test_restored.py runs it"),
+    ("docs/settlement-reports.md", "it reads a file of yours"),
+    ("docs/settlement-reports.md", "it reads a file of yours"),
     ("docs/stripe.md", "root"),
     ("docs/stripe.md", "root, and a name in the DNS"),
     ("docs/stripe.md", "root"),
