@@ -23,6 +23,8 @@ NOT_RUN = [
     ("README.md", "minutes long; CI is the last line"),
     ("docs/exports.md", "needs a gateway; tests/cli/test_export.py runs it"),
     ("docs/restores.md", "tells a gateway what did not happen; tests/cli/test_restored.py runs it"),
+    ("docs/settlement-reports.md", "it reads a file of yours"),
+    ("docs/settlement-reports.md", "it reads a file of yours"),
     ("docs/stripe.md", "root"),
     ("docs/stripe.md", "root, and a name in the DNS"),
     ("docs/stripe.md", "root"),
