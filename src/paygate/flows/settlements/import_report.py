@@ -41,7 +41,6 @@ from paygate.flows.settlements.report_share import (
     ShareReader,
     TooManyPayouts,
 )
-from paygate.flows.settlements.settle import current
 from paygate.flows.settlements.take import ask_for_payout, take_payout
 from paygate.jobs.messages import Job
 from paygate.storage.change import Change, Committed, StorageError
@@ -308,7 +307,8 @@ async def _tell_settlement(
     """
     patience = Patience("a settlement kept changing", end=StorageError, seconds=CONCLUDING_SECONDS)
     while True:
-        settlement = await current(ctx, read.settlement)
+        settlement = await ctx.settlements.settlement(ACCOUNT, read.settlement)
+        assert settlement is not None, "settlements are never deleted"
         if not settlement.is_open:
             return
         amount = settlement.amount

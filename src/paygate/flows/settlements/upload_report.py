@@ -46,6 +46,9 @@ EARLY_BYTES: Final = 4 * 1024 * 1024
 """Of a file that comes before its format is known: so much is held in memory."""
 AGAIN_AFTER: Final = timedelta(minutes=1)
 JOB: Final = "read-settlement-report"
+_NOBODYS_AFTER: Final = timedelta(days=1)
+"""An upload takes minutes."""
+_SWEPT: Final = 100
 _TAKEN: Final = {"stage": "taken"}
 LINES_AT_ONCE: Final = 1000
 """Encoded together: some three hundred kilobytes."""
@@ -237,6 +240,19 @@ async def read_report_as_asked(
             return AGAIN_AFTER
     await ctx.settlement_imports.delete_file(done.merchant, done.id)
     return None
+
+
+async def sweep_report_files(ctx: Context) -> int:
+    """Delete files that no import is reading: their request was refused, or was a repetition, or
+    ended early. Returns how many.
+    """
+    deleted = 0
+    until = ctx.now() - _NOBODYS_AFTER
+    while found := await ctx.settlement_imports.files_left(ACCOUNT, until, _SWEPT):
+        for import_id in found:
+            await ctx.settlement_imports.delete_file(ACCOUNT, import_id)
+        deleted += len(found)
+    return deleted
 
 
 async def read_import(ctx: Context, caller: Caller, import_id: str) -> SettlementImport:
