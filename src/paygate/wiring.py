@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from paygate import __version__
 from paygate.alert_channels import AppriseChannel
+from paygate.checkpoints import CheckpointAddress, CheckpointFile
+from paygate.crypto.audit_keys import AuditKeys
 from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.callback_states import CallbackStates
 from paygate.crypto.credentials import CredentialHasher
@@ -22,7 +25,7 @@ from paygate.domain.addresses import Reach
 from paygate.domain.ids import RANDOM_BYTES, make_id
 from paygate.domain.warning import WarningCode
 from paygate.egress.client import Egress
-from paygate.flows.context import Context, Policy
+from paygate.flows.context import CheckpointPlace, Context, Policy
 from paygate.flows.provider.pace import PART, Pace, shared
 from paygate.flows.provider.watch import look_at_provider, watcher
 from paygate.flows.provider_events.answers_under_way import AnswersUnderWay
@@ -36,7 +39,9 @@ from paygate.setting_kinds import Rate
 from paygate.settings import Settings, SettingsError
 from paygate.storage.access.api_key_use import ApiKeyUse
 from paygate.storage.access.merchants import Merchants
+from paygate.storage.audit_chain import AuditChain
 from paygate.storage.audit_log import AuditLog
+from paygate.storage.audit_seals import AuditSeals
 from paygate.storage.commit.committer import Committer
 from paygate.storage.connections.database import connector
 from paygate.storage.connections.pool import open_pool
@@ -184,6 +189,9 @@ async def open_context(
             door=Door(records, committer),
             read=Reader(pool, searches, records),
             audit_log=AuditLog(pool, searches, records),
+            audit_seals=AuditSeals(pool, searches, records),
+            audit_chain=AuditChain(connect(settings, name=f"{name} audit"), records),
+            audit_keys=AuditKeys(keyring),
             timelines=Timelines(pool, searches, records),
             refunds=RefundReader(pool, searches, records),
             disputes=DisputeReader(pool, searches, records),
@@ -212,6 +220,7 @@ async def open_context(
             now=clock,
             random_bytes=Randomness(),
             alert_channels=_alert_channels(settings),
+            checkpoints=_checkpoints(settings, egress),
         )
     finally:
         await egress.close()
@@ -271,6 +280,13 @@ async def open_webhook_endpoints(settings: Settings) -> AsyncIterator[StripeWebh
 def _alert_channels(settings: Settings) -> tuple[AppriseChannel, ...]:
     numbered = enumerate(settings.alert_urls, start=1)
     return tuple(AppriseChannel(number, Secret(url)) for number, url in numbered)
+
+
+def _checkpoints(settings: Settings, egress: Egress) -> CheckpointPlace | None:
+    place = settings.audit_checkpoints
+    if place is None:
+        return None
+    return CheckpointFile(place) if isinstance(place, Path) else CheckpointAddress(place, egress)
 
 
 @asynccontextmanager
