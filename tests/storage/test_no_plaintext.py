@@ -136,7 +136,15 @@ CLEAR: Final = {
         "payment_intent",  # of whose timeline it is a part
     },
     # An auditor asks for a subject, an action or a key. A person's name is none of them.
-    "audit_entry": {"merchant", "id", "at", "subject", "action", "actor"},
+    "audit_entry": {"merchant", "id", "at", "subject", "action", "actor", "written_in"},
+    # Keyed hashes, hashes of those, and signatures. A checkpoint and a verification are these too.
+    "audit_seal": {
+        *("number", "merchant", "entry", "at", "key", "format", "leaf", "hash", "signature"),
+    },
+    "audit_head": {
+        *("one", "number", "hash", "written_in", "entry", "run", "leased_until"),
+        *("checkpoint", "verified", "created_at"),
+    },
     "installation": {"one", "id", "livemode", "created_at", "system_identifier", "timeline"},
     "database_restore": {"noticed_at", "taken_at", "cause"},
     "merchant": {"id", "created_at"},

@@ -9,6 +9,7 @@ import typer
 from paygate import __version__
 from paygate.cli import (
     api_keys,
+    audit,
     disputes,
     jobs,
     keys,
@@ -36,6 +37,7 @@ app = typer.Typer(
 
 app.add_typer(merchants.app, name="merchants")
 app.add_typer(api_keys.app, name="api-keys")
+app.add_typer(audit.app, name="audit")
 app.add_typer(disputes.app, name="disputes")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(ledger.app, name="ledger")

@@ -44,6 +44,8 @@ REGISTER_SECONDS: Final = 60.0
 OF_PROVIDER: Final = Needs(("stripe_api_key", "stripe_webhook_secrets"))
 """Without the sandbox."""
 STATE: Final = "up.json"
+CHECKPOINTS: Final = "audit-checkpoints.jsonl"
+"""Beside the database here: a cut of the log is found, and whoever has this folder can do both."""
 
 
 class State(msgspec.Struct):
@@ -205,6 +207,7 @@ class Up:
         values = {
             "kek": kek.as_uri(),
             "public_url": api_url,
+            "audit_checkpoints": (self._data / CHECKPOINTS).as_uri(),
             "tls_cert": str(certificates.certificate),
             "tls_key": str(certificates.key),
         }

@@ -104,7 +104,7 @@ class AuditSeals:
     async def restores(self, merchant: str) -> list[AuditEntry]:
         """The declarations of restores that are not sealed yet, the newest first."""
         rows = await self._fetch("audit_restores_to_seal", merchant, Action.RESTORE_DECLARE)
-        opened, _ = self._records.open_each(AuditEntry, [tuple(row)[1:] for row in rows])
+        opened, _ = self._records.open_each(AuditEntry, map(tuple, rows))
         return opened
 
     async def stored(self, merchant: str, entry_id: str, at: datetime) -> Entry | None:

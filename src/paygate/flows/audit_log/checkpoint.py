@@ -137,7 +137,7 @@ async def check_extends(ctx: Context) -> AuditEntry | None:
     told = read(ctx, line).head
     if told.number > head.number:
         return await _declaration(ctx, head, told)
-    await _check_at(ctx, told)
+    await check_told(ctx, told)
     return None
 
 
@@ -151,8 +151,8 @@ async def _declaration(ctx: Context, head: Head, told: Head) -> AuditEntry:
     )
 
 
-async def _check_at(ctx: Context, told: Head) -> None:
-    """Whether what was told is in the chain, or in a gap that was declared."""
+async def check_told(ctx: Context, told: Head) -> None:
+    """See that what was told is in the chain, or in a declared gap. Raises Contradiction."""
     if told.number == 0:
         return
     seal = await ctx.audit_seals.at(told.number)

@@ -85,8 +85,11 @@ class LogSealer:
             Contradiction: the chain does not extend what was told outside.
         """
         count = 0
-        if not self._trusted:
-            count += await self._begin()
+        while not self._trusted:
+            sealed = await self._begin()
+            count += sealed
+            if not sealed and not self._trusted:
+                return count  # another run seals
         while True:
             found = await self._ctx.audit_seals.next(self._run, BATCH)
             if found is None:
@@ -113,12 +116,12 @@ class LogSealer:
     async def _begin(self) -> int:
         """Look at the chain before the first seal; how many entries that sealed."""
         declaration = await check_extends(self._ctx)
+        if declaration is not None:
+            return await self._go_on_behind(declaration)
         if (await self._ctx.audit_seals.state()).is_of_another_server:
             await self._ctx.audit_seals.begin_order_anew()
             log.logger().warning("audit_order_begun_anew")
-            await self.seal_astray()
-        if declaration is not None:
-            return await self._go_on_behind(declaration)
+            return await self.seal_astray()
         self._trusted = True
         return 0
 
@@ -131,9 +134,7 @@ class LogSealer:
         )
         assert stored is not None, "it was just read"
         found = ToSeal(declared.head, [stored], None, ())
-        sealed = await self._seal(found, first=declared.told.number + 1)
-        self._trusted = sealed > 0
-        return sealed
+        return await self._seal(found, first=declared.told.number + 1)
 
     async def _seal(self, found: ToSeal, *, first: int | None = None) -> int:
         for fault in found.broken:

@@ -21,7 +21,7 @@ WHERE NOT EXISTS (SELECT FROM audit_seal s WHERE s.merchant = e.merchant AND s.e
 ORDER BY e.written_in, e.id LIMIT $1
 
 -- name: audit_restores_to_seal
-SELECT written_in, {audit_entry as e} FROM audit_entry e
+SELECT {audit_entry as e} FROM audit_entry e
 WHERE e.merchant = $1 AND e.action = $2
   AND NOT EXISTS (SELECT FROM audit_seal s WHERE s.merchant = e.merchant AND s.entry = e.id)
 ORDER BY e.id DESC LIMIT 20
