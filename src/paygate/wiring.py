@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from paygate import __version__
 from paygate.alert_channels import AppriseChannel
@@ -58,6 +59,7 @@ from paygate.storage.records import Records
 from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores, notice_restore
 from paygate.storage.retention import Retention
+from paygate.storage.schema.application import grant_rights, make_role, role_of
 from paygate.storage.schema.migrate import Tell, migrate
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.timelines import Timelines
@@ -90,9 +92,14 @@ def connect(settings: Settings, *, name: str) -> Connect:
     return connector(settings.require("database_url"), name=f"paygate {name}")
 
 
-def _reach(settings: Settings, *, name: str) -> Connect:
-    """How a process makes its first connection: a fault is told as one to whoever started it."""
-    return reaching(connect(settings, name=name), settings.require("database_url"))
+def _reach(settings: Settings, *, name: str, owner: bool = False) -> Connect:
+    """How a process makes its first connection: a fault is told as one to whoever started it.
+    `owner`: with the rights of the tables' owner, where that is another role.
+    """
+    dsn = settings.require("database_url")
+    if owner and settings.owner_database_url is not None:
+        dsn = settings.owner_database_url
+    return reaching(connector(dsn, name=f"paygate {name}"), dsn)
 
 
 async def prepare_database(settings: Settings, tell: Tell = lambda _: None) -> list[str]:
@@ -101,7 +108,8 @@ async def prepare_database(settings: Settings, tell: Tell = lambda _: None) -> l
     """
     livemode = _livemode(settings)
     kms = _kms(settings)
-    dial = _reach(settings, name="migrate")
+    dial = _reach(settings, name="migrate", owner=True)
+    role = await role_of(_reach(settings, name="migrate"))
     applied = await migrate(dial, tell=tell)
     new_id = make_id("in_", int(now().timestamp() * 1000), secrets.token_bytes(RANDOM_BYTES))
     installation = await install(
@@ -115,7 +123,17 @@ async def prepare_database(settings: Settings, tell: Tell = lambda _: None) -> l
             f"made installation {new_id}, for {'live' if livemode else 'test'} payments,"
             f" with its keys and merchant {DEFAULT_MERCHANT}"
         )
+    if settings.owner_database_url is not None:
+        await grant_rights(dial, role)
+        await read_installation(_reach(settings, name="migrate"), livemode=livemode)
     return applied
+
+
+async def make_application_role(settings: Settings) -> None:
+    """Make the role of `PAYGATE_DATABASE_URL`, which has no password, in a server of our own."""
+    role = urlsplit(settings.require("database_url")).username
+    assert role is not None, "we wrote the address"
+    await make_role(_reach(settings, name="migrate", owner=True), role)
 
 
 async def check(settings: Settings) -> None:
