@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -60,7 +60,7 @@ from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores, notice_restore
 from paygate.storage.retention import Retention
 from paygate.storage.schema.application import grant_rights, make_role, role_of
-from paygate.storage.schema.migrate import Tell, migrate
+from paygate.storage.schema.migrate import Tell, detach_months, migrate
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.timelines import Timelines
 from paygate.storage.webhooks.outbox import Outbox
@@ -127,6 +127,14 @@ async def prepare_database(settings: Settings, tell: Tell = lambda _: None) -> l
         await grant_rights(dial, role)
         await read_installation(_reach(settings, name="migrate"), livemode=livemode)
     return applied
+
+
+async def detach_audit_months(
+    settings: Settings, months: Sequence[str], tell: Tell = lambda _: None
+) -> None:
+    """Take months out of the audit log, as the tables' owner. Raises MigrationError."""
+    dial = _reach(settings, name="migrate", owner=True)
+    await detach_months(dial, "audit_entry", months, tell=tell)
 
 
 async def make_application_role(settings: Settings) -> None:
@@ -343,6 +351,7 @@ def _policy(settings: Settings) -> Policy:
         support_refund_limit=settings.support_refund_limit,
         refund_approval_above=settings.refund_approval_above,
         events_kept=settings.retention_events,
+        audit_kept=settings.retention_audit,
         exclusive_account=settings.exclusive_account,
         numeric_references=settings.numeric_references,
         public_url=settings.public_url,

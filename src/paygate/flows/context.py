@@ -75,6 +75,8 @@ class Policy(msgspec.Struct, frozen=True):
     production: bool = False
     events_kept: timedelta = timedelta(days=90)
     """How long bodies of provider events, and what merchants were sent, are kept."""
+    audit_kept: timedelta = timedelta(days=400)
+    """How long months of the audit log stay in it."""
     exclusive_account: bool = False
     """Whether nobody but this gateway takes payments on the provider's account."""
     numeric_references: bool = False

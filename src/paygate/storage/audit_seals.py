@@ -42,6 +42,13 @@ class Cursor(NamedTuple):
     entry: str
 
 
+class Month(NamedTuple):
+    """A partition of the log by its name, and when it ends."""
+
+    name: str
+    ends: datetime
+
+
 class ToSeal(NamedTuple):
     """The next entries, behind which head, and up to where; `broken` do not open."""
 
@@ -142,6 +149,22 @@ class AuditSeals:
         (row,) = await self._fetch("audit_lag")
         seconds: float | None = row["seconds"]
         return seconds
+
+    async def months(self) -> list[Month]:
+        """The months of the log that are there, the oldest first, by the server's catalog."""
+        return [Month(*row) for row in await self._fetch("audit_months")]
+
+    async def sealed_before(self, moment: datetime) -> int:
+        """The highest number of an entry of before a moment; zero when there is none."""
+        with reading():
+            (row,) = await self._searches.fetch(QUERIES["audit_sealed_before"], moment)
+        return row["last"] or 0
+
+    async def unsealed_before(self, moment: datetime) -> int:
+        """How many entries of before a moment have no seal."""
+        with reading():
+            (row,) = await self._searches.fetch(QUERIES["audit_unsealed_before"], moment)
+        return int(row["unsealed"])
 
     async def role_is_bound(self) -> bool:
         """Whether the role that we have could not undo what the schema holds."""

@@ -122,7 +122,8 @@ async def test_rights_follow_from_what_the_schema_refuses(connect: Connect, role
         if sealed:
             columns = await connection.fetch(
                 "SELECT attname FROM pg_attribute WHERE attrelid = $1::text::regclass"
-                " AND attnum > 0 AND NOT attisdropped AND has_column_privilege($2, attrelid, attnum, 'UPDATE')",
+                " AND attnum > 0 AND NOT attisdropped"
+                " AND has_column_privilege($2, attrelid, attnum, 'UPDATE')",
                 table,
                 role,
             )

@@ -78,15 +78,15 @@ class Told:
             self._advance()
         return self.fault
 
-    def forget(self, gap: Gap, last: Head) -> Fault | None:
+    def forget(self, gap: Gap, last: Head | None) -> Fault | None:
         """Pass over what was told of numbers that a restore made forgotten; the last of them is the
-        one that its declaration names.
+        one that its declaration names, where that is still there.
         """
         newest: Checkpoint | None = None
         while self._next is not None and self._next.number <= gap.last:
             newest = self._next
             self._advance()
-        if newest is not None and newest.head != last:
+        if newest is not None and last is not None and newest.head != last:
             what = "the declared gap ends elsewhere than what was told outside"
             return Fault(gap.last, None, what)
         return self.fault
@@ -182,8 +182,9 @@ class Chain:
                 self.gaps.append(gap)
                 return self.told.forget(gap, told)
         if link.entry is None and f"{expected}-{number - 1}" in self._detached.gaps:
-            self.gaps.append(Gap(expected, number - 1))
-            return None
+            gap = Gap(expected, number - 1)
+            self.gaps.append(gap)
+            return self.told.forget(gap, None)
         what = "it is gone" if number == expected + 1 else f"it and all up to {number - 1} are gone"
         return Fault(expected, None, what)
 

@@ -95,6 +95,17 @@ FROM audit_head h CROSS JOIN LATERAL (
     WHERE (e.written_in, e.id) > (h.written_in, h.entry)
     ORDER BY e.written_in, e.id LIMIT 1) oldest
 
+-- name: audit_months
+SELECT place::text AS place, ends FROM months_of('audit_entry') WHERE ends IS NOT NULL ORDER BY ends
+
+-- name: audit_sealed_before
+SELECT max(number) AS last FROM audit_seal WHERE at < $1
+
+-- name: audit_unsealed_before
+SELECT count(*) AS unsealed FROM audit_entry e
+WHERE e.at < $1 AND NOT EXISTS (
+    SELECT FROM audit_seal s WHERE s.merchant = e.merchant AND s.entry = e.id AND s.at = e.at)
+
 -- name: role_is_bound
 SELECT NOT (r.rolsuper OR r.rolbypassrls OR pg_has_role(r.oid, c.relowner, 'MEMBER')) AS bound
 FROM pg_roles r CROSS JOIN pg_class c

@@ -81,3 +81,26 @@ BEGIN
     ALTER TABLE audit_head ENABLE ALWAYS TRIGGER no_truncate;
     CALL keep_older_writers_out('audit_head');
 END $$;
+
+-- Takes the oldest month of a table away: it becomes a table of its own, which refuses changes as before
+-- and which nobody but the owner sees.
+CREATE OR REPLACE FUNCTION detach_month(parent regclass, month regclass) RETURNS void
+LANGUAGE plpgsql SET timezone = 'UTC' SET datestyle = 'ISO' AS $$
+DECLARE
+    oldest record;
+BEGIN
+    SELECT m.place, m.ends INTO oldest FROM months_of(parent) m
+    WHERE m.ends IS NOT NULL ORDER BY m.ends LIMIT 1;
+    IF oldest.place IS DISTINCT FROM month THEN
+        RAISE EXCEPTION '% is not the oldest month of %', month, parent
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    IF oldest.ends > clock_timestamp() THEN
+        RAISE EXCEPTION '% has not ended', month
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    EXECUTE format('ALTER TABLE %s DETACH PARTITION %s', parent, month);
+    EXECUTE format('CREATE TRIGGER no_update BEFORE UPDATE OR DELETE ON %s
+                    FOR EACH ROW EXECUTE FUNCTION refuse_change()', month);
+    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER no_update', month);
+END $$;
