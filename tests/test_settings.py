@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from paygate.domain.settlements.fees import parse_fee_rules
 from paygate.setting_kinds import Rate
 from paygate.settings import _SETTINGS, FILE, TO_SERVE, SettingsError, load, write
 from paygate.wiring import _pace, provider_rate
 from tests.flows.provider.test_pace import turns_in
 
+FEES = Path(__file__).parents[1] / "examples/fees.toml"
 GOOD: list[tuple[str, str, Any]] = [
     ("data", "/var/lib/paygate", Path("/var/lib/paygate")),
     ("environment", "production", "production"),
@@ -64,6 +66,8 @@ GOOD += [
     ("support_refund_limit", "eur=5000, usd=0", {"eur": 5000, "usd": 0}),
     ("refund_approval_above", "jpy=50000", {"jpy": 50000}),
     ("exclusive_account", "false", False),
+    ("settlement_window", "60", 60),
+    ("fee_rules", str(FEES), parse_fee_rules(FEES.read_text())),
     ("numeric_references", "true", True),
     ("numeric_references", "false", False),
     ("request_log", "false", False),
@@ -131,6 +135,8 @@ DEFAULTS: dict[str, Any] = {
     "exclusive_account": False,
     "numeric_references": False,
     "request_log": True,
+    "settlement_window": 3,
+    "fee_rules": None,
     "alert_urls": (),
 }
 DURATIONS = ["", "30", "s", "0s", "-1s", "1.5h", "30 s", "1w", "\u0663s", "9" * 30 + "d", "5M"]
@@ -247,6 +253,8 @@ BAD: dict[str, list[str]] = {
     "exclusive_account": ["", "1", "True", "yes", "on"],
     "numeric_references": ["", "1", "True", "yes", "on"],
     "request_log": ["", "0", "off"],
+    "settlement_window": ["", "0", "-1", "1.5", "61", "3d", "\u0663"],
+    "fee_rules": ["", "a\x00b", "/no/such/file", "/"],
     "alert_urls": ["", "slack", "slack:/a", "slack://", "slack://a,", ",slack://a", "slack://a b"],
     "allowed_origins": [
         "",
@@ -330,6 +338,22 @@ def test_a_good_value_is_taken(name: str, text: str, value: Any) -> None:
 def test_a_bad_value_stops_the_start_and_is_not_quoted(name: str, text: str) -> None:
     message = refused(pair(name) | {f"PAYGATE_{name.upper()}": text})
     assert message.startswith(f"PAYGATE_{name.upper()} must be ")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"[[rule]]\ncurrency = 'eur'\n", "fee rules; rule 1: Object missing required field `tol"),
+        (b"\xff\xfe", "fee rules in UTF-8"),
+        (b"#" * 1_048_577, "fee rules of at most 1048576 bytes"),
+    ],
+)
+def test_fee_rules_that_make_no_sense_stop_the_start(
+    tmp_path: Path, content: bytes, said: str
+) -> None:
+    (tmp_path / "fees.toml").write_bytes(content)
+    message = refused({"PAYGATE_FEE_RULES": "fees.toml"})
+    assert message.startswith(f"PAYGATE_FEE_RULES must be a file of {said}")
 
 
 @pytest.mark.parametrize("name", ["PAYGATE_", "PAYGATE_STRIPE_KEY", "PAYGATE_MAX_AMOUNTS"])
@@ -489,7 +513,8 @@ def test_production_needs_more_to_serve() -> None:
         assert f"PAYGATE_{name.upper()} is not set, such as " in str(refusal.value)
 
 
-@pytest.mark.parametrize("name", _SETTINGS)
+# The example of a file's path is no file here.
+@pytest.mark.parametrize("name", [name for name in _SETTINGS if name != "fee_rules"])
 def test_every_setting_has_an_example_that_is_taken(name: str) -> None:
     setting = _SETTINGS[name]
     text = setting.example or setting.default

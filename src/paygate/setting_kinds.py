@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 from paygate.domain.durations import DURATION, parse_duration
 from paygate.domain.money import EXPONENTS
 from paygate.domain.payments.return_url import LOOPBACK, is_host_pattern, parse_web_url
+from paygate.domain.settlements.fees import FeeRules, FeeRulesError, parse_fee_rules
 
 
 class Rate(NamedTuple):
@@ -42,6 +43,7 @@ _HOST_AND_PORT: Final = re.compile(r"(?:[^:\[\]]*|\[[^\[\]]*\])(?::[0-9]*)?")
 _DEFAULT_PORTS: Final = {"https": "443", "http": "80"}
 """A browser leaves them out."""
 _PORT_MOST: Final = 65535
+_FEE_RULES_MOST: Final = 1024 * 1024
 _DIGITS: Final = 15
 """Far beyond any currency's use."""
 _NEXT_URL: Final = re.compile(r",\s*(?=[a-z][a-z0-9+.-]*://)")
@@ -231,6 +233,8 @@ def whole(limit: int) -> Callable[[str], int]:
 amount: Final = whole(10**15)
 """Far beyond any currency's use, far below what JSON keeps exact (2**53)."""
 connections: Final = whole(100_000)
+working_days: Final = whole(60)
+"""A window of three months: whatever is older is found by then, or was never looked for."""
 
 
 def texts(value: str) -> tuple[str, ...]:
@@ -242,6 +246,23 @@ def texts(value: str) -> tuple[str, ...]:
 
 def path(value: str) -> Path:
     return Path(text(value)).expanduser()
+
+
+def fee_rules(value: str) -> FeeRules:
+    """The rules in a file. Read once, at the start: what they say does not change under way."""
+    file = path(value)
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise ValueError(f"a file of fee rules that can be read: {error.strerror}") from None
+    if len(content) > _FEE_RULES_MOST:
+        raise ValueError(f"a file of fee rules of at most {_FEE_RULES_MOST} bytes")
+    try:
+        return parse_fee_rules(content.decode())
+    except UnicodeDecodeError:
+        raise ValueError("a file of fee rules in UTF-8") from None
+    except FeeRulesError as error:
+        raise ValueError(f"a file of fee rules; {error}") from None
 
 
 def amounts(value: str) -> Mapping[str, int]:

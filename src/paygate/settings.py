@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from paygate import setting_kinds as kinds
+from paygate.domain.settlements.fees import FeeRules
 from paygate.private import write_private
 from paygate.setting_kinds import Rate
 
@@ -94,6 +95,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Smallest units by currency, of one payment."""
     refund_approval_above: Mapping[str, int] | None = None
     """Smallest units by currency; None: no refund needs a second person."""
+    settlement_window: int
+    """Working days."""
+    fee_rules: FeeRules | None = None
+    """None: fees are recorded, and not judged."""
     alert_urls: tuple[str, ...] = ()
     """Of the channels that alerts leave by, as apprise writes them."""
     audit_checkpoints: Path | str | None = None
@@ -181,6 +186,8 @@ _SETTINGS: Final[Mapping[str, _Setting]] = {
     "request_log": _Setting(kinds.boolean, "true"),
     "support_refund_limit": _Setting(kinds.amounts, example="eur=5000,usd=5000"),
     "refund_approval_above": _Setting(kinds.amounts, example="eur=50000,usd=50000"),
+    "settlement_window": _Setting(kinds.working_days, "3"),
+    "fee_rules": _Setting(kinds.fee_rules, example="/etc/paygate/fees.toml"),
     "alert_urls": _Setting(
         kinds.alert_urls,
         example="slack://TOKEN_A/TOKEN_B/TOKEN_C,mailtos://USER:PASSWORD@mail.example",

@@ -61,6 +61,9 @@ from paygate.storage.restores import Restores, notice_restore
 from paygate.storage.retention import Retention
 from paygate.storage.schema.application import grant_rights, make_role, role_of
 from paygate.storage.schema.migrate import Tell, detach_months, migrate
+from paygate.storage.settlements.facts import SettlementFacts
+from paygate.storage.settlements.pages import SettlementPages
+from paygate.storage.settlements.reader import SettlementReader
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.timelines import Timelines
 from paygate.storage.webhooks.outbox import Outbox
@@ -222,6 +225,9 @@ async def open_context(
             refunds=RefundReader(pool, searches, records),
             disputes=DisputeReader(pool, searches, records),
             dispute_files=DisputeFiles(pool, records),
+            settlements=SettlementReader(pool, searches, records),
+            settlement_pages=SettlementPages(pool, searches, records),
+            settlement_facts=SettlementFacts(pool, searches, records),
             documents=Documents(),
             ledger=WholeLedger(connect(settings, name=f"{name} ledger"), records),
             keys=keys,
@@ -354,6 +360,8 @@ def _policy(settings: Settings) -> Policy:
         audit_kept=settings.retention_audit,
         exclusive_account=settings.exclusive_account,
         numeric_references=settings.numeric_references,
+        settlement_window=settings.settlement_window,
+        fee_rules=settings.fee_rules,
         public_url=settings.public_url,
         # In production a host that is not named is refused; so all are, where none is named.
         return_url_hosts=settings.return_url_hosts or (() if production else None),

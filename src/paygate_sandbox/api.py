@@ -33,7 +33,7 @@ from paygate_sandbox.protocol.replies import (
     to_response,
 )
 from paygate_sandbox.protocol.versions import API_VERSION, check_version
-from paygate_sandbox.resources import balance
+from paygate_sandbox.resources.balance.endpoints import as_of
 from paygate_sandbox.resources.endpoint import Call, Endpoint, Page, PaymentFailure, Result
 from paygate_sandbox.routes import Routes
 from paygate_sandbox.store.keys import SavedResponse
@@ -276,7 +276,7 @@ def _find(books: Books, kind: str, object_id: str) -> JsonObject | None:
     if record is None:
         return None
     body = _copy(record)
-    return balance.as_of(body, books.now) if kind == "balance_transaction" else body
+    return as_of(body, books.now) if kind == "balance_transaction" else body
 
 
 def _copy(record: Record) -> JsonObject:

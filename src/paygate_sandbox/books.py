@@ -11,6 +11,7 @@ import msgspec
 
 from paygate_sandbox.clock import real_time
 from paygate_sandbox.parts import Parts
+from paygate_sandbox.store.balance_rows import BalanceRow, BalanceRows
 from paygate_sandbox.store.events import EventRow
 from paygate_sandbox.store.keys import SavedResponse
 from paygate_sandbox.store.objects import Filing, JsonObject, Objects, Record
@@ -36,6 +37,8 @@ class Books:
     _saved: dict[str, Record] = field(default_factory=dict)
     _new: dict[str, Filing] = field(default_factory=dict)
     _deleted: list[str] = field(default_factory=list)
+    _money: dict[str, BalanceRow] = field(default_factory=dict)
+    _payments: list[Callable[[BalanceRows], None]] = field(default_factory=list)
     _events: list[tuple[EventRow, list[str]]] = field(default_factory=list)
     _timers: list[tuple[Timer, bool]] = field(default_factory=list)
     _response: tuple[str, SavedResponse] | None = None
@@ -44,6 +47,11 @@ class Books:
     def objects(self) -> Objects:
         """For lists: as of before this change."""
         return self.parts.objects
+
+    @property
+    def balance_rows(self) -> BalanceRows:
+        """For sums: as of before this change."""
+        return self.parts.balance_rows
 
     def new_id(self, prefix: str) -> str:
         return self.parts.ids.new(prefix)
@@ -61,6 +69,14 @@ class Books:
     def update(self, record: Record) -> None:
         record.encode()
         self._saved[record.id] = record
+
+    def bring(self, transaction_id: str, row: BalanceRow) -> None:
+        """What a balance transaction of this change brings to the balance."""
+        self._money[transaction_id] = row
+
+    def pay_out(self, write: Callable[[BalanceRows], None]) -> None:
+        """Rows change hands once all that this change makes is written."""
+        self._payments.append(write)
 
     def delete(self, object_id: str) -> None:
         self._deleted.append(object_id)
@@ -102,6 +118,10 @@ class Books:
         for object_id, filing in self._new.items():
             yield self._saved[object_id], filing
 
+    def money(self) -> Iterator[tuple[str, BalanceRow]]:
+        """What this change brings to the balance, for who writes it elsewhere."""
+        yield from self._money.items()
+
     def write(self) -> set[str]:
         """Put everything into the open transaction; answers the endpoints that are owed events."""
         parts = self.parts
@@ -111,6 +131,10 @@ class Books:
                 parts.objects.insert(record, filing)
             else:
                 parts.objects.update(record)
+        for transaction_id, brought in self._money.items():
+            parts.balance_rows.insert(transaction_id, brought)
+        for payment in self._payments:
+            payment(parts.balance_rows)
         for object_id in self._deleted:
             parts.objects.delete(object_id)
             parts.events.drop_pending(object_id)

@@ -16,6 +16,7 @@ from paygate_sandbox.ids import Ids
 from paygate_sandbox.parts import assemble
 from paygate_sandbox.resources.endpoint import Call
 from paygate_sandbox.resources.payment_intents.endpoints import create
+from paygate_sandbox.store.balance_rows import BalanceRows
 from paygate_sandbox.store.database import Database
 from paygate_sandbox.store.objects import JsonObject, Objects, Record
 
@@ -84,9 +85,11 @@ class Bulk:
 
 
 def _write(store: sqlite3.Connection, several: Sequence[Books]) -> None:
-    objects = Objects(store)
+    objects, rows = Objects(store), BalanceRows(store)
     store.execute("BEGIN IMMEDIATE")
     for books in several:
         for record, filing in books.inserted():
             objects.insert(record, filing)
+        for transaction_id, row in books.money():
+            rows.insert(transaction_id, row)
     store.execute("COMMIT")

@@ -72,6 +72,7 @@ def sandbox(
     Control it, in JSON and without a key, under /_sandbox/:
       GET ledger          every charge it ever made, whatever it answered
       POST disputes       {"charge": "ch_...", "due_in_seconds": 3600}
+      POST payouts        {"tamper": null}: all that is available now
       GET|POST clock      {"advance_seconds": 86400}: time passes
       GET|POST|DELETE faults
                           {"on": "confirm", "kind": "drop_reply", "count": 1}

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from paygate_sandbox.books import Books, Origin, TimerHandler
-from paygate_sandbox.parts import Parts
+from paygate_sandbox.parts import SETTLING, Parts
+from paygate_sandbox.settling import Settling, write
 
 # So many timers run in one round: few enough that a leap of the clock leaves room for others.
 _TIMER_BATCH = 200
@@ -69,6 +70,12 @@ class Engine:
         now = clock.advance(seconds)
         self.prune_keys()
         return now
+
+    def settle_as(self, settling: Settling) -> None:
+        """How the account settles from now on; what is booked stays as it was."""
+        with self.parts.database.transaction():
+            self.parts.database.set_state(SETTLING, write(settling))
+        self.parts.settling = settling
 
     def prune_keys(self) -> None:
         with self.parts.database.transaction():

@@ -42,6 +42,7 @@ CALLS = frozenset(
         "files",
         "customers",
         "payment_methods",
+        "payouts",
         "retrieve",
         "list",
         "events",

@@ -4,16 +4,23 @@ It must never change an object by itself: `engine` is the one way to that.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from paygate_sandbox.clock import Clock
 from paygate_sandbox.faults import Faults
 from paygate_sandbox.ids import Ids
+from paygate_sandbox.settling import Settling
+from paygate_sandbox.settling import read as read_settling
+from paygate_sandbox.store.balance_rows import BalanceRows
 from paygate_sandbox.store.database import Database
 from paygate_sandbox.store.events import EventLog
 from paygate_sandbox.store.keys import IdempotencyKeys
 from paygate_sandbox.store.objects import Objects
 from paygate_sandbox.store.timers import Timers
 from paygate_sandbox.webhooks.subscriptions import Subscriptions
+
+SETTLING: Final = "settling"
+"""Under which name the store keeps how the account settles."""
 
 
 @dataclass(slots=True)
@@ -26,10 +33,12 @@ class Parts:
     ids: Ids
     faults: Faults
     objects: Objects
+    balance_rows: BalanceRows
     events: EventLog
     keys: IdempotencyKeys
     timers: Timers
     subscriptions: Subscriptions
+    settling: Settling
     base_url: str = ""
 
 
@@ -50,8 +59,10 @@ def assemble(database: Database, seed: str | None) -> Parts:
         ids=ids,
         faults=Faults(),
         objects=objects,
+        balance_rows=BalanceRows(database.connection),
         events=EventLog(database.connection),
         keys=IdempotencyKeys(database.connection),
         timers=Timers(database.connection),
         subscriptions=Subscriptions(objects),
+        settling=read_settling(database.state(SETTLING)),
     )

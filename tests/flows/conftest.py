@@ -39,6 +39,9 @@ from paygate.storage.records import Records
 from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores
 from paygate.storage.retention import Retention
+from paygate.storage.settlements.facts import SettlementFacts
+from paygate.storage.settlements.pages import SettlementPages
+from paygate.storage.settlements.reader import SettlementReader
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.timelines import Timelines
 from paygate.storage.webhooks.outbox import Outbox
@@ -68,6 +71,9 @@ async def world(
         refunds=RefundReader(pool, pool, records),
         disputes=DisputeReader(pool, pool, records),
         dispute_files=DisputeFiles(pool, records),
+        settlements=SettlementReader(pool, pool, records),
+        settlement_pages=SettlementPages(pool, pool, records),
+        settlement_facts=SettlementFacts(pool, pool, records),
         documents=Documents(),
         reconciliations=Reconciliations(pool, pool, records),
         audit_log=AuditLog(pool, pool, records),

@@ -15,7 +15,7 @@ from paygate.domain.disputes.outcome import (
     FraudWarning,
 )
 from paygate.domain.payments.outcome import Unknown
-from paygate.providers.contract import Absent, ProviderSilent
+from paygate.providers.absence import Absent, ProviderSilent
 from paygate.providers.dispute_orders import AcceptOrder, EvidenceOrder, UploadOrder
 
 
@@ -23,6 +23,7 @@ class ScriptedDisputes:
     """Shows what is in `disputes_shown`; takes every order, unless another answer was queued."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.disputes_shown: dict[str, DisputeAnswer] = {}
         """What is shown of disputes, by the provider's id."""
         self.disputes_silent = False

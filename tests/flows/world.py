@@ -45,8 +45,8 @@ from paygate.flows.payments.create import NewPaymentIntent, create_payment_inten
 from paygate.flows.provider_events.apply import apply_provider_event
 from paygate.flows.provider_events.receive import receive_provider_event
 from paygate.jobs.messages import ApplyProviderEvent, Job, RaiseAlert, decode
+from paygate.providers.absence import Absent, ProviderSilent
 from paygate.providers.contract import (
-    Absent,
     CancelOrder,
     CaptureOrder,
     ClockSkew,
@@ -56,7 +56,6 @@ from paygate.providers.contract import (
     KeySpent,
     MoneyLeft,
     Notice,
-    ProviderSilent,
     RefundOrder,
     SignatureError,
 )
@@ -64,6 +63,7 @@ from paygate.storage.change import Appended, Change, Record, Versioned
 from paygate.storage.connections.session import Connection
 from paygate.storage.records import Records
 from tests.flows.disputes_at_provider import ScriptedDisputes
+from tests.flows.payouts_at_provider import ScriptedPayouts
 from tests.making import START, make_audit
 from tests.storage.stored import TABLE_OF, select
 
@@ -98,7 +98,7 @@ class Clock:
         self.time += timedelta(seconds=seconds)
 
 
-class ScriptedProvider(ScriptedDisputes):
+class ScriptedProvider(ScriptedDisputes, ScriptedPayouts):
     """Says what was queued, in order; `during` runs in the middle of a confirm."""
 
     name = "scripted"

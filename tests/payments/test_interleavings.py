@@ -29,7 +29,7 @@ from paygate.flows.payments.confirm import confirm_payment_intent
 from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
 from paygate.flows.payments.sweeps.expire import expire_payment_intents
 from paygate.flows.payments.sweeps.resolve import resolve_attempts
-from paygate.providers.contract import ProviderSilent
+from paygate.providers.absence import ProviderSilent
 from tests.flows.payments.stand_in_provider import OUTCOMES, Payment, StandInProvider, Will
 from tests.flows.world import REQUEST, World
 from tests.payments.turns import GatedDoor, GatedProvider, Turns

@@ -20,7 +20,8 @@ from paygate.flows.disputes.find import apply_dispute
 from paygate.flows.refunds.approve import approve_refund, reject_refund
 from paygate.flows.refunds.create import NewRefund, refund_payment_intent
 from paygate.flows.refunds.resolve import expire_refund_approvals, resolve_refunds
-from paygate.providers.contract import Absent, RefundOrder
+from paygate.providers.absence import Absent
+from paygate.providers.contract import RefundOrder
 from tests.flows.disputes.stories import BANK, said
 from tests.flows.payments.stand_in_provider import Will
 from tests.flows.refunds.refunding_provider import CAME_BACK, Given, RefundingProvider

@@ -11,7 +11,8 @@ from typing import Any
 
 from paygate.domain.payments.outcome import Answer
 from paygate.flows.context import CommitDoor
-from paygate.providers.contract import Absent, CancelOrder, ConfirmOrder
+from paygate.providers.absence import Absent
+from paygate.providers.contract import CancelOrder, ConfirmOrder
 from paygate.storage.change import Change, Verdict
 from tests.flows.payments.stand_in_provider import StandInProvider
 from tests.flows.world import Clock

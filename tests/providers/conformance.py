@@ -28,14 +28,8 @@ from paygate.domain.payments.outcome import (
 )
 from paygate.domain.payments.payment_intent import CaptureMethod
 from paygate.domain.payments.payment_method import CardToken
-from paygate.providers.contract import (
-    Absent,
-    ConfirmOrder,
-    Notice,
-    Provider,
-    ProviderSilent,
-    SignatureError,
-)
+from paygate.providers.absence import Absent, ProviderSilent
+from paygate.providers.contract import ConfirmOrder, Notice, Provider, SignatureError
 from tests.making import new_id
 
 Fault = Literal["reply_lost", "error_after", "error_before", "rate_limited", "hang"]

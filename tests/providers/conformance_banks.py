@@ -25,8 +25,8 @@ from paygate.domain.payments.outcome import (
     Unknown,
 )
 from paygate.domain.payments.payment_method import CardToken, DirectDebit, Mandate, PushTransfer
+from paygate.providers.absence import Absent
 from paygate.providers.contract import (
-    Absent,
     ConfirmOrder,
     CustomerMade,
     CustomerOrder,

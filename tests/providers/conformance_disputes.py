@@ -25,7 +25,7 @@ from paygate.domain.disputes.outcome import (
 from paygate.domain.money import Currency
 from paygate.domain.payments.outcome import NotSent, Unknown
 from paygate.domain.payments.payment_method import CardToken
-from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 from paygate.providers.dispute_orders import AcceptOrder, EvidenceOrder, UploadOrder
 from tests.making import new_id
 from tests.providers.conformance import PATIENCE, Subject

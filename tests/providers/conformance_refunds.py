@@ -18,7 +18,8 @@ from paygate.domain.refunds.outcome import (
     RefundRejected,
 )
 from paygate.domain.refunds.refund import RefundReason
-from paygate.providers.contract import Absent, RefundOrder
+from paygate.providers.absence import Absent
+from paygate.providers.contract import RefundOrder
 from tests.making import new_id
 from tests.providers.conformance import PATIENCE, Subject, confirm, make_order
 

@@ -10,7 +10,8 @@ from paygate.crypto.secret import Secret
 from paygate.domain.money import Currency
 from paygate.domain.payments.outcome import ActionRequired, Answer, Approved, Declined, Unknown
 from paygate.domain.payments.payment_intent import CaptureMethod
-from paygate.providers.contract import Absent, ConfirmOrder, Provider, SignatureError
+from paygate.providers.absence import Absent
+from paygate.providers.contract import ConfirmOrder, Provider, SignatureError
 from paygate.providers.stripe.adapter import StripeProvider
 from paygate.providers.stripe.translate import API_VERSION
 from tests.providers.conftest import API_KEY, WEBHOOK_SECRET, order, settings, stripes_errors

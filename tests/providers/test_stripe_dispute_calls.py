@@ -18,7 +18,7 @@ from paygate.domain.disputes.outcome import (
     RejectionCode,
 )
 from paygate.domain.payments.outcome import NotSent, Unknown
-from paygate.providers.contract import Absent, ProviderSilent
+from paygate.providers.absence import Absent, ProviderSilent
 from paygate.providers.dispute_orders import AcceptOrder, EvidenceOrder, UploadOrder
 from paygate.providers.stripe import dispute_rejections, files, multipart
 from paygate.providers.stripe.adapter import StripeProvider

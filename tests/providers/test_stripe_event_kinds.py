@@ -102,9 +102,32 @@ def test_what_tells_of_a_dispute_names_its_payment(kind: str, body: dict[str, An
     assert isinstance(notice.answer.outcome, Unknown)
 
 
-@pytest.mark.parametrize("kind", ["payout.paid", "payout.reconciliation_completed"])
-def test_a_payout_is_the_accounts_own(kind: str) -> None:
-    notice = read(event({"object": "payout", "id": "po_1"}, type=kind))
+PAYOUTS = [kind for kind in ENABLED_EVENTS if kind.startswith("payout.")]
+
+
+@pytest.mark.parametrize("kind", [*PAYOUTS, "payout.of_a_later_kind"])
+def test_news_of_a_payout_names_it_and_says_no_more(kind: str) -> None:
+    """Such events come in any order: how the payout stands is looked up."""
+    notice = read(event({"object": "payout", "id": "po_1", "status": "no_such_word"}, type=kind))
+    assert (notice.payout, notice.handled, notice.answer) == ("po_1", True, None)
+    connected = read(event({"object": "payout", "id": "po_1"}, type=kind, account="acct_connected"))
+    assert connected.of_another_account
+
+
+def test_every_event_of_a_payout_is_subscribed_to_and_acted_upon() -> None:
+    said = {"canceled", "created", "failed", "paid", "reconciliation_completed", "updated"}
+    assert set(PAYOUTS) == {f"payout.{word}" for word in said}
+    assert set(PAYOUTS) <= set(ACTED_UPON)
+
+
+@pytest.mark.parametrize("named", [None, "", 7, "po 1", "x" * 300, {"id": "po_1"}])
+def test_a_payout_that_is_not_named_is_nothing(named: object) -> None:
+    notice = read(event({"object": "payout", "id": named}, type="payout.paid"))
+    assert (notice.payout, notice.handled) == (None, True)
+
+
+def test_a_mandate_is_acted_upon_by_nobody() -> None:
+    notice = read(event({"object": "mandate", "id": "mandate_1"}, type="mandate.updated"))
     assert (notice.handled, notice.answer) == (False, None)
 
 

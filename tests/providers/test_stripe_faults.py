@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 
 from paygate.domain.payments.outcome import Answer, Approved, NotSent, Rejected, Unknown
-from paygate.providers.contract import ProviderSilent
+from paygate.providers.absence import ProviderSilent
 from paygate.providers.stripe.adapter import StripeProvider
 from tests.providers.conftest import order, settings
 from tests.providers.stripe_objects import decline, payment

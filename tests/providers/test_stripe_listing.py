@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from paygate.providers.contract import ProviderSilent
+from paygate.providers.absence import ProviderSilent
 from paygate.providers.stripe.listing import Listing
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from paygate.crypto.secret import Secret
-from paygate.providers.contract import EventEndpointsError
+from paygate.providers.event_endpoints import EventEndpointsError
 from paygate.providers.stripe.events import ENABLED_EVENTS
 from paygate.providers.stripe.translate import API_VERSION
 from paygate.providers.stripe.webhook_endpoints import StripeWebhookEndpoints

@@ -30,7 +30,7 @@ from paygate.flows.disputes.find import apply_dispute
 from paygate.flows.disputes.resolve import resolve_dispute_orders
 from paygate.flows.disputes.stage_evidence import SentFile, stage_files, stage_texts
 from paygate.flows.disputes.submit import submit_evidence
-from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 from paygate.providers.dispute_orders import AcceptOrder, EvidenceOrder, UploadOrder
 from paygate.storage.dispute_files import DisputeFiles
 from tests.documents.made import png

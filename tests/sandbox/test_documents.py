@@ -7,10 +7,12 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from paygate_sandbox.command import sandbox
+from paygate_sandbox.control.orders import Tamper
 from paygate_sandbox.faults import CALLS, KINDS
 from paygate_sandbox.protocol.versions import API_VERSION, VERSIONS
 from paygate_sandbox.resources.bank_accounts import IBANS, UNUSABLE_IBAN, US_ACCOUNTS
@@ -62,7 +64,7 @@ def test_programs(address: str, text: str, tmp_path: Path) -> None:
 
 
 def test_there_is_something_to_try() -> None:
-    assert (len(blocks("sh")), len(blocks("python")), len(helped_commands())) == (2, 3, 2)
+    assert (len(blocks("sh")), len(blocks("python")), len(helped_commands())) == (3, 3, 2)
     (start,) = blocks("console")
     assert start == f"$ paygate sandbox\nthe sandbox answers on {ADDRESS}\n"
 
@@ -93,10 +95,12 @@ def test_every_payment_method_is_on_the_page_with_what_it_does() -> None:
 def test_faults_controls_and_versions_are_on_the_page() -> None:
     for word in [*KINDS, *CALLS]:
         assert f"`{word}`" in PAGE
+    for word in get_args(Tamper):
+        assert f"| `{word}` |" in PAGE
     assert VERSIONS[0] in PAGE
     assert API_VERSION in PAGE
     assert API_VERSION in HELP
-    for call in ("GET ledger", "disputes", "clock", "faults", "GET deliveries"):
+    for call in ("GET ledger", "disputes", "payouts", "clock", "faults", "GET deliveries"):
         assert call in HELP
         assert call.replace("GET ", "GET /_sandbox/") in PAGE
 

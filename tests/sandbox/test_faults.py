@@ -284,6 +284,6 @@ async def test_the_report_and_the_clearing(stripe: Caller) -> None:
     assert report == {"faults": [], "fired": {"slow": 1}}
 
 
-@pytest.mark.parametrize("path", ["payouts", "settlements", "nothing", ""])
+@pytest.mark.parametrize("path", ["payouts/po_1", "settlements", "nothing", ""])
 async def test_control_calls_that_do_not_exist(stripe: Caller, path: str) -> None:
     assert (await raw_control(stripe, "POST", path, {}))[0] == 404

@@ -12,6 +12,7 @@ from msgspec import inspect
 
 from paygate.domain.access.api_key import ApiKey
 from paygate.domain.access.roles import Actor, Role
+from paygate.domain.account_transfer import AccountTransfer
 from paygate.domain.alert import Alert, AlertNotice, AlertStatus, AlertType, Occurrence, Problem
 from paygate.domain.audit import AuditEntry, Subject
 from paygate.domain.customer import Customer
@@ -20,6 +21,8 @@ from paygate.domain.disputes.evidence_chunk import EvidenceChunk
 from paygate.domain.disputes.outcome import DisputeStatus
 from paygate.domain.event import Event
 from paygate.domain.idempotency import IdempotencyKey, KeyState
+from paygate.domain.ledger import Account, sides
+from paygate.domain.money import Currency
 from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
 from paygate.domain.payments.correction import Correction
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
@@ -29,6 +32,10 @@ from paygate.domain.provider_event import EventStatus, ProviderEvent, ProviderEv
 from paygate.domain.reconciliation.finding import Finding
 from paygate.domain.reconciliation.run import Reconciliation, RunStatus
 from paygate.domain.refunds.refund import Refund, RefundState
+from paygate.domain.settlements.discrepancy import Discrepancy, DiscrepancyStatus
+from paygate.domain.settlements.line import LineMatch, LinePage
+from paygate.domain.settlements.report_import import FileChunk, ImportStatus, SettlementImport
+from paygate.domain.settlements.settlement import Matching, Settlement
 from paygate.domain.webhooks.delivery import Delivery, DeliveryStatus, WebhookBody
 from paygate.domain.webhooks.endpoint import EndpointStatus, WebhookEndpoint
 from paygate.storage.change import Record
@@ -56,6 +63,13 @@ KINDS: Final[tuple[type[Record], ...]] = (
     Delivery,
     Reconciliation,
     Finding,
+    Settlement,
+    LinePage,
+    LineMatch,
+    Discrepancy,
+    SettlementImport,
+    FileChunk,
+    AccountTransfer,
     Event,
     AuditEntry,
 )
@@ -135,6 +149,24 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
         "reconciliation": new_id("reconciliation"),
         "payment_intent": new_id("payment_intent"),
     },
+    Settlement: {"version": 1, "matching": Matching.WAITING, "closed_at": None},
+    LinePage: {"version": 1},
+    LineMatch: {"settlement": new_id("settlement")},
+    Discrepancy: {
+        "version": 1,
+        "status": DiscrepancyStatus.OPEN,
+        "settlement": new_id("settlement"),
+    },
+    SettlementImport: {
+        "version": 1,
+        "status": ImportStatus.RUNNING,
+        "content_hash": bytes(32),
+    },
+    FileChunk: {"version": 1},
+    AccountTransfer: {
+        "settlement": new_id("settlement"),
+        "entries": sides(Account.FEES, Account.PROVIDER, 73194653, Currency("eur")),
+    },
     ApiKey: {"version": 1, "secret_hash": bytes(32)},
     ProviderEventBody: {},
     Event: {"object": "payment_intent", "type": "payment_intent.created"},
@@ -159,6 +191,13 @@ ID_OF: Final = {
     EvidenceChunk: "dispute_file",
     Reconciliation: "reconciliation",
     Finding: "reconciliation_finding",
+    Settlement: "settlement",
+    LinePage: "settlement",
+    LineMatch: "settlement_line",
+    Discrepancy: "discrepancy",
+    SettlementImport: "settlement_import",
+    FileChunk: "settlement_import",
+    AccountTransfer: "account_transfer",
     AuditEntry: "audit_entry",
     WebhookEndpoint: "webhook_endpoint",
     Delivery: "delivery",

@@ -11,10 +11,12 @@ import pytest
 from msgspec import inspect
 
 from paygate.crypto.seal import SealError
+from paygate.domain.account_transfer import AccountTransfer
 from paygate.domain.audit import AuditEntry
 from paygate.domain.event import Event
 from paygate.domain.idempotency import IdempotencyKey
-from paygate.domain.ledger import Account, Entry, Transfer
+from paygate.domain.ledger import Account, Entry, Transfer, sides
+from paygate.domain.money import Currency
 from paygate.domain.payments.payment_intent import PaymentIntent, Trigger, advance
 from paygate.domain.record import Recorded
 from paygate.storage.change import Change, Committed, Outdated, Record
@@ -31,7 +33,8 @@ from tests.storage.newer import NEWS, made_newer, plain, sealed, structs_within
 
 MARK = "Zq7xKw93Vb52"
 FIXED: dict[type[Record], dict[str, Any]] = {
-    Transfer: {"entries": (Entry(Account.PROVIDER, 5), Entry(Account.SALES, -5))}
+    Transfer: {"entries": (Entry(Account.PROVIDER, 5), Entry(Account.SALES, -5))},
+    AccountTransfer: {"entries": sides(Account.FEES, Account.PROVIDER, 5, Currency("eur"))},
 }
 every_kind = pytest.mark.parametrize("kind", _KINDS, ids=lambda kind: kind.__name__)
 

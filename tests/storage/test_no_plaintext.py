@@ -22,6 +22,7 @@ from paygate.crypto.keyring import generate_keyring, load_keyring
 from paygate.crypto.kms import FileKms
 from paygate.crypto.seal import Sealer
 from paygate.domain.access.api_key import ApiKey
+from paygate.domain.account_transfer import AccountTransfer
 from paygate.domain.alert import Alert, AlertNotice, Occurrence
 from paygate.domain.audit import AuditEntry
 from paygate.domain.customer import Customer
@@ -40,6 +41,14 @@ from paygate.domain.provider_event import EventStatus, ProviderEvent, ProviderEv
 from paygate.domain.reconciliation.finding import Finding
 from paygate.domain.reconciliation.run import Reconciliation, RunStatus
 from paygate.domain.refunds.refund import Refund, RefundState
+from paygate.domain.settlements.discrepancy import (
+    Discrepancy,
+    DiscrepancyStatus,
+    Found,
+)
+from paygate.domain.settlements.line import Candidate, LineMatch, LinePage
+from paygate.domain.settlements.report_import import FileChunk, ImportStatus, SettlementImport
+from paygate.domain.settlements.settlement import Matching, Settlement
 from paygate.domain.webhooks.delivery import Delivery, WebhookBody
 from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.embedded.cluster import place
@@ -61,7 +70,7 @@ from paygate.storage.installation import install
 from paygate.storage.records import Records
 from paygate.storage.schema.migrate import migrate
 from tests.making import new_id
-from tests.storage.filled import KINDS, Planted, planted
+from tests.storage.filled import KINDS, Planted, filled, planted
 from tests.storage.loose import loosen
 from tests.storage.stored import TABLE_OF
 
@@ -135,6 +144,23 @@ CLEAR: Final = {
         *("merchant", "id", "reconciliation", "kind", "action", "created_at"),
         "payment_intent",  # of whose timeline it is a part
     },
+    "settlement": {
+        *("merchant", "id", "version", "status", "matching", "is_open"),
+        *("created_at", "updated_at", "provider_reference_index"),
+    },
+    "settlement_page": {"merchant", "id", "version", "created_at"},
+    # Where a line stands, and what it settles: which facts have none is asked of all of them.
+    "settlement_line": {"merchant", "id", "settlement", "page", "place", "fact", "suspect"},
+    "settlement_match": {"merchant", "id", "settlement", "fact", "created_at"},
+    "discrepancy": {
+        *("merchant", "id", "version", "kind", "status", "created_at", "updated_at"),
+        *("settlement", "payment_intent"),  # people look for those of one
+    },
+    "settlement_import": {
+        *("merchant", "id", "version", "status", "content_hash", "created_at", "updated_at"),
+    },
+    "settlement_file": {"merchant", "id", "version", "created_at"},
+    "account_transfer": {"merchant", "id", "settlement", "posted_at"},
     # An auditor asks for a subject, an action or a key. A person's name is none of them.
     "audit_entry": {"merchant", "id", "at", "subject", "action", "actor", "written_in"},
     # Keyed hashes, hashes of those, and signatures. A checkpoint and a verification are these too.
@@ -145,16 +171,19 @@ CLEAR: Final = {
         *("one", "number", "hash", "written_in", "entry", "run", "leased_until"),
         *("checkpoint", "verified", "created_at"),
     },
-    "installation": {"one", "id", "livemode", "created_at", "system_identifier", "timeline"},
+    "installation": {
+        *("one", "id", "livemode", "created_at", "system_identifier", "timeline"),
+        "counted_elsewhere",
+    },
     "database_restore": {"noticed_at", "taken_at", "cause"},
     "merchant": {"id", "created_at"},
     "keyset": {"purpose", "wrapped", "created_at"},
     "schema_migration": {"number", "name", "checksum", "applied_at"},
 }
 """All that may be in clear: ids, states (an event's `type` is one), times, versions, numbers of
-transactions (`written_in`), and keyed hashes (`reference_index`, `secret_hash`, `create_key`, the
-id of a key or a claim; a `holder` is a request's id). The queue's tables hold a job's name and
-ids."""
+transactions (`written_in`, `counted_elsewhere`), and keyed hashes (`reference_index`,
+`secret_hash`, `create_key`, the id of a key or a claim; a `holder` is a request's id). The queue's
+tables hold a job's name and ids."""
 
 
 class Needle(NamedTuple):
@@ -237,13 +266,20 @@ ADVANCED: Final[dict[type[Record], dict[str, object]]] = {
     WebhookEndpoint: {},
     Delivery: {},
     Reconciliation: {"status": RunStatus.COMPLETED},
+    Settlement: {"matching": Matching.DISCREPANT},
+    Discrepancy: {"status": DiscrepancyStatus.EXPLAINED},
+    SettlementImport: {"status": ImportStatus.COMPLETED},
 }
 
 
-NEVER_ADVANCED: Final = (Event, Correction, ProviderEventBody, WebhookBody, EvidenceChunk)
+NEVER_ADVANCED: Final = (
+    *(Event, Correction, ProviderEventBody, WebhookBody, EvidenceChunk),
+    *(AccountTransfer, LinePage, FileChunk),
+)
 CLAIMED_ALONE: Final = (
     *(AuditEntry, ProviderEvent, ProviderAccount, Alert, AlertNotice),
     *(Reconciliation, Finding),
+    *(Settlement, SettlementImport, Discrepancy, LineMatch),
 )
 """A change claims one thing at most."""
 
@@ -257,6 +293,12 @@ async def live(door: Door) -> None:
     alert: Alert = planted(Alert, MARK)
     notice: AlertNotice = planted(AlertNotice, MARK)
     run: Reconciliation = planted(Reconciliation, MARK)
+    settlement: Settlement = planted(Settlement, MARK)
+    imported: SettlementImport = planted(SettlementImport, MARK)
+    what: Found = filled(Found, Planted(MARK), payment_intent=new_id("payment_intent"))
+    wrong: Discrepancy = planted(Discrepancy, MARK, what=what)
+    ours = new_id("payment_intent")
+    taken: Candidate = filled(Candidate, Planted(MARK), payment_intent=ours, refund=None)
     job = Job(ApplyProviderEvent(event.merchant, event.id))
     creates = [
         Change(planted(AuditEntry, MARK), creates=tuple(first)),
@@ -266,10 +308,14 @@ async def live(door: Door) -> None:
         Change(planted(AuditEntry, MARK), creates=(planted(Finding, MARK),)),
         Change(planted(AuditEntry, MARK), creates=(planted(ProviderAccount, MARK),)),
         Change(planted(AuditEntry, MARK), creates=(notice,)),
+        Change(planted(AuditEntry, MARK), creates=(settlement,)),
+        Change(planted(AuditEntry, MARK), creates=(imported,)),
+        Change(planted(AuditEntry, MARK), creates=(wrong,)),
+        Change(planted(AuditEntry, MARK), creates=(planted(LineMatch, MARK, taken=taken),)),
     ]
     for change in creates:
         assert await door.commit(change) == Committed()
-    for record in (*first, event, alert, notice, run):
+    for record in (*first, event, alert, notice, run, settlement, imported, wrong):
         if isinstance(record, NEVER_ADVANCED):
             continue
         kept: dict[str, Any] = (
@@ -279,6 +325,10 @@ async def live(door: Door) -> None:
             kept["created_at"] = record.created_at
         if isinstance(record, Delivery):
             kept = {"event": record.event}
+        if isinstance(record, Settlement | Discrepancy):
+            kept = {"created_at": record.created_at}
+        if isinstance(record, Discrepancy):
+            kept |= {"what": record.what, "settlement": record.settlement}
         after = planted(
             type(record), MARK, id=record.id, version=2, **ADVANCED[type(record)], **kept
         )

@@ -26,12 +26,17 @@ from paygate.storage import (
     whole_ledger,
 )
 from paygate.storage.blocks import QUERIES
+from paygate.storage.settlements import facts, pages
+from paygate.storage.settlements import reader as settlement_reader
 from paygate.storage.webhooks import outbox
 from paygate.storage.webhooks import reader as webhook_reader
 from tests.storage.stored import TABLE_OF
 
 SOURCE = Path(str(files("paygate")))
-BESIDE = {"idempotency_key_standing": [("lease_left", "float8")]}
+BESIDE = {
+    "idempotency_key_standing": [("lease_left", "float8")],
+    "lease_deliveries": [("leased_at", "timestamptz")],
+}
 """What a block tells beside its records."""
 OF_A_RANGE = {
     "ledger_transfers_between": "Transfer",
@@ -60,6 +65,7 @@ def reads() -> Iterator[Read]:
         *(audit_log, audit_chain, audit_seals, disputes, reader, reconciliations, refunds),
         *(retention, timelines, whole_ledger),
         *(webhook_reader, outbox),
+        *(settlement_reader, pages, facts),
     )
     sources = (inspect.getsource(module) for module in modules)
     for method in (node for source in sources for node in ast.walk(ast.parse(source))):

@@ -1,5 +1,5 @@
-"""One order, one payment, with a node of the previous release beside: it knows no such thing, and
-what it does is seen.
+"""One order, one payment, with a node of the previous release beside: what either does is seen by
+the other.
 """
 
 import asyncio
@@ -73,10 +73,13 @@ async def test_what_the_older_node_creates_is_seen(sides: Sides) -> None:
     await in_use(sides, "order-3", (await sides.older.create(reference="order-3"))["id"])
 
 
-async def test_the_older_node_refuses_what_it_does_not_know(sides: Sides) -> None:
-    answer = await order(sides.older, "order-4")
-    assert (answer.status, answer.code) == (400, "parameter_unknown")
-    assert (await order(sides.newer, "order-4")).status == 201
+async def test_what_the_older_node_claims_is_claimed_for_both(sides: Sides) -> None:
+    claimed = (await order(sides.older, "order-4")).json["id"]
+    await in_use(sides, "order-4", claimed)
+    claimed_here = (await order(sides.newer, "order-7")).json["id"]
+    answer = await order(sides.older, "order-7")
+    assert (answer.status, answer.code) == (409, "reference_in_use")
+    assert answer.json["error"]["payment_intent"]["id"] == claimed_here
 
 
 async def test_the_older_node_works_on_such_an_intent(sides: Sides) -> None:

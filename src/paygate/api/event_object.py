@@ -9,16 +9,25 @@ from paygate.api.alert_object import AlertObject, alert_object
 from paygate.api.dispute_object import DisputeObject, dispute_object
 from paygate.api.objects import PaymentIntentObject, encode, payment_intent_object, time_text
 from paygate.api.refund_object import RefundObject, refund_object
+from paygate.api.settlement_object import (
+    DiscrepancyObject,
+    SettlementObject,
+    discrepancy_object,
+    settlement_object,
+)
 from paygate.domain.alert import Alert
 from paygate.domain.disputes.dispute import Dispute
 from paygate.domain.event import Event, Reported
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.refunds.refund import Refund
+from paygate.domain.settlements.discrepancy import Discrepancy
+from paygate.domain.settlements.settlement import Settlement
 
-_KINDS: Final = [
-    {"$ref": f"#/components/schemas/{kind.__name__}"}
-    for kind in (PaymentIntentObject, RefundObject, DisputeObject, AlertObject)
-]
+_OBJECTS: Final = (
+    *(PaymentIntentObject, RefundObject, DisputeObject),
+    *(SettlementObject, DiscrepancyObject, AlertObject),
+)
+_KINDS: Final = [{"$ref": f"#/components/schemas/{kind.__name__}"} for kind in _OBJECTS]
 """One of these; msgspec has no union of types that a field of their own tells apart."""
 
 
@@ -57,7 +66,16 @@ def event_object(event: Event) -> EventObject:
     )
 
 
-def _shown(record: Reported) -> PaymentIntentObject | RefundObject | DisputeObject | AlertObject:
+def _shown(
+    record: Reported,
+) -> (
+    PaymentIntentObject
+    | RefundObject
+    | DisputeObject
+    | SettlementObject
+    | DiscrepancyObject
+    | AlertObject
+):
     match record:
         case PaymentIntent():
             return payment_intent_object(record)
@@ -67,6 +85,10 @@ def _shown(record: Reported) -> PaymentIntentObject | RefundObject | DisputeObje
             return alert_object(record)
         case Dispute():
             return dispute_object(record)
+        case Settlement():
+            return settlement_object(record)
+        case Discrepancy():
+            return discrepancy_object(record)
 
 
 def event_body(event: Event) -> bytes:

@@ -13,9 +13,14 @@ from paygate.api.routes import ENDPOINTS
 from paygate.domain.access.roles import MATRIX
 from paygate.domain.errors import CATALOGUE
 from paygate.domain.idempotency import KEY_LENGTH
+from paygate.domain.ids import ALPHABET, BODY_LENGTH
 
 _REF: Final = "#/components/schemas/{name}"
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
+_ID: Final = {"type": "string", "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$"}
+"""Any text but control characters: an id that could be none is unknown, as any other is."""
+_CURSOR: Final = {"type": "string", "pattern": f"^[a-z]+_[{ALPHABET}]{{{BODY_LENGTH}}}$"}
+_CURSORS: Final = frozenset({"starting_after", "ending_before"})
 
 
 def _header(name: str, description: str, **schema: Any) -> dict[str, Any]:
@@ -34,6 +39,7 @@ _IDEMPOTENCY_KEY: Final = _header(
     minLength=1,
     maxLength=KEY_LENGTH,
 )
+_SIGNATURE: Final = _header("Stripe-Signature", "The provider's signature.") | {"required": True}
 _CLIENT_SIDE: Final = [
     _header("Paygate-Client-Secret", "With a publishable key: the payment intent's secret."),
     _header("Paygate-Session", "With a publishable key: the intent's session, if it has one."),
@@ -124,18 +130,19 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
 
 def _parameters(endpoint: Endpoint, components: dict[str, Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        {"name": name, "in": "path", "required": True, "schema": _ID}
         for name in _PARAMETER.findall(endpoint.path)
     ]
     if endpoint.query is not None:
         schema = components[endpoint.query.__name__]
         for name, field in schema["properties"].items():
             required = name in schema["required"]
-            found.append(
-                {"name": name, "in": "query", "required": required, "schema": _present(field)}
-            )
+            shape = _present(field) | (_CURSOR if name in _CURSORS else {})
+            found.append({"name": name, "in": "query", "required": required, "schema": shape})
     if endpoint.takes_key:
         found.append(_IDEMPOTENCY_KEY)
+    if endpoint.raw and not endpoint.browser:
+        found.append(_SIGNATURE)
     if endpoint.public_response is not None:
         found += _CLIENT_SIDE
     return found

@@ -54,7 +54,7 @@ def run() -> None:
     from paygate.crypto.kms import KmsError
     from paygate.domain.errors import Refusal
     from paygate.embedded.server import EmbeddedPostgresError
-    from paygate.providers.contract import EventEndpointsError
+    from paygate.providers.event_endpoints import EventEndpointsError
     from paygate.storage.change import StorageError
     from paygate.storage.schema.versions import MigrationError
 

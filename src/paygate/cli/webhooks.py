@@ -21,7 +21,7 @@ from paygate.settings import Needs, Settings, line
 if TYPE_CHECKING:
     from paygate.domain.access.roles import Caller
     from paygate.flows.context import Context
-    from paygate.providers.contract import EventEndpoint
+    from paygate.providers.event_endpoints import EventEndpoint
     from paygate.providers.stripe.webhook_endpoints import StripeWebhookEndpoints
 
 NEEDS: Final = Needs(("stripe_api_key", "public_url"))

@@ -26,6 +26,8 @@ class AlertType(StrEnum):
     DISPUTE_OPENED = "dispute_opened"
     DISPUTE_DEADLINE = "dispute_deadline"
     EARLY_FRAUD_WARNING = "early_fraud_warning"
+    SETTLEMENT_DISCREPANCY = "settlement_discrepancy"
+    PAYOUT_FAILED = "payout_failed"
     ATTEMPT_UNRESOLVED = "attempt_unresolved"
     LEDGER_MISMATCH = "ledger_mismatch"
     TRANSFER_EXCESS = "transfer_excess"

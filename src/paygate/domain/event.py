@@ -12,13 +12,17 @@ from paygate.domain.disputes.dispute import Dispute
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.record import Recorded
 from paygate.domain.refunds.refund import Refund
+from paygate.domain.settlements.discrepancy import Discrepancy
+from paygate.domain.settlements.settlement import Settlement
 
-Reported = PaymentIntent | Refund | Dispute | Alert
+Reported = PaymentIntent | Refund | Dispute | Settlement | Discrepancy | Alert
 """The records that events are about."""
 _KINDS: Final[dict[str, type[Reported]]] = {
     "payment_intent": PaymentIntent,
     "refund": Refund,
     "dispute": Dispute,
+    "settlement": Settlement,
+    "discrepancy": Discrepancy,
     "alert": Alert,
 }
 """By their names on the wire."""

@@ -31,6 +31,11 @@ PREFIXES: Final = {
     "delivery": "dl_",
     "reconciliation": "rc_",
     "reconciliation_finding": "rf_",
+    "settlement": "st_",
+    "settlement_line": "sl_",
+    "settlement_import": "si_",
+    "discrepancy": "dc_",
+    "account_transfer": "ax_",
     "run": "run_",
     "request": "req_",
 }

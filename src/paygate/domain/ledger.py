@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -41,6 +41,27 @@ class Account(StrEnum):
     """An expense: what was withdrawn for disputes that are lost."""
     DISPUTE_FEES = "dispute_fees"
     """An expense: what the provider charges for disputes, won ones too."""
+    FEES = "fees"
+    """An expense: what the provider charges for payments, and by itself."""
+    TAXES = "taxes"
+    """An expense: what the provider withholds for the state."""
+    BANK = "bank"
+    """An asset: what was paid out to the merchant's bank, on its way there or arrived."""
+    FX = "fx"
+    """What conversions gave less what they took, in each currency; over all of them, at the rates
+    of the day, gain or loss."""
+    RESERVES = "reserves"
+    """An asset: what the provider holds back, and gives free later."""
+    ADVANCES = "advances"
+    """A debt: what the provider lent, and takes back."""
+    TRANSFERS = "transfers"
+    """An asset: what went to other accounts at the provider."""
+    ADJUSTMENTS = "adjustments"
+    """An expense (or, negative, income): what the provider booked by hand."""
+    FOREIGN = "foreign"
+    """A debt: what others' payments on the provider's account brought."""
+    UNEXPLAINED = "unexplained"
+    """What nobody could say of a payout: its residual, and lines that nothing stands behind."""
 
 
 class TransferKind(StrEnum):
@@ -223,7 +244,22 @@ Balances = Mapping[tuple[str, Currency, Account], int]
 """By merchant, currency and account."""
 
 
-def post(totals: MutableMapping[tuple[str, Currency, Account], int], transfer: Transfer) -> None:
+class Posted(Protocol):
+    """What moves money between accounts of one merchant: of an intent, or of the account."""
+
+    @property
+    def merchant(self) -> str:
+        """Whose accounts."""
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Its sides."""
+
+    def currency_of(self, entry: Entry) -> Currency:
+        """The currency of one of them."""
+
+
+def post(totals: MutableMapping[tuple[str, Currency, Account], int], transfer: Posted) -> None:
     """Add a transfer to what every account holds."""
     for entry in transfer.entries:
         account = (transfer.merchant, transfer.currency_of(entry), entry.account)

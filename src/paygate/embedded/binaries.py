@@ -245,7 +245,7 @@ def _copy(package: Path) -> Path:
 
 def _open_to_read(folder: Path) -> None:
     for _, _, names, directory in os.fwalk(folder):
-        os.fchmod(directory, 0o755)
+        os.fchmod(directory, 0o755)  # nosec B103
         for name in names:
             mode = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
             executable = 0o111 if mode & 0o100 else 0

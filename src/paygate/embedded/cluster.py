@@ -67,7 +67,7 @@ class Place:
         Root's lies where only root can create; any other user's in the shared /tmp, checked before
         use. Not in XDG_RUNTIME_DIR: that is swept away at logout, under a server that runs on.
         """
-        base = "/run" if os.geteuid() == 0 and os.access("/run", os.W_OK) else "/tmp"  # noqa: S108 - checked by `private`
+        base = "/run" if os.geteuid() == 0 and os.access("/run", os.W_OK) else "/tmp"  # noqa: S108 - checked by `private`  # nosec
         digest = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:16]
         return Path(base) / f"paygate-{self.account.effective_uid}-{digest}"
 

@@ -20,6 +20,7 @@ from paygate.domain.audit import AuditEntry, Result, Subject, entry
 from paygate.domain.ids import PREFIXES, RANDOM_BYTES, id_from, make_id
 from paygate.domain.payments.attempt import Operation
 from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.domain.settlements.fees import FeeRules
 from paygate.egress.client import Egress
 from paygate.flows.provider.pace import Pace
 from paygate.flows.provider_events.answers_under_way import AnswersUnderWay
@@ -40,6 +41,9 @@ from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores
 from paygate.storage.retention import Retention
+from paygate.storage.settlements.facts import SettlementFacts
+from paygate.storage.settlements.pages import SettlementPages
+from paygate.storage.settlements.reader import SettlementReader
 from paygate.storage.sole_run import SoleRuns
 from paygate.storage.timelines import Timelines
 from paygate.storage.webhooks.outbox import Outbox
@@ -83,6 +87,10 @@ class Policy(msgspec.Struct, frozen=True):
     """Whether a `reference` of digits alone is never taken for a card number."""
     public_url: str | None = None
     """Where payers' browsers reach us; None: the provider sends them straight back."""
+    settlement_window: int = 3
+    """Working days after which money that the provider has available must be in a payout."""
+    fee_rules: FeeRules | None = None
+    """What provider fees are judged by; None: they are recorded, and not judged."""
     return_url_hosts: tuple[str, ...] | None = None
     """The hosts that a return URL may have; None: every host."""
 
@@ -152,6 +160,9 @@ class Context(msgspec.Struct, frozen=True):
     refunds: RefundReader
     disputes: DisputeReader
     dispute_files: DisputeFiles
+    settlements: SettlementReader
+    settlement_pages: SettlementPages
+    settlement_facts: SettlementFacts
     documents: Documents
     webhooks: WebhookReader
     outbox: Outbox

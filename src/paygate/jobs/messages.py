@@ -28,6 +28,15 @@ class CloseFailedPayment(
     attempt: str
 
 
+class ConcludeSettlement(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="conclude_settlement"
+):
+    """A person has decided something of a settlement: it is summed and judged anew."""
+
+    merchant: str
+    settlement: str
+
+
 class DeleteEvidenceFile(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="delete_evidence_file"
 ):
@@ -51,6 +60,13 @@ class Reconcile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="re
     reconciliation: str
 
 
+class SettlePayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="settle_payout"):
+    """There is news of a payout: its lines may all be there."""
+
+    merchant: str
+    settlement: str
+
+
 class UpdateProviderCustomer(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="update_provider_customer"
 ):
@@ -63,18 +79,22 @@ class UpdateProviderCustomer(
 Message = (
     ApplyProviderEvent
     | CloseFailedPayment
+    | ConcludeSettlement
     | DeleteEvidenceFile
     | RaiseAlert
     | Reconcile
+    | SettlePayout
     | UpdateProviderCustomer
 )
 
 MESSAGES: Final[tuple[type[Message], ...]] = (
     ApplyProviderEvent,
     CloseFailedPayment,
+    ConcludeSettlement,
     DeleteEvidenceFile,
     RaiseAlert,
     Reconcile,
+    SettlePayout,
     UpdateProviderCustomer,
 )
 

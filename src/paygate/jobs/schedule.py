@@ -58,6 +58,11 @@ SCHEDULE: Final = (
         "Hold payments and events against the provider's lists; heal or report what differs.",
     ),
     ScheduledJob(
+        "settle-payouts",
+        "23 * * * *",
+        "Match the lines of payouts with our records; report what differs, is late or missing.",
+    ),
+    ScheduledJob(
         "watch-jobs",
         "*/15 * * * *",
         "Alert for jobs that have been in the queue for an hour.",

@@ -1,4 +1,5 @@
-"""The one port to a payment provider. Flows know this file and the domain, nothing beyond.
+"""The one port to a payment provider. Flows know this file, those beside it and the domain, nothing
+beyond.
 
 No provider's type, id format or exception passes through here. Implementations return
 outcomes and raise only for bugs; anything that may have reached the provider and was not
@@ -11,7 +12,6 @@ from typing import Protocol
 
 import msgspec
 
-from paygate.crypto.secret import Secret
 from paygate.domain.disputes.outcome import DisputeAnswer, FileOutcome, FraudWarning
 from paygate.domain.money import Currency
 from paygate.domain.payments.outcome import Answer, NotSent, PaymentMethod, Rejected, Unknown
@@ -19,7 +19,9 @@ from paygate.domain.payments.payment_intent import CaptureMethod
 from paygate.domain.payments.payment_method import Instrument, Tokened
 from paygate.domain.refunds.outcome import RefundAnswer
 from paygate.domain.refunds.refund import RefundReason
+from paygate.providers.absence import Absent
 from paygate.providers.dispute_orders import AcceptOrder, EvidenceOrder, UploadOrder
+from paygate.providers.payouts import Payouts
 
 
 class ConfirmOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,10 +99,6 @@ class KeySpent(msgspec.Struct, frozen=True):
     message: str
 
 
-class Absent(msgspec.Struct, frozen=True):
-    """The provider says that it has no such payment or customer. One miss proves nothing."""
-
-
 class ClockSkew(msgspec.Struct, frozen=True):
     """How far the provider's clock is `ahead` of ours, give or take `within`."""
 
@@ -135,6 +133,10 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """What its object says of an early fraud warning, which is looked up before anybody is advised.
     As with a dispute, look at it before `answer`.
     """
+    payout: str | None = None
+    """The provider's id of the payout that it tells of. How the payout stands is looked up: such
+    events come in any order, and some news comes with none.
+    """
     of_a_part: bool = False
     """The answer is of a part of the payment, a charge: by it is seen when nothing changes, and
     whatever does change is fetched.
@@ -158,28 +160,6 @@ class MoneyLeft(msgspec.Struct, frozen=True, kw_only=True):
     installation: str | None
 
 
-class EventEndpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the provider sends events, and in what that differs from what we need."""
-
-    provider_reference: str
-    url: str
-    faults: tuple[str, ...]
-    """Sentences; a change of the endpoint mends them."""
-    version_fault: str | None
-    """Only a new endpoint has another version."""
-
-
-class EndpointMade(msgspec.Struct, frozen=True):
-    """A new endpoint, and the secret that its deliveries are signed with: told once."""
-
-    endpoint: EventEndpoint
-    secret: Secret
-
-
-class EventEndpointsError(Exception):
-    """The provider refuses, or did not answer. The message never quotes it."""
-
-
 class SignatureError(Exception):
     """The event is not proven to come from the provider. The reason never quotes it."""
 
@@ -194,7 +174,7 @@ class CallWatch(Protocol):
         """The provider refused one because there were too many."""
 
 
-class Provider(Protocol):
+class Provider(Payouts, Protocol):
     """A payment provider's account, in one mode."""
 
     name: str
@@ -403,7 +383,3 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Release the connections."""
-
-
-class ProviderSilent(Exception):
-    """The provider could not be asked just now."""

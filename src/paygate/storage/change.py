@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from paygate.domain.access.api_key import ApiKey
+from paygate.domain.account_transfer import AccountTransfer
 from paygate.domain.alert import Alert, AlertNotice, Occurrence
 from paygate.domain.audit import AuditEntry
 from paygate.domain.customer import Customer
@@ -23,6 +24,10 @@ from paygate.domain.provider_event import ProviderEvent, ProviderEventBody
 from paygate.domain.reconciliation.finding import Finding
 from paygate.domain.reconciliation.run import Reconciliation
 from paygate.domain.refunds.refund import Refund
+from paygate.domain.settlements.discrepancy import Discrepancy
+from paygate.domain.settlements.line import LineMatch, LinePage
+from paygate.domain.settlements.report_import import FileChunk, SettlementImport
+from paygate.domain.settlements.settlement import Settlement
 from paygate.domain.webhooks.delivery import Delivery, WebhookBody
 from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.jobs.messages import Job
@@ -43,6 +48,9 @@ Versioned = (
     | Delivery
     | ReferenceClaim
     | Reconciliation
+    | Settlement
+    | Discrepancy
+    | SettlementImport
 )
 Appended = (
     Event
@@ -53,6 +61,10 @@ Appended = (
     | WebhookBody
     | EvidenceChunk
     | Finding
+    | AccountTransfer
+    | LinePage
+    | LineMatch
+    | FileChunk
     | AuditEntry
 )
 Record = Versioned | Appended
@@ -63,8 +75,9 @@ class Change(msgspec.Struct, frozen=True):
 
     `audit` is always there, and its id is the change's. A record in `advances` must stand one
     version below in the database. Creating an idempotency key, a provider event, an alert or its
-    notice, or a finding is a claim: an equal one that exists is a conflict. At most one such claim
-    a change, beside it one of a reference, and at most one record
+    notice, a finding, a settlement, its import or a discrepancy is a claim: an
+    equal one that exists is a conflict. At most one such claim a change, beside it one of a
+    reference, and at most one record
     of a table in `advances`; what can meet no conflict - jobs, and records that are created without
     a claim - may be several. `stands` is an intent that the change was decided by and leaves alone:
     the change is a conflict when the intent is not at that version any more. `response` is not

@@ -19,6 +19,7 @@ from paygate.storage.tables import (
     DISPUTE_REFERENCE,
     EVENT_TYPE,
     PAYMENT,
+    PAYOUT,
     PROVIDER_REFERENCE,
     REFERENCE,
     REFUND_REFERENCE,
@@ -86,6 +87,10 @@ class Records:
     def dispute_indexes(self, provider_reference: str) -> list[bytes]:
         """The same for a dispute of the provider's."""
         return DISPUTE_REFERENCE.candidates(self.index, "", provider_reference)
+
+    def payout_indexes(self, provider_reference: str) -> list[bytes]:
+        """The same for a payout of the provider's."""
+        return PAYOUT.candidates(self.index, "", provider_reference)
 
     def provider_reference_indexes(self, merchant: str, reference: str) -> list[bytes]:
         """The same for the provider's id of an event."""

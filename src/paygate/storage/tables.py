@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 from paygate.domain.access.api_key import ApiKey
+from paygate.domain.account_transfer import AccountTransfer
 from paygate.domain.alert import Alert, AlertNotice, Occurrence
 from paygate.domain.audit import AuditEntry
 from paygate.domain.customer import Customer
@@ -24,6 +25,10 @@ from paygate.domain.provider_event import ProviderEvent, ProviderEventBody
 from paygate.domain.reconciliation.finding import Finding
 from paygate.domain.reconciliation.run import Reconciliation
 from paygate.domain.refunds.refund import Refund
+from paygate.domain.settlements.discrepancy import Discrepancy
+from paygate.domain.settlements.line import LineMatch, LinePage
+from paygate.domain.settlements.report_import import FileChunk, SettlementImport
+from paygate.domain.settlements.settlement import Settlement
 from paygate.domain.webhooks.delivery import Delivery, WebhookBody
 from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.storage.stored import VERSIONED, Column, Hash, Stored, Table
@@ -36,6 +41,8 @@ REFUND_REFERENCE: Final = Hash("refund", across_merchants=True)
 """The provider's id of a refund."""
 DISPUTE_REFERENCE: Final = Hash("dispute", across_merchants=True)
 """The provider's id of a dispute."""
+PAYOUT: Final = Hash("payout", across_merchants=True)
+"""The provider's id of a payout."""
 PROVIDER_REFERENCE: Final = Hash("provider_reference")
 """The provider's id of an event."""
 EVENT_TYPE: Final = Hash("provider_event_type")
@@ -247,6 +254,54 @@ LEDGER_TRANSFER: Final = Stored(
     Column("money_seq", "int4"),
     Column("posted_at", "timestamptz"),
 )
+ACCOUNT_TRANSFER: Final = Stored(
+    AccountTransfer,
+    "account_transfer",
+    Column("settlement", "text"),
+    Column("posted_at", "timestamptz"),
+)
+SETTLEMENT: Final = Stored(
+    Settlement,
+    "settlement",
+    Column("status", "text"),
+    Column("matching", "text"),
+    Column("is_open", "bool"),
+    Column("created_at", "timestamptz"),
+    Column("updated_at", "timestamptz"),
+    Column("provider_reference_index", "bytea", "provider_reference", PAYOUT),
+    claimed_by=("provider_reference_index",),
+)
+# Pages, and the rows in clear that say which line is where, are written together beside the door.
+SETTLEMENT_PAGE: Final = Stored(LinePage, "settlement_page", Column("created_at", "timestamptz"))
+# No claim: its commit advances the settlement, and may be under an idempotency key.
+SETTLEMENT_MATCH: Final = Stored(
+    LineMatch,
+    "settlement_match",
+    Column("settlement", "text"),
+    Column("fact", "text"),
+    Column("created_at", "timestamptz"),
+)
+DISCREPANCY: Final = Stored(
+    Discrepancy,
+    "discrepancy",
+    Column("kind", "text"),
+    Column("status", "text"),
+    Column("settlement", "text"),
+    Column("payment_intent", "text"),
+    Column("created_at", "timestamptz"),
+    Column("updated_at", "timestamptz"),
+    claimed_by=("merchant", "id"),
+)
+SETTLEMENT_IMPORT: Final = Stored(
+    SettlementImport,
+    "settlement_import",
+    Column("status", "text"),
+    Column("content_hash", "bytea"),
+    Column("created_at", "timestamptz"),
+    Column("updated_at", "timestamptz"),
+    claimed_by=("merchant", "content_hash"),
+)
+SETTLEMENT_FILE: Final = Stored(FileChunk, "settlement_file", Column("created_at", "timestamptz"))
 
 STORED: Final[dict[type, Stored[Any]]] = {
     stored.record: stored
@@ -273,6 +328,13 @@ STORED: Final[dict[type, Stored[Any]]] = {
         DELIVERY,
         RECONCILIATION,
         RECONCILIATION_FINDING,
+        ACCOUNT_TRANSFER,
+        SETTLEMENT,
+        SETTLEMENT_PAGE,
+        SETTLEMENT_MATCH,
+        DISCREPANCY,
+        SETTLEMENT_IMPORT,
+        SETTLEMENT_FILE,
         EVENT,
         AUDIT_ENTRY,
     )

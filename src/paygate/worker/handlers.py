@@ -1,8 +1,10 @@
 """The handler of each message."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from functools import partial
+from typing import TypeVar
 
 from paygate.flows.alerts.raise_alert import count_occurrence
 from paygate.flows.context import Context
@@ -11,24 +13,37 @@ from paygate.flows.disputes.evidence_files import delete_evidence_file
 from paygate.flows.payments.sweeps.close_failed import ASK_AGAIN_AFTER, close_failed_payment
 from paygate.flows.provider_events.apply_received import apply_received_event
 from paygate.flows.reconciliation.work_on import reconcile_as_asked
+from paygate.flows.settlements.work_on import conclude_as_asked, settle_as_asked
 from paygate.jobs.messages import (
     ApplyProviderEvent,
     CloseFailedPayment,
+    ConcludeSettlement,
     DeleteEvidenceFile,
     Message,
     RaiseAlert,
     Reconcile,
+    SettlePayout,
     UpdateProviderCustomer,
 )
 from paygate.jobs.queue import Handler, RetryLater
 
+M = TypeVar("M", bound=Message)
+
+
+def _until_done(
+    ctx: Context, work: Callable[[Context, M], Awaitable[timedelta | None]]
+) -> Callable[[M], Awaitable[None]]:
+    """The handler of work that says how long until it is to be gone on with; None: it is done."""
+
+    async def handle(message: M) -> None:
+        if wait := await work(ctx, message):
+            raise RetryLater(wait)
+
+    return handle
+
 
 def handlers(ctx: Context) -> Mapping[type[Message], Handler]:
     """A function for every kind of message."""
-
-    async def apply(message: ApplyProviderEvent) -> None:
-        if wait := await apply_received_event(ctx, message):
-            raise RetryLater(wait)
 
     async def close(message: CloseFailedPayment) -> None:
         if not await close_failed_payment(ctx, message):
@@ -41,19 +56,17 @@ def handlers(ctx: Context) -> Mapping[type[Message], Handler]:
         async with counting:
             await count_occurrence(ctx, message)
 
-    async def reconciliate(message: Reconcile) -> None:
-        if wait := await reconcile_as_asked(ctx, message):
-            raise RetryLater(wait)
-
     async def update(message: UpdateProviderCustomer) -> None:
         if not await update_provider_customer(ctx, message):
             raise RetryLater(ASK_AGAIN_AFTER)
 
     return {
-        ApplyProviderEvent: apply,
+        ApplyProviderEvent: _until_done(ctx, apply_received_event),
         CloseFailedPayment: close,
+        ConcludeSettlement: partial(conclude_as_asked, ctx),
         DeleteEvidenceFile: partial(delete_evidence_file, ctx),
         RaiseAlert: count,
-        Reconcile: reconciliate,
+        Reconcile: _until_done(ctx, reconcile_as_asked),
+        SettlePayout: _until_done(ctx, settle_as_asked),
         UpdateProviderCustomer: update,
     }

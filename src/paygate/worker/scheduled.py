@@ -6,7 +6,9 @@ from types import MappingProxyType
 from typing import Final
 
 from paygate.domain.access.roles import Actor, Caller
-from paygate.flows.alerts.close import close_alerts
+from paygate.domain.alert import AlertType
+from paygate.domain.audit import Subject
+from paygate.flows.alerts.close import close_alert, close_alerts
 from paygate.flows.alerts.send import send_alerts
 from paygate.flows.alerts.watch_jobs import watch_jobs
 from paygate.flows.audit_log.seal import seal_audit_log
@@ -28,6 +30,9 @@ from paygate.flows.provider_events.apply_waiting import apply_waiting_events
 from paygate.flows.reconciliation.report import JOB
 from paygate.flows.reconciliation.run import reconcile_by_the_clock
 from paygate.flows.refunds.resolve import expire_refund_approvals, resolve_refunds
+from paygate.flows.settlements.open_discrepancy import JOB as SETTLE
+from paygate.flows.settlements.problems import NO_PROGRESS
+from paygate.flows.settlements.run import settle_payouts
 from paygate.flows.sweep import Faults
 from paygate.flows.webhooks.watch import watch_webhook_endpoints
 from paygate.storage.installation import DEFAULT_MERCHANT
@@ -119,6 +124,22 @@ async def _reconcile_provider(ctx: Context, run_id: str) -> Report:
     }
 
 
+async def _settle_payouts(ctx: Context, run_id: str) -> Report:
+    ran = await settle_payouts(ctx, run_id)
+    if ran.settled or not ran.failed:
+        caller = Caller(Actor("job", name=SETTLE), DEFAULT_MERCHANT, run_id)
+        subject = Subject("provider", ctx.provider.name)
+        kind = AlertType.SETTLEMENT_DISCREPANCY
+        await close_alert(ctx, caller, kind, subject, NO_PROGRESS)
+    return {
+        "settled": ran.settled,
+        "closed": ran.closed,
+        "failed": ran.failed,
+        "discrepancies": ran.discrepancies,
+        **ran.unsettled._asdict(),
+    }
+
+
 async def _purge_idempotency_keys(ctx: Context, run_id: str) -> Report:
     purged = await purge_idempotency_keys(ctx, run_id)
     return {"deleted": purged.deleted, "unfinished": purged.unfinished}
@@ -164,6 +185,7 @@ RUNS: Final[Mapping[str, Run]] = MappingProxyType(
         "send-alerts": _send_alerts,
         "apply-provider-events": _apply_provider_events,
         JOB: _reconcile_provider,
+        SETTLE: _settle_payouts,
         "watch-jobs": _watch_jobs,
         "watch-webhook-endpoints": _watch_webhook_endpoints,
         "purge-idempotency-keys": _purge_idempotency_keys,

@@ -4,13 +4,9 @@ It must never take back more than a charge took.
 """
 
 from paygate_sandbox.books import Books
-from paygate_sandbox.control.orders import DisputeOrder, WarningOrder
+from paygate_sandbox.control.orders import DisputeOrder, OrderError, WarningOrder
 from paygate_sandbox.resources.disputes import case, fraud_warnings
 from paygate_sandbox.store.objects import Record
-
-
-class OrderError(ValueError):
-    """The order makes no sense; the sentence says why."""
 
 
 def dispute(books: Books, order: DisputeOrder) -> Record:

@@ -11,14 +11,17 @@ import msgspec
 from aiohttp import web
 
 from paygate_sandbox.books import Books, Origin
-from paygate_sandbox.control import disputes
-from paygate_sandbox.control.disputes import OrderError
+from paygate_sandbox.control import account, disputes, payouts
 from paygate_sandbox.control.ledger import ledger
 from paygate_sandbox.control.orders import (
+    AccountOrder,
+    AdjustmentOrder,
     ClockOrder,
     DisputeOrder,
     EventOrder,
     FaultOrder,
+    OrderError,
+    PayoutOrder,
     WarningOrder,
 )
 from paygate_sandbox.control.samples import SAMPLES, About
@@ -46,9 +49,13 @@ class Control:
             ("DELETE", "faults"): self._clear_faults,
             ("GET", "clock"): self._tell_clock,
             ("POST", "clock"): self._advance_clock,
+            ("GET", "account"): self._tell_account,
+            ("POST", "account"): self._change_account,
             ("GET", "deliveries"): self._count_deliveries,
             ("POST", "disputes"): self._dispute,
             ("POST", "fraud_warnings"): self._warn,
+            ("POST", "payouts"): self._pay_out,
+            ("POST", "adjustments"): self._adjust,
             ("GET", "events"): self._list_event_types,
             ("POST", "events"): self._send_event,
         }
@@ -69,7 +76,7 @@ class Control:
         await self._parts.database.committed()
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
-        for piece in ledger(self._parts.objects):
+        for piece in ledger(self._parts):
             await self._parts.database.committed()
             await response.write(piece)
         await response.write_eof()
@@ -104,6 +111,15 @@ class Control:
         await self._parts.database.committed()
         return _json(self._clock())
 
+    async def _tell_account(self, _request: web.BaseRequest) -> web.StreamResponse:
+        return _json(account.tell(self._parts.settling))
+
+    async def _change_account(self, request: web.BaseRequest) -> web.StreamResponse:
+        order = await _read(request, AccountOrder)
+        self._engine.catch_up()  # what was due before is booked by the rules of then
+        self._engine.settle_as(account.change(self._parts.settling, order))
+        return _json(account.tell(self._parts.settling))
+
     async def _count_deliveries(self, _request: web.BaseRequest) -> web.StreamResponse:
         return _json(self._parts.events.count())
 
@@ -114,6 +130,20 @@ class Control:
     async def _warn(self, request: web.BaseRequest) -> web.StreamResponse:
         order = await _read(request, WarningOrder)
         return await self._begun(lambda books: disputes.warning(books, order))
+
+    async def _adjust(self, request: web.BaseRequest) -> web.StreamResponse:
+        order = await _read(request, AdjustmentOrder)
+        return await self._begun(lambda books: payouts.adjust(books, order))
+
+    async def _pay_out(self, request: web.BaseRequest) -> web.StreamResponse:
+        order = await _read(request, PayoutOrder)
+        self._engine.catch_up()
+        with self._engine.change(Origin()) as books:
+            made = payouts.cut(books, order)
+        self._engine.catch_up()  # what arrives at once has arrived
+        await self._parts.database.committed()
+        now = [self._parts.objects.find("payout", payout.id) or payout for payout in made]
+        return _json({"payouts": [payouts.tell(payout) for payout in now]}, status=201)
 
     async def _begun(self, begin: Callable[[Books], Record]) -> web.StreamResponse:
         """Have a bank do something; what it made is the answer."""

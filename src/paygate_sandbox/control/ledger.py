@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from paygate_sandbox.store.objects import JsonObject, Objects, Record
+from paygate_sandbox.control.payouts import tell
+from paygate_sandbox.parts import Parts
+from paygate_sandbox.store.objects import JsonObject, Record
 
 _encode = msgspec.json.Encoder().encode
 
@@ -38,21 +40,44 @@ _DISPUTE_MEMBERS = (
     "created",
 )
 _ROW_MEMBERS = ("id", "amount", "fee", "net", "currency", "reporting_category")
+_LINE_MEMBERS = (*_ROW_MEMBERS, "type", "source", "description", "available_on", "created")
 _FILE_MEMBERS = ("id", "purpose", "filename", "size", "type", "created")
 
 
-def ledger(objects: Objects) -> Iterator[bytes]:
+def ledger(parts: Parts) -> Iterator[bytes]:
     """The document in pieces, so that a large one neither fills memory nor holds the loop."""
     begins = b'{"'
     for name, kind, line in _LISTS:
         yield begins + name + b'":['
         separator = b""
-        for batch in objects.all(kind):
+        for batch in parts.objects.all(kind):
             yield separator + b",".join([_encode(line(record)) for record in batch])
             separator = b","
         begins = b'],"'
-    # Nothing pays out yet, so nothing of it was ever done.
-    yield b'],"payouts":[]}'
+    yield b'],"payouts":['
+    separator = b""
+    for batch in parts.objects.all("payout"):
+        for payout in batch:
+            yield separator
+            yield from _payout(parts, payout)
+            separator = b","
+    yield b"]}"
+
+
+def _payout(parts: Parts, payout: Record) -> Iterator[bytes]:
+    """One with its lines, of which there may be very many. Its own row is none of them."""
+    yield _encode(tell(payout))[:-1] + b',"lines":['
+    separator = b""
+    for batch in parts.balance_rows.lines(payout.id):
+        told = [
+            _encode({member: row[member] for member in _LINE_MEMBERS})
+            for row in batch
+            if row["id"] != payout.body["balance_transaction"]
+        ]
+        if told:
+            yield separator + b",".join(told)
+            separator = b","
+    yield b"]}"
 
 
 def _dispute(record: Record) -> JsonObject:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from paygate_sandbox.resources.disputes import case
+from paygate_sandbox.resources.payouts.payout import FAILURES, Terms, body_of
 from paygate_sandbox.store.objects import JsonObject
 
 _AMOUNT = 1999
@@ -148,30 +149,13 @@ def _dispute(status: str) -> Callable[[About], JsonObject]:
 
 def _payout(status: str, reconciled: str = "in_progress") -> Callable[[About], JsonObject]:
     def make(about: About) -> JsonObject:
+        terms = Terms(_AMOUNT, _CURRENCY, automatic=True, arrival_in_days=0)
         return {
-            "id": about.new_id("po"),
-            "object": "payout",
-            "amount": _AMOUNT,
-            "arrival_date": about.now,
-            "automatic": True,
-            "balance_transaction": None,
-            "created": about.now,
-            "currency": _CURRENCY,
-            "description": None,
-            "destination": None,
-            "failure_balance_transaction": None,
+            **body_of(about.new_id("po"), terms, about.new_id("acct"), about.now),
             "failure_code": "account_closed" if status == "failed" else None,
-            "failure_message": None,
-            "livemode": False,
-            "metadata": {},
-            "method": "standard",
-            "original_payout": None,
+            "failure_message": FAILURES["account_closed"] if status == "failed" else None,
             "reconciliation_status": reconciled,
-            "reversed_by": None,
-            "source_type": "card",
-            "statement_descriptor": None,
             "status": status,
-            "type": "bank_account",
         }
 
     return make

@@ -16,7 +16,7 @@ def retrieve(call: Call) -> JsonObject:
         "capabilities": {"card_payments": "active", "transfers": "active"},
         "charges_enabled": True,
         "country": "US",
-        "default_currency": "usd",
+        "default_currency": call.books.parts.settling.currency or "usd",
         "details_submitted": True,
         "email": "sandbox@example.com",
         "payouts_enabled": True,

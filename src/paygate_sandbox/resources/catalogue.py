@@ -9,7 +9,6 @@ from paygate_sandbox.books import TimerHandler
 from paygate_sandbox.resources import (
     account,
     attachments,
-    balance,
     cash_balance,
     charges,
     customers,
@@ -20,6 +19,8 @@ from paygate_sandbox.resources import (
     refunds,
     webhook_endpoints,
 )
+from paygate_sandbox.resources.balance import endpoints as balance
+from paygate_sandbox.resources.balance.rows import ANNOUNCE_FUNDS
 from paygate_sandbox.resources.disputes import case, fraud_warnings, judgement
 from paygate_sandbox.resources.disputes import endpoints as disputes
 from paygate_sandbox.resources.endpoint import Endpoint
@@ -31,6 +32,8 @@ from paygate_sandbox.resources.payment_intents import (
     hold,
     outcome,
 )
+from paygate_sandbox.resources.payouts import automatic, payout
+from paygate_sandbox.resources.payouts import endpoints as payouts
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *endpoints.ENDPOINTS,
@@ -46,6 +49,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *customers.ENDPOINTS,
     *cash_balance.ENDPOINTS,
     *balance.ENDPOINTS,
+    *payouts.ENDPOINTS,
     *events.ENDPOINTS,
     *webhook_endpoints.ENDPOINTS,
     *account.ENDPOINTS,
@@ -58,4 +62,11 @@ TIMER_HANDLERS: Mapping[str, TimerHandler] = {
     judgement.JUDGE: judgement.judge,
     case.DUE: judgement.pass_due,
     outcome.RECORD_BALANCE: outcome.record_balance,
+    ANNOUNCE_FUNDS: balance.announce_funds,
+    payout.SUBMIT: payout.submit,
+    payout.ARRIVE: payout.arrive,
+    payout.BOUNCE: payout.bounce,
+    payout.TRACE: payout.trace,
+    automatic.SHOW_SOME: automatic.show_some,
+    automatic.SHOW_ALL: automatic.show_all,
 }

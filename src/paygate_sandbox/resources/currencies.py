@@ -1,6 +1,6 @@
 """Currencies: which exist, the least and most that may be charged, and which amounts exist.
 
-Pure data and one check. It must never convert between currencies.
+Pure data and checks. It must never convert between currencies.
 """
 
 from paygate_sandbox.protocol.errors import StripeError
@@ -74,8 +74,13 @@ def check_amount(amount: int, currency: str, *, param: str = "amount") -> None:
         )
 
 
+def exponent(currency: str) -> int:
+    """How many decimals Stripe's amounts of a currency have: its own rule, not ISO 4217's."""
+    return 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
+
+
 def display(amount: int, currency: str) -> str:
-    digits = 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
+    digits = exponent(currency)
     whole, rest = divmod(amount, 10**digits)
     figure = f"{whole:,}.{rest:0{digits}d}" if digits else f"{whole:,}"
     return f"{_SYMBOLS.get(currency, '')}{figure} {currency}"

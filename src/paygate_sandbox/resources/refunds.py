@@ -18,7 +18,7 @@ from paygate_sandbox.protocol.parameters import (
     Unsupported,
     merge_metadata,
 )
-from paygate_sandbox.resources.balance import record_refund
+from paygate_sandbox.resources.balance.rows import record_refund
 from paygate_sandbox.resources.disputes import case, fraud_warnings
 from paygate_sandbox.resources.endpoint import Call, Endpoint, Page, refer
 from paygate_sandbox.resources.payment_methods import card_of

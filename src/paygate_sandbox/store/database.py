@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 SCHEMA = """
 CREATE TABLE state (
@@ -27,7 +27,8 @@ CREATE TABLE state (
 ) STRICT, WITHOUT ROWID;
 
 -- Every object that the API shows. `body` is exactly what a GET answers; `private` is what
--- Stripe knows and never shows; `related` is the one object that lists filter by.
+-- Stripe knows and never shows; `related` is the one object that lists filter by, and `payout` the
+-- one that they tell a balance transaction to be a line of.
 CREATE TABLE objects (
     seq      INTEGER PRIMARY KEY,
     id       TEXT NOT NULL UNIQUE,
@@ -37,7 +38,8 @@ CREATE TABLE objects (
     type     TEXT,
     currency TEXT,
     body     BLOB NOT NULL,
-    private  BLOB NOT NULL
+    private  BLOB NOT NULL,
+    payout   TEXT
 ) STRICT;
 CREATE INDEX objects_by_time ON objects (object, created, seq);
 CREATE INDEX objects_by_related ON objects (related) WHERE related IS NOT NULL;
@@ -86,6 +88,32 @@ CREATE TABLE timers (
 CREATE INDEX timers_by_due ON timers (due);
 """
 
+_BALANCE_ROWS = """
+CREATE INDEX objects_by_payout ON objects (payout, created, seq) WHERE payout IS NOT NULL;
+
+-- What sums and payouts need of each balance transaction. `payout` is whose line it is, also before
+-- a list tells; '' is a row that no payout takes.
+CREATE TABLE balance_rows (
+    id           TEXT PRIMARY KEY,
+    currency     TEXT NOT NULL,
+    net          INTEGER NOT NULL,
+    available_on INTEGER NOT NULL,
+    payout       TEXT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX balance_rows_unpaid ON balance_rows (currency, available_on) WHERE payout IS NULL;
+CREATE INDEX balance_rows_paid ON balance_rows (payout, id) WHERE payout IS NOT NULL;
+"""
+
+# A store of the release before has balance transactions, and no payouts.
+_FROM_1_TO_2 = f"""
+ALTER TABLE objects ADD COLUMN payout TEXT;
+{_BALANCE_ROWS}
+INSERT INTO balance_rows (id, currency, net, available_on)
+SELECT id, currency, json_extract(CAST(body AS TEXT), '$.net'),
+    json_extract(CAST(body AS TEXT), '$.available_on')
+FROM objects WHERE object = 'balance_transaction';
+"""  # noqa: S608 -- made of constants
+
 # 32 MiB of log between checkpoints: each one syncs the disk and holds up the event loop.
 _CHECKPOINT_PAGES = 4096
 
@@ -110,9 +138,10 @@ class Database:
 
     def _migrate(self) -> None:
         (version,) = self.connection.execute("PRAGMA user_version").fetchone()
-        if version == 0:
+        statements = {0: SCHEMA + _BALANCE_ROWS, 1: _FROM_1_TO_2}.get(version)
+        if statements is not None:
             self.connection.executescript(
-                f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+                f"BEGIN; {statements} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
             )
         elif version != SCHEMA_VERSION:
             raise StoreError(

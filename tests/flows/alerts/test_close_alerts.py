@@ -37,7 +37,7 @@ from paygate.flows.payments.sweeps.resolve import resolve_attempts
 from paygate.flows.payments.sweeps.watch_authorizations import watch_authorizations
 from paygate.flows.sweep import Sweep
 from paygate.jobs.messages import CloseFailedPayment
-from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 from paygate.storage.change import Change
 from paygate.storage.pages import newest
 from tests.flows.idempotency.test_idempotency import NOT_SENT, refused

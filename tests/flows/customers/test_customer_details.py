@@ -12,7 +12,8 @@ from paygate.domain.payments.outcome import Answer, NotSent, Rejected, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.flows.customers.introduce import KEYS, update_provider_customer
 from paygate.jobs.messages import UpdateProviderCustomer, decode
-from paygate.providers.contract import Absent, CustomerMade, KeySpent
+from paygate.providers.absence import Absent
+from paygate.providers.contract import CustomerMade, KeySpent
 from paygate.storage.change import Change, Committed
 from tests.flows.customers.test_introduce_customer import ADA, customer_of, payers
 from tests.flows.payments.transfers import PUSH, confirm_by, funded, paying, to_transfer

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 
 from paygate.domain.payments.outcome import Answer, Outcome, Unknown
-from paygate.providers.contract import Absent, ConfirmOrder, ProviderSilent
+from paygate.providers.absence import Absent, ProviderSilent
+from paygate.providers.contract import ConfirmOrder
 from tests.flows.world import APPROVED, INSTALLATION, ScriptedProvider, World, answer
 
 

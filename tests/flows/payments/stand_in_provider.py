@@ -32,8 +32,8 @@ from paygate.domain.payments.outcome import (
 )
 from paygate.domain.payments.payment_intent import Status
 from paygate.domain.payments.payment_method import Tokened
+from paygate.providers.absence import Absent
 from paygate.providers.contract import (
-    Absent,
     CancelOrder,
     CaptureOrder,
     ClockSkew,

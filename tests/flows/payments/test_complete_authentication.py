@@ -32,7 +32,7 @@ from paygate.flows.payments.complete_authentication import (
     complete_authentication,
 )
 from paygate.flows.payments.confirm import Confirmation, confirm_order, confirm_payment_intent
-from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 from paygate.storage.change import Change, Overloaded, Verdict
 from tests.flows.world import (
     APPROVED,

@@ -23,7 +23,7 @@ from paygate.domain.payments.outcome import (
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.flows.payments.cancel import cancel_payment_intent
 from paygate.flows.payments.sweeps.resolve import resolve_attempts
-from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 from tests.flows.world import APPROVED, INSTALLATION, World, answer, notice
 from tests.making import START
 

@@ -21,7 +21,8 @@ from paygate.flows.payments.sweeps.look_up import (
     pieces,
     sought,
 )
-from paygate.providers.contract import ClockSkew, ProviderSilent
+from paygate.providers.absence import ProviderSilent
+from paygate.providers.contract import ClockSkew
 from tests.flows.payments.sweeps.test_resolve_attempts import (
     HOUR,
     LOST,

@@ -21,7 +21,8 @@ from paygate.domain.payments.payment_intent import Status
 from paygate.domain.provider_event import RETRY_AFTER, EventStatus, ProviderEvent
 from paygate.flows.alerts.close import close_alerts
 from paygate.flows.provider_events.replay import replay_provider_event
-from paygate.providers.contract import Absent, Notice
+from paygate.providers.absence import Absent
+from paygate.providers.contract import Notice
 from tests.flows.payments import test_holds as holds
 from tests.flows.world import APPROVED, CARDLESS, THEIRS, World, answer, notice
 from tests.making import START, make_attempt, make_intent

@@ -14,7 +14,8 @@ from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import EventStatus, ProviderEvent
 from paygate.flows.provider_events.apply import apply_provider_event
 from paygate.jobs.messages import ApplyProviderEvent
-from paygate.providers.contract import Absent, MoneyLeft, Notice
+from paygate.providers.absence import Absent
+from paygate.providers.contract import MoneyLeft, Notice
 from tests.flows.payments.transfers import alerts, at, cancel, funded, notice_at, paying
 from tests.flows.world import INSTALLATION, World
 from tests.making import START

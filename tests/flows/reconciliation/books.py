@@ -16,7 +16,8 @@ from paygate.domain.reconciliation.run import Reconciliation
 from paygate.domain.refunds.outcome import RefundAnswer
 from paygate.flows.reconciliation.by_hand import reconcile_by_hand
 from paygate.flows.reconciliation.run import reconcile_by_the_clock
-from paygate.providers.contract import Absent, Notice, ProviderSilent
+from paygate.providers.absence import Absent, ProviderSilent
+from paygate.providers.contract import Notice
 from tests.flows.world import INSTALLATION, ScriptedProvider, World, answer, encode
 
 CHALLENGE = ActionRequired(RedirectToUrl("https://bank.example/3ds"))

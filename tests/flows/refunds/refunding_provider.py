@@ -20,7 +20,8 @@ from paygate.domain.refunds.outcome import (
     RefundPending,
     RefundRejected,
 )
-from paygate.providers.contract import Absent, Notice, RefundOrder
+from paygate.providers.absence import Absent
+from paygate.providers.contract import Notice, RefundOrder
 from tests.flows.payments.stand_in_provider import Payment, StandInProvider
 from tests.flows.world import INSTALLATION, Clock
 

@@ -23,7 +23,7 @@ from paygate.flows.payments.sweeps.expire import expire_payment_intents
 from paygate.flows.payments.sweeps.resolve import resolve_attempts
 from paygate.flows.restores.after_restore import AfterRestore
 from paygate.flows.restores.declare import declare_restore
-from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 from paygate.storage.connections.database import connector
 from paygate.storage.restores import notice_restore
 from tests.flows.world import APPROVED, INSTALLATION, THEIRS, World, answer, encode

@@ -86,6 +86,21 @@ class Action(StrEnum):
     RECONCILIATION_LIST = "reconciliation.list"
     RECONCILIATION_FINDING_LIST = "reconciliation_finding.list"
     RECONCILE = "reconciliation.work_on"
+    SETTLEMENT_TAKE = "settlement.take"
+    SETTLEMENT_READ_LINES = "settlement.read_lines"
+    SETTLEMENT_CONCLUDE = "settlement.conclude"
+    SETTLEMENT_READ = "settlement.read"
+    SETTLEMENT_LIST = "settlement.list"
+    SETTLEMENT_LINE_LIST = "settlement_line.list"
+    SETTLEMENT_LINE_MATCH = "settlement_line.match"
+    SETTLEMENT_LINE_FIND = "settlement_line.find_match"
+    SETTLEMENT_BANK_AMOUNT = "settlement.record_bank_amount"
+    SETTLEMENT_CORRECT = "settlement.correct"
+    DISCREPANCY_OPEN = "discrepancy.open"
+    DISCREPANCY_HEAL = "discrepancy.heal"
+    DISCREPANCY_READ = "discrepancy.read"
+    DISCREPANCY_LIST = "discrepancy.list"
+    DISCREPANCY_RESOLVE = "discrepancy.resolve"
     PROVIDER_EVENT_RECEIVE = "provider_event.receive"
     PROVIDER_EVENT_APPLY = "provider_event.apply"
     PROVIDER_EVENT_LIST = "provider_event.list"
@@ -100,6 +115,7 @@ class Action(StrEnum):
 
 _READERS: Final = frozenset({Role.ADMIN, Role.OPERATOR, Role.SUPPORT, Role.FINANCE, Role.AUDITOR})
 _SELLERS: Final = frozenset({Role.ADMIN, Role.OPERATOR})
+_BOOKKEEPERS: Final = frozenset({Role.ADMIN, Role.FINANCE})
 _ADMINS: Final = frozenset({Role.ADMIN})
 _CLIENT: Final = frozenset({Role.PUBLISHABLE})
 """A browser's key: with the intent's client secret it sees that one, attaches a payment method
@@ -151,6 +167,14 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.PROVIDER_EVENT_READ: _READERS - {Role.SUPPORT},
         Action.PROVIDER_EVENT_READ_BODY: frozenset({Role.ADMIN, Role.AUDITOR}),
         Action.PROVIDER_EVENT_REPLAY: _SELLERS,
+        Action.SETTLEMENT_READ: _READERS - {Role.SUPPORT},
+        Action.SETTLEMENT_LIST: _READERS - {Role.SUPPORT},
+        Action.SETTLEMENT_LINE_LIST: _READERS - {Role.SUPPORT},
+        Action.SETTLEMENT_LINE_MATCH: _BOOKKEEPERS,
+        Action.SETTLEMENT_BANK_AMOUNT: _BOOKKEEPERS,
+        Action.DISCREPANCY_READ: _READERS - {Role.SUPPORT},
+        Action.DISCREPANCY_LIST: _READERS - {Role.SUPPORT},
+        Action.DISCREPANCY_RESOLVE: _BOOKKEEPERS,
         Action.DISPUTE_STAGE: _SELLERS,
         Action.DISPUTE_SUBMIT: _SELLERS,
         Action.DISPUTE_ACCEPT: _SELLERS,
@@ -178,6 +202,13 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.EVENT_PRUNE: frozenset(),
         Action.RECONCILE: frozenset(),
         Action.AUDIT_DETACH: frozenset(),
+        Action.SETTLEMENT_TAKE: frozenset(),
+        Action.SETTLEMENT_READ_LINES: frozenset(),
+        Action.SETTLEMENT_CONCLUDE: frozenset(),
+        Action.SETTLEMENT_CORRECT: frozenset(),
+        Action.SETTLEMENT_LINE_FIND: frozenset(),
+        Action.DISCREPANCY_OPEN: frozenset(),
+        Action.DISCREPANCY_HEAL: frozenset(),
         Action.PROVIDER_EVENT_RECEIVE: frozenset(),
         Action.PROVIDER_EVENT_APPLY: frozenset(),
     }

@@ -19,7 +19,8 @@ from paygate.domain.payments.outcome import NotSent, Rejected, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.context import Context, Patience
 from paygate.jobs.messages import UpdateProviderCustomer
-from paygate.providers.contract import Absent, CustomerMade, CustomerOrder, KeySpent
+from paygate.providers.absence import Absent
+from paygate.providers.contract import CustomerMade, CustomerOrder, KeySpent
 from paygate.storage.change import Change, Committed
 
 KEYS: Final = 4

@@ -29,7 +29,7 @@ from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience
 from paygate.flows.disputes.commit import commit_dispute
 from paygate.flows.disputes.prefill import prefilled_texts
 from paygate.flows.disputes.problems import backwards, money_missing
-from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 from paygate.storage.change import Impossible, StorageError
 
 TAKEN: Final = frozenset({"dispute_provider_reference", "dispute_pkey"})

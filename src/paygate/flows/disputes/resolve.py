@@ -20,7 +20,7 @@ from paygate.flows.disputes.orders import LONG_AFTER, reread
 from paygate.flows.disputes.problems import dispute_subject
 from paygate.flows.disputes.submit import send_evidence
 from paygate.flows.sweep import Crew, Sweep
-from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 
 PAGE: Final = 200
 AT_ONCE: Final = 5

@@ -14,7 +14,7 @@ from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.disputes.problems import fraud_warned
-from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 from paygate.storage.disputes import DisputeFilters
 from paygate.storage.pages import newest
 

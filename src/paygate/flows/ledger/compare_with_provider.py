@@ -29,7 +29,7 @@ from paygate.flows.context import Context, Patience
 from paygate.flows.ledger.report_mismatch import MOST_NAMED, Findings
 from paygate.flows.payments.attempt.begin import IN_DOUBT
 from paygate.flows.provider.lists import FIRST_WINDOW, next_length, pages_created
-from paygate.providers.contract import Absent, ProviderSilent
+from paygate.providers.absence import Absent, ProviderSilent
 from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.storage.whole_ledger import IntentBooks, LedgerSession, Recorded
 

@@ -25,7 +25,8 @@ from paygate.flows.payments.attempt.consequences import commit_move
 from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.capture import check_nothing_pending
 from paygate.flows.payments.read import find_again, find_payment_intent
-from paygate.providers.contract import CancelOrder, ProviderSilent
+from paygate.providers.absence import ProviderSilent
+from paygate.providers.contract import CancelOrder
 from paygate.telemetry import timing
 
 

@@ -21,7 +21,7 @@ from paygate.domain.payments.return_url import with_parameters
 from paygate.flows.context import Context, intent_subject
 from paygate.flows.payments.attempt.conclude import conclude_attempt
 from paygate.flows.payments.attempt.work import Work, reread
-from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 from paygate.storage.change import Change, StorageError
 from paygate.telemetry import timing
 

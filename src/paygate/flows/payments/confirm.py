@@ -34,7 +34,8 @@ from paygate.flows.payments.attempt.conclude import conclude_attempt
 from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.complete_authentication import callback_url
 from paygate.flows.payments.read import find_again, find_payment_intent
-from paygate.providers.contract import Absent, ConfirmOrder, ProviderSilent
+from paygate.providers.absence import Absent, ProviderSilent
+from paygate.providers.contract import ConfirmOrder
 from paygate.telemetry import timing
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from paygate.domain.payments.attempt import Attempt
 from paygate.flows.context import Context
-from paygate.providers.contract import ProviderSilent
+from paygate.providers.absence import ProviderSilent
 
 SKEW_MOST: Final = timedelta(seconds=5)
 """The skew beyond which a node may find payments, and ends none. A clock that is kept in time is

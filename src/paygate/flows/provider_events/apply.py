@@ -10,6 +10,8 @@ with the next try enqueued in the same commit; any other fault makes it a dead l
 from datetime import timedelta
 from typing import Final, assert_never
 
+from msgspec.structs import replace
+
 from paygate.domain import provider_event
 from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.domain.alert import Occurrence
@@ -40,6 +42,8 @@ from paygate.flows.provider_events.look import (
     NotKnownYet,
     OfDispute,
     OfFraudWarning,
+    OfOtherRecord,
+    OfPayout,
     OfRefund,
     PutOff,
     Seen,
@@ -50,11 +54,12 @@ from paygate.flows.provider_events.look import (
     look,
     whose,
 )
+from paygate.flows.provider_events.payouts import hear_of_payout
 from paygate.flows.provider_events.problems import excess, given_up, orphaned, stranger
 from paygate.flows.refunds.commit import refund_subject
 from paygate.flows.refunds.find import Finding, apply_refund, would_be_adopted
 from paygate.jobs.messages import ApplyProviderEvent, Job
-from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 from paygate.storage.change import Change, Committed, StorageError
 
 _REFUND_ENDS: Final = {
@@ -132,16 +137,8 @@ async def _effect(ctx: Context, event: ProviderEvent, seen: Seen) -> Change:
             return await _of_payment(ctx, event, seen)
         case MoneyLeftWith():
             return await _money_left(ctx, event, seen.customer_reference)
-        case OfRefund():
-            return await _of_refund(ctx, event, seen)
-        case OfDispute():
-            caller = Caller(_actor(ctx), event.merchant, request_id=event.id)
-            heard = await hear_of_dispute(ctx, caller, seen.answer, exact=seen.exact)
-            return _heard(ctx, event, heard)
-        case OfFraudWarning():
-            caller = Caller(_actor(ctx), event.merchant, request_id=event.id)
-            heard = await hear_of_fraud(ctx, caller, seen.provider_reference)
-            return _heard(ctx, event, heard)
+        case OfRefund() | OfDispute() | OfFraudWarning() | OfPayout():
+            return await _of_other_record(ctx, event, seen)
         case Unplaced():
             return end(ctx, event, await _placed(ctx, seen.provider_reference))
         case Stranger():
@@ -149,6 +146,27 @@ async def _effect(ctx: Context, event: ProviderEvent, seen: Seen) -> Change:
             return end(ctx, event, Ended(EventStatus.IGNORED, FOREIGN), alert)
         case _:
             assert_never(seen)
+
+
+async def _of_other_record(ctx: Context, event: ProviderEvent, seen: OfOtherRecord) -> Change:
+    """The event's end, after what has a record of its own was applied in commits of its own.
+
+    Raises:
+        PutOff: the provider must be asked first, and did not answer.
+    """
+    caller = Caller(_actor(ctx), event.merchant, request_id=event.id)
+    match seen:
+        case OfRefund():
+            return await _of_refund(ctx, event, seen)
+        case OfDispute():
+            heard = await hear_of_dispute(ctx, caller, seen.answer, exact=seen.exact)
+            return _heard(ctx, event, heard)
+        case OfFraudWarning():
+            heard = await hear_of_fraud(ctx, caller, seen.provider_reference)
+            return _heard(ctx, event, heard)
+        case OfPayout():
+            heard, jobs = await hear_of_payout(ctx, caller, seen.provider_reference)
+            return replace(_heard(ctx, event, heard), jobs=jobs)
 
 
 async def _of_payment(ctx: Context, event: ProviderEvent, about: About) -> Change:

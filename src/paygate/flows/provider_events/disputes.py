@@ -13,7 +13,7 @@ from paygate.flows.disputes.find import Finding, apply_dispute, fetched_dispute,
 from paygate.flows.disputes.problems import dispute_subject
 from paygate.flows.disputes.warn import Warned, warn_of_fraud
 from paygate.flows.provider_events.look import NotKnownYet, PutOff
-from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 
 NO_SUCH_DISPUTE: Final = "no_such_dispute"
 """The verdict on news of a dispute that the provider does not have: of a rehearsal, or another

@@ -86,6 +86,12 @@ class OfFraudWarning(NamedTuple):
     provider_reference: str
 
 
+class OfPayout(NamedTuple):
+    """News of a payout, by the provider's id of it."""
+
+    provider_reference: str
+
+
 class Unplaced(NamedTuple):
     """News of a payment that is not recorded. While the answer to a call of ours is not known it
     may be that call's, and then the payment itself bears our mark.
@@ -100,7 +106,8 @@ class Stranger(NamedTuple):
     answer: Answer
 
 
-Seen = Ended | About | MoneyLeftWith | OfRefund | OfDispute | OfFraudWarning | Unplaced | Stranger
+OfOtherRecord = OfRefund | OfDispute | OfFraudWarning | OfPayout
+Seen = Ended | About | MoneyLeftWith | OfOtherRecord | Unplaced | Stranger
 
 
 async def look(ctx: Context, notice: Notice) -> Seen:
@@ -130,9 +137,7 @@ async def look(ctx: Context, notice: Notice) -> Seen:
     return ended(verdict, intent)
 
 
-async def _of_another_record(
-    ctx: Context, notice: Notice
-) -> Ended | OfRefund | OfDispute | OfFraudWarning | None:
+async def _of_another_record(ctx: Context, notice: Notice) -> Ended | OfOtherRecord | None:
     """What a notice tells of what has a record of its own beside the payment's; else None."""
     if not _is_ours_to_read(ctx, notice):
         return None
@@ -146,6 +151,8 @@ async def _of_another_record(
         return OfDispute(notice.dispute, notice.exact)
     if notice.fraud_warning is not None:
         return OfFraudWarning(notice.fraud_warning.provider_reference)
+    if notice.payout is not None:
+        return OfPayout(notice.payout)
     return None
 
 

@@ -38,7 +38,7 @@ from paygate.flows.payments.sweeps.close_failed import GIVE_UP_AFTER
 from paygate.flows.reconciliation.hold import NotTold
 from paygate.flows.reconciliation.report import Report
 from paygate.flows.refunds.find import apply_refunds_of
-from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 from paygate.storage.installation import DEFAULT_MERCHANT
 
 _HEALS: Final = frozenset({FindingKind.STATUS, FindingKind.CAPTURED})

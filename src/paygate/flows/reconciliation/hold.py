@@ -15,7 +15,7 @@ from paygate.domain.refunds.refund import Refund
 from paygate.flows.context import intent_subject
 from paygate.flows.reconciliation.problems import missing, unexamined
 from paygate.flows.reconciliation.report import ENDS_THE_TURN, Report
-from paygate.providers.contract import ProviderSilent
+from paygate.providers.absence import ProviderSilent
 from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.storage.unreadable import UNREAD
 from paygate.telemetry import log

@@ -14,7 +14,7 @@ from paygate.domain.reconciliation.run import Place, Stage
 from paygate.flows.context import Context
 from paygate.flows.provider.lists import FIRST_WINDOW, next_length
 from paygate.flows.reconciliation.report import Report
-from paygate.providers.contract import ProviderSilent
+from paygate.providers.absence import ProviderSilent
 
 TRY_AGAIN_SECONDS: Final = (1.0, 5.0)
 """A window that broke off is read again from its beginning: what was seen of it is in step by now,

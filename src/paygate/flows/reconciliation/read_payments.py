@@ -22,7 +22,7 @@ from paygate.flows.reconciliation.hold import Item, NotTold, or_held
 from paygate.flows.reconciliation.read_list import ProviderList
 from paygate.flows.reconciliation.report import Report
 from paygate.flows.sweep import Crew, Faults
-from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 
 AT_ONCE: Final = 25
 """Payments in hand that differ: each is a call or two."""

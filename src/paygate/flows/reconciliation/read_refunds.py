@@ -22,7 +22,7 @@ from paygate.flows.reconciliation.report import Report
 from paygate.flows.refunds.commit import refund_subject
 from paygate.flows.refunds.find import Finding as Became
 from paygate.flows.refunds.find import Found, apply_refund, is_foreign, would_be_adopted
-from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 
 _NOT_YET: Final = {
     Became.PAYMENT_FIRST: "its payment is not recorded here, or not with its money",
@@ -111,12 +111,12 @@ def _shown(answer: RefundAnswer) -> Shown:
 
 
 async def _ask(report: Report, finding: Finding) -> None:
-    found = await _retrieved(report, str(finding.provider_reference))
+    found = await retrieved_refund(report, str(finding.provider_reference))
     if not isinstance(found, Absent):
         await _examine(report, found)
 
 
-async def _retrieved(report: Report, reference: str) -> RefundAnswer | Absent:
+async def retrieved_refund(report: Report, reference: str) -> RefundAnswer | Absent:
     """How a refund stands. Raises NotTold."""
     ctx = report.ctx
     await ctx.pace.turn()
@@ -134,7 +134,7 @@ async def ask_open_refunds(report: Report, late: Late) -> bool:
     """
 
     async def ask(refund: Refund, reference: str) -> None:
-        found = await _retrieved(report, reference)
+        found = await retrieved_refund(report, reference)
         if isinstance(found, Absent):
             kind, status = FindingKind.REFUNDED, refund.state.value
             await hold_missing(report, kind, refund_subject(refund.id), refund, status)

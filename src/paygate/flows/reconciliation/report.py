@@ -28,7 +28,7 @@ from paygate.flows.provider.pace import CountedPace
 from paygate.flows.reconciliation import problems
 from paygate.flows.reconciliation.begin import subject_of
 from paygate.flows.sweep import Faults
-from paygate.providers.contract import ProviderSilent
+from paygate.providers.absence import ProviderSilent
 from paygate.storage.change import (
     Change,
     Committed,

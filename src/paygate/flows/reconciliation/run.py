@@ -42,7 +42,7 @@ from paygate.flows.reconciliation.report import (
     unheard,
 )
 from paygate.flows.sweep import Faults
-from paygate.providers.contract import ProviderSilent
+from paygate.providers.absence import ProviderSilent
 from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.storage.reader import WaitingEvent
 from paygate.storage.unreadable import UNREAD

@@ -16,7 +16,7 @@ from paygate.domain.refunds.refund import Refund, RefundState
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience
 from paygate.flows.refunds.commit import commit_refund, refund_subject
-from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 from paygate.storage.change import Impossible, OutcomeUnknown
 
 REFERENCE_TAKEN: Final = "refund_provider_reference"

@@ -23,7 +23,7 @@ from paygate.flows.refunds.commit import commit_refund, refund_subject
 from paygate.flows.refunds.conclude import conclude, reread
 from paygate.flows.refunds.send import commit_refund_resend, may_be_sent, send_refund
 from paygate.flows.sweep import Crew, Sweep
-from paygate.providers.contract import Absent, ProviderSilent
+from paygate.providers.absence import Absent, ProviderSilent
 
 PAGE: Final = 200
 AT_ONCE: Final = 25

@@ -12,7 +12,8 @@ from typing import Final
 
 from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.payment_intent import PaymentIntent
-from paygate.providers.contract import Provider, ProviderSilent
+from paygate.providers.absence import ProviderSilent
+from paygate.providers.contract import Provider
 from paygate.storage.restores import Restore, Restores
 
 LOOK_AGAIN_SECONDS: Final = 10.0

@@ -15,8 +15,9 @@ from paygate.domain.payments.confirmation import speaks_of_its_call_alone
 from paygate.domain.payments.outcome import Answer, NotSent, PaymentMethod, Rejected, Unknown
 from paygate.domain.payments.payment_method import Tokened
 from paygate.domain.refunds.outcome import RefundAnswer
+from paygate.domain.settlements.outcome import Line, Payout
+from paygate.providers.absence import Absent
 from paygate.providers.contract import (
-    Absent,
     CallWatch,
     CancelOrder,
     CaptureOrder,
@@ -44,9 +45,10 @@ from paygate.providers.stripe import (
 )
 from paygate.providers.stripe.client import Reply, StripeWire
 from paygate.providers.stripe.customers import StripeCustomers
-from paygate.providers.stripe.decoding import encoded
 from paygate.providers.stripe.disputes import StripeDisputes
+from paygate.providers.stripe.event_lists import events_created
 from paygate.providers.stripe.fraud_warnings import StripeFraudWarnings
+from paygate.providers.stripe.payouts import StripePayouts
 from paygate.providers.stripe.refunds import StripeRefunds
 from paygate.providers.stripe.replies import is_missing, replied
 from paygate.providers.stripe.settings import StripeSettings, check, livemode_of
@@ -54,9 +56,6 @@ from paygate.providers.stripe.settings import StripeSettings, check, livemode_of
 _PAYMENTS: Final = "/v1/payment_intents"
 _METHODS: Final = "/v1/payment_methods"
 _ACCOUNT: Final = "/v1/account"
-_EVENTS: Final = "/v1/events"
-_TYPES_MOST: Final = 20
-"""Types that one list of events may be asked for (https://docs.stripe.com/api/events/list)."""
 _NO_SUCH: Final = "the provider has no such payment"
 _OK, _NOT_FOUND = 200, 404
 
@@ -91,6 +90,7 @@ class StripeProvider:
         self._refunds = StripeRefunds(self._wire, settings.installation)
         self._disputes = StripeDisputes(self._wire, livemode=self.livemode)
         self._files = files.StripeFiles(self._files_wire)
+        self._payouts = StripePayouts(self._wire, livemode=self.livemode)
         self._warnings = StripeFraudWarnings(self._wire, livemode=self.livemode)
 
     def __repr__(self) -> str:
@@ -235,6 +235,36 @@ class StripeProvider:
     ) -> FraudWarning | Absent | Unknown:
         return await self._warnings.retrieve(provider_reference, timeout_seconds=timeout_seconds)
 
+    async def retrieve_payout(
+        self, provider_reference: str, *, timeout_seconds: float
+    ) -> Payout | Absent | Unknown:
+        return await self._payouts.retrieve(provider_reference, timeout_seconds=timeout_seconds)
+
+    def list_payouts_created(
+        self, since: datetime, until: datetime, *, timeout_seconds: float
+    ) -> AsyncIterator[Payout | Unknown]:
+        return self._payouts.created(since, until, timeout_seconds=timeout_seconds)
+
+    def list_payout_lines(
+        self, provider_reference: str, *, timeout_seconds: float
+    ) -> AsyncIterator[Line | Unknown]:
+        return self._payouts.lines(provider_reference, timeout_seconds=timeout_seconds)
+
+    def list_lines_created(
+        self, currency: Currency, since: datetime, until: datetime, *, timeout_seconds: float
+    ) -> AsyncIterator[Line | Unknown]:
+        return self._payouts.lines_created(currency, since, until, timeout_seconds=timeout_seconds)
+
+    async def line_of_payment(
+        self, payment_reference: str, *, timeout_seconds: float
+    ) -> Line | Absent | Unknown:
+        return await self._payouts.of_payment(payment_reference, timeout_seconds=timeout_seconds)
+
+    async def line_of_refund(
+        self, refund_reference: str, *, timeout_seconds: float
+    ) -> Line | Absent | Unknown:
+        return await self._payouts.of_refund(refund_reference, timeout_seconds=timeout_seconds)
+
     async def make_customer(
         self, order: CustomerOrder, *, timeout_seconds: float
     ) -> CustomerMade | KeySpent | NotSent | Rejected | Unknown:
@@ -282,18 +312,10 @@ class StripeProvider:
         ):
             yield translate.payment(item, livemode=self.livemode, as_of=as_of)
 
-    async def list_events(
+    def list_events(
         self, since: datetime, until: datetime, *, timeout_seconds: float
     ) -> AsyncIterator[bytes]:
-        """Of the types that an endpoint subscribes to: no other tells us anything."""
-        types = events.ENABLED_EVENTS
-        for first in range(0, len(types), _TYPES_MOST):
-            asked = {"types": list(types[first : first + _TYPES_MOST])}
-            async for item, _ in lists.items(
-                self._wire, _EVENTS, since, until, asked, timeout_seconds=timeout_seconds
-            ):
-                # Without the count of its deliveries to come, its bytes are the same in each list.
-                yield encoded({k: v for k, v in item.items() if k != "pending_webhooks"})
+        return events_created(self._wire, since, until, timeout_seconds=timeout_seconds)
 
     def verify_event(self, body: bytes, headers: Mapping[str, str], now: datetime) -> None:
         events.verify(

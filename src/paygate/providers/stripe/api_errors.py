@@ -21,7 +21,8 @@ from paygate.domain.payments.outcome import (
     Rejected,
     Unknown,
 )
-from paygate.providers.contract import Absent, KeySpent
+from paygate.providers.absence import Absent
+from paygate.providers.contract import KeySpent
 from paygate.providers.stripe import fields, translate
 from paygate.providers.stripe.declines import payment_error
 

@@ -18,7 +18,7 @@ from paygate.domain.payments.outcome import (
     Pending,
     Unknown,
 )
-from paygate.providers.stripe.fields import code, identifier, mapping, text, whole
+from paygate.providers.stripe.fields import code, mapping, named, text, whole
 from paygate.providers.stripe.money import NotRepresentable, from_provider
 
 _MAX_UNITS: Final = 10**15
@@ -62,7 +62,7 @@ def _answer(
     currency = text(body, "currency")
     return Answer(
         outcome,
-        provider_reference=_payment_of(body),
+        provider_reference=named(body.get("payment_intent")),
         as_of=as_of,
         amount=amount,
         currency=currency,
@@ -71,12 +71,6 @@ def _answer(
         merchant=text(metadata, "paygate_merchant"),
         intent=text(metadata, "paygate_intent"),
     )
-
-
-def _payment_of(body: Mapping[str, Any]) -> str | None:
-    """The payment's id, or its object's where that is expanded."""
-    named = body.get("payment_intent")
-    return identifier(named.get("id") if isinstance(named, Mapping) else named)
 
 
 def _units(body: Mapping[str, Any], key: str) -> int | None:

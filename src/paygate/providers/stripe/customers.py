@@ -3,7 +3,8 @@
 from typing import Final
 
 from paygate.domain.payments.outcome import NotSent, Rejected, Unknown
-from paygate.providers.contract import Absent, CustomerMade, CustomerOrder, KeySpent, MoneyLeft
+from paygate.providers.absence import Absent
+from paygate.providers.contract import CustomerMade, CustomerOrder, KeySpent, MoneyLeft
 from paygate.providers.stripe import answers, api_errors, fields, orders
 from paygate.providers.stripe.client import Reply, Silent, StripeWire
 from paygate.providers.stripe.replies import is_missing, replied

@@ -25,7 +25,15 @@ from paygate.domain.disputes.outcome import (
 )
 from paygate.domain.payments.outcome import Unknown
 from paygate.providers.stripe.balance_rows import money_rows
-from paygate.providers.stripe.fields import code, identifier, mapping, moment, text, whole
+from paygate.providers.stripe.fields import (
+    code,
+    identifier,
+    mapping,
+    moment,
+    named,
+    text,
+    whole,
+)
 from paygate.providers.stripe.money import NotRepresentable, from_provider
 
 _Word = TypeVar("_Word", bound=StrEnum)
@@ -82,11 +90,6 @@ def of_reference(reference: str, answer: DisputeAnswer) -> DisputeAnswer:
         return answer
     other = Unknown("the provider answered with another dispute")
     return DisputeAnswer(outcome=other, as_of=answer.as_of)
-
-
-def named(value: object) -> str | None:
-    """The id of a related object, which may be expanded."""
-    return identifier(value.get("id") if isinstance(value, Mapping) else value)
 
 
 def _outcome(body: Mapping[str, Any]) -> DisputeOutcome:

@@ -15,7 +15,7 @@ from paygate.domain.disputes.outcome import (
     RejectionCode,
 )
 from paygate.domain.payments.outcome import NotSent, Unknown
-from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 from paygate.providers.dispute_orders import AcceptOrder, EvidenceOrder
 from paygate.providers.stripe import dispute_answers, dispute_rejections, fields, lists, orders
 from paygate.providers.stripe.client import Reply, StripeWire

@@ -51,8 +51,9 @@ _RUNNING_TOTAL: Final = "charge.refunded"
 _DISPUTES: Final = "charge.dispute."
 _OF_A_PAYMENT: Final = (_DISPUTES, "radar.early_fraud_warning.")
 """They name the payment that they are about."""
-_OF_THE_ACCOUNT: Final = ("mandate.", "payout.")
-"""Nothing here acts upon these yet, which are no payment's."""
+_PAYOUTS: Final = "payout."
+_BESIDE_PAYMENTS: Final = (_MONEY_LEFT, _PAYOUTS, "mandate.")
+"""What these tell of is no payment's; upon mandates nothing here acts."""
 
 ENABLED_EVENTS: Final = (
     _MONEY_LEFT,
@@ -161,10 +162,8 @@ def _notice(
     body = fields.mapping(event.get("data"), "object")
     if created_at is None and kind != _CREATED and kind.startswith((_MONEY_LEFT, _PAYMENTS)):
         raise ValueError("an event that we apply lacks its time")
-    if kind == _MONEY_LEFT:
-        return {"money_left_with": fields.identifier(body.get("customer"))}
-    if kind.startswith(_OF_THE_ACCOUNT):
-        return {"handled": False}
+    if kind.startswith(_BESIDE_PAYMENTS):
+        return _of_the_account(kind, body)
     if kind.startswith(_REFUNDS):
         refund = refund_answers.refund(body, as_of=created_at)
         exact = event.get("api_version") == translate.API_VERSION and created_at is not None
@@ -183,6 +182,15 @@ def _notice(
         return {"answer": answer, "exact": exact, "of_a_part": True}
     answer = translate.payment(body, livemode=livemode, as_of=created_at)
     return {"answer": answer, "exact": exact and not isinstance(answer.outcome, Unknown)}
+
+
+def _of_the_account(kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """What is no payment's: money that came to lie somewhere, a payout, what nobody acts upon."""
+    if kind == _MONEY_LEFT:
+        return {"money_left_with": fields.identifier(body.get("customer"))}
+    if kind.startswith(_PAYOUTS):
+        return {"payout": fields.identifier(body.get("id"))}
+    return {"handled": False}
 
 
 def _of_dispute(

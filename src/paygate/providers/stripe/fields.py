@@ -6,7 +6,8 @@ is not; none raises.
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any, Final
 
 _ID: Final = re.compile(r"[A-Za-z0-9_]{1,255}")
@@ -16,6 +17,8 @@ _HALF: Final = re.compile("[\ud800-\udfff]")
 _MAX_TEXT: Final = 2_000
 """Longer than any URL or value we keep; an answer may not make our records grow at will."""
 _MAX_UNIX_SECONDS: Final = 253_402_300_799  # the last second of the year 9999
+_MAX_DIGITS: Final = 40
+"""Of a rate: more than any that is told, and few enough to be written out."""
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
@@ -60,3 +63,25 @@ def moment(value: object) -> datetime | None:
     """Stripe's unix time."""
     seconds = whole(value, 0, _MAX_UNIX_SECONDS)
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def day(value: object) -> date | None:
+    """The calendar day that Stripe names by its midnight in UTC: never an instant."""
+    at = moment(value)
+    return None if at is None else at.date()
+
+
+def decimal(value: object) -> str | None:
+    """A positive number as it is written, without an exponent."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = Decimal(value)
+    if not isinstance(value, Decimal) or not value.is_finite() or value <= 0:
+        return None
+    if len(value.as_tuple().digits) + abs(value.adjusted()) > _MAX_DIGITS:
+        return None
+    return format(value, "f")
+
+
+def named(value: object) -> str | None:
+    """The id of a related object, which may be expanded."""
+    return identifier(value.get("id") if isinstance(value, Mapping) else value)

@@ -9,10 +9,17 @@ from typing import Any, Final
 
 from paygate.domain.disputes.outcome import FraudWarning
 from paygate.domain.payments.outcome import Unknown
-from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 from paygate.providers.stripe.client import Reply, StripeWire
-from paygate.providers.stripe.dispute_answers import named
-from paygate.providers.stripe.fields import code, identifier, mapping, moment, text, whole
+from paygate.providers.stripe.fields import (
+    code,
+    identifier,
+    mapping,
+    moment,
+    named,
+    text,
+    whole,
+)
 from paygate.providers.stripe.money import NotRepresentable, from_provider
 from paygate.providers.stripe.replies import is_missing
 

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Any, Final
 
-from paygate.providers.contract import ProviderSilent
+from paygate.providers.absence import ProviderSilent
 from paygate.providers.stripe.fields import identifier, moment
 
 DISORDER_SECONDS: Final = 5

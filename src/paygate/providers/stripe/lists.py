@@ -7,12 +7,17 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from paygate.providers.contract import ProviderSilent
+from paygate.providers.absence import ProviderSilent
 from paygate.providers.stripe.client import Fact, Reply, StripeWire
+from paygate.providers.stripe.fields import identifier
 from paygate.providers.stripe.listing import Listing
 
 PAGE: Final = 100
 """Stripe's largest page."""
+_MOST: Final = 2_000_000
+"""Objects of a list of which each id is remembered: some 200 MB, and more than an account has in
+one payout.
+"""
 _OK: Final = 200
 
 
@@ -31,11 +36,8 @@ async def items(
     Raises:
         ProviderSilent: the list could not be read to its end, so absence proves nothing.
     """
-    # Whole seconds, as Stripe's times are.
-    created = {"gte": math.floor(since.timestamp()), "lte": math.ceil(until.timestamp())}
-    async for item in all_items(
-        wire, path, {"created": created, "limit": PAGE, **asked}, timeout_seconds=timeout_seconds
-    ):
+    window = {"created": _within(since, until), "limit": PAGE, **asked}
+    async for item in all_items(wire, path, window, timeout_seconds=timeout_seconds):
         yield item
 
 
@@ -48,19 +50,69 @@ async def all_items(
         ProviderSilent: as `items`.
     """
     listing = Listing()
+    async for page, as_of in _pages(wire, path, asked, timeout_seconds=timeout_seconds):
+        for item in page:
+            listing.next(item)
+            yield item, as_of
+
+
+async def each_once(
+    wire: StripeWire,
+    path: str,
+    asked: Mapping[str, Any],
+    *,
+    created: tuple[datetime, datetime] | None = None,
+    timeout_seconds: float,
+) -> AsyncIterator[tuple[Mapping[str, Any], datetime | None]]:
+    """The same, or those of a window, of objects in whatever order they come, each id once: for
+    lists whose order is no promise.
+
+    Raises:
+        ProviderSilent: as `items`.
+    """
+    window = {} if created is None else {"created": _within(*created)}
+    params = {**window, "limit": PAGE, **asked}
+    seen: set[str] = set()
+    async for page, as_of in _pages(wire, path, params, timeout_seconds=timeout_seconds):
+        known = len(seen)
+        for item in page:
+            object_id = identifier(item.get("id"))
+            if object_id is None:
+                raise ProviderSilent("the provider's list names an object without its id")
+            if object_id not in seen:
+                seen.add(object_id)
+                yield item, as_of
+        if page and len(seen) == known:
+            raise ProviderSilent("the provider's list begins anew, and has no end")
+        if len(seen) > _MOST:
+            raise ProviderSilent("the provider's list has no end")
+
+
+async def _pages(
+    wire: StripeWire, path: str, asked: Mapping[str, Any], *, timeout_seconds: float
+) -> AsyncIterator[tuple[list[Mapping[str, Any]], datetime | None]]:
+    """Every page, each asked for when the one before it was taken. A page that was promised and is
+    empty is no end: a cursor inside a filter by time has been seen to skip a busy second.
+    """
     after: str | None = None
     while True:
-        params = {**asked}
-        if after is not None:
-            params["starting_after"] = after
+        params = {**asked} if after is None else {**asked, "starting_after": after}
         fact = await wire.call("get", path, params, timeout_seconds=timeout_seconds)
         page, has_more = _page(fact)
         assert isinstance(fact, Reply)
-        for item in page:
-            after = listing.next(item)
-            yield item, fact.as_of
+        if after is not None and not page:
+            raise ProviderSilent("the provider's list breaks off")
+        yield page, fact.as_of
         if not has_more:
             return
+        after = identifier(page[-1].get("id"))
+        if after is None:
+            raise ProviderSilent("the provider's list names an object without its id")
+
+
+def _within(since: datetime, until: datetime) -> dict[str, int]:
+    """A window as Stripe filters by it: whole seconds, as its times are."""
+    return {"gte": math.floor(since.timestamp()), "lte": math.ceil(until.timestamp())}
 
 
 def _page(fact: Fact) -> tuple[list[Mapping[str, Any]], bool]:

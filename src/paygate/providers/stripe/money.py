@@ -31,6 +31,8 @@ THREE_DECIMAL: Final = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
 _TWO_DECIMAL_EXPONENT: Final = 2
 _MAX_UNITS: Final = 999_999_999_999
 """Twelve digits: "Maximum charge amounts", card payments."""
+_MAX_TOLD: Final = 10**15
+"""Beyond any amount that Stripe has; keeps a hostile number out of our arithmetic."""
 
 
 class NotRepresentable(ValueError):
@@ -92,6 +94,16 @@ def from_provider(units: int, currency: str) -> int:
     if rest:
         raise NotRepresentable(f"{units} of stripe's units is no whole amount of {currency}")
     return amount
+
+
+def told(units: object, currency: str) -> int | None:
+    """The same of a value that nobody vouches for, of either sign; None when it is no amount."""
+    if not isinstance(units, int) or isinstance(units, bool) or abs(units) > _MAX_TOLD:
+        return None
+    try:
+        return from_provider(units, currency)
+    except NotRepresentable:
+        return None
 
 
 def representable(amount: int, currency: Currency) -> bool:

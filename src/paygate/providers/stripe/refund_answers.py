@@ -22,7 +22,15 @@ from paygate.domain.refunds.outcome import (
     RefundRejected,
 )
 from paygate.providers.contract import RefundOrder
-from paygate.providers.stripe.fields import code, identifier, mapping, moment, text, whole
+from paygate.providers.stripe.fields import (
+    code,
+    identifier,
+    mapping,
+    moment,
+    named,
+    text,
+    whole,
+)
 from paygate.providers.stripe.money import NotRepresentable, from_provider
 
 _MAX_UNITS: Final = 10**15
@@ -72,7 +80,7 @@ def refund(body: object, *, as_of: datetime | None) -> RefundAnswer:
     return RefundAnswer(
         _outcome(body) if amount else Unknown("the refund's amount makes no sense"),
         provider_reference=reference,
-        payment_reference=_named(body.get("payment_intent")),
+        payment_reference=named(body.get("payment_intent")),
         as_of=as_of,
         created_at=moment(body.get("created")),
         amount=amount,
@@ -157,11 +165,6 @@ def _money(body: Mapping[str, Any]) -> tuple[int | None, str | None]:
         return from_provider(units, currency), currency
     except NotRepresentable:
         return None, None
-
-
-def _named(value: object) -> str | None:
-    """The id of a related object, which may be expanded."""
-    return identifier(value.get("id") if isinstance(value, Mapping) else value)
 
 
 def _tracking(body: Mapping[str, Any]) -> str | None:

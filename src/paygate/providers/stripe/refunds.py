@@ -7,7 +7,8 @@ from typing import Final
 from paygate.domain.payments.outcome import Unknown
 from paygate.domain.refunds.conclusion import CONFIGURATION
 from paygate.domain.refunds.outcome import RefundAnswer, RefundRejected
-from paygate.providers.contract import Absent, RefundOrder
+from paygate.providers.absence import Absent
+from paygate.providers.contract import RefundOrder
 from paygate.providers.stripe import fields, lists, orders, refund_answers
 from paygate.providers.stripe.client import Reply, StripeWire
 from paygate.providers.stripe.replies import is_missing, replied

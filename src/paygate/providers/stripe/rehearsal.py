@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from paygate.providers.contract import EventEndpointsError
+from paygate.providers.event_endpoints import EventEndpointsError
 from paygate.providers.stripe.decoding import decoded
 from paygate.providers.stripe.transport import (
     Broken,

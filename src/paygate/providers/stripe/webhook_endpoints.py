@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from paygate.crypto.secret import Secret
-from paygate.providers.contract import EndpointMade, EventEndpoint, EventEndpointsError
+from paygate.providers.event_endpoints import EndpointMade, EventEndpoint, EventEndpointsError
 from paygate.providers.stripe import fields
 from paygate.providers.stripe.client import Fact, Reply, Silent, StripeWire
 from paygate.providers.stripe.events import ENABLED_EVENTS

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from paygate_sandbox.books import Books
-from paygate_sandbox.resources.balance import record_dispute, record_dispute_fee
+from paygate_sandbox.resources.balance.rows import record_dispute, record_dispute_fee
 from paygate_sandbox.resources.disputes import fraud_warnings
 from paygate_sandbox.resources.disputes.evidence import nothing
 from paygate_sandbox.store.objects import Filing, JsonObject, Record, Window

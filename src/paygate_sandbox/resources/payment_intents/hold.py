@@ -7,7 +7,7 @@ from typing import Any
 
 from paygate_sandbox.books import Books
 from paygate_sandbox.protocol.errors import StripeError
-from paygate_sandbox.resources.balance import record_charge
+from paygate_sandbox.resources.balance.rows import record_charge
 from paygate_sandbox.resources.charges import release
 from paygate_sandbox.resources.disputes.aftermath import follow
 from paygate_sandbox.resources.payment_intents.attempt import EXPIRE_AUTHORIZATION

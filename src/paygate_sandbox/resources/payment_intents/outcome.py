@@ -4,7 +4,7 @@ It must never know how the customer pays.
 """
 
 from paygate_sandbox.books import Books
-from paygate_sandbox.resources.balance import record_charge
+from paygate_sandbox.resources.balance.rows import record_charge
 from paygate_sandbox.resources.cards import Aftermath
 from paygate_sandbox.resources.charges import pay
 from paygate_sandbox.resources.disputes.aftermath import follow

@@ -23,7 +23,8 @@ from paygate.domain.payments.outcome import (
 )
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
-from paygate.providers.contract import Absent, CancelOrder
+from paygate.providers.absence import Absent
+from paygate.providers.contract import CancelOrder
 from tests.flows.payments.test_holds import ledger
 from tests.flows.payments.transfers import (
     BY_DEBIT,

@@ -10,7 +10,7 @@ from paygate.domain.alert import Alert, AlertType
 from paygate.domain.payments.attempt import OPEN, AttemptState
 from paygate.domain.payments.outcome import ActionRequired, Pending
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
-from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 from tests.flows.payments.sweeps.test_close_overdue_attempts import (
     CHALLENGE,
     CLOSED,

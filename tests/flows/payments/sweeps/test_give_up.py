@@ -18,7 +18,8 @@ from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.flows.payments.attempt.begin import commit_progress
 from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.sweeps.close_overdue import close_overdue_attempts
-from paygate.providers.contract import Absent, ClockSkew
+from paygate.providers.absence import Absent
+from paygate.providers.contract import ClockSkew
 from tests.flows.payments.sweeps.test_close_overdue_attempts import CHALLENGE
 from tests.flows.payments.sweeps.test_resolve_attempts import (
     HOUR,

@@ -11,7 +11,8 @@ from paygate.domain.payments.attempt import Attempt, AttemptState
 from paygate.domain.payments.outcome import Answer, Cancelled, NotSent, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.flows.payments.sweeps.resolve import Resolved, resolve_attempts
-from paygate.providers.contract import Absent, ConfirmOrder
+from paygate.providers.absence import Absent
+from paygate.providers.contract import ConfirmOrder
 from tests.flows.payments.test_holds import HELD, cancel, capture, held, later, ledger, taken
 from tests.flows.world import APPROVED, INSTALLATION, THEIRS, World, answer
 

@@ -19,7 +19,8 @@ from paygate.flows.payments.sweeps.look_up import PIECE, Sought, look_up, sought
 from paygate.flows.payments.sweeps.resolve import SENT_AT_ONCE
 from paygate.flows.provider.pace import Pace
 from paygate.flows.sweep import Faults
-from paygate.providers.contract import ConfirmOrder, ProviderSilent
+from paygate.providers.absence import ProviderSilent
+from paygate.providers.contract import ConfirmOrder
 from paygate.storage.change import Change, Verdict
 from paygate.worker.scheduled import AT_WORK_ALREADY, run_scheduled
 from tests.flows.idempotency.test_idempotency import NOT_SENT, refused

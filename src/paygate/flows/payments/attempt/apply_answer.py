@@ -21,7 +21,7 @@ from paygate.flows.payments.attempt.claim_reference import reclaim_reference
 from paygate.flows.payments.attempt.consequences import NOTHING, Consequences, alert_about, of_move
 from paygate.flows.payments.attempt.correct import corrected, give_back
 from paygate.flows.payments.attempt.work import Work
-from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 from paygate.telemetry import timing
 
 

@@ -22,7 +22,7 @@ from paygate.flows.payments.attempt.consequences import (
     commit_move,
 )
 from paygate.flows.payments.attempt.work import Work, reread, take_up
-from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 from paygate.storage.change import Committed, Impossible, OutcomeUnknown
 from paygate.storage.tables import REFERENCE_TAKEN
 

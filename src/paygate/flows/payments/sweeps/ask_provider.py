@@ -19,7 +19,8 @@ from paygate.flows.payments.attempt.conclude import payment_missing
 from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.sweeps.look_up import CLOCK_UNKNOWN
 from paygate.flows.provider.clock import by_the_provider, is_in_step
-from paygate.providers.contract import Absent, CancelOrder
+from paygate.providers.absence import Absent
+from paygate.providers.contract import CancelOrder
 
 MARGIN: Final = timedelta(seconds=5)
 """Beyond the provider's deadline nobody is still waiting for a sending's reply."""

@@ -20,7 +20,7 @@ from paygate.flows.payments.attempt.work import Work
 from paygate.flows.payments.sweeps.ask_provider import alert_absent, close_at_provider
 from paygate.flows.provider.pace import UNHURRIED
 from paygate.jobs.messages import CloseFailedPayment
-from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 
 ASK_AGAIN_AFTER: Final = timedelta(minutes=1)
 GIVE_UP_AFTER: Final = timedelta(days=3)

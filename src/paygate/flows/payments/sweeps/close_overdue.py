@@ -20,7 +20,7 @@ from paygate.flows.payments.attempt.conclude import conclude_attempt
 from paygate.flows.payments.attempt.work import Work, reread, take_up
 from paygate.flows.payments.sweeps.ask_provider import alert_absent, ask_provider, close_at_provider
 from paygate.flows.sweep import Crew, Sweep
-from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 
 AT_ONCE: Final = 25
 """Attempts in hand at once, each with a call to the provider: at 100 ms a call 250 a second, above

@@ -16,7 +16,7 @@ from paygate.domain.payments.outcome import Answer
 from paygate.flows.context import Context
 from paygate.flows.provider.clock import sent_at
 from paygate.flows.sweep import Crew, Faults
-from paygate.providers.contract import ProviderSilent
+from paygate.providers.absence import ProviderSilent
 
 AROUND: Final = timedelta(minutes=5)
 """The provider's clock at a sending is known to a second or two; a request may wait for half a

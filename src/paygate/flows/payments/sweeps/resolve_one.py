@@ -38,7 +38,7 @@ from paygate.flows.payments.sweeps.ask_provider import (
 )
 from paygate.flows.payments.sweeps.look_up import Sought
 from paygate.flows.provider.clock import by_the_provider, is_in_step, provider_now, sent_at
-from paygate.providers.contract import Absent
+from paygate.providers.absence import Absent
 
 MISSES_APART: Final = timedelta(minutes=10)
 """An attempt never arrived when two look-ups this far apart find nothing."""

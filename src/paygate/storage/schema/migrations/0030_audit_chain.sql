@@ -104,3 +104,10 @@ BEGIN
                     FOR EACH ROW EXECUTE FUNCTION refuse_change()', month);
     EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER no_update', month);
 END $$;
+
+-- They lock tables that the application's role may only add to: done with the owner's rights, for
+-- whoever starts a process.
+DO $$
+BEGIN
+    ALTER FUNCTION keep_order() SECURITY DEFINER SET search_path FROM CURRENT;
+END $$;

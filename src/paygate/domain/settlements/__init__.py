@@ -1,0 +1,1 @@
+"""Settlement: what the provider pays out, line by line, against what we recorded."""

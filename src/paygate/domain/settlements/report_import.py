@@ -1,0 +1,90 @@
+"""A settlement report that somebody brought as a file, and how far it was read."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+
+from paygate.domain.record import Recorded
+
+CHUNK_BYTES: Final = 1024 * 1024
+MOST_REFUSED_NAMED: Final = 1000
+"""Refused lines are counted to the end, and named up to so many."""
+
+
+class ReportFormat(StrEnum):
+    """What the file's columns mean."""
+
+    STRIPE_ITEMIZED = "stripe_itemized"
+    GENERIC = "generic"
+
+
+class ImportStatus(StrEnum):
+    """How far it has come. *Failed*: the file as a whole could not be read."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+class RefusedLine(Recorded, frozen=True):
+    """A line that could not be read: its first physical line in the file, from 1."""
+
+    line: int
+    message: str
+
+
+class SettlementImport(Recorded, frozen=True, kw_only=True):
+    """Versioned. `content_hash` is a keyed hash of format, mapping and content: the same file
+    twice is the same import.
+    """
+
+    id: str
+    merchant: str
+    livemode: bool
+    format: ReportFormat
+    content_hash: bytes
+    size_bytes: int
+    created_at: datetime
+    updated_at: datetime
+    mapping: Mapping[str, str] = msgspec.field(default_factory=dict)
+    version: int = 1
+    status: ImportStatus = ImportStatus.RUNNING
+    lines_read: int = 0
+    lines_new: int = 0
+    """Lines that no settlement had before."""
+    refused: tuple[RefusedLine, ...] = ()
+    refused_count: int = 0
+    settlements: tuple[str, ...] = ()
+    failure: str | None = None
+    """Why the file as a whole could not be read."""
+    finished_at: datetime | None = None
+
+
+class FileChunk(Recorded, frozen=True, kw_only=True):
+    """One of a file's chunks. `id` is the import's, `version` counts the chunks from 1."""
+
+    id: str
+    merchant: str
+    version: int
+    created_at: datetime
+    content: bytes
+
+
+def advanced(done: SettlementImport, at: datetime, **changes: Any) -> SettlementImport:
+    """The import one version on."""
+    return msgspec.structs.replace(
+        done, version=done.version + 1, updated_at=max(at, done.updated_at), **changes
+    )
+
+
+def chunks_of(
+    content: Iterator[bytes], import_id: str, merchant: str, at: datetime
+) -> Iterator[FileChunk]:
+    """A file's chunks, in their order; each of `content` is one."""
+    for number, part in enumerate(content, start=1):
+        yield FileChunk(
+            id=import_id, merchant=merchant, version=number, created_at=at, content=part
+        )

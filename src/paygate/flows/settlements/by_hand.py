@@ -1,0 +1,111 @@
+"""The lines of a payout that the provider does not itemise: one that was made by hand, or at once.
+
+Which lines it is made of nobody can say, so the oldest are taken that fit, and what is left of the
+amount is named (`domain/settlements/by_hand.py`). Payouts whose lines are told come first: what is
+theirs must not be taken for another's.
+"""
+
+from collections.abc import AsyncGenerator
+from datetime import timedelta
+from typing import Final
+
+from paygate.domain.money import Currency
+from paygate.domain.payments.outcome import Unknown
+from paygate.domain.settlements.by_hand import oldest_that_fit
+from paygate.domain.settlements.outcome import Line, LineCategory, Payout
+from paygate.flows.context import Context
+from paygate.flows.settlements.our_side import ACCOUNT
+from paygate.flows.settlements.read_lines import line_id
+from paygate.providers.absence import ProviderSilent
+
+LOOK_BACK: Final = timedelta(days=60)
+"""How long before a payout its lines were made: money waits for weeks at most."""
+BESIDE: Final = timedelta(days=3)
+"""How long payouts are waited for whose lines are told, where there are such: a line of theirs may
+be available already."""
+CALL_LINES: Final = 100
+
+
+async def lines_by_hand(
+    ctx: Context, payout: Payout
+) -> AsyncGenerator[Line | Unknown, None] | None:
+    """The lines that are taken for the payout's, and its own row; None while payouts beside it may
+    still claim theirs.
+
+    Raises:
+        ProviderSilent: the provider did not tell all lines.
+    """
+    if await _others_come_first(ctx, payout):
+        return None
+    return _taken(ctx, payout)
+
+
+async def _others_come_first(ctx: Context, payout: Payout) -> bool:
+    """Whether the provider makes payouts around that time whose lines it tells, and they may not
+    all be there or read.
+    """
+    since, until = payout.created_at - BESIDE, payout.created_at + BESIDE
+    timeout = ctx.policy.provider_timeout_seconds
+    itemised = False
+    await ctx.pace.turn()
+    async for other in ctx.provider.list_payouts_created(since, until, timeout_seconds=timeout):
+        if isinstance(other, Unknown):
+            raise ProviderSilent(other.message)
+        if not other.itemised or other.currency != payout.currency:
+            continue
+        itemised = True
+        settlement = await ctx.settlements.of_payout(other.provider_reference)
+        if settlement is None or settlement.concluded_at is None:
+            return True
+    return itemised and ctx.now() < until
+
+
+async def _taken(ctx: Context, payout: Payout) -> AsyncGenerator[Line | Unknown, None]:
+    """Those already in this settlement are shown once more: they were taken before."""
+    settlement = await ctx.settlements.of_payout(payout.provider_reference)
+    assert settlement is not None, "it was taken before its lines are looked for"
+    free: list[Line] = []
+    mine: list[Line] = []
+    listed = ctx.provider.list_lines_created(
+        Currency(payout.currency),
+        payout.created_at - LOOK_BACK,
+        payout.created_at + BESIDE,
+        timeout_seconds=ctx.policy.provider_timeout_seconds,
+    )
+    page: list[Line] = []
+    await ctx.pace.turn()
+    async for line in listed:
+        if isinstance(line, Unknown):
+            yield line
+            continue
+        if _is_own_row(line, payout):
+            yield line
+            continue
+        page.append(line)
+        if len(page) == CALL_LINES:
+            await _sort(ctx, settlement.id, page, free, mine)
+            page = []
+            await ctx.pace.turn()
+    await _sort(ctx, settlement.id, page, free, mine)
+    if mine:  # what was taken stays: taking others as well would be another guess
+        for line in mine:
+            yield line
+        return
+    for line in oldest_that_fit(payout, free):
+        yield line
+
+
+async def _sort(
+    ctx: Context, settlement_id: str, page: list[Line], free: list[Line], mine: list[Line]
+) -> None:
+    """Lines in no settlement, and those in this one."""
+    ids = {line_id(ctx, line.provider_reference): line for line in page}
+    known = await ctx.settlement_pages.known(ACCOUNT, list(ids))
+    free += [line for known_as, line in ids.items() if known_as not in known]
+    mine += [line for known_as, line in ids.items() if known.get(known_as) == settlement_id]
+
+
+def _is_own_row(line: Line, payout: Payout) -> bool:
+    return (
+        line.category is LineCategory.PAYOUT and line.source_reference == payout.provider_reference
+    )

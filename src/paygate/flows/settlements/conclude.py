@@ -1,0 +1,245 @@
+"""Conclude a settlement whose lines were read to their end: sum them, judge those that are not
+exactly as recorded, open what is wrong and heal what is no more, post in the ledger, and close it
+when nothing is left.
+
+Every step may be done twice, and by two workers at once. While lines may still be written the
+settlement is `waiting`; it is closed by a commit of its own, after its pages were counted once
+more: so none is closed without a line that was written meanwhile.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+
+from paygate.crypto.encoding import length_prefixed
+from paygate.domain.access.roles import Action, Caller
+from paygate.domain.account_transfer import AccountTransfer
+from paygate.domain.ids import PREFIXES, id_from
+from paygate.domain.postings import postings
+from paygate.domain.settlements.close import judge_payout, matching_of, may_close
+from paygate.domain.settlements.discrepancy import (
+    Discrepancy,
+    DiscrepancyKind,
+    DiscrepancyStatus,
+)
+from paygate.domain.settlements.match import decided
+from paygate.domain.settlements.settlement import Matching, Settlement, advanced
+from paygate.domain.settlements.totals import SummedUp, Sums
+from paygate.flows.alerts.raise_alert import occurrence, to_raise
+from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience
+from paygate.flows.settlements.judge_lines import AT_ONCE, Judged, Placed, judge_lines
+from paygate.flows.settlements.open_discrepancy import (
+    discrepancy_id,
+    heal_discrepancy,
+    open_discrepancy,
+)
+from paygate.flows.settlements.our_side import ACCOUNT
+from paygate.flows.settlements.problems import discrepant, elsewhere
+from paygate.flows.settlements.read_lines import settlement_subject
+from paygate.flows.settlements.take import settlement_event
+from paygate.flows.sweep import Crew, Faults
+from paygate.storage.change import Change, Committed, StorageError
+from paygate.storage.settlements.pages import Count
+
+OPENED_AT_ONCE: Final = 32
+"""Discrepancies whose commits are under way together: they share a statement."""
+TRANSFERS_A_COMMIT: Final = 200
+"""More are of hundreds of merchants, and would hold up the payments of the batch."""
+_PAGE: Final = 500
+NOT_SO: Final = "it is not so any more"
+
+
+class _Read(NamedTuple):
+    """What the lines of a settlement come to, and what is wrong with them."""
+
+    sums: Sums
+    judged: Sequence[Judged]
+    pages: Count
+
+
+async def conclude(ctx: Context, caller: Caller, settlement_id: str) -> Settlement:
+    """The settlement as it now stands: concluded, or closed.
+
+    Raises:
+        Unreadable, Outdated: a page or a record cannot be read. Nothing is concluded.
+        StorageError: others kept changing it.
+    """
+    patience = Patience("a settlement kept changing", end=StorageError, seconds=CONCLUDING_SECONDS)
+    while True:
+        settlement = await ctx.settlements.settlement(ACCOUNT, settlement_id)
+        assert settlement is not None, "settlements are never deleted"
+        if not settlement.is_open:
+            return settlement
+        read = await _read(ctx, settlement)
+        await _tell(ctx, caller, settlement, read)
+        after = await _after(ctx, settlement, read.sums)
+        if (concluded := await _commit(ctx, caller, settlement, after, read)) is not None:
+            if await ctx.settlement_pages.count(ACCOUNT, settlement_id) == read.pages:
+                return await _close(ctx, caller, concluded, read.sums)
+            await _wait_again(ctx, caller, concluded)
+        await patience.pause()
+
+
+async def _read(ctx: Context, settlement: Settlement) -> _Read:
+    """Sum every line, and judge those that need it with all others of the same facts."""
+    matches = await ctx.settlements.decided_of(ACCOUNT, settlement.id)
+    told_of = {d.what.settlement_line for d in await _discrepancies_of(ctx, settlement)}
+    summed = SummedUp(matches)
+    suspects: list[Placed] = []
+    judged: list[Judged] = []
+    pages = last = 0
+    async for page in ctx.settlement_pages.every(ACCOUNT, settlement.id):
+        pages, last = pages + 1, page.version
+        summed.add(page.lines)
+        several = await ctx.settlement_pages.several(
+            ACCOUNT, [line.fact for line in page.lines if line.fact is not None]
+        )
+        for line in page.lines:
+            now = decided(line, matches.get(line.id))
+            if line.suspect or line.id in told_of or line.id in matches or line.fact in several:
+                suspects.append(Placed(settlement.id, now))
+        if len(suspects) >= AT_ONCE:
+            judged += await judge_lines(ctx, suspects)
+            suspects = []
+    judged += await judge_lines(ctx, suspects)
+    return _Read(summed.result(), judged, Count(pages, last))
+
+
+async def _tell(ctx: Context, caller: Caller, settlement: Settlement, read: _Read) -> None:
+    """Open what is wrong, and heal what is open and no more so."""
+    summed = replace(settlement, counts=read.sums.counts, totals=read.sums.totals)
+    whole = [Judged(found, settlement.id) for found in judge_payout(summed, read.sums)]
+    wrong = {discrepancy_id(ctx, each.found): each for each in (*read.judged, *whole)}
+    faults = Faults()
+    async with Crew(OPENED_AT_ONCE, faults) as crew:
+        for found, where in wrong.values():
+            # The conclusion tells of its own.
+            problem = None if where == settlement.id else elsewhere(where, found)
+            await crew.take(open_discrepancy(ctx, caller, found, where, problem))
+        for standing in await _discrepancies_of(ctx, settlement):
+            if standing.id not in wrong:
+                await crew.take(heal_discrepancy(ctx, caller, standing, NOT_SO))
+    faults.tell()
+
+
+async def _after(ctx: Context, settlement: Settlement, sums: Sums) -> Settlement:
+    """The settlement as its lines and what was decided make it."""
+    counted = await ctx.settlements.discrepancies_counted(ACCOUNT, settlement.id)
+    amount = settlement.amount
+    after = replace(
+        settlement,
+        totals=sums.totals,
+        counts=sums.counts,
+        residual=None if amount is None else sums.residual(amount, settlement.currency),
+        open_discrepancies=counted.get(DiscrepancyStatus.OPEN, 0),
+        concluded_at=settlement.concluded_at or ctx.now(),
+    )
+    return replace(after, matching=matching_of(after))
+
+
+async def _commit(
+    ctx: Context, caller: Caller, settlement: Settlement, after: Settlement, read: _Read
+) -> Settlement | None:
+    """The settlement once it is concluded so; None when it has moved on meanwhile."""
+    transfers = await _transfers(ctx, after, read.sums)
+    while len(transfers) > TRANSFERS_A_COMMIT:
+        some, transfers = transfers[:TRANSFERS_A_COMMIT], transfers[TRANSFERS_A_COMMIT:]
+        posting = advanced(settlement, ctx.now())
+        audit = ctx.audit(caller, Action.SETTLEMENT_CONCLUDE, settlement_subject(posting))
+        change = Change(audit, creates=tuple(some), advances=(posting,))
+        if not isinstance(await ctx.door.commit(change), Committed):
+            return None
+        settlement = posting
+    after = replace(after, version=settlement.version, updated_at=settlement.updated_at)
+    if after == settlement and not transfers:
+        return settlement  # as it was found before
+    after = advanced(after, ctx.now())
+    change = await _conclusion(ctx, caller, settlement, after, transfers)
+    return after if isinstance(await ctx.door.commit(change), Committed) else None
+
+
+async def _conclusion(
+    ctx: Context,
+    caller: Caller,
+    settlement: Settlement,
+    after: Settlement,
+    transfers: Sequence[AccountTransfer],
+) -> Change:
+    kinds = await _open_kinds(ctx, after)
+    worse = kinds and after.open_discrepancies > settlement.open_discrepancies
+    alerts = (occurrence(ctx, ACCOUNT, discrepant(after, kinds)),) if worse else ()
+    balances = after.matching is Matching.BALANCED and settlement.matching is not Matching.BALANCED
+    told = (settlement_event(ctx, caller, after, "settlement.balanced"),) if balances else ()
+    audit = ctx.audit(
+        caller,
+        Action.SETTLEMENT_CONCLUDE,
+        settlement_subject(after),
+        details={
+            "matching": after.matching,
+            "lines": str(after.counts.lines),
+            "residual": "" if after.residual is None else f"{after.residual} {after.currency}",
+            "open_discrepancies": str(after.open_discrepancies),
+        },
+    )
+    return Change(
+        audit, creates=(*transfers, *told, *alerts), advances=(after,), jobs=to_raise(*alerts)
+    )
+
+
+async def _close(ctx: Context, caller: Caller, settlement: Settlement, sums: Sums) -> Settlement:
+    """Close a settlement of which nothing is left to see to; else it stays as it is."""
+    if not may_close(settlement):
+        return settlement
+    transfers = await _transfers(ctx, settlement, sums, closes=True)
+    now = ctx.now()
+    closed = advanced(settlement, now, closed_at=now)
+    audit = ctx.audit(
+        caller, Action.SETTLEMENT_CONCLUDE, settlement_subject(closed), details={"closed": "true"}
+    )
+    change = Change(audit, creates=tuple(transfers), advances=(closed,))
+    return closed if isinstance(await ctx.door.commit(change), Committed) else settlement
+
+
+async def _wait_again(ctx: Context, caller: Caller, settlement: Settlement) -> None:
+    """Lines were written while they were summed: they are summed once more."""
+    after = advanced(settlement, ctx.now(), matching=Matching.WAITING, concluded_at=None)
+    audit = ctx.audit(caller, Action.SETTLEMENT_READ_LINES, settlement_subject(after))
+    await ctx.door.commit(Change(audit, advances=(after,)))
+
+
+async def _transfers(
+    ctx: Context, settlement: Settlement, sums: Sums, *, closes: bool = False
+) -> list[AccountTransfer]:
+    def id_of(name: str) -> str:
+        seed = length_prefixed("account_transfer", name)
+        return id_from(PREFIXES["account_transfer"], ctx.index.fingerprints(seed)[-1])
+
+    posted = await ctx.settlements.transfers_of(settlement.id)
+    return postings(settlement, sums, posted, ctx.now(), id_of, closes=closes)
+
+
+async def _discrepancies_of(ctx: Context, settlement: Settlement) -> list[Discrepancy]:
+    """The open discrepancies of a settlement.
+
+    Raises:
+        Unreadable, Outdated: one cannot be read: nothing can be said of it.
+    """
+    found: list[Discrepancy] = []
+    after = None
+    while True:
+        stretch = await ctx.settlements.discrepancies_of(ACCOUNT, settlement.id, after, _PAGE)
+        if stretch.unread:
+            raise stretch.unread[0]
+        found += [each for each in stretch.records if each.status is DiscrepancyStatus.OPEN]
+        if stretch.last is None:
+            return found
+        after = stretch.last
+
+
+async def _open_kinds(ctx: Context, settlement: Settlement) -> Mapping[str, int]:
+    """How many of each kind are open, but for the failed payout itself, which has its own alert."""
+    kinds = Counter(str(each.kind) for each in await _discrepancies_of(ctx, settlement))
+    kinds.pop(DiscrepancyKind.PAYOUT_FAILED, None)
+    return kinds

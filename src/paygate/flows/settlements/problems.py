@@ -1,0 +1,136 @@
+"""What people are told of settlements: the words of their alerts."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from paygate.domain.alert import AlertType, Problem
+from paygate.domain.audit import Subject
+from paygate.domain.money import EXPONENTS, Currency, major_units
+from paygate.domain.settlements.discrepancy import Amount, Discrepancy, DiscrepancyKind, Found
+from paygate.domain.settlements.settlement import Settlement
+
+WAITING: Final = "waiting"
+"""Stage of a payout that was paid long ago, and whose lines cannot be read to their end."""
+NO_PROGRESS: Final = "no_progress"
+"""Stage of runs that have payouts to settle, and could settle none."""
+_WHAT_TO_DO: Final = (
+    "Look at GET /discrepancies?settlement=... or `paygate settle --payout`: each says what was"
+    " expected and what was found. Explain or resolve each with a reason."
+)
+
+
+def payout_failed(settlement: Settlement) -> Problem:
+    """The bank did not take a payout."""
+    payout = settlement.payout
+    code = "" if payout is None or payout.failure_code is None else f" ({payout.failure_code})"
+    return Problem(
+        type=AlertType.PAYOUT_FAILED,
+        subject=Subject("settlement", settlement.id),
+        severity="critical",
+        message=f"a payout of {words_of(settlement.amount, settlement.currency)} failed{code}; its"
+        " money comes back to the balance at the provider, and into a later payout",
+        what_to_do="Look at the bank account in the provider's dashboard: payouts mostly stop until"
+        " it is mended. Resolve the discrepancy once the money has arrived.",
+    )
+
+
+def discrepant(settlement: Settlement, kinds: Mapping[str, int]) -> Problem:
+    """A settlement has discrepancies that nobody has seen to, so many of each kind."""
+    count = sum(kinds.values())
+    named = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
+    return Problem(
+        type=AlertType.SETTLEMENT_DISCREPANCY,
+        subject=Subject("settlement", settlement.id),
+        severity="critical",
+        message=f"a payout of {words_of(settlement.amount, settlement.currency)} has {count}"
+        f" {'discrepancy' if count == 1 else 'discrepancies'}: {named}",
+        what_to_do=_WHAT_TO_DO,
+    )
+
+
+def elsewhere(settlement_id: str, found: Found) -> Problem:
+    """What a later payout shows of a line that was settled before."""
+    return Problem(
+        type=AlertType.SETTLEMENT_DISCREPANCY,
+        subject=Subject("settlement", settlement_id),
+        severity="critical",
+        message=f"a later payout shows a discrepancy ({found.kind}) of a line in this one: expected"
+        f" {_amount(found.expected)}, found {_amount(found.found)}",
+        what_to_do=_WHAT_TO_DO,
+    )
+
+
+def unsettled(found: Found) -> Problem:
+    """Money that we recorded is in no payout, and its time is over."""
+    intent = found.payment_intent or found.about
+    amount = _amount(found.expected)
+    if found.kind is DiscrepancyKind.LATE:
+        said = f"{amount} is on the provider's balance, and in no payout beyond the window"
+        what_to_do = "See whether payouts are held in the provider's dashboard, or set"
+        what_to_do += " PAYGATE_SETTLEMENT_WINDOW to how your payouts come."
+    else:
+        said = f"{amount} that is recorded here was never on the provider's balance"
+        what_to_do = "Look the payment up in the provider's dashboard."
+    return Problem(
+        type=AlertType.SETTLEMENT_DISCREPANCY,
+        subject=Subject("payment_intent", intent),
+        severity="warning" if found.kind is DiscrepancyKind.LATE else "critical",
+        message=said,
+        what_to_do=what_to_do,
+        stage=found.kind,
+    )
+
+
+def grown_old(discrepancy: Discrepancy, bucket: str) -> Problem:
+    """A discrepancy that nobody has seen to for so many days."""
+    about = Subject("discrepancy", discrepancy.id)
+    return Problem(
+        type=AlertType.SETTLEMENT_DISCREPANCY,
+        subject=about,
+        severity=discrepancy.severity,
+        message=f"a discrepancy ({discrepancy.kind}) is {bucket} days old, and nobody has seen to"
+        f" it: expected {_amount(discrepancy.what.expected)}, found"
+        f" {_amount(discrepancy.what.found)}",
+        what_to_do="Explain or resolve it: POST /discrepancies/{id}/resolve.",
+        stage=bucket,
+    )
+
+
+def still_waiting(settlement: Settlement, days: int) -> Problem:
+    """A payout was paid, and its lines cannot be read to their end."""
+    return Problem(
+        type=AlertType.SETTLEMENT_DISCREPANCY,
+        subject=Subject("settlement", settlement.id),
+        severity="warning",
+        message=f"the lines of a payout of {words_of(settlement.amount, settlement.currency)} are"
+        f" not all there {days} days after it should have arrived",
+        what_to_do="See whether the provider's dashboard itemises it, whether a record_unreadable"
+        " alert stands, and the worker's log.",
+        stage=WAITING,
+    )
+
+
+def no_progress(provider: str, waiting: int, why: str) -> Problem:
+    """A run had settlements to work on, and could bring none further."""
+    return Problem(
+        type=AlertType.SETTLEMENT_DISCREPANCY,
+        subject=Subject("provider", provider),
+        severity="warning",
+        message=f"{waiting} payouts wait to be settled, and none could be: {why}",
+        what_to_do="See whether the provider answers, whether its key may read payouts and balance"
+        " transactions, and the worker's log. Every run tries again.",
+        stage=NO_PROGRESS,
+    )
+
+
+def words_of(amount: int | None, currency: str) -> str:
+    """An amount for people; in smallest units where the currency is not known here."""
+    if amount is None:
+        return "an amount that nobody has told"
+    if currency not in EXPONENTS:
+        return f"{amount} {currency} (smallest units)"
+    return major_units(amount, Currency(currency))
+
+
+def _amount(amount: Amount | None) -> str:
+    return "nothing" if amount is None else words_of(amount.amount, amount.currency)

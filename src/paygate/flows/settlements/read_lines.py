@@ -1,0 +1,132 @@
+"""Read lines into a settlement: matched with our records page by page, and each stored once,
+whoever brings it and however often. To go on after a crash is to read them again.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from paygate.crypto.encoding import length_prefixed
+from paygate.domain.access.roles import Action, Caller
+from paygate.domain.audit import Subject
+from paygate.domain.ids import PREFIXES, id_from
+from paygate.domain.settlements.line import LinePage, SettlementLine
+from paygate.domain.settlements.match import match_page
+from paygate.domain.settlements.outcome import Line
+from paygate.domain.settlements.settlement import Matching, Settlement, advanced
+from paygate.flows.alerts.report_unreadable import report_unreadable
+from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience
+from paygate.flows.settlements.our_side import ACCOUNT, our_side, terms_of
+from paygate.storage.change import Change, StorageError
+from paygate.storage.settlements.pages import Written
+
+KEPT_CHANGING: Final = "others kept writing lines of a settlement"
+
+
+class PageRead(NamedTuple):
+    """What became of a page's lines. All that it had are one of the four."""
+
+    new: int
+    known: int
+    """They were written before, in this settlement."""
+    elsewhere: int
+    """They were written before, in another settlement: a line is in one."""
+    held: int
+    """A record of ours that they name cannot be read. They are left out, people are told, and the
+    settlement is not concluded before they are read again."""
+
+
+class SettlementClosed(Exception):
+    """Lines are new to a settlement that is closed: it stays as it is."""
+
+    def __init__(self, lines: Sequence[Line]) -> None:
+        """`lines` are those that it does not have."""
+        super().__init__(f"{len(lines)} lines are new to a settlement that is closed")
+        self.lines = lines
+
+
+def settlement_subject(settlement: Settlement) -> Subject:
+    """A settlement, as the audit log names it."""
+    return Subject("settlement", settlement.id)
+
+
+def line_id(ctx: Context, provider_reference: str) -> str:
+    """Our id of a line on the provider's balance: a keyed hash of the provider's own."""
+    name = length_prefixed("settlement_line", ctx.provider.name, provider_reference)
+    return id_from(PREFIXES["settlement_line"], ctx.index.fingerprints(name)[-1])
+
+
+async def read_page(
+    ctx: Context, caller: Caller, settlement: Settlement, lines: Sequence[Line]
+) -> PageRead:
+    """Match lines of a settlement, `LINES_A_PAGE` at most, and write those that are new.
+
+    Raises:
+        SettlementClosed: some are new to it, and it is closed.
+        StorageError: others kept writing lines of it.
+    """
+    patience = Patience(KEPT_CHANGING, end=StorageError, seconds=CONCLUDING_SECONDS)
+    named = {line_id(ctx, line.provider_reference): line for line in lines}
+    twice = len(lines) - len(named)
+    while True:
+        written = await ctx.settlement_pages.known(ACCOUNT, list(named))
+        here = sum(1 for where in written.values() if where == settlement.id)
+        fresh = {known: line for known, line in named.items() if known not in written}
+        ours = await our_side(ctx, list(fresh.values()))
+        for fault in ours.unread:
+            await report_unreadable(ctx, caller, fault)
+        kept = {
+            known: line
+            for place, (known, line) in enumerate(fresh.items())
+            if place not in ours.held
+        }
+        read = PageRead(
+            new=len(kept),
+            known=here + twice,
+            elsewhere=len(written) - here,
+            held=len(fresh) - len(kept),
+        )
+        if not kept:
+            return read
+        ids = {line.provider_reference: known for known, line in kept.items()}
+        matched = match_page(list(kept.values()), ours.known, terms_of(ctx), ids.__getitem__)
+        match await _write(ctx, settlement, matched):
+            case Written.WRITTEN:
+                return read
+            case Written.NOT_WAITING:
+                await _reopen(ctx, caller, settlement, kept)
+            case Written.TAKEN:
+                pass
+        await patience.pause()
+
+
+async def _write(
+    ctx: Context, settlement: Settlement, matched: Sequence[SettlementLine]
+) -> Written:
+    count = await ctx.settlement_pages.count(ACCOUNT, settlement.id)
+    page = LinePage(
+        id=settlement.id,
+        merchant=ACCOUNT,
+        version=count.last + 1,
+        created_at=ctx.now(),
+        lines=tuple(matched),
+    )
+    return await ctx.settlement_pages.write(page)
+
+
+async def _reopen(
+    ctx: Context, caller: Caller, settlement: Settlement, fresh: Mapping[str, Line]
+) -> None:
+    """Have a settlement that was concluded wait for its lines once more; whoever comes first does.
+
+    Raises:
+        SettlementClosed: it is closed.
+    """
+    standing = await ctx.settlements.settlement(ACCOUNT, settlement.id)
+    assert standing is not None, "settlements are never deleted"
+    if not standing.is_open:
+        raise SettlementClosed(tuple(fresh.values()))
+    if standing.matching is Matching.WAITING:
+        return
+    waiting = advanced(standing, ctx.now(), matching=Matching.WAITING, concluded_at=None)
+    audit = ctx.audit(caller, Action.SETTLEMENT_READ_LINES, settlement_subject(waiting))
+    await ctx.door.commit(Change(audit, advances=(waiting,)))

@@ -1,0 +1,1 @@
+"""What is read and written of settlements: records, lines by the page, and our side of them."""

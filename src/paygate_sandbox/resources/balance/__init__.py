@@ -1,0 +1,1 @@
+"""The merchant's balance at the provider: what moves it, and what it comes to."""

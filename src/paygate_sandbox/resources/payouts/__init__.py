@@ -1,0 +1,1 @@
+"""Payouts: the balance on its way to the merchant's bank."""
