@@ -8,10 +8,13 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert, AlertStatus
 from paygate.domain.audit_chain import GENESIS
 from paygate.flows.audit_log.checkpoint import Contradiction
 from paygate.flows.audit_log.seal import LogSealer
+from paygate.storage.audit_chain import PAGE
+from paygate.storage.change import Change
 from paygate.storage.tables import AUDIT_ENTRY
 from tests.flows.audit_log.log import Log, told_to
 
@@ -288,6 +291,20 @@ async def test_what_was_verified_last_cannot_be_forged(log: Log) -> None:
     )
     verified = await log.verify(whole=False)
     assert (verified.first, verified.is_good) == (1, False)
+
+
+async def test_verify_goes_on_in_pages(log: Log) -> None:
+    """D14: more than two pages of seals, many batches, and a change on the last one of each."""
+    number = 2 * PAGE + 7
+    entries = [log.ctx.audit(log.world.caller, Action.INTENT_READ) for _ in range(number)]
+    await asyncio.gather(*(log.ctx.door.commit(Change(entry)) for entry in entries))
+    assert await log.seal() == number
+    verified = await log.verify()
+    assert (verified.is_good, verified.entries) == (True, number)
+    for last in (2 * PAGE + 1, 2 * PAGE, PAGE + 1, PAGE, 1):
+        changed = f"UPDATE audit_seal SET leaf = sha256(leaf) WHERE number = {last}"
+        await log.by_superuser(changed)
+        assert (await log.found())[0] == last
 
 
 async def test_verify_finds_nothing_on_a_log_that_grows(log: Log) -> None:
