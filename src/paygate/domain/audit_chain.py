@@ -84,14 +84,8 @@ def fields(*values: str | bytes | None) -> bytes:
     """The values one after another, so that no two different sequences read alike: each is its
     length in bytes, a colon and itself; null is a dash.
     """
-    parts = []
-    for value in values:
-        if value is None:
-            parts.append(b"-")
-            continue
-        data = value.encode() if isinstance(value, str) else value
-        parts += [b"%d:" % len(data), data]
-    return b"".join(parts)
+    data = [value.encode() if isinstance(value, str) else value for value in values]
+    return b"".join([b"-" if value is None else b"%d:%b" % (len(value), value) for value in data])
 
 
 def microseconds(at: datetime) -> int:
