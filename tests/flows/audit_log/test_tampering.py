@@ -4,13 +4,14 @@ part of any entry, a deletion, an insertion, another order, a cut, and a whole l
 
 import asyncio
 from datetime import timedelta
+from typing import Literal
 
 import msgspec
 import pytest
 
 from paygate.domain.access.roles import Action
 from paygate.domain.alert import Alert, AlertStatus
-from paygate.domain.audit_chain import GENESIS
+from paygate.domain.audit_chain import GENESIS, digest_of
 from paygate.flows.audit_log.checkpoint import Contradiction
 from paygate.flows.audit_log.seal import LogSealer
 from paygate.storage.audit_chain import PAGE
@@ -324,3 +325,41 @@ async def test_verify_finds_nothing_on_a_log_that_grows(log: Log) -> None:
     stop.set()
     await asyncio.gather(running, acting)
     assert await log.world.all(Alert) == []
+
+
+class Keeper:
+    """Somebody outside who takes what follows, and tells nobody what there is."""
+
+    name = "keeper"
+
+    def __init__(self) -> None:
+        self.kept: list[bytes] = []
+
+    async def last(self) -> bytes | None:
+        return None
+
+    def lines(self) -> None:
+        return None
+
+    async def put(self, line: bytes) -> Literal["kept", "contradicted", "failed"]:
+        previous = digest_of(self.kept[-1]) if self.kept else ""
+        if msgspec.json.decode(line)["previous"] != previous:
+            return "contradicted"
+        self.kept.append(line)
+        return "kept"
+
+
+async def test_who_keeps_checkpoints_may_contradict(log: Log) -> None:
+    """D9, D10: an address is not asked what it keeps; it says when something does not follow."""
+    keeper = Keeper()
+    log.ctx = told_to(log.ctx, keeper)
+    await sealed(log, 4)
+    backup = await log.copy()
+    await sealed(log, 2)
+    assert [msgspec.json.decode(line)["number"] for line in keeper.kept] == [4, 4, 6]
+    assert (await log.verify()).is_good
+    await log.put_back(backup)
+    await log.act()
+    with pytest.raises(Contradiction, match="does not extend"):
+        await log.seal()
+    assert (await log.ctx.audit_seals.state()).head.number == 4, "nothing was signed"

@@ -118,12 +118,25 @@ class LogSealer:
         declaration = await check_extends(self._ctx)
         if declaration is not None:
             return await self._go_on_behind(declaration)
+        await self._ask()
         if (await self._ctx.audit_seals.state()).is_of_another_server:
             await self._ctx.audit_seals.begin_order_anew()
             log.logger().warning("audit_order_begun_anew")
             return await self.seal_astray()
         self._trusted = True
         return 0
+
+    async def _ask(self) -> None:
+        """Have whoever is not asked what they keep say whether the head follows that: before
+        anything is signed behind it. Nobody who does not answer holds up the log.
+        """
+        place, head = self._ctx.checkpoints, (await self._ctx.audit_seals.state()).head
+        if place is not None and place.lines() is None and head.number:
+            self._sealed, self._trusted = head, True
+            try:
+                await self._tell(at_once=True)
+            finally:
+                self._trusted = False
 
     async def _go_on_behind(self, declaration: AuditEntry) -> int:
         """Seal a declared gap's entry with the number behind the gap."""
