@@ -6,6 +6,7 @@ from typing import Final
 
 from paygate.flows.audit_log.seal import LogSealer
 from paygate.flows.context import Context
+from paygate.flows.settlements.upload_report import HandsFor
 from paygate.flows.webhooks.courier import Courier
 from paygate.flows.webhooks.tell import BodyOf
 from paygate.jobs.messages import Message
@@ -17,6 +18,7 @@ from paygate.storage.connections.watch import keep_hearing
 from paygate.telemetry import log
 from paygate.telemetry.floods import Floods
 from paygate.worker.handlers import handlers
+from paygate.worker.report_hands import own_hands
 from paygate.worker.scheduled import AT_WORK_ALREADY, Report, run_scheduled
 
 RECONNECT_SECONDS: Final = 1.0
@@ -28,9 +30,15 @@ fifteen seconds."""
 Run = Callable[[], Awaitable[None]]
 
 
-async def work(ctx: Context, connect: Connect, stop: asyncio.Event, body_of: BodyOf) -> None:
+async def work(
+    ctx: Context,
+    connect: Connect,
+    stop: asyncio.Event,
+    body_of: BodyOf,
+    hands_for: HandsFor = own_hands,
+) -> None:
     """Run jobs, and tell merchants of events, until `stop` is set. An outage of the database is
-    waited out. `body_of` is how an event looks on the wire.
+    waited out. `body_of` is how an event looks on the wire; `hands_for` says who reads large files.
     """
 
     def occurrence(name: str) -> Run:
@@ -43,7 +51,7 @@ async def work(ctx: Context, connect: Connect, stop: asyncio.Event, body_of: Bod
     async with asyncio.TaskGroup() as group:
         group.create_task(Courier(ctx, body_of).run(stop))
         group.create_task(LogSealer(ctx).run(stop))
-        group.create_task(run_queues(connect, handlers(ctx), scheduled, stop))
+        group.create_task(run_queues(connect, handlers(ctx, hands_for), scheduled, stop))
 
 
 def tell_of_run(name: str, report: Report) -> None:
