@@ -29,7 +29,7 @@ from paygate.telemetry import log
 
 BATCH: Final = 500
 """Some ten milliseconds of this process, which serves others as well."""
-LOOK_SECONDS: Final = 0.6
+LOOK_SECONDS: Final = 0.8
 """How often it is looked for entries: they are to be sealed within a second."""
 CHECKPOINT_SECONDS: Final = 60.0
 """A checkpoint is told no more often, and only of what is new."""
