@@ -109,12 +109,21 @@ class CheckpointAddress:
 
 
 def lines_of(path: Path) -> Iterator[bytes]:
-    """All whole lines of a file of checkpoints; none of one that is not there. Raises OSError."""
+    """All whole lines that a file of checkpoints has now, and none that are added later; none of
+    one that is not there. Raises OSError.
+    """
     try:
-        file = path.open("rb")
+        size = path.stat().st_size
     except FileNotFoundError:
-        return
-    with file:
+        return iter(())
+    return _lines_up_to(path, size)
+
+
+def _lines_up_to(path: Path, size: int) -> Iterator[bytes]:
+    with path.open("rb") as file:
         for line in file:
+            size -= len(line)
+            if size < 0:
+                return
             if line.endswith(b"\n") and line.strip():
                 yield line.rstrip(b"\n")

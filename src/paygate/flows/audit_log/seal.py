@@ -74,6 +74,7 @@ class LogSealer:
             await _stopped(stop, pausing)
         try:
             async with asyncio.timeout(FINISH_SECONDS):
+                await self.seal_waiting()
                 await self._tell(at_once=True)
         except Exception as error:  # noqa: BLE001 -- the next start tells
             log.logger().warning("audit_checkpoint_not_told", reason=type(error).__name__)

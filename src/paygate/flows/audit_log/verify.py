@@ -91,8 +91,9 @@ async def verify_audit_log(
     remembered = await last_verified(ctx)
     began = ctx.now()
     start = None if whole else remembered
+    told = await _told(ctx, lines)  # before the snapshot: what is told later may not be in that
     async with ctx.audit_chain.session() as session:
-        verified = await _Run(ctx, session, start, progress).verify(await _told(ctx, lines))
+        verified = await _Run(ctx, session, start, progress).verify(told)
     if verified.fault is not None:
         await raise_alert(ctx, caller, tampered(verified.fault.words()))
         return verified
