@@ -162,7 +162,15 @@ CLEAR: Final = {
     "settlement_file": {"merchant", "id", "version", "created_at"},
     "account_transfer": {"merchant", "id", "settlement", "posted_at"},
     # An auditor asks for a subject, an action or a key. A person's name is none of them.
-    "audit_entry": {"merchant", "id", "at", "subject", "action", "actor"},
+    "audit_entry": {"merchant", "id", "at", "subject", "action", "actor", "written_in"},
+    # Keyed hashes, hashes of those, and signatures. A checkpoint and a verification are these too.
+    "audit_seal": {
+        *("number", "merchant", "entry", "at", "key", "format", "leaf", "hash", "signature"),
+    },
+    "audit_head": {
+        *("one", "number", "hash", "written_in", "entry", "run", "leased_until"),
+        *("checkpoint", "verified", "created_at"),
+    },
     "installation": {
         *("one", "id", "livemode", "created_at", "system_identifier", "timeline"),
         "counted_elsewhere",

@@ -14,7 +14,9 @@ import asyncpg
 import pytest
 
 from paygate.storage import (
+    audit_chain,
     audit_log,
+    audit_seals,
     disputes,
     reader,
     reconciliations,
@@ -61,7 +63,7 @@ def reads() -> Iterator[Read]:
     `_fetch("a_block", ...)` and `open(PaymentIntent, ...)`.
     """
     modules = (
-        *(audit_log, disputes, reader, reconciliations, refunds),
+        *(audit_log, audit_chain, audit_seals, disputes, reader, reconciliations, refunds),
         *(retention, timelines, whole_ledger),
         *(webhook_reader, outbox),
         *(settlement_reader, pages, facts, imports, whole_tables),
