@@ -20,6 +20,7 @@ from paygate.cli import (
     webhooks,
 )
 from paygate.cli.command import Data, Quiet, run_async, settings_of
+from paygate.cli.doctor import doctor
 from paygate.cli.init import init
 from paygate.cli.listen import listen
 from paygate.cli.reconcile import reconcile
@@ -185,4 +186,5 @@ app.command()(reconcile)
 app.command()(listen)
 app.command()(trigger)
 app.command()(init)
+app.command()(doctor)
 app.command()(restored)
