@@ -288,6 +288,12 @@ def test_what_is_wrong_is_found_and_told_with_its_mend(case: Case, health: Healt
     assert "hunter2" not in str(findings)
 
 
+def test_behind_a_proxy_no_certificate_is_needed_here(health: Health) -> None:
+    found = of(health.patient(tls_cert=None, tls_key=None, trusted_proxies="10.0.0.0/8"))
+    assert (found["settings"].verdict, found["certificate"].verdict) == (OK, OK)
+    assert found["certificate_lifetime"].verdict is WARNING
+
+
 def test_every_check_has_an_illness() -> None:
     assert {case.check for case in ILL} == {check.name for check in CHECKS}
 

@@ -30,6 +30,8 @@ _RENEW: Final = "Renew it; it is taken up within ten seconds, without a restart.
 
 def pair(patient: Patient) -> Said:
     settings = patient.settings
+    if settings.behind_proxies_alone:
+        return ok("the trusted proxies have the certificate, and whoever else comes is refused")
     if settings.tls_cert is None or settings.tls_key is None:
         return wrong(
             "PAYGATE_TLS_CERT and PAYGATE_TLS_KEY are not set: `paygate serve` does not start",
@@ -131,7 +133,7 @@ def profile(patient: Patient) -> Said:
 def _chain(patient: Patient) -> Sequence[x509.Certificate] | Away:
     path = patient.settings.tls_cert
     if path is None:
-        return Away("PAYGATE_TLS_CERT is not set")
+        return Away("there is no certificate here")
     try:
         return x509.load_pem_x509_certificates(Path(path).read_bytes())
     except OSError as error:

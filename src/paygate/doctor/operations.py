@@ -21,6 +21,8 @@ def complete(patient: Patient) -> Said:
         try:
             settings.require(name)
         except SettingsError:
+            if name in ("tls_cert", "tls_key") and settings.behind_proxies_alone:
+                continue
             missing.append(f"PAYGATE_{name.upper()}")
     if missing:
         return wrong(f"not set: {', '.join(missing)}", f"Set them in {FILE} or the environment.")
