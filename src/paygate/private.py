@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 OTHERS: Final = 0o077
 """Every permission of the group and of strangers."""
@@ -32,18 +32,41 @@ def drafted(path: Path, content: bytes) -> Iterator[Path]:
 
     Raises OSError.
     """
+    with _draft(path) as (draft, file):
+        file.write(content)
+        _to_disk(file)
+        yield draft
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to, mode 0600, that is at `path` once the block has ended, and not at all
+    when the block fails. A link at `path` is replaced, not followed.
+
+    Raises OSError.
+    """
+    with _draft(path) as (draft, file):
+        yield file
+        _to_disk(file)
+        draft.replace(path)
+
+
+@contextmanager
+def _draft(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
     # A name that nobody can guess: a stranger's file or link never lies there already.
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         with os.fdopen(os.open(draft, flags, 0o600), "wb") as file:
             os.fchmod(file.fileno(), 0o600)  # whatever the umask took away
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        yield draft
+            yield draft, file
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _to_disk(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def remove_planted(path: Path) -> None:

@@ -55,6 +55,7 @@ from paygate.storage.restores import Restores, notice_restore
 from paygate.storage.retention import Retention
 from paygate.storage.schema.migrate import Tell, migrate
 from paygate.storage.settlements.facts import SettlementFacts
+from paygate.storage.settlements.imports import SettlementImports
 from paygate.storage.settlements.pages import SettlementPages
 from paygate.storage.settlements.reader import SettlementReader
 from paygate.storage.sole_run import SoleRuns
@@ -62,6 +63,7 @@ from paygate.storage.timelines import Timelines
 from paygate.storage.webhooks.outbox import Outbox
 from paygate.storage.webhooks.reader import WebhookReader
 from paygate.storage.whole_ledger import WholeLedger
+from paygate.storage.whole_tables import WholeTables
 from paygate.telemetry import log
 
 if TYPE_CHECKING:
@@ -195,6 +197,8 @@ async def open_context(
             settlements=SettlementReader(pool, searches, records),
             settlement_pages=SettlementPages(pool, searches, records),
             settlement_facts=SettlementFacts(pool, searches, records),
+            settlement_imports=SettlementImports(pool, searches, records),
+            whole_tables=WholeTables(pool, searches, records),
             documents=Documents(),
             ledger=WholeLedger(connect(settings, name=f"{name} ledger"), records),
             keys=keys,

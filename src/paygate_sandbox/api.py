@@ -34,7 +34,14 @@ from paygate_sandbox.protocol.replies import (
 )
 from paygate_sandbox.protocol.versions import API_VERSION, check_version
 from paygate_sandbox.resources.balance.endpoints import as_of
-from paygate_sandbox.resources.endpoint import Call, Endpoint, Page, PaymentFailure, Result
+from paygate_sandbox.resources.endpoint import (
+    Call,
+    Download,
+    Endpoint,
+    Page,
+    PaymentFailure,
+    Result,
+)
 from paygate_sandbox.routes import Routes
 from paygate_sandbox.store.keys import SavedResponse
 from paygate_sandbox.store.objects import JsonObject, Record
@@ -251,6 +258,8 @@ def _render(
 ) -> Reply:
     if isinstance(result, PaymentFailure):
         return render_error(result.status, result.error, envelope)
+    if isinstance(result, Download):
+        return Reply(200, result.path.read_bytes(), result.content_type)
     if isinstance(result, Page):
         items = b",".join([_body(item, checked, books) for item in result.items])
         more = b"true" if result.has_more else b"false"

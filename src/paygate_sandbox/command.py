@@ -12,11 +12,14 @@ from typing import Annotated, Final
 
 import typer
 
+app = typer.Typer(invoke_without_command=True, add_completion=False, pretty_exceptions_enable=False)
+
 SECRET_KEY: Final = "SANDBOX_SECRET_KEY"  # noqa: S105 -- a name
 PUBLISHABLE_KEY: Final = "SANDBOX_PUBLISHABLE_KEY"
 """Variables with the sandbox's keys: arguments are shown to every user by `ps`."""
 
 
+@app.callback()
 def sandbox(
     context: typer.Context,
     data: Annotated[
@@ -83,6 +86,8 @@ def sandbox(
       paygate sandbox --data /tmp/books --port 0 --ready-file /tmp/ready.json
       SANDBOX_SECRET_KEY=sk_test_mine paygate sandbox
     """  # noqa: D301 -- a backspace keeps the lines below as they are
+    if context.invoked_subcommand is not None:
+        return
     import uvloop
 
     from paygate_sandbox.server import SandboxOptions, serve
@@ -115,6 +120,69 @@ def sandbox(
     except (StoreError, OSError) as error:
         typer.echo(f"the sandbox did not start: {error}", err=True)
         raise typer.Exit(1) from None
+
+
+@app.command()
+def books(
+    out: Annotated[Path, typer.Option(help="Folder to write into; made when there is none.")],
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
+    payments: Annotated[int, typer.Option(min=1, help="How many payments.")] = 10_000,
+    months: Annotated[int, typer.Option(min=1, help="Over so many months of 30 days.")] = 3,
+    inject: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND=COUNT",
+            help="So many discrepancies of a kind; all=COUNT: of every kind. Again for another.",
+        ),
+    ] = None,
+    attempt_key: Annotated[
+        str, typer.Option(help="The key of a charge's metadata that names its attempt.")
+    ] = "attempt",
+    mark: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="What else the metadata of every charge has."),
+    ] = None,
+) -> None:
+    """Write months of books from a seed, to try a reconciliation on. Needs no server.
+
+    \b
+    report.csv         the provider's itemised payout report
+    payouts.csv        what the provider says of each payout
+    payments.csv, refunds.csv, disputes.csv
+                       what the merchant's side should have recorded
+    discrepancies.csv  every one that was injected, and where
+    books.json         how much of everything: printed too
+
+    \b
+    Examples:
+      paygate sandbox books --out /tmp/books --payments 1000
+      paygate sandbox books --out /tmp/books --inject all=5 --inject late=20
+    """  # noqa: D301 -- a backspace keeps the lines below as they are
+    from paygate_sandbox.generator.files import write_books
+    from paygate_sandbox.generator.plan import KINDS, Plan, PlanError
+
+    wanted: dict[str, int] = {}
+    for kind, count in (_pair(each) for each in inject or ()):
+        if not count.isdecimal():
+            raise typer.BadParameter(f"not KIND=COUNT: {kind}={count}")
+        wanted.update(dict.fromkeys(KINDS if kind == "all" else (kind,), int(count)))
+    marks = dict(_pair(each) for each in mark or ("installation=generated",))
+    plan = Plan(seed, payments, months, discrepancies=wanted, attempt_key=attempt_key, marks=marks)
+    try:
+        summary = write_books(plan, out)
+    except PlanError as error:
+        raise typer.BadParameter(str(error)) from None
+    except OSError as error:
+        typer.echo(f"the books were not written: {error}", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(json.dumps(summary, indent=2))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise typer.BadParameter(f"not NAME=VALUE: {text}")
+    return name, value
 
 
 def write_ready_file(path: Path, url: str, secret_key: str) -> None:

@@ -20,6 +20,10 @@ And for a webhook delivery (`seconds` where it matters):
   duplicate  sent twice. delay: sent `seconds` (5) later.
   reorder    held until another delivery to that endpoint has gone, at most `seconds` (5).
   forge      before the true one, a tampered copy under a new event id, signed with a wrong secret.
+
+And for a report that is made (on `reports`):
+  stay_pending  for `seconds` (21600) more of the sandbox's clock it is not made.
+  fail_run      it fails.
 """
 
 import random
@@ -29,7 +33,7 @@ from typing import Any, Literal
 
 # Where in a call's way, or a webhook's, a fault can strike. Each stage is drawn only where the
 # damage can really be done, so that a fault counted as fired has fired.
-Stage = Literal["arrival", "hold", "effect", "reply", "delivery", "event"]
+Stage = Literal["arrival", "hold", "effect", "reply", "delivery", "event", "run"]
 
 CALLS = frozenset(
     {
@@ -43,6 +47,7 @@ CALLS = frozenset(
         "customers",
         "payment_methods",
         "payouts",
+        "reports",
         "retrieve",
         "list",
         "events",
@@ -50,7 +55,13 @@ CALLS = frozenset(
 )
 TARGETS = CALLS | {"webhook", "*"}
 
-_DEFAULT_SECONDS = {"hang": 600.0, "slow": 1.0, "delay": 5.0, "reorder": 5.0}
+_DEFAULT_SECONDS = {
+    "hang": 600.0,
+    "slow": 1.0,
+    "delay": 5.0,
+    "reorder": 5.0,
+    "stay_pending": 21_600.0,
+}
 _CALL_STAGES: dict[str, Stage] = {
     "drop_reply": "reply",
     "error_before": "arrival",
@@ -60,7 +71,8 @@ _CALL_STAGES: dict[str, Stage] = {
     "rate_limit": "arrival",
 }
 _DELIVERY_KINDS = frozenset({"lose", "duplicate", "reorder", "delay", "forge"})
-KINDS = frozenset(_CALL_STAGES) | _DELIVERY_KINDS
+_RUN_KINDS = frozenset({"stay_pending", "fail_run"})
+KINDS = frozenset(_CALL_STAGES) | _DELIVERY_KINDS | _RUN_KINDS
 
 
 class FaultError(ValueError):
@@ -96,6 +108,8 @@ class Fault:
     def _stages(self) -> tuple[Stage, ...]:
         if self.kind in _DELIVERY_KINDS:
             return ("delivery", "event") if self.kind == "lose" else ("delivery",)
+        if self.kind in _RUN_KINDS:
+            return ("run",)
         return ("reply",) if self.hold == "after" else (_CALL_STAGES[self.kind],)
 
     def report(self) -> dict[str, Any]:
@@ -176,6 +190,8 @@ def _check(on: str, kind: str, hold: str) -> None:
     targets = CALLS | {"*"}
     if kind in _DELIVERY_KINDS:
         targets = frozenset({"webhook", "*"}) | ({"events"} if kind == "lose" else frozenset())
+    if kind in _RUN_KINDS:
+        targets = frozenset({"reports"})
     if on not in targets:
         raise FaultError(f"{kind} can be on {', '.join(sorted(targets))}, not on {on}")
     if hold == "after" and kind not in {"hang", "slow"}:

@@ -72,6 +72,10 @@ needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 def test_every_command_is_tried_here() -> None:
     names = {c.name or getattr(c.callback, "__name__", "") for c in app.registered_commands}
+    # A group that runs without a command of its own is one too.
+    groups = app.registered_groups
+    alone = [g for g in groups if g.typer_instance and g.typer_instance.info.invoke_without_command]
+    names |= {group.name or "" for group in alone}
     assert names == set(OPTIONS)
 
 

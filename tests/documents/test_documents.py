@@ -1,5 +1,6 @@
 """What a file is by its bytes, and how many pages it has; hostile files cost little."""
 
+import asyncio
 import io
 import zipfile
 import zlib
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paygate.documents.inspect import Document, Documents
+from paygate.documents.inspect import AT_ONCE, WAITING_MOST, Busy, Document, Documents
 from paygate.documents.kind import DocumentKind, NotTaken, kind_of
 from tests.documents.made import jpeg, pdf, png
 
@@ -97,6 +98,16 @@ def nest() -> bytes:
 async def test_what_is_refused_says_why(content: bytes, why: str) -> None:
     with pytest.raises(NotTaken, match=why):
         await Documents().inspect(content)
+
+
+async def test_only_so_many_wait() -> None:
+    """Those beyond are refused at once, and those who come when it is over are served."""
+    documents, several = Documents(), AT_ONCE + WAITING_MOST
+    looks = [documents.inspect(pdf(1)) for _ in range(several + 3)]
+    found = await asyncio.gather(*looks, return_exceptions=True)
+    assert found[:several] == [Document(DocumentKind.PDF, 1)] * several
+    assert all(isinstance(each, Busy) for each in found[several:])
+    assert await documents.inspect(pdf(2)) == Document(DocumentKind.PDF, 2)
 
 
 FRAME = b"\xff\xd8\xff\xc0\x00\x0b\x08\x00\x01\x00\x01\x01\x01\x11\x00"

@@ -37,6 +37,7 @@ from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores
 from paygate.storage.retention import Retention
 from paygate.storage.settlements.facts import SettlementFacts
+from paygate.storage.settlements.imports import SettlementImports
 from paygate.storage.settlements.pages import SettlementPages
 from paygate.storage.settlements.reader import SettlementReader
 from paygate.storage.sole_run import SoleRuns
@@ -44,6 +45,7 @@ from paygate.storage.timelines import Timelines
 from paygate.storage.webhooks.outbox import Outbox
 from paygate.storage.webhooks.reader import WebhookReader
 from paygate.storage.whole_ledger import WholeLedger
+from paygate.storage.whole_tables import WholeTables
 from tests.flows.world import INSTALLATION, WAITS_SECONDS, Clock, ScriptedProvider, World
 
 
@@ -71,6 +73,8 @@ async def world(
         settlements=SettlementReader(pool, pool, records),
         settlement_pages=SettlementPages(pool, pool, records),
         settlement_facts=SettlementFacts(pool, pool, records),
+        settlement_imports=SettlementImports(pool, pool, records),
+        whole_tables=WholeTables(pool, pool, records),
         documents=Documents(),
         reconciliations=Reconciliations(pool, pool, records),
         audit_log=AuditLog(pool, pool, records),

@@ -6,7 +6,10 @@ from datetime import datetime
 from paygate.domain.money import Currency
 from paygate.domain.payments.outcome import Unknown
 from paygate.domain.settlements.outcome import Line, Payout
+from paygate.domain.settlements.report_import import ReportFormat
+from paygate.domain.settlements.reports.layout import Layout
 from paygate.providers.absence import Absent, ProviderSilent
+from paygate.providers.stripe.itemized_report import LAYOUT
 
 
 class ScriptedPayouts:
@@ -22,6 +25,9 @@ class ScriptedPayouts:
         """
         self.payouts_silent = False
         """Whether nothing of payouts or lines can be read."""
+
+    def report_layout(self, report_format: ReportFormat) -> Layout | None:
+        return LAYOUT if report_format is ReportFormat.STRIPE_ITEMIZED else None
 
     async def retrieve_payout(
         self, provider_reference: str, *, timeout_seconds: float

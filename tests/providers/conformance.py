@@ -1,9 +1,8 @@
 """What the port promises, asked of a real provider: one suite, whatever the provider.
 
 A provider joins by classes of its own that inherit `ProviderConformance` and its neighbours
-(`conformance_holds`, `conformance_refunds`, `conformance_banks`, `conformance_methods`) and answer
-the fixture `subject`. Nothing here may name a provider, its ids or its protocol. The judge of what
-was charged is the provider's own books, never an answer.
+(`conformance_*`) and answer the fixture `subject`. Nothing here may name a provider, its ids or its
+protocol. The judge of what was charged is the provider's own books, never an answer.
 """
 
 import asyncio
@@ -33,7 +32,11 @@ from paygate.providers.contract import ConfirmOrder, Notice, Provider, Signature
 from tests.making import new_id
 
 Fault = Literal["reply_lost", "error_after", "error_before", "rate_limited", "hang"]
-Call = Literal["confirm", "capture", "cancel", "refund", "dispute", "file", "customer", "look_up"]
+Call = Literal[
+    "confirm", "capture", "cancel", "refund", "dispute", "file", "customer", "look_up", "list"
+]
+Payout = Literal["told", "untold", "in_vain", "by_hand"]
+"""A payout whose lines are told at once, or later; one that comes back; one made by hand."""
 Account = Literal["good", "failing", "unusable"]
 Delivery = tuple[bytes, Mapping[str, str]]
 
@@ -63,6 +66,8 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     """What it pays is charged back as a compliance case of Visa's."""
     token_warned: str
     """What it pays is warned of, and not disputed."""
+    token_available: str
+    """What it pays may be paid out at once."""
     winning_texts: dict[str, str]
     """Evidence that wins when the banks have answered."""
     installation: str
@@ -97,6 +102,20 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     """Send money to the account of a customer, by the provider's id, in the provider's units."""
     delivered: Callable[[str], Awaitable[list[Delivery]]]
     """The provider's deliveries about a payment so far, by its reference."""
+    pays_out: Callable[[Currency, Payout], Awaitable[str]]
+    """Have the provider pay out all that is available in a currency; the payout's id."""
+    days_pass: Callable[[], Awaitable[None]]
+    """Let the time pass that a payout takes, or takes to come back."""
+    moves: Callable[[int, Currency, str], Awaitable[None]]
+    """Move money on the balance, in the provider's units, under a word of the provider's."""
+    converts: Callable[[Currency, Currency, str], Awaitable[None]]
+    """From now on what is paid in a currency is kept in another one, at a rate."""
+    books_in_two: Callable[[], Awaitable[None]]
+    """From now on a part of a hold is booked as the whole, and a line that takes the rest back."""
+    books_as_ever: Callable[[], Awaitable[None]]
+    """End that, and the conversion."""
+    payout_delivery: Callable[[str], Awaitable[Delivery]]
+    """Its last delivery about a payout, by its id, that says that the lines are told."""
     money_left_delivery: Callable[[str], Awaitable[Delivery]]
     """Its delivery about a customer, by the provider's id, whose money pays for nothing."""
 

@@ -20,6 +20,7 @@ from tests.providers.conformance import (
     Call,
     Delivery,
     Fault,
+    Payout,
     ProviderConformance,
     Subject,
 )
@@ -31,6 +32,7 @@ from tests.providers.conformance_banks import (
 from tests.providers.conformance_disputes import DisputeConformance
 from tests.providers.conformance_holds import HoldConformance
 from tests.providers.conformance_methods import MethodConformance
+from tests.providers.conformance_payouts import PayoutConformance
 from tests.providers.conformance_refunds import RefundConformance
 from tests.providers.conftest import settings
 from tests.providers.stripe_objects import INSTALLATION
@@ -54,7 +56,15 @@ CALLS: Final[dict[Call, str]] = {
     "file": "files",
     "customer": "customers",
     "look_up": "retrieve",
+    "list": "list",
 }
+PAYOUTS: Final[dict[Payout, dict[str, Any]]] = {
+    "told": {},
+    "untold": {"reconciliation": "in_progress"},
+    "in_vain": {"fail": True, "failure_code": "account_closed"},
+    "by_hand": {"manual": True},
+}
+DAYS_PASS_SECONDS: Final = 5 * 86_400
 AUTHORIZED: Final = {"Authorization": f"Bearer {SECRET_KEY}"}
 IBANS: Final[dict[Account, str]] = {
     "good": "AT611904300234573201",
@@ -200,12 +210,45 @@ class Sandbox:
             await asyncio.sleep(0.05)
         raise AssertionError("the sandbox delivered nothing")
 
+    async def pays_out(self, currency: Currency, kind: Payout) -> str:
+        order = {"currency": currency, **PAYOUTS[kind]}
+        made = await self._call("POST", "/_sandbox/payouts", json=order)
+        [payout] = made["payouts"]
+        return str(payout["id"])
+
+    async def days_pass(self) -> None:
+        await self._call("POST", "/_sandbox/clock", json={"advance_seconds": DAYS_PASS_SECONDS})
+
+    async def moves(self, units: int, currency: Currency, word: str) -> None:
+        order = {"type": word, "amount": units, "currency": currency}
+        await self._call("POST", "/_sandbox/adjustments", json=order)
+
+    async def converts(self, paid: Currency, kept: Currency, rate: str) -> None:
+        order = {"settlement_currency": kept, "rates": {paid: rate}}
+        await self._call("POST", "/_sandbox/account", json=order)
+
+    async def books_in_two(self) -> None:
+        await self._call("POST", "/_sandbox/account", json={"partial_capture": "two_rows"})
+
+    async def books_as_ever(self) -> None:
+        order: dict[str, Any] = {
+            "settlement_currency": None,
+            "rates": {},
+            "partial_capture": "one_row",
+        }
+        await self._call("POST", "/_sandbox/account", json=order)
+
+    async def payout_delivery(self, payout: str) -> Delivery:
+        return await self._arrived(b'"payout.reconciliation_completed"', payout)
+
     async def money_left_delivery(self, customer: str) -> Delivery:
+        return await self._arrived(b'"cash_balance.funds_available"', customer)
+
+    async def _arrived(self, kind: bytes, about: str) -> Delivery:
         for _ in range(100):
             for request in self._inbox.requests:
-                body = request.body
-                if b'"cash_balance.funds_available"' in body and customer.encode() in body:
-                    return body, request.headers
+                if kind in request.body and about.encode() in request.body:
+                    return request.body, request.headers
             await asyncio.sleep(0.05)
         raise AssertionError("the sandbox delivered nothing")
 
@@ -253,6 +296,7 @@ def _subject(control: Sandbox, provider: StripeProvider, unauthorised: StripePro
         token_inquired="pm_card_createDisputeInquiry",
         token_compliance="pm_card_createComplianceDispute",
         token_warned="pm_card_createIssuerFraudRecord",
+        token_available="pm_card_bypassPending",
         winning_texts={"uncategorized_text": "winning_evidence"},
         installation=INSTALLATION,
         card=("visa", "4242"),
@@ -271,6 +315,13 @@ def _subject(control: Sandbox, provider: StripeProvider, unauthorised: StripePro
         banks_answer=control.banks_answer,
         transfer=control.transfer,
         delivered=control.delivered,
+        pays_out=control.pays_out,
+        days_pass=control.days_pass,
+        moves=control.moves,
+        converts=control.converts,
+        books_in_two=control.books_in_two,
+        books_as_ever=control.books_as_ever,
+        payout_delivery=control.payout_delivery,
         money_left_delivery=control.money_left_delivery,
     )
 
@@ -295,6 +346,10 @@ class TestStripeHolds(HoldConformance):
 
 
 class TestStripeRefunds(RefundConformance):
+    pass
+
+
+class TestStripePayouts(PayoutConformance):
     pass
 
 

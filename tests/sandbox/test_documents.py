@@ -14,6 +14,7 @@ import pytest
 from paygate_sandbox.command import sandbox
 from paygate_sandbox.control.orders import Tamper
 from paygate_sandbox.faults import CALLS, KINDS
+from paygate_sandbox.generator.plan import KINDS as DISCREPANCIES
 from paygate_sandbox.protocol.versions import API_VERSION, VERSIONS
 from paygate_sandbox.resources.bank_accounts import IBANS, UNUSABLE_IBAN, US_ACCOUNTS
 from paygate_sandbox.resources.cards import CARDS, DECLINES
@@ -65,7 +66,7 @@ def test_programs(address: str, text: str, tmp_path: Path) -> None:
 
 def test_there_is_something_to_try() -> None:
     assert (len(blocks("sh")), len(blocks("python")), len(helped_commands())) == (3, 3, 2)
-    (start,) = blocks("console")
+    start, _ = blocks("console")
     assert start == f"$ paygate sandbox\nthe sandbox answers on {ADDRESS}\n"
 
 
@@ -95,7 +96,7 @@ def test_every_payment_method_is_on_the_page_with_what_it_does() -> None:
 def test_faults_controls_and_versions_are_on_the_page() -> None:
     for word in [*KINDS, *CALLS]:
         assert f"`{word}`" in PAGE
-    for word in get_args(Tamper):
+    for word in (*get_args(Tamper), *DISCREPANCIES):
         assert f"| `{word}` |" in PAGE
     assert VERSIONS[0] in PAGE
     assert API_VERSION in PAGE

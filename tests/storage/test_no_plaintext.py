@@ -163,16 +163,19 @@ CLEAR: Final = {
     "account_transfer": {"merchant", "id", "settlement", "posted_at"},
     # An auditor asks for a subject, an action or a key. A person's name is none of them.
     "audit_entry": {"merchant", "id", "at", "subject", "action", "actor"},
-    "installation": {"one", "id", "livemode", "created_at", "system_identifier", "timeline"},
+    "installation": {
+        *("one", "id", "livemode", "created_at", "system_identifier", "timeline"),
+        "counted_elsewhere",
+    },
     "database_restore": {"noticed_at", "taken_at", "cause"},
     "merchant": {"id", "created_at"},
     "keyset": {"purpose", "wrapped", "created_at"},
     "schema_migration": {"number", "name", "checksum", "applied_at"},
 }
 """All that may be in clear: ids, states (an event's `type` is one), times, versions, numbers of
-transactions (`written_in`), and keyed hashes (`reference_index`, `secret_hash`, `create_key`, the
-id of a key or a claim; a `holder` is a request's id). The queue's tables hold a job's name and
-ids."""
+transactions (`written_in`, `counted_elsewhere`), and keyed hashes (`reference_index`,
+`secret_hash`, `create_key`, the id of a key or a claim; a `holder` is a request's id). The queue's
+tables hold a job's name and ids."""
 
 
 class Needle(NamedTuple):

@@ -31,7 +31,10 @@ from paygate.storage.webhooks import reader as webhook_reader
 from tests.storage.stored import TABLE_OF
 
 SOURCE = Path(str(files("paygate")))
-BESIDE = {"idempotency_key_standing": [("lease_left", "float8")]}
+BESIDE = {
+    "idempotency_key_standing": [("lease_left", "float8")],
+    "lease_deliveries": [("leased_at", "timestamptz")],
+}
 """What a block tells beside its records."""
 OF_A_RANGE = {
     "ledger_transfers_between": "Transfer",

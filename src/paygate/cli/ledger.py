@@ -14,6 +14,9 @@ from paygate.cli.command import (
     run_async,
     shown_progress,
 )
+from paygate.cli.export import Format, Merchant, Output, Since, Until
+from paygate.cli.export import export as of_kind
+from paygate.domain.exports import ExportKind
 
 if TYPE_CHECKING:
     from paygate.domain.access.roles import Caller
@@ -51,6 +54,20 @@ def balance(data: Data = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def export(
+    format_: Format = "csv",
+    output: Output = None,
+    merchant: Merchant = None,
+    since: Since = None,
+    until: Until = None,
+    data: Data = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write every entry of every transfer as CSV: `paygate export ledger`."""
+    of_kind(ExportKind.LEDGER, format_, output, merchant, since, until, data, quiet)
+
+
+@app.command()
 def verify(
     provider: Annotated[
         bool, typer.Option(help="Compare with the provider's own list of payments too.")
@@ -80,17 +97,18 @@ def verify(
 
 
 def _print(found: "Verified") -> None:
-    print_table(("intent", "what disagrees"), [(m.intent, m.what) for m in found.mismatches])
+    print_table(("of", "what disagrees"), [(m.intent, m.what) for m in found.mismatches])
     if found.more:
         typer.echo(f"and {found.more} more that differ, which were not looked into one by one")
     for part in found.not_compared:
         span = f" from {part.since} to {part.until}" if part.since else ""
-        payments = f": {part.payments} payments" if part.payments else ""
-        typer.echo(f"not compared{span}{payments}: {part.why}")
+        several = f": {part.payments} payments" if part.payments else ""
+        several += f": {part.payouts} payouts" if part.payouts else ""
+        typer.echo(f"not compared{span}{several}: {part.why}")
     disagree = len(found.mismatches) + found.more
     typer.echo(
-        f"{found.transfers} transfers, {found.intents} payment intents,"
-        f" {found.provider_payments} payments at the provider:"
+        f"{found.transfers} transfers, {found.intents} payment intents, {found.settlements}"
+        f" settlements, {found.provider_payments} payments at the provider:"
         f" {disagree or 'nothing'} disagrees"
         + (", as far as it was compared" if found.not_compared else "")
     )

@@ -21,13 +21,15 @@ from paygate.cli import (
 )
 from paygate.cli.command import Data, Quiet, run_async, settings_of
 from paygate.cli.doctor import doctor
+from paygate.cli.export import export
 from paygate.cli.init import init
 from paygate.cli.listen import listen
 from paygate.cli.reconcile import reconcile
 from paygate.cli.restored import restored
+from paygate.cli.settle import settle
 from paygate.cli.trigger import trigger
 from paygate.settings import TO_SERVE, TO_UNLOCK, SettingsError
-from paygate_sandbox.command import sandbox
+from paygate_sandbox.command import app as sandbox
 
 app = typer.Typer(
     help="A self-hosted payment gateway.",
@@ -146,7 +148,7 @@ def worker(data: Data = None) -> None:
     run_async(run_worker(settings_of(data)))
 
 
-app.command()(sandbox)
+app.add_typer(sandbox, name="sandbox")
 
 
 @app.command(
@@ -182,7 +184,9 @@ def migrate(data: Data = None, quiet: Quiet = False) -> None:
 
 
 app.command()(payments.explain)
+app.command()(export)
 app.command()(reconcile)
+app.command()(settle)
 app.command()(listen)
 app.command()(trigger)
 app.command()(init)

@@ -9,6 +9,7 @@ from paygate.settings import Settings
 from paygate.telemetry import log
 from paygate.wiring import check_alert_channels, connect, open_service
 from paygate.worker.main import work
+from paygate.worker.report_hands import hands_at
 
 
 async def run_worker(settings: Settings) -> None:
@@ -21,4 +22,5 @@ async def run_worker(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     async with open_service(settings, name="worker") as ctx:
         tell_ready()
-        await work(ctx, connect(settings, name="worker queue"), stop, event_body)
+        queue = connect(settings, name="worker queue")
+        await work(ctx, queue, stop, event_body, hands_at(settings.data))

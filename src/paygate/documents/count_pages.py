@@ -15,7 +15,7 @@ from typing import Any, Final
 
 MEMORY_BYTES: Final = 768 * 1024 * 1024
 """pypdf unpacks streams of up to 75 MB; ordinary files need a tenth of this."""
-CPU_SECONDS: Final = 10
+CPU_SECONDS: Final = 4
 """A file of 49 pages takes less than one."""
 FILES: Final = 32
 _LIMITS: Final = (

@@ -10,12 +10,19 @@ import msgspec
 
 from paygate.documents.kind import DocumentKind, NotTaken, kind_of
 
-WITHIN_SECONDS: Final = 30.0
-"""On a busy machine as well; the process has 10 seconds of the processor, and 0.3 are ordinary."""
+WITHIN_SECONDS: Final = 15.0
+"""On a busy machine as well; the process has 4 seconds of the processor, and 0.3 are ordinary."""
 AT_ONCE: Final = 2
 """Processes: evidence is sent a few times a day, and payments must not wait for it."""
+WAITING_MOST: Final = 6
+"""Hostile files before it hold a file up for three times what one of them takes: some 12 seconds,
+less than who sent it waits for an answer. Each holds up to 5 MB."""
 _COMMAND: Final = ("-I", "-m", "paygate.documents.count_pages")
 """Isolated: it takes nothing from its environment or its folder."""
+
+
+class Busy(Exception):
+    """So many files wait already that another one would wait for too long."""
 
 
 class _Counted(msgspec.Struct, frozen=True):
@@ -37,18 +44,27 @@ class Documents:
 
     def __init__(self) -> None:
         self._turn = asyncio.Semaphore(AT_ONCE)
+        self._inside = 0
+        """Files that are looked at, or wait for it."""
 
     async def inspect(self, content: bytes) -> Document:
         """What a file is.
 
         Raises:
             NotTaken: why it cannot be evidence.
+            Busy: nobody has looked at it.
         """
         kind = kind_of(content)
         if kind is not DocumentKind.PDF:
             return Document(kind, 1)
-        async with self._turn:
-            return Document(kind, await _pages(content))
+        if self._inside >= AT_ONCE + WAITING_MOST:
+            raise Busy
+        self._inside += 1
+        try:
+            async with self._turn:
+                return Document(kind, await _pages(content))
+        finally:
+            self._inside -= 1
 
 
 async def _pages(content: bytes) -> int:

@@ -67,6 +67,7 @@ class ErrorCode(StrEnum):
     ACTOR_REQUIRED = "actor_required"
     APPROVER_IS_REQUESTER = "approver_is_requester"
     FILE_NOT_TAKEN = "file_not_taken"
+    REPORT_UNREADABLE = "report_unreadable"
     EVIDENCE_TOO_LARGE = "evidence_too_large"
     EVIDENCE_DEADLINE_PASSED = "evidence_deadline_passed"
     DISPUTE_ANSWERED = "dispute_answered"
@@ -239,6 +240,11 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
             ErrorType.INVALID_REQUEST,
             "The file is no PDF, JPEG or PNG by its content, says that it is another type than it"
             " is, or cannot be read.",
+        ),
+        ErrorCode.REPORT_UNREADABLE: _final(
+            ErrorType.INVALID_REQUEST,
+            "The file is no report of this format: a column is missing or there twice, or there is"
+            " no line. The message lists what was found.",
         ),
         ErrorCode.EVIDENCE_TOO_LARGE: _final(
             ErrorType.INVALID_REQUEST,

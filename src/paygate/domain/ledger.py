@@ -267,9 +267,10 @@ def post(totals: MutableMapping[tuple[str, Currency, Account], int], transfer: P
 
 
 class Mismatch(msgspec.Struct, frozen=True):
-    """Where an intent and its transfers disagree."""
+    """Where an intent and its transfers disagree, or a settlement and its."""
 
     intent: str
+    """The id of the intent, or of the settlement."""
     what: str
 
 

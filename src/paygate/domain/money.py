@@ -51,9 +51,17 @@ def check_amount(amount: int, *, maximum: int, param: str = "amount") -> int:
     return amount
 
 
-def major_units(amount: int, currency: Currency) -> str:
-    """How a person reads it, exactly: `1999, eur` is `19.99 EUR`; no locale, no float."""
+def decimal_units(amount: int, currency: str) -> str:
+    """The exact decimal, by the currency's exponent: `1999, eur` is `19.99`; no locale, no float.
+
+    Raises KeyError: it is no currency that has a smallest unit.
+    """
     exponent = EXPONENTS[currency]
     sign, digits = ("-" if amount < 0 else ""), str(abs(amount)).rjust(exponent + 1, "0")
     whole, fraction = (digits[:-exponent], "." + digits[-exponent:]) if exponent else (digits, "")
-    return f"{sign}{whole}{fraction} {currency.upper()}"
+    return f"{sign}{whole}{fraction}"
+
+
+def major_units(amount: int, currency: Currency) -> str:
+    """How a person reads it: `1999, eur` is `19.99 EUR`."""
+    return f"{decimal_units(amount, currency)} {currency.upper()}"

@@ -114,9 +114,11 @@ def _wanted(settlement: Settlement, sums: Sums, *, closes: bool) -> _Moves:
     if settlement.amount is not None:
         currency = Currency(settlement.currency)
         residual = sums.residual(settlement.amount, currency)
-        moved = moves[_Key(settlement.merchant, _K.UNEXPLAINED, _RESIDUAL)]
+        itemised = settlement.payout is None or settlement.payout.itemised
+        kind, side = (_K.UNEXPLAINED, _A.UNEXPLAINED) if itemised else (_K.PAYOUT, _A.PROVIDER)
+        moved = moves[_Key(settlement.merchant, kind, _RESIDUAL)]
         moved[_A.BANK, currency] += residual
-        moved[_A.UNEXPLAINED, currency] -= residual
+        moved[side, currency] -= residual
     return dict(moves)
 
 
@@ -128,6 +130,8 @@ def _post_total(moves: _Moves, total: Total, account: str, *, closes: bool) -> N
     if total.state is MatchState.FOREIGN:
         foreign = moves[_Key(account, _K.FOREIGN, category)]
         _move(foreign, _A.FOREIGN, -total.net, currency)
+    elif category is _C.OTHER_PAYOUT:
+        return  # it went to the bank by its own settlement
     elif total.state is MatchState.PROVIDER_ONLY:
         kind, side = _OF_THE_PROVIDER[category]
         own = moves[_Key(merchant, kind, category)]

@@ -39,6 +39,7 @@ from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores
 from paygate.storage.retention import Retention
 from paygate.storage.settlements.facts import SettlementFacts
+from paygate.storage.settlements.imports import SettlementImports
 from paygate.storage.settlements.pages import SettlementPages
 from paygate.storage.settlements.reader import SettlementReader
 from paygate.storage.sole_run import SoleRuns
@@ -46,6 +47,7 @@ from paygate.storage.timelines import Timelines
 from paygate.storage.webhooks.outbox import Outbox
 from paygate.storage.webhooks.reader import WebhookReader
 from paygate.storage.whole_ledger import WholeLedger
+from paygate.storage.whole_tables import WholeTables
 
 FIRST_PAUSE_SECONDS: Final = 0.01
 """The first pause while another commit holds the wanted row: mostly a millisecond or two."""
@@ -138,6 +140,8 @@ class Context(msgspec.Struct, frozen=True):
     settlements: SettlementReader
     settlement_pages: SettlementPages
     settlement_facts: SettlementFacts
+    settlement_imports: SettlementImports
+    whole_tables: WholeTables
     documents: Documents
     webhooks: WebhookReader
     outbox: Outbox

@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from paygate.domain.access.roles import Actor, Caller
+from paygate.domain.account_transfer import AccountTransfer
 from paygate.domain.ledger import Transfer
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.alerts.report_unreadable import report_unreadable
@@ -18,7 +19,7 @@ from paygate.storage.pages import Place, Stretch
 from paygate.storage.unreadable import UNREAD, Unread
 
 R = TypeVar("R", bound=msgspec.Struct)
-S = TypeVar("S", PaymentIntent, Transfer)
+S = TypeVar("S", PaymentIntent, Transfer, AccountTransfer)
 
 
 class Faults:

@@ -53,6 +53,15 @@ class RaiseAlert(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="r
     occurrence: str
 
 
+class ReadSettlementReport(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="read_settlement_report"
+):
+    """A settlement report was uploaded, and waits to be read."""
+
+    merchant: str
+    settlement_import: str
+
+
 class Reconcile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="reconcile"):
     """A round of reconciliation was asked for, and is worked on until it has come to its end."""
 
@@ -82,6 +91,7 @@ Message = (
     | ConcludeSettlement
     | DeleteEvidenceFile
     | RaiseAlert
+    | ReadSettlementReport
     | Reconcile
     | SettlePayout
     | UpdateProviderCustomer
@@ -93,6 +103,7 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     ConcludeSettlement,
     DeleteEvidenceFile,
     RaiseAlert,
+    ReadSettlementReport,
     Reconcile,
     SettlePayout,
     UpdateProviderCustomer,

@@ -7,6 +7,8 @@ from typing import Protocol
 from paygate.domain.money import Currency
 from paygate.domain.payments.outcome import Unknown
 from paygate.domain.settlements.outcome import Line, Payout
+from paygate.domain.settlements.report_import import ReportFormat
+from paygate.domain.settlements.reports.layout import Layout
 from paygate.providers.absence import Absent
 
 
@@ -16,6 +18,9 @@ class Payouts(Protocol):
     In a list, `Unknown` is one object that could not be read: the others go on, and nothing that it
     is part of is complete. Its message names the object, and quotes nothing else of it.
     """
+
+    def report_layout(self, report_format: ReportFormat) -> Layout | None:
+        """How lines are read from a report of the provider's own; None: it is another's format."""
 
     async def retrieve_payout(
         self, provider_reference: str, *, timeout_seconds: float

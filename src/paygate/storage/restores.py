@@ -15,6 +15,8 @@ from paygate.storage.connections.database import reading
 from paygate.storage.connections.pool import Pool
 from paygate.storage.connections.session import Connect, Connection, hang_up
 from paygate.storage.connections.watch import watched
+from paygate.storage.schema.order import keep_order
+from paygate.storage.schema.versions import with_rights
 
 
 class Restore(msgspec.Struct, frozen=True):
@@ -45,20 +47,30 @@ class Restores:
             Unavailable: the database does not answer.
         """
         with reading():
+            await keep_order(self._ask)
             row = await self._pool.fetchrow(QUERIES["declare_restore"], now, taken_at)
         assert row is not None, "what is written down is told"
         return Restore(row["taken_at"], now)
 
+    async def _ask(self, statement: str) -> object:
+        (row,) = await self._pool.fetch(statement)
+        return row[0]
+
 
 async def notice_restore(connect: Connect, now: datetime) -> bool:
-    """Whether the server is another one than before; that is written down, so only once.
+    """Whether the server is another one than before; that is written down, so only once. The order
+    of events is kept then.
 
     Before anything else is written: the newest moment that the database remembers is then the one
     that it was put back to.
+
+    Raises:
+        MigrationError: the order is to be kept, and the role lacks a right to that.
     """
     connection = await connect()
     try:
-        with watched(connect, connection)():
+        with watched(connect, connection)(), with_rights():
+            await keep_order(connection.fetchval)
             return await _notice(connection, now)
     finally:
         await hang_up(connection)

@@ -13,6 +13,7 @@ from paygate.flows.disputes.evidence_files import delete_evidence_file
 from paygate.flows.payments.sweeps.close_failed import ASK_AGAIN_AFTER, close_failed_payment
 from paygate.flows.provider_events.apply_received import apply_received_event
 from paygate.flows.reconciliation.work_on import reconcile_as_asked
+from paygate.flows.settlements.upload_report import HandsFor, read_report_as_asked
 from paygate.flows.settlements.work_on import conclude_as_asked, settle_as_asked
 from paygate.jobs.messages import (
     ApplyProviderEvent,
@@ -21,6 +22,7 @@ from paygate.jobs.messages import (
     DeleteEvidenceFile,
     Message,
     RaiseAlert,
+    ReadSettlementReport,
     Reconcile,
     SettlePayout,
     UpdateProviderCustomer,
@@ -42,7 +44,7 @@ def _until_done(
     return handle
 
 
-def handlers(ctx: Context) -> Mapping[type[Message], Handler]:
+def handlers(ctx: Context, hands_for: HandsFor) -> Mapping[type[Message], Handler]:
     """A function for every kind of message."""
 
     async def close(message: CloseFailedPayment) -> None:
@@ -56,6 +58,9 @@ def handlers(ctx: Context) -> Mapping[type[Message], Handler]:
         async with counting:
             await count_occurrence(ctx, message)
 
+    async def read_report(ctx: Context, message: ReadSettlementReport) -> timedelta | None:
+        return await read_report_as_asked(ctx, message, hands_for)
+
     async def update(message: UpdateProviderCustomer) -> None:
         if not await update_provider_customer(ctx, message):
             raise RetryLater(ASK_AGAIN_AFTER)
@@ -66,6 +71,7 @@ def handlers(ctx: Context) -> Mapping[type[Message], Handler]:
         ConcludeSettlement: partial(conclude_as_asked, ctx),
         DeleteEvidenceFile: partial(delete_evidence_file, ctx),
         RaiseAlert: count,
+        ReadSettlementReport: _until_done(ctx, read_report),
         Reconcile: _until_done(ctx, reconcile_as_asked),
         SettlePayout: _until_done(ctx, settle_as_asked),
         UpdateProviderCustomer: update,

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from paygate.flows.context import Context
+from paygate.flows.settlements.upload_report import HandsFor
 from paygate.flows.webhooks.courier import Courier
 from paygate.flows.webhooks.tell import BodyOf
 from paygate.jobs.messages import Message
@@ -16,6 +17,7 @@ from paygate.storage.connections.watch import keep_hearing
 from paygate.telemetry import log
 from paygate.telemetry.floods import Floods
 from paygate.worker.handlers import handlers
+from paygate.worker.report_hands import own_hands
 from paygate.worker.scheduled import AT_WORK_ALREADY, Report, run_scheduled
 
 RECONNECT_SECONDS: Final = 1.0
@@ -27,9 +29,15 @@ fifteen seconds."""
 Run = Callable[[], Awaitable[None]]
 
 
-async def work(ctx: Context, connect: Connect, stop: asyncio.Event, body_of: BodyOf) -> None:
+async def work(
+    ctx: Context,
+    connect: Connect,
+    stop: asyncio.Event,
+    body_of: BodyOf,
+    hands_for: HandsFor = own_hands,
+) -> None:
     """Run jobs, and tell merchants of events, until `stop` is set. An outage of the database is
-    waited out. `body_of` is how an event looks on the wire.
+    waited out. `body_of` is how an event looks on the wire; `hands_for` says who reads large files.
     """
 
     def occurrence(name: str) -> Run:
@@ -41,7 +49,7 @@ async def work(ctx: Context, connect: Connect, stop: asyncio.Event, body_of: Bod
     scheduled = {job: occurrence(job.name) for job in SCHEDULE}
     async with asyncio.TaskGroup() as group:
         group.create_task(Courier(ctx, body_of).run(stop))
-        group.create_task(run_queues(connect, handlers(ctx), scheduled, stop))
+        group.create_task(run_queues(connect, handlers(ctx, hands_for), scheduled, stop))
 
 
 def tell_of_run(name: str, report: Report) -> None:

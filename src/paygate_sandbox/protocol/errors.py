@@ -64,6 +64,8 @@ _NOUNS = {
     "mandate": ("mandate", "mandate"),
     "payout": ("payout", "payout"),
     "dispute": ("dispute", "dispute"),
+    "reporting.report_run": ("report run", "report_run"),
+    "reporting.report_type": ("report type", "report_type"),
     "file": ("file upload", "file"),
     "radar.early_fraud_warning": ("early fraud warning", "early_fraud_warning"),
 }

@@ -23,6 +23,7 @@ _CONFLICT, _RATE_LIMITED = 409, 429
 class Reply:
     status: int
     body: bytes
+    content_type: str = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def _date(now: int) -> str:
 def to_response(reply: Reply, envelope: Envelope) -> web.Response:
     # The Date is the sandbox's own: clients order what they read by it and by event times.
     headers = {
-        "Content-Type": "application/json",
+        "Content-Type": reply.content_type,
         "Date": _date(envelope.now),
         "Request-Id": envelope.request_id,
         "Stripe-Version": API_VERSION,

@@ -34,6 +34,7 @@ from paygate_sandbox.resources.payment_intents import (
 )
 from paygate_sandbox.resources.payouts import automatic, payout
 from paygate_sandbox.resources.payouts import endpoints as payouts
+from paygate_sandbox.resources.reports import runs, types
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *endpoints.ENDPOINTS,
@@ -50,6 +51,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *cash_balance.ENDPOINTS,
     *balance.ENDPOINTS,
     *payouts.ENDPOINTS,
+    *types.ENDPOINTS,
+    *runs.ENDPOINTS,
     *events.ENDPOINTS,
     *webhook_endpoints.ENDPOINTS,
     *account.ENDPOINTS,
@@ -69,4 +72,5 @@ TIMER_HANDLERS: Mapping[str, TimerHandler] = {
     payout.TRACE: payout.trace,
     automatic.SHOW_SOME: automatic.show_some,
     automatic.SHOW_ALL: automatic.show_all,
+    runs.MAKE: runs.make,
 }

@@ -5,6 +5,7 @@ It must never know HTTP beyond the method's name.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from paygate_sandbox.books import Books
@@ -55,7 +56,15 @@ class PaymentFailure:
     error: JsonObject
 
 
-Result = Record | Page | PaymentFailure | JsonObject
+@dataclass(frozen=True, slots=True)
+class Download:
+    """An answer that is a file of the sandbox's own."""
+
+    path: Path
+    content_type: str
+
+
+Result = Record | Page | PaymentFailure | Download | JsonObject
 Execute = Callable[[Call], Result]
 NameOperation = Callable[[dict[str, Any]], str]
 

@@ -100,7 +100,7 @@ ENDPOINTS = (
         "files",
         _KIND,
         "list",
-        Parameters({**LIST_PARAMETERS, "purpose": OneOf(_PURPOSES)}),
+        Parameters({**LIST_PARAMETERS, "purpose": OneOf((*_PURPOSES, "finance_report_run"))}),
         list_files,
         is_list=True,
     ),

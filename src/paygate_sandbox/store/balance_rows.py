@@ -122,15 +122,16 @@ class BalanceRows:
             (payout, numerator, denominator),
         )
 
-    def lines(self, payout: str) -> Iterator[list[dict[str, Any]]]:
+    def lines(self, payout: str, *, shown: bool = False) -> Iterator[list[dict[str, Any]]]:
         """Every row of a payout as it is shown, in batches, oldest first: also those that no list
-        tells yet.
+        tells yet, unless only the `shown` are wanted.
         """
         last = ""
         while rows := self._connection.execute(
             "SELECT o.body FROM balance_rows b JOIN objects o ON o.id = b.id "
-            "WHERE b.payout = ? AND b.id > ? ORDER BY b.id LIMIT ?",
-            (payout, last, _BATCH),
+            "WHERE b.payout = ? AND b.id > ? AND (NOT ? OR o.payout = b.payout) "
+            "ORDER BY b.id LIMIT ?",
+            (payout, last, shown, _BATCH),
         ).fetchall():
             bodies = [_decode(row[0]) for row in rows]
             last = bodies[-1]["id"]

@@ -125,6 +125,7 @@ class StoreError(RuntimeError):
 class Database:
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
         self._lock = _own(directory / "sandbox.lock")
         self.connection = sqlite3.connect(
             directory / "sandbox.sqlite3", isolation_level=None, cached_statements=256

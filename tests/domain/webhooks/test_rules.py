@@ -36,7 +36,7 @@ def test_a_delivery_is_tried_for_three_days(chance: float) -> None:
         waits.append((delivery.next_attempt_at - at).total_seconds())
         at = delivery.next_attempt_at
         failed = DeliveryAttempt(at=at, duration_ms=0, status_code=500)
-        delivery = attempted(delivery, failed, not_before=at, chance=chance)
+        delivery = attempted(delivery, failed, over=at, chance=chance)
     assert delivery.failure is Failure.GAVE_UP
     assert at - NOW == timedelta(days=3)
     assert 20 <= len(waits) <= 35
@@ -58,7 +58,7 @@ def test_the_log_has_an_end() -> None:
     delivery = begun(delivery_id="dl_", merchant="m", endpoint="we_", event="evt_", at=NOW)
     for _ in range(200):
         failed = DeliveryAttempt(at=NOW, duration_ms=1, error="timed_out")
-        delivery = resent(attempted(delivery, failed, not_before=NOW, chance=0), NOW)
+        delivery = resent(attempted(delivery, failed, over=NOW, chance=0), NOW)
     assert len(delivery.attempts) == 50
 
 

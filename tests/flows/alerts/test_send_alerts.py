@@ -147,6 +147,34 @@ async def test_a_dead_channel_is_an_alert_and_a_warning_until_it_answers(
     assert await channels_failing(world.ctx) == ()
 
 
+async def test_a_dead_channel_that_somebody_has_seen_is_tried_until_it_answers(
+    world: World, pager: Pager
+) -> None:
+    """Though nothing waits for it any more; until then it is a warning."""
+    pager.works = False
+    await up(world, problem())
+    await send_alerts(world.ctx, "run")
+    for each in await world.all(Alert):
+        await acknowledge_alert(world.ctx, world.caller, each.id)
+    before = pager.tried
+    for _ in range(120):
+        world.clock.forward(MINUTE)
+        await send_alerts(world.ctx, "run")
+        assert await channels_failing(world.ctx) == ("1-pager",)
+    tried = pager.tried - before
+    assert 5 <= tried <= 8, "after 1, 2, 4, ... 60 minutes"
+    (failing,) = [a for a in await world.all(Alert) if a.problem.subject.id == "1-pager"]
+    assert failing.status is AlertStatus.ACKNOWLEDGED
+    pager.works = True
+    world.clock.forward(60 * MINUTE)
+    await send_alerts(world.ctx, "run")
+    assert await channels_failing(world.ctx) == ()
+    (failing,) = [a for a in await world.all(Alert) if a.problem.subject.id == "1-pager"]
+    assert failing.status is AlertStatus.CLOSED
+    assert pager.got("key_0001") == 0, "what somebody has seen leaves no more"
+    assert pager.got("alerts do not leave") == 1
+
+
 async def test_one_that_a_channel_never_takes_blocks_none_behind_it(
     world: World, pager: Pager
 ) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from paygate.documents.inspect import AT_ONCE, WAITING_MOST
 from paygate.domain.audit import AuditEntry
 from paygate.domain.disputes.evidence import FILES_MOST, TEXTS
+from paygate.domain.disputes.evidence_chunk import chunks_of
 from paygate.domain.disputes.outcome import DisputeStatus
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.disputes.evidence_files import (
@@ -19,8 +21,10 @@ from paygate.flows.disputes.evidence_files import (
 from paygate.flows.disputes.find import apply_dispute
 from paygate.flows.disputes.stage_evidence import SentFile, stage_files, stage_texts
 from paygate.jobs.messages import DeleteEvidenceFile, decode
+from paygate.storage.unreadable import Unreadable
 from tests.documents.made import jpeg, pdf, png
 from tests.flows.disputes.answering import DAYS, RECEIPT, chunks, disputed, now, shown, staged
+from tests.flows.spoilt import mend, spoil
 from tests.flows.world import World
 
 CODE = ErrorCode
@@ -262,6 +266,48 @@ async def test_files_that_no_dispute_names_are_swept_away_when_they_are_old(worl
     world.clock.forward(timedelta(hours=1, seconds=1).total_seconds())
     assert await sweep_evidence_files(world.ctx) == 1
     assert await chunks(world) == {kept.id: 1}
+
+
+@pytest.mark.parametrize("days", [1, 3, 400])
+async def test_a_file_that_no_dispute_names_is_found_whenever_it_is_looked_for(
+    world: World, days: int
+) -> None:
+    """The worker was away, or the dispute could not be read until now."""
+    dispute = await staged(world)
+    (kept,) = dispute.files
+    for _ in range(3):
+        name = world.ctx.new_id("dispute_file")
+        pieces = chunks_of(b"left", name, dispute.merchant, dispute.id, world.clock())
+        await world.ctx.dispute_files.write(pieces)
+    world.clock.forward(timedelta(days=days).total_seconds())
+    await spoil(world, "dispute")
+    with pytest.raises(Unreadable):
+        await sweep_evidence_files(world.ctx)
+    assert len(await chunks(world)) == 4
+    world.clock.forward(timedelta(days=days).total_seconds())
+    await mend(world, "dispute")
+    assert await sweep_evidence_files(world.ctx) == 3
+    assert await chunks(world) == {kept.id: 1}
+
+
+async def test_more_files_at_once_than_can_be_looked_at_are_refused(world: World) -> None:
+    """A picture waits for none of them, and who comes again is served."""
+    dispute = await disputed(world)
+    documents, content = world.ctx.documents, pdf(49)
+    others = [
+        asyncio.create_task(documents.inspect(content)) for _ in range(AT_ONCE + WAITING_MOST)
+    ]
+    await asyncio.sleep(0)
+    with pytest.raises(Refusal) as refused:
+        await send(world, dispute, RECEIPT)
+    assert (refused.value.code, refused.value.retry_after_seconds) == (CODE.OVERLOADED, 5)
+    assert await chunks(world) == {}
+    await send(world, dispute, SentFile("uncategorized_file", png()))
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    after = await send(world, dispute, RECEIPT)
+    assert {file.field for file in after.files} == {"receipt", "uncategorized_file"}
 
 
 async def test_evidence_put_together_beside_an_event_is_not_lost(world: World) -> None:

@@ -3,17 +3,21 @@
 import msgspec
 import pytest
 
+from paygate.domain.alert import Alert, AlertStatus
 from paygate.domain.disputes.dispute import Dispute
 from paygate.domain.disputes.outcome import DisputeStatus, DisputeUnfamiliar
 from paygate.domain.payments.outcome import Unknown
 from paygate.domain.reconciliation.finding import FindingAction, FindingKind
 from paygate.domain.reconciliation.run import RunStatus
+from paygate.domain.refunds.outcome import RefundAnswer, RefundPending
+from paygate.domain.refunds.refund import Refund, RefundState
 from paygate.flows.reconciliation.run import rehearse
+from paygate.flows.refunds.create import NewRefund, refund_payment_intent
 from tests.domain.disputes.made import BACK, TAKEN
 from tests.flows.disputes.stories import alerts, check_books, said, shown
 from tests.flows.reconciliation.books import QUARTER, Shop
 from tests.flows.reconciliation.test_held import a_round
-from tests.flows.world import APPROVED, INSTALLATION
+from tests.flows.world import APPROVED, INSTALLATION, World
 
 DAY = 86_400
 
@@ -124,6 +128,39 @@ async def test_one_that_the_provider_has_no_more_is_for_a_person(shop: Shop) -> 
     assert ("reconciliation_drift", "missing") in await alerts(shop.world)
     (dispute,) = await shop.world.all(Dispute)
     assert dispute.is_open
+    await shop.round()
+    assert ("reconciliation_drift", "missing") in await standing(shop.world)
+    shown(shop.world, told, payment_reference=intent.provider_reference)
+    await shop.round()
+    assert ("reconciliation_drift", "missing") not in await standing(shop.world)
+
+
+async def test_a_refund_that_the_provider_has_no_more_is_told_until_it_has(shop: Shop) -> None:
+    world = shop.world
+    intent, _ = await shop.paid(APPROVED)
+    shop.provider.refunding.append(RefundAnswer(RefundPending()))
+    await refund_payment_intent(world.ctx, world.caller, intent.id, NewRefund(5))
+    (refund,) = await world.all(Refund)
+    had = dict(shop.provider.refunds_shown)
+    shop.provider.refunds_shown.clear()
+    for _ in range(2):
+        await shop.round()
+        assert await standing(world) == {("reconciliation_drift", "missing")}
+    another = {name: msgspec.structs.replace(was, amount=4) for name, was in had.items()}
+    shop.provider.refunds_shown = another
+    await shop.round()
+    assert ("reconciliation_drift", "missing") in await standing(world), "it is of another amount"
+    shop.provider.refunds_shown = had
+    await shop.round()
+    assert await standing(world) == set()
+    (after,) = await world.all(Refund)
+    assert (after.id, after.state) == (refund.id, RefundState.PENDING)
+
+
+async def standing(world: World) -> set[tuple[str, str | None]]:
+    """Types and stages of the alerts that are not closed."""
+    found = [alert for alert in await world.all(Alert) if alert.status is not AlertStatus.CLOSED]
+    return {(alert.problem.type.value, alert.problem.stage) for alert in found}
 
 
 async def test_a_list_that_breaks_off_keeps_its_cursor_and_no_other(shop: Shop) -> None:

@@ -281,14 +281,14 @@ async def test_a_webhook_that_fails_and_one_that_came(world: World) -> None:
     await world.store(waits)
     assert "is on its way to" in of(await told(world, intent), Kind.WEBHOOK)[0].summary
     tried = DeliveryAttempt(at=world.clock(), duration_ms=5, status_code=500)
-    failed = attempted(waits, tried, not_before=world.clock(), chance=0.5)
+    failed = attempted(waits, tried, over=world.clock(), chance=0.5)
     await world.ctx.door.commit(Change(make_audit(), advances=(failed,)))
     (entry,) = of(await told(world, intent), Kind.WEBHOOK)
     assert entry.summary.startswith(
         f"The webhook payment_intent.created fails at {made.id} (500); next try at 2026-"
     )
     tried = DeliveryAttempt(at=world.clock(), duration_ms=5, status_code=204)
-    came = attempted(failed, tried, not_before=world.clock(), chance=0.5)
+    came = attempted(failed, tried, over=world.clock(), chance=0.5)
     await world.ctx.door.commit(Change(make_audit(), advances=(came,)))
     (entry,) = of(await told(world, intent), Kind.WEBHOOK)
     assert (entry.outcome, entry.details["attempts"]) == ("delivered", 2)

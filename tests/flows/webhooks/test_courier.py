@@ -296,6 +296,46 @@ async def test_410_is_the_end(world: World) -> None:
     assert [a.problem.stage for a in await world.all(Alert)] == ["disabled"]
 
 
+async def test_410_is_the_end_whatever_is_changed_meanwhile(world: World) -> None:
+    """The endpoint that was asked is an older version of it by the time of the answer."""
+    async with Receiver() as receiver:
+        receiver.always = answer(410)
+        receiver.hanging.clear()
+        endpoint = await endpoint_at(world, receiver.url())
+        await events(world, 2)
+        async with at_work(world):
+            await receiver.wait_for(1)
+            await rotate_webhook_secret(world.ctx, world.caller, endpoint.id, overlap="1h")
+            receiver.hanging.set()
+            done = await settled(world, 2)
+    assert {d.failure for d in done} == {Failure.ENDPOINT_DISABLED}
+    assert (await endpoint_now(world, endpoint)).disabled_because is DisabledBecause.GONE
+    assert len(receiver.requests) == 1
+    assert [a.problem.stage for a in await world.all(Alert)] == ["disabled"]
+
+
+async def test_410_of_where_it_no_longer_leads_ends_nothing(world: World) -> None:
+    async with Receiver() as before, Receiver() as after:
+        before.always = answer(410)
+        before.hanging.clear()
+        endpoint = await endpoint_at(world, before.url())
+        await events(world, 1)
+        async with at_work(world):
+            await before.wait_for(1)
+            moved = EndpointChanges(url=after.url())
+            await update_webhook_endpoint(world.ctx, world.caller, endpoint.id, moved)
+            before.hanging.set()
+            (failed,) = await tried(world, 1)
+        assert (failed.status, failed.failure) == (DeliveryStatus.PENDING, None)
+        assert (await endpoint_now(world, endpoint)).enabled
+        await forward(world, timedelta(minutes=1))
+        async with at_work(world):
+            (done,) = await settled(world, 1)
+    assert done.status is DeliveryStatus.DELIVERED
+    assert len(after.requests) == 1
+    assert await world.all(Alert) == []
+
+
 async def test_nothing_is_sent_after_a_deletion(world: World) -> None:
     """Claimed already, its endpoint deleted before it was sent: the commit of that is later."""
     async with Receiver() as receiver:

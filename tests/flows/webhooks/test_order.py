@@ -14,6 +14,7 @@ from paygate.domain.event import Event
 from paygate.flows.events.read import list_events
 from paygate.flows.webhooks.create import MOST
 from paygate.flows.webhooks.delete import delete_webhook_endpoint
+from paygate.flows.webhooks.resend import resend_delivery
 from paygate.flows.webhooks.tell import tell_events
 from paygate.storage.change import Change
 from paygate.storage.connections.session import Connection
@@ -118,16 +119,21 @@ async def test_a_node_whose_clock_is_ahead_tells_in_time(world: World) -> None:
             await receiver.wait_for(1)
 
 
-async def test_a_cursor_ahead_of_the_server_begins_anew(world: World) -> None:
-    """As after a dump was put into another server: what happens from then on is told."""
-    await endpoint_at(world, "http://127.0.0.1:9/")
-    await world.connection.execute("UPDATE webhook_cursor SET written_in = '18000000000000000000'")
-    await world.create()
-    assert await tell_events(world.ctx, "run", event_body) == 0
-    assert await world.ctx.outbox.mend() == 1
-    assert await world.ctx.outbox.mend() == 0
-    await world.create()
-    assert await tell_events(world.ctx, "run", event_body) == 1
+async def test_a_node_whose_clock_is_ahead_tries_again_and_resends_in_time(world: World) -> None:
+    """A retry is due seconds later, by the database's clock, and a resend at once."""
+    world.clock.time = datetime.now(UTC) + timedelta(hours=1)
+    async with Receiver() as receiver:
+        receiver.answers = [answer(500)]
+        endpoint = await endpoint_at(world, receiver.url())
+        await world.create()
+        async with at_work(world):
+            await receiver.wait_for(2, seconds=60)
+            (delivery,) = await settled(world, 1)
+        assert [a.status_code for a in delivery.attempts] == [500, 200]
+        again = await resend_delivery(world.ctx, world.caller, endpoint.id, delivery.id)
+        assert again.next_attempt_at is not None
+        async with at_work(world):
+            await receiver.wait_for(3)
 
 
 async def test_who_has_no_endpoint_has_no_deliveries_and_no_cursor(world: World) -> None:

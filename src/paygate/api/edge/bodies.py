@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from paygate.api.edge.body_faults import refused_body
 from paygate.api.edge.control_characters import refuse_in_body
-from paygate.api.edge.endpoint import BODY_LIMIT, JSON, FormShape
+from paygate.api.edge.endpoint import BODY_LIMIT, JSON, FormShape, Upload
 from paygate.api.edge.exchange import Exchange
 from paygate.api.edge.forms import Form, FormReader
 from paygate.domain.errors import ErrorCode, Refusal
@@ -51,19 +51,50 @@ class Bodies:
         receive: Callable[[], Awaitable[Any]],
         shape: FormShape,
         boundary: str,
+        upload: Upload | None = None,
     ) -> Form:
-        """The multipart body of a request, refused at its first fault.
+        """The multipart body of a request, refused at its first fault; a streamed part goes to
+        `upload` as it comes, and is not held.
 
         Raises:
             Refusal: as `read`, and what is wrong with the form.
         """
         refuse_encoded(exchange)
         reader = FormReader(shape, boundary)
-        more = True
+        if upload is None:
+            more = True
+            while more:
+                chunk, more = await self._next(exchange, receive, shape.limit)
+                reader.feed(chunk)
+            return reader.end()
+        try:
+            await self._hand_on(exchange, receive, shape, reader, upload)
+            form = reader.end()
+            await upload.end(_contents(reader))
+        except BaseException:
+            await upload.abandon()
+            raise
+        return Form(form.parts, upload)
+
+    async def _hand_on(
+        self,
+        exchange: Exchange,
+        receive: Callable[[], Awaitable[Any]],
+        shape: FormShape,
+        reader: FormReader,
+        upload: Upload,
+    ) -> None:
+        passed, more = 0, True
         while more:
-            chunk, more = await self._next(exchange, receive, shape.limit)
+            chunk, more = await self._next(exchange, receive, shape.limit - passed)
             reader.feed(chunk)
-        return reader.end()
+            pieces = reader.streamed()
+            if pieces:
+                await upload.take(_contents(reader), pieces)
+                size = sum(map(len, pieces))
+                passed += size
+                exchange.held -= size
+                self.held -= size
 
     def release(self, exchange: Exchange) -> None:
         """Let go of a request's body."""
@@ -92,6 +123,10 @@ class Bodies:
                 "too many bodies at once; nothing was done",
                 retry_after_seconds=RETRY_AFTER_SECONDS,
             )
+
+
+def _contents(reader: FormReader) -> dict[str, bytes]:
+    return {name: part.content for name, part in reader.done.items()}
 
 
 def about(description: str, example: Any) -> Meta:

@@ -212,7 +212,8 @@ class Edge:
         """The body as the call takes it: a `shape` of JSON, or a form where it takes one."""
         ctx = self._api.ctx
         if endpoint.form is not None and (boundary := boundary_of(exchange)) is not None:
-            form = await self.bodies.read_form(exchange, receive, endpoint.form, boundary)
+            upload = None if endpoint.upload is None else endpoint.upload(self._api, exchange)
+            form = await self.bodies.read_form(exchange, receive, endpoint.form, boundary, upload)
             if (spotted := in_texts(form.texts())) is not None:
                 await refuse_card_data(ctx, exchange, spotted)
             return form

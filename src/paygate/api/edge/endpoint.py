@@ -4,10 +4,10 @@ The router, the OpenAPI document, the docs page and the tests' walk over roles a
 same list, so none of them can forget a route.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -33,6 +33,25 @@ class FormShape(NamedTuple):
     """The most bytes of a file."""
     limit: int
     """The most bytes of all of the body."""
+    streamed: str | None = None
+    """The part that is handed on as it comes, to what `upload` of the endpoint makes."""
+
+
+class Upload(Protocol):
+    """Takes a part of a form in as it comes, in memory that does not grow with it."""
+
+    async def take(self, parts: Mapping[str, bytes], pieces: Sequence[bytes]) -> None:
+        """The next pieces of it; `parts` are those that are complete already.
+
+        Raises:
+            Refusal: what is wrong with it.
+        """
+
+    async def end(self, parts: Mapping[str, bytes]) -> None:
+        """All of the form was there. Raises as `take` does."""
+
+    async def abandon(self) -> None:
+        """The request was refused, or ended early: let go of what was taken."""
 
 
 class ApiContext(NamedTuple):
@@ -75,6 +94,8 @@ class Endpoint:
     """A body without required fields may be left out: it is then an empty object."""
     form: FormShape | None = None
     """A multipart body that it takes instead of its JSON body: the handler is given a `Form`."""
+    upload: "Callable[[ApiContext, Exchange], Upload] | None" = None
+    """What takes the form's streamed part."""
     query: type[msgspec.Struct] | None = None
     """The shape of the query string, which the handler is given where there is no body."""
     raw: bool = False

@@ -5,7 +5,7 @@ A file's own name is kept as text and is never a path; the type that is declared
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -18,7 +18,7 @@ from multipart import (
 )
 
 from paygate.api.edge.body_faults import unknown_parameter
-from paygate.api.edge.endpoint import MULTIPART, FormShape
+from paygate.api.edge.endpoint import BODY_LIMIT, MULTIPART, FormShape
 from paygate.api.edge.exchange import Exchange
 from paygate.domain.errors import ErrorCode, Refusal
 
@@ -41,6 +41,8 @@ class FilePart(msgspec.Struct, frozen=True):
     filename: str | None = None
     content_type: str | None = None
     """As declared, in lower case and without parameters."""
+    streamed: str | None = None
+    """The SHA-256, in hex, of content that was handed on as it came, and is not here."""
 
 
 class _Described(msgspec.Struct, frozen=True):
@@ -55,6 +57,8 @@ class Form(msgspec.Struct, frozen=True):
     """A multipart body; no two parts have the same name."""
 
     parts: tuple[FilePart, ...]
+    upload: Any = None
+    """What took the part that was handed on as it came."""
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -62,7 +66,9 @@ class Form(msgspec.Struct, frozen=True):
         return {
             part.name: msgspec.to_builtins(
                 _Described(
-                    part.filename, part.content_type, hashlib.sha256(part.content).hexdigest()
+                    part.filename,
+                    part.content_type,
+                    part.streamed or hashlib.sha256(part.content).hexdigest(),
                 )
             )
             for part in self.parts
@@ -94,6 +100,19 @@ class FormReader:
         self._done: dict[str, FilePart] = {}
         self._segment: MultipartSegment | None = None
         self._content: list[bytes] = []
+        self._size = 0
+        self._streamed: list[bytes] = []
+        self._digest = hashlib.sha256()
+
+    @property
+    def done(self) -> Mapping[str, FilePart]:
+        """The parts that are complete."""
+        return self._done
+
+    def streamed(self) -> Sequence[bytes]:
+        """What has come of the streamed part since this was last asked."""
+        pieces, self._streamed = self._streamed, []
+        return pieces
 
     def feed(self, piece: bytes) -> None:
         """Take the next bytes.
@@ -127,9 +146,22 @@ class FormReader:
         if isinstance(event, MultipartSegment):
             self._begin(event)
         elif event is not None:
-            self._content.append(event)
+            self._add(bytes(event))
         else:
             self._complete()
+
+    def _add(self, piece: bytes) -> None:
+        assert self._segment is not None, "content belongs to a part"
+        if self._segment.name == self._shape.streamed:
+            self._streamed.append(piece)
+            self._digest.update(piece)
+            return
+        self._content.append(piece)
+        self._size += len(piece)
+        most = self._shape.part_limit if self._shape.streamed is None else BODY_LIMIT
+        if self._size > most:
+            name = self._segment.name
+            raise Refusal(ErrorCode.BODY_TOO_LARGE, f"{name} has over {most} bytes", param=name)
 
     def _begin(self, segment: MultipartSegment) -> None:
         name: str = segment.name
@@ -152,7 +184,7 @@ class FormReader:
                 f"the file name of {name} must not have control characters",
                 param=name,
             )
-        self._segment, self._content = segment, []
+        self._segment, self._content, self._size = segment, [], 0
 
     def _complete(self) -> None:
         segment = self._segment
@@ -162,6 +194,7 @@ class FormReader:
             b"".join(self._content),
             segment.filename or None,
             segment.content_type or None,
+            self._digest.hexdigest() if segment.name == self._shape.streamed else None,
         )
         self._segment, self._content = None, []
 

@@ -55,6 +55,7 @@ class Action(StrEnum):
     AUTHORIZATION_WATCH = "authorization.watch"
     CUSTOMER_READ = "customer.read"
     LEDGER_READ = "ledger.read"
+    EXPORT = "export"
     RESTORE_DECLARE = "restore.declare"
     API_KEY_CREATE = "api_key.create"
     API_KEY_LIST = "api_key.list"
@@ -96,6 +97,9 @@ class Action(StrEnum):
     SETTLEMENT_LINE_FIND = "settlement_line.find_match"
     SETTLEMENT_BANK_AMOUNT = "settlement.record_bank_amount"
     SETTLEMENT_CORRECT = "settlement.correct"
+    SETTLEMENT_IMPORT = "settlement_import.create"
+    SETTLEMENT_IMPORT_READ = "settlement_import.read"
+    SETTLEMENT_IMPORT_WORK = "settlement_import.work_on"
     DISCREPANCY_OPEN = "discrepancy.open"
     DISCREPANCY_HEAL = "discrepancy.heal"
     DISCREPANCY_READ = "discrepancy.read"
@@ -137,6 +141,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.DISPUTE_LIST: _READERS,
         Action.CUSTOMER_READ: _READERS,
         Action.LEDGER_READ: _READERS - {Role.SUPPORT},
+        Action.EXPORT: _READERS - {Role.SUPPORT},
         Action.RESTORE_DECLARE: _ADMINS,
         Action.API_KEY_CREATE: _ADMINS,
         Action.API_KEY_LIST: _ADMINS,
@@ -169,6 +174,8 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.SETTLEMENT_LINE_LIST: _READERS - {Role.SUPPORT},
         Action.SETTLEMENT_LINE_MATCH: _BOOKKEEPERS,
         Action.SETTLEMENT_BANK_AMOUNT: _BOOKKEEPERS,
+        Action.SETTLEMENT_IMPORT: _BOOKKEEPERS,
+        Action.SETTLEMENT_IMPORT_READ: _READERS - {Role.SUPPORT},
         Action.DISCREPANCY_READ: _READERS - {Role.SUPPORT},
         Action.DISCREPANCY_LIST: _READERS - {Role.SUPPORT},
         Action.DISCREPANCY_RESOLVE: _BOOKKEEPERS,
@@ -200,6 +207,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.SETTLEMENT_READ_LINES: frozenset(),
         Action.SETTLEMENT_CONCLUDE: frozenset(),
         Action.SETTLEMENT_CORRECT: frozenset(),
+        Action.SETTLEMENT_IMPORT_WORK: frozenset(),
         Action.SETTLEMENT_LINE_FIND: frozenset(),
         Action.DISCREPANCY_OPEN: frozenset(),
         Action.DISCREPANCY_HEAL: frozenset(),

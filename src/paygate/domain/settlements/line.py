@@ -61,11 +61,12 @@ class Candidate(Recorded, frozen=True):
     merchant: str
     payment_intent: str
     refund: str | None = None
+    dispute: str | None = None
 
     @property
     def fact(self) -> str:
         """The id of what the line would be matched to."""
-        return self.refund or self.payment_intent
+        return self.refund or self.dispute or self.payment_intent
 
 
 class SettlementLine(Recorded, frozen=True, kw_only=True):
@@ -109,8 +110,8 @@ class LinePage(Recorded, frozen=True, kw_only=True):
 
 
 class LineMatch(Recorded, frozen=True, kw_only=True):
-    """What a person decided of a line that was suggested or unmatched. Append-only, one a line; its
-    id is the line's.
+    """What a person decided of a line that was suggested, or what was found later for one that was
+    unmatched. Append-only, one a line; its id is the line's.
     """
 
     id: str
@@ -121,6 +122,8 @@ class LineMatch(Recorded, frozen=True, kw_only=True):
     actor: str
     created_at: datetime
     reason: str | None = None
+    by: MatchedBy | None = MatchedBy.PERSON
+    """How it was matched."""
 
     @property
     def fact(self) -> str | None:

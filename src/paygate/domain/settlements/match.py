@@ -72,10 +72,11 @@ def decided(line: SettlementLine, match: LineMatch | None) -> SettlementLine:
     return msgspec.structs.replace(
         line,
         state=MatchState.MATCHED,
-        by=MatchedBy.PERSON,
+        by=match.by,
         merchant=taken.merchant,
         payment_intent=taken.payment_intent,
         refund=taken.refund,
+        dispute=taken.dispute,
         candidates=(),
     )
 

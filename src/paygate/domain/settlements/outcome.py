@@ -47,6 +47,10 @@ class LineCategory(StrEnum):
     ADJUSTMENT = "adjustment"
     """One that the provider books by hand."""
     PAYOUT = "payout"
+    """The payout's own row."""
+    OTHER_PAYOUT = "other_payout"
+    """The row of another payout, one that the provider does not itemise: it left the balance
+    between the lines of this one, and its own settlement posts it."""
     PAYOUT_FAILURE = "payout_failure"
     """A payout that came back, as one sum."""
     UNKNOWN = "unknown"

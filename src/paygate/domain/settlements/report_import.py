@@ -1,6 +1,6 @@
 """A settlement report that somebody brought as a file, and how far it was read."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -9,7 +9,6 @@ import msgspec
 
 from paygate.domain.record import Recorded
 
-CHUNK_BYTES: Final = 1024 * 1024
 MOST_REFUSED_NAMED: Final = 1000
 """Refused lines are counted to the end, and named up to so many."""
 
@@ -64,7 +63,9 @@ class SettlementImport(Recorded, frozen=True, kw_only=True):
 
 
 class FileChunk(Recorded, frozen=True, kw_only=True):
-    """One of a file's chunks. `id` is the import's, `version` counts the chunks from 1."""
+    """Some of a file's lines: of each the cells that its format reads, and no others. `id` is the
+    import's, `version` counts the chunks from 1.
+    """
 
     id: str
     merchant: str
@@ -78,13 +79,3 @@ def advanced(done: SettlementImport, at: datetime, **changes: Any) -> Settlement
     return msgspec.structs.replace(
         done, version=done.version + 1, updated_at=max(at, done.updated_at), **changes
     )
-
-
-def chunks_of(
-    content: Iterator[bytes], import_id: str, merchant: str, at: datetime
-) -> Iterator[FileChunk]:
-    """A file's chunks, in their order; each of `content` is one."""
-    for number, part in enumerate(content, start=1):
-        yield FileChunk(
-            id=import_id, merchant=merchant, version=number, created_at=at, content=part
-        )

@@ -126,14 +126,15 @@ def attempted(
     delivery: Delivery,
     attempt: DeliveryAttempt,
     *,
-    not_before: datetime,
+    over: datetime,
     chance: float,
+    wait: timedelta = timedelta(0),
     last: Failure | None = None,
 ) -> Delivery:
-    """The delivery after an attempt. `not_before` is when the receiver wants to be asked again,
-    `last` why there is to be no further attempt if this one failed.
+    """The delivery after an attempt that was `over` then, by the clock that says what is due.
+    `wait` is how long the receiver wants to be left alone, `last` why there is to be no further
+    attempt if this one failed.
     """
-    over = attempt.at + timedelta(milliseconds=attempt.duration_ms)
     tries = delivery.tries + 1
     tried: dict[str, Any] = {
         "tries": tries,
@@ -143,7 +144,7 @@ def attempted(
         return _next(delivery, over, status=DeliveryStatus.DELIVERED, next_attempt_at=None, **tried)
     if last is not None or over >= delivery.retry_until:
         return _failed(delivery, last or Failure.GAVE_UP, over, **tried)
-    due = max(over + wait_before(tries, chance), not_before)
+    due = over + max(wait_before(tries, chance), wait)
     # The last one is at the end of the three days.
     return _next(delivery, over, next_attempt_at=min(due, delivery.retry_until), **tried)
 

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from paygate.domain import alert
 from paygate.domain.access.roles import Action
-from paygate.domain.alert import Alert, AlertNotice, AlertType, Problem, Severity
+from paygate.domain.alert import Alert, AlertNotice, AlertStatus, AlertType, Problem, Severity
 from paygate.domain.audit import Subject
 from paygate.flows.alerts.close import close_alert
 from paygate.flows.alerts.raise_alert import raise_alert
@@ -71,6 +71,8 @@ async def _send_to(ctx: Context, sweep: Sweep, channel: AlertChannel) -> Sent:
         stands = await ctx.read.alert_standing(DEFAULT_MERCHANT, _failing(channel.name).name)
         misses = IN_A_ROW if stands is None else 1
         waiting = await _waiting(ctx, sweep, channel)
+        if stands is not None and not waiting:
+            waiting = await _to_try(ctx, channel, stands)
         done = await _send(ctx, sweep, channel, waiting, misses)
         if stands is not None and not done.missed:
             # The channel answers again, or nothing of what it misses was due: nothing pauses now.
@@ -141,6 +143,20 @@ async def _waiting(
     async for page in sweep.stretches(read, PAGE):
         return sorted(page, key=lambda each: _WORST_FIRST.index(each.problem.severity))
     return []
+
+
+async def _to_try(ctx: Context, channel: AlertChannel, failing: Alert) -> list[Alert]:
+    """The alert of a channel that fails, when somebody has seen it and its pause is over: nothing
+    else need be sent for days, and whether the channel takes alerts again only a message shows.
+    """
+    if failing.status is not AlertStatus.ACKNOWLEDGED:
+        return []
+    last = await ctx.read.alert_notice(failing.merchant, alert.notice_id(failing, channel.name))
+    now = ctx.now()
+    if last is None or last.next_at is None:
+        return [failing]
+    # Beyond the longest pause a wrong clock wrote it.
+    return [] if now < last.next_at <= now + alert.LONGEST_PAUSE else [failing]
 
 
 async def _note(ctx: Context, sweep: Sweep, channel: AlertChannel, taken: Sequence[Alert]) -> int:

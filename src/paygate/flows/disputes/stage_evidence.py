@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from paygate.documents.inspect import Busy
 from paygate.documents.kind import EXTENSIONS, NotTaken
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.disputes.dispute import Dispute, EvidenceFile
@@ -31,6 +32,8 @@ _SPELLINGS: Final[Mapping[str, str]] = {
     "application/x-pdf": "application/pdf",
 }
 """Other words for the same types."""
+_FILES_WAIT_SECONDS: Final = 5
+"""In which two ordinary files a second are looked at, and one or two hostile ones."""
 
 
 class SentFile(NamedTuple):
@@ -119,13 +122,21 @@ async def _stage(
 
 
 async def _inspected(ctx: Context, sent: SentFile) -> EvidenceFile:
-    """What a file is. Raises `file_not_taken` when it cannot be evidence."""
+    """What a file is. Raises `file_not_taken` when it cannot be evidence, and `overloaded` when too
+    many others wait to be looked at.
+    """
     if len(sent.content) > FILE_MOST:
         raise _not_taken(sent, f"a file must not exceed {FILE_MOST} bytes")
     try:
         kind, pages = await ctx.documents.inspect(sent.content)
     except NotTaken as error:
         raise _not_taken(sent, str(error)) from None
+    except Busy:
+        raise Refusal(
+            ErrorCode.OVERLOADED,
+            "too many files are being looked at just now; nothing was done",
+            retry_after_seconds=_FILES_WAIT_SECONDS,
+        ) from None
     declared = sent.content_type or ""
     if declared not in _UNTYPED and _SPELLINGS.get(declared, declared) != kind:
         raise _not_taken(sent, f"the file is {kind} by its content, and was sent as another type")

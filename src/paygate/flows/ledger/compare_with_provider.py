@@ -8,10 +8,10 @@ again, by id, before it counts, because payments go on while the list is read.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -26,7 +26,7 @@ from paygate.domain.ledger import (
 )
 from paygate.domain.payments.outcome import Answer, Unknown
 from paygate.flows.context import Context, Patience
-from paygate.flows.ledger.report_mismatch import MOST_NAMED, Findings
+from paygate.flows.ledger.report_mismatch import MOST_NAMED, Findings, Progress
 from paygate.flows.payments.attempt.begin import IN_DOUBT
 from paygate.flows.provider.lists import FIRST_WINDOW, next_length, pages_created
 from paygate.providers.absence import Absent, ProviderSilent
@@ -43,18 +43,19 @@ LOOKS_AGAIN_AFTER_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 15.0)
 of it together. An event that is on its way is applied here by then, on a machine that is busy too.
 """
 
-Progress: TypeAlias = Callable[[str, float, float | None], None]
-"""Called now and then with what is read, how far, and of how much when that is known."""
 _Span = tuple[datetime, datetime]
 
 
 class NotCompared(msgspec.Struct, frozen=True):
-    """A part that was not compared: a span of the provider's time, or some of our payments."""
+    """A part that was not compared: a span of the provider's time, or some of our payments or
+    payouts.
+    """
 
     why: str
     since: datetime | None = None
     until: datetime | None = None
     payments: int | None = None
+    payouts: int | None = None
 
 
 class _Suspect(NamedTuple):

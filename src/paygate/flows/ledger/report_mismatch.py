@@ -2,18 +2,25 @@
 fault of the run takes it back, and in the run's report.
 """
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 from paygate.domain.access.roles import Caller
 from paygate.domain.alert import AlertType, Problem
+from paygate.domain.audit import Subject
+from paygate.domain.ids import kind_of
 from paygate.domain.ledger import Mismatch
 from paygate.flows.alerts.raise_alert import raise_alert
-from paygate.flows.context import Context, intent_subject
+from paygate.flows.context import Context
 from paygate.storage.installation import DEFAULT_MERCHANT
 
 MOST_NAMED: Final = 1000
 """Mismatches that a run looks into and names. More are one cause, which a thousand show well
 enough: other books, or none. The rest are counted, in memory that does not grow with them."""
+
+
+Progress: TypeAlias = Callable[[str, float, float | None], None]
+"""Called now and then with what is read, how far, and of how much when that is known."""
 
 
 class Findings:
@@ -52,9 +59,9 @@ class Findings:
 def _problem(mismatch: Mismatch) -> Problem:
     return Problem(
         type=AlertType.LEDGER_MISMATCH,
-        subject=intent_subject(mismatch.intent),
+        subject=Subject(kind_of(mismatch.intent) or "payment_intent", mismatch.intent),
         severity="critical",
         message=mismatch.what,
-        what_to_do="Compare the payment's audit log with the provider's dashboard. If a backup was"
-        " restored, look at what happened since it was made.",
+        what_to_do="Compare its audit log with the provider's dashboard. If a backup was restored,"
+        " look at what happened since it was made.",
     )

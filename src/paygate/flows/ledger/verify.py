@@ -15,13 +15,13 @@ from paygate.domain.ledger import Balances, Mismatch
 from paygate.domain.money import Currency
 from paygate.flows.alerts.close import close_cleared
 from paygate.flows.context import Context
+from paygate.flows.ledger.check_settlements import SettlementChecks
 from paygate.flows.ledger.compare_with_provider import (
     Comparison,
     NotCompared,
-    Progress,
     recorded_payments,
 )
-from paygate.flows.ledger.report_mismatch import Findings
+from paygate.flows.ledger.report_mismatch import Findings, Progress
 from paygate.flows.sweep import Sweep, every
 from paygate.storage.change import Change
 from paygate.storage.whole_ledger import IntentBooks, LedgerSession
@@ -42,6 +42,7 @@ class Verified(NamedTuple):
     mismatches: tuple[Mismatch, ...]
     more: int = 0
     not_compared: tuple[NotCompared, ...] = ()
+    settlements: int = 0
 
     @property
     def agrees(self) -> bool:
@@ -54,8 +55,8 @@ def _unheard(_stage: str, _done: float, _total: float | None) -> None:
 
 
 async def read_balances(ctx: Context, caller: Caller, *, progress: Progress = _unheard) -> Balances:
-    """What every account of every merchant holds. Transfers that are posted meanwhile may be in it
-    or not, each of them whole.
+    """What every account of every merchant holds, by the transfers of payments and of payouts. What
+    is posted meanwhile may be in it or not, each transfer whole.
     """
     await ctx.door.commit(Change(ctx.audit(caller, Action.LEDGER_READ)))
     totals: dict[tuple[str, Currency, ledger.Account], int] = {}
@@ -65,13 +66,15 @@ async def read_balances(ctx: Context, caller: Caller, *, progress: Progress = _u
         read += 1
         if read % PAGE == 0:
             progress("transfers", read, None)
+    async for posted in every(ctx.whole_tables.account_transfers_after, PAGE):
+        ledger.post(totals, posted)
     return totals
 
 
 async def verify_ledger(
     ctx: Context, caller: Caller, *, provider: bool = True, progress: Progress = _unheard
 ) -> Verified:
-    """Compare intents, transfers and the provider, and raise an alert for each intent that
+    """Compare intents, settlements, transfers and the provider, and raise an alert for each that
     disagrees.
 
     An outage of the provider ends nothing: what was found stays found, and `not_compared` says
@@ -90,6 +93,11 @@ async def verify_ledger(
             # Bounds are whole seconds, as the provider's times are.
             since, until = since.replace(microsecond=0) - CLOCKS, ctx.now() + CLOCKS
             payments, not_compared = await comparison.compare(since, until, CLOCKS)
+    checks = SettlementChecks(ctx, findings, provider=provider)
+    await checks.check(progress)
+    if checks.not_shown:
+        why = "the provider did not tell of these payouts"
+        not_compared = [*not_compared, NotCompared(why, payouts=checks.not_shown)]
     if provider and not not_compared and not findings.more:
         sweep = Sweep(ctx, "verify-ledger", caller.request_id)
         await close_cleared(ctx, sweep, AlertType.LEDGER_MISMATCH, findings.subjects, began)
@@ -100,6 +108,7 @@ async def verify_ledger(
         tuple(findings.mismatches),
         findings.more,
         tuple(not_compared),
+        checks.settlements,
     )
 
 

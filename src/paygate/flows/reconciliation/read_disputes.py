@@ -117,12 +117,12 @@ def _shown(answer: DisputeAnswer) -> Shown:
 
 
 async def _ask(report: Report, finding: Finding) -> None:
-    found = await _retrieved(report, str(finding.provider_reference))
+    found = await retrieved_dispute(report, str(finding.provider_reference))
     if not isinstance(found, Absent):
         await _examine(report, found)
 
 
-async def _retrieved(report: Report, reference: str) -> DisputeAnswer | Absent:
+async def retrieved_dispute(report: Report, reference: str) -> DisputeAnswer | Absent:
     """How a dispute stands. Raises NotTold."""
     await report.ctx.pace.turn()
     found = await fetched_dispute(report.ctx, reference)
@@ -137,7 +137,7 @@ async def ask_open_disputes(report: Report, late: Late) -> bool:
     """
 
     async def ask(dispute: Dispute) -> None:
-        found = await _retrieved(report, dispute.provider_reference)
+        found = await retrieved_dispute(report, dispute.provider_reference)
         if isinstance(found, Absent):
             kind, status = FindingKind.DISPUTE, dispute.status.value
             await hold_missing(report, kind, dispute_subject(dispute), dispute, status)

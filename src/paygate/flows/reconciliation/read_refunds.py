@@ -111,12 +111,12 @@ def _shown(answer: RefundAnswer) -> Shown:
 
 
 async def _ask(report: Report, finding: Finding) -> None:
-    found = await _retrieved(report, str(finding.provider_reference))
+    found = await retrieved_refund(report, str(finding.provider_reference))
     if not isinstance(found, Absent):
         await _examine(report, found)
 
 
-async def _retrieved(report: Report, reference: str) -> RefundAnswer | Absent:
+async def retrieved_refund(report: Report, reference: str) -> RefundAnswer | Absent:
     """How a refund stands. Raises NotTold."""
     ctx = report.ctx
     await ctx.pace.turn()
@@ -134,7 +134,7 @@ async def ask_open_refunds(report: Report, late: Late) -> bool:
     """
 
     async def ask(refund: Refund, reference: str) -> None:
-        found = await _retrieved(report, reference)
+        found = await retrieved_refund(report, reference)
         if isinstance(found, Absent):
             kind, status = FindingKind.REFUNDED, refund.state.value
             await hold_missing(report, kind, refund_subject(refund.id), refund, status)

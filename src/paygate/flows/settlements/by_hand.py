@@ -1,8 +1,8 @@
 """The lines of a payout that the provider does not itemise: one that was made by hand, or at once.
 
 Which lines it is made of nobody can say, so the oldest are taken that fit, and what is left of the
-amount is named (`domain/settlements/by_hand.py`). Payouts whose lines are told come first: what is
-theirs must not be taken for another's.
+amount is named (`domain/settlements/by_hand.py`). Where the provider itemises other payouts, all of
+it is left: what is theirs must not be taken for another's.
 """
 
 from collections.abc import AsyncGenerator
@@ -20,44 +20,37 @@ from paygate.providers.absence import ProviderSilent
 
 LOOK_BACK: Final = timedelta(days=60)
 """How long before a payout its lines were made: money waits for weeks at most."""
-BESIDE: Final = timedelta(days=3)
-"""How long payouts are waited for whose lines are told, where there are such: a line of theirs may
-be available already."""
+ITEMISED_WITHIN: Final = timedelta(days=35)
+"""Where the provider itemises payouts within so long of one by hand, every line is in theirs."""
+LATE: Final = timedelta(days=3)
+"""How long after a payout its own row may be made."""
 CALL_LINES: Final = 100
 
 
-async def lines_by_hand(
-    ctx: Context, payout: Payout
-) -> AsyncGenerator[Line | Unknown, None] | None:
-    """The lines that are taken for the payout's, and its own row; None while payouts beside it may
-    still claim theirs.
+async def lines_by_hand(ctx: Context, payout: Payout) -> AsyncGenerator[Line | Unknown, None]:
+    """The lines that are taken for the payout's, and its own row; none where the provider itemises
+    other payouts, for theirs are told and its own are not.
 
     Raises:
-        ProviderSilent: the provider did not tell all lines.
+        ProviderSilent: the provider did not tell all payouts, or all lines.
     """
-    if await _others_come_first(ctx, payout):
-        return None
-    return _taken(ctx, payout)
+    if await _others_are_itemised(ctx, payout):
+        return
+    async for line in _taken(ctx, payout):
+        yield line
 
 
-async def _others_come_first(ctx: Context, payout: Payout) -> bool:
-    """Whether the provider makes payouts around that time whose lines it tells, and they may not
-    all be there or read.
-    """
-    since, until = payout.created_at - BESIDE, payout.created_at + BESIDE
+async def _others_are_itemised(ctx: Context, payout: Payout) -> bool:
+    """Whether the provider makes payouts around that time whose lines it tells."""
+    since, until = payout.created_at - ITEMISED_WITHIN, payout.created_at + ITEMISED_WITHIN
     timeout = ctx.policy.provider_timeout_seconds
-    itemised = False
     await ctx.pace.turn()
     async for other in ctx.provider.list_payouts_created(since, until, timeout_seconds=timeout):
         if isinstance(other, Unknown):
             raise ProviderSilent(other.message)
-        if not other.itemised or other.currency != payout.currency:
-            continue
-        itemised = True
-        settlement = await ctx.settlements.of_payout(other.provider_reference)
-        if settlement is None or settlement.concluded_at is None:
+        if other.itemised and other.currency == payout.currency:
             return True
-    return itemised and ctx.now() < until
+    return False
 
 
 async def _taken(ctx: Context, payout: Payout) -> AsyncGenerator[Line | Unknown, None]:
@@ -69,7 +62,7 @@ async def _taken(ctx: Context, payout: Payout) -> AsyncGenerator[Line | Unknown,
     listed = ctx.provider.list_lines_created(
         Currency(payout.currency),
         payout.created_at - LOOK_BACK,
-        payout.created_at + BESIDE,
+        payout.created_at + LATE,
         timeout_seconds=ctx.policy.provider_timeout_seconds,
     )
     page: list[Line] = []

@@ -24,11 +24,13 @@ from paygate.domain.settlements.discrepancy import (
     DiscrepancyKind,
     DiscrepancyStatus,
 )
+from paygate.domain.settlements.line import MatchState, SettlementLine
 from paygate.domain.settlements.match import decided
 from paygate.domain.settlements.settlement import Matching, Settlement, advanced
 from paygate.domain.settlements.totals import SummedUp, Sums
 from paygate.flows.alerts.raise_alert import occurrence, to_raise
 from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience
+from paygate.flows.settlements.find_match import find_matches
 from paygate.flows.settlements.judge_lines import AT_ONCE, Judged, Placed, judge_lines
 from paygate.flows.settlements.open_discrepancy import (
     discrepancy_id,
@@ -56,6 +58,7 @@ class _Read(NamedTuple):
 
     sums: Sums
     judged: Sequence[Judged]
+    unmatched: Sequence[SettlementLine]
     pages: Count
 
 
@@ -73,6 +76,8 @@ async def conclude(ctx: Context, caller: Caller, settlement_id: str) -> Settleme
         if not settlement.is_open:
             return settlement
         read = await _read(ctx, settlement)
+        if await find_matches(ctx, caller, settlement, read.unmatched):
+            continue
         await _tell(ctx, caller, settlement, read)
         after = await _after(ctx, settlement, read.sums)
         if (concluded := await _commit(ctx, caller, settlement, after, read)) is not None:
@@ -89,6 +94,7 @@ async def _read(ctx: Context, settlement: Settlement) -> _Read:
     summed = SummedUp(matches)
     suspects: list[Placed] = []
     judged: list[Judged] = []
+    unmatched: list[SettlementLine] = []
     pages = last = 0
     async for page in ctx.settlement_pages.every(ACCOUNT, settlement.id):
         pages, last = pages + 1, page.version
@@ -100,11 +106,14 @@ async def _read(ctx: Context, settlement: Settlement) -> _Read:
             now = decided(line, matches.get(line.id))
             if line.suspect or line.id in told_of or line.id in matches or line.fact in several:
                 suspects.append(Placed(settlement.id, now))
+            is_unmatched = now.state is MatchState.UNMATCHED and line.id not in matches
+            if is_unmatched and len(unmatched) < AT_ONCE:
+                unmatched.append(now)
         if len(suspects) >= AT_ONCE:
             judged += await judge_lines(ctx, suspects)
             suspects = []
     judged += await judge_lines(ctx, suspects)
-    return _Read(summed.result(), judged, Count(pages, last))
+    return _Read(summed.result(), judged, unmatched, Count(pages, last))
 
 
 async def _tell(ctx: Context, caller: Caller, settlement: Settlement, read: _Read) -> None:

@@ -1,6 +1,6 @@
 """Our side of a page of lines: the records that its lines may be for, read all at once."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 from msgspec.structs import replace
@@ -11,7 +11,8 @@ from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.refunds.refund import Refund
 from paygate.domain.settlements.fact import Fact, Known, of_dispute, of_payment, of_refund
 from paygate.domain.settlements.judge import Terms
-from paygate.domain.settlements.outcome import Line
+from paygate.domain.settlements.line import FACT_OF, FactKind
+from paygate.domain.settlements.outcome import Line, LineCategory
 from paygate.flows.context import Context
 from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.storage.settlements.facts import Found, Key
@@ -19,6 +20,14 @@ from paygate.storage.unreadable import Unread
 
 ACCOUNT: Final = DEFAULT_MERCHANT
 """The merchant whose the provider's account is: settlements are its, whosever the lines are."""
+
+_OF_REFUNDS: Final = frozenset(
+    category for category, kind in FACT_OF.items() if kind is FactKind.REFUND
+)
+_OF_DISPUTES: Final = frozenset(LineCategory) - frozenset(
+    category for category, kind in FACT_OF.items() if kind is not FactKind.DISPUTE
+)
+"""Any may be a dispute's but those that are of a payment or a refund: its fee is a fee."""
 
 R = TypeVar("R", PaymentIntent, Refund, Dispute)
 
@@ -41,12 +50,9 @@ def terms_of(ctx: Context) -> Terms:
 
 async def our_side(ctx: Context, lines: Sequence[Line]) -> OurSide:
     """Everything of ours that the lines name."""
-    payments = await ctx.settlement_facts.payments(
-        {each for line in lines for each in _payments_named(line)}
-    )
-    sources = {line.source_reference for line in lines if line.source_reference is not None}
-    refunds = await ctx.settlement_facts.refunds(sources)
-    disputes = await ctx.settlement_facts.disputes(sources)
+    payments = await _payments(ctx, lines)
+    refunds = await ctx.settlement_facts.refunds(_sources(lines, _OF_REFUNDS))
+    disputes = await ctx.settlement_facts.disputes(_sources(lines, _OF_DISPUTES))
     hidden = payments.hidden | refunds.hidden | disputes.hidden
     known = Known(
         account=ACCOUNT,
@@ -60,11 +66,33 @@ async def our_side(ctx: Context, lines: Sequence[Line]) -> OurSide:
     held = {place for place, line in enumerate(lines) if hidden.intersection(_payments_named(line))}
     marked, by_mark, faults = await _marked(ctx, lines, known)
     held |= by_mark
-    facts = (*known.payments.values(), *known.refunds.values())
-    facts = (*facts, *known.disputes.values(), *marked.values())
-    lines_of = await ctx.settlement_pages.lines_of(ACCOUNT, {fact.id for fact in facts})
-    known = replace(known, marked=marked, lines_of=lines_of)
-    return OurSide(known, frozenset(held), (*unread, *faults))
+    return OurSide(replace(known, marked=marked), frozenset(held), (*unread, *faults))
+
+
+async def _payments(ctx: Context, lines: Sequence[Line]) -> Found[PaymentIntent]:
+    """The payments that lines name: by their source where they name none that is ours."""
+    named = {line.payment_reference for line in lines if line.payment_reference is not None}
+    found = await ctx.settlement_facts.payments(named)
+    told = found.records.keys() | found.hidden
+    others = {
+        line.source_reference
+        for line in lines
+        if line.source_reference is not None and line.payment_reference not in told
+    }
+    by_source = await ctx.settlement_facts.payments(others - named)
+    return Found(
+        {**found.records, **by_source.records},
+        found.hidden | by_source.hidden,
+        (*found.unread, *by_source.unread),
+    )
+
+
+def _sources(lines: Sequence[Line], categories: Collection[LineCategory]) -> set[str]:
+    return {
+        line.source_reference
+        for line in lines
+        if line.category in categories and line.source_reference is not None
+    }
 
 
 def _payments_named(line: Line) -> set[str]:

@@ -5,16 +5,19 @@ whoever brings it and however often. To go on after a crash is to read them agai
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from paygate.crypto.encoding import length_prefixed
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.audit import Subject
 from paygate.domain.ids import PREFIXES, id_from
 from paygate.domain.settlements.line import LinePage, SettlementLine
 from paygate.domain.settlements.match import match_page
-from paygate.domain.settlements.outcome import Line
+from paygate.domain.settlements.outcome import Line, LineCategory
 from paygate.domain.settlements.settlement import Matching, Settlement, advanced
 from paygate.flows.alerts.report_unreadable import report_unreadable
 from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience
+from paygate.flows.settlements.offer import with_candidates
 from paygate.flows.settlements.our_side import ACCOUNT, our_side, terms_of
 from paygate.storage.change import Change, StorageError
 from paygate.storage.settlements.pages import Written
@@ -55,8 +58,29 @@ def line_id(ctx: Context, provider_reference: str) -> str:
     return id_from(PREFIXES["settlement_line"], ctx.index.fingerprints(name)[-1])
 
 
+class Lane(NamedTuple):
+    """Which numbers a writer gives to pages: every `lanes`-th, from `place` on. Writers that have
+    lanes of their own are not in each other's way.
+    """
+
+    place: int = 0
+    lanes: int = 1
+
+    def after(self, last: int) -> int:
+        """The next number of this lane."""
+        first = last + 1
+        return first + (self.place - first) % self.lanes
+
+
+ALONE: Final = Lane()
+
+
 async def read_page(
-    ctx: Context, caller: Caller, settlement: Settlement, lines: Sequence[Line]
+    ctx: Context,
+    caller: Caller,
+    settlement: Settlement,
+    lines: Sequence[Line],
+    lane: Lane = ALONE,
 ) -> PageRead:
     """Match lines of a settlement, `LINES_A_PAGE` at most, and write those that are new.
 
@@ -65,7 +89,8 @@ async def read_page(
         StorageError: others kept writing lines of it.
     """
     patience = Patience(KEPT_CHANGING, end=StorageError, seconds=CONCLUDING_SECONDS)
-    named = {line_id(ctx, line.provider_reference): line for line in lines}
+    said = [_as_listed(settlement, line) for line in lines]
+    named = {line_id(ctx, line.provider_reference): line for line in said}
     twice = len(lines) - len(named)
     while True:
         written = await ctx.settlement_pages.known(ACCOUNT, list(named))
@@ -88,8 +113,9 @@ async def read_page(
         if not kept:
             return read
         ids = {line.provider_reference: known for known, line in kept.items()}
-        matched = match_page(list(kept.values()), ours.known, terms_of(ctx), ids.__getitem__)
-        match await _write(ctx, settlement, matched):
+        by_id = match_page(list(kept.values()), ours.known, terms_of(ctx), ids.__getitem__)
+        matched = await with_candidates(ctx, caller, by_id)
+        match await _write(ctx, settlement, matched, lane):
             case Written.WRITTEN:
                 return read
             case Written.NOT_WAITING:
@@ -99,14 +125,22 @@ async def read_page(
         await patience.pause()
 
 
+def _as_listed(settlement: Settlement, line: Line) -> Line:
+    """The line as it is in this settlement: a payout's row may be another payout's."""
+    own = line.source_reference in (None, settlement.provider_reference)
+    if line.category is not LineCategory.PAYOUT or own:
+        return line
+    return replace(line, category=LineCategory.OTHER_PAYOUT)
+
+
 async def _write(
-    ctx: Context, settlement: Settlement, matched: Sequence[SettlementLine]
+    ctx: Context, settlement: Settlement, matched: Sequence[SettlementLine], lane: Lane
 ) -> Written:
     count = await ctx.settlement_pages.count(ACCOUNT, settlement.id)
     page = LinePage(
         id=settlement.id,
         merchant=ACCOUNT,
-        version=count.last + 1,
+        version=lane.after(count.last),
         created_at=ctx.now(),
         lines=tuple(matched),
     )

@@ -100,7 +100,7 @@ class _Run:
         except ProviderSilent:
             self._has_failed("the provider did not list its payouts")
             raise
-        # Payouts whose lines are told come first, the oldest before the others.
+        # What is told comes before what is guessed, and the older before the newer.
         for payout in sorted(payouts, key=lambda each: (not each.itemised, each.created_at)):
             if payout.livemode not in (None, ctx.provider.livemode):
                 continue
@@ -151,12 +151,12 @@ class _Run:
 
 
 async def _since(ctx: Context) -> datetime | None:
-    """From when on the provider's payouts are looked for; None while nothing was ever paid here."""
+    """From when on the provider's payouts are looked for; None while it has no payment of ours."""
     page = await ctx.settlements.settlements(ACCOUNT, newest("settlement", 1), SettlementFilters())
     made = [each.payout.created_at for each in page.items if each.payout is not None]
     if made:
         return min(made[0], ctx.now()) - OVERLAP
-    first = await ctx.settlement_facts.first_paid()
+    first = await ctx.settlement_facts.first_confirmed()
     return None if first is None else first - FIRST
 
 

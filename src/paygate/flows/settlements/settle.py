@@ -30,7 +30,7 @@ class Outcome(StrEnum):
     CONCLUDED = "concluded"
     """Its lines were read and judged; something of it is left for a person, or it is not paid."""
     WAITING = "waiting"
-    """The provider does not say yet that all lines are there, or they cannot be told apart yet."""
+    """The provider does not say yet that all lines are there."""
     HELD = "held"
     """A line, or a record of ours that one names, could not be read."""
     ABSENT = "absent"
@@ -67,9 +67,7 @@ async def settle_as_told(ctx: Context, caller: Caller, payout: Payout) -> Settle
         return Settled(Outcome.CLOSED, settlement)
     if payout.status is PayoutStatus.CANCELLED or (payout.itemised and not payout.lines_complete):
         return Settled(Outcome.WAITING, settlement)
-    lines = _itemised(ctx, payout) if payout.itemised else await lines_by_hand(ctx, payout)
-    if lines is None:
-        return Settled(Outcome.WAITING, settlement)
+    lines = _itemised(ctx, payout) if payout.itemised else lines_by_hand(ctx, payout)
     new = held = 0
     async for page, unknown in _pages(lines):
         read = await read_page(ctx, caller, settlement, page) if page else PageRead(0, 0, 0, 0)

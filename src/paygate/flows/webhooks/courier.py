@@ -8,7 +8,7 @@ import asyncio
 import math
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from paygate.domain.access.roles import Actor, Caller
@@ -20,14 +20,14 @@ from paygate.domain.webhooks.delivery import (
     put_off,
     wait_before,
 )
-from paygate.domain.webhooks.endpoint import DisabledBecause, WebhookEndpoint
+from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.domain.webhooks.shares import BYTES_MOST, shared
 from paygate.domain.webhooks.window import Window, after_failure, after_success
 from paygate.flows.alerts.report_unreadable import report_unreadable
 from paygate.flows.context import Context
 from paygate.flows.webhooks.send import Sent, over_for, send_delivery
 from paygate.flows.webhooks.tell import BodyOf, tell_events
-from paygate.flows.webhooks.watch import disable_endpoint, note_failure, note_success
+from paygate.flows.webhooks.watch import disable_gone, note_failure, note_success
 from paygate.storage.unreadable import UNREAD, Unreadable
 from paygate.storage.webhooks.outbox import LEASE, Parcel, Target
 from paygate.telemetry import log
@@ -86,6 +86,8 @@ class Courier:
         self._bytes: Counter[str] = Counter()
         """Of bodies under way, by merchant."""
         self._sending: set[asyncio.Task[None]] = set()
+        self._ahead = timedelta(0)
+        """How far this machine's clock is ahead of the database's, which says what is due."""
         self._over: list[Delivery] = []
         self._woken = asyncio.Event()
         self._some_over = asyncio.Event()
@@ -128,8 +130,6 @@ class Courier:
 
     async def _begin(self) -> None:
         """What failed before we came begins as it ended: with one request."""
-        if reset := await self._ctx.outbox.mend():
-            log.logger().warning("webhook_cursors_reset", merchants=reset)
         for target, failures in (await self._ctx.outbox.pauses()).items():
             self._lanes.setdefault(target, _Lane(failures))
 
@@ -212,6 +212,8 @@ class Courier:
         if not places:
             return 0
         leased = await self._ctx.outbox.lease(self._run, places)
+        if leased.leased_at is not None:
+            self._ahead = max(timedelta(0), self._ctx.now() - leased.leased_at)
         got: dict[Target, list[Parcel]] = defaultdict(list)
         for parcel in leased.parcels:
             got[Target(parcel.delivery.merchant, parcel.delivery.endpoint)].append(parcel)
@@ -245,6 +247,7 @@ class Courier:
             sent = await self._sent(target, lane, parcel, endpoint)
             if sent is None:
                 return
+            sent = await self._decided(sent)
             self._note_over(parcel.delivery, sent)
             if sent.endpoint is not None and sent.attempt is not None:
                 if sent.attempt.delivered:
@@ -283,22 +286,36 @@ class Courier:
         try:
             return await send_delivery(self._ctx, parcel, standing, self._body_of)
         except Unreadable as fault:
-            self._over_soon(put_off(parcel.delivery, self._ctx.now()))
+            self._over_soon(put_off(parcel.delivery, self._now()))
             await report_unreadable(self._ctx, caller, fault)
             return None
 
+    async def _decided(self, sent: Sent) -> Sent:
+        """The same; but a receiver that is gone (410) ends nothing when the endpoint was led
+        elsewhere meanwhile.
+        """
+        if sent.over is None or sent.attempt is None:
+            return sent
+        assert sent.endpoint is not None, "somebody answered"
+        caller = self._caller(sent.endpoint.merchant)
+        gone = await disable_gone(self._ctx, caller, sent.endpoint)
+        return sent if gone else sent._replace(over=None)
+
     def _note_over(self, delivery: Delivery, sent: Sent) -> None:
-        now = self._ctx.now()
+        now = self._now()
         if sent.attempt is None:
             assert sent.over is not None, "what is not sent is over"
             after = given_up(delivery, sent.over, now)
         else:
-            not_before = now + (sent.wait or timedelta(0))
-            chance = self._chance()
+            wait, chance = sent.wait or timedelta(0), self._chance()
             after = attempted(
-                delivery, sent.attempt, not_before=not_before, chance=chance, last=sent.over
+                delivery, sent.attempt, over=now, wait=wait, chance=chance, last=sent.over
             )
         self._over_soon(after)
+
+    def _now(self) -> datetime:
+        """By the database's clock, where this machine's is ahead of it."""
+        return self._ctx.now() - self._ahead
 
     def _over_soon(self, delivery: Delivery) -> None:
         """Have it written down."""
@@ -322,10 +339,7 @@ class Courier:
             length = wait_before(lane.window.failures, self._chance())
             await self._pause(target, lane, length)
         assert sent.endpoint is not None, "somebody answered, or did not"
-        if sent.over is not None:
-            caller = self._caller(target.merchant)
-            await disable_endpoint(self._ctx, caller, sent.endpoint, DisabledBecause.GONE)
-        elif sent.endpoint.failing_since is None:
+        if sent.over is None and sent.endpoint.failing_since is None:
             await self._note(lane, target, failing=True)
 
     async def _pause(self, target: Target, lane: _Lane, length: timedelta) -> None:

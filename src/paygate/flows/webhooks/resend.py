@@ -48,7 +48,7 @@ async def resend_delivery(
             raise missing("delivery")
         if not await _can_be_sent(ctx, found):
             raise Refusal(ErrorCode.STATE_CONFLICT, "what this delivery sent is not kept any more")
-        after = await _resend(ctx, caller, found)
+        after = await _resend(ctx, caller, found, await _now(ctx))
         if after is not None:
             await ctx.outbox.resume(Target(endpoint.merchant, endpoint.id))
             return after
@@ -73,7 +73,8 @@ async def resend_since(
             await report_unreadable(ctx, caller, fault)
         can_be = await asyncio.gather(*(_can_be_sent(ctx, each) for each in page.records))
         those = list(compress(page.records, can_be))
-        done = await asyncio.gather(*(_resend(ctx, caller, delivery) for delivery in those))
+        now = await _now(ctx)
+        done = await asyncio.gather(*(_resend(ctx, caller, delivery, now) for delivery in those))
         count += sum(after is not None for after in done)
         not_kept += len(page.records) - len(those)
         last = page.last
@@ -101,9 +102,18 @@ async def _endpoint(ctx: Context, caller: Caller, endpoint_id: str) -> WebhookEn
     return endpoint
 
 
-async def _resend(ctx: Context, caller: Caller, delivery: Delivery) -> Delivery | None:
+async def _now(ctx: Context) -> datetime:
+    """When what is sent again is due: at once by the database's clock, though this machine's is
+    ahead of it.
+    """
+    return min(ctx.now(), await ctx.outbox.clock())
+
+
+async def _resend(
+    ctx: Context, caller: Caller, delivery: Delivery, now: datetime
+) -> Delivery | None:
     """None when it has moved on meanwhile."""
-    after = resent(delivery, ctx.now())
+    after = resent(delivery, now)
     audit = ctx.audit(caller, Action.DELIVERY_RESEND, Subject("delivery", delivery.id))
     change = Change(audit, advances=(after,), response=after)
     return after if isinstance(await ctx.door.commit(change), Committed) else None

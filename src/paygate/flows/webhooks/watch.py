@@ -13,7 +13,7 @@ from paygate.domain.webhooks.endpoint import (
     disabled,
 )
 from paygate.flows.alerts.raise_alert import occurrence, raise_alert, to_raise
-from paygate.flows.context import Context
+from paygate.flows.context import Context, Patience
 from paygate.flows.sweep import Sweep
 from paygate.flows.webhooks.read import endpoint_subject
 from paygate.storage.change import Change, Committed
@@ -76,6 +76,25 @@ async def disable_endpoint(
     )
     change = Change(audit, creates=(alert,), advances=(after,), jobs=to_raise(alert))
     return isinstance(await ctx.door.commit(change), Committed)
+
+
+async def disable_gone(ctx: Context, caller: Caller, asked: WebhookEndpoint) -> bool:
+    """Disable an endpoint whose receiver answered 410, whatever else is changed of it meanwhile;
+    False when it leads elsewhere by now, where nobody said so.
+
+    Raises:
+        Overloaded: it kept changing.
+    """
+    patience = Patience("a webhook endpoint kept changing")
+    endpoint: WebhookEndpoint | None = asked
+    while endpoint is not None and endpoint.enabled:
+        if endpoint.url != asked.url:
+            return False
+        if await disable_endpoint(ctx, caller, endpoint, DisabledBecause.GONE):
+            return True
+        await patience.pause()
+        endpoint = await ctx.webhooks.webhook_endpoint(asked.merchant, asked.id)
+    return True
 
 
 async def _note(ctx: Context, caller: Caller, after: WebhookEndpoint) -> bool:

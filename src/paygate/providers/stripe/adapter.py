@@ -16,6 +16,8 @@ from paygate.domain.payments.outcome import Answer, NotSent, PaymentMethod, Reje
 from paygate.domain.payments.payment_method import Tokened
 from paygate.domain.refunds.outcome import RefundAnswer
 from paygate.domain.settlements.outcome import Line, Payout
+from paygate.domain.settlements.report_import import ReportFormat
+from paygate.domain.settlements.reports.layout import Layout
 from paygate.providers.absence import Absent
 from paygate.providers.contract import (
     CallWatch,
@@ -38,6 +40,7 @@ from paygate.providers.stripe import (
     fields,
     files,
     instruments,
+    itemized_report,
     lists,
     money,
     orders,
@@ -234,6 +237,10 @@ class StripeProvider:
         self, provider_reference: str, *, timeout_seconds: float
     ) -> FraudWarning | Absent | Unknown:
         return await self._warnings.retrieve(provider_reference, timeout_seconds=timeout_seconds)
+
+    def report_layout(self, report_format: ReportFormat) -> Layout | None:
+        """As the port says."""
+        return itemized_report.LAYOUT if report_format is ReportFormat.STRIPE_ITEMIZED else None
 
     async def retrieve_payout(
         self, provider_reference: str, *, timeout_seconds: float

@@ -29,6 +29,7 @@ THREE_DECIMAL: Final = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
 """Thousandths, of which the last digit must be 0."""
 
 _TWO_DECIMAL_EXPONENT: Final = 2
+_THREE_DECIMAL_EXPONENT: Final = 3
 _MAX_UNITS: Final = 999_999_999_999
 """Twelve digits: "Maximum charge amounts", card payments."""
 _MAX_TOLD: Final = 10**15
@@ -94,6 +95,18 @@ def from_provider(units: int, currency: str) -> int:
     if rest:
         raise NotRepresentable(f"{units} of stripe's units is no whole amount of {currency}")
     return amount
+
+
+def exponent_of(currency: str) -> int:
+    """How many digits Stripe's reports write behind the decimal mark: those of its own units.
+
+    Raises:
+        NotRepresentable: Stripe lacks the currency, as far as is known here.
+    """
+    _scale_of(currency)
+    if currency in ZERO_DECIMAL:
+        return 0
+    return _THREE_DECIMAL_EXPONENT if currency in THREE_DECIMAL else _TWO_DECIMAL_EXPONENT
 
 
 def told(units: object, currency: str) -> int | None:

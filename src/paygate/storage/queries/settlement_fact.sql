@@ -52,8 +52,8 @@ SELECT f.id FROM merchant m CROSS JOIN LATERAL (
     SELECT id FROM refund r WHERE r.merchant = m.id AND r.intent = $1
     UNION ALL SELECT id FROM dispute d WHERE d.merchant = m.id AND d.intent = $1) f
 
--- name: first_payment_paid
+-- name: first_payment_confirmed
 SELECT min(i.created_at) AS first FROM merchant m CROSS JOIN LATERAL (
     SELECT p.created_at FROM payment_intent p
-    WHERE p.merchant = m.id AND p.status IN ('succeeded', 'refunded')
+    WHERE p.merchant = m.id AND p.provider_reference_index IS NOT NULL
     ORDER BY p.id LIMIT 1) i

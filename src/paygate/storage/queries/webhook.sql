@@ -50,24 +50,19 @@ SELECT clock_timestamp() AS read_at, c.written_in AS from_written_in, c.event AS
 FROM webhook_cursor c CROSS JOIN LATERAL (
     SELECT written_in AS to_written_in, {event as v} FROM event v
     WHERE v.merchant = c.merchant AND (v.written_in, v.id) > (c.written_in, c.event)
-      AND v.written_in < pg_snapshot_xmin(pg_current_snapshot())
+      AND v.written_in < (SELECT place_of(pg_snapshot_xmin(pg_current_snapshot())))
     ORDER BY v.written_in, v.id LIMIT $1) e
 WHERE EXISTS (SELECT FROM webhook_endpoint w WHERE w.merchant = c.merchant AND w.status <> 'deleted')
 ORDER BY e.merchant, e.to_written_in, e.id
 
 -- name: pass_nobodys_events
-UPDATE webhook_cursor c SET written_in = pg_snapshot_xmin(pg_current_snapshot()), event = ''
+UPDATE webhook_cursor c SET written_in = place_of(pg_snapshot_xmin(pg_current_snapshot())), event = ''
 WHERE NOT EXISTS (
     SELECT FROM webhook_endpoint w WHERE w.merchant = c.merchant AND w.status <> 'deleted')
   AND EXISTS (
     SELECT FROM event e
     WHERE e.merchant = c.merchant AND (e.written_in, e.id) > (c.written_in, c.event)
-      AND e.written_in < pg_snapshot_xmin(pg_current_snapshot()))
-
--- name: mend_webhook_cursors
-UPDATE webhook_cursor SET written_in = pg_snapshot_xmin(pg_current_snapshot()), event = ''
-WHERE written_in > pg_snapshot_xmax(pg_current_snapshot())
-RETURNING merchant
+      AND e.written_in < (SELECT place_of(pg_snapshot_xmin(pg_current_snapshot()))))
 
 -- name: tell_events
 WITH moved AS (
@@ -128,7 +123,10 @@ WITH picked AS MATERIALIZED (
 UPDATE delivery d SET leased_until = clock_timestamp() + $4, run = $5
 FROM picked p LEFT JOIN webhook_body b ON b.merchant = p.merchant AND b.id = p.event
 WHERE d.merchant = p.merchant AND d.id = p.id
-RETURNING {delivery as d}, {webhook_body as b}
+RETURNING {delivery as d}, {webhook_body as b}, clock_timestamp() AS leased_at
+
+-- name: clock
+SELECT clock_timestamp()
 
 -- name: write_deliveries
 UPDATE delivery d

@@ -20,6 +20,7 @@ import asyncpg
 from paygate.storage.connections.session import Connect, Connection, hang_up
 from paygate.storage.connections.watch import watched
 from paygate.storage.schema.months import make_months
+from paygate.storage.schema.order import keep_order
 from paygate.storage.schema.versions import (
     WRITER,
     Migration,
@@ -123,6 +124,8 @@ async def migrate(
             if missing is not None:
                 await run.patiently("the queue's tables", run.upgrade_queue)
                 await make_months(run.ask, tell)
+                if await keep_order(run.ask):
+                    tell("the database is a dump of another server: the order of events is kept")
     finally:
         await hang_up(connection)
     return [migration.name for migration in missing or ()]
@@ -209,7 +212,7 @@ class _Run:
 
     async def ask(self, statement: str, *arguments: object) -> Any:
         """The first value of a statement of its own transaction, once its locks are free."""
-        return await self.patiently("a month", partial(self._briefly, statement, *arguments))
+        return await self.patiently("a table", partial(self._briefly, statement, *arguments))
 
     async def patiently(self, what: str, work: Callable[[], Awaitable[T]]) -> T:
         """What becomes of work that needs locks which others may hold, done as often as it takes.

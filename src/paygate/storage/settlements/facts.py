@@ -72,9 +72,9 @@ class SettlementFacts(Reading):
         rows = await self._search("facts_of_payment", intent_id)
         return [intent_id, *(row["id"] for row in rows)]
 
-    async def first_paid(self) -> datetime | None:
-        """When the oldest payment that was paid was created, whoever's it is; None: none was."""
-        (row,) = await self._search("first_payment_paid")
+    async def first_confirmed(self) -> datetime | None:
+        """When the oldest payment that the provider has was created; None: it has none of ours."""
+        (row,) = await self._search("first_payment_confirmed")
         first: datetime | None = row["first"]
         return first
 

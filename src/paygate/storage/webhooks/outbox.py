@@ -75,10 +75,13 @@ class Parcel(NamedTuple):
 
 
 class Leased(NamedTuple):
-    """What a run has to send, and why other rows could not be read."""
+    """What a run has to send, and why other rows could not be read; `leased_at` is by the
+    database's clock, None when there was nothing.
+    """
 
     parcels: Sequence[Parcel]
     unread: Sequence[Unread]
+    leased_at: datetime | None
 
 
 class Outbox:
@@ -98,13 +101,6 @@ class Outbox:
         """
         (row,) = await self._fetch("written_until")
         return Written(row["until"], row["whole"])
-
-    async def mend(self) -> int:
-        """Begin anew with the events from now on where a cursor is ahead of the server, whose
-        transactions are counted from another beginning since a dump was restored into it; for how
-        many merchants.
-        """
-        return len(await self._fetch("mend_webhook_cursors"))
 
     async def untold(self, limit: int) -> list[Untold]:
         """The next events of every merchant that has endpoints, so many of each at most, and none
@@ -159,13 +155,19 @@ class Outbox:
         )
         parcels: list[Parcel] = []
         unread: list[Unread] = []
-        for row in map(tuple, rows):
+        for *columns, _ in rows:
+            row = tuple(columns)
             delivery = self._opened(Delivery, row[:_WIDTH])
             if isinstance(delivery, UNREAD):
                 unread.append(delivery)
             elif delivery is not None:
                 parcels.append(Parcel(delivery, self._opened(WebhookBody, row[_WIDTH:])))
-        return Leased(parcels, unread)
+        return Leased(parcels, unread, rows[-1]["leased_at"] if rows else None)
+
+    async def clock(self) -> datetime:
+        """The database's clock, which says what is due and whose a lease is."""
+        now: datetime = (await self._fetch("clock"))[0][0]
+        return now
 
     async def write(self, run: str, deliveries: Sequence[Delivery]) -> set[str]:
         """Write down deliveries that the run has leased, each one version on; the ids of those

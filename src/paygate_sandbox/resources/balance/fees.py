@@ -14,6 +14,8 @@ _BANK_FEES: Final = {
     "sepa_debit": (8, 500),
     "us_bank_account": (8, 500),
 }
+# Whole currencies that are counted in hundredths: there is no part of a unit.
+_WHOLE: Final = {"isk": 100, "ugx": 100}
 _INSTANT_PER_MILLE: Final = 15
 _LEAST_INSTANT: Final = 50
 
@@ -22,7 +24,8 @@ def fee_on(amount: int, currency: str, method: str = "card") -> int:
     if method in _BANK_FEES:
         per_mille, most = _BANK_FEES[method]
         return min(most, (amount * per_mille + 500) // 1000)
-    return min(amount, (amount * _FEE_PER_MILLE + 500) // 1000 + _FIXED_FEES.get(currency, 0))
+    fee = (amount * _FEE_PER_MILLE + 500) // 1000 + _FIXED_FEES.get(currency, 0)
+    return min(amount, fee - fee % _WHOLE.get(currency, 1))
 
 
 def instant_fee(amount: int) -> int:

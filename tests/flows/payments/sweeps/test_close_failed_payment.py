@@ -312,8 +312,11 @@ async def test_the_same_job_at_once_corrects_once(world: World) -> None:
     intent, job = await failed(world)
     world.provider.answers += [at(60, APPROVED)] * 4
     done = await asyncio.gather(*(close(world, job) for _ in range(4)))
-    assert True in done
+    assert done == [True] * 4
+    asked = len(world.provider.standing)
+    assert 1 <= asked <= 4
     assert await close(world, job)
+    assert len(world.provider.standing) == asked, "nothing is left to ask"
     assert await ledger(world) == [(1, 1999)]
     assert len(await world.all(Correction)) == 1
     (alert,) = await world.all(Alert)

@@ -1,0 +1,56 @@
+"""An import of a settlement report on the wire."""
+
+from typing import Literal
+
+import msgspec
+
+from paygate.api.objects import time_text
+from paygate.domain.settlements.report_import import ImportStatus, ReportFormat, SettlementImport
+
+
+class RefusedLineObject(msgspec.Struct, frozen=True):
+    """A line that could not be read: its first physical line in the file, from 1."""
+
+    line: int
+    message: str
+
+
+class SettlementImportObject(msgspec.Struct, frozen=True, kw_only=True):
+    """A settlement report that is read, or was. `refused` names up to a thousand of the lines that
+    could not be read, and `refused_count` counts them all; `failure` says why the file as a whole
+    could not be.
+    """
+
+    object: Literal["settlement_import"] = "settlement_import"
+    id: str
+    livemode: bool
+    status: ImportStatus
+    format: ReportFormat
+    lines_read: int
+    lines_new: int
+    refused: tuple[RefusedLineObject, ...]
+    refused_count: int
+    settlements: tuple[str, ...]
+    failure: str | None
+    finished_at: str | None
+    created_at: str
+    updated_at: str
+
+
+def settlement_import_object(done: SettlementImport) -> SettlementImportObject:
+    """What is shown of an import."""
+    return SettlementImportObject(
+        id=done.id,
+        livemode=done.livemode,
+        status=done.status,
+        format=done.format,
+        lines_read=done.lines_read,
+        lines_new=done.lines_new,
+        refused=tuple(RefusedLineObject(each.line, each.message) for each in done.refused),
+        refused_count=done.refused_count,
+        settlements=done.settlements,
+        failure=done.failure,
+        finished_at=None if done.finished_at is None else time_text(done.finished_at),
+        created_at=time_text(done.created_at),
+        updated_at=time_text(done.updated_at),
+    )

@@ -1,0 +1,64 @@
+"""References and words of a report's lines, fit to be stored: bounded, and no card number."""
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
+
+from paygate.domain.card_data.search import find
+from paygate.domain.settlements.reports.layout import BadLine
+
+MOST_CHARACTERS: Final = 255
+MASKED: Final = "(card data)"
+"""Stands for a text that held what looks like a card number or an IBAN: a report's line is not
+refused for it, and the number goes no further.
+"""
+_PROVIDERS_ID: Final = re.compile(r"[a-z]{1,5}_[A-Za-z0-9]{1,200}")
+"""As providers make ids. One without a long number in it needs no closer look."""
+_LONG_NUMBER: Final = re.compile(r"[0-9]{12}")
+_FEWEST: Final = 12
+"""Characters of the shortest card number, whatever it is encoded in."""
+_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ufffd\ud800-\udfff]")
+
+
+def reference(cell: str, column: str) -> str | None:
+    """A reference or a word; None where the cell is empty; `MASKED` for card data.
+
+    Raises:
+        BadLine: it is too long, or has characters that no text has.
+    """
+    if not cell:
+        return None
+    if _PROVIDERS_ID.fullmatch(cell) and not _LONG_NUMBER.search(cell):
+        return cell
+    if len(cell) > MOST_CHARACTERS or _UNPRINTABLE.search(cell):
+        raise BadLine(f"{column} is no text of at most {MOST_CHARACTERS} printable characters")
+    return cell if find(cell) is None else MASKED
+
+
+@lru_cache(maxsize=4096)
+def masked(cell: str) -> str:
+    """The cell, or `MASKED` in place of what looks like card data."""
+    if len(cell) < _FEWEST or (_PROVIDERS_ID.fullmatch(cell) and not _LONG_NUMBER.search(cell)):
+        return cell
+    return cell if find(cell) is None else MASKED
+
+
+@lru_cache(maxsize=1024)
+def word(cell: str, column: str) -> str | None:
+    """The same, for what most lines have in common."""
+    return reference(cell, column)
+
+
+def required(cell: str, column: str, find_in: Callable[[str, str], str | None] = reference) -> str:
+    """A reference that a line is known by.
+
+    Raises:
+        BadLine: there is none, or it is card data, under which lines would be taken for each other.
+    """
+    text = find_in(cell, column)
+    if text is None:
+        raise BadLine(f"{column} is empty")
+    if text is MASKED:
+        raise BadLine(f"{column} holds what looks like a card number or an IBAN")
+    return text

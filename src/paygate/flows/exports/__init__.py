@@ -1,0 +1,1 @@
+"""Exports: records as tables for an accountant's program, decrypted."""

@@ -1,0 +1,1 @@
+"""Reports: what the provider says in files instead of objects."""

@@ -1,0 +1,78 @@
+"""Payouts that the provider does not itemise: the oldest lines that fit, and a residual that is
+named, and never taken for balanced.
+"""
+
+from datetime import timedelta
+
+from paygate.domain.account_transfer import AccountTransfer
+from paygate.domain.ledger import Account
+from paygate.domain.settlements.settlement import Matching
+from paygate.flows.settlements.settle import Outcome
+from tests.flows.settlements.paying import C, charged, line, paid, paying, payout, pays
+from tests.flows.settlements.stories import kinds, lines_of, run, settle, stands
+from tests.flows.world import World
+from tests.making import START
+
+AT = START + timedelta(days=5)
+
+
+async def provider_holds(world: World) -> int:
+    """What the ledger says that the provider owes, but for what payments themselves posted."""
+    every: list[AccountTransfer] = await world.all(AccountTransfer)
+    return sum(
+        entry.amount
+        for transfer in every
+        for entry in transfer.entries
+        if entry.account is Account.PROVIDER
+    )
+
+
+async def test_all_that_is_available_balances(world: World) -> None:
+    """Every line is taken, and that they make the amount to the cent is no construction."""
+    intents = [await paid(world) for _ in range(3)]
+    own = line("txn_po", -3 * 1940, C.PAYOUT, source_reference="po_1", customer_amount=None)
+    paying(world).balance = [*(charged(each) for each in intents), own]
+    paying(world).payouts["po_1"] = payout(
+        3 * 1940, itemised=False, automatic=False, created_at=AT, lines_complete=False
+    )
+    assert (await settle(world)).outcome is Outcome.CLOSED
+    of = await stands(world)
+    assert (of.counts.matched, of.residual, of.automatic) == (3, 0, False)
+
+
+async def test_the_oldest_that_fit_and_a_residual(world: World) -> None:
+    intents = [await paid(world) for _ in range(3)]
+    paying(world).balance = [charged(each) for each in intents]
+    paying(world).payouts["po_1"] = payout(
+        5000, itemised=False, automatic=False, created_at=AT, lines_complete=False
+    )
+    assert (await settle(world)).outcome is Outcome.CONCLUDED
+    of = await stands(world)
+    assert (of.counts.matched, of.residual) == (2, 5000 - 2 * 1940)
+    assert of.matching is Matching.DISCREPANT
+    assert await kinds(world) == {}
+    # Money that comes to be available later changes nothing of what was taken.
+    paying(world).balance.append(charged(await paid(world), reference="txn_0"))
+    await run(world)
+    assert (await stands(world)).counts.matched == 2
+    # All of the amount has left the provider, whatever it was made of; the fees of two are known.
+    assert await provider_holds(world) == -5000 - 2 * 59
+
+
+async def test_an_instant_payout_beside_an_automatic_one(world: World) -> None:
+    """What was charged is the automatic one's, whose list has the other's row; both are paid."""
+    intents = [await paid(world) for _ in range(2)]
+    paying(world).payouts["po_1"] = payout(
+        3000, itemised=False, automatic=False, created_at=START, lines_complete=False
+    )
+    row = line("txn_po_1", -3000, C.PAYOUT, source_reference="po_1", customer_amount=None)
+    fee = line("txn_fee", -45, C.FEE, source_reference=None, customer_amount=None)
+    pays(world, "po_2", *(charged(each) for each in intents), row, fee)
+    await run(world)
+    instant, automatic = await stands(world), await stands(world, "po_2")
+    assert (instant.counts.lines, instant.residual) == (0, 3000)
+    assert instant.matching is Matching.DISCREPANT
+    assert (automatic.is_open, automatic.residual) == (False, 0)
+    assert await lines_of(world) == []
+    assert await kinds(world) == {}
+    assert await provider_holds(world) == -2 * 1999
