@@ -476,6 +476,19 @@ def test_certificate_and_key_go_together(name: str) -> None:
     assert refused({name: "x.pem"}) == "PAYGATE_TLS_CERT and PAYGATE_TLS_KEY go together"
 
 
+def test_behind_trusted_proxies_no_certificate_is_needed() -> None:
+    given = dict.fromkeys(TO_SERVE.always, "file:/x") | {"database_url": "postgresql://db/x"}
+    given = {name: text for name, text in given.items() if name not in ("tls_cert", "tls_key")}
+    environ = {f"PAYGATE_{name.upper()}": text for name, text in given.items()}
+    assert not load(environ).behind_proxies_alone
+    with pytest.raises(SettingsError, match="PAYGATE_TLS_CERT is not set"):
+        load(environ, needs=TO_SERVE)
+    proxied = environ | {"PAYGATE_TRUSTED_PROXIES": "10.0.0.1"}
+    assert load(proxied, needs=TO_SERVE).behind_proxies_alone
+    with pytest.raises(SettingsError, match="PAYGATE_TLS_KEY is not set"):
+        load(proxied | {"PAYGATE_TLS_CERT": "c.pem"}, needs=TO_SERVE)
+
+
 def test_everything_wrong_is_said_at_once() -> None:
     environ = {
         "PAYGATE_STRIPE_WEBHOOK_SECRET": "hunter2",

@@ -40,7 +40,7 @@ async def test_a_gateway_that_runs(running: Gateway) -> None:
     wrong = [f for f in found.values() if f["verdict"] == "wrong"]
     assert (ran.status, wrong) == (0, []), wrong
     assert found["worker"]["message"] == "a worker is connected"
-    assert "superuser" in found["database_role"]["message"]
+    assert found["database_role"]["verdict"] in ("ok", "warning")
     for name in ("database", "database_log", "database_clock", "months", "keys", "certificate"):
         assert found[name]["verdict"] == "ok", found[name]
     for name in ("provider_key", "provider_rights", "provider_account", "provider_endpoint"):
@@ -51,9 +51,7 @@ async def test_a_gateway_that_runs(running: Gateway) -> None:
 
 
 async def test_for_a_person_it_is_a_table(running: Gateway, tmp_path: Path) -> None:
-    ran = await asyncio.to_thread(
-        run, "doctor", "--data", running.ready["data_dir"], cwd=tmp_path
-    )
+    ran = await asyncio.to_thread(run, "doctor", "--data", running.ready["data_dir"], cwd=tmp_path)
     assert ran.status == 0, ran
     *table, count = ran.out.splitlines()
     assert table[0].split() == ["check", "finding", "mend"]

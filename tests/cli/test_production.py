@@ -3,6 +3,7 @@ it does not start with is said in one line.
 """
 
 import asyncio
+import json
 import shutil
 import signal
 import ssl
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,7 +66,9 @@ async def production(
 ) -> AsyncIterator[Production]:
     folder, authority, port = tmp_path_factory.mktemp("production"), trustme.CA(), free_port()
     authority.cert_pem.write_to_path(folder / "ca.pem")
-    leaf = authority.issue_cert("127.0.0.1", "localhost")
+    begin = datetime.now(UTC) - timedelta(days=1)
+    end = begin + timedelta(days=90)
+    leaf = authority.issue_cert("127.0.0.1", "localhost", not_before=begin, not_after=end)
     leaf.private_key_and_cert_chain_pem.write_to_path(folder / "tls.pem")
     (folder / "tls.pem").chmod(0o600)
     FileKms.create(folder / "kek")
@@ -191,6 +195,52 @@ async def test_production_starts_and_takes_a_payment(
                 await reader.close()
 
         await until(event_came)
+        examined = await production.run("doctor", "--json")
+    found = {f["check"]: f for f in json.loads(examined.out)["findings"]}
+    assert found["database_tls"]["message"].startswith("the connection is over TLS"), examined
+    # The role of this test migrates too, so it owns the tables, and is told of.
+    wrong = {name for name, finding in found.items() if finding["verdict"] == "wrong"}
+    assert (examined.status, wrong) == (1, {"database_role"}), examined
+    for secret in (LIVE_KEY, "hunter2", key):
+        assert secret not in examined.out + examined.err
+
+
+async def test_behind_a_trusted_proxy_it_starts_without_a_certificate(
+    production: Production,
+) -> None:
+    """And in clear it answers that proxy alone, which says that it was https."""
+    port = free_port()
+    without = {"PAYGATE_TLS_CERT", "PAYGATE_TLS_KEY"}
+    environ = {name: value for name, value in production.environ.items() if name not in without}
+    environ |= {
+        "PAYGATE_TRUSTED_PROXIES": "127.0.0.1",
+        "PAYGATE_STRIPE_WEBHOOK_SECRETS": "whsec_1",
+    }
+    log = production.folder / "plain.log"
+    words = ["serve", "--port", str(port), "--processes", "1"]
+    process = start(words, production._replace(environ=environ), log)
+    try:
+        async with aiohttp.ClientSession() as session:
+
+            async def ask(**headers: str) -> tuple[int, str]:
+                url = f"http://127.0.0.1:{port}/readyz"
+                try:
+                    async with session.get(url, headers=headers) as response:
+                        return response.status, await response.text()
+                except aiohttp.ClientError:
+                    return 0, log.read_text()
+
+            async def answers() -> bool:
+                assert process.poll() is None, log.read_text()
+                return (await ask())[0] != 0
+
+            await until(answers, seconds=60)
+            status, said = await ask()
+            assert (status, "tls_required" in said) == (403, True), said
+            assert (await ask(**{"X-Forwarded-Proto": "https"}))[0] == 200
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.wait, 60) == 0, log.read_text()
 
 
 REFUSED: dict[str, tuple[dict[str, str | None], str]] = {

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import trustme
@@ -15,6 +15,7 @@ from paygate.providers.stripe.inspection import KeyFacts
 from paygate.settings import load
 from paygate.storage.inspection import RoleFacts, ServerFacts, Session
 
+T = TypeVar("T", bound=msgspec.Struct)
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
 NONE = timedelta(0)
@@ -92,7 +93,7 @@ class Health:
         )
 
 
-def but(value: Any, **changes: Any) -> Any:
+def but(value: T, **changes: Any) -> T:
     """A value with some fields changed."""
     return msgspec.structs.replace(value, **changes)
 

@@ -176,6 +176,8 @@ ILL = [
         WARNING,
         "read along",
     ),
+    Case("database_tls", lambda h: but(h.patient(), database=Away("gone")), WARNING, "gone"),
+    Case("database_tls", with_settings(database_url=None), WRONG, "not set"),
     Case("database_clock", with_server(ahead=timedelta(seconds=9)), WRONG, "9 seconds ahead"),
     Case("database_clock", with_server(ahead=-timedelta(seconds=9)), WRONG, "9 seconds behind"),
     Case("months", with_server(months_lacking=["event"]), WARNING, "months of event"),

@@ -105,21 +105,22 @@ def tls(patient: Patient) -> Said:
     dsn = patient.settings.database_url
     if dsn is None:
         return wrong("PAYGATE_DATABASE_URL is not set", "Set it.")
-    if stays_here(dsn):
-        return ok("the database is on this machine")
     if not is_verified(dsn):
         return patient.serious(
             "whoever is between here and the database can read along, or answer in its place",
             "Add ?sslmode=verify-full&sslrootcert=FILE to PAYGATE_DATABASE_URL.",
         )
-    if isinstance(patient.database, Away):
-        return not_known(patient.database)
-    if not patient.database.tls:
-        return wrong(
-            "the connection is not over verified TLS, though its address asks for that",
-            "See what PGSSLMODE and the service file say.",
-        )
-    return ok("the connection is over TLS, and the server proved its name")
+    found = patient.database
+    if not isinstance(found, Away) and found.tls:
+        return ok("the connection is over TLS, and the server proved its name")
+    if stays_here(dsn):
+        return ok("the database is on this machine")
+    if isinstance(found, Away):
+        return not_known(found)
+    return wrong(
+        "the connection is not over verified TLS, though its address asks for that",
+        "See what PGSSLMODE and the service file say.",
+    )
 
 
 def clock(patient: Patient) -> Said:

@@ -59,7 +59,9 @@ class Door:
     ) -> Response:
         """One request, its body in one piece."""
         messages = [{"type": "http.request", "body": body, "more_body": False}]
-        return await self.serve(method, target, messages, headers=headers, address=address, scheme=scheme)
+        return await self.serve(
+            method, target, messages, headers=headers, address=address, scheme=scheme
+        )
 
     async def serve(
         self,
@@ -112,6 +114,6 @@ def _bytes(value: str | bytes) -> bytes:
 @asynccontextmanager
 async def door_of(world: World, **settings: str) -> AsyncIterator[Door]:
     """A door that is closed in the end, as the server does: what was counted is written down."""
-    door = Door(world, None, **settings)
+    door = Door(world, None, NOBODY, **settings)
     async with door.edge.refusals.counted():
         yield door
