@@ -21,6 +21,7 @@ NOT_RUN = [
     ("CONTRIBUTING.md", "minutes long; CI is the last line"),
     ("README.md", "stays in the foreground; every test of a whole gateway starts one so"),
     ("README.md", "minutes long; CI is the last line"),
+    ("docs/exports.md", "needs a gateway; tests/cli/test_export.py runs it"),
     ("docs/restores.md", "tells a gateway what did not happen; tests/cli/test_restored.py runs it"),
     ("docs/stripe.md", "root"),
     ("docs/stripe.md", "root, and a name in the DNS"),

@@ -290,7 +290,9 @@ async def live(door: Door) -> None:
     what: Found = filled(Found, Planted(MARK), payment_intent=new_id("payment_intent"))
     wrong: Discrepancy = planted(Discrepancy, MARK, what=what)
     ours = new_id("payment_intent")
-    taken: Candidate = filled(Candidate, Planted(MARK), payment_intent=ours, refund=None)
+    taken: Candidate = filled(
+        Candidate, Planted(MARK), payment_intent=ours, refund=None, dispute=None
+    )
     job = Job(ApplyProviderEvent(event.merchant, event.id))
     creates = [
         Change(planted(AuditEntry, MARK), creates=tuple(first)),
