@@ -41,6 +41,7 @@ OPTIONS = {
     "migrate": ["--detach", "--dry-run", "--data", "--quiet"],
     "bench": ["--json", "--full", "--quick", "--rounds", "--against"],
     "explain": ["--api-url", "--key-file", "--data", "--json"],
+    "doctor": ["--fix", "--data", "--json"],
     "listen": ["--forward-to", "--events", "--api-url", "--key-file", "--data", "--json"],
     "trigger": ["--list", "--payment", "--data", "--json", "--quiet"],
     "reconcile": ["--since", "--dry-run", "--data", "--json", "--quiet"],
