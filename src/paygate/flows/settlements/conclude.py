@@ -128,7 +128,7 @@ async def _tell(ctx: Context, caller: Caller, settlement: Settlement, read: _Rea
             problem = None if where == settlement.id else elsewhere(where, found)
             await crew.take(open_discrepancy(ctx, caller, found, where, problem))
         for standing in await _discrepancies_of(ctx, settlement):
-            if standing.id not in wrong:
+            if discrepancy_id(ctx, standing.what) not in wrong:
                 await crew.take(heal_discrepancy(ctx, caller, standing, NOT_SO))
     faults.tell()
 

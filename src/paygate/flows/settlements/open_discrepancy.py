@@ -37,10 +37,24 @@ def discrepancy_subject(discrepancy: Discrepancy) -> Subject:
     return Subject("discrepancy", discrepancy.id)
 
 
-def discrepancy_id(ctx: Context, found: Found) -> str:
-    """The id of what was found: one for each kind of thing about each line, payout or record."""
-    name = length_prefixed("discrepancy", ctx.provider.name, found.kind, found.about)
+def discrepancy_id(ctx: Context, found: Found, occurrence: int = 1) -> str:
+    """The id of what was found: one for each kind of thing about each line, payout or record, and
+    for each time that it came back after it was over.
+    """
+    again = () if occurrence == 1 else (str(occurrence),)
+    name = length_prefixed("discrepancy", ctx.provider.name, found.kind, found.about, *again)
     return id_from(PREFIXES["discrepancy"], ctx.index.fingerprints(name)[-1])
+
+
+async def latest_discrepancy(ctx: Context, found: Found) -> Discrepancy | None:
+    """What is known of this kind of thing: its last occurrence. None when it was never found."""
+    latest, occurrence = None, 1
+    while True:
+        known = discrepancy_id(ctx, found, occurrence)
+        standing = await ctx.settlements.discrepancy(ACCOUNT, known)
+        if standing is None:
+            return latest
+        latest, occurrence = standing, occurrence + 1
 
 
 async def open_discrepancy(
@@ -54,13 +68,20 @@ async def open_discrepancy(
     """The discrepancy of what was found, opened now unless it was before; `problem` is what people
     are told when it is new, where no settlement tells them; `also` are events of the same fact.
 
+    One that had healed and is found again is another occurrence, and so is one of which a person
+    has decided and which is another sum by now: what was decided stays, and holds for what it was.
+
     Raises:
         StorageError: others kept changing it.
     """
     patience = Patience(KEPT_CHANGING, end=StorageError, seconds=CONCLUDING_SECONDS)
-    known = discrepancy_id(ctx, found)
+    occurrence = 1
     while True:
+        known = discrepancy_id(ctx, found, occurrence)
         standing = await ctx.settlements.discrepancy(ACCOUNT, known)
+        if standing is not None and _is_over(standing, found):
+            occurrence += 1
+            continue
         if standing is None:
             after = _new(ctx, known, found, settlement)
             change = _opening(ctx, caller, after, problem, also)
@@ -145,6 +166,14 @@ def _opening(
     )
     told = discrepancy_event(ctx, caller, discrepancy, "discrepancy.opened")
     return Change(audit, creates=(discrepancy, told, *also, *alerts), jobs=to_raise(*alerts))
+
+
+def _is_over(standing: Discrepancy, found: Found) -> bool:
+    """Whether what was known is another occurrence than what is found now."""
+    if standing.decision is None:
+        return False
+    healed = standing.decision.actor == JOB
+    return healed or standing.what.found != found.found
 
 
 def _seen_again(ctx: Context, standing: Discrepancy, found: Found) -> Discrepancy:

@@ -22,8 +22,8 @@ from paygate.flows.context import Context
 from paygate.flows.settlements.open_discrepancy import (
     JOB,
     SEEN_AGAIN,
-    discrepancy_id,
     heal_discrepancy,
+    latest_discrepancy,
     open_discrepancy,
 )
 from paygate.flows.settlements.our_side import ACCOUNT, terms_of
@@ -86,8 +86,8 @@ async def _standing(ctx: Context, fact: Fact) -> list[Discrepancy]:
     """What is known to be wrong with a fact."""
     found = []
     for kind in _OF_FACTS:
-        known = discrepancy_id(ctx, Found(kind=kind, about=fact.id, merchant=fact.merchant))
-        standing = await ctx.settlements.discrepancy(ACCOUNT, known)
+        of = Found(kind=kind, about=fact.id, merchant=fact.merchant)
+        standing = await latest_discrepancy(ctx, of)
         if standing is not None:
             found.append(standing)
     return found

@@ -1,0 +1,72 @@
+"""What is found again after it was over: a decision holds for what it was made of, and healing is no
+decision.
+"""
+
+from paygate.domain.settlements.discrepancy import DecisionAction, Discrepancy
+from paygate.domain.settlements.outcome import PayoutStatus
+from paygate.domain.settlements.settlement import Matching, Settlement
+from paygate.flows.settlements.decide import record_bank_amount, resolve_discrepancy
+from tests.flows.settlements.paying import changed, charged, paid, paying, pays
+from tests.flows.settlements.stories import kinds, run, settle, stands
+from tests.flows.settlements.test_decide import work
+from tests.flows.world import World
+
+DAY = 86400.0
+
+
+async def on_its_way(world: World) -> Settlement:
+    """A payout in which nothing is wrong, and which is not paid yet."""
+    pays(world, "po_1", charged(await paid(world)), status=PayoutStatus.IN_TRANSIT)
+    await settle(world)
+    return await stands(world)
+
+
+async def bank_says(world: World, of: Settlement, amount: int) -> None:
+    await record_bank_amount(world.ctx, world.caller, of.id, amount)
+    await work(world)
+
+
+async def test_what_healed_is_found_again(world: World) -> None:
+    """A bank amount that was wrong, right, and wrong again: the payout does not close over it."""
+    of = await on_its_way(world)
+    for amount in (1800, 1940, 1800):
+        await bank_says(world, of, amount)
+    assert await kinds(world) == {"payout_total_mismatch": 1}
+    changed(world, "po_1", status=PayoutStatus.PAID)
+    await run(world)
+    of = await stands(world)
+    assert (of.matching, of.is_open) == (Matching.DISCREPANT, True)
+    before = await world.counts()
+    await run(world)
+    assert await world.counts() == before
+    await bank_says(world, of, 1940)
+    assert (await stands(world)).is_open is False
+
+
+async def test_what_was_explained_and_is_another_sum_by_now(world: World) -> None:
+    """A person has explained fifty cents; that ten euros are missing nobody has explained."""
+    of = await on_its_way(world)
+    await bank_says(world, of, 1890)
+    first: list[Discrepancy] = await world.all(Discrepancy)
+    explain = DecisionAction.EXPLAIN
+    await resolve_discrepancy(world.ctx, world.caller, first[0].id, explain, "the bank's fee")
+    await work(world)
+    await bank_says(world, of, 1890)
+    assert (await stands(world)).matching is Matching.BALANCED
+    await bank_says(world, of, 940)
+    found: list[Discrepancy] = await world.all(Discrepancy)
+    assert sorted(str(each.status) for each in found) == ["explained", "open"]
+    assert (await stands(world)).matching is Matching.DISCREPANT
+
+
+async def test_money_is_missing_then_late_then_missing(world: World) -> None:
+    intent = await paid(world)
+    world.clock.forward(20 * DAY)
+    for balance, kind in (([], "missing_at_provider"), ([charged(intent)], "late")) * 2:
+        paying(world).balance = list(balance)
+        await run(world)
+        assert await kinds(world) == {kind: 1}
+        before = await world.counts()
+        await run(world)
+        assert await world.counts() == before
+        world.clock.forward(2 * DAY)
