@@ -47,7 +47,9 @@ def test_a_number_is_read_as_declared_or_refused(notation: str, text: str) -> No
 @pytest.mark.parametrize(
     ("text", "exponent", "amount"),
     [("1.235", 3, 1235), ("500", 0, 500), ("500.00", 0, None), ("3500000000", 0, 3_500_000_000),
-     ("0.1", 2, 10), ("0.10", 2, 10), ("-0.01", 2, -1), ("90071992547409.93", 2, 2**53 + 1)],
+     ("0.1", 2, 10), ("0.10", 2, 10), ("-0.01", 2, -1), ("90071992547409.93", 2, 2**53 + 1),
+     ("4611686018427387904", 2, None), ("100000000000000.00", 2, 10**16),
+     ("-100000000000000.01", 2, None), ("9999999999999999999", 0, None)],
 )  # fmt: skip
 def test_amounts_are_exact_in_the_currency_s_smallest_unit(
     text: str, exponent: int, amount: int | None

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-MOST_UNITS: Final = 2**62
-"""Sums of lines stay within 64 bits for a while; no amount of money is near it."""
+MOST_UNITS: Final = 10**16
+"""A hundred trillion of a currency with cents: no amount of money is near it, and sums of hundreds
+of such stay within the 64 bits that records keep."""
 _MOST_DIGITS: Final = 19
 
 Parsed = tuple[int, int]
@@ -62,8 +63,6 @@ def reader(notation: str) -> Callable[[str], Parsed]:
         if group:
             whole = whole.replace(group, "")
         value = int(whole + fraction)
-        if value > MOST_UNITS:
-            raise NotANumber
         return (-value if sign == "-" else value), len(fraction)
 
     return read
@@ -80,4 +79,6 @@ def scaled(parsed: Parsed, exponent: int) -> int:
     if digits > exponent:
         raise NotANumber
     shift: int = 10 ** (exponent - digits)
+    if abs(value) * shift > MOST_UNITS:
+        raise NotANumber
     return value * shift
