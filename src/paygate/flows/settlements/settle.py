@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from paygate.domain.access.roles import Caller
 from paygate.domain.payments.outcome import Unknown
-from paygate.domain.settlements.outcome import Line, Payout, PayoutStatus
+from paygate.domain.settlements.outcome import Line, Payout
 from paygate.domain.settlements.settlement import Settlement, Source
 from paygate.flows.context import Context
 from paygate.flows.settlements.by_hand import lines_by_hand
@@ -65,7 +65,8 @@ async def settle_as_told(ctx: Context, caller: Caller, payout: Payout) -> Settle
     settlement = await take_payout(ctx, caller, payout)
     if not settlement.is_open:
         return Settled(Outcome.CLOSED, settlement)
-    if payout.status is PayoutStatus.CANCELLED or (payout.itemised and not payout.lines_complete):
+    # One that was cancelled left the balance and came back, as one that failed: both are posted.
+    if payout.itemised and not payout.lines_complete:
         return Settled(Outcome.WAITING, settlement)
     lines = _itemised(ctx, payout) if payout.itemised else lines_by_hand(ctx, payout)
     new = held = 0
