@@ -6,10 +6,12 @@ from datetime import timedelta
 
 from paygate.domain.account_transfer import AccountTransfer
 from paygate.domain.ledger import Account
+from paygate.domain.settlements.outcome import PayoutStatus
 from paygate.domain.settlements.settlement import Matching
 from paygate.flows.settlements.settle import Outcome
 from tests.flows.settlements.paying import C, charged, line, paid, paying, payout, pays
 from tests.flows.settlements.stories import kinds, lines_of, run, settle, stands
+from tests.flows.spoilt import mend, spoil
 from tests.flows.world import World
 from tests.making import START
 
@@ -76,3 +78,41 @@ async def test_an_instant_payout_beside_an_automatic_one(world: World) -> None:
     assert await lines_of(world) == []
     assert await kinds(world) == {}
     assert await provider_holds(world) == -2 * 1999
+
+
+async def test_a_payout_that_is_cancelled_before_it_is_settled(world: World) -> None:
+    """It left the balance and came back, between the lines of another: nothing of it is at the
+    bank, and the provider owes nothing more.
+    """
+    paying(world).payouts["po_1"] = payout(
+        300,
+        itemised=False,
+        automatic=False,
+        lines_complete=False,
+        status=PayoutStatus.CANCELLED,
+    )
+    row = line("txn_po_1", -300, C.PAYOUT, source_reference="po_1", customer_amount=None)
+    back = line("txn_back", 300, C.PAYOUT_FAILURE, source_reference="po_1", customer_amount=None)
+    pays(world, "po_2", charged(await paid(world)), row, back)
+    await run(world)
+    assert (await stands(world, "po_2")).is_open is False
+    assert await kinds(world) == {}
+    assert await provider_holds(world) == -1999
+
+
+async def test_a_guess_that_was_cut_off_is_gone_on_with(world: World) -> None:
+    """A record that cannot be read holds its line back; once it is mended the line is taken, as the
+    others were.
+    """
+    intents = [await paid(world) for _ in range(3)]
+    own = line("txn_po", -3 * 1940, C.PAYOUT, source_reference="po_1", customer_amount=None)
+    paying(world).balance = [*(charged(each) for each in intents), own]
+    paying(world).payouts["po_1"] = payout(
+        3 * 1940, itemised=False, automatic=False, created_at=AT, lines_complete=False
+    )
+    await spoil(world, "payment_intent", intents[1].id)
+    assert (await settle(world)).outcome is Outcome.HELD
+    await mend(world, "payment_intent", intents[1].id)
+    assert (await settle(world)).outcome is Outcome.CLOSED
+    of = await stands(world)
+    assert (of.counts.matched, of.residual) == (3, 0)

@@ -1,5 +1,5 @@
-"""What is found again after it was over: a decision holds for what it was made of, and healing is no
-decision.
+"""What is found again after it was over: a decision holds for what it was made of, and healing is
+no decision.
 """
 
 from paygate.domain.settlements.discrepancy import DecisionAction, Discrepancy

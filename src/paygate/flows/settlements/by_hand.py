@@ -5,7 +5,7 @@ amount is named (`domain/settlements/by_hand.py`). Where the provider itemises o
 it is left: what is theirs must not be taken for another's.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -13,6 +13,7 @@ from paygate.domain.money import Currency
 from paygate.domain.payments.outcome import Unknown
 from paygate.domain.settlements.by_hand import oldest_that_fit
 from paygate.domain.settlements.outcome import Line, LineCategory, Payout
+from paygate.domain.settlements.settlement import Settlement
 from paygate.flows.context import Context
 from paygate.flows.settlements.our_side import ACCOUNT
 from paygate.flows.settlements.read_lines import line_id
@@ -80,12 +81,19 @@ async def _taken(ctx: Context, payout: Payout) -> AsyncGenerator[Line | Unknown,
             page = []
             await ctx.pace.turn()
     await _sort(ctx, settlement.id, page, free, mine)
-    if mine:  # what was taken stays: taking others as well would be another guess
-        for line in mine:
-            yield line
-        return
-    for line in oldest_that_fit(payout, free):
+    for line in _guessed(payout, settlement, mine, free):
         yield line
+
+
+def _guessed(
+    payout: Payout, settlement: Settlement, mine: Sequence[Line], free: Sequence[Line]
+) -> Sequence[Line]:
+    """What was taken stays: taking others as well would be another guess. Before it was concluded
+    it may be a part of the guess, though: whoever wrote it died, or a record could not be read.
+    """
+    fitting = oldest_that_fit(payout, [*mine, *free])
+    is_part = settlement.concluded_at is None and set(mine) <= set(fitting)
+    return fitting if is_part or not mine else mine
 
 
 async def _sort(
