@@ -2,11 +2,12 @@
 no decision.
 """
 
+from paygate.domain.alert import Alert
 from paygate.domain.settlements.discrepancy import DecisionAction, Discrepancy
 from paygate.domain.settlements.outcome import PayoutStatus
 from paygate.domain.settlements.settlement import Matching, Settlement
 from paygate.flows.settlements.decide import record_bank_amount, resolve_discrepancy
-from tests.flows.settlements.paying import changed, charged, paid, paying, pays
+from tests.flows.settlements.paying import C, changed, charged, line, paid, paying, pays
 from tests.flows.settlements.stories import kinds, run, settle, stands
 from tests.flows.settlements.test_decide import work
 from tests.flows.world import World
@@ -70,3 +71,16 @@ async def test_money_is_missing_then_late_then_missing(world: World) -> None:
         await run(world)
         assert await world.counts() == before
         world.clock.forward(2 * DAY)
+
+
+async def test_people_are_told_of_another_where_as_many_healed(world: World) -> None:
+    """The missing line comes, and is of a word that is not known: one healed, and one is open."""
+    pays(world, "po_1", charged(await paid(world)), amount=1800)
+    await settle(world)
+    assert await kinds(world) == {"payout_total_mismatch": 1}
+    odd = line("txn_odd", -140, C.UNKNOWN, provider_category="lunar_fee", customer_amount=None)
+    paying(world).lines["po_1"].append(odd)
+    await settle(world)
+    assert await kinds(world) == {"unexpected_adjustment": 1}
+    found: list[Alert] = await world.all(Alert)
+    assert ["unexpected_adjustment" in each.problem.message for each in found].count(True) == 1

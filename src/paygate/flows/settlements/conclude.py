@@ -70,6 +70,7 @@ async def conclude(ctx: Context, caller: Caller, settlement_id: str) -> Settleme
         StorageError: others kept changing it.
     """
     patience = Patience("a settlement kept changing", end=StorageError, seconds=CONCLUDING_SECONDS)
+    any_new = False
     while True:
         settlement = await ctx.settlements.settlement(ACCOUNT, settlement_id)
         assert settlement is not None, "settlements are never deleted"
@@ -78,9 +79,10 @@ async def conclude(ctx: Context, caller: Caller, settlement_id: str) -> Settleme
         read = await _read(ctx, settlement)
         if await find_matches(ctx, caller, settlement, read.unmatched):
             continue
-        await _tell(ctx, caller, settlement, read)
+        any_new |= await _tell(ctx, caller, settlement, read)
         after = await _after(ctx, settlement, read.sums)
-        if (concluded := await _commit(ctx, caller, settlement, after, read)) is not None:
+        concluded = await _commit(ctx, caller, settlement, after, read, any_new=any_new)
+        if concluded is not None:
             if await ctx.settlement_pages.count(ACCOUNT, settlement_id) == read.pages:
                 return await _close(ctx, caller, concluded, read.sums)
             await _wait_again(ctx, caller, concluded)
@@ -116,21 +118,26 @@ async def _read(ctx: Context, settlement: Settlement) -> _Read:
     return _Read(summed.result(), judged, unmatched, Count(pages, last))
 
 
-async def _tell(ctx: Context, caller: Caller, settlement: Settlement, read: _Read) -> None:
-    """Open what is wrong, and heal what is open and no more so."""
+async def _tell(ctx: Context, caller: Caller, settlement: Settlement, read: _Read) -> bool:
+    """Open what is wrong, and heal what is open and no more so. Whether anything is wrong with this
+    settlement that was not open before: as many may have healed.
+    """
     summed = replace(settlement, counts=read.sums.counts, totals=read.sums.totals)
     whole = [Judged(found, settlement.id) for found in judge_payout(summed, read.sums)]
     wrong = {discrepancy_id(ctx, each.found): each for each in (*read.judged, *whole)}
+    before = await _discrepancies_of(ctx, settlement)
     faults = Faults()
     async with Crew(OPENED_AT_ONCE, faults) as crew:
         for found, where in wrong.values():
             # The conclusion tells of its own.
             problem = None if where == settlement.id else elsewhere(where, found)
             await crew.take(open_discrepancy(ctx, caller, found, where, problem))
-        for standing in await _discrepancies_of(ctx, settlement):
+        for standing in before:
             if discrepancy_id(ctx, standing.what) not in wrong:
                 await crew.take(heal_discrepancy(ctx, caller, standing, NOT_SO))
     faults.tell()
+    known = {each.id for each in before}
+    return any(each.id not in known for each in await _discrepancies_of(ctx, settlement))
 
 
 async def _after(ctx: Context, settlement: Settlement, sums: Sums) -> Settlement:
@@ -149,7 +156,13 @@ async def _after(ctx: Context, settlement: Settlement, sums: Sums) -> Settlement
 
 
 async def _commit(
-    ctx: Context, caller: Caller, settlement: Settlement, after: Settlement, read: _Read
+    ctx: Context,
+    caller: Caller,
+    settlement: Settlement,
+    after: Settlement,
+    read: _Read,
+    *,
+    any_new: bool,
 ) -> Settlement | None:
     """The settlement once it is concluded so; None when it has moved on meanwhile."""
     transfers = await _transfers(ctx, after, read.sums)
@@ -162,10 +175,10 @@ async def _commit(
             return None
         settlement = posting
     after = replace(after, version=settlement.version, updated_at=settlement.updated_at)
-    if after == settlement and not transfers:
+    if after == settlement and not transfers and not any_new:
         return settlement  # as it was found before
     after = advanced(after, ctx.now())
-    change = await _conclusion(ctx, caller, settlement, after, transfers)
+    change = await _conclusion(ctx, caller, settlement, after, transfers, any_new=any_new)
     return after if isinstance(await ctx.door.commit(change), Committed) else None
 
 
@@ -175,9 +188,11 @@ async def _conclusion(
     settlement: Settlement,
     after: Settlement,
     transfers: Sequence[AccountTransfer],
+    *,
+    any_new: bool,
 ) -> Change:
     kinds = await _open_kinds(ctx, after)
-    worse = kinds and after.open_discrepancies > settlement.open_discrepancies
+    worse = kinds and (any_new or after.open_discrepancies > settlement.open_discrepancies)
     alerts = (occurrence(ctx, ACCOUNT, discrepant(after, kinds)),) if worse else ()
     balances = after.matching is Matching.BALANCED and settlement.matching is not Matching.BALANCED
     told = (settlement_event(ctx, caller, after, "settlement.balanced"),) if balances else ()
