@@ -34,8 +34,9 @@ def settle(
         typer.Option(metavar="FILE", help="Read a settlement report, and settle its payouts."),
     ] = None,
     report_format: Annotated[
-        ReportFormat, typer.Option("--format", help="What the report's columns mean.")
-    ] = ReportFormat.STRIPE_ITEMIZED,
+        ReportFormat | None,
+        typer.Option("--format", help="What its columns mean; stripe_itemized unless told."),
+    ] = None,
     mapping: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="The columns of a generic report, as JSON."),
@@ -48,8 +49,11 @@ def settle(
     if report is not None:
         if payout is not None:
             raise typer.BadParameter("settle a payout or a report", param_hint="--report")
-        given = ReportGiven(report, report_format, mapping)
+        given = ReportGiven(report, report_format or ReportFormat.STRIPE_ITEMIZED, mapping)
         run_async(settle_report(given, data, as_json=as_json, quiet=quiet))
+    elif mapping is not None or report_format is not None:
+        option = "--format" if mapping is None else "--mapping"
+        raise typer.BadParameter("it is for --report", param_hint=option)
     elif payout is None:
         run_async(_all(data, as_json=as_json, quiet=quiet))
     else:

@@ -117,8 +117,11 @@ def _mapping(file: Path | None) -> "Mapping[str, str]":
         return {}
     wanted = "a JSON object of strings (docs/settlement-reports.md)"
     found: Any = None
-    with suppress(OSError, ValueError):
-        found = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        with suppress(ValueError):
+            found = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise typer.BadParameter(str(error.strerror), param_hint="--mapping") from None
     if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
         raise typer.BadParameter(wanted, param_hint="--mapping")
     return found
