@@ -3,6 +3,7 @@
 Knows nothing of settings, of keys, or of what a file means.
 """
 
+import errno
 import os
 import secrets
 import stat
@@ -53,6 +54,8 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _draft(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    if not path.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     # A name that nobody can guess: a stranger's file or link never lies there already.
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

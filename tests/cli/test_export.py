@@ -1,4 +1,6 @@
-"""`paygate export` and `paygate ledger export` on the directory of a running gateway."""
+"""`paygate export` and `paygate ledger export` on the directory of a running gateway; and how
+`paygate settle` is typed wrong.
+"""
 
 import asyncio
 import csv
@@ -68,3 +70,22 @@ async def test_what_cannot_be_exported(gateway: Gateway, tmp_path: Path) -> None
     ran = run("export", "payments", "-o", "no/such/folder.csv", "--data", data, cwd=tmp_path)
     assert (ran.status, ran.out) == (1, "")
     assert "No such file or directory" in ran.err
+    ran = run("export", "payments", "-o", ".", "--data", data, cwd=tmp_path)
+    assert (ran.status, ran.out) == (1, "")
+    assert "Is a directory" in ran.err
+    ran = run("export", "ledger", "--merchant", "defualt", "--data", data, cwd=tmp_path)
+    assert (ran.status, ran.out, ran.err) == (1, "", "paygate: no such merchant\n")
+
+
+async def test_what_a_report_alone_may_say(gateway: Gateway, tmp_path: Path) -> None:
+    """Without a report it would settle all payouts, which nobody asked for."""
+    data = gateway.ready["data_dir"]
+    for option in (("--format", "generic"), ("--mapping", "mapping.json")):
+        ran = run("settle", *option, "--data", data, cwd=tmp_path)
+        assert (ran.status, ran.out) == (2, "")
+        assert "--report" in ran.err
+    (tmp_path / "report.csv").write_text("a,b\n")
+    named = ("--report", "report.csv", "--format", "generic", "--mapping", "none.json")
+    ran = run("settle", *named, "--data", data, cwd=tmp_path)
+    assert (ran.status, ran.out) == (2, "")
+    assert "No such file" in ran.err

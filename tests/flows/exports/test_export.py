@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from paygate.domain.access.roles import Action
 from paygate.domain.audit import AuditEntry
@@ -162,3 +163,18 @@ def test_amounts_are_decimals_by_their_currency_and_as_large_as_they_are() -> No
     assert csv_lines([("-12.00", Money(-1200, "eur"), "\tx", "a\r\nb", True, None)]) == (
         "'-12.00,-12.00,'\tx,\"a\r\nb\",true,\r\n"
     )
+
+
+async def test_a_discrepancy_is_exported_for_the_merchant_whose_it_is(paying_world: World) -> None:
+    """The account keeps it; the row, and who asks for a merchant's rows, go by the payment."""
+    world, account = paying_world, paying_world.caller
+    await world.connection.execute("INSERT INTO merchant (id) VALUES ('another')")
+    world.caller = replace(account, merchant="another")
+    wrong = charged(await paid(world), gross=1994, customer_amount=1994)
+    world.caller = account
+    pays(world, "po_1", wrong)
+    await settle(world)
+    (row,), _, _ = await exported(world, ExportKind.DISCREPANCIES, merchant="another")
+    assert (row["merchant"], row["kind"]) == ("another", "amount_mismatch")
+    rows, _, _ = await exported(world, ExportKind.DISCREPANCIES, merchant="default")
+    assert rows == []

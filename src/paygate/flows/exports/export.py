@@ -24,6 +24,7 @@ from paygate.domain.settlements.discrepancy import Discrepancy
 from paygate.domain.settlements.line import MatchState
 from paygate.domain.settlements.match import decided
 from paygate.domain.settlements.settlement import Settlement
+from paygate.flows.access.read_merchants import find_merchant
 from paygate.flows.context import Context
 from paygate.storage.change import Change, StorageError
 from paygate.storage.pages import Place, Stretch
@@ -84,8 +85,11 @@ async def export(
     """Write the header and all rows as CSV, piece by piece.
 
     Raises:
+        Refusal: `resource_missing`: there is no such merchant.
         NotWhole: a record cannot be read. Nothing of it, and nothing behind it, was written.
     """
+    if wanted.merchant is not None:
+        await find_merchant(ctx, wanted.merchant)
     asked = {name: str(value) for name, value in wanted._asdict().items() if value is not None}
     await ctx.door.commit(Change(ctx.audit(caller, Action.EXPORT, details=asked)))
     sheet, now = SHEETS[wanted.kind], ctx.now()
@@ -115,7 +119,13 @@ def _records(ctx: Context, wanted: Wanted) -> AsyncIterator[Sequence[Any]]:
 async def _of_tables(ctx: Context, wanted: Wanted) -> AsyncIterator[Sequence[Any]]:
     for record in _KINDS[wanted.kind]:
         async for records in _stretches(partial(ctx.whole_tables.after, record), RECORDS):
-            yield [each for each in records if wanted.has(each.merchant, _made_at(each))]
+            yield [each for each in records if wanted.has(_merchant_of(each), _made_at(each))]
+
+
+def _merchant_of(record: Any) -> str:
+    """Whose the row is, as it shows it: a discrepancy is kept by the account, whosever it is."""
+    of: str = record.what.merchant if isinstance(record, Discrepancy) else record.merchant
+    return of
 
 
 def _made_at(record: Any) -> datetime:
