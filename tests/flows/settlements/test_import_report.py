@@ -16,6 +16,7 @@ from paygate.domain.settlements.report_import import (
     SettlementImport,
 )
 from paygate.domain.settlements.settlement import Matching, Settlement, Source
+from paygate.flows.ledger.verify import verify_ledger
 from paygate.flows.settlements import report_share
 from paygate.flows.settlements.import_report import Report, layout_of, new_import
 from paygate.flows.settlements.upload_report import (
@@ -30,7 +31,7 @@ from paygate.worker.report_hands import own_hands
 from tests.domain.settlements.reports.reading import csv_of
 from tests.flows.settlements.paying import C, charged, line, paid, paying, payout, pays
 from tests.flows.settlements.reporting import bring, own_row, report, row
-from tests.flows.settlements.stories import kinds, lines_of, settle, stands, told
+from tests.flows.settlements.stories import alerts, kinds, lines_of, settle, stands, told
 from tests.flows.spoilt import mend, spoil
 from tests.flows.world import World
 
@@ -267,3 +268,24 @@ async def test_an_upload_of_what_a_killed_command_began_is_gone_on_with(
     assert await read_report_as_asked(world.ctx, message, own_hands) is None
     unknown = ReadSettlementReport("default", "si_nope")
     assert await read_report_as_asked(world.ctx, unknown, own_hands) is None
+
+
+async def test_a_report_has_closed_what_the_provider_paid_out_otherwise(
+    world: World, tmp_path: Path
+) -> None:
+    """A report that was cut, with a row of its own for what was left: it balances in itself. The
+    provider's payout has another amount, and that is told by the run and by the nightly check.
+    """
+    first, second = charged(await paid(world)), charged(await paid(world))
+    await bring(world, tmp_path, report({"po_1": [first]}))
+    closed = await stands(world)
+    assert not closed.is_open
+    pays(world, "po_1", first, second)
+    await settle(world)
+    await settle(world)
+    assert await kinds(world) == {"payout_total_mismatch": 1}
+    assert await alerts(world) == [("settlement_discrepancy", None)]
+    assert await stands(world) == closed
+    found = await verify_ledger(world.ctx, world.caller, progress=lambda *_: None)
+    said = "the provider paid out 3880 eur, and we have 1940 eur"
+    assert [each.what for each in found.mismatches if each.intent == closed.id] == [said]

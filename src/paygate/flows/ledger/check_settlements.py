@@ -78,7 +78,7 @@ class SettlementChecks:
             said = await self._differs_here(settlement)
         except Unreadable as fault:
             return f"{_ALTERED}{fault}"
-        if said is None and self._provider and settlement.source is Source.PROVIDER:
+        if said is None and self._provider:
             return await self._differs_there(settlement)
         return said
 
@@ -116,6 +116,8 @@ class SettlementChecks:
         )
         if isinstance(payout, Absent):
             self._silent = 0
+            if settlement.source is Source.REPORT:
+                return None  # a bank's report, of payouts that only the bank names so
             return f"the provider has no payout {settlement.provider_reference}"
         if not isinstance(payout, Payout):
             self._silent += 1

@@ -59,6 +59,19 @@ def elsewhere(settlement_id: str, found: Found) -> Problem:
     )
 
 
+def closed_otherwise(settlement_id: str, found: Found) -> Problem:
+    """A settlement was closed by a report, and the provider paid out another amount."""
+    return Problem(
+        type=AlertType.SETTLEMENT_DISCREPANCY,
+        subject=Subject("settlement", settlement_id),
+        severity="critical",
+        message=f"the provider paid out {_amount(found.expected)}, and a report that was brought"
+        f" says {_amount(found.found)}; by that the settlement is closed",
+        what_to_do="Hold the report against the provider's dashboard. What is closed stays so:"
+        " explain or resolve the discrepancy, and correct your books by an entry of their own.",
+    )
+
+
 def unsettled(found: Found) -> Problem:
     """Money that we recorded is in no payout, and its time is over."""
     intent = found.payment_intent or found.about

@@ -18,7 +18,7 @@ from paygate.flows.alerts.raise_alert import occurrence, to_raise
 from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience
 from paygate.flows.settlements.open_discrepancy import open_discrepancy
 from paygate.flows.settlements.our_side import ACCOUNT
-from paygate.flows.settlements.problems import payout_failed
+from paygate.flows.settlements.problems import closed_otherwise, payout_failed
 from paygate.flows.settlements.read_lines import settlement_subject
 from paygate.providers.absence import Absent, ProviderSilent
 from paygate.storage.change import Change, Committed, StorageError
@@ -60,6 +60,11 @@ async def take_payout(ctx: Context, caller: Caller, payout: Payout) -> Settlemen
         if isinstance(await ctx.door.commit(change), Committed):
             break
         await patience.pause()
+    ours = after.amount, after.currency
+    if not after.is_open and ours != (payout.amount, payout.currency):
+        wrong = _closed_otherwise(after, payout)
+        problem = closed_otherwise(after.id, wrong)
+        await open_discrepancy(ctx, caller, wrong, after.id, problem)
     if payout.status is not _S.FAILED:
         return after
     if after.is_open:
@@ -138,6 +143,18 @@ def settlement_event(ctx: Context, caller: Caller, settlement: Settlement, type_
         event_id=ctx.new_id("event"),
         at=settlement.updated_at,
         request_id=caller.request_id,
+    )
+
+
+def _closed_otherwise(settlement: Settlement, payout: Payout) -> Found:
+    """What is wrong with a settlement that a report has closed with another amount."""
+    assert settlement.amount is not None, "nothing closes whose amount nobody has said"
+    return Found(
+        kind=DiscrepancyKind.PAYOUT_TOTAL_MISMATCH,
+        about=payout.provider_reference,
+        merchant=ACCOUNT,
+        expected=Amount(payout.amount, payout.currency),
+        found=Amount(settlement.amount, settlement.currency),
     )
 
 
