@@ -106,6 +106,7 @@ def _wanted(settlement: Settlement, sums: Sums, *, closes: bool) -> _Moves:
     nets: Counter[tuple[str, Currency]] = Counter()
     for total in sums.totals:
         if total.category is _C.PAYOUT:
+            _post_cost(moves, total)
             continue  # the payout itself is posted by what its lines come to
         nets[total.merchant, Currency(total.currency)] += total.net
         _post_total(moves, total, settlement.merchant, closes=closes)
@@ -131,7 +132,7 @@ def _post_total(moves: _Moves, total: Total, account: str, *, closes: bool) -> N
         foreign = moves[_Key(account, _K.FOREIGN, category)]
         _move(foreign, _A.FOREIGN, -total.net, currency)
     elif category is _C.OTHER_PAYOUT:
-        return  # it went to the bank by its own settlement
+        _post_cost(moves, total)  # it went to the bank by its own settlement
     elif total.state is MatchState.PROVIDER_ONLY:
         kind, side = _OF_THE_PROVIDER[category]
         own = moves[_Key(merchant, kind, category)]
@@ -142,6 +143,12 @@ def _post_total(moves: _Moves, total: Total, account: str, *, closes: bool) -> N
     elif category is _C.UNKNOWN or closes:
         unexplained = moves[_Key(merchant, _K.UNEXPLAINED, category)]
         _move(unexplained, _A.UNEXPLAINED, -total.net, currency)
+
+
+def _post_cost(moves: _Moves, total: Total) -> None:
+    """What a payout cost, where its own row says it: at once, for one."""
+    fees = moves[_Key(total.merchant, _K.FEES, total.category)]
+    _move(fees, _A.FEES, total.fee, Currency(total.currency))
 
 
 def _post_matched(moves: _Moves, total: Total) -> None:

@@ -116,3 +116,28 @@ async def test_a_guess_that_was_cut_off_is_gone_on_with(world: World) -> None:
     assert (await settle(world)).outcome is Outcome.CLOSED
     of = await stands(world)
     assert (of.counts.matched, of.residual) == (3, 0)
+
+
+async def test_what_a_payout_costs_is_a_fee_wherever_its_row_is(world: World) -> None:
+    """On its own row, and on the row between the lines of another: once for each payout."""
+    intents = [await paid(world) for _ in range(2)]
+    row = line("txn_po_1", -3000, C.PAYOUT, fee=30, source_reference="po_1", customer_amount=None)
+    paying(world).payouts["po_1"] = payout(
+        3000, itemised=False, automatic=False, created_at=START, lines_complete=False
+    )
+    pays(world, "po_2", *(charged(each) for each in intents), row)
+    await run(world)
+    assert (await stands(world, "po_2")).is_open is False
+    assert await provider_holds(world) == -2 * 1999
+
+
+async def test_what_an_own_row_costs_is_a_fee(world: World) -> None:
+    amount = 1940 - 30
+    own = line("txn_po", -amount, C.PAYOUT, fee=30, source_reference="po_1", customer_amount=None)
+    paying(world).balance = [charged(await paid(world)), own]
+    paying(world).payouts["po_1"] = payout(
+        amount, itemised=False, automatic=False, created_at=AT, lines_complete=False
+    )
+    await settle(world)
+    # The line does not fit what was paid out: all of the amount has left, and what that cost.
+    assert await provider_holds(world) == -amount - 30

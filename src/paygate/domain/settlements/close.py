@@ -42,9 +42,11 @@ def judge_payout(settlement: Settlement, sums: Sums) -> list[Found]:
 
 
 def _own_row(settlement: Settlement, sums: Sums) -> int | None:
-    """What the payout's own row says that left the balance; None when there is none."""
+    """What the payout's own row says that left the balance for the bank, without what that cost;
+    None when there is none.
+    """
     rows = [
-        total.net
+        total.gross
         for total in sums.totals
         if total.category is LineCategory.PAYOUT and total.currency == settlement.currency
     ]
