@@ -60,6 +60,7 @@ def run() -> None:
     from paygate.providers.event_endpoints import EventEndpointsError
     from paygate.storage.change import StorageError
     from paygate.storage.schema.versions import MigrationError
+    from paygate.storage.unreadable import Unreadable
 
     expected = (
         SettingsError,
@@ -70,6 +71,7 @@ def run() -> None:
         EventEndpointsError,
         Refusal,
         StorageError,
+        Unreadable,
         OSError,
     )
     try:
