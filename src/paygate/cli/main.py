@@ -57,7 +57,9 @@ def run() -> None:
     from paygate.providers.event_endpoints import EventEndpointsError
     from paygate.storage.change import StorageError
     from paygate.storage.schema.versions import MigrationError
+    from paygate.telemetry.guarded import guard_standard_error
 
+    guard_standard_error()
     expected = (
         SettingsError,
         MigrationError,
