@@ -111,7 +111,7 @@ GOOD = generic("refused", "-1.00")
         (parts(b""), "report_unreadable", "file"),
         (parts(b"x" * 200_000), "report_unreadable", "file"),
         (parts(GOOD, mapping=b"{" + b" " * 70_000 + b"}"), "body_too_large", "mapping"),
-        (parts(GOOD, other=b"1"), "parameter_unknown", "other"),
+        ({"other": b"1", **parts(GOOD)}, "parameter_unknown", "other"),
         ({"file": b"a,b\n" * 1_200_000}, "parameter_missing", "format"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

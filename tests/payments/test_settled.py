@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.api.shops import open_shop
 from tests.cli.processes import run
 from tests.gateway import Gateway, until
 
@@ -158,6 +159,40 @@ async def test_what_is_wrong_with_a_payout_is_found(
     assert (await closed(books, settlement))["matching"] == "balanced"
     again = await books.call("POST", f"/discrepancies/{found['id']}/resolve", body)
     assert (again.status, again.code) == (409, "state_conflict")
+
+
+async def test_the_bank_received_something_else(books: Gateway) -> None:
+    """Under an idempotency key, and never of another merchant's key."""
+    for amount in (4200, 800):
+        await paid(books, amount)
+    payout = await pay_out(books, tamper="unknown_line", by=-70)
+    settlement = await settled(books, payout)
+    path, body = f"/settlements/{settlement['id']}", {"bank_amount": payout["amount"] - 1}
+    once = {"Idempotency-Key": "bank"}
+    first = await books.call("POST", path, body, headers=once)
+    assert (first.status, first.json["bank_amount"]) == (200, payout["amount"] - 1)
+    again = await books.call("POST", path, body, headers=once)
+    assert (again.status, again.body) == (200, first.body)
+
+    async def found() -> bool:
+        kinds = [each["kind"] for each in await discrepancies(books, settlement)]
+        return sorted(kinds) == ["payout_total_mismatch", "unexpected_adjustment"]
+
+    assert await until(found)
+    await books.call("POST", path, {"bank_amount": payout["amount"]})
+
+    async def healed() -> bool:
+        every = await discrepancies(books, settlement)
+        return "resolved" in [each["status"] for each in every]
+
+    assert await until(healed)
+    shop = await open_shop(books)
+    (of, *_) = await discrepancies(books, settlement)
+    for method, theirs in (("GET", path), ("POST", path), ("GET", f"{path}/lines")):
+        sent = {"bank_amount": 1} if method == "POST" else None
+        assert (await shop.call(method, theirs, sent)).status == 404
+    answer = await shop.call("GET", f"/discrepancies/{of['id']}")
+    assert (answer.status, answer.code) == (404, "resource_missing")
 
 
 async def test_a_failed_payout(books: Gateway) -> None:

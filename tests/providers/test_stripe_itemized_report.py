@@ -150,3 +150,10 @@ def test_a_column_that_is_missing_stops_the_file_and_what_was_found_is_listed() 
     row = {("netto" if key == "net" else key): value for key, value in ROW.items()}
     with pytest.raises(ReportUnreadable, match=r"Missing: net\. Found: automatic_payout_id, "):
         read(LAYOUT, report(row))
+
+
+def test_what_is_released_beside_a_charge_moved_nothing_at_the_payer_s_side() -> None:
+    moved = {"gross": "-8.00", "fee": "0.00", "net": "-8.00"}
+    found = one(reporting_category="partial_capture_reversal", **moved)
+    assert isinstance(found, Line)
+    assert (found.gross, found.customer_amount, found.customer_currency) == (-800, 0, "usd")

@@ -13,7 +13,6 @@ from paygate.domain.settlements.outcome import Line, Payout
 from paygate.flows.context import Context
 from paygate.flows.settlements import settle
 from paygate.flows.settlements.decide import resolve_discrepancy
-from paygate.flows.settlements.run import settle_payouts
 from paygate.flows.settlements.work_on import conclude_as_asked
 from paygate.jobs.messages import ConcludeSettlement
 from paygate.providers.absence import Absent
@@ -49,20 +48,10 @@ class PaidOut(ScriptedProvider):
         self.steps.step()
         return self.payout or Absent()
 
-    async def list_payouts_created(self, *_: object, **__: object) -> AsyncIterator[Payout]:
-        self.steps.step()
-        if self.payout is not None:
-            yield self.payout
-
     async def list_payout_lines(self, *_: object, **__: object) -> AsyncIterator[Line]:
         for line in self.lines:
             self.steps.step()
             yield line
-
-    async def line_of_payment(
-        self, payment_reference: str, *, timeout_seconds: float
-    ) -> Line | Absent | Unknown:
-        return Absent()
 
 
 class SteppedPages(SettlementPages):
@@ -89,7 +78,8 @@ def settling(ctx: Context, setting: SettleSetting, steps: Steps) -> Context:
 async def act(ctx: Context, setting: SettleSetting) -> bytes:
     """The flow, as the worker or the edge runs it; a decision, with the worker's part."""
     if setting.flow == "settle":
-        await settle_payouts(ctx, "run_1")
+        assert setting.payout is not None
+        await settle.settle_payout(ctx, CALLER, setting.payout.provider_reference)
         return b"settled"
     body = await keyed(
         ctx,

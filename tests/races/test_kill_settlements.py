@@ -1,6 +1,6 @@
-"""F01 for settlements: whoever settles a payout, or decides on it, is killed at each step - between
-pages, between a page and its conclusion, before the ledger is posted; then somebody comes again, and
-each line, discrepancy, transfer and event is there once.
+"""F01 for settlements: whoever settles a payout, or decides on it, is killed at each step, also
+between pages, and between a page and its conclusion; then somebody comes again, and each line,
+discrepancy, transfer and event is there once.
 """
 
 import asyncio
@@ -99,8 +99,10 @@ async def prepared(setting: SettleSetting, number: int) -> SettleSetting:
         of = await settled.settlements.of_payout(reference)
         assert of is not None
         first, second = (each.id for each in known if each.settlement == of.id)
-        await act(settled, msgspec.structs.replace(ready, intent="first", discrepancy=first))
-        return msgspec.structs.replace(ready, intent="second", discrepancy=second)
+        await act(
+            settled, msgspec.structs.replace(ready, intent=f"1 of {number}", discrepancy=first)
+        )
+        return msgspec.structs.replace(ready, intent=f"2 of {number}", discrepancy=second)
 
 
 async def every(ctx: Context, kind: type[Any]) -> list[Any]:

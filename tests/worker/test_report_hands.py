@@ -37,7 +37,8 @@ def report(mark: str) -> str:
         count = len(range(payout, LINES - PAYOUTS, PAYOUTS))
         net = f"-{count * 75 // 100}.{count * 75 % 100:02d}"
         rows.append(
-            f"po_{mark}{payout},txn_{mark}own{payout},{times},{net},0.00,{net},payout,po_{mark},"
+            f"po_{mark}{payout},txn_{mark}own{payout},{times},{net},0.00,{net},payout,"
+            f"po_{mark}{payout},"
         )
     return "\n".join(rows) + "\n"
 

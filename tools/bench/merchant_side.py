@@ -21,7 +21,7 @@ from paygate.domain.disputes.outcome import (
     RowKind,
 )
 from paygate.domain.ids import make_id
-from paygate.domain.money import Currency
+from paygate.domain.money import Currency, major_units
 from paygate.domain.payments.payment_intent import (
     CaptureMethod,
     PaymentIntent,
@@ -121,6 +121,25 @@ def disputes(folder: Path) -> Iterator[Dispute]:
         )
 
 
+def add_own_rows(folder: Path) -> None:
+    """Add to the report what the provider says of each payout: the payout's own row, as the
+    balance has it.
+    """
+    report = folder / "report.csv"
+    with report.open(newline="") as content:
+        header = next(csv.reader(content))
+    with report.open("a", newline="") as content:
+        writer = csv.DictWriter(content, header, restval="", lineterminator="\n")
+        for row in _rows(folder / "payouts.csv"):
+            at = _time(row["created_at"]).strftime("%Y-%m-%d %H:%M:%S")
+            left = _decimal(-int(row["amount"]), row["currency"])
+            zero = _decimal(0, row["currency"])
+            own = {"gross": left, "fee": zero, "net": left, "currency": row["currency"]}
+            own |= {"automatic_payout_id": row["payout"], "source_id": row["payout"]}
+            own |= {"balance_transaction_id": f"txn_{row['payout']}", "created_utc": at}
+            writer.writerow(own | {"available_on_utc": at, "reporting_category": "payout"})
+
+
 def labels(folder: Path) -> set[Label]:
     """What is wrong with the books: with which line, or payout, or payment that has no line."""
     return {
@@ -158,6 +177,10 @@ def _money_rows(folder: Path) -> Mapping[str, list[MoneyRow]]:
                 )
             )
     return booked
+
+
+def _decimal(units: int, currency: str) -> str:
+    return major_units(units, Currency(currency)).rpartition(" ")[0]
 
 
 def _rows(file: Path) -> Iterator[dict[str, str]]:

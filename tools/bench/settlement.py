@@ -39,6 +39,10 @@ INJECTED: Final = (
 )  # fmt: skip
 """Kinds that a report alone tells of: the others need the provider, or rules for fees."""
 OF_EACH: Final = 20
+ROWS: Final = (("settled", 90_000), ("settled_million", 900_000))
+"""The rows, and the payments of each: a tenth more lines are refunds, disputes and the provider's
+own.
+"""
 MONTHS: Final = 3
 COPIED: Final = 5_000
 LIMIT_SECONDS: Final = 1800
@@ -78,19 +82,20 @@ async def _seed(ready: dict[str, Any], out: Path, payments: int) -> None:
         marks={"paygate_installation": installation, "paygate_merchant": merchant_side.MERCHANT},
     )
     await asyncio.to_thread(write_books, plan, out)
+    merchant_side.add_own_rows(out)
     records = await open_records(settings)
     connection = await connector(ready["database_url"], name="bench")()
     try:
-        await _copy(connection, records, merchant_side.payments(out))
-        await _copy(connection, records, merchant_side.refunds(out))
-        await _copy(connection, records, merchant_side.disputes(out))
+        await copy_records(connection, records, merchant_side.payments(out))
+        await copy_records(connection, records, merchant_side.refunds(out))
+        await copy_records(connection, records, merchant_side.disputes(out))
         await connection.execute("ANALYZE payment_intent, refund, dispute")
         await connection.execute("CHECKPOINT")
     finally:
         await connection.close()
 
 
-async def _copy(connection: Connection, records: Records, made: Iterable[Record]) -> None:
+async def copy_records(connection: Connection, records: Records, made: Iterable[Record]) -> None:
     """Write records in bulk, so many at a time."""
     each: Iterator[Record] = iter(made)
     while some := list(islice(each, COPIED)):

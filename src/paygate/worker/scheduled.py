@@ -31,6 +31,7 @@ from paygate.flows.refunds.resolve import expire_refund_approvals, resolve_refun
 from paygate.flows.settlements.open_discrepancy import JOB as SETTLE
 from paygate.flows.settlements.problems import NO_PROGRESS
 from paygate.flows.settlements.run import settle_payouts
+from paygate.flows.settlements.upload_report import sweep_report_files
 from paygate.flows.sweep import Faults
 from paygate.flows.webhooks.watch import watch_webhook_endpoints
 from paygate.storage.installation import DEFAULT_MERCHANT
@@ -145,7 +146,8 @@ async def _purge_idempotency_keys(ctx: Context, run_id: str) -> Report:
 
 async def _housekeeping(ctx: Context, run_id: str) -> Report:
     await watch_months(ctx)
-    return {"deleted": sum(await prune(ctx, run_id))}
+    deleted = await sweep_report_files(ctx)
+    return {"deleted": deleted + sum(await prune(ctx, run_id))}
 
 
 async def _watch_webhook_endpoints(ctx: Context, run_id: str) -> Report:

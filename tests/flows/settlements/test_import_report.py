@@ -1,8 +1,10 @@
 """A report that somebody brings: read into settlements once, whatever is brought again."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
+from msgspec import json
 from msgspec.structs import replace
 
 from paygate.domain.audit import AuditEntry
@@ -16,6 +18,15 @@ from paygate.domain.settlements.report_import import (
 from paygate.domain.settlements.settlement import Matching, Settlement, Source
 from paygate.flows.settlements import report_share
 from paygate.flows.settlements.import_report import Report, layout_of, new_import
+from paygate.flows.settlements.upload_report import (
+    ReportUpload,
+    import_uploaded,
+    read_import,
+    read_report_as_asked,
+    sweep_report_files,
+)
+from paygate.jobs.messages import ReadSettlementReport
+from paygate.worker.report_hands import own_hands
 from tests.domain.settlements.reports.reading import csv_of
 from tests.flows.settlements.paying import C, charged, line, paid, paying, payout, pays
 from tests.flows.settlements.reporting import bring, own_row, report, row
@@ -205,3 +216,54 @@ async def test_reports_are_of_the_account_and_of_a_format_that_is_known(world: W
             layout_of(world.ctx, *given)
         assert (refused.value.code, refused.value.param) == (ErrorCode.PARAMETER_INVALID, param)
     assert await world.all(SettlementImport) == []
+
+
+async def uploaded(world: World, content: bytes, **parts: bytes) -> ReportUpload:
+    """A file that was taken in, as the API takes it."""
+    upload = ReportUpload(world.ctx, world.caller)
+    said = {"format": b"generic", "mapping": json.encode(GENERIC), **parts}
+    for at in range(0, len(content), 7):
+        await upload.take(said, [content[at : at + 7]])
+    await upload.end(said | {"file": b""})
+    return upload
+
+
+async def test_an_upload_keeps_the_cells_that_are_read_and_no_card_number(world: World) -> None:
+    header = ("id", "batch", "kind", "currency", "amount", "day", "payment", "note")
+    card = "4242 4242 4242 4242"
+    row = ("a", "B1", "charge", "EUR", "19.99", "2026-01-05", card, "Ana Example")
+    upload = await uploaded(world, csv_of(header, row))
+    kept = await world.ctx.settlement_imports.chunk("default", upload.import_id, 1)
+    assert b"(card data)" in kept
+    for hidden in (b"4242", b"Ana"):
+        assert hidden not in kept
+    # Nobody reads it: a day later it is gone.
+    assert await sweep_report_files(world.ctx) == 0
+    world.clock.forward(25 * 3600)
+    assert await sweep_report_files(world.ctx) == 1
+    assert await world.ctx.settlement_imports.chunks("default", upload.import_id) == 0
+
+
+async def test_an_upload_of_what_a_killed_command_began_is_gone_on_with(
+    world: World, tmp_path: Path
+) -> None:
+    header = ("id", "batch", "kind", "currency", "amount", "day", "payment")
+    rows = [(f"a{n}", "B1", "fee", "EUR", "-1.00", "2026-01-05", "") for n in range(3)]
+    content = csv_of(header, *rows)
+    digest = hashlib.sha256(content).digest()
+    brought = Report(ReportFormat.GENERIC, GENERIC, digest, len(content))
+    begun = new_import(world.ctx, world.caller, brought)
+    await world.store(begun)
+    upload = await uploaded(world, content)
+    done = await import_uploaded(world.ctx, world.caller, upload, digest)
+    assert (done.id, done.status) == (begun.id, ImportStatus.RUNNING)
+    assert await world.ctx.settlement_imports.chunks("default", upload.import_id) == 0
+    message = ReadSettlementReport("default", begun.id)
+    assert await read_report_as_asked(world.ctx, message, own_hands) is None
+    read = await read_import(world.ctx, world.caller, begun.id)
+    assert (read.status, read.lines_new) == (ImportStatus.COMPLETED, 3)
+    assert await world.ctx.settlement_imports.chunks("default", begun.id) == 0
+    # The job twice, and of an import that is not there.
+    assert await read_report_as_asked(world.ctx, message, own_hands) is None
+    unknown = ReadSettlementReport("default", "si_nope")
+    assert await read_report_as_asked(world.ctx, unknown, own_hands) is None

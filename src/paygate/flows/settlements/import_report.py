@@ -27,7 +27,6 @@ from paygate.domain.settlements.reports.generic import generic_layout
 from paygate.domain.settlements.reports.layout import CellReader, Cells, Layout, Refused
 from paygate.domain.settlements.reports.mapping import MappingInvalid, parse_mapping
 from paygate.domain.settlements.reports.rows import ReportUnreadable, Share
-from paygate.domain.settlements.settlement import Settlement
 from paygate.domain.settlements.settlement import advanced as settlement_advanced
 from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience
 from paygate.flows.settlements.conclude import conclude
@@ -42,10 +41,8 @@ from paygate.flows.settlements.report_share import (
     ShareReader,
     TooManyPayouts,
 )
-from paygate.flows.settlements.settle import current
 from paygate.flows.settlements.take import ask_for_payout, take_payout
 from paygate.jobs.messages import Job
-from paygate.providers.absence import ProviderSilent
 from paygate.storage.change import Change, Committed, StorageError
 from paygate.storage.unreadable import UNREAD
 
@@ -302,19 +299,27 @@ async def _tell_settlement(
     read: PayoutRead,
     refused: int,
 ) -> None:
-    """Have a settlement know of its payout as a whole: its amount, by the provider or else by the
-    payout's own row, and how many of its lines were refused.
+    """Have a settlement know of its payout as a whole: its amount, by the payout's own row or else
+    by the provider, and how many of its lines were refused.
+
+    Raises:
+        ProviderSilent: the report does not say the amount, and the provider did not tell.
     """
     patience = Patience("a settlement kept changing", end=StorageError, seconds=CONCLUDING_SECONDS)
     while True:
-        settlement = await current(ctx, read.settlement)
+        settlement = await ctx.settlements.settlement(ACCOUNT, read.settlement)
+        assert settlement is not None, "settlements are never deleted"
         if not settlement.is_open:
             return
-        if settlement.payout is None and done.format is not ReportFormat.GENERIC:
-            settlement = await _as_provider_says(ctx, caller, settlement, read)
         amount = settlement.amount
         if settlement.payout is None and read.own:
             amount = -sum(read.own.values())
+        if amount is None and done.format is not ReportFormat.GENERIC:
+            await ctx.pace.turn()
+            told = await ask_for_payout(ctx, settlement.provider_reference)
+            if told is not None:
+                settlement = await take_payout(ctx, caller, told)
+                amount = settlement.amount
         if (amount, refused) == (settlement.amount, settlement.refused_lines):
             return
         after = settlement_advanced(settlement, ctx.now(), amount=amount, refused_lines=refused)
@@ -322,24 +327,6 @@ async def _tell_settlement(
         if isinstance(await ctx.door.commit(Change(audit, advances=(after,))), Committed):
             return
         await patience.pause()
-
-
-async def _as_provider_says(
-    ctx: Context, caller: Caller, settlement: Settlement, read: PayoutRead
-) -> Settlement:
-    """The settlement as the provider tells of its payout, if it does: it may have failed since.
-
-    Raises:
-        ProviderSilent: it did not tell, and the report does not say the amount either.
-    """
-    await ctx.pace.turn()
-    try:
-        told = await ask_for_payout(ctx, settlement.provider_reference)
-    except ProviderSilent:
-        if not read.own:
-            raise
-        return settlement
-    return settlement if told is None else await take_payout(ctx, caller, told)
 
 
 async def _ended(
