@@ -21,7 +21,7 @@ from paygate.domain.card_data.plain_text import normalise
 from paygate.domain.card_data.search import find
 from paygate.settings import load
 from paygate.wiring import open_records
-from tests.api.edge.test_card_data import refused
+from tests.api.edge.test_card_data import HEADERS, refused
 from tests.api.shops import Shop, audited, open_shop
 from tests.api.test_dispute_evidence import case
 from tests.api.test_provider_events import deliver, event, signed
@@ -108,7 +108,7 @@ async def put(shop: Shop, place: Input, text: str) -> tuple[Response, str | None
             return await shop.call(place.method, path), place.name
         case "header":
             headers = {place.name: text}
-            shown = place.name if place.name == "Idempotency-Key" else place.name.lower()
+            shown = place.name if place.name in HEADERS else place.name.lower()
             return await shop.call(place.method, path, headers=headers), shown
         case _:
             return await shop.call(place.method, path), None

@@ -72,8 +72,23 @@ def test_an_exception_of_a_librarys_is_its_type_and_frames() -> None:
     assert "got" not in shown
 
 
-def test_a_commands_refusal_repeats_no_number() -> None:
-    command = [sys.executable, "-m", "paygate.cli", "payments", "show", "--data", NUMBER, NUMBER]
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (
+            ("api-keys", "create", "--role", "support", "--name", f"for {NUMBER}"),
+            "nothing was done",
+        ),
+        (("merchants", "create", "DE89 3704 0044 0532 0130 00"), "nothing was done"),
+        (("payments", "list", "--limit", "x"), "--limit"),
+    ],
+)
+def test_a_command_takes_no_card_data_and_repeats_none(
+    arguments: tuple[str, ...], says: str
+) -> None:
+    command = [sys.executable, "-m", "paygate.cli", *arguments]
     ran = subprocess.run(command, capture_output=True, check=False)
     assert ran.returncode != 0
-    assert NUMBER.encode() not in ran.stderr
+    assert says in ran.stderr.decode()
+    for hidden in (NUMBER, "0532 0130"):
+        assert hidden not in (ran.stdout + ran.stderr).decode()

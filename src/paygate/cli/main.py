@@ -52,6 +52,7 @@ def run() -> None:
     """The entry point of the `paygate` program."""
     from paygate.crypto.keyring import KeyringError
     from paygate.crypto.kms import KmsError
+    from paygate.domain.card_data.search import find
     from paygate.domain.errors import Refusal
     from paygate.embedded.server import EmbeddedPostgresError
     from paygate.providers.event_endpoints import EventEndpointsError
@@ -60,6 +61,13 @@ def run() -> None:
     from paygate.telemetry.guarded import guard_standard_error
 
     guard_standard_error()
+    if any(map(find, sys.argv[1:])):
+        # Commands write to the database as the API does, and what they are given is no secret.
+        sys.stderr.write(
+            "paygate: an argument holds what looks like a card number or an IBAN; nothing was done."
+            " Clear it from this shell's history\n"
+        )
+        sys.exit(1)
     expected = (
         SettingsError,
         MigrationError,

@@ -21,7 +21,8 @@ _PASSES: Final = 8
 _SHORT: Final = 7
 """Characters under which no text holds a number, whatever it is coded in: of digits in circles, one
 character is two."""
-_PROVIDERS_ID: Final = re.compile(r"[a-z]{1,10}_(?:[A-Za-z0-9]{1,64}_?){1,4}")
+_NO_NUMBER: Final = re.compile(r"[A-Za-z_. -]{0,17}|[a-z]{1,10}_[A-Za-z0-9_]{1,200}")
+"""A word or a few, shorter than a number in base64; or a provider's id."""
 _TWELVE_DIGITS: Final = re.compile(r"(?:[0-9]_?){12}")
 _SMALLEST: Final = 10 ** (SHORTEST - 1)
 _MONEY: Final = re.compile(r"amount|available|balance|fee|gross|net|pending|subtotal|tax|total")
@@ -32,7 +33,7 @@ def masked(text: str, name: str = "") -> str:
     """The text with its card numbers masked, which is the text itself where there are none; the
     name is that of its field. IBANs stay: they are how transfers are paid.
     """
-    if len(text) < _SHORT or _is_providers_id(text):
+    if len(text) < _SHORT or _is_a_word(text):
         return text
     if find(text, name) is not CardData.CARD_NUMBER:
         return text
@@ -121,8 +122,8 @@ class _Masker:
         return left
 
 
-def _is_providers_id(text: str) -> bool:
-    return _PROVIDERS_ID.fullmatch(text) is not None and _TWELVE_DIGITS.search(text) is None
+def _is_a_word(text: str) -> bool:
+    return _NO_NUMBER.fullmatch(text) is not None and _TWELVE_DIGITS.search(text) is None
 
 
 def _last_four(number: str) -> str:

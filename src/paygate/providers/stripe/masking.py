@@ -28,4 +28,4 @@ def masked_event(body: bytes) -> MaskedBody:
 
 
 def _is_account(path: str) -> bool:
-    return _ACCOUNTS in path.split(".")
+    return _ACCOUNTS in path
