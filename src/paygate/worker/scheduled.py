@@ -11,6 +11,8 @@ from paygate.domain.audit import Subject
 from paygate.flows.alerts.close import close_alert, close_alerts
 from paygate.flows.alerts.send import send_alerts
 from paygate.flows.alerts.watch_jobs import watch_jobs
+from paygate.flows.audit_log.seal import seal_audit_log
+from paygate.flows.audit_log.verify import verify_by_the_clock
 from paygate.flows.context import Context
 from paygate.flows.disputes.evidence_files import sweep_evidence_files
 from paygate.flows.disputes.resolve import resolve_dispute_orders
@@ -164,6 +166,16 @@ async def _verify_ledger(ctx: Context, run_id: str) -> Report:
     }
 
 
+async def _seal_audit_log(ctx: Context, _: str) -> Report:
+    return {"sealed": await seal_audit_log(ctx)}
+
+
+async def _verify_audit_log(ctx: Context, run_id: str) -> Report:
+    caller = Caller(Actor("job", name="verify-audit-log"), DEFAULT_MERCHANT, run_id)
+    verified = await verify_by_the_clock(ctx, caller)
+    return {"entries": verified.entries, "faults": int(not verified.is_good)}
+
+
 RUNS: Final[Mapping[str, Run]] = MappingProxyType(
     {
         "expire-intents": _expire_intents,
@@ -180,6 +192,8 @@ RUNS: Final[Mapping[str, Run]] = MappingProxyType(
         "watch-webhook-endpoints": _watch_webhook_endpoints,
         "purge-idempotency-keys": _purge_idempotency_keys,
         "housekeeping": _housekeeping,
+        "seal-audit-log": _seal_audit_log,
+        "verify-audit-log": _verify_audit_log,
         "verify-ledger": _verify_ledger,
     }
 )

@@ -13,6 +13,7 @@ from paygate.domain.settlements.settlement import Settlement, Source
 from paygate.flows.context import Context
 from paygate.flows.settlements.by_hand import lines_by_hand
 from paygate.flows.settlements.conclude import conclude
+from paygate.flows.settlements.our_side import ACCOUNT
 from paygate.flows.settlements.read_lines import PageRead, read_page
 from paygate.flows.settlements.take import ask_for_payout, take_payout
 from paygate.storage.settlements.pages import LINES_A_PAGE
@@ -93,6 +94,13 @@ async def settle_again(ctx: Context, caller: Caller, settlement: Settlement) -> 
             return Settled(Outcome.WAITING, settlement)  # the import of its report goes on
         return await settle_read(ctx, caller, settlement)
     return await settle_payout(ctx, caller, settlement.provider_reference)
+
+
+async def current(ctx: Context, settlement_id: str) -> Settlement:
+    """The settlement as it stands."""
+    found = await ctx.settlements.settlement(ACCOUNT, settlement_id)
+    assert found is not None, "settlements are never deleted"
+    return found
 
 
 async def _itemised(ctx: Context, payout: Payout) -> AsyncGenerator[Line | Unknown, None]:
