@@ -444,6 +444,10 @@ def test_a_value_of_another_kind_in_the_file_stops_the_start(tmp_path: Path, val
         ("STRIPE_API_KEY", "rk_test_hunter2"),
         ("STRIPE_API_BASE", "http://stripe.example"),
         ("RATE_LIMIT", "off"),
+        ("DATABASE_URL", "postgresql://u:hunter2@db.example/x"),
+        ("DATABASE_URL", "postgresql://u:hunter2@db.example/x?sslmode=require"),
+        ("DATABASE_URL", "postgresql://u:hunter2@localhost,db.example/x"),
+        ("DATABASE_URL", "postgresql:///x?service=elsewhere"),
         ("PUBLIC_URL", "http://localhost:8080"),
         ("ALLOWED_ORIGINS", "https://shop.example,http://localhost:8090"),
     ],
@@ -485,6 +489,19 @@ def test_certificate_and_key_go_together(name: str) -> None:
     assert refused({name: "x.pem"}) == "PAYGATE_TLS_CERT and PAYGATE_TLS_KEY go together"
 
 
+def test_behind_trusted_proxies_no_certificate_is_needed() -> None:
+    given = dict.fromkeys(TO_SERVE.always, "file:/x") | {"database_url": "postgresql://db/x"}
+    given = {name: text for name, text in given.items() if name not in ("tls_cert", "tls_key")}
+    environ = {f"PAYGATE_{name.upper()}": text for name, text in given.items()}
+    assert not load(environ).behind_proxies_alone
+    with pytest.raises(SettingsError, match="PAYGATE_TLS_CERT is not set"):
+        load(environ, needs=TO_SERVE)
+    proxied = environ | {"PAYGATE_TRUSTED_PROXIES": "10.0.0.1"}
+    assert load(proxied, needs=TO_SERVE).behind_proxies_alone
+    with pytest.raises(SettingsError, match="PAYGATE_TLS_KEY is not set"):
+        load(proxied | {"PAYGATE_TLS_CERT": "c.pem"}, needs=TO_SERVE)
+
+
 def test_everything_wrong_is_said_at_once() -> None:
     environ = {
         "PAYGATE_STRIPE_WEBHOOK_SECRET": "hunter2",
@@ -498,7 +515,7 @@ def test_everything_wrong_is_said_at_once() -> None:
     assert "hunter2" not in message
     unknown, *others = message.split(" (in the environment", maxsplit=1)[0].split("; ")
     assert unknown.endswith("this version (did you mean PAYGATE_STRIPE_WEBHOOK_SECRETS?)")
-    address = "postgresql://paygate:PASSWORD@db.example:5432/paygate"
+    address = "postgresql://paygate:PASSWORD@db.example/paygate?sslmode=verify-full"
     assert others == [
         "PAYGATE_LOCK_TTL must be a duration such as 30s, 5m, 24h or 14d",
         "PAYGATE_KEK must be a URL that starts with file:, such as file:/etc/paygate/kek",

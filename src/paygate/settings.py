@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from paygate import setting_kinds as kinds
+from paygate.database_way import is_verified
 from paygate.domain.settlements.fees import FeeRules
 from paygate.private import write_private
 from paygate.setting_kinds import Rate
@@ -41,6 +42,8 @@ TO_SERVE: Final = Needs(
     (*TO_WORK.always, "tls_cert", "tls_key"), in_production=("public_url", "return_url_hosts")
 )
 
+_OF_TLS: Final = frozenset({"tls_cert", "tls_key"})
+"""Not needed where a trusted proxy has a certificate of its own before us."""
 _WAY_OUT: Final = (
     " (in the environment or in paygate.toml; or name a data directory of `paygate up` with --data)"
 )
@@ -115,6 +118,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return f"Settings(environment={self.environment!r}, data={self.data!r})"
 
+    @property
+    def behind_proxies_alone(self) -> bool:
+        """Whether the API is served in clear: no certificate is set, and proxies are."""
+        return self.tls_cert is None and self.tls_key is None and bool(self.trusted_proxies)
+
     def require_list(self, name: str) -> tuple[str, ...]:
         """Like `require`, for a list."""
         self.require(name)
@@ -142,7 +150,8 @@ _SETTINGS: Final[Mapping[str, _Setting]] = {
     "data": _Setting(kinds.path, "data"),
     "environment": _Setting(kinds.one_of("development", "production"), "development"),
     "database_url": _Setting(
-        kinds.database_url, example="postgresql://paygate:PASSWORD@db.example:5432/paygate"
+        kinds.database_url,
+        example="postgresql://paygate:PASSWORD@db.example/paygate?sslmode=verify-full",
     ),
     "owner_database_url": _Setting(
         kinds.database_url, example="postgresql://paygate_owner:PASSWORD@db.example:5432/paygate"
@@ -296,6 +305,8 @@ def _parse(given: Mapping[str, _Given], needs: Needs) -> Settings:
             faults.append(_wrong(name, setting, str(error)) + place)
     production = parsed.get("environment") == "production"
     needed = (*needs.always, *(needs.in_production if production else ()))
+    if "trusted_proxies" in given and not _OF_TLS & given.keys():
+        needed = tuple(name for name in needed if name not in _OF_TLS)
     missing = [_missing(name) for name in needed if name not in given]
     if faults or missing:
         raise SettingsError("; ".join(faults + missing) + (_WAY_OUT if missing else ""))
@@ -344,6 +355,11 @@ def _together(settings: Settings) -> list[str]:
         faults.append("production refuses an address without TLS: PAYGATE_PUBLIC_URL")
     if any(origin.startswith("http:") for origin in settings.allowed_origins):
         faults.append("production refuses a page without TLS: PAYGATE_ALLOWED_ORIGINS")
+    if settings.database_url and not is_verified(settings.database_url):
+        faults.append(
+            "production refuses a database over a network without verified TLS (add"
+            " ?sslmode=verify-full&sslrootcert=FILE): PAYGATE_DATABASE_URL"
+        )
     if settings.rate_limit is None:
         faults.append("production refuses to be without a limit: PAYGATE_RATE_LIMIT")
     return faults

@@ -175,11 +175,12 @@ async def open_service(settings: Settings, *, name: str) -> AsyncIterator[Contex
         SettingsError: the provider says that our key is of another account than the one that this
             installation's payments are at. A provider that cannot be asked stops nothing.
     """
-    if settings.environment == "production" and settings.require("kek").startswith("file:"):
-        log.logger().warning("kek_in_a_file")
     if await notice_restore(_reach(settings, name=name), now()):
         log.logger().warning("restore_noticed")
     async with open_context(settings, name=name) as ctx:
+        # Said of a start, and not of one that is refused: that is one line.
+        if settings.environment == "production" and settings.require("kek").startswith("file:"):
+            log.logger().warning("kek_in_a_file")
         asked = await look_at_provider(
             ctx, watcher(f"start {name}"), timeout_seconds=START_ASK_SECONDS
         )

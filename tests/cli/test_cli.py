@@ -41,9 +41,12 @@ OPTIONS = {
     "migrate": ["--detach", "--dry-run", "--data", "--quiet"],
     "bench": ["--json", "--full", "--quick", "--rounds", "--against"],
     "explain": ["--api-url", "--key-file", "--data", "--json"],
+    "doctor": ["--fix", "--data", "--json"],
     "listen": ["--forward-to", "--events", "--api-url", "--key-file", "--data", "--json"],
     "trigger": ["--list", "--payment", "--data", "--json", "--quiet"],
     "reconcile": ["--since", "--dry-run", "--data", "--json", "--quiet"],
+    "settle": ["--payout", "--report", "--format", "--mapping", "--data", "--json", "--quiet"],
+    "export": ["--format", "--output", "--since", "--until", "--merchant", "--data", "--quiet"],
     "restored": ["--taken-at", "--checkpoints", "--data", "--json", "--quiet"],
 }
 READY = {

@@ -21,6 +21,7 @@ from paygate.cli import (
     webhooks,
 )
 from paygate.cli.command import Data, Quiet, run_async, settings_of
+from paygate.cli.doctor import doctor
 from paygate.cli.export import export
 from paygate.cli.init import init
 from paygate.cli.listen import listen
@@ -221,4 +222,5 @@ app.command()(settle)
 app.command()(listen)
 app.command()(trigger)
 app.command()(init)
+app.command()(doctor)
 app.command()(restored)

@@ -100,10 +100,14 @@ async def serve_here(settings: Settings, fd: int, *, processes: int) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, certificate.reload)
+    loop.add_signal_handler(signal.SIGHUP, certificate.reload if certificate else _nothing)
     docs = docs_at(settings.public_url)
     server = Server(api, connections, deadlines, certificate, docs=docs)
     await server.serve([socket.socket(fileno=fd)], stop)
+
+
+def _nothing() -> None:
+    """What a hangup does where there is no certificate: end nothing."""
 
 
 @asynccontextmanager
@@ -113,8 +117,12 @@ async def _opened(settings: Settings) -> AsyncIterator[Context]:
         yield ctx
 
 
-def certificate_of(settings: Settings) -> Certificate:
-    """What the API is served with. Raises SettingsError: the files cannot be used, and why."""
+def certificate_of(settings: Settings) -> Certificate | None:
+    """What the API is served with; None: in clear, to the proxies that are trusted and to nobody
+    else. Raises SettingsError: the files cannot be used, and why.
+    """
+    if settings.behind_proxies_alone:
+        return None
     paths = {name: Path(settings.require(name)) for name in ("tls_cert", "tls_key")}
     for name, path in paths.items():
         try:

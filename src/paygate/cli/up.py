@@ -116,7 +116,12 @@ class Up:
         heed_hangups(self._supervisor.reload)
         # What could stop the start is looked at before anything is made.
         needs = NOTHING if self._options.sandbox else OF_PROVIDER
-        settings_module.load_environment(os.environ, needs=needs)
+        given = settings_module.load_environment(os.environ, needs=needs)
+        if given.environment == "production":
+            raise settings_module.SettingsError(
+                "`paygate up` is for development, and makes keys for that: in production run"
+                " `paygate serve` and `paygate worker`"
+            )
         with listen(HOST, self._options.port) as sock, self._listen_for_sandbox() as its_sock:
             database = self._start_database()
             try:

@@ -51,6 +51,7 @@ class ErrorCode(StrEnum):
     API_KEY_MISSING = "api_key_missing"
     API_KEY_INVALID = "api_key_invalid"
     ROLE_NOT_ALLOWED = "role_not_allowed"
+    TLS_REQUIRED = "tls_required"
     RESOURCE_MISSING = "resource_missing"
     ROUTE_UNKNOWN = "route_unknown"
     INTENT_ALREADY_CONFIRMED = "intent_already_confirmed"
@@ -179,6 +180,10 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
         ),
         ErrorCode.ROLE_NOT_ALLOWED: _final(
             ErrorType.PERMISSION, "The API key's role may not do this."
+        ),
+        ErrorCode.TLS_REQUIRED: _final(
+            ErrorType.PERMISSION,
+            "The request came in clear, and so did its key: send it by https, and change the key.",
         ),
         ErrorCode.RESOURCE_MISSING: _final(
             ErrorType.NOT_FOUND, "No such object for this API key's merchant."

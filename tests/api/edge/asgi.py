@@ -23,19 +23,24 @@ from tests.flows.world import World
 from tests.gateway import Response
 
 Headers = dict[str, str | bytes]
+NOBODY = TrustedProxies(())
 
 
 class Door:
     """One API process, without the server before it."""
 
     def __init__(
-        self, world: World, request_log: RequestLog | None = None, **settings: str
+        self,
+        world: World,
+        request_log: RequestLog | None = None,
+        proxies: TrustedProxies = NOBODY,
+        **settings: str,
     ) -> None:
         limits = Limits(load({"PAYGATE_RATE_LIMIT": "off"} | settings), processes=1)
         ctx = world.ctx
         api = ApiContext(ctx, Authenticator(ctx), limits, ProviderLook(ctx))
         self.world = world
-        self.edge = Edge(api, (*ENDPOINTS, *DOCUMENTS), TrustedProxies(()), Cors(()), request_log)
+        self.edge = Edge(api, (*ENDPOINTS, *DOCUMENTS), proxies, Cors(()), request_log)
 
     async def key(self, role: Role = Role.OPERATOR) -> str:
         """A new API key, as a header has it."""
@@ -50,10 +55,13 @@ class Door:
         *,
         headers: Headers | None = None,
         address: str = "192.0.2.1",
+        scheme: str = "https",
     ) -> Response:
         """One request, its body in one piece."""
         messages = [{"type": "http.request", "body": body, "more_body": False}]
-        return await self.serve(method, target, messages, headers=headers, address=address)
+        return await self.serve(
+            method, target, messages, headers=headers, address=address, scheme=scheme
+        )
 
     async def serve(
         self,
@@ -63,6 +71,7 @@ class Door:
         *,
         headers: Headers | None = None,
         address: str = "192.0.2.1",
+        scheme: str = "https",
         more: asyncio.Event | None = None,
     ) -> Response:
         """One request, message by message; behind the last of them the client waits for `more`, and
@@ -84,6 +93,7 @@ class Door:
         given = {"Content-Type": "application/json"} | (headers or {})
         scope = {
             "type": "http",
+            "scheme": scheme,
             "method": method,
             "path": unquote(path),
             "raw_path": path.encode(),
@@ -104,6 +114,6 @@ def _bytes(value: str | bytes) -> bytes:
 @asynccontextmanager
 async def door_of(world: World, **settings: str) -> AsyncIterator[Door]:
     """A door that is closed in the end, as the server does: what was counted is written down."""
-    door = Door(world, None, **settings)
+    door = Door(world, None, NOBODY, **settings)
     async with door.edge.refusals.counted():
         yield door

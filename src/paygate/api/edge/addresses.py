@@ -1,4 +1,6 @@
-"""The client's address. `X-Forwarded-For` is hearsay, unless a trusted proxy passes it on."""
+"""The client's address, and whether it came by TLS. `X-Forwarded-For` and `X-Forwarded-Proto` are
+hearsay, unless a trusted proxy passes them on.
+"""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -44,6 +46,17 @@ class TrustedProxies:
             if not trusted:
                 break
         return last
+
+    def says_https(self, scope: Any) -> bool:
+        """Whether the peer is a trusted proxy that took the request over TLS, and says so in every
+        `X-Forwarded-Proto` that it passes on.
+        """
+        client = scope.get("client")
+        if client is None or not self.includes(str(client[0])):
+            return False
+        said = [value for name, value in scope["headers"] if name == b"x-forwarded-proto"]
+        words = b",".join(said).split(b",")
+        return all(word.strip().lower() == b"https" for word in words)
 
     def _look_closely(self, text: str) -> tuple[str | None, bool]:
         """The address as we write it, if it is one, and whether it is a trusted proxy's."""

@@ -127,6 +127,9 @@ class Edge:
 
     async def _reply(self, scope: Any, exchange: Exchange, receive: Receive) -> Reply:
         method: str = scope["method"]
+        if scope["scheme"] != "https" and not self._trusted_proxies.says_https(scope):
+            # No redirect: it would teach clients to send their keys in clear first.
+            return refuse(exchange, Refusal(ErrorCode.TLS_REQUIRED, "this API speaks TLS alone"))
         found = self._router.find(scope["raw_path"].decode("latin-1"))
         if found is None:
             return refuse(exchange, Refusal(ErrorCode.ROUTE_UNKNOWN, "no such path"))

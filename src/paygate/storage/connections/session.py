@@ -6,6 +6,7 @@ made by `dial`, and whoever waits for a reply on one waits under a `watch`.
 """
 
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeAlias
 
@@ -73,6 +74,13 @@ async def dial(dsn: str, *, name: str, **settings: str) -> Connection:
             continue
         _keep_alive(connection)
         return connection
+
+
+def verified_tls(connection: Connection) -> bool:
+    """Whether a connection is over TLS in which the server had to prove its name."""
+    transport = connection._transport  # type: ignore[attr-defined]  # noqa: SLF001 -- no other way
+    tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+    return tls is not None and tls.context.check_hostname
 
 
 async def hang_up(connection: Connection) -> None:

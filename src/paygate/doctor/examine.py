@@ -1,0 +1,87 @@
+"""Gather what the checks judge. Whatever cannot be had is `Away`, with the reason; nothing is
+raised for it, and nothing is changed anywhere.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from paygate.crypto.keyring import KeyringError
+from paygate.crypto.kms import KmsError
+from paygate.crypto.secret import Secret
+from paygate.doctor.patient import Away, Patient, Vault
+from paygate.flows.housekeeping.months import AHEAD
+from paygate.providers.event_endpoints import EventEndpoint, EventEndpointsError
+from paygate.providers.stripe.inspection import KeyFacts, StripeKeyLook
+from paygate.settings import Settings, SettingsError
+from paygate.storage.change import StorageError
+from paygate.storage.connections.reach import UnreachableError, reaching
+from paygate.storage.connections.session import DRIVER_FAULTS
+from paygate.storage.inspection import ServerFacts, inspect
+from paygate.storage.installation import DEFAULT_MERCHANT
+from paygate.storage.schema.versions import MigrationError
+from paygate.storage.unreadable import UNREAD
+from paygate.wiring import connect, now, open_context, open_webhook_endpoints
+
+PROVIDER: Final = "stripe"
+PROVIDER_SECONDS: Final = 10.0
+"""Of one call: whoever waits sits before a terminal."""
+_CLOSED: Final = (
+    *(SettingsError, MigrationError, KmsError, KeyringError, StorageError),
+    *(UnreachableError, OSError),
+)
+
+
+async def examine(settings: Settings) -> Patient:
+    """The gateway of these settings, as it is just now."""
+    database, vault, key, endpoints = await asyncio.gather(
+        _database(settings), _vault(settings), _key(settings), endpoints_of(settings)
+    )
+    return Patient(
+        settings=settings, at=now(), database=database, vault=vault, key=key, endpoints=endpoints
+    )
+
+
+async def endpoints_of(settings: Settings) -> Sequence[EventEndpoint] | Away:
+    """The provider's endpoints at our address, which has two names."""
+    try:
+        url = f"{settings.require('public_url')}/webhooks"
+        async with (
+            asyncio.timeout(PROVIDER_SECONDS),
+            open_webhook_endpoints(settings) as endpoints,
+        ):
+            return await endpoints.at(frozenset({url, f"{url}/stripe"}))
+    except TimeoutError:
+        return Away("the provider did not answer in time")
+    except (SettingsError, EventEndpointsError) as error:
+        return Away(str(error))
+
+
+async def _database(settings: Settings) -> ServerFacts | Away:
+    try:
+        dial = reaching(connect(settings, name="doctor"), settings.require("database_url"))
+        return await inspect(dial, month_of=now() + AHEAD)
+    except (SettingsError, UnreachableError) as error:
+        return Away(str(error))
+    except (OSError, *DRIVER_FAULTS) as error:
+        return Away(f"the database ended the conversation: {type(error).__name__}")
+
+
+async def _vault(settings: Settings) -> Vault | Away:
+    try:
+        async with open_context(settings, name="doctor") as ctx:
+            pin = await ctx.read.provider_account(DEFAULT_MERCHANT, PROVIDER)
+    except UNREAD:
+        return Away("the record of the provider's account cannot be read")
+    except _CLOSED as error:
+        return Away(str(error))
+    return Vault(None if pin is None else pin.account)
+
+
+async def _key(settings: Settings) -> KeyFacts | Away:
+    try:
+        key = Secret(settings.require("stripe_api_key"))
+        look = StripeKeyLook(settings.stripe_api_base, key, timeout_seconds=PROVIDER_SECONDS)
+    except (SettingsError, ValueError) as error:
+        return Away(str(error))
+    return await look.look()

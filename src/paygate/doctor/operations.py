@@ -1,0 +1,78 @@
+"""The processes themselves: whether they run, are heard, and count together."""
+
+from typing import Final
+
+from paygate.alert_channels import AppriseChannel
+from paygate.crypto.secret import Secret
+from paygate.doctor.finding import Said, ok, warning, wrong
+from paygate.doctor.patient import Away, Patient, not_known
+from paygate.settings import FILE, TO_SERVE, SettingsError
+
+_WORKER: Final = "paygate worker queue"
+_API: Final = "paygate api"
+
+
+def complete(patient: Patient) -> Said:
+    """Whether `paygate serve` has the settings that it needs."""
+    settings = patient.settings
+    needed = (*TO_SERVE.always, *(TO_SERVE.in_production if patient.production else ()))
+    missing = []
+    for name in needed:
+        try:
+            settings.require(name)
+        except SettingsError:
+            if name in ("tls_cert", "tls_key") and settings.behind_proxies_alone:
+                continue
+            missing.append(f"PAYGATE_{name.upper()}")
+    if missing:
+        return wrong(f"not set: {', '.join(missing)}", f"Set them in {FILE} or the environment.")
+    return ok("all that `paygate serve` needs is set")
+
+
+def environment(patient: Patient) -> Said:
+    if patient.production:
+        return ok("production")
+    return warning("development: what production refuses is taken", "Fine, for trying.")
+
+
+def alerts(patient: Patient) -> Said:
+    urls = patient.settings.alert_urls
+    if not urls:
+        return warning(
+            "alerts leave by no channel: somebody must look at `GET /alerts`",
+            "Set PAYGATE_ALERT_URLS.",
+        )
+    for number, url in enumerate(urls, start=1):
+        try:
+            AppriseChannel(number, Secret(url)).check()
+        except ValueError as error:
+            return wrong(str(error), "Mend PAYGATE_ALERT_URLS.")
+    return ok(f"alerts leave by {len(urls)} channels" if len(urls) > 1 else "alerts leave")
+
+
+def worker(patient: Patient) -> Said:
+    found = patient.database
+    if isinstance(found, Away):
+        return not_known(found)
+    if not any(session.name == _WORKER for session in found.sessions):
+        return wrong(
+            "no worker is connected: nothing is looked up, told or closed",
+            "Start `paygate worker`.",
+        )
+    return ok("a worker is connected")
+
+
+def limits(patient: Patient) -> Said:
+    """Whether several nodes count rate limits together."""
+    if not patient.settings.limits_url.startswith("memory:"):
+        return ok("rate limits are counted for all nodes together")
+    found = patient.database
+    if isinstance(found, Away):
+        return not_known(found)
+    nodes = {s.address for s in found.sessions if s.name.startswith(_API)}
+    if len(nodes) > 1:
+        return warning(
+            f"{len(nodes)} nodes serve, and each counts rate limits for itself",
+            "Set PAYGATE_LIMITS_URL to a store that they share.",
+        )
+    return ok("rate limits are counted in the one node that serves")

@@ -1,0 +1,48 @@
+"""What is known of a gateway when its checks begin."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from paygate.doctor.finding import Said, warning, wrong
+from paygate.providers.event_endpoints import EventEndpoint
+from paygate.providers.stripe.inspection import KeyFacts
+from paygate.settings import Settings
+from paygate.storage.inspection import ServerFacts
+
+
+class Away(msgspec.Struct, frozen=True):
+    """Something that could not be looked at, and why."""
+
+    reason: str
+
+
+class Vault(msgspec.Struct, frozen=True):
+    """What the installation's own keys opened: the account that its payments are at, if any."""
+
+    pinned_account: str | None
+
+
+class Patient(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings and the facts. `Away` stands for what could not be had."""
+
+    settings: Settings
+    at: datetime
+    database: ServerFacts | Away
+    vault: Vault | Away
+    key: KeyFacts | Away
+    endpoints: Sequence[EventEndpoint] | Away
+
+    @property
+    def production(self) -> bool:
+        return self.settings.environment == "production"
+
+    def serious(self, message: str, mend: str) -> Said:
+        """What must not be in production, and may while somebody tries the gateway."""
+        return (wrong if self.production else warning)(message, mend)
+
+
+def not_known(what: Away) -> Said:
+    """A check that has nothing to look at never passes."""
+    return warning(f"not known: {what.reason}", "Mend that, and run this again.")
