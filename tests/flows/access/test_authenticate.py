@@ -31,6 +31,7 @@ ALLOWED = {
     Action.AUTHORIZATION_WATCH: set(),
     Action.LEDGER_READ: {Role.ADMIN, Role.OPERATOR, Role.FINANCE, Role.AUDITOR},
     Action.CUSTOMER_READ: set(Role) - {Role.PUBLISHABLE},
+    Action.CUSTOMER_ERASE: {Role.ADMIN},
     Action.ALERT_LIST: set(Role) - {Role.PUBLISHABLE},
     Action.ALERT_ACKNOWLEDGE: {Role.ADMIN, Role.OPERATOR, Role.FINANCE},
     Action.ALERT_RAISE: set(),
