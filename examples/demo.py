@@ -22,6 +22,7 @@ from demo_parts.payments import (
     manual_capture,
     three_d_secure,
 )
+from demo_parts.payouts import discrepancy_found, payout_to_the_cent
 from demo_parts.trouble import impatient_customer, lost_answer, lost_webhooks
 from demo_parts.webhooks import told_by_webhook
 
@@ -37,6 +38,8 @@ PARTS = (
     ("An impatient customer clicks Pay twenty times", impatient_customer),
     ("The merchant's own server is told, signed", told_by_webhook),
     ("Not one webhook comes any more, and the payer never comes back", lost_webhooks),
+    ("A payout, reconciled to the cent", payout_to_the_cent),
+    ("A payout with a line that is wrong by five cents", discrepancy_found),
 )
 
 

@@ -10,7 +10,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from paygate.domain.durations import DURATION, parse_duration
 from paygate.domain.money import EXPONENTS
@@ -26,6 +26,7 @@ class Rate(NamedTuple):
 
 
 RETAINED_LEAST: Final = timedelta(days=7)
+AUDIT_RETAINED_LEAST: Final = timedelta(days=365)
 _RATE: Final = "a rate such as 100/second or 600/minute, of at most 1000000, or off"
 _PROVIDER_RATE: Final = "a rate such as 80/second or 600/minute, of at most 1000000"
 _RATE_UNITS: Final = {"second": 1, "minute": 60}
@@ -111,6 +112,27 @@ def retention(value: str) -> timedelta:
     if not length or length < RETAINED_LEAST:
         raise ValueError("a duration of at least 7d, such as 90d")
     return length
+
+
+def retention_audit(value: str) -> timedelta:
+    """PCI DSS 10.5.1 asks for a year."""
+    length = parse_duration(value)
+    if not length or length < AUDIT_RETAINED_LEAST:
+        raise ValueError("a duration of at least 365d, such as 400d")
+    return length
+
+
+def checkpoints(value: str) -> Path | str:
+    """A file as a path, or an https address as it is."""
+    wanted = "a file: URL with the whole path, or an https: URL"
+    parts = urlsplit(url("file", "https")(value))
+    if parts.scheme == "https":
+        if not parts.hostname or not value.isprintable():
+            raise ValueError(wanted)
+        return value
+    if parts.netloc or not parts.path.startswith("/") or parts.query or parts.fragment:
+        raise ValueError(wanted)
+    return Path(text(unquote(parts.path)))
 
 
 def rate(value: str) -> Rate | None:

@@ -67,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     authentication_ttl: timedelta
     bank_transfer_ttl: timedelta
     retention_events: timedelta
+    retention_audit: timedelta
     stripe_api_base: str
     limits_url: str
     rate_limit: Rate | None
@@ -100,7 +101,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """None: fees are recorded, and not judged."""
     alert_urls: tuple[str, ...] = ()
     """Of the channels that alerts leave by, as apprise writes them."""
+    audit_checkpoints: Path | str | None = None
+    """A file, or an https address; None: nobody outside knows the audit log's head."""
     database_url: str | None = None
+    owner_database_url: str | None = None
+    """For `migrate` alone: of the role that owns the tables."""
     kek: str | None = None
     stripe_api_key: str | None = None
     stripe_webhook_secrets: tuple[str, ...] = ()
@@ -139,6 +144,9 @@ _SETTINGS: Final[Mapping[str, _Setting]] = {
     "database_url": _Setting(
         kinds.database_url, example="postgresql://paygate:PASSWORD@db.example:5432/paygate"
     ),
+    "owner_database_url": _Setting(
+        kinds.database_url, example="postgresql://paygate_owner:PASSWORD@db.example:5432/paygate"
+    ),
     "provider": _Setting(kinds.one_of("stripe"), "stripe"),
     "stripe_api_base": _Setting(kinds.url("https", "http"), "https://api.stripe.com"),
     "stripe_api_key": _Setting(kinds.text, example="sk_test_..."),
@@ -152,6 +160,10 @@ _SETTINGS: Final[Mapping[str, _Setting]] = {
     "authentication_ttl": _Setting(kinds.duration, "1h"),
     "bank_transfer_ttl": _Setting(kinds.duration, "14d"),
     "retention_events": _Setting(kinds.retention, "90d"),
+    "retention_audit": _Setting(kinds.retention_audit, "400d"),
+    "audit_checkpoints": _Setting(
+        kinds.checkpoints, example="file:///mnt/other-host/checkpoints.jsonl"
+    ),
     "max_amount": _Setting(kinds.amount, "99999999"),
     "tls_cert": _Setting(kinds.path, example="/etc/paygate/tls/cert.pem"),
     "tls_key": _Setting(kinds.path, example="/etc/paygate/tls/key.pem"),

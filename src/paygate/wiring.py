@@ -2,14 +2,18 @@
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from paygate import __version__
 from paygate.alert_channels import AppriseChannel
+from paygate.checkpoints import CheckpointAddress, CheckpointFile
+from paygate.crypto.audit_keys import AuditKeys
 from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.callback_states import CallbackStates
 from paygate.crypto.credentials import CredentialHasher
@@ -22,7 +26,7 @@ from paygate.domain.addresses import Reach
 from paygate.domain.ids import RANDOM_BYTES, make_id
 from paygate.domain.warning import WarningCode
 from paygate.egress.client import Egress
-from paygate.flows.context import Context, Policy
+from paygate.flows.context import CheckpointPlace, Context, Policy
 from paygate.flows.provider.pace import PART, Pace, shared
 from paygate.flows.provider.watch import look_at_provider, watcher
 from paygate.flows.provider_events.answers_under_way import AnswersUnderWay
@@ -36,7 +40,9 @@ from paygate.setting_kinds import Rate
 from paygate.settings import Settings, SettingsError
 from paygate.storage.access.api_key_use import ApiKeyUse
 from paygate.storage.access.merchants import Merchants
+from paygate.storage.audit_chain import AuditChain
 from paygate.storage.audit_log import AuditLog
+from paygate.storage.audit_seals import AuditSeals
 from paygate.storage.commit.committer import Committer
 from paygate.storage.connections.database import connector
 from paygate.storage.connections.pool import open_pool
@@ -54,7 +60,8 @@ from paygate.storage.records import Records
 from paygate.storage.refunds import RefundReader
 from paygate.storage.restores import Restores, notice_restore
 from paygate.storage.retention import Retention
-from paygate.storage.schema.migrate import Tell, migrate
+from paygate.storage.schema.application import grant_rights, make_role, role_of
+from paygate.storage.schema.migrate import Tell, detach_months, migrate
 from paygate.storage.settlements.facts import SettlementFacts
 from paygate.storage.settlements.imports import SettlementImports
 from paygate.storage.settlements.pages import SettlementPages
@@ -91,9 +98,14 @@ def connect(settings: Settings, *, name: str) -> Connect:
     return connector(settings.require("database_url"), name=f"paygate {name}")
 
 
-def _reach(settings: Settings, *, name: str) -> Connect:
-    """How a process makes its first connection: a fault is told as one to whoever started it."""
-    return reaching(connect(settings, name=name), settings.require("database_url"))
+def _reach(settings: Settings, *, name: str, owner: bool = False) -> Connect:
+    """How a process makes its first connection: a fault is told as one to whoever started it.
+    `owner`: with the rights of the tables' owner, where that is another role.
+    """
+    dsn = settings.require("database_url")
+    if owner and settings.owner_database_url is not None:
+        dsn = settings.owner_database_url
+    return reaching(connector(dsn, name=f"paygate {name}"), dsn)
 
 
 async def prepare_database(settings: Settings, tell: Tell = lambda _: None) -> list[str]:
@@ -102,7 +114,8 @@ async def prepare_database(settings: Settings, tell: Tell = lambda _: None) -> l
     """
     livemode = _livemode(settings)
     kms = _kms(settings)
-    dial = _reach(settings, name="migrate")
+    dial = _reach(settings, name="migrate", owner=True)
+    role = await role_of(_reach(settings, name="migrate"))
     applied = await migrate(dial, tell=tell)
     new_id = make_id("in_", int(now().timestamp() * 1000), secrets.token_bytes(RANDOM_BYTES))
     installation = await install(
@@ -116,7 +129,25 @@ async def prepare_database(settings: Settings, tell: Tell = lambda _: None) -> l
             f"made installation {new_id}, for {'live' if livemode else 'test'} payments,"
             f" with its keys and merchant {DEFAULT_MERCHANT}"
         )
+    if settings.owner_database_url is not None:
+        await grant_rights(dial, role)
+        await read_installation(_reach(settings, name="migrate"), livemode=livemode)
     return applied
+
+
+async def detach_audit_months(
+    settings: Settings, months: Sequence[str], tell: Tell = lambda _: None
+) -> None:
+    """Take months out of the audit log, as the tables' owner. Raises MigrationError."""
+    dial = _reach(settings, name="migrate", owner=True)
+    await detach_months(dial, "audit_entry", months, tell=tell)
+
+
+async def make_application_role(settings: Settings) -> None:
+    """Make the role of `PAYGATE_DATABASE_URL`, which has no password, in a server of our own."""
+    role = urlsplit(settings.require("database_url")).username
+    assert role is not None, "we wrote the address"
+    await make_role(_reach(settings, name="migrate", owner=True), role)
 
 
 async def check(settings: Settings) -> None:
@@ -190,6 +221,9 @@ async def open_context(
             door=Door(records, committer),
             read=Reader(pool, searches, records),
             audit_log=AuditLog(pool, searches, records),
+            audit_seals=AuditSeals(pool, searches, records),
+            audit_chain=AuditChain(connect(settings, name=f"{name} audit"), records),
+            audit_keys=AuditKeys(keyring),
             timelines=Timelines(pool, searches, records),
             refunds=RefundReader(pool, searches, records),
             disputes=DisputeReader(pool, searches, records),
@@ -224,6 +258,7 @@ async def open_context(
             now=clock,
             random_bytes=Randomness(),
             alert_channels=_alert_channels(settings),
+            checkpoints=_checkpoints(settings, egress),
         )
     finally:
         await egress.close()
@@ -285,6 +320,13 @@ def _alert_channels(settings: Settings) -> tuple[AppriseChannel, ...]:
     return tuple(AppriseChannel(number, Secret(url)) for number, url in numbered)
 
 
+def _checkpoints(settings: Settings, egress: Egress) -> CheckpointPlace | None:
+    place = settings.audit_checkpoints
+    if place is None:
+        return None
+    return CheckpointFile(place) if isinstance(place, Path) else CheckpointAddress(place, egress)
+
+
 @asynccontextmanager
 async def open_sandbox_events(settings: Settings) -> AsyncIterator[SandboxEvents]:
     """The events that the sandbox sends for rehearsal."""
@@ -321,6 +363,7 @@ def _policy(settings: Settings) -> Policy:
         support_refund_limit=settings.support_refund_limit,
         refund_approval_above=settings.refund_approval_above,
         events_kept=settings.retention_events,
+        audit_kept=settings.retention_audit,
         exclusive_account=settings.exclusive_account,
         numeric_references=settings.numeric_references,
         settlement_window=settings.settlement_window,

@@ -28,6 +28,7 @@ async def test_an_entry_has_who_what_when_from_where(gateway: Gateway) -> None:
     path = f"/payment-intents/{intent['id']}"
     made = await shop.call("POST", f"{path}/refund", {"amount": 5}, headers=headers)
     entry, _ = await listed(shop, f"subject={made.json['id']}&action=refund.create")
+    assert (entry.pop("sequence") is None) is (entry.pop("hash") is None)
     key = entry["actor"].pop("id")
     assert key.startswith("key_")
     assert entry.pop("id").startswith("au_")
@@ -35,7 +36,6 @@ async def test_an_entry_has_who_what_when_from_where(gateway: Gateway) -> None:
     assert entry == {
         "object": "audit_entry",
         "livemode": False,
-        "sequence": None,
         "actor": {"type": "api_key", "role": "admin", "name": "ana@shop.example"},
         "action": "refund.create",
         "result": "allowed",
@@ -44,7 +44,6 @@ async def test_an_entry_has_who_what_when_from_where(gateway: Gateway) -> None:
         "request_id": made.headers["Request-Id"],
         "address": "127.0.0.1",
         "details": {"payment_intent": intent["id"], "amount": "5 eur", "state": "succeeded"},
-        "hash": None,
     }
     assert [e["subject"]["id"] for e in await listed(shop, f"actor={key}&subject_type=refund")] == [
         made.json["id"],

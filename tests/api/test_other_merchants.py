@@ -13,7 +13,13 @@ from tests.api.test_refunds import paid
 from tests.gateway import Gateway, Response, until
 
 BY_ID = [e for e in ENDPOINTS if "{id}" in e.path and e.action is not None and MATRIX[e.action]]
-OF_THE_ACCOUNT = ("/provider-events/", "/reconciliations/", "/settlements/", "/discrepancies/")
+OF_THE_ACCOUNT = (
+    "/provider-events/",
+    "/reconciliations/",
+    "/settlements/",
+    "/settlements/imports/",
+    "/discrepancies/",
+)
 """What only keys of `default` see, each with a test of its own room."""
 
 

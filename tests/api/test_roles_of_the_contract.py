@@ -67,6 +67,7 @@ ROWS: Final = {
     "GET /settlements/{id}/lines": "aofu",
     "POST /settlements/{id}/lines/{line}/match": "af",
     "POST /settlements/import": "af",
+    "GET /settlements/imports/{id}": "aofu",
     "GET /discrepancies": "aofu",
     "GET /discrepancies/{id}": "aofu",
     "POST /discrepancies/{id}/resolve": "af",

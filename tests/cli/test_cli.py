@@ -38,13 +38,13 @@ OPTIONS = {
     "serve": ["--data", "--host", "--port", "--processes"],
     "worker": ["--data"],
     "sandbox": ["--data", "--host", "--port", "--secret-key", "--publishable-key", "--ca-file"],
-    "migrate": ["--data", "--quiet"],
+    "migrate": ["--detach", "--dry-run", "--data", "--quiet"],
     "bench": ["--json", "--full", "--quick", "--rounds", "--against"],
     "explain": ["--api-url", "--key-file", "--data", "--json"],
     "listen": ["--forward-to", "--events", "--api-url", "--key-file", "--data", "--json"],
     "trigger": ["--list", "--payment", "--data", "--json", "--quiet"],
     "reconcile": ["--since", "--dry-run", "--data", "--json", "--quiet"],
-    "restored": ["--taken-at", "--data", "--json", "--quiet"],
+    "restored": ["--taken-at", "--checkpoints", "--data", "--json", "--quiet"],
 }
 READY = {
     "api_url",

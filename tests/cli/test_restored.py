@@ -1,5 +1,6 @@
 """A whole gateway whose database is put back to a backup: no retry charges anybody twice."""
 
+import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator
@@ -70,6 +71,19 @@ async def test_nobody_is_charged_twice_behind_a_restore(tmp_path: Path) -> None:
         made = await charges(gateway)
         assert [charge["amount_captured"] for charge in made] == [1999, 1999]
         assert len({charge["idempotency_key"] for charge in made}) == 2
+        gaps = (await verified(data, tmp_path))["gaps"]
+        lost = [f"{gap['first']}-{gap['last']}" for gap in gaps]
+        assert lost == [printed["audit_entries_lost"]], "a worker seals and tells before it ends"
+
+
+async def verified(data: str, folder: Path) -> dict[str, Any]:
+    """The audit log once it is found good: the worker looks again every ten seconds."""
+    async with asyncio.timeout(60):
+        while True:
+            ran = run("audit", "verify", "--json", "--data", data, cwd=folder)
+            if ran.status == 0:
+                return dict(json.loads(ran.out))
+            await asyncio.sleep(1)
 
 
 def put_back(backup: Path, cluster: Path) -> None:

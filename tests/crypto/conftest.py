@@ -50,8 +50,13 @@ def index_key() -> bytes:
 
 
 @pytest.fixture(scope="session")
+def audit_key() -> bytes:
+    return bytes(range(200, 232))
+
+
+@pytest.fixture(scope="session")
 def known_wrapped(
-    kms: FileKms, installation: str, record_key: bytes, index_key: bytes
+    kms: FileKms, installation: str, record_key: bytes, index_key: bytes, audit_key: bytes
 ) -> dict[str, bytes]:
     """Wrapped keysets of known keys, put together as the format says rather than by our code."""
     x_aes = x_aes_gcm_pb2.XAesGcmKey(
@@ -60,12 +65,18 @@ def known_wrapped(
     hmac_prf = hmac_prf_pb2.HmacPrfKey(
         key_value=index_key, params=hmac_prf_pb2.HmacPrfParams(hash=common_pb2.SHA256)
     )
+    audit_prf = hmac_prf_pb2.HmacPrfKey(
+        key_value=audit_key, params=hmac_prf_pb2.HmacPrfParams(hash=common_pb2.SHA256)
+    )
     clear = {
         Purpose.RECORDS: _keyset(
             "XAesGcmKey", x_aes.SerializeToString(), tink_pb2.TINK, 0x01020304
         ),
         Purpose.INDEX: _keyset(
             "HmacPrfKey", hmac_prf.SerializeToString(), tink_pb2.RAW, 0x05060708
+        ),
+        Purpose.AUDIT: _keyset(
+            "HmacPrfKey", audit_prf.SerializeToString(), tink_pb2.RAW, 0x090A0B0C
         ),
     }
     return {

@@ -34,7 +34,7 @@ def with_records(wrapped: Wrapped, keyset: bytes) -> Wrapped:
 
 
 def test_there_is_a_keyset_for_every_purpose(wrapped: Wrapped) -> None:
-    assert set(wrapped) == {"records", "index"}
+    assert set(wrapped) == {"records", "index", "audit"}
 
 
 def test_a_fresh_keyset_has_one_primary_key(kms: Kms, installation: str, wrapped: Wrapped) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from paygate.crypto.audit_keys import AuditKeys
 from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.callback_states import CallbackStates
 from paygate.crypto.credentials import CredentialHasher
@@ -22,7 +23,9 @@ from paygate.flows.provider_events.answers_under_way import AnswersUnderWay
 from paygate.flows.restores.after_restore import AfterRestore
 from paygate.storage.access.api_key_use import ApiKeyUse
 from paygate.storage.access.merchants import Merchants
+from paygate.storage.audit_chain import AuditChain
 from paygate.storage.audit_log import AuditLog
+from paygate.storage.audit_seals import AuditSeals
 from paygate.storage.commit.committer import Committer, Connection
 from paygate.storage.connections.database import connector
 from paygate.storage.connections.pool import open_pool
@@ -79,6 +82,9 @@ async def world(
         documents=Documents(),
         reconciliations=Reconciliations(pool, pool, records),
         audit_log=AuditLog(pool, pool, records),
+        audit_seals=AuditSeals(pool, pool, records),
+        audit_chain=AuditChain(connector(database, name="paygate audit"), records),
+        audit_keys=AuditKeys(keyring),
         timelines=Timelines(pool, pool, records),
         ledger=WholeLedger(connector(database, name="paygate ledger"), records),
         keys=keys,

@@ -129,13 +129,11 @@ def test_a_bad_line_is_refused_and_the_rest_goes_on(changes: dict[str, str], tol
     assert refused[0].message.startswith(told)
 
 
-def test_columns_in_the_report_s_own_zone_are_taken_where_they_are_utc() -> None:
+def test_columns_in_utc_come_before_those_of_the_report_s_own_zone() -> None:
     row = {key: value for key, value in ROW.items() if not key.endswith("_utc")}
-    lines, refused = read(LAYOUT, report(row | {"available_on": "2026-11-27 00:00:00"}))
+    lines, refused = read(LAYOUT, report(row | {"available_on": "2026-11-27 10:00:00"}))
     assert (lines[0].available_on, refused) == (date(2026, 11, 27), [])
-    lines, refused = read(LAYOUT, report(row))
-    assert lines == []
-    assert refused[0].message.startswith("available_on is not in UTC")
+    assert lines[0].created_at.hour == 5
 
 
 def test_an_unknown_category_is_kept_as_the_word_that_it_is() -> None:
@@ -152,3 +150,10 @@ def test_a_column_that_is_missing_stops_the_file_and_what_was_found_is_listed() 
     row = {("netto" if key == "net" else key): value for key, value in ROW.items()}
     with pytest.raises(ReportUnreadable, match=r"Missing: net\. Found: automatic_payout_id, "):
         read(LAYOUT, report(row))
+
+
+def test_what_is_released_beside_a_charge_moved_nothing_at_the_payer_s_side() -> None:
+    moved = {"gross": "-8.00", "fee": "0.00", "net": "-8.00"}
+    found = one(reporting_category="partial_capture_reversal", **moved)
+    assert isinstance(found, Line)
+    assert (found.gross, found.customer_amount, found.customer_currency) == (-800, 0, "usd")

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from paygate.crypto.audit_keys import AuditKeys
 from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.callback_states import CallbackState, CallbackStates
 from paygate.crypto.credentials import CredentialHasher
@@ -46,7 +47,9 @@ from paygate.jobs.messages import ApplyProviderEvent
 from paygate.providers.contract import ConfirmOrder
 from paygate.storage.access.api_key_use import ApiKeyUse
 from paygate.storage.access.merchants import Merchants
+from paygate.storage.audit_chain import AuditChain
 from paygate.storage.audit_log import AuditLog
+from paygate.storage.audit_seals import AuditSeals
 from paygate.storage.change import Change, Verdict
 from paygate.storage.commit.committer import Committer
 from paygate.storage.connections.database import connector
@@ -137,6 +140,9 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
             documents=Documents(),
             reconciliations=Reconciliations(pool, pool, records),
             audit_log=AuditLog(pool, pool, records),
+            audit_seals=AuditSeals(pool, pool, records),
+            audit_chain=AuditChain(connector(setting.dsn, name="dying audit"), records),
+            audit_keys=AuditKeys(keyring),
             timelines=Timelines(pool, pool, records),
             ledger=WholeLedger(connector(setting.dsn, name="dying ledger"), records),
             keys=keys,

@@ -166,7 +166,15 @@ CLEAR: Final = {
     "settlement_file": {"merchant", "id", "version", "created_at"},
     "account_transfer": {"merchant", "id", "settlement", "posted_at"},
     # An auditor asks for a subject, an action or a key. A person's name is none of them.
-    "audit_entry": {"merchant", "id", "at", "subject", "action", "actor"},
+    "audit_entry": {"merchant", "id", "at", "subject", "action", "actor", "written_in"},
+    # Keyed hashes, hashes of those, and signatures. A checkpoint and a verification are these too.
+    "audit_seal": {
+        *("number", "merchant", "entry", "at", "key", "format", "leaf", "hash", "signature"),
+    },
+    "audit_head": {
+        *("one", "number", "hash", "written_in", "entry", "run", "leased_until"),
+        *("checkpoint", "verified", "created_at"),
+    },
     "installation": {
         *("one", "id", "livemode", "created_at", "system_identifier", "timeline"),
         "counted_elsewhere",
@@ -294,7 +302,9 @@ async def live(door: Door) -> None:
     what: Found = filled(Found, Planted(MARK), payment_intent=new_id("payment_intent"))
     wrong: Discrepancy = planted(Discrepancy, MARK, what=what)
     ours = new_id("payment_intent")
-    taken: Candidate = filled(Candidate, Planted(MARK), payment_intent=ours, refund=None)
+    taken: Candidate = filled(
+        Candidate, Planted(MARK), payment_intent=ours, refund=None, dispute=None
+    )
     job = Job(ApplyProviderEvent(event.merchant, event.id))
     creates = [
         Change(planted(AuditEntry, MARK), creates=tuple(first)),

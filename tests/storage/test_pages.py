@@ -19,6 +19,7 @@ BY_ANOTHER = {
     "deliveries": ("delivery_of_endpoint", "(merchant = $1) AND (endpoint = $4) AND (id "),
     "refunds": ("refund_by_age", "(merchant = $1) AND (ROW(created_at, id) "),
     "disputes": ("dispute_by_age", "(merchant = $1) AND (ROW(created_at, id) "),
+    "discrepancies": ("discrepancy_by_age", "(merchant = $1) AND (ROW(created_at, id) "),
     "audit_entries": ("audit_entry_default_pkey", "(merchant = $1) AND (id "),
     "events": ("_merchant_written_in_id_idx", "(merchant = $1) AND (ROW(written_in, id) "),
 }

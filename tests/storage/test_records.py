@@ -15,8 +15,11 @@ from hypothesis import strategies as st
 
 from paygate.crypto.seal import SealedPlace, Sealer, SealError
 from paygate.domain.access.api_key import ApiKey
+from paygate.domain.account_transfer import AccountTransfer
 from paygate.domain.audit import AuditEntry
 from paygate.domain.event import Event
+from paygate.domain.ledger import Account, sides
+from paygate.domain.money import Currency
 from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.provider_event import ProviderEvent
@@ -67,6 +70,9 @@ class Drawn:
 @st.composite
 def _drawn(draw: st.DrawFn) -> Any:
     kind, leaves = draw(st.sampled_from(KINDS)), Drawn(draw)
+    if kind is AccountTransfer:
+        amount, currency = draw(st.integers(1, 2**62)), Currency(draw(st.text(min_size=1)))
+        return filled(kind, leaves, entries=sides(*list(Account)[:2], amount, currency))
     if kind is not Event:
         return filled(kind, leaves)
     about = msgspec.msgpack.encode(filled(PaymentIntent, leaves))

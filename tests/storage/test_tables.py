@@ -27,6 +27,7 @@ OF_THE_SCHEMA = {
     "idempotency_key": {("leased_until", "timestamptz", True)},
     "delivery": {("leased_until", "timestamptz", True), ("run", "text", True)},
     "event": {("written_in", "xid8", False)},
+    "audit_entry": {("written_in", "xid8", False)},
 }
 """Columns that the schema alone writes."""
 ONE_MORE = "one_more_column"

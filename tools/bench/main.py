@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 from rich.console import Console
 
-from tools.bench import long_rows
+from tools.bench import long_rows, settlement
 from tools.bench.commit_door import CommitDoor, open_door
 from tools.bench.payments import QUICK, Load, Sizes, create_round, door_round
 from tools.bench.processes import started
@@ -93,6 +93,14 @@ async def _measure(options: Options, folder: Path, progress: Callable[[str], Non
             side.rounds[0].update(await asyncio.to_thread(long_rows.verified, ready, folder))
             progress("attempts in doubt, and the provider slow")
             side.rounds[0].update(await long_rows.resolved(ready))
+        if not options.quick:
+            # Last, for no flow has made the records that they are settled against.
+            reports = settlement.ROWS if options.full else settlement.ROWS[:1]
+            for name, payments in reports:
+                progress(f"settle a report of {payments:,} payments")
+                ready = side.load.ready
+                sample = await asyncio.to_thread(settlement.settled, ready, folder, name, payments)
+                side.rounds[0].update(sample)
     found = figures(side.rounds)
     if options.as_json:
         _print_json({"figures": found})

@@ -16,7 +16,7 @@ from paygate.domain.audit import AuditEntry, Result, Subject
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.ids import PREFIXES
 from paygate.flows.audit_log.list import list_audit_entries
-from paygate.storage.audit_log import AuditFilters
+from paygate.storage.audit_log import AuditFilters, Sealed
 
 PATH = "/audit-log"
 
@@ -100,12 +100,16 @@ class AuditLogQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=
         )
 
 
-def audit_entry_object(entry: AuditEntry, *, livemode: bool) -> AuditEntryObject:
+def audit_entry_object(
+    entry: AuditEntry, *, livemode: bool, sealed: Sealed | None = None
+) -> AuditEntryObject:
     """The entry as clients see it."""
     actor = entry.actor
     return AuditEntryObject(
         id=entry.id,
         livemode=livemode,
+        sequence=None if sealed is None else sealed.number,
+        hash=None if sealed is None else sealed.hash.hex(),
         at=time_text(entry.at),
         actor=ActorObject(actor.type, actor.id, actor.role, actor.name),
         action=entry.action,
@@ -121,9 +125,12 @@ def audit_entry_object(entry: AuditEntry, *, livemode: bool) -> AuditEntryObject
 
 async def _list(api: ApiContext, exchange: Exchange, query: AuditLogQuery) -> AuditEntryList:
     cut, caller = cut_of(query, "audit_entry"), exchange.known_caller
-    page = await list_audit_entries(api.ctx, caller, cut, query.filters(), exchange.query)
+    page, seals = await list_audit_entries(api.ctx, caller, cut, query.filters(), exchange.query)
     livemode = api.ctx.provider.livemode
-    data = tuple(audit_entry_object(entry, livemode=livemode) for entry in page.items)
+    data = tuple(
+        audit_entry_object(entry, livemode=livemode, sealed=seals.get(entry.id))
+        for entry in page.items
+    )
     return AuditEntryList(data=data, has_more=page.has_more, url=PATH)
 
 

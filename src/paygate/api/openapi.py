@@ -118,7 +118,9 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
 def _form(form: FormShape) -> dict[str, Any]:
     """The schema of a multipart body."""
     file = {"type": "string", "format": "binary"}
-    return {"type": "object", "properties": dict.fromkeys(sorted(form.parts), file)}
+    text = {"type": "string"}  # what stands beside a streamed part says how that is read
+    parts = {name: file if form.streamed in (None, name) else text for name in sorted(form.parts)}
+    return {"type": "object", "properties": parts}
 
 
 def _responses(endpoint: Endpoint) -> dict[str, Any]:

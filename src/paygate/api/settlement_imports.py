@@ -39,11 +39,9 @@ async def _import(
 ) -> SettlementImport:
     if not isinstance(body, Form):
         raise Refusal(ErrorCode.CONTENT_TYPE_UNSUPPORTED, "send the report as multipart/form-data")
-    file = next((part for part in body.parts if part.name == FILE), None)
-    if file is None or file.streamed is None:
-        raise Refusal(ErrorCode.PARAMETER_MISSING, "file is missing", param=FILE)
+    file = next(part for part in body.parts if part.name == FILE)
     upload: ReportUpload = body.upload
-    content = bytes.fromhex(file.streamed)
+    content = bytes.fromhex(file.streamed or "")
     return await import_uploaded(api.ctx, exchange.known_caller, upload, content)
 
 

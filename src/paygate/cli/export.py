@@ -93,6 +93,8 @@ def _to_standard_output(text: str) -> None:
         sys.stdout.buffer.write(text.encode())
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        # Nobody reads any more: nothing is left to be flushed at the program's end.
+        from paygate.flows.exports.export import NotWhole
+
+        # Nothing is left to be flushed at the program's end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise
+        raise NotWhole("the export is not whole: nobody reads it any more") from None

@@ -9,6 +9,7 @@ import typer
 from paygate import __version__
 from paygate.cli import (
     api_keys,
+    audit,
     disputes,
     jobs,
     keys,
@@ -38,6 +39,7 @@ app = typer.Typer(
 
 app.add_typer(merchants.app, name="merchants")
 app.add_typer(api_keys.app, name="api-keys")
+app.add_typer(audit.app, name="audit")
 app.add_typer(disputes.app, name="disputes")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(ledger.app, name="ledger")
@@ -162,8 +164,26 @@ def bench(context: typer.Context) -> None:
 
 
 @app.command()
-def migrate(data: Data = None, quiet: Quiet = False) -> None:
-    """Bring the database up to this version, and make the installation if there is none."""
+def migrate(
+    detach: Annotated[
+        bool,
+        typer.Option(
+            "--detach",
+            help="Then take away months of the audit log that are past PAYGATE_RETENTION_AUDIT.",
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option(help="With --detach: say which months, and leave them.")
+    ] = False,
+    data: Data = None,
+    quiet: Quiet = False,
+) -> None:
+    """Bring the database up to this version, and make the installation if there is none.
+
+    It works as the role of PAYGATE_OWNER_DATABASE_URL, where that is set, and gives the role of
+    PAYGATE_DATABASE_URL its rights.
+    """
+    from paygate.cli.detach import detach_months
     from paygate.wiring import prepare_database
 
     messages: list[str] = []
@@ -176,6 +196,8 @@ def migrate(data: Data = None, quiet: Quiet = False) -> None:
     async def go() -> None:
         for name in await prepare_database(settings_of(data, TO_UNLOCK), tell):
             tell(f"applied {name}")
+        if detach:
+            await detach_months(data, tell, dry_run=dry_run)
         if not messages:
             tell("nothing to do")
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from paygate.domain.access.roles import Caller
-    from paygate.domain.settlements.discrepancy import Discrepancy
+    from paygate.domain.settlements.discrepancy import Amount, Discrepancy
     from paygate.domain.settlements.settlement import Settlement
     from paygate.flows.context import Context
     from paygate.flows.settlements.run import Ran
@@ -200,18 +200,14 @@ def _json(settlement: "Settlement", found: "Sequence[Discrepancy]") -> Any:
 
 def _plain(amount: int | None, currency: str) -> str:
     """An amount without its currency, which the table's foot names."""
-    return "-" if amount is None else _major(amount, currency).rpartition(" ")[0]
+    return "-" if amount is None else _major(amount, currency).partition(" ")[0]
 
 
-def _amount(amount: Any) -> str:
-    return "-" if amount is None else _major(amount.amount, amount.currency)
+def _amount(amount: "Amount | None") -> str:
+    return "-" if amount is None else amount.words
 
 
 def _major(amount: int | None, currency: str) -> str:
-    from paygate.domain.money import EXPONENTS, Currency, major_units
+    from paygate.domain.settlements.discrepancy import Amount
 
-    if amount is None:
-        return "-"
-    if currency not in EXPONENTS:
-        return f"{amount} {currency}"
-    return major_units(amount, Currency(currency))
+    return "-" if amount is None else Amount(amount, currency).words

@@ -48,10 +48,10 @@ async def settle_report(given: ReportGiven, data: Data, *, as_json: bool, quiet:
     from paygate.domain.settlements.report_import import ImportStatus
     from paygate.domain.settlements.settlement import Matching
 
-    report = _report(given)
+    report, breaks = _report(given)
 
     async def work(ctx: "Context", caller: "Caller") -> "Done":
-        return await _imported(ctx, caller, report, given.file, settings_of(data).data)
+        return await _imported(ctx, caller, report, given.file, settings_of(data).data, breaks)
 
     done, settlements = await perform(data, Action.SETTLEMENT_IMPORT, work)
     if as_json:
@@ -64,7 +64,7 @@ async def settle_report(given: ReportGiven, data: Data, *, as_json: bool, quiet:
 
 
 async def _imported(
-    ctx: "Context", caller: "Caller", report: "Report", file: Path, where: Path
+    ctx: "Context", caller: "Caller", report: "Report", file: Path, where: Path, breaks: int
 ) -> "Done":
     from paygate.domain.access.roles import Action
     from paygate.flows.settlements.import_report import (
@@ -88,7 +88,7 @@ async def _imported(
         def heard(lines: int) -> None:
             nonlocal read
             read += lines
-            progress("lines", read, None)
+            progress("lines", read, max(breaks, read))
 
         async with hands_for(ctx, caller, where, report.size_bytes, heard) as hands:
             done = await work_on_import(ctx, caller, done, hands, file)
@@ -96,18 +96,20 @@ async def _imported(
     return done, [each for each in found if each is not None]
 
 
-def _report(given: ReportGiven) -> "Report":
+def _report(given: ReportGiven) -> "tuple[Report, int]":
+    """The report, and how many line breaks it has: about its lines, for the bar."""
     from paygate.flows.settlements.import_report import Report
 
-    digest, size = hashlib.sha256(), 0
+    digest, size, breaks = hashlib.sha256(), 0, 0
     try:
         with given.file.open("rb") as content:
             while piece := content.read(_READ):
                 digest.update(piece)
                 size += len(piece)
+                breaks += piece.count(b"\n")
     except OSError as error:
         raise typer.BadParameter(str(error.strerror), param_hint="--report") from None
-    return Report(given.format, _mapping(given.mapping), digest.digest(), size)
+    return Report(given.format, _mapping(given.mapping), digest.digest(), size), breaks
 
 
 def _mapping(file: Path | None) -> "Mapping[str, str]":

@@ -34,7 +34,7 @@ from paygate.providers.stripe.webhook_endpoints import StripeWebhookEndpoints
 from paygate.settings import FILE, NOTHING, Needs, Settings, load
 from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.telemetry import log
-from paygate.wiring import open_service, prepare_database
+from paygate.wiring import make_application_role, open_service, prepare_database
 from paygate_sandbox.command import PUBLISHABLE_KEY, SECRET_KEY
 
 HOST: Final = "127.0.0.1"
@@ -44,6 +44,10 @@ REGISTER_SECONDS: Final = 60.0
 OF_PROVIDER: Final = Needs(("stripe_api_key", "stripe_webhook_secrets"))
 """Without the sandbox."""
 STATE: Final = "up.json"
+APPLICATION: Final = "paygate_app"
+"""The role that the processes work with."""
+CHECKPOINTS: Final = "audit-checkpoints.jsonl"
+"""Beside the database here: a cut of the log is found, and whoever has this folder can do both."""
 
 
 class State(msgspec.Struct):
@@ -133,6 +137,8 @@ class Up:
         if self._options.sandbox:
             await self._start_sandbox(its_sock, api_url, certificates)
         settings = self._write_settings(database, certificates, api_url)
+        if database is not None:
+            await make_application_role(settings)
         await prepare_database(settings, functools.partial(self._say, "database"))
         await self._ensure_keys(settings)
         environment = {"PAYGATE_DATA": str(self._data)}
@@ -205,11 +211,14 @@ class Up:
         values = {
             "kek": kek.as_uri(),
             "public_url": api_url,
+            "audit_checkpoints": (self._data / CHECKPOINTS).as_uri(),
             "tls_cert": str(certificates.certificate),
             "tls_key": str(certificates.key),
         }
         if database is not None:
-            values["database_url"] = database.dsn
+            # The processes own nothing, as in production; `migrate` alone works as the owner.
+            values["owner_database_url"] = database.dsn
+            values["database_url"] = database.dsn.replace("://paygate@", f"://{APPLICATION}@", 1)
         if self._sandbox_url is not None:
             values["stripe_api_base"] = self._sandbox_url
             values["provider_rate"] = SANDBOX_RATE
@@ -240,7 +249,7 @@ class Up:
                 state.sandbox_publishable_key if self._sandbox_url else None
             ),
             "console_url": None,
-            "database_url": settings.database_url,
+            "database_url": settings.owner_database_url or settings.database_url,
             "data_dir": str(self._data),
         }
         if self._options.ready_file is not None:

@@ -31,8 +31,17 @@ class Purpose(StrEnum):
     """Keyed hashes: blind indexes, fingerprints, stored credentials. A key of its own, because
     an index key can be tried against guesses, and a record key must not be among the losses."""
 
+    AUDIT = "audit"
+    """What the audit log's chain is salted and signed with (`audit_keys`)."""
 
-_KINDS: Final = {Purpose.RECORDS: KeyKind.SEAL, Purpose.INDEX: KeyKind.INDEX}
+
+_KINDS: Final = {
+    Purpose.RECORDS: KeyKind.SEAL,
+    Purpose.INDEX: KeyKind.INDEX,
+    Purpose.AUDIT: KeyKind.INDEX,
+}
+ADDED_LATER: Final = frozenset({Purpose.AUDIT.value})
+"""Purposes that installations of before have no keyset for, until they are migrated."""
 
 
 class KeyringError(Exception):
@@ -48,6 +57,8 @@ class Keyring:
     index: tuple[Prf, ...]
     """One for each enabled index key, the primary's first: write with the first, look up with
     all of them. Outside a rotation there is one."""
+    audit: Mapping[int, Prf]
+    """By the key's id, the primary's first: what was signed with any of them stays so."""
     keys: Mapping[Purpose, tuple[KeyInfo, ...]]
     """Every key in the order it was added, for `encryption status`."""
 
@@ -75,7 +86,8 @@ def load_keyring(kms: Kms, installation: str, wrapped: Mapping[str, bytes]) -> K
     return Keyring(
         installation=installation,
         records=tink_keysets.seal_primitive(clear[Purpose.RECORDS]),
-        index=tink_keysets.index_primitives(clear[Purpose.INDEX]),
+        index=tuple(tink_keysets.index_primitives(clear[Purpose.INDEX]).values()),
+        audit=MappingProxyType(tink_keysets.index_primitives(clear[Purpose.AUDIT])),
         keys=MappingProxyType(
             {purpose: tink_keysets.keys_of(clear[purpose], _KINDS[purpose]) for purpose in Purpose}
         ),

@@ -79,13 +79,13 @@ def seal_primitive(keyset: bytes) -> Aead:
     return primitive
 
 
-def index_primitives(keyset: bytes) -> tuple[Prf, ...]:
-    """Return one PRF for each enabled key of an INDEX keyset, the primary's first."""
+def index_primitives(keyset: bytes) -> dict[int, Prf]:
+    """Return one PRF for each enabled key of an INDEX keyset by its id, the primary's first."""
     prfs = _handle(_read(keyset, KeyKind.INDEX)).primitive(prf.PrfSet)
     primary_id: int = prfs.primary_id()
     by_id: dict[int, Prf] = prfs.all()
-    others = [by_id[key_id] for key_id in sorted(by_id) if key_id != primary_id]
-    return (by_id[primary_id], *others)
+    others = [key_id for key_id in sorted(by_id) if key_id != primary_id]
+    return {key_id: by_id[key_id] for key_id in (primary_id, *others)}
 
 
 def keys_of(keyset: bytes, kind: KeyKind) -> tuple[KeyInfo, ...]:

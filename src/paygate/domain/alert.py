@@ -43,6 +43,7 @@ class AlertType(StrEnum):
     CLOCK_SKEW = "clock_skew"
     PROVIDER_ACCOUNT_CHANGED = "provider_account_changed"
     ALERT_CHANNEL_FAILING = "alert_channel_failing"
+    AUDIT_TAMPERED = "audit_tampered"
 
 
 CONDITIONS: Final = frozenset(
@@ -59,6 +60,7 @@ CONDITIONS: Final = frozenset(
         AlertType.ALERT_CHANNEL_FAILING,
         AlertType.RECONCILIATION_DRIFT,
         AlertType.ORPHAN_CHARGE,
+        AlertType.AUDIT_TAMPERED,
     }
 )
 """What lasts, and is found again by every run that looks. Found in the same words after somebody

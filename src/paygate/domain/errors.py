@@ -65,6 +65,7 @@ class ErrorCode(StrEnum):
     REFUND_LIMIT_EXCEEDED = "refund_limit_exceeded"
     ACTOR_REQUIRED = "actor_required"
     APPROVER_IS_REQUESTER = "approver_is_requester"
+    AUDIT_LOG_NOT_WHOLE = "audit_log_not_whole"
     FILE_NOT_TAKEN = "file_not_taken"
     REPORT_UNREADABLE = "report_unreadable"
     EVIDENCE_TOO_LARGE = "evidence_too_large"
@@ -201,6 +202,10 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
             ErrorType.CONFLICT,
             "The provider event is under way or was applied; a dead letter or an ignored one can be"
             " replayed.",
+        ),
+        ErrorCode.AUDIT_LOG_NOT_WHOLE: _final(
+            ErrorType.CONFLICT,
+            "The audit log is not what was sealed; no gap in it can be declared.",
         ),
         ErrorCode.OPERATION_PENDING: _retriable(
             ErrorType.CONFLICT,

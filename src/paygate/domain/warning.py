@@ -15,6 +15,10 @@ class WarningCode(StrEnum):
     CLOCK_SKEW = "clock_skew"
     MONTHS_RUN_OUT = "months_run_out"
     ALERT_CHANNEL_FAILING = "alert_channel_failing"
+    AUDIT_NOT_SEALED = "audit_not_sealed"
+    AUDIT_NOT_VERIFIED = "audit_not_verified"
+    AUDIT_NOT_TOLD = "audit_not_told_outside"
+    DATABASE_ROLE = "database_role_too_mighty"
 
 
 class Warned(msgspec.Struct, frozen=True):

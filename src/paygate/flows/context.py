@@ -1,13 +1,14 @@
 """The context of every flow: the parts of the house, and the world's clock and chance."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
+from paygate.crypto.audit_keys import AuditKeys
 from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.callback_states import CallbackStates
 from paygate.crypto.credentials import CredentialHasher
@@ -27,7 +28,9 @@ from paygate.flows.restores.after_restore import AfterRestore
 from paygate.providers.contract import Provider
 from paygate.storage.access.api_key_use import ApiKeyUse
 from paygate.storage.access.merchants import Merchants
+from paygate.storage.audit_chain import AuditChain
 from paygate.storage.audit_log import AuditLog
+from paygate.storage.audit_seals import AuditSeals
 from paygate.storage.change import Change, Overloaded, StorageError, Verdict
 from paygate.storage.dispute_files import DisputeFiles
 from paygate.storage.disputes import DisputeReader
@@ -79,6 +82,8 @@ class Policy(msgspec.Struct, frozen=True):
     production: bool = False
     events_kept: timedelta = timedelta(days=90)
     """How long bodies of provider events, and what merchants were sent, are kept."""
+    audit_kept: timedelta = timedelta(days=400)
+    """How long months of the audit log stay in it."""
     exclusive_account: bool = False
     """Whether nobody but this gateway takes payments on the provider's account."""
     numeric_references: bool = False
@@ -122,12 +127,32 @@ class AlertChannel(Protocol):
         """Whether the message was taken."""
 
 
+class CheckpointPlace(Protocol):
+    """Keeps the audit log's checkpoints, out of reach of who writes the database."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the log: nothing secret."""
+
+    async def last(self) -> bytes | None:
+        """The last line there, where that can be asked. Raises OSError."""
+
+    def lines(self) -> Iterator[bytes] | None:
+        """All lines, the oldest first; None where that cannot be asked. Raises OSError."""
+
+    async def put(self, line: bytes) -> Literal["kept", "contradicted", "failed"]:
+        """Keep a line; contradicted: it does not follow the last one there."""
+
+
 class Context(msgspec.Struct, frozen=True):
     """Everything a flow may touch. Clock and randomness are injected, so worlds can be replayed."""
 
     door: CommitDoor
     read: Reader
     audit_log: AuditLog
+    audit_seals: AuditSeals
+    audit_chain: AuditChain
+    audit_keys: AuditKeys
     timelines: Timelines
     reconciliations: Reconciliations
     ledger: WholeLedger
@@ -164,6 +189,8 @@ class Context(msgspec.Struct, frozen=True):
     random_bytes: Callable[[int], bytes]
     alert_channels: tuple[AlertChannel, ...] = ()
     """Where alerts leave to."""
+    checkpoints: CheckpointPlace | None = None
+    """Where the audit log's checkpoints are told to."""
     claim: str | None = None
     """The claim that a request shares with its retries under an idempotency key."""
     request_key: RequestKey | None = None

@@ -83,6 +83,16 @@ SCHEDULE: Final = (
         "Delete what is older than PAYGATE_RETENTION_EVENTS; tell of months that run out.",
     ),
     ScheduledJob(
+        "seal-audit-log",
+        "27 * * * *",
+        "Chain audit entries that the worker's sealer passed by, such as those that did not open.",
+    ),
+    ScheduledJob(
+        "verify-audit-log",
+        "57 2 * * *",
+        "Verify what is new in the audit log, once a week the whole; alert for what was changed.",
+    ),
+    ScheduledJob(
         "verify-ledger",
         "37 3 * * *",
         "Recompute all payments against the ledger and the provider's list; alert for differences.",

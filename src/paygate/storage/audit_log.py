@@ -1,7 +1,8 @@
 """What is read of the audit log, in pages. Every commit writes it, and nothing else does."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -29,8 +30,25 @@ class AuditFilters(msgspec.Struct, frozen=True, kw_only=True):
     created_before: datetime | None = None
 
 
+class Sealed(NamedTuple):
+    """An entry's place in the chain."""
+
+    number: int
+    hash: bytes
+
+
 class AuditLog(Reading):
     """Raises as `Reading` does."""
+
+    async def entry(self, merchant: str, entry_id: str, at: datetime) -> AuditEntry | None:
+        """The entry, or None."""
+        rows = await self._fetch_all("audit_entry_stored", merchant, entry_id, at)
+        return self._open(AuditEntry, rows[0]) if rows else None
+
+    async def seals_of(self, merchant: str, ids: Sequence[str]) -> Mapping[str, Sealed]:
+        """The places of a merchant's entries in the chain, by id; of those that have one."""
+        rows = await self._fetch_all("audit_seals_of", merchant, ids)
+        return {row["entry"]: Sealed(row["number"], row["hash"]) for row in rows}
 
     async def page(self, merchant: str, cut: Cut, filters: AuditFilters) -> Page[AuditEntry]:
         """A page of the merchant's entries that pass the filters."""

@@ -2,7 +2,7 @@
 
 Not through the commit door where the door has no way: merchants' events are append-only, and what a
 merchant was sent or a provider's event looked like is no fact. The schema lets through what is
-about a customer whose erasure has begun, and nothing else (migration 0030).
+about a customer whose erasure has begun, and nothing else (migration 0031).
 """
 
 from collections.abc import Sequence

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from paygate.crypto.keyring import ADDED_LATER
 from paygate.storage.blocks import QUERIES
-from paygate.storage.connections.session import Connect, hang_up
+from paygate.storage.connections.session import Connect, Connection, hang_up
 from paygate.storage.connections.watch import watched
 from paygate.storage.schema.migrate import be_alone
 from paygate.storage.schema.versions import MigrationError, check_version, with_rights
@@ -51,9 +52,30 @@ async def install(
                     await connection.executemany(
                         QUERIES["add_keyset"], list(keysets(installation_id).items())
                     )
+                else:
+                    await _add_later_keysets(connection, keysets)
     finally:
         await hang_up(connection)
     return await read_installation(connect, livemode=livemode)
+
+
+async def _add_later_keysets(
+    connection: Connection, keysets: Callable[[str], Mapping[str, bytes]]
+) -> None:
+    """Add keysets for purposes that came after the installation. One that was there once, and that
+    something rests on, is never made anew.
+    """
+    there = {row["purpose"] for row in await connection.fetch(QUERIES["keysets"])}
+    missing = ADDED_LATER - there
+    if not missing:
+        return
+    head = await connection.fetchrow(QUERIES["audit_head"])
+    if head is not None and head["number"]:
+        raise MigrationError("the keyset of the audit log is gone: restore the table keyset")
+    row = await connection.fetchrow(QUERIES["installation"])
+    assert row is not None, "it was just read"
+    made = keysets(row["id"])
+    await connection.executemany(QUERIES["add_keyset"], [(name, made[name]) for name in missing])
 
 
 async def read_installation(connect: Connect, *, livemode: bool) -> Installation:

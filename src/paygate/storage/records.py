@@ -133,19 +133,36 @@ class Records:
             Outdated: it was sealed for this place, in a shape that this version does not know.
             Tampered: the clear columns are not the record's own.
         """
-        stored: Stored[R] = STORED[record]
-        place = stored.place(row)
-        name = (place.table, place.merchant, place.id)
+        return self.read(record, row, self.content(record, row))
+
+    def content(self, record: type[msgspec.Struct], row: Sequence[Any]) -> bytes:
+        """The record in such a row as it was encoded, opened and not read.
+
+        Raises:
+            SealBroken: the bytes were not sealed for this place.
+        """
+        place = STORED[record].place(row)
         try:
-            value = stored.decode(self._sealer.open(place, row[-1]))
+            return self._sealer.open(place, row[-1])
         except SealError as error:
-            raise SealBroken(*name, str(error)) from None
+            raise SealBroken(place.table, place.merchant, place.id, str(error)) from None
+
+    def read(self, record: type[R], row: Sequence[Any], content: bytes) -> R:
+        """The record of a row whose content was opened.
+
+        Raises:
+            Outdated: its shape is one that this version does not know.
+            Tampered: the clear columns are not the record's own.
+        """
+        stored: Stored[R] = STORED[record]
+        try:
+            value = stored.decode(content)
         except msgspec.MsgspecError:  # its words would quote what it found
             raise Outdated(
-                f"{place.table} {place.id} was written by a newer version of paygate"
+                f"{stored.name} {row[1]} was written by a newer version of paygate"
             ) from None
         if not stored.shows(row, stored.clear(value, self.index)):
-            raise Tampered(*name, "clear columns and record differ")
+            raise Tampered(stored.name, row[0], row[1], "clear columns and record differ")
         return value
 
     def open_both(self, first: type[R], second: type[S], row: Sequence[Any]) -> tuple[R, S]:

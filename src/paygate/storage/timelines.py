@@ -17,6 +17,8 @@ from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.provider_event import ProviderEvent
 from paygate.domain.reconciliation.finding import Finding
 from paygate.domain.refunds.refund import Refund
+from paygate.domain.settlements.discrepancy import Discrepancy
+from paygate.domain.settlements.settlement import Settlement
 from paygate.domain.timeline.calls import READS
 from paygate.domain.timeline.whole import Gap, Stored
 from paygate.domain.webhooks.delivery import Delivery
@@ -41,6 +43,8 @@ FIELDS: Final[dict[str, tuple[type[Any], str]]] = {
     "alert": (Alert, "alerts"),
     "audit_entry": (AuditEntry, "audited"),
     "reconciliation_finding": (Finding, "findings"),
+    "settlement": (Settlement, "settlements"),
+    "discrepancy": (Discrepancy, "discrepancies"),
 }
 """By table: what is stored there, and which field of `Stored` it is."""
 _TIMES: Final = ("created_at", "at", "posted_at", "received_at", "first_sent_at")

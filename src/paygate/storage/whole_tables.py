@@ -56,5 +56,6 @@ class WholeTables(Reading):
     async def pages_after(self, after: Place | None, limit: int) -> Stretch[LinePage]:
         """The next pages of settlements' lines, each settlement's in their order."""
         order, start = ("merchant", "id", "version"), ("", "", 0)
-        query = "settlement_pages_of_all"
-        return await self._stretch(LinePage, query, order, after or start, limit)
+        return await self._stretch(
+            LinePage, "settlement_pages_of_all", order, after or start, limit
+        )

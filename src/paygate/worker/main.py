@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
+from paygate.flows.audit_log.seal import LogSealer
 from paygate.flows.context import Context
 from paygate.flows.settlements.upload_report import HandsFor
 from paygate.flows.webhooks.courier import Courier
@@ -49,6 +50,7 @@ async def work(
     scheduled = {job: occurrence(job.name) for job in SCHEDULE}
     async with asyncio.TaskGroup() as group:
         group.create_task(Courier(ctx, body_of).run(stop))
+        group.create_task(LogSealer(ctx).run(stop))
         group.create_task(run_queues(connect, handlers(ctx, hands_for), scheduled, stop))
 
 

@@ -11,6 +11,8 @@ from paygate.domain.audit import Subject
 from paygate.flows.alerts.close import close_alert, close_alerts
 from paygate.flows.alerts.send import send_alerts
 from paygate.flows.alerts.watch_jobs import watch_jobs
+from paygate.flows.audit_log.seal import seal_audit_log
+from paygate.flows.audit_log.verify import verify_by_the_clock
 from paygate.flows.context import Context
 from paygate.flows.disputes.evidence_files import sweep_evidence_files
 from paygate.flows.disputes.resolve import resolve_dispute_orders
@@ -32,6 +34,7 @@ from paygate.flows.refunds.resolve import expire_refund_approvals, resolve_refun
 from paygate.flows.settlements.open_discrepancy import JOB as SETTLE
 from paygate.flows.settlements.problems import NO_PROGRESS
 from paygate.flows.settlements.run import settle_payouts
+from paygate.flows.settlements.upload_report import sweep_report_files
 from paygate.flows.sweep import Faults
 from paygate.flows.webhooks.watch import watch_webhook_endpoints
 from paygate.storage.installation import DEFAULT_MERCHANT
@@ -149,6 +152,8 @@ async def _housekeeping(ctx: Context, run_id: str) -> Report:
     deleted = 0
     faults = Faults()
     with faults:
+        deleted += await sweep_report_files(ctx)
+    with faults:
         deleted += sum(await prune(ctx, run_id))
     with faults:
         deleted += await go_on_erasing(ctx, run_id)
@@ -170,6 +175,16 @@ async def _verify_ledger(ctx: Context, run_id: str) -> Report:
     }
 
 
+async def _seal_audit_log(ctx: Context, _: str) -> Report:
+    return {"sealed": await seal_audit_log(ctx)}
+
+
+async def _verify_audit_log(ctx: Context, run_id: str) -> Report:
+    caller = Caller(Actor("job", name="verify-audit-log"), DEFAULT_MERCHANT, run_id)
+    verified = await verify_by_the_clock(ctx, caller)
+    return {"entries": verified.entries, "faults": int(not verified.is_good)}
+
+
 RUNS: Final[Mapping[str, Run]] = MappingProxyType(
     {
         "expire-intents": _expire_intents,
@@ -186,6 +201,8 @@ RUNS: Final[Mapping[str, Run]] = MappingProxyType(
         "watch-webhook-endpoints": _watch_webhook_endpoints,
         "purge-idempotency-keys": _purge_idempotency_keys,
         "housekeeping": _housekeeping,
+        "seal-audit-log": _seal_audit_log,
+        "verify-audit-log": _verify_audit_log,
         "verify-ledger": _verify_ledger,
     }
 )

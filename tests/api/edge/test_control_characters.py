@@ -34,11 +34,11 @@ async def test_in_an_id_and_in_a_query_of_every_call(world: World) -> None:
         for endpoint in KEYED:
             for control in CONTROLS:
                 text = quote(f"a{control}b")
-                path = endpoint.path.format(id="x", delivery="y")
+                path = endpoint.path.format(id="x", delivery="y", line="z")
                 for query, param in ((f"?q={text}", "q"), (f"?{text}", None)):
                     is_refused(await ask(door, endpoint, path + query, headers), param)
                 if "{id}" in endpoint.path:
-                    path = endpoint.path.format(id=text, delivery="y")
+                    path = endpoint.path.format(id=text, delivery="y", line="z")
                     is_refused(await ask(door, endpoint, path, headers), "id")
 
 
@@ -71,6 +71,8 @@ BODIES: tuple[tuple[str, Any, str | None, bool], ...] = (
     ("/webhook-endpoints", {"url": "https://shop.example/?"}, "url", False),
     ("/webhook-endpoints", {"url": "https://a.example", "description": "?"}, "description", False),
     ("/webhook-endpoints/x/rotate-secret", {"overlap": "?"}, "overlap", False),
+    ("/settlements/x/lines/y/match", {"candidate": "?"}, "candidate", False),
+    ("/discrepancies/x/resolve", {"action": "resolve", "reason": "?"}, "reason", True),
 )
 
 

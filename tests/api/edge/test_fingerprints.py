@@ -43,6 +43,10 @@ SENT: dict[str, list[bytes]] = {
     "RotateWebhookSecret": [b"{}", b'{"overlap":"1h"}'],
     "ResendDelivery": [b"{}"],
     "BeginReconciliation": [b"{}"],
+    "ImportReport": [b"{}"],
+    "ChangeSettlement": [b'{"bank_amount":98213}'],
+    "MatchLine": [b'{"candidate":null}', b'{"candidate":"pi_1","reason":"that day"}'],
+    "ResolveDiscrepancy": [b'{"action":"resolve","reason":"credited"}'],
     "AcknowledgeAlert": [b"{}", b'{"note":"seen"}'],
 }
 """What clients send, by the name of the parameters' struct."""

@@ -202,3 +202,33 @@ def test_two_forms_are_the_same_request_by_content_names_and_types() -> None:
         FilePart("customer_signature", b"x", "r.pdf"),
     ):
         assert parameters(changed) != parameters(one)
+
+
+STREAMED = FormShape(frozenset({"file", "format"}), 10_000_000, 20_000_000, "file")
+
+
+def test_a_streamed_part_is_handed_on_as_it_comes_and_known_by_its_hash() -> None:
+    content = bytes(range(256)) * 1000
+    sent = body(([named("format", None)], b"csv"), ([named("file")], content))
+    reader = FormReader(STREAMED, BOUNDARY)
+    passed = b""
+    for at in range(0, len(sent), 4096):
+        reader.feed(sent[at : at + 4096])
+        pieces = reader.streamed()
+        assert sum(map(len, pieces)) <= 8192
+        passed += b"".join(pieces)
+        if passed:
+            assert reader.done["format"].content == b"csv"
+    form = reader.end()
+    assert passed == content
+    (_, file) = form.parts
+    assert (file.content, file.filename) == (b"", "r.pdf")
+    whole = FilePart("file", content, "r.pdf", file.content_type)
+    assert form.parameters["file"] == Form((whole,)).parameters["file"]
+
+
+def test_what_stands_beside_a_streamed_part_is_small() -> None:
+    reader = FormReader(STREAMED, BOUNDARY)
+    with pytest.raises(Refusal) as refused:
+        reader.feed(body(([named("format", None)], b"x" * 70_000)))
+    assert (refused.value.code, refused.value.param) == ("body_too_large", "format")

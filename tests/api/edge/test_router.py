@@ -35,7 +35,7 @@ def found(router: Router, endpoint: Endpoint, path: str) -> bool:
     "endpoint", [e for e in ALL if e.path != "/"], ids=lambda e: f"{e.method} {e.path}"
 )
 def test_every_endpoint_is_at_its_one_path(router: Router, endpoint: Endpoint) -> None:
-    path = endpoint.path.format(id=ID, delivery=ID)
+    path = endpoint.path.format(id=ID, delivery=ID, line=ID)
     assert found(router, endpoint, path)
     first, rest = path[1], path[2:]
     for other in (

@@ -44,9 +44,8 @@ async def told(world: World) -> list[str]:
 async def alerts(world: World) -> list[tuple[str, str | None]]:
     """The type and stage of each alert that stands."""
     every: list[Alert] = await world.all(Alert)
-    return sorted(
-        (str(each.problem.type), each.problem.stage) for each in every if each.status != "closed"
-    )
+    found = [(str(a.problem.type), a.problem.stage) for a in every if a.status != "closed"]
+    return sorted(found, key=str)
 
 
 async def lines_of(world: World, reference: str = "po_1") -> list[SettlementLine]:

@@ -75,18 +75,17 @@ async def test_two_workers_bring_the_same_lines(world: World) -> None:
     assert rows == len(lines)
 
 
-async def test_a_second_line_of_a_payment_is_suspect(world: World) -> None:
+async def test_a_second_line_of_a_payment_is_found(world: World) -> None:
+    """In whatever settlement it is: whoever concludes asks which payments have several."""
     intent = await paid(world)
     first, second = await settlement(world), await settlement(world, "po_2")
     await read_page(world.ctx, world.caller, first, [charged(intent)])
     await read_page(world.ctx, world.caller, second, [charged(intent, reference="txn_twice")])
     one, two = (page.lines[0] for page in await world.all(LinePage))
-    assert (one.suspect, two.suspect) == (False, True)
+    assert await world.ctx.settlement_pages.several("default", [intent.id]) == {intent.id}
     spots = await world.ctx.settlement_pages.of_facts("default", [intent.id])
     found = [each.id async for each in world.ctx.settlement_pages.at("default", spots)]
     assert sorted(found) == sorted([one.id, two.id])
-    (suspect,) = await world.ctx.settlement_pages.suspect("default", second.id, None, 10)
-    assert suspect.id == two.id
 
 
 async def test_a_line_of_a_payment_that_cannot_be_read_is_held(world: World) -> None:
@@ -126,8 +125,6 @@ async def test_a_page_that_was_changed_is_not_read(world: World) -> None:
     po = await settlement(world)
     for n in (1, 2):
         await read_page(world.ctx, world.caller, po, [line(f"txn_{n}", -n, C.FEE)])
-    spots = await world.ctx.settlement_pages.suspect("default", po.id, None, 10)
-    assert spots == []
     run = world.connection.execute
     await run("ALTER TABLE settlement_page DISABLE TRIGGER USER")
     await run("UPDATE settlement_page SET version = version + 10")

@@ -20,7 +20,7 @@ from tests.raw import lowest
 
 ROOT = Path(__file__).parents[3]
 NAMES = [migration.name for migration in migrations()]
-WRAPPED = {"records": b"wrapped records", "index": b"wrapped index"}
+WRAPPED = {name: f"wrapped {name}".encode() for name in ("records", "index", "audit")}
 
 MIGRATE = """
 import asyncio, sys
@@ -201,6 +201,21 @@ async def test_the_installation_is_made_once(dsn: str) -> None:
     assert await read_installation(connect, livemode=False) == first
 
 
+async def test_a_purpose_that_came_later_gets_its_keyset(dsn: str, bare: Connection) -> None:
+    """Of an installation of before; never in place of one that something rests on."""
+    connect = connector(dsn, name="install")
+    await migrate(connect)
+    first = await install(connect, installation_id="in_1", livemode=False, keysets=keysets)
+    await bare.execute("DELETE FROM keyset WHERE purpose = 'audit'")
+    made = dict.fromkeys(WRAPPED, b"made anew")
+    again = await install(connect, installation_id="in_2", livemode=False, keysets=lambda _: made)
+    assert again.keysets == {**first.keysets, "audit": b"made anew"}
+    await bare.execute("DELETE FROM keyset WHERE purpose = 'audit'")
+    await bare.execute("UPDATE audit_head SET number = 1")
+    with pytest.raises(MigrationError, match="restore the table keyset"):
+        await install(connect, installation_id="in_2", livemode=False, keysets=lambda _: made)
+
+
 async def test_nodes_that_install_together_agree(dsn: str, bare: Connection) -> None:
     connect = connector(dsn, name="install")
     await migrate(connect)
@@ -210,14 +225,14 @@ async def test_nodes_that_install_together_agree(dsn: str, bare: Connection) -> 
             connect,
             installation_id=f"in_{number}",
             livemode=False,
-            keysets=lambda name: {"records": name.encode()},
+            keysets=lambda name: {"records": name.encode(), "audit": name.encode()},
         )
 
     made = await asyncio.gather(*(node(n) for n in range(5)))
     assert all(installation == made[0] for installation in made)
-    row = await bare.fetchrow("SELECT id, wrapped FROM installation, keyset")
-    assert row is not None
-    assert row["wrapped"] == row["id"].encode()
+    rows = await bare.fetch("SELECT id, wrapped FROM installation, keyset")
+    assert len(rows) == 2
+    assert all(row["wrapped"] == row["id"].encode() for row in rows)
     assert await bare.fetchval("SELECT array_agg(id) FROM merchant") == [DEFAULT_MERCHANT]
 
 

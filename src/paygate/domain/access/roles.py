@@ -113,6 +113,9 @@ class Action(StrEnum):
     PROVIDER_EVENT_READ_BODY = "provider_event.read_body"
     PROVIDER_EVENT_REPLAY = "provider_event.replay"
     AUDIT_LIST = "audit_entry.list"
+    AUDIT_VERIFY = "audit_log.verify"
+    AUDIT_EXPORT = "audit_log.export"
+    AUDIT_DETACH = "audit_log.detach"
 
 
 _READERS: Final = frozenset({Role.ADMIN, Role.OPERATOR, Role.SUPPORT, Role.FINANCE, Role.AUDITOR})
@@ -185,6 +188,8 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.DISPUTE_SUBMIT: _SELLERS,
         Action.DISPUTE_ACCEPT: _SELLERS,
         Action.AUDIT_LIST: frozenset({Role.ADMIN, Role.AUDITOR}),
+        Action.AUDIT_VERIFY: frozenset({Role.ADMIN, Role.AUDITOR}),
+        Action.AUDIT_EXPORT: frozenset({Role.ADMIN, Role.AUDITOR}),
         # By signature, or by the gateway itself; no API key opens these.
         Action.DISPUTE_RESOLVE: frozenset(),
         Action.INTENT_AUTHENTICATE: frozenset(),
@@ -205,6 +210,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.IDEMPOTENCY_KEY_PURGE: frozenset(),
         Action.EVENT_PRUNE: frozenset(),
         Action.RECONCILE: frozenset(),
+        Action.AUDIT_DETACH: frozenset(),
         Action.SETTLEMENT_TAKE: frozenset(),
         Action.SETTLEMENT_READ_LINES: frozenset(),
         Action.SETTLEMENT_CONCLUDE: frozenset(),

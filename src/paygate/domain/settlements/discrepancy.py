@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from paygate.domain.alert import Severity
+from paygate.domain.money import EXPONENTS, Currency, major_units
 from paygate.domain.record import Recorded
 
 
@@ -90,6 +91,13 @@ class Amount(Recorded, frozen=True):
 
     amount: int
     currency: str
+
+    @property
+    def words(self) -> str:
+        """How a person reads it; in smallest units where the currency is not known here."""
+        if self.currency not in EXPONENTS:
+            return f"{self.amount} {self.currency} (smallest units)"
+        return major_units(self.amount, Currency(self.currency))
 
 
 class Found(Recorded, frozen=True, kw_only=True):

@@ -24,6 +24,7 @@ class Kind(StrEnum):
     REFUND = "refund"
     DISPUTE = "dispute"
     TRANSFER = "transfer"
+    SETTLEMENT = "settlement"
     WEBHOOK = "webhook"
     ALERT = "alert"
 

@@ -21,11 +21,14 @@ from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.provider_event import ProviderEvent
 from paygate.domain.reconciliation.finding import Finding
 from paygate.domain.refunds.refund import Refund
+from paygate.domain.settlements.discrepancy import Discrepancy
+from paygate.domain.settlements.settlement import Settlement
 from paygate.domain.timeline.calls import answers, calls
 from paygate.domain.timeline.disputes import disputes
 from paygate.domain.timeline.entry import CUT, UNREADABLE, Cause, Entry, Kind, in_order
 from paygate.domain.timeline.payments import corrections, provider_calls, transitions
 from paygate.domain.timeline.refunds import refunds
+from paygate.domain.timeline.settlements import discrepancies, settlements
 from paygate.domain.timeline.told import alerts, findings, provider_events, webhooks
 from paygate.domain.timeline.transfers import transfers
 from paygate.domain.webhooks.delivery import Delivery
@@ -55,6 +58,8 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     alerts: tuple[Alert, ...] = ()
     audited: tuple[AuditEntry, ...] = ()
     findings: tuple[Finding, ...] = ()
+    settlements: tuple[Settlement, ...] = ()
+    discrepancies: tuple[Discrepancy, ...] = ()
     gaps: tuple[Gap, ...] = ()
 
 
@@ -70,6 +75,8 @@ OF_SOURCE: Final[Mapping[str, tuple[Kind, str]]] = MappingProxyType(
         "delivery": (Kind.WEBHOOK, "webhooks"),
         "alert": (Kind.ALERT, "alerts"),
         "audit_entry": (Kind.API_CALL, "calls and sweeps"),
+        "settlement": (Kind.SETTLEMENT, "payouts"),
+        "discrepancy": (Kind.SETTLEMENT, "discrepancies"),
         "reconciliation_finding": (Kind.SWEEP, "findings of the reconciliation"),
     }
 )
@@ -92,6 +99,8 @@ def told(intent: PaymentIntent, stored: Stored) -> list[Entry]:
             *refunds(stored.refunds, stored.events, provider),
             *disputes(stored.disputes, stored.events),
             *transfers(stored.transfers),
+            *settlements(stored.settlements),
+            *discrepancies(stored.discrepancies),
             *webhooks(stored.deliveries, stored.events),
             *alerts(stored.alerts),
         ]

@@ -27,6 +27,7 @@ from paygate.flows.disputes.problems import LATE, MONEY_MISSING, deadline_of
 from paygate.flows.idempotency.purge import is_unfinished
 from paygate.flows.payments.attempt.conclude import MISSING
 from paygate.flows.payments.sweeps.close_failed import LEFT_OPEN
+from paygate.flows.settlements.stands import payout_is_failed, settlement_differs
 from paygate.flows.sweep import Sweep
 from paygate.jobs.messages import RaiseAlert
 from paygate.storage.change import Change, Committed
@@ -207,6 +208,8 @@ _STANDS: Final[Mapping[AlertType, Callable[[Context, Alert], Awaitable[bool]]]] 
         AlertType.DISPUTE_OPENED: _dispute_is_open,
         AlertType.DISPUTE_DEADLINE: _deadline_is_near,
         AlertType.EARLY_FRAUD_WARNING: _refund_spares_a_dispute,
+        AlertType.SETTLEMENT_DISCREPANCY: settlement_differs,
+        AlertType.PAYOUT_FAILED: payout_is_failed,
         AlertType.RECONCILIATION_DRIFT: _drifts,
         AlertType.IDEMPOTENCY_UNFINISHED: _key_is_unfinished,
         AlertType.WEBHOOK_DEAD_LETTER: _event_is_dead,

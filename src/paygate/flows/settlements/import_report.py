@@ -41,7 +41,6 @@ from paygate.flows.settlements.report_share import (
     ShareReader,
     TooManyPayouts,
 )
-from paygate.flows.settlements.settle import current
 from paygate.flows.settlements.take import ask_for_payout, take_payout
 from paygate.jobs.messages import Job
 from paygate.storage.change import Change, Committed, StorageError
@@ -248,7 +247,7 @@ async def work_on_import(
     refused_of = _refused_of(shares)
     for payout, read in payouts.items():
         refused = refused_of.get(payout, 0) + refused_of.get(NOT_ASCRIBED, 0)
-        await _tell_settlement(ctx, caller, done, payout, read, refused)
+        await _tell_settlement(ctx, caller, done, read, refused)
     held = sum(read.held for read in payouts.values())
     await hands.conclude([read.settlement for read in payouts.values() if not read.held])
     refused_lines = sorted(
@@ -297,24 +296,27 @@ async def _tell_settlement(
     ctx: Context,
     caller: Caller,
     done: SettlementImport,
-    payout: str,
     read: PayoutRead,
     refused: int,
 ) -> None:
-    """Have a settlement know what the report says of it as a whole: its amount, by the payout's own
-    row or else by the provider, and how many of its lines were refused.
+    """Have a settlement know of its payout as a whole: its amount, by the payout's own row or else
+    by the provider, and how many of its lines were refused.
+
+    Raises:
+        ProviderSilent: the report does not say the amount, and the provider did not tell.
     """
     patience = Patience("a settlement kept changing", end=StorageError, seconds=CONCLUDING_SECONDS)
     while True:
-        settlement = await current(ctx, read.settlement)
+        settlement = await ctx.settlements.settlement(ACCOUNT, read.settlement)
+        assert settlement is not None, "settlements are never deleted"
         if not settlement.is_open:
             return
         amount = settlement.amount
-        if amount is None and read.own:
+        if settlement.payout is None and read.own:
             amount = -sum(read.own.values())
         if amount is None and done.format is not ReportFormat.GENERIC:
             await ctx.pace.turn()
-            told = await ask_for_payout(ctx, payout)
+            told = await ask_for_payout(ctx, settlement.provider_reference)
             if told is not None:
                 settlement = await take_payout(ctx, caller, told)
                 amount = settlement.amount

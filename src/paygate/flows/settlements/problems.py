@@ -5,7 +5,6 @@ from typing import Final
 
 from paygate.domain.alert import AlertType, Problem
 from paygate.domain.audit import Subject
-from paygate.domain.money import EXPONENTS, Currency, major_units
 from paygate.domain.settlements.discrepancy import Amount, Discrepancy, DiscrepancyKind, Found
 from paygate.domain.settlements.settlement import Settlement
 
@@ -124,13 +123,11 @@ def no_progress(provider: str, waiting: int, why: str) -> Problem:
 
 
 def words_of(amount: int | None, currency: str) -> str:
-    """An amount for people; in smallest units where the currency is not known here."""
+    """An amount for people."""
     if amount is None:
         return "an amount that nobody has told"
-    if currency not in EXPONENTS:
-        return f"{amount} {currency} (smallest units)"
-    return major_units(amount, Currency(currency))
+    return Amount(amount, currency).words
 
 
 def _amount(amount: Amount | None) -> str:
-    return "nothing" if amount is None else words_of(amount.amount, amount.currency)
+    return "nothing" if amount is None else amount.words

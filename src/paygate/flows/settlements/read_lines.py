@@ -81,8 +81,11 @@ async def read_page(
     settlement: Settlement,
     lines: Sequence[Line],
     lane: Lane = ALONE,
+    *,
+    likely_new: bool = False,
 ) -> PageRead:
-    """Match lines of a settlement, `LINES_A_PAGE` at most, and write those that are new.
+    """Match lines of a settlement, `LINES_A_PAGE` at most, and write those that are new. Which of
+    them are known is asked first, or only when writing has found one, where they are `likely_new`.
 
     Raises:
         SettlementClosed: some are new to it, and it is closed.
@@ -93,7 +96,8 @@ async def read_page(
     named = {line_id(ctx, line.provider_reference): line for line in said}
     twice = len(lines) - len(named)
     while True:
-        written = await ctx.settlement_pages.known(ACCOUNT, list(named))
+        asked, likely_new = not likely_new, False
+        written = await ctx.settlement_pages.known(ACCOUNT, list(named)) if asked else {}
         here = sum(1 for where in written.values() if where == settlement.id)
         fresh = {known: line for known, line in named.items() if known not in written}
         ours = await our_side(ctx, list(fresh.values()))
@@ -118,9 +122,9 @@ async def read_page(
         match await _write(ctx, settlement, matched, lane):
             case Written.WRITTEN:
                 return read
-            case Written.NOT_WAITING:
+            case Written.NOT_WAITING if asked:
                 await _reopen(ctx, caller, settlement, kept)
-            case Written.TAKEN:
+            case Written.NOT_WAITING | Written.TAKEN:
                 pass
         await patience.pause()
 

@@ -84,6 +84,7 @@ class ShareReader:
         self._read = ShareRead()
         self._pages: dict[str, list[tuple[int, Line]]] = defaultdict(list)
         self._in_hand = 0
+        self._likely_new = True
         self._settlements: dict[str, asyncio.Task[Settlement]] = {}
         lanes = range(share.place * PAGES_AT_ONCE, (share.place + 1) * PAGES_AT_ONCE)
         self._lanes = asyncio.Queue[Lane]()
@@ -155,17 +156,20 @@ class ShareReader:
             told.own |= {
                 line.provider_reference: line.net
                 for _, line in page
-                if line.category is LineCategory.PAYOUT
+                if line.category is LineCategory.PAYOUT and line.source_reference in (payout, None)
             }
             lines = [line for _, line in page]
             try:
-                done = await read_page(self._ctx, self._caller, settlement, lines, lane)
+                done = await read_page(
+                    self._ctx, self._caller, settlement, lines, lane, likely_new=self._likely_new
+                )
             except SettlementClosed as closed:
                 late = {line.provider_reference for line in closed.lines}
                 for number, line in page:
                     if line.provider_reference in late:
                         self._refuse(number, CLOSED, payout)
             else:
+                self._likely_new = done.new == len(lines)
                 self._read.new += done.new
                 told.held += done.held
         finally:

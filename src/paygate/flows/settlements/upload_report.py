@@ -46,6 +46,10 @@ EARLY_BYTES: Final = 4 * 1024 * 1024
 """Of a file that comes before its format is known: so much is held in memory."""
 AGAIN_AFTER: Final = timedelta(minutes=1)
 JOB: Final = "read-settlement-report"
+_NOBODYS_AFTER: Final = timedelta(days=1)
+"""An upload takes minutes."""
+_SWEPT: Final = 100
+_TAKEN: Final = {"stage": "taken"}
 LINES_AT_ONCE: Final = 1000
 """Encoded together: some three hundred kilobytes."""
 
@@ -93,6 +97,8 @@ class ReportUpload:
 
     async def end(self, parts: Mapping[str, bytes]) -> None:
         """The file is whole. Raises Refusal."""
+        if "file" not in parts:
+            raise Refusal(ErrorCode.PARAMETER_MISSING, "file is missing", param="file")
         if self._reader is None:
             self._begin(parts)
             await self.take(parts, ())
@@ -195,6 +201,9 @@ async def import_uploaded(
     assert upload.format is not None, "the form was read to its end"
     report = Report(upload.format, upload.mapping, content_sha256, upload.size_bytes)
     begun = new_import(ctx, caller, report, upload.import_id)
+    # An idempotency key is claimed with the first commit, and a change has one claim.
+    taken = ctx.audit(caller, Action.SETTLEMENT_IMPORT, import_subject(begun), details=_TAKEN)
+    await ctx.door.commit(Change(taken))
     audit = ctx.audit(caller, Action.SETTLEMENT_IMPORT, import_subject(begun))
     job = Job(ReadSettlementReport(begun.merchant, begun.id))
     change = Change(audit, creates=(begun,), jobs=(job,), response=begun)
@@ -231,6 +240,19 @@ async def read_report_as_asked(
             return AGAIN_AFTER
     await ctx.settlement_imports.delete_file(done.merchant, done.id)
     return None
+
+
+async def sweep_report_files(ctx: Context) -> int:
+    """Delete files that no import is reading: their request was refused, or was a repetition, or
+    ended early. Returns how many.
+    """
+    deleted = 0
+    until = ctx.now() - _NOBODYS_AFTER
+    while found := await ctx.settlement_imports.files_left(ACCOUNT, until, _SWEPT):
+        for import_id in found:
+            await ctx.settlement_imports.delete_file(ACCOUNT, import_id)
+        deleted += len(found)
+    return deleted
 
 
 async def read_import(ctx: Context, caller: Caller, import_id: str) -> SettlementImport:

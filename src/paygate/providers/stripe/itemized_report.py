@@ -1,8 +1,9 @@
 """Stripe's itemised payout reconciliation as a CSV file (`payout_reconciliation.itemized.5`).
 
 Amounts are decimals in major units, by Stripe's own exponents; times are `YYYY-MM-DD HH:MM:SS`,
-and of a column's two the one whose name ends in `_utc` is read. The file has the columns that were
-asked for, in any order: docs/settlement-reports.md says which are needed, and what others tell.
+and of a column's two the one whose name ends in `_utc` is read; the other is taken for UTC, too.
+The file has the columns that were asked for, in any order: docs/settlement-reports.md says which
+are needed, and what others tell.
 """
 
 import re
@@ -13,7 +14,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Final
 
-from paygate.domain.settlements.outcome import Line
+from paygate.domain.settlements.outcome import Line, LineCategory
 from paygate.domain.settlements.reports.generic import signed_as
 from paygate.domain.settlements.reports.layout import BadLine, Column, Layout
 from paygate.domain.settlements.reports.numbers import PLAIN, NotANumber, reader, scaled
@@ -48,25 +49,25 @@ _COLUMNS: Final = (
 _number: Final = reader(PLAIN)
 _date: Final = date_reader("YYYY-MM-DD")
 _MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
-_MIDNIGHT: Final = " 00:00:00"
 
 
 def _read(cells: Sequence[str]) -> Line:
     """The line. Raises `BadLine`."""
-    row, payout, category, currency, gross, fee, net, created, available, *rest = cells
+    row, payout, reporting, currency, gross, fee, net, created, available, *rest = cells
     source, payment, customer_amount, customer_currency, connected, *marks = rest
     installation, merchant, intent, attempt, *refund_marks = marks
     refund_installation, refund_merchant, refund = refund_marks
-    reported = required(category, "reporting_category", word)
+    reported = required(reporting, "reporting_category", word)
     currency = currency.lower()
     came, cost = _amount(gross, currency, "gross"), _amount(fee, currency, "fee")
     moved = _amount(net, currency, "net")
     if moved != came - cost:
         raise BadLine("net is not gross less fee")
-    payer = _payers(customer_amount, customer_currency.lower(), came)
+    category = of_report(reported)
+    payer = _payers(category, customer_amount, customer_currency.lower(), came)
     return Line(
         provider_reference=required(row, "balance_transaction_id"),
-        category=of_report(reported),
+        category=category,
         provider_category=reported,
         gross=came,
         fee=cost,
@@ -102,25 +103,26 @@ def _amount(cell: str, currency: str, column: str) -> int:
         raise BadLine(f"{column} is no decimal amount of its currency") from None
 
 
-def _payers(amount: str, currency: str, gross: int) -> tuple[int, str] | None:
-    """What moved at the payer's side."""
+def _payers(
+    category: LineCategory, amount: str, currency: str, gross: int
+) -> tuple[int, str] | None:
+    """What moved at the payer's side. The report says of each row of a charge what was captured:
+    what is released beside it never moved there.
+    """
     if not amount or not currency:
         return None
+    if category is LineCategory.PARTIAL_CAPTURE_REVERSAL:
+        return 0, currency
     return signed_as(gross, _amount(amount, currency, "customer_facing_amount")), currency
 
 
 @lru_cache(maxsize=4096)
 def _day(cell: str) -> date:
-    """Funds come at midnight UTC; another time of day was written in another zone, and its date
-    may be the day before.
-    """
+    """Funds of payments come at midnight UTC, what goes back is available as it is made."""
     try:
-        day = _date(cell)
+        return _date(cell)
     except NotATime:
         raise BadLine("available_on is no YYYY-MM-DD HH:MM:SS") from None
-    if cell[10:] not in ("", _MIDNIGHT):
-        raise BadLine("available_on is not in UTC: ask the report for the column available_on_utc")
-    return day
 
 
 def _moment(cell: str) -> datetime:

@@ -37,9 +37,6 @@ ORDER BY id LIMIT $3
 -- name: account_transfers_of_settlement
 SELECT {account_transfer} FROM account_transfer WHERE settlement = $1 ORDER BY merchant, id
 
--- name: account_transfers_known
-SELECT id FROM account_transfer WHERE settlement = $1
-
 -- name: discrepancy
 SELECT {discrepancy} FROM discrepancy WHERE merchant = $1 AND id = $2
 

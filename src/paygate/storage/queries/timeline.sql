@@ -51,3 +51,13 @@ UNION ALL SELECT 'audit_entry', ROW({audit_entry as u}) FROM (
 UNION ALL SELECT 'reconciliation_finding', ROW({reconciliation_finding as f}) FROM (
     SELECT * FROM reconciliation_finding
     WHERE merchant = $5 AND payment_intent = $2 ORDER BY id DESC LIMIT $3) f
+UNION ALL SELECT 'settlement', ROW({settlement as s}) FROM (
+    SELECT * FROM settlement WHERE merchant = $5 AND id IN (
+        SELECT l.settlement FROM about a JOIN settlement_line l ON l.merchant = $5 AND l.fact = a.id
+        UNION ALL
+        SELECT m.settlement FROM about a
+        JOIN settlement_match m ON m.merchant = $5 AND m.fact = a.id)
+    ORDER BY id DESC LIMIT $3) s
+UNION ALL SELECT 'discrepancy', ROW({discrepancy as d}) FROM (
+    SELECT * FROM discrepancy
+    WHERE merchant = $5 AND payment_intent = $2 ORDER BY created_at DESC, id DESC LIMIT $3) d

@@ -63,6 +63,7 @@ _PARTS: Final = (
     " WHERE inhparent = to_regclass($1) AND c.relkind IN ('p', 'I') ORDER BY 1"
 )
 """Of a table by month, or of an index of one."""
+_DETACH: Final = "SELECT detach_month($1::text::regclass, $2::text::regclass)"
 _DROP: Final = re.compile(r"DROP\s+INDEX\s+CONCURRENTLY\s+IF\s+EXISTS\s", re.IGNORECASE)
 _AGAIN: Final = re.compile(
     r"CREATE\s+OR\s+REPLACE\s|DROP\s+(?:FUNCTION|PROCEDURE)\s+IF\s+EXISTS\s|DO\s|CALL\s",
@@ -129,6 +130,39 @@ async def migrate(
     finally:
         await hang_up(connection)
     return [migration.name for migration in missing or ()]
+
+
+async def detach_months(
+    connect: Connect,
+    table: str,
+    months: Sequence[str],
+    *,
+    tell: Tell,
+    patience: timedelta = PATIENCE,
+) -> None:
+    """Take the oldest months of a table away, each in a transaction of its own: they are tables of
+    their own then, and tell which.
+
+    Raises:
+        MigrationError: one is not the oldest, our role lacks a right, or there was no moment when
+            the locks were free.
+    """
+    connection = await connect()
+    waiting = watched(connect, connection)
+    try:
+        with with_rights():
+            with waiting():
+                await connection.execute(_SESSION)
+            await be_alone(connection, tell, waiting)
+            run = _Run(connection, connect, waiting, tell, patience)
+            for month in months:
+                try:
+                    await run.ask(_DETACH, table, month)
+                except asyncpg.ObjectNotInPrerequisiteStateError as error:
+                    raise MigrationError(str(error)) from None
+                tell(f"{table}: {month} is a table of its own now; keep a copy, and drop it")
+    finally:
+        await hang_up(connection)
 
 
 async def be_alone(connection: Connection, tell: Tell, waiting: Waiting) -> None:

@@ -130,16 +130,6 @@ class SettlementPages:
             return spot, line
         return None
 
-    async def suspect(
-        self, merchant: str, settlement_id: str, after: Spot | None, limit: int
-    ) -> list[Spot]:
-        """Where lines of a settlement stand that are to be judged, so many behind one."""
-        place = (0, -1) if after is None else (after.page, after.place)
-        rows = await self._search(
-            "settlement_lines_suspect", merchant, settlement_id, *place, limit
-        )
-        return [Spot(*row) for row in rows]
-
     async def of_facts(self, merchant: str, facts: Collection[str]) -> list[Spot]:
         """Where all lines of these payments, refunds and disputes stand, in all settlements; those
         too that a person has matched to them.

@@ -91,11 +91,6 @@ class SettlementReader(Reading):
                 return found
             after = rows[-1]["id"]
 
-    async def transfers_known(self, settlement_id: str) -> frozenset[str]:
-        """The ids of what the ledger has posted for a settlement, whoever's it is."""
-        rows = await self._search("account_transfers_known", settlement_id)
-        return frozenset(row["id"] for row in rows)
-
     async def transfers_of(self, settlement_id: str) -> tuple[AccountTransfer, ...]:
         """What the ledger has posted for a settlement, whoever's it is."""
         rows = await self._search("account_transfers_of_settlement", settlement_id)

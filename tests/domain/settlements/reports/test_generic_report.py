@@ -219,3 +219,20 @@ def test_a_mapping_that_cannot_be_used_is_refused(changes: dict[str, str], told:
 def test_a_mapping_names_the_columns_that_a_line_needs(name: str) -> None:
     with pytest.raises(MappingInvalid, match=f"must name the column of {name}"):
         parse_mapping({key: value for key, value in MAPPING.items() if key != name})
+
+
+@pytest.mark.parametrize(
+    ("reference", "kept"),
+    [
+        ("txn_3000000010000000088", "txn_3000000010000000088"),
+        ("pi_4242424242424242", "pi_4242424242424242"),
+        ("card_4242424242424242", "(card data)"),
+        ("4242424242424242", "(card data)"),
+        ("DE89 3704 0044 0532 0130 00", "(card data)"),
+        ("Order 4242", "Order 4242"),
+    ],
+)
+def test_an_id_is_no_card_number_whatever_its_digits(reference: str, kept: str) -> None:
+    found = one(LINE.replace("pi_1", reference))
+    assert isinstance(found, Line)
+    assert found.payment_reference == kept

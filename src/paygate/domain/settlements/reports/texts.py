@@ -13,9 +13,8 @@ MASKED: Final = "(card data)"
 """Stands for a text that held what looks like a card number or an IBAN: a report's line is not
 refused for it, and the number goes no further.
 """
-_PROVIDERS_ID: Final = re.compile(r"[a-z]{1,5}_[A-Za-z0-9]{1,200}")
-"""As providers make ids. One without a long number in it needs no closer look."""
-_LONG_NUMBER: Final = re.compile(r"[0-9]{12}")
+_PROVIDERS_ID: Final = re.compile(r"(?!(?:card|cc|pan|visa)_)[a-z]{1,5}_[A-Za-z0-9]{1,200}")
+"""As providers make ids. The prefix says what it names, so that its digits are no card's."""
 _FEWEST: Final = 12
 """Characters of the shortest card number, whatever it is encoded in."""
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ufffd\ud800-\udfff]")
@@ -29,7 +28,7 @@ def reference(cell: str, column: str) -> str | None:
     """
     if not cell:
         return None
-    if _PROVIDERS_ID.fullmatch(cell) and not _LONG_NUMBER.search(cell):
+    if _PROVIDERS_ID.fullmatch(cell):
         return cell
     if len(cell) > MOST_CHARACTERS or _UNPRINTABLE.search(cell):
         raise BadLine(f"{column} is no text of at most {MOST_CHARACTERS} printable characters")
@@ -39,7 +38,7 @@ def reference(cell: str, column: str) -> str | None:
 @lru_cache(maxsize=4096)
 def masked(cell: str) -> str:
     """The cell, or `MASKED` in place of what looks like card data."""
-    if len(cell) < _FEWEST or (_PROVIDERS_ID.fullmatch(cell) and not _LONG_NUMBER.search(cell)):
+    if len(cell) < _FEWEST or _PROVIDERS_ID.fullmatch(cell):
         return cell
     return cell if find(cell) is None else MASKED
 

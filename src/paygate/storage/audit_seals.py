@@ -1,0 +1,198 @@
+"""The chain of the audit log, as it is written: which entries are to be sealed, and their seals.
+
+It does not go through the commit door. A seal says nothing new of a payment; it is worth what its
+hash and its signature are, and the entry that it seals was committed before. One sealer at a time
+has the turn, leased on the head's row by the database's clock; what it writes holds only where the
+head is still the one that it read.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from paygate.domain.access.roles import Action
+from paygate.domain.audit import AuditEntry
+from paygate.domain.audit_chain import Entry, Head, Seal
+from paygate.storage.blocks import QUERIES
+from paygate.storage.connections.database import reading
+from paygate.storage.connections.pool import Pool
+from paygate.storage.records import Records
+from paygate.storage.unreadable import SealBroken
+
+LEASE: Final = timedelta(seconds=10)
+"""Many times what a batch takes; for so long nobody seals when a sealer dies."""
+
+
+class State(NamedTuple):
+    """The head, and what stands beside it. `is_of_another_server`: entries are counted from another
+    beginning since a dump was restored here.
+    """
+
+    head: Head
+    checkpoint: str | None
+    verified: str | None
+    created_at: datetime
+    is_of_another_server: bool
+
+
+class Cursor(NamedTuple):
+    """Up to which entry all were looked at, in the order of commits."""
+
+    written_in: int
+    entry: str
+
+
+class Month(NamedTuple):
+    """A partition of the log by its name, and when it ends."""
+
+    name: str
+    ends: datetime
+
+
+class ToSeal(NamedTuple):
+    """The next entries, behind which head, and up to where; `broken` do not open."""
+
+    head: Head
+    entries: Sequence[Entry]
+    until: Cursor | None
+    broken: Sequence[SealBroken]
+
+
+class AuditSeals:
+    """Raises `Unavailable` when the database does not answer."""
+
+    def __init__(self, pool: Pool, searches: Pool, records: Records) -> None:
+        self._pool = pool
+        self._searches = searches
+        self._records = records
+
+    async def state(self) -> State:
+        """How far the log is sealed."""
+        (row,) = await self._fetch("audit_head")
+        return State(
+            Head(row["number"], row["hash"]),
+            row["checkpoint"],
+            row["verified"],
+            row["created_at"],
+            row["is_of_another_server"],
+        )
+
+    async def last(self) -> Seal | None:
+        """The seal of the highest number."""
+        rows = await self._fetch("audit_seal_last")
+        return Seal(*rows[0]) if rows else None
+
+    async def at(self, number: int) -> Seal | None:
+        """The seal of a number, or the first one behind it."""
+        rows = await self._fetch("audit_seals_from", number, 1)
+        return Seal(*rows[0]) if rows else None
+
+    async def next(self, run: str, limit: int) -> ToSeal | None:
+        """The next entries to be sealed, and none that one could still come before. None when
+        there are none, or when another run has the turn.
+        """
+        rows = await self._fetch("audit_entries_to_seal", limit, run)
+        if not rows:
+            return None
+        head = Head(rows[0]["head_number"], rows[0]["head_hash"])
+        until = Cursor(rows[-1]["written_in"], rows[-1]["id"])
+        stored = [tuple(row)[3:] for row in rows]
+        known = await self._sealed(stored)
+        return self._opened(head, [row for row in stored if row[1] not in known], until)
+
+    async def astray(self, head: Head, limit: int) -> ToSeal | None:
+        """Entries that no seal is of, wherever they are in the order: what did not open before, and
+        what was written under another server. It looks through the whole log.
+        """
+        with reading():
+            rows = await self._searches.fetch(QUERIES["audit_entries_astray"], limit)
+        return self._opened(head, [tuple(row)[1:] for row in rows], None) if rows else None
+
+    async def restores(self, merchant: str) -> list[AuditEntry]:
+        """The declarations of restores that are not sealed yet, the newest first."""
+        rows = await self._fetch("audit_restores_to_seal", merchant, Action.RESTORE_DECLARE)
+        opened, _ = self._records.open_each(AuditEntry, map(tuple, rows))
+        return opened
+
+    async def stored(self, merchant: str, entry_id: str, at: datetime) -> Entry | None:
+        """An entry as it is stored. Raises SealBroken."""
+        rows = await self._fetch("audit_entry_stored", merchant, entry_id, at)
+        return entry_in(self._records, tuple(rows[0])) if rows else None
+
+    async def seal(
+        self, run: str, before: Head, seals: Sequence[Seal], until: Cursor | None
+    ) -> bool:
+        """Write seals behind a head, all or none; False when it is the head no more."""
+        head = Head(seals[-1].number, seals[-1].hash) if seals else before
+        columns = [list(column) for column in zip(*seals, strict=True)]
+        columns = columns or [[] for _ in Seal._fields]
+        cursor = (None, None) if until is None else until
+        rows = await self._fetch(
+            "seal_audit_entries", *before, *head, *cursor, run, LEASE, *columns
+        )
+        return bool(rows[0]["moved"])
+
+    async def begin_order_anew(self) -> None:
+        """Count from here on, where the order is another server's."""
+        await self._fetch("begin_audit_order_anew")
+
+    async def keep_checkpoint(self, line: str) -> None:
+        """Remember what was told outside last."""
+        await self._fetch("keep_audit_checkpoint", line)
+
+    async def keep_verified(self, text: str) -> None:
+        """Remember what was verified last."""
+        await self._fetch("keep_audit_verified", text)
+
+    async def lag_seconds(self) -> float | None:
+        """How long the oldest entry waits to be sealed, by the database's clock; None: none."""
+        (row,) = await self._fetch("audit_lag")
+        seconds: float | None = row["seconds"]
+        return seconds
+
+    async def months(self) -> list[Month]:
+        """The months of the log that are there, the oldest first, by the server's catalog."""
+        return [Month(*row) for row in await self._fetch("audit_months")]
+
+    async def sealed_before(self, moment: datetime) -> int:
+        """The highest number of an entry of before a moment; zero when there is none."""
+        with reading():
+            (row,) = await self._searches.fetch(QUERIES["audit_sealed_before"], moment)
+        return row["last"] or 0
+
+    async def unsealed_before(self, moment: datetime) -> int:
+        """How many entries of before a moment have no seal."""
+        with reading():
+            (row,) = await self._searches.fetch(QUERIES["audit_unsealed_before"], moment)
+        return int(row["unsealed"])
+
+    async def role_is_bound(self) -> bool:
+        """Whether the role that we have could not undo what the schema holds."""
+        (row,) = await self._fetch("role_is_bound")
+        return bool(row["bound"])
+
+    async def _sealed(self, rows: Sequence[tuple[Any, ...]]) -> set[str]:
+        """The ids of those that are sealed already: never twice, whoever moved the cursor."""
+        found = await self._fetch(
+            "audit_entries_sealed", [row[0] for row in rows], [row[1] for row in rows]
+        )
+        return {row["entry"] for row in found}
+
+    def _opened(self, head: Head, rows: Sequence[tuple[Any, ...]], until: Cursor | None) -> ToSeal:
+        entries: list[Entry] = []
+        broken: list[SealBroken] = []
+        for row in rows:
+            try:
+                entries.append(entry_in(self._records, row))
+            except SealBroken as fault:
+                broken.append(fault)
+        return ToSeal(head, entries, until, broken)
+
+    async def _fetch(self, query: str, *arguments: object) -> list[Any]:
+        with reading():
+            return await self._pool.fetch(QUERIES[query], *arguments)
+
+
+def entry_in(records: Records, row: tuple[Any, ...]) -> Entry:
+    """An entry as it is stored, opened and not read. Raises SealBroken."""
+    return Entry._make((*row[:-1], records.content(AuditEntry, row)))

@@ -1,0 +1,112 @@
+-- name: audit_head
+SELECT number, hash, checkpoint, verified, created_at, leased_until > clock_timestamp() AS leased, run,
+       written_in > pg_snapshot_xmax(pg_current_snapshot()) AS is_of_another_server
+FROM audit_head
+
+-- name: audit_entries_to_seal
+SELECT h.number AS head_number, h.hash AS head_hash, e.written_in, {audit_entry as e}
+FROM audit_head h CROSS JOIN LATERAL (
+    SELECT e.written_in, {audit_entry as e} FROM audit_entry e
+    WHERE (e.written_in, e.id) > (h.written_in, h.entry)
+      AND e.written_in < pg_snapshot_xmin(pg_current_snapshot())
+    ORDER BY e.written_in, e.id LIMIT $1) e
+WHERE h.run = $2 OR h.leased_until IS NULL OR h.leased_until < clock_timestamp()
+ORDER BY e.written_in, e.id
+
+-- name: audit_entries_astray
+SELECT written_in, {audit_entry as e} FROM audit_entry e
+WHERE NOT EXISTS (SELECT FROM audit_seal s WHERE s.merchant = e.merchant AND s.entry = e.id)
+  AND (e.written_in < pg_snapshot_xmin(pg_current_snapshot())
+       OR e.written_in > pg_snapshot_xmax(pg_current_snapshot()))
+ORDER BY e.written_in, e.id LIMIT $1
+
+-- name: audit_restores_to_seal
+SELECT {audit_entry as e} FROM audit_entry e
+WHERE e.merchant = $1 AND e.action = $2
+  AND NOT EXISTS (SELECT FROM audit_seal s WHERE s.merchant = e.merchant AND s.entry = e.id)
+ORDER BY e.id DESC LIMIT 20
+
+-- name: audit_entries_sealed
+SELECT entry FROM audit_seal
+WHERE (merchant, entry) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+
+-- name: seal_audit_entries
+WITH moved AS (
+    UPDATE audit_head SET number = $3, hash = $4, run = $7, leased_until = clock_timestamp() + $8,
+        written_in = coalesce($5::xid8, written_in), entry = coalesce($6, entry)
+    WHERE number = $1 AND hash = $2
+    RETURNING number
+), sealed AS (
+    INSERT INTO audit_seal (number, merchant, entry, at, key, format, leaf, hash, signature)
+    SELECT r.* FROM unnest($9::bigint[], $10::text[], $11::text[], $12::timestamptz[], $13::bigint[],
+                           $14::smallint[], $15::bytea[], $16::bytea[], $17::bytea[]) AS r
+    WHERE EXISTS (SELECT FROM moved)
+)
+SELECT count(*) AS moved FROM moved
+
+-- name: begin_audit_order_anew
+UPDATE audit_head SET written_in = pg_snapshot_xmin(pg_current_snapshot()), entry = ''
+WHERE written_in > pg_snapshot_xmax(pg_current_snapshot())
+
+-- name: audit_seal_last
+SELECT number, merchant, entry, at, key, format, leaf, hash, signature FROM audit_seal
+ORDER BY number DESC LIMIT 1
+
+-- name: audit_seals_from
+SELECT number, merchant, entry, at, key, format, leaf, hash, signature FROM audit_seal
+WHERE number >= $1 ORDER BY number LIMIT $2
+
+-- name: audit_seals_of
+SELECT entry, number, hash FROM audit_seal WHERE merchant = $1 AND entry = ANY ($2::text[])
+
+-- name: audit_seals_and_entries
+SELECT s.number, s.merchant, s.entry, s.at, s.key, s.format, s.leaf, s.hash, s.signature,
+       {audit_entry as e}
+FROM (SELECT * FROM audit_seal WHERE number >= $1 ORDER BY number LIMIT $2) s
+LEFT JOIN audit_entry e ON e.merchant = s.merchant AND e.id = s.entry AND e.at = s.at
+ORDER BY s.number
+
+-- name: audit_entry_stored
+SELECT {audit_entry as e} FROM audit_entry e WHERE e.merchant = $1 AND e.id = $2 AND e.at = $3
+
+-- name: audit_entries_of_action
+SELECT {audit_entry as e} FROM audit_entry e
+WHERE e.merchant = $1 AND e.action = $2 ORDER BY e.id
+
+-- name: audit_entries_unsealed
+SELECT e.merchant, e.id FROM audit_head h CROSS JOIN audit_entry e
+WHERE e.id >= $1
+  AND ((e.written_in, e.id) <= (h.written_in, h.entry)
+       OR e.written_in > pg_snapshot_xmax(pg_current_snapshot()))
+  AND NOT EXISTS (
+    SELECT FROM audit_seal s WHERE s.merchant = e.merchant AND s.entry = e.id AND s.at = e.at)
+LIMIT 20
+
+-- name: keep_audit_checkpoint
+UPDATE audit_head SET checkpoint = $1
+
+-- name: keep_audit_verified
+UPDATE audit_head SET verified = $1
+
+-- name: audit_lag
+SELECT extract(epoch FROM clock_timestamp() - min(oldest.at))::float8 AS seconds
+FROM audit_head h CROSS JOIN LATERAL (
+    SELECT e.at FROM audit_entry e
+    WHERE (e.written_in, e.id) > (h.written_in, h.entry)
+    ORDER BY e.written_in, e.id LIMIT 1) oldest
+
+-- name: audit_months
+SELECT place::text AS place, ends FROM months_of('audit_entry') WHERE ends IS NOT NULL ORDER BY ends
+
+-- name: audit_sealed_before
+SELECT max(number) AS last FROM audit_seal WHERE at < $1
+
+-- name: audit_unsealed_before
+SELECT count(*) AS unsealed FROM audit_entry e
+WHERE e.at < $1 AND NOT EXISTS (
+    SELECT FROM audit_seal s WHERE s.merchant = e.merchant AND s.entry = e.id AND s.at = e.at)
+
+-- name: role_is_bound
+SELECT NOT (r.rolsuper OR r.rolbypassrls OR pg_has_role(r.oid, c.relowner, 'MEMBER')) AS bound
+FROM pg_roles r CROSS JOIN pg_class c
+WHERE r.rolname = current_user AND c.oid = 'audit_entry'::regclass

@@ -1,0 +1,77 @@
+"""`paygate audit` on a running gateway: good, not good, exported and checked by others."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.cli.processes import Ran, run
+from tests.cli.test_api_keys import paygate, printed
+from tests.flows.audit_log.test_export import VERIFIER
+from tests.gateway import Gateway
+
+
+def told_in(gateway: Gateway) -> Path:
+    """Where `paygate up` has the checkpoints."""
+    return Path(gateway.ready["data_dir"]) / "audit-checkpoints.jsonl"
+
+
+def audit(gateway: Gateway, cwd: Path, *arguments: str) -> Ran:
+    return paygate(gateway, cwd, "audit", *arguments)
+
+
+def test_a_running_gateways_log_is_good(running: Gateway, tmp_path: Path) -> None:
+    sealing = paygate(running, tmp_path, "jobs", "run", "seal-audit-log")
+    assert sealing.status == 0, sealing
+    found = printed(audit(running, tmp_path, "verify", "--json"))
+    assert found["fault"] is None
+    assert found["entries"] == found["head"] > 0
+    assert found["checkpoints"] > 0
+    ran = audit(running, tmp_path, "verify", "--new")
+    assert (ran.status, ran.out.split(":")[0], ran.err) == (0, "good", ""), ran
+    ran = audit(running, tmp_path, "verify", "--quiet")
+    assert (ran.status, ran.out, ran.err) == (0, "", ""), ran
+
+
+def test_what_is_not_good_is_named_and_exits_1(running: Gateway, tmp_path: Path) -> None:
+    """By checkpoints that somebody else made up: the log of the others stays as it is."""
+    forged = tmp_path / "told.jsonl"
+    last = told_in(running).read_text().splitlines()[-1]
+    forged.write_text(last.replace('"format":1', '"format": 1') + "\n")
+    assert audit(running, tmp_path, "verify", "--checkpoints", str(forged)).status == 0
+    line = json.loads(last)
+    forged.write_text(json.dumps(line | {"hash": "0" * 64}) + "\n")
+    ran = audit(running, tmp_path, "verify", "--quiet", "--checkpoints", str(forged))
+    assert (ran.status, ran.err.count("Traceback")) == (1, 0), ran
+    assert "is not ours" in ran.out
+    ran = audit(running, tmp_path, "verify")
+    assert ran.status == 0, "and the alert is closed"
+
+
+def test_an_export_is_checked_by_others(running: Gateway, tmp_path: Path) -> None:
+    export = tmp_path / "log.jsonl"
+    export.write_text(audit(running, tmp_path, "export").out)
+    keys = printed(audit(running, tmp_path, "keys", "--json"))["public_keys"]
+    (key,) = keys.values()
+    told = tmp_path / "told.jsonl"
+    number = json.loads(export.read_text().splitlines()[-2])["number"]
+    lines = told_in(running).read_text().splitlines()
+    told.write_text("".join(f"{x}\n" for x in lines if json.loads(x)["number"] <= number))
+    command = [sys.executable, "-I", str(VERIFIER), str(export), key, str(told)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert done.stdout.startswith("good: ")
+
+
+def test_a_file_that_is_not_there_is_a_usage_error(running: Gateway, tmp_path: Path) -> None:
+    ran = audit(running, tmp_path, "verify", "--checkpoints", "nowhere.jsonl")
+    assert ran.status == 2
+    assert "Traceback" not in ran.err
+
+
+def test_the_processes_work_with_a_role_that_owns_nothing(running: Gateway, tmp_path: Path) -> None:
+    settings = (Path(running.ready["data_dir"]) / "paygate.toml").read_text()
+    assert 'database_url = "postgresql://paygate_app@' in settings
+    assert 'owner_database_url = "postgresql://paygate@' in settings
+    ran = run("migrate", "--detach", "--data", running.ready["data_dir"], cwd=tmp_path)
+    assert (ran.status, ran.out) == (0, "no month of the audit log is past its time\n"), ran
