@@ -130,8 +130,8 @@ class Erasure(Reading):
         """Delete the bodies of up to `limit` provider events about objects, which were received
         since a time and do not wait; how many there were.
         """
-        query = "delete_bodies_of_objects"
-        return len(await self._search(query, account, list(objects), since, limit))
+        rows = await self._search("delete_bodies_of_objects", account, list(objects), since, limit)
+        return len(rows)
 
     async def responses(
         self, merchant: str, customer: str, after: str, limit: int
