@@ -47,13 +47,26 @@ class Gateway:
 
     @classmethod
     def start(
-        cls, folder: Path, *options: str, environment: Mapping[str, str] | None = None
+        cls,
+        folder: Path,
+        *options: str,
+        environment: Mapping[str, str] | None = None,
+        python: Path | None = None,
     ) -> "Gateway":
-        """Start one in `folder`, with settings on top of ours, and wait until it is ready."""
+        """Start one in `folder`, with settings on top of ours, and wait until it is ready; by an
+        interpreter of its own, or by this one.
+        """
         folder.mkdir(exist_ok=True)
         ready_file, log = folder / "ready.json", folder / "up.log"
         ready_file.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "paygate.cli", "up", "--data", str(folder / "data")]
+        command = [
+            str(python or sys.executable),
+            "-m",
+            "paygate.cli",
+            "up",
+            "--data",
+            str(folder / "data"),
+        ]
         command += ["--port", "0", "--sandbox-port", "0", "--ready-file", str(ready_file), *options]
         with log.open("ab") as output:
             process = subprocess.Popen(

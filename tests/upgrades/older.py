@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import time
 from collections.abc import Mapping
@@ -21,7 +22,9 @@ OLDER_SIDE = Path(__file__).with_name("older_side.txt")
 
 
 def older_code(folder: Path) -> Path:
-    """The older side's `src`, taken out of the history; skips the test where there is none."""
+    """An interpreter on the older side's `src`, taken out of the history; skips the test where
+    there is none.
+    """
     commit = OLDER_SIDE.read_text(encoding="utf-8").strip()
     if not commit:
         pytest.skip(f"{OLDER_SIDE.name} names no commit: there is no release before this one")
@@ -36,24 +39,25 @@ def older_code(folder: Path) -> Path:
     with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
         archive.extractall(folder, filter="data")
     source = folder / "src"
-    assert printed_by("import paygate; print(paygate.__file__)", source).startswith(str(source))
-    return source
+    python = _interpreter(folder / "python", source)
+    assert printed_by("import paygate; print(paygate.__file__)", python).startswith(str(source))
+    return python
 
 
-def environment(source: Path | None) -> dict[str, str]:
-    """In which the interpreter finds that code; None: the working tree's."""
-    return {} if source is None else {"PYTHONPATH": str(source)}
+def _interpreter(folder: Path, source: Path) -> Path:
+    """One that finds that code, and all that is installed here; its children do too, whatever the
+    environment that they are given.
+    """
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    home = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+    installed = sysconfig.get_path("purelib")
+    (folder / home / "older.pth").write_text(f"{source}\n{installed}\n", encoding="utf-8")
+    return folder / "bin" / "python"
 
 
-def printed_by(program: str, source: Path | None) -> str:
-    """What a program prints that runs on that code."""
-    ran = subprocess.run(
-        [sys.executable, "-c", program],
-        env=os.environ | environment(source),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+def printed_by(program: str, python: Path) -> str:
+    """What a program prints that runs on an interpreter's code."""
+    ran = subprocess.run([python, "-c", program], capture_output=True, text=True, check=True)
     return ran.stdout
 
 
@@ -66,15 +70,16 @@ def free_port() -> int:
 class Node:
     """A process of one version on the data of a gateway."""
 
-    def __init__(self, first: Gateway, source: Path | None, *command: str, **settings: str) -> None:
+    def __init__(self, first: Gateway, python: Path | None, *command: str, **settings: str) -> None:
+        """`python` None: the working tree's."""
         data = first.ready["data_dir"]
         self.log = Path(data) / f"{'-'.join(command[:1])}-{time.monotonic_ns()}.log"
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "paygate.cli", *command, "--data", data],
+                [python or sys.executable, "-m", "paygate.cli", *command, "--data", data],
                 stdout=output,
                 stderr=output,
-                env=os.environ | environment(source) | settings,
+                env=os.environ | settings,
                 cwd=data,
             )
 
@@ -85,12 +90,12 @@ class Node:
 
 
 def serve(
-    first: Gateway, source: Path | None, settings: Mapping[str, str], *, port: int = 0
+    first: Gateway, python: Path | None, settings: Mapping[str, str], *, port: int = 0
 ) -> tuple[Node, Gateway]:
     """An API node of one version, and a client of it, which is to be opened when it is ready."""
     port = port or free_port()
     command = ("serve", "--port", str(port), "--processes", "1")
-    node = Node(first, source, *command, **settings)
+    node = Node(first, python, *command, **settings)
     ready: dict[str, Any] = first.ready | {"api_url": f"https://127.0.0.1:{port}"}
     return node, Gateway(node.process, ready, node.log)
 

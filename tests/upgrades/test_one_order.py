@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.processes import run
 from tests.gateway import Gateway, Response
-from tests.upgrades.older import environment, older_code, serve, until_listening
+from tests.upgrades.older import older_code, serve, until_listening
 
 
 class Sides(NamedTuple):
@@ -27,10 +27,8 @@ class Sides(NamedTuple):
 @pytest.fixture(scope="module")
 async def sides(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sides]:
     folder = tmp_path_factory.mktemp("sides")
-    code = older_code(folder / "code")
-    older = await asyncio.to_thread(
-        Gateway.start, folder / "up", "--processes", "1", environment=environment(code)
-    )
+    python = older_code(folder / "code")
+    older = await asyncio.to_thread(Gateway.start, folder / "up", "--processes", "1", python=python)
     try:
         await older.open()
         before = await older.create(reference="order-1")

@@ -7,7 +7,6 @@ is made twice at once under one key, at nodes of either version. The provider's 
 import asyncio
 import itertools
 import json
-import os
 import random
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from tests.cli.processes import run
 from tests.gateway import Gateway, Response
 from tests.payments.agreement import agrees_with_provider
 from tests.payments.steps import COME_AGAIN, fault, ledger_agrees, resolve
-from tests.upgrades.older import Node, environment, older_code, serve, until_listening
+from tests.upgrades.older import Node, older_code, serve, until_listening
 
 SHOPPERS = 6
 AGAIN = COME_AGAIN | {"node_outdated", "internal_error"}
@@ -58,13 +57,12 @@ def test_what_the_older_side_wrote_is_read_and_what_it_was_sent_is_taken(older: 
     before, after = (
         json.loads(
             subprocess.run(
-                [sys.executable, program],
-                env=os.environ | environment(source),
+                [python, program],
                 capture_output=True,
                 check=True,
             ).stdout
         )
-        for source in (older, None)
+        for python in (older, Path(sys.executable))
     )
     wrong = []
     for name, shape in before.items():
@@ -199,7 +197,7 @@ async def second_endpoint(first: Gateway, url: str) -> str:
 
 async def test_old_beside_new_under_load(older: Path, tmp_path: Path) -> None:
     first = await asyncio.to_thread(
-        Gateway.start, tmp_path / "up", "--processes", "1", environment=environment(older)
+        Gateway.start, tmp_path / "up", "--processes", "1", python=older
     )
     running: list[Node] = []
     nodes = Nodes()

@@ -1,7 +1,9 @@
 """A payout from its first news to its end: settled to the cent, in whatever order it is told."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -11,8 +13,10 @@ from paygate.domain.payments.outcome import Unknown
 from paygate.domain.settlements.discrepancy import Discrepancy
 from paygate.domain.settlements.outcome import PayoutStatus
 from paygate.domain.settlements.settlement import Matching
+from paygate.flows.settlements.read_lines import read_page
 from paygate.flows.settlements.settle import Outcome
 from paygate.providers.absence import ProviderSilent
+from paygate.storage.settlements.pages import SettlementPages
 from tests.flows.settlements.paying import C, changed, charged, line, paid, paying, pays
 from tests.flows.settlements.stories import alerts, kinds, lines_of, run, settle, stands, told
 from tests.flows.world import World
@@ -185,3 +189,40 @@ async def test_a_line_written_while_it_is_concluded_is_counted(world: World) -> 
     await run(world)
     of = await stands(world)
     assert (of.counts.lines, of.amount, of.is_open) == (4 - 1, 3880, False)
+
+
+class GrowingPages(SettlementPages):
+    """Another worker writes a page as soon as all pages were read."""
+
+    late: Callable[[], Awaitable[object]] | None = None
+
+    async def every(self, merchant: str, settlement_id: str, after: int = 0) -> Any:
+        async for page in super().every(merchant, settlement_id, after):
+            yield page
+        late, self.late = self.late, None
+        if late is not None:
+            await late()
+
+
+async def test_a_page_written_after_all_were_read_is_summed_before_it_closes(world: World) -> None:
+    pays(world, "po_1", charged(await paid(world)))
+    read = world.ctx.settlement_pages
+    pages = GrowingPages(read._pool, read._searches, read._records)
+    other = line("txn_late", 0, C.FEE, customer_amount=None)
+
+    async def late() -> None:
+        await read_page(world.ctx, world.caller, await stands(world), [other])
+
+    pages.late = late
+    world.use(settlement_pages=pages)
+    await settle(world)
+    assert (await stands(world)).counts.lines == 3
+
+
+async def test_a_payment_that_is_paid_out_twice_in_two_payouts(world: World) -> None:
+    intent = await paid(world)
+    pays(world, "po_1", charged(intent))
+    assert (await settle(world)).outcome is Outcome.CLOSED
+    pays(world, "po_2", charged(intent, reference="txn_twice"))
+    assert (await settle(world, "po_2")).outcome is Outcome.CONCLUDED
+    assert await kinds(world) == {"duplicate_at_provider": 1}

@@ -104,7 +104,7 @@ async def _read(ctx: Context, settlement: Settlement) -> _Read:
         )
         for line in page.lines:
             now = decided(line, matches.get(line.id))
-            if line.suspect or line.id in told_of or line.id in matches:
+            if line.suspect or line.id in told_of or line.id in matches or line.fact in several:
                 suspects.append(Placed(settlement.id, now))
             is_unmatched = now.state is MatchState.UNMATCHED and line.id not in matches
             if is_unmatched and len(unmatched) < AT_ONCE:
