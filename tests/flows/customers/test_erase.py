@@ -254,7 +254,7 @@ async def test_whoever_dies_at_any_step_ends_erased(world: World, step: int) -> 
     assert await holding(world) == {}
 
 
-async def test_what_waits_is_waited_for(world: World) -> None:
+async def test_an_event_that_waits_loses_its_body_when_it_ended(world: World) -> None:
     intent = await paid(world)
     assert intent.attempt is not None
     attempt = await world.ctx.read.attempt(intent.merchant, intent.attempt)
