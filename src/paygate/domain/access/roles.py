@@ -54,6 +54,7 @@ class Action(StrEnum):
     ATTEMPT_RESOLVE = "attempt.resolve"
     AUTHORIZATION_WATCH = "authorization.watch"
     CUSTOMER_READ = "customer.read"
+    CUSTOMER_ERASE = "customer.erase"
     LEDGER_READ = "ledger.read"
     EXPORT = "export"
     RESTORE_DECLARE = "restore.declare"
@@ -143,6 +144,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.DISPUTE_READ: _READERS,
         Action.DISPUTE_LIST: _READERS,
         Action.CUSTOMER_READ: _READERS,
+        Action.CUSTOMER_ERASE: _ADMINS,
         Action.LEDGER_READ: _READERS - {Role.SUPPORT},
         Action.EXPORT: _READERS - {Role.SUPPORT},
         Action.RESTORE_DECLARE: _ADMINS,
