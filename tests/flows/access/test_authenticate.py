@@ -80,7 +80,7 @@ ALLOWED = {
         action: set()
         for action in (
             *(Action.SETTLEMENT_TAKE, Action.SETTLEMENT_READ_LINES, Action.SETTLEMENT_CONCLUDE),
-            *(Action.SETTLEMENT_LINE_FIND, Action.SETTLEMENT_CORRECT),
+            Action.SETTLEMENT_LINE_FIND,
             *(Action.SETTLEMENT_IMPORT_WORK, Action.DISCREPANCY_OPEN, Action.DISCREPANCY_HEAL),
         )
     },

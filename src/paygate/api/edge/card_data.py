@@ -27,7 +27,7 @@ _NOT_SEARCHED: Final = frozenset(
     }
 )
 """Headers that programs on the way make of random digits, and of which nothing is read or kept
-here: a payment in thirty would be refused for the number of its trace (decision 0065)."""
+here: a payment in thirty would be refused for the number of its trace (decision 0066)."""
 _NOT_SEARCHED_FAMILIES: Final = (
     *("x-datadog-", "x-b3-", "x-forwarded-", "x-amzn-", "x-envoy-", "cf-", "fly-", "sec-"),
 )
