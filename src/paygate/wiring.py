@@ -51,6 +51,7 @@ from paygate.storage.connections.session import Connect
 from paygate.storage.dispute_files import DisputeFiles
 from paygate.storage.disputes import DisputeReader
 from paygate.storage.door import Door
+from paygate.storage.erasure import Erasure
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.installation import DEFAULT_MERCHANT, Installation, install, read_installation
 from paygate.storage.reader import Reader
@@ -244,6 +245,7 @@ async def open_context(
             egress=egress,
             restores=restores,
             retention=Retention(searches),
+            erasure=Erasure(pool, searches, records),
             after_restore=after_restore,
             hasher=CredentialHasher(keyring),
             index=index,

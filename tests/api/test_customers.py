@@ -74,3 +74,32 @@ async def test_another_merchants_customer_is_missing(gateway: Gateway) -> None:
         await shop.call("POST", "/payment-intents", body), 404, "resource_missing", "customer.id"
     )
     assert (await read(gateway, UNKNOWN)).status == 404
+
+
+async def test_an_erased_customer_shows_no_details(gateway: Gateway) -> None:
+    shop = await open_shop(gateway)
+    body = {"amount": 1999, "currency": "eur", "customer": {"email": "ana@a.example"}}
+    made = (await shop.call("POST", "/payment-intents", body)).json
+    path = f"/customers/{made['customer']}"
+    refused = await shop.call("DELETE", path)
+    is_error(refused, 409, "customer_in_use", "id")
+    assert made["id"] in refused.json["error"]["message"]
+    assert (await shop.call("POST", f"/payment-intents/{made['id']}/cancel")).status == 200
+    first = await shop.call("DELETE", path)
+    assert first.status == 200
+    shown = first.json
+    assert (shown["email"], shown["name"]) == (None, None)
+    assert shown["erased_at"] is not None
+    assert (await shop.call("DELETE", path)).json == shown
+    assert (await shop.call("GET", path)).json == shown
+    again = {"amount": 5, "currency": "eur", "customer": {"id": made["customer"]}}
+    is_error(
+        await shop.call("POST", "/payment-intents", again), 409, "customer_erased", "customer.id"
+    )
+
+
+async def test_another_merchants_customer_is_not_erased(gateway: Gateway) -> None:
+    mine = (await create(gateway, {"name": "Ana"})).json["customer"]
+    shop = await open_shop(gateway)
+    is_error(await shop.call("DELETE", f"/customers/{mine}"), 404, "resource_missing", "id")
+    assert (await read(gateway, mine)).json["name"] == "Ana"

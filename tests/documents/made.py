@@ -5,6 +5,7 @@ import struct
 import zlib
 
 from pypdf import PdfWriter
+from pypdf.generic import DictionaryObject, NameObject, StreamObject
 
 
 def pdf(pages: int = 1, *, size: int = 0, password: str | None = None) -> bytes:
@@ -43,3 +44,28 @@ def jpeg(size: int = 0) -> bytes:
     frame = b"\xff\xc0\x00\x0b\x08\x00\x01\x00\x01\x01\x01\x11\x00"
     scan = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00"
     return b"\xff\xd8" + app0 + frame + scan + b"\x7f" * (size + 1) + b"\xff\xd9"
+
+
+def pdf_saying(*lines: str, title: str = "", pages: int = 1) -> bytes:
+    """A PDF whose pages each have these lines of text."""
+    writer = PdfWriter()
+    shown = " ".join(f"0 -20 Td ({line}) Tj" for line in lines)
+    font = DictionaryObject(
+        {
+            NameObject("/Type"): NameObject("/Font"),
+            NameObject("/Subtype"): NameObject("/Type1"),
+            NameObject("/BaseFont"): NameObject("/Helvetica"),
+        }
+    )
+    for _ in range(pages):
+        page = writer.add_blank_page(595, 842)
+        content = StreamObject()
+        content.set_data(f"BT /F1 12 Tf 72 800 Td {shown} ET".encode())
+        page[NameObject("/Contents")] = content
+        fonts = DictionaryObject({NameObject("/F1"): font})
+        page[NameObject("/Resources")] = DictionaryObject({NameObject("/Font"): fonts})
+    if title:
+        writer.add_metadata({"/Title": title})
+    made = io.BytesIO()
+    writer.write(made)
+    return made.getvalue()

@@ -32,6 +32,7 @@ from paygate.storage.connections.pool import open_pool
 from paygate.storage.dispute_files import DisputeFiles
 from paygate.storage.disputes import DisputeReader
 from paygate.storage.door import Door
+from paygate.storage.erasure import Erasure
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.reader import Reader
 from paygate.storage.reconciliations import Reconciliations
@@ -95,6 +96,7 @@ async def world(
         egress=egress,
         restores=restores,
         retention=Retention(pool),
+        erasure=Erasure(pool, pool, records),
         after_restore=AfterRestore(restores, provider, INSTALLATION),
         hasher=CredentialHasher(keyring),
         index=records.index,

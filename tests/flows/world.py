@@ -13,6 +13,7 @@ import msgspec
 from paygate.domain.access.roles import Action, Actor, Caller, Role
 from paygate.domain.alert import Alert
 from paygate.domain.audit import AuditEntry, Subject
+from paygate.domain.card_data.mask import masked
 from paygate.domain.event import Event
 from paygate.domain.ids import PREFIXES, make_id
 from paygate.domain.money import Currency
@@ -54,6 +55,7 @@ from paygate.providers.contract import (
     CustomerMade,
     CustomerOrder,
     KeySpent,
+    MaskedBody,
     MoneyLeft,
     Notice,
     RefundOrder,
@@ -294,6 +296,11 @@ class ScriptedProvider(ScriptedDisputes, ScriptedPayouts):
     def verify_event(self, body: bytes, headers: Mapping[str, str], now: datetime) -> None:
         if headers.get("signature") != "good":
             raise SignatureError("the signature is wrong")
+
+    def masked_event(self, body: bytes) -> MaskedBody:
+        text = body.decode(errors="replace")
+        left = masked(text)
+        return MaskedBody(body, 0) if left is text else MaskedBody(left.encode(), 1)
 
     def read_event(self, body: bytes) -> Notice:
         try:

@@ -384,6 +384,7 @@ class ProviderConformance:
         deliveries = await subject.delivered(reference)
         for body, headers in deliveries:
             subject.provider.verify_event(body, headers, now)
+            assert subject.provider.masked_event(body) == (body, 0), "it has no card number"
         return [subject.provider.read_event(body) for body, _ in deliveries]
 
     async def test_a_key_that_is_refused_rejects_orders_and_proves_nothing_else(

@@ -57,6 +57,7 @@ from paygate.storage.connections.pool import open_pool
 from paygate.storage.dispute_files import DisputeFiles
 from paygate.storage.disputes import DisputeReader
 from paygate.storage.door import Door
+from paygate.storage.erasure import Erasure
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.reader import Reader
 from paygate.storage.reconciliations import Reconciliations
@@ -153,6 +154,7 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
             egress=Egress(Reach(), user_agent="paygate"),
             restores=restores,
             retention=Retention(pool),
+            erasure=Erasure(pool, pool, records),
             after_restore=AfterRestore(restores, provider, INSTALLATION),
             hasher=CredentialHasher(keyring),
             index=index,

@@ -95,6 +95,7 @@ CLEAR: Final[dict[type[Record], dict[str, Any]]] = {
         "state": AttemptState.STARTED,
     },
     IdempotencyKey: {
+        "about": Subject("payment_intent", new_id("payment_intent")),
         "version": 1,
         "state": KeyState.WORKING,
         "holder": "req_1",

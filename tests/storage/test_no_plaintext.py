@@ -85,7 +85,10 @@ CLEAR: Final = {
         *("merchant", "id", "version", "status", "created_at", "updated_at"),
         *("reference_index", "customer", "money_seq", "provider_reference_index", "create_key"),
     },
-    "customer": {"merchant", "id", "version", "created_at", "updated_at"},
+    "customer": {
+        *("merchant", "id", "version", "created_at", "updated_at"),
+        *("erasure_began_at", "erased_at"),  # the schema lets what is theirs be overwritten
+    },
     "ledger_transfer": {"merchant", "id", "intent", "money_seq", "posted_at"},
     "alert": {
         *("merchant", "id", "version", "status", "stands_as", "created_at", "updated_at"),
@@ -103,6 +106,7 @@ CLEAR: Final = {
     "idempotency_key": {
         *("merchant", "id", "version", "state", "holder", "lease", "leased_until"),
         *("created_at", "updated_at"),
+        "about",  # an erasure finds the responses about a payment
     },
     "provider_event": {
         *("merchant", "id", "version", "status", "reference_index", "received_at", "updated_at"),

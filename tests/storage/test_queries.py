@@ -18,6 +18,7 @@ from paygate.storage import (
     audit_log,
     audit_seals,
     disputes,
+    erasure,
     reader,
     reconciliations,
     refunds,
@@ -64,7 +65,7 @@ def reads() -> Iterator[Read]:
     """
     modules = (
         *(audit_log, audit_chain, audit_seals, disputes, reader, reconciliations, refunds),
-        *(retention, timelines, whole_ledger),
+        *(erasure, retention, timelines, whole_ledger),
         *(webhook_reader, outbox),
         *(settlement_reader, pages, facts, imports, whole_tables),
     )

@@ -55,12 +55,23 @@ def run() -> None:
     """The entry point of the `paygate` program."""
     from paygate.crypto.keyring import KeyringError
     from paygate.crypto.kms import KmsError
+    from paygate.domain.card_data.search import find
     from paygate.domain.errors import Refusal
     from paygate.embedded.server import EmbeddedPostgresError
     from paygate.providers.event_endpoints import EventEndpointsError
     from paygate.storage.change import StorageError
     from paygate.storage.schema.versions import MigrationError
+    from paygate.storage.unreadable import Unreadable
+    from paygate.telemetry.guarded import guard_standard_error
 
+    guard_standard_error()
+    if any(map(find, sys.argv[1:])):
+        # Commands write to the database as the API does, and what they are given is no secret.
+        sys.stderr.write(
+            "paygate: an argument holds what looks like a card number or an IBAN; nothing was done."
+            " Clear it from this shell's history\n"
+        )
+        sys.exit(1)
     expected = (
         SettingsError,
         MigrationError,
@@ -70,6 +81,7 @@ def run() -> None:
         EventEndpointsError,
         Refusal,
         StorageError,
+        Unreadable,
         OSError,
     )
     try:

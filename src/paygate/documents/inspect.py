@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from paygate.documents.kind import DocumentKind, NotTaken, kind_of
+from paygate.domain.card_data.search import CardData
 
 WITHIN_SECONDS: Final = 15.0
 """On a busy machine as well; the process has 4 seconds of the processor, and 0.3 are ordinary."""
@@ -30,6 +31,7 @@ class _Counted(msgspec.Struct, frozen=True):
 
     pages: int | None = None
     refused: str | None = None
+    card_data: CardData | None = None
 
 
 class Document(NamedTuple):
@@ -37,6 +39,8 @@ class Document(NamedTuple):
 
     kind: DocumentKind
     pages: int
+    card_data: CardData | None = None
+    """What was found in a PDF's text. Pictures are not looked into."""
 
 
 class Documents:
@@ -62,12 +66,15 @@ class Documents:
         self._inside += 1
         try:
             async with self._turn:
-                return Document(kind, await _pages(content))
+                counted = await _counted(content)
         finally:
             self._inside -= 1
+        if counted.pages is None:
+            raise NotTaken(counted.refused or "the PDF cannot be read")
+        return Document(kind, counted.pages, counted.card_data)
 
 
-async def _pages(content: bytes) -> int:
+async def _counted(content: bytes) -> _Counted:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *_COMMAND,
@@ -85,10 +92,13 @@ async def _pages(content: bytes) -> int:
         if process.returncode is None:
             process.kill()
             await process.wait()
+    counted, _, looked = said.partition(b"\n")
     try:
-        counted = msgspec.json.decode(said, type=_Counted)
+        first = msgspec.json.decode(counted, type=_Counted)
     except msgspec.MsgspecError:  # it was ended by its limits
         raise NotTaken("the PDF takes too long or too much memory to read") from None
-    if counted.pages is None:
-        raise NotTaken(counted.refused or "the PDF cannot be read")
-    return counted.pages
+    try:
+        found = msgspec.json.decode(looked, type=_Counted).card_data
+    except msgspec.MsgspecError:  # so it was while it read the text
+        return first
+    return msgspec.structs.replace(first, card_data=found)

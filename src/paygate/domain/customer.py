@@ -33,7 +33,10 @@ class Customer(Recorded, frozen=True, kw_only=True):
     """The provider's customer for this one, as long as the provider takes it."""
     introduced_version: int | None = None
     """The details that the provider was last told. None: nobody wrote that down."""
+    erasure_began_at: datetime | None = None
+    """From then on nothing new is kept of the person, and what there was goes."""
     erased_at: datetime | None = None
+    """When all of it was gone."""
 
     @property
     def provider_is_behind(self) -> bool:
@@ -68,6 +71,26 @@ def introduced(customer: Customer, provider_reference: str, at: datetime) -> Cus
 def forgotten(customer: Customer, at: datetime) -> Customer:
     """The customer whom the provider does not know any more."""
     return _next(customer, at, provider_reference=None, introduced_version=None)
+
+
+def erasing(customer: Customer, at: datetime) -> Customer:
+    """The customer whose erasure begins: the details are gone with this version."""
+    return _next(
+        customer,
+        at,
+        email=None,
+        name=None,
+        provider_reference=None,
+        introduced_version=None,
+        details_version=customer.details_version + 1,
+        erasure_began_at=at,
+    )
+
+
+def erased(customer: Customer, at: datetime) -> Customer:
+    """The customer of whom nothing is left but the id."""
+    assert customer.erasure_began_at is not None, "what has not begun does not end"
+    return _next(customer, at, erased_at=max(at, customer.updated_at))
 
 
 def _next(customer: Customer, at: datetime, **changes: Any) -> Customer:

@@ -75,6 +75,9 @@ class ErrorCode(StrEnum):
     FEE_NOT_ACKNOWLEDGED = "fee_not_acknowledged"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     IDEMPOTENCY_KEY_IN_USE = "idempotency_key_in_use"
+    RESPONSE_ERASED = "response_erased"
+    CUSTOMER_ERASED = "customer_erased"
+    CUSTOMER_IN_USE = "customer_in_use"
     SIGNATURE_INVALID = "signature_invalid"
     CALLBACK_STATE_INVALID = "callback_state_invalid"
     RETURN_URL_NOT_ALLOWED = "return_url_not_allowed"
@@ -276,6 +279,19 @@ CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
         ErrorCode.IDEMPOTENCY_KEY_IN_USE: _retriable(
             ErrorType.CONFLICT,
             "The first request with this Idempotency-Key is still under way; try it again.",
+        ),
+        ErrorCode.RESPONSE_ERASED: _final(
+            ErrorType.CONFLICT,
+            "The request with this Idempotency-Key was answered, and the answer went when its"
+            " customer was erased; nothing was done again. Read the object instead.",
+        ),
+        ErrorCode.CUSTOMER_ERASED: _final(
+            ErrorType.CONFLICT, "The customer was erased, and pays under a new id."
+        ),
+        ErrorCode.CUSTOMER_IN_USE: _final(
+            ErrorType.CONFLICT,
+            "A payment, refund or dispute of the customer is open, which the message names; erase"
+            " when it has ended.",
         ),
         ErrorCode.SIGNATURE_INVALID: _final(
             ErrorType.INVALID_REQUEST, "The provider's signature is missing, wrong or out of time."

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from paygate.domain.alert import Alert
-from paygate.domain.disputes.dispute import Dispute
+from paygate.domain.disputes.dispute import Dispute, without_evidence
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.record import Recorded
 from paygate.domain.refunds.refund import Refund
@@ -89,3 +89,20 @@ def of(
         correction=correction,
         object=_NAMES[type(record)],
     )
+
+
+def without_person(event: Event) -> Event:
+    """The event, with nothing in its record that tells of a person: a dispute's evidence, where a
+    payer agreed to be debited, and where they were to go or to pay.
+    """
+    record = event.record
+    match record:
+        case PaymentIntent():
+            after: Reported = msgspec.structs.replace(record, attached=None, next_action=None)
+        case Dispute():
+            after = without_evidence(record)
+        case _:
+            return event
+    if after == record:
+        return event
+    return msgspec.structs.replace(event, data=msgspec.Raw(_encode(after)))

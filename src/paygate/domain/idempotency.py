@@ -43,6 +43,13 @@ class IdempotencyKey(Recorded, frozen=True, kw_only=True):
     lease: timedelta | None = None
     about: Subject | None = None
     body: bytes | None = None
+    erased: bool = False
+    """The response is gone with the customer that it was about; the request is not made again."""
+
+    @property
+    def about_id(self) -> str | None:
+        """The id of the object that its last commit was about."""
+        return None if self.about is None else self.about.id
 
 
 def held(key: IdempotencyKey, holder: str, lease: timedelta, at: datetime) -> IdempotencyKey:
@@ -63,6 +70,14 @@ def released(key: IdempotencyKey, at: datetime) -> IdempotencyKey:
 def finished(key: IdempotencyKey, body: bytes, at: datetime) -> IdempotencyKey:
     """The key with the answer that every replay will get."""
     return _next(key, at, state=KeyState.FINISHED, lease=None, body=body)
+
+
+def without_response(key: IdempotencyKey, at: datetime) -> IdempotencyKey:
+    """A finished key whose response is kept no longer."""
+    assert key.state is KeyState.FINISHED, "a request under way has no response yet"
+    return msgspec.structs.replace(
+        key, version=key.version + 1, updated_at=max(at, key.updated_at), body=None, erased=True
+    )
 
 
 def _next(key: IdempotencyKey, at: datetime, **changes: object) -> IdempotencyKey:

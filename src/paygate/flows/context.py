@@ -35,6 +35,7 @@ from paygate.storage.change import Change, Overloaded, StorageError, Verdict
 from paygate.storage.dispute_files import DisputeFiles
 from paygate.storage.disputes import DisputeReader
 from paygate.storage.door import ANSWER_WITHIN_SECONDS
+from paygate.storage.erasure import Erasure
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.reader import Reader
 from paygate.storage.reconciliations import Reconciliations
@@ -173,6 +174,7 @@ class Context(msgspec.Struct, frozen=True):
     egress: Egress
     restores: Restores
     retention: Retention
+    erasure: Erasure
     after_restore: AfterRestore
     hasher: CredentialHasher
     index: BlindIndex

@@ -46,6 +46,13 @@ class DeleteEvidenceFile(
     file: str
 
 
+class EraseCustomer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="erase_customer"):
+    """The erasure of a customer has begun, and goes on until nothing is left."""
+
+    merchant: str
+    customer: str
+
+
 class RaiseAlert(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="raise_alert"):
     """An occurrence waits to be counted by its alert."""
 
@@ -90,6 +97,7 @@ Message = (
     | CloseFailedPayment
     | ConcludeSettlement
     | DeleteEvidenceFile
+    | EraseCustomer
     | RaiseAlert
     | ReadSettlementReport
     | Reconcile
@@ -102,6 +110,7 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     CloseFailedPayment,
     ConcludeSettlement,
     DeleteEvidenceFile,
+    EraseCustomer,
     RaiseAlert,
     ReadSettlementReport,
     Reconcile,

@@ -8,7 +8,7 @@ answered clearly is `Unknown`.
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -158,6 +158,13 @@ class MoneyLeft(msgspec.Struct, frozen=True, kw_only=True):
     customer: str | None
     merchant: str | None
     installation: str | None
+
+
+class MaskedBody(NamedTuple):
+    """An event's bytes without card numbers, and how many of its texts held some."""
+
+    body: bytes
+    texts: int
 
 
 class SignatureError(Exception):
@@ -367,6 +374,11 @@ class Provider(Payouts, Protocol):
     def acts_upon(self) -> Sequence[str]:
         """The types of events that `read_event` has as `handled`, of those that earlier versions
         may have kept without making anything of them.
+        """
+
+    def masked_event(self, body: bytes) -> MaskedBody:
+        """A delivery that was verified, whatever it is, with the card numbers in its texts masked
+        to their last four digits: the same bytes where it has none. Accounts to pay to stay.
         """
 
     def read_event(self, body: bytes) -> Notice:

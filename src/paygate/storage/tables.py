@@ -84,6 +84,7 @@ IDEMPOTENCY_KEY: Final = Stored(
     Column("lease", "interval"),
     Column("created_at", "timestamptz"),
     Column("updated_at", "timestamptz"),
+    Column("about", "text", "about_id", added_later=True),
     claimed_by=("merchant", "id"),
 )
 PROVIDER_EVENT: Final = Stored(
@@ -153,6 +154,8 @@ CUSTOMER: Final = Stored(
     "customer",
     Column("created_at", "timestamptz"),
     Column("updated_at", "timestamptz"),
+    Column("erasure_began_at", "timestamptz"),
+    Column("erased_at", "timestamptz"),
 )
 CORRECTION: Final = Stored(
     Correction,

@@ -3,7 +3,8 @@ person reads where that is a terminal.
 
 A key that is not declared here is dropped and named, so that nothing reaches a log by
 accident. Free text from requests and providers is never a value; an exception is logged as
-its type and its frames, because its words may quote data.
+its type and its frames, because its words may quote data. What is written all the same is searched
+for card data before it leaves (`guarded.py` searches whatever else a process writes).
 """
 
 import logging
@@ -14,6 +15,8 @@ from collections.abc import MutableMapping
 from typing import Any, Final
 
 import structlog
+
+from paygate.domain.card_data.mask import cleared
 
 KEYS: Final = frozenset(
     {
@@ -99,15 +102,30 @@ def configure() -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _exception,
             _declared_only,
+            _no_card_data,
             show,
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(
-        level=logging.ERROR, stream=sys.stderr, format="%(levelname)s %(name)s:%(lineno)d"
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Wordless("%(levelname)s %(name)s:%(lineno)d"))
+    logging.basicConfig(level=logging.ERROR, handlers=[handler])
+    logging.captureWarnings(capture=True)
+
+
+class _Wordless(logging.Formatter):
+    """A library's line: who says it, and of an exception the type and the frames. Its words may
+    quote data.
+    """
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 -- the library's name
+        kind, _, trace = ei
+        return " ".join([getattr(kind, "__qualname__", "exception"), *_frames(trace)])
+
+    def formatStack(self, _: str) -> str:  # noqa: N802 -- the library's name
+        return ""
 
 
 def logger() -> Any:
@@ -119,10 +137,12 @@ def _exception(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMappi
     error = entry.pop("error", None)
     if isinstance(error, BaseException):
         entry["exception"] = type(error).__qualname__
-        entry["frames"] = [
-            f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
-        ]
+        entry["frames"] = _frames(error.__traceback__)
     return entry
+
+
+def _frames(trace: Any) -> list[str]:
+    return [f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(trace)]
 
 
 def _declared_only(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -131,4 +151,14 @@ def _declared_only(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableM
         del entry[key]
     if undeclared:
         entry["undeclared"] = undeclared
+    return entry
+
+
+def _no_card_data(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The last look, should a declared key ever hold what it must not."""
+    for key, value in entry.items():
+        if isinstance(value, str):
+            entry[key] = cleared(value)
+        elif isinstance(value, list):
+            entry[key] = [cleared(each) if isinstance(each, str) else each for each in value]
     return entry

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from paygate.flows.alerts.raise_alert import count_occurrence
 from paygate.flows.context import Context
+from paygate.flows.customers.erase import erase_as_asked
 from paygate.flows.customers.introduce import update_provider_customer
 from paygate.flows.disputes.evidence_files import delete_evidence_file
 from paygate.flows.payments.sweeps.close_failed import ASK_AGAIN_AFTER, close_failed_payment
@@ -20,6 +21,7 @@ from paygate.jobs.messages import (
     CloseFailedPayment,
     ConcludeSettlement,
     DeleteEvidenceFile,
+    EraseCustomer,
     Message,
     RaiseAlert,
     ReadSettlementReport,
@@ -70,6 +72,7 @@ def handlers(ctx: Context, hands_for: HandsFor) -> Mapping[type[Message], Handle
         CloseFailedPayment: close,
         ConcludeSettlement: partial(conclude_as_asked, ctx),
         DeleteEvidenceFile: partial(delete_evidence_file, ctx),
+        EraseCustomer: _until_done(ctx, erase_as_asked),
         RaiseAlert: count,
         ReadSettlementReport: _until_done(ctx, read_report),
         Reconcile: _until_done(ctx, reconcile_as_asked),

@@ -17,6 +17,7 @@ from paygate.flows.context import Context
 from paygate.flows.disputes.evidence_files import sweep_evidence_files
 from paygate.flows.disputes.resolve import resolve_dispute_orders
 from paygate.flows.disputes.watch import watch_disputes
+from paygate.flows.housekeeping.late_events import go_on_erasing
 from paygate.flows.housekeeping.months import watch_months
 from paygate.flows.housekeeping.prune import prune
 from paygate.flows.idempotency.purge import purge_idempotency_keys
@@ -148,8 +149,16 @@ async def _purge_idempotency_keys(ctx: Context, run_id: str) -> Report:
 
 async def _housekeeping(ctx: Context, run_id: str) -> Report:
     await watch_months(ctx)
-    deleted = await sweep_report_files(ctx)
-    return {"deleted": deleted + sum(await prune(ctx, run_id))}
+    deleted = 0
+    faults = Faults()
+    with faults:
+        deleted += await sweep_report_files(ctx)
+    with faults:
+        deleted += sum(await prune(ctx, run_id))
+    with faults:
+        deleted += await go_on_erasing(ctx, run_id)
+    faults.tell()
+    return {"deleted": deleted}
 
 
 async def _watch_webhook_endpoints(ctx: Context, run_id: str) -> Report:

@@ -126,6 +126,17 @@ def test_a_partial_capture_is_right_in_one_row_and_in_two() -> None:
     assert kinds([ONE], whole, line_like(back, gross=-3999)) == [K.AMOUNT_MISMATCH]
 
 
+def test_rows_of_one_category_that_make_the_amount_together_are_no_duplicates() -> None:
+    parts = [
+        replace(line_like(CHARGE, gross=gross), provider_reference=f"txn_{gross}")
+        for gross in (4000, 2000)
+    ]
+    assert kinds([ONE], *parts) == []
+    bounced = line("txn_3", C.CHARGE_FAILURE, -6000, payment_reference="pi_1")
+    again = replace(CHARGE, provider_reference="txn_4")
+    assert kinds([ONE], CHARGE, bounced, again) == [], "taken, bounced, and taken again"
+
+
 def test_a_wrong_amount_says_what_was_expected_and_found() -> None:
     (wrong,) = found([ONE], line_like(CHARGE, gross=5994))
     assert (wrong.expected, wrong.found, wrong.difference) == (

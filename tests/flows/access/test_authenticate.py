@@ -34,6 +34,7 @@ ALLOWED = {
     Action.AUTHORIZATION_WATCH: set(),
     Action.LEDGER_READ: {Role.ADMIN, Role.OPERATOR, Role.FINANCE, Role.AUDITOR},
     Action.CUSTOMER_READ: set(Role) - {Role.PUBLISHABLE},
+    Action.CUSTOMER_ERASE: {Role.ADMIN},
     Action.ALERT_LIST: set(Role) - {Role.PUBLISHABLE},
     Action.ALERT_ACKNOWLEDGE: {Role.ADMIN, Role.OPERATOR, Role.FINANCE},
     Action.ALERT_RAISE: set(),
@@ -62,6 +63,25 @@ ALLOWED = {
             *(Action.PROVIDER_EVENT_READ, Action.PROVIDER_EVENT_LIST),
             *(Action.RECONCILIATION_READ, Action.RECONCILIATION_LIST),
             Action.RECONCILIATION_FINDING_LIST,
+            # Settlements, discrepancies, export.
+            *(Action.SETTLEMENT_READ, Action.SETTLEMENT_LIST, Action.SETTLEMENT_LINE_LIST),
+            *(Action.SETTLEMENT_IMPORT_READ, Action.DISCREPANCY_READ, Action.DISCREPANCY_LIST),
+            Action.EXPORT,
+        )
+    },
+    **{
+        action: {Role.ADMIN, Role.FINANCE}
+        for action in (
+            *(Action.SETTLEMENT_LINE_MATCH, Action.SETTLEMENT_BANK_AMOUNT),
+            *(Action.SETTLEMENT_IMPORT, Action.DISCREPANCY_RESOLVE),
+        )
+    },
+    **{
+        action: set()
+        for action in (
+            *(Action.SETTLEMENT_TAKE, Action.SETTLEMENT_READ_LINES, Action.SETTLEMENT_CONCLUDE),
+            Action.SETTLEMENT_LINE_FIND,
+            *(Action.SETTLEMENT_IMPORT_WORK, Action.DISCREPANCY_OPEN, Action.DISCREPANCY_HEAL),
         )
     },
     **{

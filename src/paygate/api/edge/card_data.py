@@ -5,20 +5,32 @@ The parameter of a find is named; the value goes into no response, log, alert or
 """
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import Any, Final, NamedTuple, NoReturn
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_plus
 
 import msgspec
 
 from paygate.api.edge.exchange import Exchange
 from paygate.domain.card_data.search import SHORTEST, CardData, find, may_hold
-from paygate.domain.errors import ErrorCode, Refusal
-from paygate.flows.alerts.report_card_data import report_card_data
-from paygate.flows.context import Context
+from paygate.flows.alerts.report_card_data import card_data_refusal
 
 HEADERS: Final = ("Idempotency-Key", "Paygate-Actor", "Paygate-Session")
-"""The searched headers: those whose text is kept or hashed."""
+"""The headers whose text is kept or hashed, as an answer spells their names."""
+_SPELLED: Final = {name.lower(): name for name in HEADERS}
+_NOT_SEARCHED: Final = frozenset(
+    {
+        *("authorization", "paygate-client-secret"),  # compared, and never kept
+        *("host", "content-length", "cookie", "forwarded", "x-real-ip", "via", "x-request-id"),
+        *("traceparent", "tracestate", "baggage", "sentry-trace", "uber-trace-id", "newrelic"),
+        *("x-correlation-id", "x-cloud-trace-context"),
+    }
+)
+"""Headers that programs on the way make of random digits, and of which nothing is read or kept
+here: a payment in thirty would be refused for the number of its trace (decision 0066)."""
+_NOT_SEARCHED_FAMILIES: Final = (
+    *("x-datadog-", "x-b3-", "x-forwarded-", "x-amzn-", "x-envoy-", "cf-", "fly-", "sec-"),
+)
 _AMOUNT: Final = "amount"
 """The name of integers that are money, however long."""
 _REFERENCE: Final = "reference"
@@ -35,29 +47,18 @@ class Spotted(NamedTuple):
     param: str | None
 
 
-async def refuse_card_data(ctx: Context, exchange: Exchange, spotted: Spotted) -> NoReturn:
-    """Raise the alert, then refuse.
-
-    Raises:
-        Refusal: `card_data_refused`.
-    """
-    assert exchange.action is not None, "it is looked for behind an API key"
-    await report_card_data(ctx, exchange.known_caller, exchange.action)
-    raise Refusal(
-        ErrorCode.CARD_DATA_REFUSED,
-        f"{spotted.param or 'the request'} holds what looks like a {spotted.kind}, which must go to"
-        " the provider's own fields and never here; nothing was stored",
-        param=spotted.param,
-    )
+def refuse(spotted: Spotted | None) -> None:
+    """Raises `card_data_refused` for card data."""
+    if spotted is not None:
+        raise card_data_refusal(spotted.kind, spotted.param)
 
 
 def take_from_envelope(exchange: Exchange, *, numeric_references: bool) -> Spotted | None:
     """The card data in path, query and headers. A header with card data is taken off the request at
     once: one of these headers names the caller, and callers are written down with every refusal.
     """
-    headers = exchange.headers
-    written = [exchange.target, exchange.query, *(headers.get(n.lower(), "") for n in HEADERS)]
-    if not may_hold("|:".join(written).encode()):
+    headers = [each for pair in _searched(exchange.headers) for each in pair]
+    if not may_hold("|x|".join([exchange.target, exchange.query, *headers]).encode()):
         return None
     spotted = _in_headers(exchange)
     if spotted is not None:
@@ -69,12 +70,20 @@ def take_from_envelope(exchange: Exchange, *, numeric_references: bool) -> Spott
 
 def _in_headers(exchange: Exchange) -> Spotted | None:
     spotted = None
-    for name in HEADERS:
-        kind = find(_unicode(exchange.headers.get(name.lower(), "")))
+    for name, value in list(_searched(exchange.headers)):
+        if (kind := find(name)) is not None:
+            spotted = Spotted(kind, None)
+        elif (kind := find(_unicode(value))) is not None:
+            spotted = Spotted(kind, _SPELLED.get(name, name[:_NAME_LENGTH]))
         if kind is not None:
-            spotted = Spotted(kind, name)
-            exchange.headers = {k: v for k, v in exchange.headers.items() if k != name.lower()}
+            exchange.headers = {k: v for k, v in exchange.headers.items() if k != name}
     return spotted
+
+
+def _searched(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for name, value in headers.items():
+        if name not in _NOT_SEARCHED and not name.startswith(_NOT_SEARCHED_FAMILIES):
+            yield name, value
 
 
 def _unicode(header: str) -> str:
@@ -118,11 +127,16 @@ def in_body(raw: bytes, *, numeric_references: bool) -> Spotted | None:
     return None
 
 
+def in_names(names: Iterable[str]) -> Spotted | None:
+    """The card data in names that a caller chose: no parameter can be named."""
+    return next((Spotted(kind, None) for name in names if (kind := find(name)) is not None), None)
+
+
 def in_texts(texts: Iterable[tuple[str, str]]) -> Spotted | None:
     """The card data in texts of a form, each with the name of its part."""
     for name, text in texts:
         if may_hold(text.encode()) and (kind := find(text, name)) is not None:
-            return Spotted(kind, name)
+            return Spotted(kind, name or None)
     return None
 
 

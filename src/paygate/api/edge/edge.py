@@ -12,14 +12,13 @@ from typing import Any, Final
 
 import msgspec
 
-from paygate.api.edge import actors
+from paygate.api.edge import actors, card_data
 from paygate.api.edge.addresses import TrustedProxies
 from paygate.api.edge.bodies import Bodies, parse
 from paygate.api.edge.browser_pages import HEADERS, HTML, NOTHING_HERE
 from paygate.api.edge.card_data import (
     in_body,
     in_texts,
-    refuse_card_data,
     take_from_envelope,
 )
 from paygate.api.edge.control_characters import refuse_in_envelope
@@ -38,6 +37,7 @@ from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.access.authenticate import authorize
 from paygate.flows.access.authenticate_client import authenticate_client
+from paygate.flows.alerts.report_card_data import report_card_data
 from paygate.flows.alerts.report_unreadable import report_unreadable
 from paygate.flows.idempotency.keyed_door import KeyedRequest
 from paygate.flows.idempotency.run_once import idempotently
@@ -139,7 +139,7 @@ class Edge:
         if endpoint is None:
             return _without_endpoint(method, route, exchange)
         try:
-            return await self._respond(endpoint, exchange, receive)
+            return await self._respond_or_report(endpoint, exchange, receive)
         except asyncio.CancelledError:
             # The server stops and waits no longer. The flow goes on, so this is not "no".
             exchange.action = None
@@ -150,6 +150,20 @@ class Edge:
             return _refused(endpoint, exchange, fault)
         except Exception as error:  # noqa: BLE001 -- what is not known becomes internal_error
             return _refused(endpoint, exchange, error)
+
+    async def _respond_or_report(
+        self, endpoint: Endpoint, exchange: Exchange, receive: Receive
+    ) -> Reply:
+        """As `_respond`; the alert of card data is raised here, outside the request's own commits:
+        its `Idempotency-Key` stays free.
+        """
+        try:
+            return await self._respond(endpoint, exchange, receive)
+        except Refusal as refusal:
+            if refusal.code is ErrorCode.CARD_DATA_REFUSED:
+                assert exchange.action is not None, "it is looked for behind an API key"
+                await report_card_data(self._api.ctx, exchange.known_caller, exchange.action)
+            raise
 
     async def _respond(self, endpoint: Endpoint, exchange: Exchange, receive: Receive) -> Reply:
         """The reply to a request that is not refused.
@@ -197,8 +211,7 @@ class Edge:
                 client_secret=headers.get("paygate-client-secret"),
                 session_id=headers.get("paygate-session"),
             )
-        if spotted is not None:
-            await refuse_card_data(api.ctx, exchange, spotted)
+        card_data.refuse(spotted)
         if said is not None and caller.actor.name is None:
             raise actors.no_name()
 
@@ -214,15 +227,13 @@ class Edge:
         if endpoint.form is not None and (boundary := boundary_of(exchange)) is not None:
             upload = None if endpoint.upload is None else endpoint.upload(self._api, exchange)
             form = await self.bodies.read_form(exchange, receive, endpoint.form, boundary, upload)
-            if (spotted := in_texts(form.texts())) is not None:
-                await refuse_card_data(ctx, exchange, spotted)
+            card_data.refuse(in_texts(form.texts()))
             return form
         content = await self.bodies.read(exchange, receive, endpoint.body_limit)
         look = partial(in_body, content, numeric_references=ctx.policy.numeric_references)
         # A megabyte of numbers takes a second to look through, and payments do not wait for it.
         spotted = look() if len(content) <= BODY_LIMIT else await asyncio.to_thread(look)
-        if spotted is not None:
-            await refuse_card_data(ctx, exchange, spotted)
+        card_data.refuse(spotted)
         return parse(shape, exchange, content)
 
     async def _respond_once(

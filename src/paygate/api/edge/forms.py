@@ -17,6 +17,7 @@ from multipart import (
     parse_options_header,
 )
 
+from paygate.api.edge import card_data
 from paygate.api.edge.body_faults import unknown_parameter
 from paygate.api.edge.endpoint import BODY_LIMIT, MULTIPART, FormShape
 from paygate.api.edge.exchange import Exchange
@@ -165,6 +166,7 @@ class FormReader:
 
     def _begin(self, segment: MultipartSegment) -> None:
         name: str = segment.name
+        self._look_at_head(segment)
         if name not in self._shape.parts:
             raise unknown_parameter(_shown(name), name, self._shape.parts)
         if name in self._done:
@@ -186,9 +188,20 @@ class FormReader:
             )
         self._segment, self._content, self._size = segment, [], 0
 
+    def _look_at_head(self, segment: MultipartSegment) -> None:
+        """Raises `card_data_refused` for a part's name, or what else stands above its content."""
+        card_data.refuse(card_data.in_names([segment.name]))
+        name = segment.name if segment.name in self._shape.parts else ""
+        card_data.refuse(card_data.in_texts((name, value) for _, value in segment.headerlist))
+
     def _complete(self) -> None:
         segment = self._segment
         assert segment is not None, "a part ends after it began"
+        if self._shape.streamed not in (None, segment.name):
+            # Beside a file that is handed on stand texts; files among files are looked at whole.
+            content = b"".join(self._content)
+            if (spotted := card_data.in_body(content, numeric_references=False)) is not None:
+                card_data.refuse(spotted._replace(param=segment.name))
         self._done[segment.name] = FilePart(
             segment.name,
             b"".join(self._content),

@@ -54,6 +54,7 @@ class Action(StrEnum):
     ATTEMPT_RESOLVE = "attempt.resolve"
     AUTHORIZATION_WATCH = "authorization.watch"
     CUSTOMER_READ = "customer.read"
+    CUSTOMER_ERASE = "customer.erase"
     LEDGER_READ = "ledger.read"
     EXPORT = "export"
     RESTORE_DECLARE = "restore.declare"
@@ -96,7 +97,6 @@ class Action(StrEnum):
     SETTLEMENT_LINE_MATCH = "settlement_line.match"
     SETTLEMENT_LINE_FIND = "settlement_line.find_match"
     SETTLEMENT_BANK_AMOUNT = "settlement.record_bank_amount"
-    SETTLEMENT_CORRECT = "settlement.correct"
     SETTLEMENT_IMPORT = "settlement_import.create"
     SETTLEMENT_IMPORT_READ = "settlement_import.read"
     SETTLEMENT_IMPORT_WORK = "settlement_import.work_on"
@@ -143,6 +143,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.DISPUTE_READ: _READERS,
         Action.DISPUTE_LIST: _READERS,
         Action.CUSTOMER_READ: _READERS,
+        Action.CUSTOMER_ERASE: _ADMINS,
         Action.LEDGER_READ: _READERS - {Role.SUPPORT},
         Action.EXPORT: _READERS - {Role.SUPPORT},
         Action.RESTORE_DECLARE: _ADMINS,
@@ -212,7 +213,6 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.SETTLEMENT_TAKE: frozenset(),
         Action.SETTLEMENT_READ_LINES: frozenset(),
         Action.SETTLEMENT_CONCLUDE: frozenset(),
-        Action.SETTLEMENT_CORRECT: frozenset(),
         Action.SETTLEMENT_IMPORT_WORK: frozenset(),
         Action.SETTLEMENT_LINE_FIND: frozenset(),
         Action.DISCREPANCY_OPEN: frozenset(),

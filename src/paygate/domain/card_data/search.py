@@ -8,9 +8,10 @@ of digits at most four lengths are tried, each by a difference of two sums.
 """
 
 import re
+from collections.abc import Iterator
 from enum import StrEnum
 from itertools import accumulate
-from typing import Final
+from typing import Final, NamedTuple
 
 from stdnum import ean, iso11649, luhn
 from stdnum.fr import siret
@@ -24,6 +25,13 @@ class CardData(StrEnum):
 
     CARD_NUMBER = "card number"
     IBAN = "IBAN"
+
+
+class Span(NamedTuple):
+    """Where a card number stands in a text."""
+
+    start: int
+    end: int
 
 
 SHORTEST: Final = 13
@@ -152,33 +160,44 @@ def find(text: str, name: str = "") -> CardData | None:
     return next((found for plain in layers(text) if (found := _in_plain(plain, name))), None)
 
 
+def card_numbers_in(text: str, name: str) -> list[Span]:
+    """Where card numbers stand in a plain text; of several in one row of groups, the first."""
+    if not any(_card_numbers(text, name)):
+        return []
+    # What is more likely something else is left out, and the rest looked at again.
+    rest = _CREDITOR_REFERENCE.sub(_without_reference, _RANDOM_HEX.sub(_without_random, text))
+    rest = _FRACTION.sub(_left_out, _SHOP_OBJECT.sub(_left_out, rest))
+    return list(_card_numbers(rest, name))
+
+
 def _in_plain(text: str, name: str) -> CardData | None:
-    if _has_card_number(text, name):
-        # What is more likely something else is left out, and the rest looked at again.
-        rest = _CREDITOR_REFERENCE.sub(_without_reference, _RANDOM_HEX.sub(_without_random, text))
-        rest = _FRACTION.sub(OTHER, _SHOP_OBJECT.sub(OTHER, rest))
-        if rest == text or _has_card_number(rest, name):
-            return CardData.CARD_NUMBER
+    if card_numbers_in(text, name):
+        return CardData.CARD_NUMBER
     return CardData.IBAN if has_iban(text) else None
+
+
+def _left_out(match: re.Match[str]) -> str:
+    """As long as what it stands for, so that all else keeps its place."""
+    return OTHER * len(match[0])
 
 
 def _without_reference(match: re.Match[str]) -> str:
     """A creditor reference (ISO 11649) proves by its own check digits that it is one."""
     written = "".join(filter(str.isalnum, match[0])).upper()
-    return OTHER if iso11649.is_valid(written) else match[0]
+    return _left_out(match) if iso11649.is_valid(written) else match[0]
 
 
 def _without_random(match: re.Match[str]) -> str:
     letters = _HEX_LETTERS.intersection(match[0].lower())
     least = 1 if "-" in match[0] else _RANDOM_LETTERS
-    return OTHER if len(letters) >= least else match[0]
+    return _left_out(match) if len(letters) >= least else match[0]
 
 
-def _has_card_number(text: str, name: str) -> bool:
-    return any(_is_in_chain(chain, text, name) for chain in _CHAIN.finditer(text))
+def _card_numbers(text: str, name: str) -> Iterator[Span]:
+    return filter(None, (_in_chain(chain, text, name) for chain in _CHAIN.finditer(text)))
 
 
-def _is_in_chain(chain: re.Match[str], text: str, name: str) -> bool:
+def _in_chain(chain: re.Match[str], text: str, name: str) -> Span | None:
     """From the start of any group of digits to the end of any, lest what stands beside hides it.
 
     Zeros before a number are fill.
@@ -186,7 +205,7 @@ def _is_in_chain(chain: re.Match[str], text: str, name: str) -> bool:
     parts = _PART.findall(chain[0]) if chain.end() - chain.start() >= SHORTEST else []
     digits = "".join([group for group, _ in parts])
     if len(digits) < SHORTEST:
-        return False
+        return None
     ends = [*accumulate([len(group) for group, _ in parts])]
     index_of = {end: index for index, end in enumerate(ends, 1)}
     sums = None
@@ -202,8 +221,14 @@ def _is_in_chain(chain: re.Match[str], text: str, name: str) -> bool:
                 before = text[max(0, chain.start() - _LABEL_REACH) : chain.start()]
                 words = _words(before if first == 0 else OTHER, name)
                 if not _is_something_else(digits[start:end], words):
-                    return True
-    return False
+                    return _span(chain.start(), parts, first, index_of[end])
+    return None
+
+
+def _span(start: int, parts: list[tuple[str, str]], first: int, after: int) -> Span:
+    """Of the groups from `first` to before `after`, the zeros before them too."""
+    sizes = [len(group) + len(separator) for group, separator in parts[:after]]
+    return Span(start + sum(sizes[:first]), start + sum(sizes) - len(parts[after - 1][1]))
 
 
 def _sums(digits: str) -> tuple[list[int], list[int]]:

@@ -232,3 +232,10 @@ def move(dispute: Dispute, at: datetime, **changes: Any) -> Dispute:
     return msgspec.structs.replace(
         dispute, version=dispute.version + 1, updated_at=at, closed_at=closed_at, **changes
     )
+
+
+def without_evidence(dispute: Dispute) -> Dispute:
+    """The same dispute as far as nobody's evidence is concerned: without what was staged for it,
+    and what the provider said of that.
+    """
+    return msgspec.structs.replace(dispute, texts={}, files=(), refusals=())

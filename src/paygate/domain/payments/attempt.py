@@ -24,7 +24,7 @@ from paygate.domain.payments.outcome import (
     Rejected,
     Unknown,
 )
-from paygate.domain.payments.payment_method import Instrument
+from paygate.domain.payments.payment_method import DirectDebit, Instrument
 from paygate.domain.record import Recorded
 
 
@@ -198,6 +198,19 @@ def forgotten(attempt: Attempt, at: datetime) -> Attempt:
 def missed(attempt: Attempt, at: datetime) -> Attempt:
     """An attempt that the provider does not know of, yet: one miss proves nothing."""
     return _next(attempt, at, missed_at=at)
+
+
+def without_addresses(attempt: Attempt, at: datetime) -> Attempt | None:
+    """A closed attempt whose mandate says no longer from where and with what it was given; None
+    when it does not say so.
+    """
+    match attempt.instrument:
+        case DirectDebit(mandate=mandate) if mandate.ip_address or mandate.user_agent:
+            assert attempt.state not in OPEN, "the provider may still be sent the mandate"
+            bare = msgspec.structs.replace(mandate, ip_address="", user_agent="")
+            instrument = msgspec.structs.replace(attempt.instrument, mandate=bare)
+            return _next(attempt, at, instrument=instrument)
+    return None
 
 
 def state_of(outcome: Outcome) -> AttemptState:

@@ -3,10 +3,22 @@
 from paygate.domain.access.roles import Caller
 from paygate.domain.alert import AlertType, Problem
 from paygate.domain.audit import Subject
+from paygate.domain.card_data.search import CardData
+from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.context import Context
 from paygate.storage.change import StorageError
 from paygate.telemetry import log
+
+
+def card_data_refusal(kind: CardData, param: str | None) -> Refusal:
+    """The refusal of a request; whoever answers it reports it too (`report_card_data`)."""
+    return Refusal(
+        ErrorCode.CARD_DATA_REFUSED,
+        f"{param or 'the request'} holds what looks like a {kind}, which must go to the provider's"
+        " own fields and never here; nothing was stored",
+        param=param,
+    )
 
 
 async def report_card_data(ctx: Context, caller: Caller, where: str) -> None:

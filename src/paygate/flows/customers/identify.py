@@ -23,7 +23,8 @@ async def identify_customer(ctx: Context, caller: Caller, details: Payer | None)
     """The customer whom the request names as its payer, if it names one.
 
     Raises:
-        Refusal: `resource_missing` for an id that is unknown, or a customer without any detail.
+        Refusal: `resource_missing` for an id that is unknown; `parameter_missing` without any
+            detail; `customer_erased`.
     """
     if details is None:
         return Identified()
@@ -46,6 +47,12 @@ async def identify_customer(ctx: Context, caller: Caller, details: Payer | None)
         )
         return Identified(new.id, creates=(new,))
     known = await find_customer(ctx, caller.merchant, details.id, param="customer.id")
+    if known.erasure_began_at is not None:
+        raise Refusal(
+            ErrorCode.CUSTOMER_ERASED,
+            "this customer was erased: whoever pays again is a new customer",
+            param="customer.id",
+        )
     after = with_details(known, now, email=details.email, name=details.name)
     if (after.email, after.name) == (known.email, known.name):
         return Identified(known.id)

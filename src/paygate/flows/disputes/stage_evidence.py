@@ -17,6 +17,7 @@ from paygate.domain.disputes.evidence import FILE_MOST, FILES, TEXTS, safe_name
 from paygate.domain.disputes.evidence_chunk import chunks_of
 from paygate.domain.disputes.staging import check_answerable, with_files, with_texts
 from paygate.domain.errors import ErrorCode, Refusal
+from paygate.flows.alerts.report_card_data import card_data_refusal
 from paygate.flows.context import Context, Patience
 from paygate.flows.disputes.problems import dispute_subject
 from paygate.flows.disputes.read import find_dispute
@@ -122,13 +123,13 @@ async def _stage(
 
 
 async def _inspected(ctx: Context, sent: SentFile) -> EvidenceFile:
-    """What a file is. Raises `file_not_taken` when it cannot be evidence, and `overloaded` when too
-    many others wait to be looked at.
+    """What a file is. Raises `file_not_taken` when it cannot be evidence, `card_data_refused` when
+    there is some in its text, and `overloaded` when too many others wait to be looked at.
     """
     if len(sent.content) > FILE_MOST:
         raise _not_taken(sent, f"a file must not exceed {FILE_MOST} bytes")
     try:
-        kind, pages = await ctx.documents.inspect(sent.content)
+        kind, pages, card_data = await ctx.documents.inspect(sent.content)
     except NotTaken as error:
         raise _not_taken(sent, str(error)) from None
     except Busy:
@@ -137,6 +138,8 @@ async def _inspected(ctx: Context, sent: SentFile) -> EvidenceFile:
             "too many files are being looked at just now; nothing was done",
             retry_after_seconds=_FILES_WAIT_SECONDS,
         ) from None
+    if card_data is not None:
+        raise card_data_refusal(card_data, sent.field)
     declared = sent.content_type or ""
     if declared not in _UNTYPED and _SPELLINGS.get(declared, declared) != kind:
         raise _not_taken(sent, f"the file is {kind} by its content, and was sent as another type")

@@ -44,7 +44,7 @@ async def idempotently(
 
     Raises:
         Refusal: the flow's own; `idempotency_key_reused` for other parameters;
-            `idempotency_key_in_use` when the first request takes too long.
+            `idempotency_key_in_use` when the first request takes too long; `response_erased`.
     """
     merchant = request.caller.merchant
     name = length_prefixed(request.scope, request.key).decode()
@@ -53,6 +53,12 @@ async def idempotently(
     end = asyncio.get_running_loop().time() + WAIT_SECONDS
     key, _, earlier = await _standing(ctx, request, ids, fingerprints, end)
     while True:
+        if key is not None and key.erased:
+            raise Refusal(
+                ErrorCode.RESPONSE_ERASED,
+                "this request was answered, and its answer was erased with the customer",
+                param="Idempotency-Key",
+            )
         if key is not None and key.body is not None:
             return await _replay(ctx, request, key.body)
         held = key or _new(ctx, request, ids[0], fingerprints[0])

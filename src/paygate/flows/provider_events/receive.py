@@ -2,7 +2,8 @@
 commit that stores it; all others are enqueued by that commit, and applied later.
 
 A signed delivery is always stored, even one that nobody can read: refused, it would only come again
-until the provider gives up. Applying such an event makes it a dead letter, with an alert.
+until the provider gives up. Applying such an event makes it a dead letter, with an alert. Card
+numbers in its texts are masked before anything is done with it, and counted.
 """
 
 import asyncio
@@ -59,22 +60,28 @@ async def receive_provider_event(
         ctx.provider.verify_event(body, headers, ctx.now())
     except SignatureError as error:
         raise Refusal(ErrorCode.SIGNATURE_INVALID, str(error)) from None
-    notice = _read(ctx, body)
-    if not await _receive(ctx, caller, body, notice):
-        await _known(ctx, caller, _named(body, notice))
+    read = _read(ctx, body)
+    if not await _receive(ctx, caller, read):
+        await _known(ctx, caller, read.name)
 
 
-async def _receive(ctx: Context, caller: Caller, body: bytes, notice: Notice | None) -> bool:
+async def _receive(ctx: Context, caller: Caller, read: "_Read") -> bool:
     """Whether the event is stored now; False when it was before.
 
     Raises:
         Refusal: `overloaded` while a twin's commit does not come to an end: whoever brought it is
             to come again, for the twin may yet fail.
     """
-    event = _event(ctx, body, notice, ctx.now())
-    audit = ctx.audit(caller, Action.PROVIDER_EVENT_RECEIVE, Subject("provider_event", event.id))
-    verdict = await _store(ctx, audit, event, await _seen(ctx, event, notice))
+    event = _event(ctx, read, ctx.now())
+    subject = Subject("provider_event", event.id)
+    details = {"card_numbers_masked": str(read.masked)} if read.masked else {}
+    audit = ctx.audit(caller, Action.PROVIDER_EVENT_RECEIVE, subject, details=details)
+    verdict = await _store(ctx, audit, event, await _seen(ctx, event, read.notice))
     if not isinstance(verdict, Conflict):
+        if read.masked:
+            log.logger().warning(
+                "card_numbers_masked", provider_event=event.id, counted=read.masked
+            )
         return True
     if verdict.reason is not Reason.CLAIMED:
         raise Refusal(ErrorCode.OVERLOADED, "the same event is being stored", retry_after_seconds=1)
@@ -100,8 +107,8 @@ class Named(NamedTuple):
 
 def name_of(ctx: Context, body: bytes) -> Named:
     """The name of an event that the provider lists."""
-    notice = _read(ctx, body)
-    return Named(_named(body, notice), None if notice is None else notice.created_at)
+    read = _read(ctx, body)
+    return Named(read.name, None if read.notice is None else read.notice.created_at)
 
 
 async def receive_listed_events(ctx: Context, caller: Caller, bodies: Sequence[bytes]) -> Listed:
@@ -115,51 +122,63 @@ async def receive_listed_events(ctx: Context, caller: Caller, bodies: Sequence[b
         Refusal: `overloaded` while the delivery of one is being stored; some may be stored.
         StorageError: the same.
     """
-    notices = [(_read(ctx, body), body) for body in bodies]
-    found = {_named(body, notice): (notice, body) for notice, body in notices}
+    found = {read.name: read for read in (_read(ctx, body) for body in bodies)}
     known = await ctx.read.provider_events_known(ACCOUNT, list(found))
     fresh = {name: each for name, each in found.items() if name not in known}
     at_once = asyncio.Semaphore(AT_ONCE)
 
-    async def receive(notice: Notice | None, body: bytes) -> bool:
+    async def receive(read: _Read) -> bool:
         async with at_once:
-            return await _receive(ctx, caller, body, notice)
+            return await _receive(ctx, caller, read)
 
-    stored = await asyncio.gather(*(receive(*each) for each in fresh.values()))
+    stored = await asyncio.gather(*map(receive, fresh.values()))
     new = [name for name, now in zip(fresh, stored, strict=True) if now]
-    unreadable = tuple(name for name in new if found[name][0] is None)
+    unreadable = tuple(name for name in new if found[name].notice is None)
     return Listed(len(new), len(found) - len(new), unreadable)
 
 
-def _read(ctx: Context, body: bytes) -> Notice | None:
-    """The delivery, or None when it is no event that we can read."""
-    try:
-        return ctx.provider.read_event(body)
-    except ValueError:
-        return None
-
-
-def _named(body: bytes, notice: Notice | None) -> str:
-    """What an event is stored under. One that cannot be read, not under the id that it may bear:
-    the event of that id may come in better shape.
+class _Read(NamedTuple):
+    """A delivery as it is kept, without card numbers, and what that says: what is read later is
+    read of the same bytes.
     """
-    if notice is None:
-        return f"sha256:{hashlib.sha256(body).hexdigest()}"
-    return notice.provider_reference
+
+    body: bytes
+    notice: Notice | None
+    """None: it is no event that we can read."""
+    masked: int
+    """How many of its texts held card numbers."""
+
+    @property
+    def name(self) -> str:
+        """What the event is stored under. One that cannot be read, not under the id that it may
+        bear: the event of that id may come in better shape.
+        """
+        if self.notice is None:
+            return f"sha256:{hashlib.sha256(self.body).hexdigest()}"
+        return self.notice.provider_reference
 
 
-def _event(ctx: Context, body: bytes, notice: Notice | None, now: datetime) -> ProviderEvent:
+def _read(ctx: Context, body: bytes) -> _Read:
+    body, texts = ctx.provider.masked_event(body)
+    try:
+        return _Read(body, ctx.provider.read_event(body), texts)
+    except ValueError:
+        return _Read(body, None, texts)
+
+
+def _event(ctx: Context, read: _Read, now: datetime) -> ProviderEvent:
+    notice = read.notice
     created_at = None if notice is None else notice.created_at
     return ProviderEvent(
         id=ctx.new_id("provider_event"),
         merchant=ACCOUNT,
-        provider_reference=_named(body, notice),
+        provider_reference=read.name,
         type=UNREADABLE if notice is None else notice.type,
         status=EventStatus.RECEIVED,
         provider_created_at=created_at or now,
         received_at=now,
         updated_at=now,
-        body=body,
+        body=read.body,
     )
 
 

@@ -28,6 +28,7 @@ from paygate.providers.contract import (
     CustomerMade,
     CustomerOrder,
     KeySpent,
+    MaskedBody,
     MoneyLeft,
     Notice,
     RefundOrder,
@@ -42,6 +43,7 @@ from paygate.providers.stripe import (
     instruments,
     itemized_report,
     lists,
+    masking,
     money,
     orders,
     translate,
@@ -336,6 +338,9 @@ class StripeProvider:
     @property
     def acts_upon(self) -> Sequence[str]:
         return events.ACTED_UPON
+
+    def masked_event(self, body: bytes) -> MaskedBody:
+        return masking.masked_event(body)
 
     def read_event(self, body: bytes) -> Notice:
         return events.read(body)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from paygate.domain.card_data.search import find
 from paygate.domain.disputes.outcome import DisputeRejected, EvidenceRefusal, RejectionCode
 from paygate.domain.payments.outcome import Unknown
 from paygate.providers.stripe.fields import code, mapping
@@ -110,7 +111,7 @@ def _why(error: Mapping[str, Any], sent: Iterable[str]) -> str:
 
 def _is_fit(message: str, sent: Iterable[str]) -> bool:
     """Whether a sentence of Stripe's may be shown: plain, without a key, and quoting nothing."""
-    if _SENTENCE.fullmatch(message) is None or _SECRETS.search(message):
+    if _SENTENCE.fullmatch(message) is None or _SECRETS.search(message) or find(message):
         return False
     return not any(_quotes(message, value) for value in sent)
 

@@ -10,8 +10,13 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from paygate.domain.card_data.mask import masked
+from paygate.domain.card_data.search import find
+
 _ID: Final = re.compile(r"[A-Za-z0-9_]{1,255}")
 _CODE: Final = re.compile(r"[a-z0-9_]{1,64}")
+_LONG_NUMBER: Final = re.compile(r"(?:[0-9]_*){12}")
+"""What a card's number cannot be without."""
 _WEB_PAGE: Final = re.compile(r"https?://[!-~]+")
 _HALF: Final = re.compile("[\ud800-\udfff]")
 _MAX_TEXT: Final = 2_000
@@ -36,6 +41,12 @@ def text(body: Mapping[str, Any], key: str) -> str | None:
     return value
 
 
+def words(body: Mapping[str, Any], key: str) -> str | None:
+    """A text that somebody typed, its card numbers masked."""
+    typed = text(body, key)
+    return None if typed is None else masked(typed)
+
+
 def link(body: Mapping[str, Any], key: str) -> str | None:
     """A web page's address, in ASCII as addresses are; no other scheme is handed to a browser."""
     url = text(body, key)
@@ -43,13 +54,19 @@ def link(body: Mapping[str, Any], key: str) -> str | None:
 
 
 def code(value: object) -> str | None:
-    """A code or status of Stripe's, known to us or not. Only these are repeated in messages."""
-    return value if isinstance(value, str) and _CODE.fullmatch(value) else None
+    """A code or status of Stripe's, known to us or not. Only these are repeated in messages; what
+    may be a card's number is none.
+    """
+    if not isinstance(value, str) or not _CODE.fullmatch(value) or _LONG_NUMBER.search(value):
+        return None
+    return value
 
 
 def identifier(value: object) -> str | None:
-    """An object's id, fit to stand in a path or a row."""
-    return value if isinstance(value, str) and _ID.fullmatch(value) else None
+    """An object's id, fit to stand in a path or a row; a card's number is none."""
+    if not isinstance(value, str) or not _ID.fullmatch(value):
+        return None
+    return None if _LONG_NUMBER.search(value) and find(value) else value
 
 
 def whole(value: object, low: int, high: int) -> int | None:

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from paygate.domain.payments.outcome import BankAccount, TransferInstructions
-from paygate.providers.stripe.fields import link, mapping, text, whole
+from paygate.providers.stripe.fields import link, mapping, text, whole, words
 from paygate.providers.stripe.methods import country
 from paygate.providers.stripe.money import NotRepresentable, from_provider
 
@@ -67,7 +67,7 @@ def instructions(
         amount_remaining=remaining,
         amount_received=amount - remaining,
         currency=currency,
-        reference=text(shown, "reference"),
+        reference=words(shown, "reference"),
         hosted_url=hosted_url,
         accounts=accounts,
     )
@@ -92,7 +92,7 @@ def _account(scheme: Scheme, record: Mapping[str, Any]) -> BankAccount | None:
         return None
     return BankAccount(
         scheme=scheme,
-        holder=text(record, "account_holder_name"),
+        holder=words(record, "account_holder_name"),
         country=country(record.get("country"))
         or country(mapping(record, "bank_address").get("country")),
         numbers={name: value for name, value in values.items() if value},

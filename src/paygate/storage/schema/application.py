@@ -22,6 +22,7 @@ _FIXED: Final = {
     "keyset": ("SELECT", "INSERT", "UPDATE"),
     "schema_migration": ("SELECT",),
     "audit_head": ("SELECT", "UPDATE"),
+    "event": ("SELECT", "INSERT"),
 }
 """Of tables whose triggers do not say it."""
 

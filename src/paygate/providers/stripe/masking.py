@@ -1,0 +1,31 @@
+"""Takes card numbers out of what Stripe sent, before it is kept; pure.
+
+Descriptions, names and metadata are what people typed into a dashboard or another system of theirs.
+"""
+
+from typing import Final
+
+from paygate.domain.card_data.mask import masked, masked_in
+from paygate.domain.card_data.search import may_hold
+from paygate.providers.contract import MaskedBody
+from paygate.providers.stripe.decoding import decoded, encoded
+
+_ACCOUNTS: Final = "financial_addresses"
+"""The accounts that a payer's transfer goes to: an IBAN, a CLABE, an account's number."""
+
+
+def masked_event(body: bytes) -> MaskedBody:
+    """The event's bytes with its card numbers masked; of what is no JSON, the text's."""
+    if not may_hold(body):
+        return MaskedBody(body, 0)
+    try:
+        value, texts = masked_in(decoded(body), _is_account)
+        return MaskedBody(encoded(value) if texts else body, texts)
+    except (ValueError, RecursionError):
+        text = body.decode(errors="replace")
+        left = masked(text)
+        return MaskedBody(body, 0) if left is text else MaskedBody(left.encode(), 1)
+
+
+def _is_account(path: str) -> bool:
+    return _ACCOUNTS in path
