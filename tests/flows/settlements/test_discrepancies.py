@@ -11,6 +11,7 @@ from paygate.domain.settlements.fees import parse_fee_rules
 from paygate.domain.settlements.outcome import PayoutStatus
 from paygate.domain.settlements.settlement import Matching
 from paygate.flows.refunds.create import NewRefund, refund_payment_intent
+from paygate.flows.settlements.read import LineFilters, list_lines
 from tests.flows.settlements.paying import C, charged, line, paid, paying, pays
 from tests.flows.settlements.stories import alerts, kinds, run, stands
 from tests.flows.world import World
@@ -165,3 +166,18 @@ async def test_each_kind_is_found_once_and_alone(world: World, kind: str) -> Non
     assert await world.counts() == before
     if ours[0].settlement is not None:
         assert (await stands(world)).is_open
+
+
+async def test_the_lines_of_a_payment_are_also_those_that_nothing_stands_behind(
+    world: World,
+) -> None:
+    """Whoever looks at a discrepancy asks for its payment's lines, and sees what it is about."""
+    await refund_mismatch(world)
+    await run(world)
+    (found,) = await world.all(Discrepancy)
+    of, wanted = await stands(world), LineFilters(payment_intent=found.payment_intent)
+    first = await list_lines(world.ctx, world.caller, of.id, wanted, 1, None, "")
+    rest = await list_lines(world.ctx, world.caller, of.id, wanted, 9, first.items[0].id, "")
+    seen = sorted(each.said.provider_reference for each in (*first.items, *rest.items))
+    assert seen == ["txn_back", "txn_ref_1"]
+    assert (first.has_more, rest.has_more) == (True, False)

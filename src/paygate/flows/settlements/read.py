@@ -3,6 +3,7 @@ shown. They are the account's: keys of other merchants find nothing.
 """
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
@@ -23,7 +24,7 @@ from paygate.flows.settlements.our_side import ACCOUNT
 from paygate.flows.settlements.read_lines import settlement_subject
 from paygate.storage.change import Change
 from paygate.storage.pages import Cut, Page
-from paygate.storage.settlements.pages import Spot
+from paygate.storage.settlements.pages import LINES_A_PAGE, Spot
 from paygate.storage.settlements.reader import DiscrepancyFilters, SettlementFilters
 
 _FIRST: Spot = Spot("", "", 0, -1)
@@ -175,12 +176,24 @@ async def _lines(
 async def _lines_of_payment(
     ctx: Context, settlement: Settlement, filters: LineFilters, start: Spot, wanted: int
 ) -> list[SettlementLine]:
-    """Lines of a payment, its refunds and its disputes."""
+    """Lines of a payment, its refunds and its disputes, and those that name it and are none of
+    them: a refund on it that is unknown here, say.
+    """
     facts = await ctx.settlement_facts.facts_of_payment(str(filters.payment_intent))
-    spots = [
-        spot
-        for spot in await ctx.settlement_pages.of_facts(ACCOUNT, facts)
-        if spot.settlement == settlement.id and spot[2:] > start[2:]
-    ]
-    lines = [placed.line for placed in await read_placed(ctx, spots)]
-    return [line for line in lines if filters.let_pass(line)][:wanted]
+    of_facts = await ctx.settlement_pages.of_facts(ACCOUNT, facts)
+    of_nothing = await ctx.settlement_pages.of_nothing(ACCOUNT, settlement.id)
+    spots = sorted(
+        {
+            spot
+            for spot in (*of_facts, *of_nothing)
+            if spot.settlement == settlement.id and spot[2:] > start[2:]
+        },
+        key=itemgetter(2, 3),
+    )
+    found: list[SettlementLine] = []
+    for first in range(0, len(spots), LINES_A_PAGE):
+        placed = await read_placed(ctx, spots[first : first + LINES_A_PAGE])
+        found += [each.line for each in placed if filters.let_pass(each.line)]
+        if len(found) >= wanted:
+            break
+    return found[:wanted]

@@ -45,3 +45,8 @@ SELECT l.id, l.settlement, l.page, l.place
 FROM settlement_match m JOIN settlement_line l ON l.merchant = m.merchant AND l.id = m.id
 WHERE m.merchant = $1 AND m.fact = ANY ($2)
 ORDER BY settlement, page, place
+
+-- name: settlement_lines_of_nothing
+SELECT id, settlement, page, place FROM settlement_line
+WHERE merchant = $1 AND settlement = $2 AND suspect AND fact IS NULL
+ORDER BY page, place

@@ -139,6 +139,11 @@ class SettlementPages:
         rows = await self._search("settlement_lines_of_facts", merchant, list(facts))
         return [Spot(*row) for row in rows]
 
+    async def of_nothing(self, merchant: str, settlement: str) -> list[Spot]:
+        """Where the lines of a settlement stand that nothing of ours stood behind when they came."""
+        rows = await self._search("settlement_lines_of_nothing", merchant, settlement)
+        return [Spot(*row) for row in rows]
+
     async def at(self, merchant: str, spots: Sequence[Spot]) -> AsyncIterator[SettlementLine]:
         """The lines that stand there, in their order; each run of one page opens it once.
 
