@@ -140,7 +140,7 @@ class SettlementPages:
         return [Spot(*row) for row in rows]
 
     async def of_nothing(self, merchant: str, settlement: str) -> list[Spot]:
-        """Where the lines of a settlement stand that nothing of ours stood behind when they came."""
+        """Where the lines of a settlement stand that were read as nothing that we have."""
         rows = await self._search("settlement_lines_of_nothing", merchant, settlement)
         return [Spot(*row) for row in rows]
 
