@@ -33,6 +33,9 @@ TINY = Sizes(
 )
 LONG = {"stored", "stored/ratio", "million", "million/ratio", "verify", "verify/memory", "doubt"}
 LONG |= {"reconcile", "reconcile/calls", "reconcile/memory"}
+LONG |= {
+    f"{row}{part}" for row in ("settled", "settled_million") for part in ("", "/rate", "/memory")
+}
 """Rows of what is stored in bulk, whose parts have tests of their own."""
 MAYBE_NONE = {"idle/gateway", "idle/database"}
 """In a fifth of a second a gateway at rest may do nothing at all."""

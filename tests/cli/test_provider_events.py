@@ -41,9 +41,9 @@ async def triggered(gateway: Gateway, cwd: Path, *arguments: str) -> dict[str, A
 async def test_a_rehearsed_event_is_listed_shown_and_replayed(
     running: Gateway, tmp_path: Path
 ) -> None:
-    event = await triggered(running, tmp_path, "payout.paid")
+    event = await triggered(running, tmp_path, "mandate.updated")
     assert (event["status"], event["verdict"]) == ("ignored", "no_handler")
-    filters = ("--type", "payout.paid", "--status", "ignored", "--verdict", "no_handler")
+    filters = ("--type", "mandate.updated", "--status", "ignored", "--verdict", "no_handler")
     listed = printed(paygate(running, tmp_path, "provider-events", "list", *filters, "--json"))
     assert (listed["object"], listed["has_more"], listed["url"]) == (
         *("list", False),
@@ -52,14 +52,14 @@ async def test_a_rehearsed_event_is_listed_shown_and_replayed(
     assert event in listed["data"]
     table = paygate(running, tmp_path, "provider-events", "list", *filters)
     assert event["id"] in table.out
-    assert "payout.paid" in table.out
+    assert "mandate.updated" in table.out
     shown = paygate(running, tmp_path, "provider-events", "show", event["id"])
     assert (shown.status, shown.err) == (0, "")
     assert "no_handler" in shown.out
     body = json.loads(
         paygate(running, tmp_path, "provider-events", "show", event["id"], "--quiet").out
     )
-    assert body["data"]["object"]["object"] == "payout"
+    assert body["data"]["object"]["object"] == "mandate"
     whole = printed(paygate(running, tmp_path, "provider-events", "show", event["id"], "--json"))
     assert whole == event | {"body": body}
     replayed = paygate(running, tmp_path, "provider-events", "replay", event["id"], "--json")

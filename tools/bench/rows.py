@@ -166,7 +166,7 @@ ROWS: Final[Mapping[str, Row]] = MappingProxyType(
         ),
         "verify/memory": Row("  peak memory", "MiB", goal="flat"),
         "settled": Row(
-            "settlement, 100,000 lines",
+            "settle 100,000 lines",
             "s",
             "`paygate settle --report` on a report of so many lines against as many records, with"
             " discrepancies of every kind that it can tell, until the last commit; a run that does"
@@ -174,7 +174,7 @@ ROWS: Final[Mapping[str, Row]] = MappingProxyType(
         ),
         "settled/rate": Row("  lines", "/s"),
         "settled/memory": Row("  peak memory", "MiB", goal="< 500"),
-        "settled_million": Row("settlement, million lines", "s", "the same (--full)", goal="< 60"),
+        "settled_million": Row("settle a million lines", "s", "the same (--full)", goal="< 60"),
         "settled_million/rate": Row("  lines", "/s"),
         "settled_million/memory": Row("  peak memory", "MiB", goal="< 500"),
         "doubt": Row(
