@@ -159,10 +159,10 @@ async def test_waiters_hear_of_their_key_again(
     async with keys.waiting("a key") as event:
         while not await other.fetchval(
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'keys'"
-            " AND query LIKE '%LISTEN%'"
+            " AND query LIKE '%LISTEN%' AND state = 'idle'"
         ):
             await asyncio.sleep(0.01)
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.2)  # for the reply to pass the proxy
         fail(proxy, fault)
         event.clear()
         async with asyncio.timeout(BACK_WITHIN_SECONDS):
