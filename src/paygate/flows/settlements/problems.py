@@ -37,37 +37,29 @@ def discrepant(settlement: Settlement, kinds: Mapping[str, int]) -> Problem:
     """A settlement has discrepancies that nobody has seen to, so many of each kind."""
     count = sum(kinds.values())
     named = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
-    return Problem(
-        type=AlertType.SETTLEMENT_DISCREPANCY,
-        subject=Subject("settlement", settlement.id),
-        severity="critical",
-        message=f"a payout of {words_of(settlement.amount, settlement.currency)} has {count}"
+    return _critical(
+        settlement.id,
+        f"a payout of {words_of(settlement.amount, settlement.currency)} has {count}"
         f" {'discrepancy' if count == 1 else 'discrepancies'}: {named}",
-        what_to_do=_WHAT_TO_DO,
     )
 
 
 def elsewhere(settlement_id: str, found: Found) -> Problem:
     """What a later payout shows of a line that was settled before."""
-    return Problem(
-        type=AlertType.SETTLEMENT_DISCREPANCY,
-        subject=Subject("settlement", settlement_id),
-        severity="critical",
-        message=f"a later payout shows a discrepancy ({found.kind}) of a line in this one: expected"
+    return _critical(
+        settlement_id,
+        f"a later payout shows a discrepancy ({found.kind}) of a line in this one: expected"
         f" {_amount(found.expected)}, found {_amount(found.found)}",
-        what_to_do=_WHAT_TO_DO,
     )
 
 
 def closed_otherwise(settlement_id: str, found: Found) -> Problem:
     """A settlement was closed by a report, and the provider paid out another amount."""
-    return Problem(
-        type=AlertType.SETTLEMENT_DISCREPANCY,
-        subject=Subject("settlement", settlement_id),
-        severity="critical",
-        message=f"the provider paid out {_amount(found.expected)}, and a report that was brought"
+    return _critical(
+        settlement_id,
+        f"the provider paid out {_amount(found.expected)}, and a report that was brought"
         f" says {_amount(found.found)}; by that the settlement is closed",
-        what_to_do="Hold the report against the provider's dashboard. What is closed stays so:"
+        "Hold the report against the provider's dashboard. What is closed stays so:"
         " explain or resolve the discrepancy, and correct your books by an entry of their own.",
     )
 
@@ -132,6 +124,17 @@ def no_progress(provider: str, waiting: int, why: str) -> Problem:
         what_to_do="See whether the provider answers, whether its key may read payouts and balance"
         " transactions, and the worker's log. Every run tries again.",
         stage=NO_PROGRESS,
+    )
+
+
+def _critical(settlement_id: str, message: str, what_to_do: str = _WHAT_TO_DO) -> Problem:
+    """Something is wrong with the money of a payout."""
+    return Problem(
+        type=AlertType.SETTLEMENT_DISCREPANCY,
+        subject=Subject("settlement", settlement_id),
+        severity="critical",
+        message=message,
+        what_to_do=what_to_do,
     )
 
 
