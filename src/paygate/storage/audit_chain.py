@@ -7,9 +7,8 @@ from typing import Any, Final, NamedTuple
 from paygate.domain.audit import AuditEntry
 from paygate.domain.audit_chain import Entry, Head, Seal
 from paygate.storage.blocks import QUERIES
-from paygate.storage.connections.database import reading
+from paygate.storage.connections.database import own_connection, reading
 from paygate.storage.connections.session import Connect, Connection
-from paygate.storage.connections.watch import watched
 from paygate.storage.records import Records
 from paygate.storage.unreadable import UNREAD, SealBroken, Unread
 
@@ -104,14 +103,9 @@ class AuditChain:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[ChainSession]:
         """A reading of one moment, whose connection ends with it."""
-        with reading():
-            connection = await self._connect()
-        waiting = watched(self._connect, connection)
-        try:
+        async with own_connection(self._connect) as (connection, waiting):
             with reading(), waiting():
                 await connection.execute(_SESSION)
                 snapshot = connection.transaction(isolation="repeatable_read", readonly=True)
                 await snapshot.start()
             yield ChainSession(connection, self._records, waiting)
-        finally:
-            connection.terminate()

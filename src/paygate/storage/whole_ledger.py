@@ -22,8 +22,7 @@ from paygate.domain.payments.attempt import Attempt
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.storage.blocks import QUERIES
 from paygate.storage.commit.committer import Connect, Connection
-from paygate.storage.connections.database import reading
-from paygate.storage.connections.watch import watched
+from paygate.storage.connections.database import own_connection, reading
 from paygate.storage.records import Records
 from paygate.storage.unreadable import Unreadable
 
@@ -233,14 +232,9 @@ class WholeLedger:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[LedgerSession]:
         """A reading, whose connection and temporary tables end with it."""
-        with reading():
-            connection = await self._connect()
-        waiting = watched(self._connect, connection)
-        try:
+        async with own_connection(self._connect) as (connection, waiting):
             with reading(), waiting():
                 await connection.execute(_SESSION)
                 await connection.execute(QUERIES["make_recorded"])
                 await connection.execute(QUERIES["make_listed"])
             yield LedgerSession(connection, self._records, waiting)
-        finally:
-            connection.terminate()
