@@ -3,6 +3,7 @@ whoever brings it and however often. To go on after a crash is to read them agai
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -54,8 +55,13 @@ def settlement_subject(settlement: Settlement) -> Subject:
 
 def line_id(ctx: Context, provider_reference: str) -> str:
     """Our id of a line on the provider's balance: a keyed hash of the provider's own."""
-    name = length_prefixed("settlement_line", ctx.provider.name, provider_reference)
+    name = _line_head(ctx.provider.name) + length_prefixed(provider_reference)
     return id_from(PREFIXES["settlement_line"], ctx.index.fingerprints(name)[-1])
+
+
+@cache
+def _line_head(provider: str) -> bytes:
+    return length_prefixed("settlement_line", provider)
 
 
 class Lane(NamedTuple):
