@@ -195,6 +195,22 @@ async def test_the_bank_received_something_else(books: Gateway) -> None:
     assert (answer.status, answer.code) == (404, "resource_missing")
 
 
+async def test_the_bank_tells_of_a_payout_that_is_closed(books: Gateway) -> None:
+    """Once: a replay is answered as the first was, another request is refused."""
+    await paid(books)
+    settlement = await closed(books, await settled(books, await pay_out(books)))
+    path, body = f"/settlements/{settlement['id']}", {"bank_amount": settlement["amount"] - 1}
+    first = await books.call("POST", path, body, headers={"Idempotency-Key": "closed"})
+    assert (first.status, first.json) == (200, settlement | body), first
+    again = await books.call("POST", path, body, headers={"Idempotency-Key": "closed"})
+    assert (again.status, again.body) == (200, first.body)
+    other = await books.call("POST", path, body, headers={"Idempotency-Key": "another"})
+    assert (other.status, other.code) == (409, "state_conflict")
+    assert (await books.call("GET", path)).json == settlement | body
+    (found,) = await discrepancies(books, settlement)
+    assert (found["kind"], found["difference"]) == ("payout_total_mismatch", -1)
+
+
 async def test_a_failed_payout(books: Gateway) -> None:
     await paid(books)
     payout = await pay_out(books, fail=True, fails_in_days=0)

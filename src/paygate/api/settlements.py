@@ -21,13 +21,14 @@ from paygate.domain.access.roles import Action
 from paygate.domain.settlements.line import MatchState
 from paygate.domain.settlements.outcome import LineCategory, PayoutStatus
 from paygate.domain.settlements.settlement import Matching, Settlement
-from paygate.flows.settlements.decide import DecidedLine, match_line, record_bank_amount
+from paygate.flows.settlements.decide import DecidedLine, match_line
 from paygate.flows.settlements.read import (
     LineFilters,
     list_lines,
     list_settlements,
     read_settlement,
 )
+from paygate.flows.settlements.record_bank_amount import record_bank_amount
 from paygate.storage.settlements.reader import SettlementFilters
 
 PATH: Final = "/settlements"

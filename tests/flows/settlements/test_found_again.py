@@ -6,7 +6,8 @@ from paygate.domain.alert import Alert
 from paygate.domain.settlements.discrepancy import DecisionAction, Discrepancy
 from paygate.domain.settlements.outcome import PayoutStatus
 from paygate.domain.settlements.settlement import Matching, Settlement
-from paygate.flows.settlements.decide import record_bank_amount, resolve_discrepancy
+from paygate.flows.settlements.decide import resolve_discrepancy
+from paygate.flows.settlements.record_bank_amount import record_bank_amount
 from tests.flows.settlements.paying import C, changed, charged, line, paid, paying, pays
 from tests.flows.settlements.stories import kinds, run, settle, stands
 from tests.flows.settlements.test_decide import work

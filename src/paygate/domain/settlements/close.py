@@ -9,7 +9,7 @@ from paygate.domain.settlements.outcome import LineCategory, PayoutStatus
 from paygate.domain.settlements.settlement import Matching, Settlement
 from paygate.domain.settlements.totals import Sums
 
-BANK: Final = "bank:"
+_BANK: Final = "bank:"
 """What a discrepancy is about whose other side is the bank's own statement."""
 
 
@@ -36,9 +36,14 @@ def judge_payout(settlement: Settlement, sums: Sums) -> list[Found]:
     ]
     bank = settlement.bank_amount
     if bank is not None and bank != amount:
-        kind = DiscrepancyKind.PAYOUT_TOTAL_MISMATCH
-        found.append(_found(kind, settlement, amount, bank, about=BANK))
+        found.append(compared_with_bank(settlement, bank))
     return found
+
+
+def compared_with_bank(settlement: Settlement, bank_amount: int) -> Found:
+    """A payout held against what the bank received of it."""
+    kind = DiscrepancyKind.PAYOUT_TOTAL_MISMATCH
+    return _found(kind, settlement, settlement.amount, bank_amount, about=_BANK)
 
 
 def _own_row(settlement: Settlement, sums: Sums) -> int | None:

@@ -83,7 +83,7 @@ async def open_discrepancy(
             occurrence += 1
             continue
         if standing is None:
-            after = _new(ctx, known, found, settlement)
+            after = new_discrepancy(ctx, known, found, settlement)
             change = _opening(ctx, caller, after, problem, also)
         else:
             after = _seen_again(ctx, standing, found)
@@ -135,7 +135,8 @@ def discrepancy_event(ctx: Context, caller: Caller, discrepancy: Discrepancy, ty
     )
 
 
-def _new(ctx: Context, known: str, found: Found, settlement: str | None) -> Discrepancy:
+def new_discrepancy(ctx: Context, known: str, found: Found, settlement: str | None) -> Discrepancy:
+    """What was found, under its id, as it is first seen."""
     now = ctx.now()
     return Discrepancy(
         id=known,
