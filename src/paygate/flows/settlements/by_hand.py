@@ -12,6 +12,7 @@ from typing import Final
 from paygate.domain.money import Currency
 from paygate.domain.payments.outcome import Unknown
 from paygate.domain.settlements.by_hand import oldest_that_fit
+from paygate.domain.settlements.close import OwnRow
 from paygate.domain.settlements.outcome import Line, LineCategory, Payout
 from paygate.domain.settlements.settlement import Settlement
 from paygate.flows.context import Context
@@ -39,6 +40,20 @@ async def lines_by_hand(ctx: Context, payout: Payout) -> AsyncGenerator[Line | U
         return
     async for line in _taken(ctx, payout):
         yield line
+
+
+async def own_row(ctx: Context, settlement: Settlement) -> OwnRow:
+    """Whether the row of a payout that nobody itemises is a line of another settlement."""
+    payout = settlement.payout
+    if payout is None or payout.itemised:
+        return OwnRow.NOWHERE
+    if payout.own_reference is not None:
+        line = line_id(ctx, payout.own_reference)
+        known = await ctx.settlement_pages.known(ACCOUNT, [line])
+        if known.get(line, settlement.id) != settlement.id:
+            return OwnRow.TOLD
+    is_new = ctx.now() - payout.created_at < ITEMISED_WITHIN
+    return OwnRow.AWAITED if is_new else OwnRow.NOWHERE
 
 
 async def _others_are_itemised(ctx: Context, payout: Payout) -> bool:
