@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from paygate.api.edge.bodies import about
+from paygate.api.edge.body_faults import NOT_BLANK
 from paygate.api.edge.endpoint import ApiContext, Endpoint
 from paygate.api.edge.exchange import Exchange
 from paygate.api.pages import ListObject, PageQuery, cut_of
@@ -84,7 +85,7 @@ class MatchLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         ),
     ]
     reason: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=500)] | None,
+        Annotated[str, Meta(pattern=NOT_BLANK, max_length=500)] | None,
         about("Why; for whoever looks at it later.", "the amount and the day are the order's"),
     ] = None
 

@@ -20,9 +20,9 @@ from paygate.domain.settlements.outcome import Line
 from paygate.domain.settlements.unsettled import is_asked_for, judge_unsettled
 from paygate.flows.context import Context
 from paygate.flows.settlements.open_discrepancy import (
-    JOB,
     SEEN_AGAIN,
     heal_discrepancy,
+    is_healed,
     latest_discrepancy,
     open_discrepancy,
 )
@@ -99,7 +99,7 @@ def _is_told(ctx: Context, standing: Discrepancy) -> bool:
     """
     if standing.status is DiscrepancyStatus.OPEN:
         return ctx.now() - standing.last_seen_at < SEEN_AGAIN
-    return standing.decision is not None and standing.decision.actor != JOB
+    return standing.decision is not None and not is_healed(standing.decision)
 
 
 async def _without_lines(ctx: Context, sweep: Sweep) -> AsyncGenerator[Fact, None]:
