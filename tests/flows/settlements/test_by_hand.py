@@ -77,6 +77,22 @@ async def test_the_oldest_that_fit_and_a_residual(world: World) -> None:
     assert await alerts(world) == []
 
 
+async def test_a_schedule_that_begins_later_says_nothing_of_a_payout_by_hand(world: World) -> None:
+    """Whenever it is looked at, it is made of the same lines; what is told comes before the guess."""
+    first, second = await paid(world), await paid(world)
+    paying(world).balance = [charged(first)]
+    paying(world).payouts["po_1"] = payout(
+        1940, itemised=False, automatic=False, created_at=AT, lines_complete=False
+    )
+    pays(world, "po_2", charged(second), created_at=AT + timedelta(days=20))
+    world.clock.forward(30 * 86400)
+    await run(world)
+    by_hand = await stands(world)
+    assert (by_hand.counts.matched, by_hand.residual, by_hand.is_open) == (1, 0, False)
+    assert not (await stands(world, "po_2")).is_open
+    assert await kinds(world) == {}
+
+
 async def instant(world: World) -> None:
     paying(world).payouts["po_1"] = payout(
         3000,
