@@ -78,7 +78,7 @@ async def test_the_oldest_that_fit_and_a_residual(world: World) -> None:
 
 
 async def test_a_schedule_that_begins_later_says_nothing_of_a_payout_by_hand(world: World) -> None:
-    """Whenever it is looked at, it is made of the same lines; what is told comes before the guess."""
+    """Whenever it is looked at, it is of the same lines; what is told comes before the guess."""
     first, second = await paid(world), await paid(world)
     paying(world).balance = [charged(first)]
     paying(world).payouts["po_1"] = payout(

@@ -47,6 +47,15 @@ SELECT {refund as r} FROM merchant m CROSS JOIN LATERAL (
 WHERE m.id >= $1
 ORDER BY m.id, r.created_at, r.id LIMIT $4
 
+-- name: disputes_created
+SELECT {dispute as d} FROM merchant m CROSS JOIN LATERAL (
+    SELECT * FROM dispute c
+    WHERE c.merchant = m.id AND c.created_at >= $5 AND c.created_at < $6
+      AND (m.id > $1 OR (c.created_at, c.id) > ($2, $3))
+    ORDER BY c.created_at, c.id LIMIT $4) d
+WHERE m.id >= $1
+ORDER BY m.id, d.created_at, d.id LIMIT $4
+
 -- name: facts_of_payment
 SELECT f.id FROM merchant m CROSS JOIN LATERAL (
     SELECT id FROM refund r WHERE r.merchant = m.id AND r.intent = $1
