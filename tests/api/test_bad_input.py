@@ -281,3 +281,23 @@ async def test_every_error_has_the_whole_address_of_its_explanation(gateway: Gat
     assert answer.json["error"]["doc_url"] == f"{docs}route_unknown"
     raw = await gateway.wire(b"nonsense\r\n\r\n")
     assert f'"doc_url":"{docs}request_malformed"'.encode() in raw
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\n ", "\u00a0", "\u200b\u2060", "\u3164", "\u2800"])
+@pytest.mark.parametrize(
+    ("path", "name", "more"),
+    [
+        ("/payment-intents/pi_1/cancel", "reason", {}),
+        ("/discrepancies/dc_1/resolve", "reason", {"action": "explain"}),
+        ("/settlements/st_1/lines/sl_1/match", "reason", {"candidate": None}),
+        ("/alerts/al_1/acknowledge", "note", {}),
+    ],
+)
+async def test_a_text_for_people_has_something_to_see(
+    gateway: Gateway, path: str, name: str, more: dict[str, Any], blank: str
+) -> None:
+    answer = await gateway.call("POST", path, {**more, name: blank})
+    is_error(answer, 400, "parameter_invalid", name)
+    assert answer.json["error"]["message"] == f"{name}: must have a character that can be seen"
+    answer = await gateway.call("POST", path, {**more, name: f"{blank}ok"})
+    assert answer.status == 404, answer

@@ -72,6 +72,11 @@ class ScriptedPayouts:
     ) -> Line | Absent | Unknown:
         return self._line(lambda line: line.source_reference == refund_reference)
 
+    async def retrieve_line(
+        self, line_reference: str, *, timeout_seconds: float
+    ) -> Line | Absent | Unknown:
+        return self._line(lambda line: line.provider_reference == line_reference)
+
     def _listed(self) -> None:
         if self.payouts_silent:
             raise ProviderSilent

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from paygate.domain.money import Currency
 from paygate.domain.payments.outcome import Approved, Unknown
@@ -278,6 +279,10 @@ class PayoutConformance:
             listed = told[found.provider_reference]
             assert (listed.source_reference, listed.net) == (found.source_reference, found.net)
             assert (listed.payment_reference, listed.attempt) == (reference, found.attempt)
+            alone = await subject.provider.retrieve_line(
+                found.provider_reference, timeout_seconds=PATIENCE
+            )
+            assert alone == replace(listed, payout_reference=None)
 
     async def test_what_moved_no_money_has_no_line(self, subject: Subject) -> None:
         held = (await take(subject, capture_method=CaptureMethod.MANUAL))[1]
@@ -286,6 +291,8 @@ class PayoutConformance:
             assert found == Absent()
         absent = await subject.provider.line_of_refund("re_absent", timeout_seconds=PATIENCE)
         assert absent == Absent()
+        no_line = await subject.provider.retrieve_line("txn_absent", timeout_seconds=PATIENCE)
+        assert no_line == Absent()
         gone = await subject.provider.retrieve_payout("po_absent", timeout_seconds=PATIENCE)
         assert gone == Absent()
 
@@ -306,6 +313,7 @@ class PayoutConformance:
         for asked in (
             provider.retrieve_payout(paid, timeout_seconds=PATIENCE),
             provider.line_of_payment(payment, timeout_seconds=PATIENCE),
+            provider.retrieve_line("txn_any", timeout_seconds=PATIENCE),
         ):
             assert isinstance(await asked, Unknown)
         with pytest.raises(ProviderSilent):

@@ -57,6 +57,7 @@ async def test_what_is_no_id_is_asked_for_nowhere(
     assert await provider.retrieve_payout(reference, timeout_seconds=5) == Absent()
     assert await provider.line_of_payment(reference, timeout_seconds=5) == Absent()
     assert await provider.line_of_refund(reference, timeout_seconds=5) == Absent()
+    assert await provider.retrieve_line(reference, timeout_seconds=5) == Absent()
     with pytest.raises(ProviderSilent):
         await lines(provider, reference)
     assert not server.requests
@@ -72,6 +73,7 @@ async def test_what_the_provider_lacks_is_absent(
     assert await provider.retrieve_payout("po_3Q", timeout_seconds=5) == Absent()
     assert await provider.line_of_payment("pi_3Q", timeout_seconds=5) == Absent()
     assert await provider.line_of_refund("re_3Q", timeout_seconds=5) == Absent()
+    assert await provider.retrieve_line("txn_3Q", timeout_seconds=5) == Absent()
     with pytest.raises(ProviderSilent):
         await lines(provider)
 
@@ -101,6 +103,7 @@ async def test_silence_is_never_absence(
     assert isinstance(await provider.retrieve_payout("po_3Q", timeout_seconds=seconds), Unknown)
     assert isinstance(await provider.line_of_payment("pi_3Q", timeout_seconds=seconds), Unknown)
     assert isinstance(await provider.line_of_refund("re_3Q", timeout_seconds=seconds), Unknown)
+    assert isinstance(await provider.retrieve_line("txn_3Q", timeout_seconds=seconds), Unknown)
     with pytest.raises(ProviderSilent):
         [_ async for _ in provider.list_payout_lines("po_3Q", timeout_seconds=seconds)]
     with pytest.raises(ProviderSilent):
@@ -276,6 +279,17 @@ async def test_the_line_of_a_refund(server: StripeServer, provider: StripeProvid
     [request] = server.requests
     assert request.path == "/v1/refunds/re_3Q"
     assert request.form == {"expand[0]": "balance_transaction", "expand[1]": "charge"}
+
+
+async def test_a_line_by_its_own_id(server: StripeServer, provider: StripeProvider) -> None:
+    server.script += [answer(row(source="ch_3Q")), answer(row(id="txn_other"))]
+    found = await provider.retrieve_line("txn_3Q", timeout_seconds=5)
+    assert isinstance(found, Line)
+    assert (found.provider_reference, found.source_reference) == ("txn_3Q", "ch_3Q")
+    assert isinstance(await provider.retrieve_line("txn_3Q", timeout_seconds=5), Unknown)
+    request = server.requests[0]
+    assert request.path == "/v1/balance_transactions/txn_3Q"
+    assert request.form == {"expand[0]": "source.charge"}
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ def test_a_payout() -> None:
         lines_complete=True,
         arrival_date=date(2026, 2, 28),
         created_at=datetime(2026, 2, 26, 0, 2, 3, tzinfo=UTC),
+        own_reference="txn_own",
         livemode=False,
         as_of=AS_OF,
     )

@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from paygate.api.alert_object import AlertObject, alert_object
 from paygate.api.edge.bodies import about
+from paygate.api.edge.body_faults import NOT_BLANK
 from paygate.api.edge.endpoint import ApiContext, Endpoint
 from paygate.api.edge.exchange import Exchange
 from paygate.api.pages import ListObject, PageQuery, cut_of
@@ -32,7 +33,7 @@ class AcknowledgeAlert(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """The body of `POST /alerts/{id}/acknowledge`."""
 
     note: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=500)] | None,
+        Annotated[str, Meta(pattern=NOT_BLANK, max_length=500)] | None,
         about("For those who look at it next.", "asked the provider, case 4711"),
     ] = None
 

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from paygate.api.edge.bodies import about
+from paygate.api.edge.body_faults import NOT_BLANK
 from paygate.api.edge.endpoint import ApiContext, Endpoint
 from paygate.api.edge.exchange import Exchange
 from paygate.api.pages import ListObject, PageQuery, cut_of
@@ -48,7 +49,7 @@ class ResolveDiscrepancy(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         about("What was explained may still be resolved; what is resolved stays so.", "resolve"),
     ]
     reason: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=1000)],
+        Annotated[str, Meta(pattern=NOT_BLANK, max_length=1000)],
         about("Why, in words that an auditor understands.", "the provider credited it on May 4"),
     ]
 

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from paygate.api.edge.bodies import about
+from paygate.api.edge.body_faults import NOT_BLANK
 from paygate.api.edge.endpoint import ApiContext, Endpoint
 from paygate.api.edge.exchange import Exchange
 from paygate.api.pages import ListObject, PageQuery, cut_of
@@ -21,13 +22,14 @@ from paygate.domain.access.roles import Action
 from paygate.domain.settlements.line import MatchState
 from paygate.domain.settlements.outcome import LineCategory, PayoutStatus
 from paygate.domain.settlements.settlement import Matching, Settlement
-from paygate.flows.settlements.decide import DecidedLine, match_line, record_bank_amount
+from paygate.flows.settlements.decide import DecidedLine, match_line
 from paygate.flows.settlements.read import (
     LineFilters,
     list_lines,
     list_settlements,
     read_settlement,
 )
+from paygate.flows.settlements.record_bank_amount import record_bank_amount
 from paygate.storage.settlements.reader import SettlementFilters
 
 PATH: Final = "/settlements"
@@ -83,7 +85,7 @@ class MatchLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         ),
     ]
     reason: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=500)] | None,
+        Annotated[str, Meta(pattern=NOT_BLANK, max_length=500)] | None,
         about("Why; for whoever looks at it later.", "the amount and the day are the order's"),
     ] = None
 

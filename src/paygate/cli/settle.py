@@ -95,7 +95,8 @@ async def _one(data: Data, payout: str, *, as_json: bool, quiet: bool) -> None:
         print_json(_json(settlement, found))
     elif not quiet:
         print_settlement(settlement, found)
-    if settlement.matching != "balanced" or settlement.open_discrepancies:
+    is_left = settlement.is_open and settlement.matching != "balanced"
+    if is_left or settlement.open_discrepancies:
         raise typer.Exit(1)
 
 

@@ -68,3 +68,8 @@ class Payouts(Protocol):
         self, refund_reference: str, *, timeout_seconds: float
     ) -> Line | Absent | Unknown:
         """The line that a refund made on the balance; `Absent` when it made none."""
+
+    async def retrieve_line(
+        self, line_reference: str, *, timeout_seconds: float
+    ) -> Line | Absent | Unknown:
+        """The line of that id, in whatever payout it is or is not; `Absent` when there is none."""

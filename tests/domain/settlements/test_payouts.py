@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from paygate.domain.settlements.by_hand import oldest_that_fit
-from paygate.domain.settlements.close import judge_payout, matching_of, may_close
+from paygate.domain.settlements.close import OwnRow, judge_payout, matching_of, may_close
 from paygate.domain.settlements.discrepancy import Amount, DiscrepancyKind
 from paygate.domain.settlements.outcome import Line, LineCategory, Payout, PayoutStatus
 from paygate.domain.settlements.settlement import Counts, Matching, Settlement, Source
@@ -89,10 +89,51 @@ def test_the_payouts_own_row_the_bank_and_a_strange_currency_are_held_against_it
     assert (wrong.kind, wrong.found) == (K.CURRENCY_MISMATCH, Amount(-7, "usd"))
 
 
-def test_a_payout_that_failed_is_told_of_and_never_closed() -> None:
+def test_a_payout_that_failed_closes_when_somebody_has_seen_to_it() -> None:
     failed = replace(OPEN, payout=replace(PAYOUT, status=PayoutStatus.FAILED))
     assert [f.kind for f in judge_payout(failed, sums(*RIGHT))] == [K.PAYOUT_FAILED]
-    assert not may_close(failed)
+    assert not may_close(replace(failed, open_discrepancies=1))
+    assert may_close(failed)
+
+
+def test_a_rest_closes_when_a_person_has_resolved_it_and_is_never_balanced() -> None:
+    rest = replace(OPEN, residual=7)
+    assert not may_close(rest)
+    assert may_close(rest, rest_is_resolved=True)
+    assert matching_of(rest) is Matching.DISCREPANT
+    suggested = Counts(lines=2, matched=1, suggested=1)
+    for changes in (
+        {"residual": None},
+        {"refused_lines": 1},
+        {"open_discrepancies": 1},
+        {"counts": suggested},
+        {"concluded_at": None},
+    ):
+        assert not may_close(replace(rest, **changes), rest_is_resolved=True)
+
+
+@pytest.mark.parametrize(
+    ("status", "lines", "elsewhere", "told", "closes"),
+    [
+        ("paid", 1, "nowhere", True, False),
+        ("paid", 1, "told", True, False),
+        ("paid", 0, "awaited", False, False),
+        ("paid", 0, "nowhere", True, False),
+        ("paid", 0, "told", False, True),
+        ("in_transit", 0, "told", False, False),
+        ("cancelled", 1, "awaited", False, True),
+        ("failed", 0, "nowhere", False, True),
+    ],
+)
+def test_a_rest_by_hand_needs_somebody_unless_it_is_told_elsewhere_or_came_back(
+    status: str, lines: int, elsewhere: str, told: bool, closes: bool
+) -> None:
+    by_hand = replace(PAYOUT, automatic=False, itemised=False, status=PayoutStatus(status))
+    counts = Counts(lines=lines, matched=lines)
+    of = replace(OPEN, payout=by_hand, counts=counts, residual=98_213)
+    found = judge_payout(of, sums(), OwnRow(elsewhere))
+    assert (K.PAYOUT_TOTAL_MISMATCH in [each.kind for each in found]) is told
+    assert may_close(of, OwnRow(elsewhere)) is closes
 
 
 def test_what_is_paid_summed_and_decided_closes() -> None:

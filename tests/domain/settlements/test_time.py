@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from paygate.domain.settlements.discrepancy import Amount, DiscrepancyKind
 from paygate.domain.settlements.judge import Terms
 from paygate.domain.settlements.outcome import LineCategory
-from paygate.domain.settlements.unsettled import is_asked_for, judge_unsettled
+from paygate.domain.settlements.unsettled import Owed, is_asked_for, judge_unsettled
 from paygate.domain.settlements.working_days import (
     age_bucket,
     age_days,
@@ -60,9 +60,9 @@ def test_a_holidays_money_is_not_late_until_the_providers_day_and_the_window() -
     fact = payment("1", 6000, changed_at=datetime(2026, 12, 24, 18, tzinfo=UTC))
     theirs = line("txn_1", C.CHARGE, 6000, available_on=date(2026, 12, 29))
     on_time = Terms(date(2027, 1, 1), 3)
-    assert is_asked_for(fact, on_time)
-    assert judge_unsettled(fact, theirs, on_time) is None
-    late = judge_unsettled(fact, theirs, Terms(date(2027, 1, 2), 3))
+    assert is_asked_for(Owed(fact), on_time)
+    assert judge_unsettled(Owed(fact), theirs, on_time) is None
+    late = judge_unsettled(Owed(fact), theirs, Terms(date(2027, 1, 2), 3))
     assert late is not None
     assert (late.kind, late.about, late.since) == (
         DiscrepancyKind.LATE,
@@ -74,9 +74,9 @@ def test_a_holidays_money_is_not_late_until_the_providers_day_and_the_window() -
 def test_what_the_balance_never_had_is_missing_once_it_is_old_enough_to_ask() -> None:
     fact = payment("1", 6000)
     young = Terms(date(2026, 3, 5), 3)
-    assert not is_asked_for(fact, young)
-    assert judge_unsettled(fact, None, young) is None
-    missing = judge_unsettled(fact, None, Terms(date(2026, 3, 6), 3))
+    assert not is_asked_for(Owed(fact), young)
+    assert judge_unsettled(Owed(fact), None, young) is None
+    missing = judge_unsettled(Owed(fact), None, Terms(date(2026, 3, 6), 3))
     assert missing is not None
     assert missing.kind is DiscrepancyKind.MISSING_AT_PROVIDER
     assert (missing.expected, missing.found) == (Amount(6000, "eur"), Amount(0, "eur"))
@@ -85,7 +85,7 @@ def test_what_the_balance_never_had_is_missing_once_it_is_old_enough_to_ask() ->
 def test_a_refund_is_missed_with_its_sign_and_one_that_was_not_paid_is_not() -> None:
     back = refund("1", payment("1", 6000), 2500)
     old = Terms(date(2026, 4, 1), 3)
-    missing = judge_unsettled(back, None, old)
+    missing = judge_unsettled(Owed(back), None, old)
     assert missing is not None
     assert missing.expected == Amount(-2500, "eur")
-    assert judge_unsettled(replace(back, settles=False), None, old) is None
+    assert judge_unsettled(Owed(replace(back, settles=False)), None, old) is None

@@ -83,6 +83,15 @@ class PayingProvider(ScriptedProvider):
         found = (line for line in self.balance if line.source_reference == refund_reference)
         return next(found, Absent())
 
+    async def retrieve_line(
+        self, line_reference: str, *, timeout_seconds: float
+    ) -> Line | Absent | Unknown:
+        self.asked_lines.append(line_reference)
+        if self.lines_silent:
+            return Unknown("not told")
+        found = (line for line in self.balance if line.provider_reference == line_reference)
+        return next(found, Absent())
+
 
 def payout(amount: int, reference: str = PO, **more: Any) -> Payout:
     """A payout that is paid, and whose lines are all there."""

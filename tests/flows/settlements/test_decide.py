@@ -14,13 +14,14 @@ from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.settlements.discrepancy import DecisionAction, Discrepancy
 from paygate.domain.settlements.line import LineMatch, MatchedBy, MatchState
 from paygate.domain.settlements.settlement import Matching
-from paygate.flows.settlements.decide import match_line, record_bank_amount, resolve_discrepancy
+from paygate.flows.settlements.decide import match_line, resolve_discrepancy
 from paygate.flows.settlements.read import (
     LineFilters,
     list_lines,
     read_discrepancy,
     read_settlement,
 )
+from paygate.flows.settlements.record_bank_amount import record_bank_amount
 from paygate.flows.settlements.settle import Outcome, settle_read
 from paygate.flows.settlements.work_on import conclude_as_asked
 from paygate.jobs.messages import ConcludeSettlement, decode

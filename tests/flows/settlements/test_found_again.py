@@ -2,11 +2,15 @@
 no decision.
 """
 
+from msgspec.structs import replace
+
 from paygate.domain.alert import Alert
 from paygate.domain.settlements.discrepancy import DecisionAction, Discrepancy
 from paygate.domain.settlements.outcome import PayoutStatus
 from paygate.domain.settlements.settlement import Matching, Settlement
-from paygate.flows.settlements.decide import record_bank_amount, resolve_discrepancy
+from paygate.flows.settlements.decide import resolve_discrepancy
+from paygate.flows.settlements.open_discrepancy import is_healed
+from paygate.flows.settlements.record_bank_amount import record_bank_amount
 from tests.flows.settlements.paying import C, changed, charged, line, paid, paying, pays
 from tests.flows.settlements.stories import kinds, run, settle, stands
 from tests.flows.settlements.test_decide import work
@@ -84,3 +88,32 @@ async def test_people_are_told_of_another_where_as_many_healed(world: World) -> 
     assert await kinds(world) == {"unexpected_adjustment": 1}
     found: list[Alert] = await world.all(Alert)
     assert ["unexpected_adjustment" in each.problem.message for each in found].count(True) == 1
+
+
+async def test_a_key_with_the_job_s_name_is_a_person(world: World) -> None:
+    """What it decided stays decided: only what a run healed is found again."""
+    of = await on_its_way(world)
+    await bank_says(world, of, 1890)
+    (found,) = await world.all(Discrepancy)
+    namesake = replace(world.caller, actor=replace(world.caller.actor, name="settle-payouts"))
+    await resolve_discrepancy(world.ctx, namesake, found.id, DecisionAction.RESOLVE, "known")
+    await work(world)
+    await run(world)
+    every: list[Discrepancy] = await world.all(Discrepancy)
+    assert [(each.status, each.decision and each.decision.by_job) for each in every] == [
+        ("resolved", False)
+    ]
+
+
+async def test_what_a_run_healed_before_that_was_written_is_known_by_its_name(
+    world: World,
+) -> None:
+    of = await on_its_way(world)
+    for amount in (1890, 1940):
+        await bank_says(world, of, amount)
+    (healed,) = await world.all(Discrepancy)
+    assert healed.decision is not None
+    assert healed.decision.by_job
+    assert is_healed(healed.decision)
+    assert is_healed(replace(healed.decision, by_job=None))
+    assert not is_healed(replace(healed.decision, by_job=False))

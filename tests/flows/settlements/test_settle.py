@@ -10,9 +10,10 @@ import pytest
 from paygate.domain.account_transfer import AccountTransfer
 from paygate.domain.ledger import Account
 from paygate.domain.payments.outcome import Unknown
-from paygate.domain.settlements.discrepancy import Discrepancy
+from paygate.domain.settlements.discrepancy import DecisionAction, Discrepancy
 from paygate.domain.settlements.outcome import PayoutStatus
 from paygate.domain.settlements.settlement import Matching
+from paygate.flows.settlements.decide import resolve_discrepancy
 from paygate.flows.settlements.read_lines import read_page
 from paygate.flows.settlements.settle import Outcome
 from paygate.providers.absence import ProviderSilent
@@ -117,6 +118,12 @@ async def test_a_payout_that_failed_before_it_was_known(world: World) -> None:
     assert await kinds(world) == {"payout_failed": 1}
     assert await alerts(world) == [("payout_failed", None)]
     assert await told(world) == ["settlement.created", "settlement.failed", "discrepancy.opened"]
+    (failed,) = await world.all(Discrepancy)
+    await resolve_discrepancy(
+        world.ctx, world.caller, failed.id, DecisionAction.EXPLAIN, "the account is new"
+    )
+    await settle(world)
+    assert not (await stands(world)).is_open
 
 
 async def test_the_provider_falls_silent_halfway(world: World) -> None:

@@ -35,6 +35,8 @@ _KINDS: Final = {
     "null": "null",
 }
 _amounts: Final = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
+NOT_BLANK: Final = r"[^\s\u00ad\u115f\u1160\u200b-\u200f\u2060\u2800\u3164\ufeff\uffa0]"
+"""What a text for people must have one of: a character that can be seen."""
 
 
 def refused_body(
@@ -61,6 +63,8 @@ def refused_body(
         said = f"must be one of {', '.join(_choices(shape, path))}"
     elif types := _TYPES.match(said):
         said = f"must be {_kinds(types[1])}, not {_kinds(types[2])}"
+    elif repr(NOT_BLANK) in said:
+        said = "must have a character that can be seen"
     return Refusal(ErrorCode.PARAMETER_INVALID, f"{path or 'the body'}: {said}", param=path or None)
 
 

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from paygate.api.edge.bodies import about
+from paygate.api.edge.body_faults import NOT_BLANK
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.payments.payment_intent import CaptureMethod, PaymentMethodType
 from paygate.domain.payments.payment_method import (
@@ -235,7 +236,7 @@ class CancelPaymentIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """The body of `POST /payment-intents/{id}/cancel`."""
 
     reason: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=200)] | None,
+        Annotated[str, Meta(pattern=NOT_BLANK, max_length=200)] | None,
         about("For people: the intent keeps it.", "out of stock"),
     ] = None
 

@@ -2,6 +2,7 @@
 Pure.
 """
 
+from enum import Enum
 from typing import Final
 
 from paygate.domain.settlements.discrepancy import Amount, DiscrepancyKind, Found
@@ -9,20 +10,41 @@ from paygate.domain.settlements.outcome import LineCategory, PayoutStatus
 from paygate.domain.settlements.settlement import Matching, Settlement
 from paygate.domain.settlements.totals import Sums
 
-BANK: Final = "bank:"
+_CAME_BACK: Final = frozenset({PayoutStatus.FAILED, PayoutStatus.CANCELLED})
+_ENDED: Final = _CAME_BACK | {PayoutStatus.PAID}
+_BANK: Final = "bank:"
 """What a discrepancy is about whose other side is the bank's own statement."""
 
 
-def judge_payout(settlement: Settlement, sums: Sums) -> list[Found]:
+class OwnRow(Enum):
+    """Whether the row of a payout that nobody itemises is in the list of another payout."""
+
+    TOLD = "told"
+    AWAITED = "awaited"
+    """It is not yet, and the next such list may have it."""
+    NOWHERE = "nowhere"
+
+
+def judge_payout(settlement: Settlement, sums: Sums, row: OwnRow = OwnRow.NOWHERE) -> list[Found]:
     """What is wrong with a settlement whose lines were read to their end."""
     found: list[Found] = []
     if settlement.status is PayoutStatus.FAILED:
         found.append(_found(DiscrepancyKind.PAYOUT_FAILED, settlement, settlement.amount, 0))
+    found += rest_of(settlement, sums, row)
+    bank = settlement.bank_amount
+    if bank is not None and bank != settlement.amount:
+        found.append(compared_with_bank(settlement, bank))
+    return found
+
+
+def rest_of(settlement: Settlement, sums: Sums, row: OwnRow = OwnRow.NOWHERE) -> list[Found]:
+    """What the lines of a settlement are not that its payout is."""
+    found: list[Found] = []
     amount, net = settlement.amount, sums.net(settlement.currency)
-    own = _own_row(settlement, sums)
-    itemised = settlement.payout is None or settlement.payout.itemised
-    # What a payout by hand is made of is a guess: what that leaves is named, and nobody is wrong.
-    if amount is not None and itemised and (net != amount or own not in (None, amount)):
+    own = _own_row(settlement, sums) if _is_itemised(settlement) else None
+    differs = amount is not None and (net != amount or own not in (None, amount))
+    may_come = row is OwnRow.AWAITED and settlement.counts.lines == 0
+    if differs and not may_come and not _needs_nobody(settlement, row):
         total = own if net == amount and own is not None else net
         found.append(_found(DiscrepancyKind.PAYOUT_TOTAL_MISMATCH, settlement, amount, total))
     found += [
@@ -34,11 +56,27 @@ def judge_payout(settlement: Settlement, sums: Sums) -> list[Found]:
         )
         for currency in sums.other_currencies(settlement.currency)
     ]
-    bank = settlement.bank_amount
-    if bank is not None and bank != amount:
-        kind = DiscrepancyKind.PAYOUT_TOTAL_MISMATCH
-        found.append(_found(kind, settlement, amount, bank, about=BANK))
     return found
+
+
+def _is_itemised(settlement: Settlement) -> bool:
+    return settlement.payout is None or settlement.payout.itemised
+
+
+def _needs_nobody(settlement: Settlement, row: OwnRow) -> bool:
+    """Whether nobody needs to see to what the lines leave of a payout that is not itemised: it
+    never arrived; or nothing was guessed, since another payout's list has its row.
+    """
+    if _is_itemised(settlement):
+        return False
+    told = row is OwnRow.TOLD and settlement.counts.lines == 0
+    return told or settlement.status in _CAME_BACK
+
+
+def compared_with_bank(settlement: Settlement, bank_amount: int) -> Found:
+    """A payout held against what the bank received of it."""
+    kind = DiscrepancyKind.PAYOUT_TOTAL_MISMATCH
+    return _found(kind, settlement, settlement.amount, bank_amount, about=_BANK)
 
 
 def _own_row(settlement: Settlement, sums: Sums) -> int | None:
@@ -79,6 +117,22 @@ def matching_of(settlement: Settlement) -> Matching:
     return Matching.BALANCED if whole and own and decided else Matching.DISCREPANT
 
 
-def may_close(settlement: Settlement) -> bool:
-    """Whether nothing more can become of it: it is paid, and balanced."""
-    return settlement.status is PayoutStatus.PAID and matching_of(settlement) is Matching.BALANCED
+def may_close(
+    settlement: Settlement,
+    row: OwnRow = OwnRow.NOWHERE,
+    *,
+    rest_is_resolved: bool = False,
+) -> bool:
+    """Whether nothing more can become of it: its payout has come to its end, and it is balanced.
+
+    With a rest it closes too where nobody needs to see to that, or where it `rest_is_resolved` by
+    a person. It is not balanced then: the rest stays named.
+    """
+    if settlement.status not in _ENDED or settlement.concluded_at is None:
+        return False
+    if matching_of(settlement) is Matching.BALANCED:
+        return True
+    undecided = settlement.counts.suggested + settlement.open_discrepancies
+    if settlement.residual is None or settlement.refused_lines or undecided:
+        return False
+    return rest_is_resolved or _needs_nobody(settlement, row)

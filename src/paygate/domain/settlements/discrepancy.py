@@ -84,6 +84,8 @@ class Decision(Recorded, frozen=True):
     reason: str
     actor: str
     at: datetime
+    by_job: bool | None = None
+    """Whether a run decided it, which found it no more. None where that was not written yet."""
 
 
 class Amount(Recorded, frozen=True):

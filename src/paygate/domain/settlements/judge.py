@@ -211,6 +211,20 @@ def _dispute(fact: Fact, lines: Sequence[SettlementLine]) -> list[Found]:
     return found
 
 
+def rows_without_line(fact: Fact, lines: Iterable[SettlementLine]) -> list[MoneyRow]:
+    """The rows that a dispute has booked and none of its lines is: told as above, whatever differs
+    in one that is.
+    """
+    booked = {row.provider_reference: row for row in fact.rows if row.amount or row.fee}
+    unnamed = [line for line in lines if booked.pop(line.said.provider_reference, None) is None]
+    left = list(booked.values())
+    for line in sorted(unnamed, key=_key):
+        row = next((row for row in left if _of_row(row) == _net(line.said)), None)
+        if row is not None:
+            left.remove(row)
+    return left
+
+
 def _unbooked(fact: Fact, line: Line) -> DiscrepancyKind:
     """What a line of a dispute is that the dispute has no row for."""
     if any(_of_row(row) == _net(line) for row in fact.rows):

@@ -78,6 +78,8 @@ class Payout(Recorded, frozen=True, kw_only=True):
     reverses: str | None = None
     """The provider's id of the payout that this one reverses."""
     reversed_by: str | None = None
+    own_reference: str | None = None
+    """The line by which its money left the balance."""
     trace_id: str | None = None
     """The bank's own id of the transfer; it may come days later."""
     livemode: bool | None = None

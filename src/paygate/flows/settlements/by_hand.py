@@ -12,6 +12,7 @@ from typing import Final
 from paygate.domain.money import Currency
 from paygate.domain.payments.outcome import Unknown
 from paygate.domain.settlements.by_hand import oldest_that_fit
+from paygate.domain.settlements.close import OwnRow
 from paygate.domain.settlements.outcome import Line, LineCategory, Payout
 from paygate.domain.settlements.settlement import Settlement
 from paygate.flows.context import Context
@@ -22,7 +23,10 @@ from paygate.providers.absence import ProviderSilent
 LOOK_BACK: Final = timedelta(days=60)
 """How long before a payout its lines were made: money waits for weeks at most."""
 ITEMISED_WITHIN: Final = timedelta(days=35)
-"""Where the provider itemises payouts within so long of one by hand, every line is in theirs."""
+"""Where the provider has itemised payouts so shortly before one by hand, every line is in theirs.
+Those that it makes afterwards say nothing of it: a schedule may begin then, and what is told in
+their lists is taken before anything is guessed (`run.py`). Their lists have its row within as long.
+"""
 LATE: Final = timedelta(days=3)
 """How long after a payout its own row may be made."""
 CALL_LINES: Final = 100
@@ -41,9 +45,23 @@ async def lines_by_hand(ctx: Context, payout: Payout) -> AsyncGenerator[Line | U
         yield line
 
 
+async def own_row(ctx: Context, settlement: Settlement) -> OwnRow:
+    """Whether the row of a payout that nobody itemises is a line of another settlement."""
+    payout = settlement.payout
+    if payout is None or payout.itemised:
+        return OwnRow.NOWHERE
+    if payout.own_reference is not None:
+        line = line_id(ctx, payout.own_reference)
+        known = await ctx.settlement_pages.known(ACCOUNT, [line])
+        if known.get(line, settlement.id) != settlement.id:
+            return OwnRow.TOLD
+    is_new = ctx.now() - payout.created_at < ITEMISED_WITHIN
+    return OwnRow.AWAITED if is_new else OwnRow.NOWHERE
+
+
 async def _others_are_itemised(ctx: Context, payout: Payout) -> bool:
-    """Whether the provider makes payouts around that time whose lines it tells."""
-    since, until = payout.created_at - ITEMISED_WITHIN, payout.created_at + ITEMISED_WITHIN
+    """Whether the provider was making payouts at that time whose lines it tells."""
+    since, until = payout.created_at - ITEMISED_WITHIN, payout.created_at
     timeout = ctx.policy.provider_timeout_seconds
     await ctx.pace.turn()
     async for other in ctx.provider.list_payouts_created(since, until, timeout_seconds=timeout):

@@ -10,6 +10,7 @@ from paygate.domain.settlements.settlement import Settlement
 from paygate.flows.context import Context
 from paygate.flows.settlements.open_discrepancy import JOB
 from paygate.flows.settlements.our_side import ACCOUNT
+from paygate.flows.settlements.read import shown
 from paygate.flows.settlements.run import Progress, Ran, settle_payouts, unheard
 from paygate.flows.settlements.settle import settle_again, settle_payout
 from paygate.providers.absence import ProviderSilent
@@ -48,7 +49,7 @@ async def settle_one(ctx: Context, caller: Caller, named: str) -> Settlement:
         ) from None
     if done is None or done.settlement is None:
         raise missing("settlement")
-    return done.settlement
+    return await shown(ctx, done.settlement)
 
 
 async def discrepancies_of(ctx: Context, settlement: Settlement, most: int) -> list[Discrepancy]:

@@ -18,7 +18,13 @@ from paygate.domain.access.roles import Action, Caller
 from paygate.domain.account_transfer import AccountTransfer
 from paygate.domain.ids import PREFIXES, id_from
 from paygate.domain.postings import postings
-from paygate.domain.settlements.close import judge_payout, matching_of, may_close
+from paygate.domain.settlements.close import (
+    OwnRow,
+    judge_payout,
+    matching_of,
+    may_close,
+    rest_of,
+)
 from paygate.domain.settlements.discrepancy import (
     Discrepancy,
     DiscrepancyKind,
@@ -30,11 +36,13 @@ from paygate.domain.settlements.settlement import Matching, Settlement, advanced
 from paygate.domain.settlements.totals import SummedUp, Sums
 from paygate.flows.alerts.raise_alert import occurrence, to_raise
 from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience
+from paygate.flows.settlements.by_hand import own_row
 from paygate.flows.settlements.find_match import find_matches
 from paygate.flows.settlements.judge_lines import AT_ONCE, Judged, Placed, judge_lines
 from paygate.flows.settlements.open_discrepancy import (
     discrepancy_id,
     heal_discrepancy,
+    latest_discrepancy,
     open_discrepancy,
 )
 from paygate.flows.settlements.our_side import ACCOUNT
@@ -123,7 +131,9 @@ async def _tell(ctx: Context, caller: Caller, settlement: Settlement, read: _Rea
     settlement that was not open before: as many may have healed.
     """
     summed = replace(settlement, counts=read.sums.counts, totals=read.sums.totals)
-    whole = [Judged(found, settlement.id) for found in judge_payout(summed, read.sums)]
+    row = await own_row(ctx, summed)
+    of_payout = judge_payout(summed, read.sums, row)
+    whole = [Judged(found, settlement.id) for found in of_payout]
     wrong = {discrepancy_id(ctx, each.found): each for each in (*read.judged, *whole)}
     before = await _discrepancies_of(ctx, settlement)
     faults = Faults()
@@ -214,7 +224,9 @@ async def _conclusion(
 
 async def _close(ctx: Context, caller: Caller, settlement: Settlement, sums: Sums) -> Settlement:
     """Close a settlement of which nothing is left to see to; else it stays as it is."""
-    if not may_close(settlement):
+    row = await own_row(ctx, settlement)
+    resolved = await _rest_is_resolved(ctx, settlement, sums, row)
+    if not may_close(settlement, row, rest_is_resolved=resolved):
         return settlement
     transfers = await _transfers(ctx, settlement, sums, closes=True)
     now = ctx.now()
@@ -224,6 +236,13 @@ async def _close(ctx: Context, caller: Caller, settlement: Settlement, sums: Sum
     )
     change = Change(audit, creates=tuple(transfers), advances=(closed,))
     return closed if isinstance(await ctx.door.commit(change), Committed) else settlement
+
+
+async def _rest_is_resolved(ctx: Context, settlement: Settlement, sums: Sums, row: OwnRow) -> bool:
+    """Whether a person has resolved what the lines leave of the amount, as large as it is now."""
+    rest = [await latest_discrepancy(ctx, found) for found in rest_of(settlement, sums, row)]
+    resolved = [found for found in rest if found and found.status is DiscrepancyStatus.RESOLVED]
+    return bool(rest) and len(resolved) == len(rest)
 
 
 async def _wait_again(ctx: Context, caller: Caller, settlement: Settlement) -> None:

@@ -1,6 +1,6 @@
 """What people decide of settlements: a discrepancy is explained or resolved, a suggestion taken or
-refused, and what the bank received is written down. Each is committed with its audit entry, and the
-settlement is summed and judged anew by a worker.
+refused. Each is committed with its audit entry, and the settlement is summed and judged anew by a
+worker. What the bank received has a file of its own (`record_bank_amount.py`).
 """
 
 from typing import Final, NamedTuple
@@ -28,7 +28,7 @@ from paygate.flows.settlements.read_lines import settlement_subject
 from paygate.jobs.messages import ConcludeSettlement, Job
 from paygate.storage.change import Change, Committed
 
-_SETTLEMENT_CHANGES: Final = "a settlement kept changing while it was decided on"
+SETTLEMENT_CHANGES: Final = "a settlement kept changing while it was decided on"
 
 
 class DecidedLine(NamedTuple):
@@ -52,7 +52,7 @@ async def resolve_discrepancy(
         standing = await find_discrepancy(ctx, caller, discrepancy_id)
         if standing.status is DiscrepancyStatus.RESOLVED:
             raise Refusal(ErrorCode.STATE_CONFLICT, "this discrepancy is resolved already")
-        after = decided(ctx, standing, action, reason, _name_of(caller))
+        after = decided(ctx, standing, action, reason, name_of(caller))
         resolved = after.status is DiscrepancyStatus.RESOLVED
         told = (discrepancy_event(ctx, caller, after, "discrepancy.resolved"),) if resolved else ()
         audit = ctx.audit(
@@ -64,33 +64,6 @@ async def resolve_discrepancy(
         of = after.settlement
         jobs = () if of is None else (Job(ConcludeSettlement(ACCOUNT, of)),)
         change = Change(audit, creates=told, advances=(after,), jobs=jobs, response=after)
-        if isinstance(await ctx.door.commit(change), Committed):
-            return after
-        await patience.pause()
-
-
-async def record_bank_amount(
-    ctx: Context, caller: Caller, settlement_id: str, bank_amount: int
-) -> Settlement:
-    """The settlement with what the bank says that it received: where that is not the payout's
-    amount, it is a discrepancy.
-
-    Raises:
-        Refusal: `resource_missing`; `state_conflict` when the settlement is closed.
-    """
-    patience = Patience(_SETTLEMENT_CHANGES)
-    while True:
-        standing = await find_settlement(ctx, caller, settlement_id)
-        _check_open(standing)
-        after = advanced(standing, ctx.now(), bank_amount=bank_amount)
-        audit = ctx.audit(
-            caller,
-            Action.SETTLEMENT_BANK_AMOUNT,
-            settlement_subject(after),
-            details={"bank_amount": f"{bank_amount} {after.currency}"},
-        )
-        jobs = (Job(ConcludeSettlement(ACCOUNT, after.id)),)
-        change = Change(audit, advances=(after,), jobs=jobs, response=after)
         if isinstance(await ctx.door.commit(change), Committed):
             return after
         await patience.pause()
@@ -112,7 +85,7 @@ async def match_line(
             no decision or was decided on, or another line has settled the candidate meanwhile;
             `parameter_invalid` for what is no candidate of it.
     """
-    patience = Patience(_SETTLEMENT_CHANGES)
+    patience = Patience(SETTLEMENT_CHANGES)
     while True:
         settlement = await find_settlement(ctx, caller, settlement_id)
         line = await _find_line(ctx, settlement, line_id)
@@ -126,7 +99,7 @@ async def match_line(
             merchant=ACCOUNT,
             settlement=settlement.id,
             taken=candidate,
-            actor=_name_of(caller),
+            actor=name_of(caller),
             created_at=ctx.now(),
             reason=reason,
         )
@@ -198,6 +171,6 @@ def _check_open(settlement: Settlement) -> None:
         )
 
 
-def _name_of(caller: Caller) -> str:
+def name_of(caller: Caller) -> str:
     """Who decided: the person, where the merchant says so, else the key."""
     return caller.actor.name or caller.actor.id or caller.actor.type

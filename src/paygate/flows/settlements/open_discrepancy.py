@@ -83,7 +83,7 @@ async def open_discrepancy(
             occurrence += 1
             continue
         if standing is None:
-            after = _new(ctx, known, found, settlement)
+            after = new_discrepancy(ctx, known, found, settlement)
             change = _opening(ctx, caller, after, problem, also)
         else:
             after = _seen_again(ctx, standing, found)
@@ -102,7 +102,7 @@ async def heal_discrepancy(
     """Resolve a discrepancy that is found no more; False when somebody has seen to it meanwhile."""
     if discrepancy.status is not DiscrepancyStatus.OPEN:
         return False
-    after = decided(ctx, discrepancy, DecisionAction.RESOLVE, reason, JOB)
+    after = decided(ctx, discrepancy, DecisionAction.RESOLVE, reason, JOB, by_job=True)
     audit = ctx.audit(caller, Action.DISCREPANCY_HEAL, discrepancy_subject(after))
     told = discrepancy_event(ctx, caller, after, "discrepancy.resolved")
     return isinstance(
@@ -110,8 +110,19 @@ async def heal_discrepancy(
     )
 
 
+def is_healed(decision: Decision) -> bool:
+    """Whether a run decided it, and no person: keys and people may have the job's name too."""
+    return decision.actor == JOB if decision.by_job is None else decision.by_job
+
+
 def decided(
-    ctx: Context, discrepancy: Discrepancy, action: DecisionAction, reason: str, actor: str
+    ctx: Context,
+    discrepancy: Discrepancy,
+    action: DecisionAction,
+    reason: str,
+    actor: str,
+    *,
+    by_job: bool = False,
 ) -> Discrepancy:
     """The discrepancy with what was decided of it."""
     now = ctx.now()
@@ -120,7 +131,7 @@ def decided(
         discrepancy,
         now,
         status=DiscrepancyStatus.RESOLVED if resolves else DiscrepancyStatus.EXPLAINED,
-        decision=Decision(action, reason, actor, now),
+        decision=Decision(action, reason, actor, now, by_job),
     )
 
 
@@ -135,7 +146,8 @@ def discrepancy_event(ctx: Context, caller: Caller, discrepancy: Discrepancy, ty
     )
 
 
-def _new(ctx: Context, known: str, found: Found, settlement: str | None) -> Discrepancy:
+def new_discrepancy(ctx: Context, known: str, found: Found, settlement: str | None) -> Discrepancy:
+    """What was found, under its id, as it is first seen."""
     now = ctx.now()
     return Discrepancy(
         id=known,
@@ -172,8 +184,7 @@ def _is_over(standing: Discrepancy, found: Found) -> bool:
     """Whether what was known is another occurrence than what is found now."""
     if standing.decision is None:
         return False
-    healed = standing.decision.actor == JOB
-    return healed or standing.what.found != found.found
+    return is_healed(standing.decision) or standing.what.found != found.found
 
 
 def _seen_again(ctx: Context, standing: Discrepancy, found: Found) -> Discrepancy:

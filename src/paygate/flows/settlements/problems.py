@@ -64,6 +64,18 @@ def closed_otherwise(settlement_id: str, found: Found) -> Problem:
     )
 
 
+def bank_differs(settlement_id: str, found: Found) -> Problem:
+    """The bank received another amount of a payout whose settlement is closed."""
+    return _critical(
+        settlement_id,
+        f"the bank received {_amount(found.found)} of a payout of {_amount(found.expected)};"
+        " its settlement is closed",
+        "Ask the bank, and the provider by the payout's trace id, where the difference is. What is"
+        " closed stays so: explain or resolve the discrepancy, and correct your books by an entry"
+        " of their own.",
+    )
+
+
 def unsettled(found: Found) -> Problem:
     """Money that we recorded is in no payout, and its time is over."""
     intent = found.payment_intent or found.about

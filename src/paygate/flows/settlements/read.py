@@ -10,6 +10,7 @@ import msgspec
 
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.errors import ErrorCode, Refusal
+from paygate.domain.settlements.close import compared_with_bank
 from paygate.domain.settlements.discrepancy import Discrepancy, DiscrepancyKind, Found
 from paygate.domain.settlements.line import MatchState, SettlementLine
 from paygate.domain.settlements.match import decided
@@ -124,19 +125,23 @@ async def list_discrepancies(
 
 
 async def shown(ctx: Context, settlement: Settlement) -> Settlement:
-    """The settlement as people are to see it: one that is closed stays as it is, and the payout may
-    have failed after all since.
+    """The settlement as people are to see it: one that is closed stays as it is, and since then the
+    payout may have failed after all, and the bank may have told what it received.
     """
-    payout = settlement.payout
-    if settlement.is_open or payout is None or payout.status is not PayoutStatus.PAID:
+    if settlement.is_open:
         return settlement
-    failed = Found(
-        kind=DiscrepancyKind.PAYOUT_FAILED, about=payout.provider_reference, merchant=ACCOUNT
-    )
-    if await ctx.settlements.discrepancy(ACCOUNT, discrepancy_id(ctx, failed)) is None:
-        return settlement
-    after = msgspec.structs.replace(payout, status=PayoutStatus.FAILED)
-    return msgspec.structs.replace(settlement, payout=after)
+    payout, reference = settlement.payout, settlement.provider_reference
+    if payout is not None and payout.status is PayoutStatus.PAID:
+        failed = Found(kind=DiscrepancyKind.PAYOUT_FAILED, about=reference, merchant=ACCOUNT)
+        if await ctx.settlements.discrepancy(ACCOUNT, discrepancy_id(ctx, failed)) is not None:
+            payout = msgspec.structs.replace(payout, status=PayoutStatus.FAILED)
+    bank_amount = settlement.bank_amount
+    if bank_amount is None:
+        compared = discrepancy_id(ctx, compared_with_bank(settlement, 0))
+        told = await ctx.settlements.discrepancy(ACCOUNT, compared)
+        if told is not None and told.what.found is not None:
+            bank_amount = told.what.found.amount
+    return msgspec.structs.replace(settlement, payout=payout, bank_amount=bank_amount)
 
 
 async def _place_of(ctx: Context, settlement: Settlement, after: str | None) -> Spot:

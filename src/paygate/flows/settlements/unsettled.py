@@ -2,7 +2,8 @@
 missing there, it is a discrepancy, which heals by itself when its line comes.
 """
 
-from collections.abc import AsyncGenerator, Mapping
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Final, NamedTuple
@@ -14,15 +15,23 @@ from paygate.domain.settlements.discrepancy import (
     DiscrepancyStatus,
     Found,
 )
-from paygate.domain.settlements.fact import Fact, of_payment, of_refund
-from paygate.domain.settlements.line import FactKind
+from paygate.domain.settlements.fact import Fact, of_dispute, of_payment, of_refund
+from paygate.domain.settlements.judge import rows_without_line
+from paygate.domain.settlements.line import FactKind, SettlementLine
 from paygate.domain.settlements.outcome import Line
-from paygate.domain.settlements.unsettled import is_asked_for, judge_unsettled
+from paygate.domain.settlements.unsettled import (
+    Owed,
+    about_row,
+    dispute_of,
+    is_asked_for,
+    judge_unsettled,
+)
 from paygate.flows.context import Context
+from paygate.flows.settlements.judge_lines import read_placed
 from paygate.flows.settlements.open_discrepancy import (
-    JOB,
     SEEN_AGAIN,
     heal_discrepancy,
+    is_healed,
     latest_discrepancy,
     open_discrepancy,
 )
@@ -34,6 +43,8 @@ from paygate.providers.absence import Absent, ProviderSilent
 LOOK_BACK: Final = timedelta(days=120)
 """How long ago a payment was made, or a refund, that is looked at: what is older was found long
 since, and has its discrepancy."""
+DISPUTED_FOR: Final = timedelta(days=180)
+"""How long before its last row a dispute may have been opened: until the bank has decided."""
 ASKED_MOST: Final = 500
 """Records that a run asks the provider for."""
 PAGE: Final = 200
@@ -54,22 +65,22 @@ class Unsettled(NamedTuple):
 
 
 async def find_unsettled(ctx: Context, sweep: Sweep) -> Unsettled:
-    """Ask for the lines of payments and refunds whose time is over and that no settlement has."""
+    """Ask for the lines of what was recorded that no settlement has, once its time is over."""
     terms = terms_of(ctx)
     healed = await _heal(ctx, sweep)
     asked = silent = 0
     found = dict.fromkeys(_OF_FACTS, 0)
-    async for fact in _without_lines(ctx, sweep):
+    async for owed in _without_lines(ctx, sweep):
         if asked == ASKED_MOST or silent == SILENT_MOST:
             break
-        if not is_asked_for(fact, terms) or fact.provider_reference is None:
+        if not is_asked_for(owed, terms) or owed.line_reference is None:
             continue
         with sweep:
-            standing = await _standing(ctx, fact)
+            standing = await _standing(ctx, owed)
             if any(_is_told(ctx, each) for each in standing):
                 continue
             asked, silent = asked + 1, silent + 1
-            wrong = judge_unsettled(fact, await _line_of(ctx, fact), terms)
+            wrong = judge_unsettled(owed, await _line_of(ctx, owed), terms)
             silent = 0
             caller = sweep.caller(ACCOUNT)
             for each in standing:
@@ -82,11 +93,11 @@ async def find_unsettled(ctx: Context, sweep: Sweep) -> Unsettled:
     return Unsettled(asked, found[kinds.LATE], found[kinds.MISSING_AT_PROVIDER], healed)
 
 
-async def _standing(ctx: Context, fact: Fact) -> list[Discrepancy]:
-    """What is known to be wrong with a fact."""
+async def _standing(ctx: Context, owed: Owed) -> list[Discrepancy]:
+    """What is known to be wrong with it."""
     found = []
     for kind in _OF_FACTS:
-        of = Found(kind=kind, about=fact.id, merchant=fact.merchant)
+        of = Found(kind=kind, about=owed.about, merchant=owed.fact.merchant)
         standing = await latest_discrepancy(ctx, of)
         if standing is not None:
             found.append(standing)
@@ -99,36 +110,59 @@ def _is_told(ctx: Context, standing: Discrepancy) -> bool:
     """
     if standing.status is DiscrepancyStatus.OPEN:
         return ctx.now() - standing.last_seen_at < SEEN_AGAIN
-    return standing.decision is not None and standing.decision.actor != JOB
+    return standing.decision is not None and not is_healed(standing.decision)
 
 
-async def _without_lines(ctx: Context, sweep: Sweep) -> AsyncGenerator[Fact, None]:
-    """Payments and refunds that no settlement has a line of, the oldest of each merchant first."""
+async def _without_lines(ctx: Context, sweep: Sweep) -> AsyncGenerator[Owed, None]:
+    """Payments, refunds and rows of disputes that no settlement has a line of, the oldest of each
+    merchant first.
+    """
     until = ctx.now()
     since = until - LOOK_BACK
     facts = ctx.settlement_facts
     payments = partial(facts.payments_unsettled, ACCOUNT, since, until)
     async for intent in sweep.every(payments, PAGE):
-        yield of_payment(intent)
+        yield Owed(of_payment(intent))
     refunds = partial(facts.refunds_unsettled, ACCOUNT, since, until)
     async for refund in sweep.every(refunds, PAGE):
-        yield of_refund(refund)
+        yield Owed(of_refund(refund))
+    disputes = partial(facts.disputes_created, since - DISPUTED_FOR, until)
+    async for stretch in sweep.stretches(disputes, PAGE):
+        for owed in await rows_left(ctx, [of_dispute(each) for each in stretch]):
+            if owed.recorded_on >= since.date():
+                yield owed
 
 
-async def _line_of(ctx: Context, fact: Fact) -> Line | None:
-    """The line that the provider shows for a fact; None when its balance never had one.
+async def rows_left(ctx: Context, disputes: Sequence[Fact]) -> list[Owed]:
+    """The rows of disputes that no settlement has a line of.
+
+    Raises:
+        Unreadable, Outdated: a page cannot be read.
+    """
+    counted = await ctx.settlement_pages.lines_of(ACCOUNT, [each.id for each in disputes])
+    short = [each for each in disputes if len(counted.get(each.id, ())) < len(each.rows)]
+    spots = await ctx.settlement_pages.of_facts(ACCOUNT, [each.id for each in short])
+    lines: dict[str | None, list[SettlementLine]] = defaultdict(list)
+    for placed in await read_placed(ctx, spots):
+        lines[placed.line.fact].append(placed.line)
+    return [Owed(each, row) for each in short for row in rows_without_line(each, lines[each.id])]
+
+
+async def _line_of(ctx: Context, owed: Owed) -> Line | None:
+    """The line that the provider shows for it; None when its balance never had one.
 
     Raises:
         ProviderSilent: it did not tell.
     """
-    assert fact.provider_reference is not None, "what the provider has no name for is not asked for"
-    ask = (
-        ctx.provider.line_of_refund
-        if fact.kind is FactKind.REFUND
-        else ctx.provider.line_of_payment
-    )
+    assert owed.line_reference is not None, "what the provider has no name for is not asked for"
+    provider = ctx.provider
+    ask = {
+        FactKind.PAYMENT: provider.line_of_payment,
+        FactKind.REFUND: provider.line_of_refund,
+        FactKind.DISPUTE: provider.retrieve_line,
+    }[owed.fact.kind]
     await ctx.pace.turn()
-    said = await ask(fact.provider_reference, timeout_seconds=ctx.policy.provider_timeout_seconds)
+    said = await ask(owed.line_reference, timeout_seconds=ctx.policy.provider_timeout_seconds)
     if isinstance(said, Unknown):
         raise ProviderSilent(said.message)
     return None if isinstance(said, Absent) else said
@@ -138,11 +172,23 @@ async def _heal(ctx: Context, sweep: Sweep) -> int:
     """Resolve what was late or missing and has a line by now. How many."""
     healed = 0
     async for stretch in sweep.stretches(ctx.settlements.discrepancies_open, PAGE):
-        facts = [each.what.about for each in stretch if each.kind in _OF_FACTS]
-        with_lines: Mapping[str, list[str]] = await ctx.settlement_pages.lines_of(ACCOUNT, facts)
-        for each in stretch:
-            if each.kind in _OF_FACTS and each.what.about in with_lines:
+        ours = [each for each in stretch if each.kind in _OF_FACTS]
+        facts = [each.what.about for each in ours]
+        settled = set(await ctx.settlement_pages.lines_of(ACCOUNT, facts))
+        settled |= await _rows_settled(ctx, [each.what for each in ours])
+        for each in ours:
+            if each.what.about in settled:
                 with sweep:
                     caller = sweep.caller(ACCOUNT)
                     healed += await heal_discrepancy(ctx, caller, each, HEALED)
     return healed
+
+
+async def _rows_settled(ctx: Context, of: Sequence[Found]) -> set[str]:
+    """What is about a row of a dispute that has a line by now."""
+    disputes = {each.about: dispute_of(each.about) for each in of}
+    keys = {(each.merchant, str(disputes[each.about])) for each in of if disputes[each.about]}
+    known, _ = await ctx.settlement_facts.disputes_by_id(keys)
+    left = {owed.about for owed in await rows_left(ctx, [of_dispute(d) for d in known.values()])}
+    booked = {about_row(dispute.id, row) for dispute in known.values() for row in dispute.rows}
+    return {about for about in disputes if about in booked and about not in left}

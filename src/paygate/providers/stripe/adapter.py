@@ -15,7 +15,6 @@ from paygate.domain.payments.confirmation import speaks_of_its_call_alone
 from paygate.domain.payments.outcome import Answer, NotSent, PaymentMethod, Rejected, Unknown
 from paygate.domain.payments.payment_method import Tokened
 from paygate.domain.refunds.outcome import RefundAnswer
-from paygate.domain.settlements.outcome import Line, Payout
 from paygate.domain.settlements.report_import import ReportFormat
 from paygate.domain.settlements.reports.layout import Layout
 from paygate.providers.absence import Absent
@@ -54,6 +53,7 @@ from paygate.providers.stripe.disputes import StripeDisputes
 from paygate.providers.stripe.event_lists import events_created
 from paygate.providers.stripe.fraud_warnings import StripeFraudWarnings
 from paygate.providers.stripe.payouts import StripePayouts
+from paygate.providers.stripe.payouts_port import PayoutCalls
 from paygate.providers.stripe.refunds import StripeRefunds
 from paygate.providers.stripe.replies import is_missing, replied
 from paygate.providers.stripe.settings import StripeSettings, check, livemode_of
@@ -69,7 +69,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class StripeProvider:
+class StripeProvider(PayoutCalls):
     """A Stripe account (`Provider`). `clock` is the one that the provider's is held against, and
     `watch` is told of every call.
     """
@@ -243,36 +243,6 @@ class StripeProvider:
     def report_layout(self, report_format: ReportFormat) -> Layout | None:
         """As the port says."""
         return itemized_report.LAYOUT if report_format is ReportFormat.STRIPE_ITEMIZED else None
-
-    async def retrieve_payout(
-        self, provider_reference: str, *, timeout_seconds: float
-    ) -> Payout | Absent | Unknown:
-        return await self._payouts.retrieve(provider_reference, timeout_seconds=timeout_seconds)
-
-    def list_payouts_created(
-        self, since: datetime, until: datetime, *, timeout_seconds: float
-    ) -> AsyncIterator[Payout | Unknown]:
-        return self._payouts.created(since, until, timeout_seconds=timeout_seconds)
-
-    def list_payout_lines(
-        self, provider_reference: str, *, timeout_seconds: float
-    ) -> AsyncIterator[Line | Unknown]:
-        return self._payouts.lines(provider_reference, timeout_seconds=timeout_seconds)
-
-    def list_lines_created(
-        self, currency: Currency, since: datetime, until: datetime, *, timeout_seconds: float
-    ) -> AsyncIterator[Line | Unknown]:
-        return self._payouts.lines_created(currency, since, until, timeout_seconds=timeout_seconds)
-
-    async def line_of_payment(
-        self, payment_reference: str, *, timeout_seconds: float
-    ) -> Line | Absent | Unknown:
-        return await self._payouts.of_payment(payment_reference, timeout_seconds=timeout_seconds)
-
-    async def line_of_refund(
-        self, refund_reference: str, *, timeout_seconds: float
-    ) -> Line | Absent | Unknown:
-        return await self._payouts.of_refund(refund_reference, timeout_seconds=timeout_seconds)
 
     async def make_customer(
         self, order: CustomerOrder, *, timeout_seconds: float

@@ -65,6 +65,7 @@ def payout(body: object, *, livemode: bool, as_of: datetime | None) -> Payout | 
         created_at=created_at,
         failure_code=code(body.get("failure_code")),
         failure_reference=named(body.get("failure_balance_transaction")),
+        own_reference=named(body.get("balance_transaction")),
         reverses=named(body.get("original_payout")),
         reversed_by=named(body.get("reversed_by")),
         trace_id=_trace(body),

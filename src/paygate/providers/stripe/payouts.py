@@ -101,6 +101,15 @@ class StripePayouts:
             return Unknown("the provider answered with another refund")
         return _line_of(shown.body, None)
 
+    async def line(self, line_reference: str, *, timeout_seconds: float) -> Line | Absent | Unknown:
+        shown = await self._shown(_LINES, line_reference, ["source.charge"], timeout_seconds)
+        if not isinstance(shown, Reply):
+            return shown
+        found = balance_lines.line(shown.body)
+        if isinstance(found, Line) and found.provider_reference != line_reference:
+            return Unknown("the provider answered with another line")
+        return found
+
     async def _shown(
         self, path: str, reference: str, expand: list[str], timeout_seconds: float
     ) -> Reply | Absent | Unknown:

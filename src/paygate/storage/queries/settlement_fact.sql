@@ -24,13 +24,17 @@ SELECT {attempt as a} FROM unnest($1::text[], $2::text[]) AS wanted (merchant, i
 CROSS JOIN LATERAL (
     SELECT * FROM attempt t WHERE t.merchant = wanted.merchant AND t.id = wanted.id OFFSET 0) a
 
+-- The sub-selects are asked row by row, so that a page ends with its last row and reads by indexes
+-- alone: as a join, every page would read all lines there are.
 -- name: payment_intents_unsettled
 SELECT {payment_intent as i} FROM merchant m CROSS JOIN LATERAL (
     SELECT * FROM payment_intent p
     WHERE p.merchant = m.id AND p.status IN ('succeeded', 'refunded')
       AND p.id >= $4 AND p.id < $5 AND p.id > CASE WHEN m.id = $1 THEN $2 ELSE '' END
-      AND NOT EXISTS (SELECT FROM settlement_line l WHERE l.merchant = $6 AND l.fact = p.id)
-      AND NOT EXISTS (SELECT FROM settlement_match s WHERE s.merchant = $6 AND s.fact = p.id)
+      AND (SELECT true FROM settlement_line l
+           WHERE l.merchant = $6 AND l.fact = p.id LIMIT 1) IS NULL
+      AND (SELECT true FROM settlement_match s
+           WHERE s.merchant = $6 AND s.fact = p.id LIMIT 1) IS NULL
     ORDER BY p.id LIMIT $3) i
 WHERE m.id >= $1
 ORDER BY m.id, i.id LIMIT $3
@@ -41,11 +45,22 @@ SELECT {refund as r} FROM merchant m CROSS JOIN LATERAL (
     WHERE f.merchant = m.id AND f.state = 'succeeded'
       AND f.created_at >= $5 AND f.created_at < $6
       AND (m.id > $1 OR (f.created_at, f.id) > ($2, $3))
-      AND NOT EXISTS (SELECT FROM settlement_line l WHERE l.merchant = $7 AND l.fact = f.id)
-      AND NOT EXISTS (SELECT FROM settlement_match s WHERE s.merchant = $7 AND s.fact = f.id)
+      AND (SELECT true FROM settlement_line l
+           WHERE l.merchant = $7 AND l.fact = f.id LIMIT 1) IS NULL
+      AND (SELECT true FROM settlement_match s
+           WHERE s.merchant = $7 AND s.fact = f.id LIMIT 1) IS NULL
     ORDER BY f.created_at, f.id LIMIT $4) r
 WHERE m.id >= $1
 ORDER BY m.id, r.created_at, r.id LIMIT $4
+
+-- name: disputes_created
+SELECT {dispute as d} FROM merchant m CROSS JOIN LATERAL (
+    SELECT * FROM dispute c
+    WHERE c.merchant = m.id AND c.created_at >= $5 AND c.created_at < $6
+      AND (m.id > $1 OR (c.created_at, c.id) > ($2, $3))
+    ORDER BY c.created_at, c.id LIMIT $4) d
+WHERE m.id >= $1
+ORDER BY m.id, d.created_at, d.id LIMIT $4
 
 -- name: facts_of_payment
 SELECT f.id FROM merchant m CROSS JOIN LATERAL (

@@ -99,6 +99,13 @@ class SettlementFacts(Reading):
             Refund, "refunds_unsettled", order, after, limit, since, until, account
         )
 
+    async def disputes_created(
+        self, since: datetime, until: datetime, after: Place | None, limit: int
+    ) -> Stretch[Dispute]:
+        """Disputes recorded within that time, each merchant's oldest first."""
+        order = ("merchant", "created_at", "id")
+        return await self._stretch(Dispute, "disputes_created", order, after, limit, since, until)
+
     async def _found(self, record: type[R], query: str, indexes: Mapping[bytes, str]) -> Found[R]:
         if not indexes:
             return Found({}, frozenset(), ())
