@@ -1,14 +1,18 @@
 """A report that somebody brings: read into settlements once, whatever is brought again."""
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from msgspec import json
 from msgspec.structs import replace
 
+from paygate.domain.account_transfer import AccountTransfer
 from paygate.domain.audit import AuditEntry
 from paygate.domain.errors import ErrorCode, Refusal
+from paygate.domain.settlements.discrepancy import DecisionAction, Discrepancy
+from paygate.domain.settlements.outcome import PayoutStatus
 from paygate.domain.settlements.report_import import (
     ImportStatus,
     RefusedLine,
@@ -18,7 +22,14 @@ from paygate.domain.settlements.report_import import (
 from paygate.domain.settlements.settlement import Matching, Settlement, Source
 from paygate.flows.ledger.verify import verify_ledger
 from paygate.flows.settlements import report_share
-from paygate.flows.settlements.import_report import Report, layout_of, new_import
+from paygate.flows.settlements.conclude import conclude
+from paygate.flows.settlements.decide import resolve_discrepancy
+from paygate.flows.settlements.import_report import (
+    NONE_TAKEN,
+    Report,
+    layout_of,
+    new_import,
+)
 from paygate.flows.settlements.upload_report import (
     ReportUpload,
     import_uploaded,
@@ -103,6 +114,63 @@ async def test_a_line_that_names_no_payout_keeps_all_of_its_file_from_balancing(
     assert [each.line for each in done.refused] == [4]
     of = await stands(world)
     assert (of.residual, of.refused_lines, of.matching) == (0, 1, Matching.DISCREPANT)
+
+
+async def test_a_file_of_which_no_line_is_taken_fails(world: World, tmp_path: Path) -> None:
+    good = report({"po_1": [charged(await paid(world))]})
+    bad = good.replace(b"19.40", b'"19,40"')
+    done = await bring(world, tmp_path, bad)
+    assert (done.status, done.failure) == (ImportStatus.FAILED, NONE_TAKEN)
+    assert (done.lines_read, done.refused_count, len(done.refused)) == (2, 2, 2)
+    # As every import that failed, it is no longer in the way of the same file.
+    assert (await bring(world, tmp_path, bad)).id != done.id
+
+
+@pytest.mark.parametrize("own", [None, 50_00])
+async def test_a_report_whose_lines_make_no_amount_posts_nothing(
+    world: World, tmp_path: Path, own: int | None
+) -> None:
+    """Not before it is known what the payout is, and a person has said why it is another sum."""
+    fee = line("txn_fee", -9 * 10**13, C.FEE, source_reference=None)
+    said = [fee] if own is None else [fee, line("txn_own", -own, C.PAYOUT, source_reference="po_1")]
+    await bring(world, tmp_path, report({"po_1": said}, own=False))
+    of = await stands(world)
+    assert (of.matching, of.amount) == (Matching.DISCREPANT, own)
+    assert await world.all(AccountTransfer) == []
+    found = await verify_ledger(world.ctx, world.caller, progress=lambda *_: None)
+    assert found.mismatches == ()
+    if own is None:
+        return
+    (wrong,) = await world.all(Discrepancy)
+    decided = resolve_discrepancy(world.ctx, world.caller, wrong.id, DecisionAction.EXPLAIN, "so")
+    await decided
+    await conclude(world.ctx, world.caller, of.id)
+    posted = {str(each.kind) for each in await world.all(AccountTransfer)}
+    assert posted == {"fees", "payout", "unexplained"}
+    found = await verify_ledger(world.ctx, world.caller, progress=lambda *_: None)
+    assert found.mismatches == ()
+
+
+async def test_what_was_posted_of_a_report_is_reversed_when_it_makes_no_amount_any_more(
+    world: World, tmp_path: Path
+) -> None:
+    pays(world, "po_1", status=PayoutStatus.IN_TRANSIT, amount=1940, itemised=True)
+    paying(world).lines.clear()
+    lines = [charged(await paid(world))]
+    await bring(world, tmp_path, report({"po_1": lines}, own=False))
+    assert (await stands(world)).matching is Matching.BALANCED
+    before = await world.all(AccountTransfer)
+    assert before
+    more = line("txn_more", 0, C.FEE, fee=7, source_reference=None)
+    await bring(world, tmp_path, report({"po_1": [more]}, own=False))
+    held = Counter[object]()
+    for transfer in await world.all(AccountTransfer):
+        for entry in transfer.entries:
+            held[entry.account, transfer.currency_of(entry)] += entry.amount
+    assert len(await world.all(AccountTransfer)) > len(before)
+    assert set(held.values()) == {0}
+    found = await verify_ledger(world.ctx, world.caller, progress=lambda *_: None)
+    assert found.mismatches == ()
 
 
 async def test_a_payout_whose_amount_nobody_says_never_balances(

@@ -79,6 +79,18 @@ def matching_of(settlement: Settlement) -> Matching:
     return Matching.BALANCED if whole and own and decided else Matching.DISCREPANT
 
 
+def may_post(settlement: Settlement, sums: Sums) -> bool:
+    """Whether what lines move is posted: the provider's at once; a report's when the payout's
+    amount is known and they make it, or a person has decided of all that is wrong.
+    """
+    if not sums.reported:
+        return True
+    if settlement.amount is None or settlement.refused_lines or settlement.open_discrepancies:
+        return False
+    itemised = settlement.payout is None or settlement.payout.itemised
+    return itemised or settlement.residual == 0
+
+
 def may_close(settlement: Settlement) -> bool:
     """Whether nothing more can become of it: it is paid, and balanced."""
     return settlement.status is PayoutStatus.PAID and matching_of(settlement) is Matching.BALANCED

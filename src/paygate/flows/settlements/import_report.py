@@ -47,6 +47,7 @@ from paygate.storage.change import Change, Committed, StorageError
 from paygate.storage.unreadable import UNREAD
 
 PIECE_BYTES: Final = 256 * 1024
+NONE_TAKEN: Final = "no line of it could be taken: each was refused"
 _CHANGED: Final = "an import kept changing"
 
 
@@ -87,7 +88,7 @@ class OwnHands:
         """As `Hands` says, of this one's share."""
         ctx, share = self._ctx, self._share
         layout = layout_of(ctx, done.format, done.mapping)
-        reader = ShareReader(ctx, self._caller, layout, share, self._heard)
+        reader = ShareReader(ctx, self._caller, done, layout, share, self._heard)
         source = _stored(ctx, done, share) if file is None else _local(file, layout, share)
         return [await reader.read(source)]
 
@@ -249,6 +250,8 @@ async def work_on_import(
         refused = refused_of.get(payout, 0) + refused_of.get(NOT_ASCRIBED, 0)
         await _tell_settlement(ctx, caller, done, read, refused)
     held = sum(read.held for read in payouts.values())
+    lines_read = sum(share.lines for share in shares)
+    refused_count = sum(share.refused_count for share in shares)
     await hands.conclude([read.settlement for read in payouts.values() if not read.held])
     refused_lines = sorted(
         (each for share in shares for each in share.refused), key=lambda r: r.line
@@ -257,11 +260,11 @@ async def work_on_import(
         ctx,
         caller,
         done,
-        failure=_held(held) if held else None,
-        lines_read=sum(share.lines for share in shares),
+        failure=_held(held) if held else NONE_TAKEN if lines_read == refused_count else None,
+        lines_read=lines_read,
         lines_new=sum(share.new for share in shares),
         refused=tuple(refused_lines[:MOST_REFUSED_NAMED]),
-        refused_count=sum(share.refused_count for share in shares),
+        refused_count=refused_count,
         settlements=tuple(sorted(read.settlement for read in payouts.values())),
     )
 

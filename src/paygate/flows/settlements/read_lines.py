@@ -72,7 +72,15 @@ class Lane(NamedTuple):
         return first + (self.place - first) % self.lanes
 
 
-ALONE: Final = Lane()
+class Bringer(NamedTuple):
+    """Who brings lines."""
+
+    settlement_import: str | None = None
+    """The report; None: the provider tells them."""
+    lane: Lane = Lane()
+
+
+PROVIDER: Final = Bringer()
 
 
 async def read_page(
@@ -80,7 +88,7 @@ async def read_page(
     caller: Caller,
     settlement: Settlement,
     lines: Sequence[Line],
-    lane: Lane = ALONE,
+    bringer: Bringer = PROVIDER,
     *,
     likely_new: bool = False,
 ) -> PageRead:
@@ -119,7 +127,7 @@ async def read_page(
         ids = {line.provider_reference: known for known, line in kept.items()}
         by_id = match_page(list(kept.values()), ours.known, terms_of(ctx), ids.__getitem__)
         matched = await with_candidates(ctx, caller, by_id)
-        match await _write(ctx, settlement, matched, lane):
+        match await _write(ctx, settlement, matched, bringer):
             case Written.WRITTEN:
                 return read
             case Written.NOT_WAITING if asked:
@@ -138,15 +146,16 @@ def _as_listed(settlement: Settlement, line: Line) -> Line:
 
 
 async def _write(
-    ctx: Context, settlement: Settlement, matched: Sequence[SettlementLine], lane: Lane
+    ctx: Context, settlement: Settlement, matched: Sequence[SettlementLine], bringer: Bringer
 ) -> Written:
     count = await ctx.settlement_pages.count(ACCOUNT, settlement.id)
     page = LinePage(
         id=settlement.id,
         merchant=ACCOUNT,
-        version=lane.after(count.last),
+        version=bringer.lane.after(count.last),
         created_at=ctx.now(),
         lines=tuple(matched),
+        settlement_import=bringer.settlement_import,
     )
     return await ctx.settlement_pages.write(page)
 

@@ -14,13 +14,18 @@ import msgspec
 
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.settlements.outcome import Line, LineCategory
-from paygate.domain.settlements.report_import import MOST_REFUSED_NAMED, RefusedLine
+from paygate.domain.settlements.report_import import (
+    MOST_REFUSED_NAMED,
+    RefusedLine,
+    SettlementImport,
+)
 from paygate.domain.settlements.reports.layout import BadLine, Cells, Layout, Refused
 from paygate.domain.settlements.reports.rows import Share
 from paygate.domain.settlements.settlement import Settlement, Source
 from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience
 from paygate.flows.settlements.our_side import ACCOUNT
 from paygate.flows.settlements.read_lines import (
+    Bringer,
     Lane,
     SettlementClosed,
     read_page,
@@ -75,9 +80,16 @@ class ShareReader:
     """Reads one share."""
 
     def __init__(
-        self, ctx: Context, caller: Caller, layout: Layout, share: Share, heard: Heard
+        self,
+        ctx: Context,
+        caller: Caller,
+        done: SettlementImport,
+        layout: Layout,
+        share: Share,
+        heard: Heard,
     ) -> None:
         self._ctx = ctx
+        self._done = done
         self._caller = caller
         self._layout = layout
         self._heard = heard
@@ -160,8 +172,9 @@ class ShareReader:
             }
             lines = [line for _, line in page]
             try:
+                bringer = Bringer(self._done.id, lane)
                 done = await read_page(
-                    self._ctx, self._caller, settlement, lines, lane, likely_new=self._likely_new
+                    self._ctx, self._caller, settlement, lines, bringer, likely_new=self._likely_new
                 )
             except SettlementClosed as closed:
                 late = {line.provider_reference for line in closed.lines}
