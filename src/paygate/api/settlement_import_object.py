@@ -5,14 +5,20 @@ from typing import Literal
 import msgspec
 
 from paygate.api.objects import time_text
-from paygate.domain.settlements.report_import import ImportStatus, ReportFormat, SettlementImport
+from paygate.domain.settlements.report_import import (
+    ImportStatus,
+    LineRefusal,
+    ReportFormat,
+    SettlementImport,
+)
 
 
 class RefusedLineObject(msgspec.Struct, frozen=True):
-    """A line that could not be read: its first physical line in the file, from 1."""
+    """A line that was not taken: its first physical line in the file, from 1, and why."""
 
     line: int
     message: str
+    code: LineRefusal
 
 
 class SettlementImportObject(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +52,9 @@ def settlement_import_object(done: SettlementImport) -> SettlementImportObject:
         format=done.format,
         lines_read=done.lines_read,
         lines_new=done.lines_new,
-        refused=tuple(RefusedLineObject(each.line, each.message) for each in done.refused),
+        refused=tuple(
+            RefusedLineObject(each.line, each.message, each.code) for each in done.refused
+        ),
         refused_count=done.refused_count,
         settlements=done.settlements,
         failure=done.failure,

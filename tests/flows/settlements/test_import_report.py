@@ -223,7 +223,7 @@ async def test_what_the_provider_told_before_a_report_adds_nothing_to(
     assert await stands(world) == before
     # A line that the closed settlement does not have is refused, and it stays as it is.
     late = line("txn_late", 0, C.FEE, fee=5, source_reference=None)
-    done = await bring(world, tmp_path, report({"po_1": [*lines, late]}))
+    done = await bring(world, tmp_path, report({"po_1": [*lines, late]}, own=False))
     assert [each.message for each in done.refused] == [report_share.CLOSED]
     assert await stands(world) == before
 

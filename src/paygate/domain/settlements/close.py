@@ -74,6 +74,7 @@ def matching_of(settlement: Settlement) -> Matching:
         return Matching.WAITING
     counts = settlement.counts
     whole = counts.lines > 0 and settlement.residual == 0 and settlement.refused_lines == 0
+    whole = whole and not settlement.has_two_sources
     own = all(total.currency == settlement.currency for total in settlement.totals)
     decided = counts.suggested == 0 and settlement.open_discrepancies == 0
     return Matching.BALANCED if whole and own and decided else Matching.DISCREPANT
@@ -86,6 +87,8 @@ def may_post(settlement: Settlement, sums: Sums) -> bool:
     if not sums.reported:
         return True
     if settlement.amount is None or settlement.refused_lines or settlement.open_discrepancies:
+        return False
+    if settlement.has_two_sources:
         return False
     itemised = settlement.payout is None or settlement.payout.itemised
     return itemised or settlement.residual == 0

@@ -27,11 +27,9 @@ from paygate.domain.settlements.reports.generic import generic_layout
 from paygate.domain.settlements.reports.layout import CellReader, Cells, Layout, Refused
 from paygate.domain.settlements.reports.mapping import MappingInvalid, parse_mapping
 from paygate.domain.settlements.reports.rows import ReportUnreadable, Share
-from paygate.domain.settlements.settlement import advanced as settlement_advanced
 from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience
 from paygate.flows.settlements.conclude import conclude
 from paygate.flows.settlements.our_side import ACCOUNT
-from paygate.flows.settlements.read_lines import settlement_subject
 from paygate.flows.settlements.report_share import (
     MOST_PAYOUTS,
     NOT_ASCRIBED,
@@ -41,8 +39,9 @@ from paygate.flows.settlements.report_share import (
     ShareReader,
     TooManyPayouts,
 )
-from paygate.flows.settlements.take import ask_for_payout, take_payout
+from paygate.flows.settlements.reported_payout import Told, tell_settlement
 from paygate.jobs.messages import Job
+from paygate.providers.absence import ProviderSilent
 from paygate.storage.change import Change, Committed, StorageError
 from paygate.storage.unreadable import UNREAD
 
@@ -246,9 +245,16 @@ async def work_on_import(
         return await _ended(ctx, caller, done, failure=most)
     payouts = _merged(shares)
     refused_of = _refused_of(shares)
+    unascribed = refused_of.get(NOT_ASCRIBED, 0)
     for payout, read in payouts.items():
-        refused = refused_of.get(payout, 0) + refused_of.get(NOT_ASCRIBED, 0)
-        await _tell_settlement(ctx, caller, done, read, refused)
+        told = Told(
+            settlement=read.settlement,
+            amount=-sum(read.own.values()) if read.own else None,
+            taken=read.taken,
+            refused=refused_of.get(payout, 0) + unascribed,
+            unascribed=unascribed,
+        )
+        await tell_settlement(ctx, caller, done, told)
     held = sum(read.held for read in payouts.values())
     lines_read = sum(share.lines for share in shares)
     refused_count = sum(share.refused_count for share in shares)
@@ -269,6 +275,23 @@ async def work_on_import(
     )
 
 
+async def work_for_person(
+    ctx: Context, caller: Caller, done: SettlementImport, hands: Hands, file: Path
+) -> SettlementImport:
+    """The same of a local file, for a person who waits.
+
+    Raises:
+        Refusal: `provider_unavailable`: it did not tell; the same file goes on.
+        StorageError, Unreadable: as `work_on_import`.
+    """
+    try:
+        return await work_on_import(ctx, caller, done, hands, file)
+    except ProviderSilent:
+        raise Refusal(
+            ErrorCode.PROVIDER_UNAVAILABLE, "the provider did not tell of the report's payouts"
+        ) from None
+
+
 def _held(lines: int) -> str:
     return (
         f"{lines} lines name records that cannot be read just now (alert record_unreadable); once"
@@ -283,6 +306,7 @@ def _merged(shares: Iterable[ShareRead]) -> dict[str, PayoutRead]:
         for payout, read in share.payouts.items():
             whole = merged.setdefault(payout, PayoutRead(read.settlement))
             whole.own |= read.own
+            whole.taken += read.taken
             whole.held += read.held
     return merged
 
@@ -293,43 +317,6 @@ def _refused_of(shares: Iterable[ShareRead]) -> dict[str, int]:
         for payout, count in share.refused_of.items():
             refused[payout] = refused.get(payout, 0) + count
     return refused
-
-
-async def _tell_settlement(
-    ctx: Context,
-    caller: Caller,
-    done: SettlementImport,
-    read: PayoutRead,
-    refused: int,
-) -> None:
-    """Have a settlement know of its payout as a whole: its amount, by the payout's own row or else
-    by the provider, and how many of its lines were refused.
-
-    Raises:
-        ProviderSilent: the report does not say the amount, and the provider did not tell.
-    """
-    patience = Patience("a settlement kept changing", end=StorageError, seconds=CONCLUDING_SECONDS)
-    while True:
-        settlement = await ctx.settlements.settlement(ACCOUNT, read.settlement)
-        assert settlement is not None, "settlements are never deleted"
-        if not settlement.is_open:
-            return
-        amount = settlement.amount
-        if settlement.payout is None and read.own:
-            amount = -sum(read.own.values())
-        if amount is None and done.format is not ReportFormat.GENERIC:
-            await ctx.pace.turn()
-            told = await ask_for_payout(ctx, settlement.provider_reference)
-            if told is not None:
-                settlement = await take_payout(ctx, caller, told)
-                amount = settlement.amount
-        if (amount, refused) == (settlement.amount, settlement.refused_lines):
-            return
-        after = settlement_advanced(settlement, ctx.now(), amount=amount, refused_lines=refused)
-        audit = ctx.audit(caller, Action.SETTLEMENT_READ_LINES, settlement_subject(after))
-        if isinstance(await ctx.door.commit(Change(audit, advances=(after,))), Committed):
-            return
-        await patience.pause()
 
 
 async def _ended(

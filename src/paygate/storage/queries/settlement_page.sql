@@ -27,6 +27,9 @@ WHERE merchant = $1 AND id = $2
 -- name: settlement_lines_known
 SELECT id, settlement FROM settlement_line WHERE merchant = $1 AND id = ANY ($2)
 
+-- name: settlement_lines_placed
+SELECT id, settlement, page, place FROM settlement_line WHERE merchant = $1 AND id = ANY ($2)
+
 -- name: settlement_line
 SELECT id, settlement, page, place FROM settlement_line WHERE merchant = $1 AND id = $2
 

@@ -87,6 +87,11 @@ class SettlementPages:
         rows = await self._fetch("settlement_lines_known", merchant, line_ids)
         return {row["id"]: row["settlement"] for row in rows}
 
+    async def placed(self, merchant: str, line_ids: Sequence[str]) -> Mapping[str, Spot]:
+        """Where those of these lines stand that are written, by the line's id."""
+        rows = await self._fetch("settlement_lines_placed", merchant, line_ids)
+        return {row["id"]: Spot(*row) for row in rows}
+
     async def lines_of(self, merchant: str, facts: Collection[str]) -> Mapping[str, list[str]]:
         """The ids of the lines of these payments, refunds and disputes, in all settlements; those
         that have none are left out.
