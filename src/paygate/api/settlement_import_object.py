@@ -39,6 +39,7 @@ class SettlementImportObject(msgspec.Struct, frozen=True, kw_only=True):
     settlements: tuple[str, ...]
     failure: str | None
     finished_at: str | None
+    withdrawn_at: str | None
     created_at: str
     updated_at: str
 
@@ -59,6 +60,7 @@ def settlement_import_object(done: SettlementImport) -> SettlementImportObject:
         settlements=done.settlements,
         failure=done.failure,
         finished_at=None if done.finished_at is None else time_text(done.finished_at),
+        withdrawn_at=None if done.withdrawn_at is None else time_text(done.withdrawn_at),
         created_at=time_text(done.created_at),
         updated_at=time_text(done.updated_at),
     )

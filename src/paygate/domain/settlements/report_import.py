@@ -78,6 +78,8 @@ class SettlementImport(Recorded, frozen=True, kw_only=True):
     failure: str | None = None
     """Why the file as a whole could not be read."""
     finished_at: datetime | None = None
+    withdrawn_at: datetime | None = None
+    """When a person took it back: what it brought to open settlements stands for nothing."""
 
 
 class FileChunk(Recorded, frozen=True, kw_only=True):

@@ -146,6 +146,21 @@ class Settlement(Recorded, frozen=True, kw_only=True):
 PROVIDER: Final = "provider"
 
 
+def without_report(settlement: Settlement, by: str, *, lines_left: bool) -> dict[str, Any]:
+    """What changes of a settlement when a report is withdrawn."""
+    refusals = tuple(each for each in settlement.refusals if each.by != by)
+    itemised = settlement.payout is not None and settlement.payout.itemised
+    told = settlement.payout is not None or lines_left
+    return {
+        "amount": settlement.amount if told else None,
+        "refusals": refusals,
+        "refused_lines": sum(each.refused for each in refusals),
+        "ids_of_report": settlement.ids_of_report and (lines_left or not itemised),
+        "matching": Matching.WAITING,
+        "concluded_at": None,
+    }
+
+
 def refused_by(
     settlement: Settlement, by: str, lines: int, refused: int, *, covers: bool = False
 ) -> tuple[Refusals, ...]:

@@ -127,8 +127,8 @@ def layout_of(ctx: Context, report_format: ReportFormat, mapping: Mapping[str, s
         raise _invalid(str(error), "mapping") from None
 
 
-def _released(ctx: Context, done: SettlementImport) -> bytes:
-    """What stands for the content of an import that has failed."""
+def released(ctx: Context, done: SettlementImport) -> bytes:
+    """What stands for the content of an import that has failed, or was withdrawn."""
     return ctx.index.fingerprint(length_prefixed("settlement_import_failed", done.id))
 
 
@@ -338,7 +338,7 @@ async def _ended(
         status = ImportStatus.COMPLETED if failure is None else ImportStatus.FAILED
         after = advanced(standing, now, status=status, failure=failure, finished_at=now, **found)
         if failure is not None:  # the same file may be brought again, and is then another import
-            after = msgspec.structs.replace(after, content_hash=_released(ctx, after))
+            after = msgspec.structs.replace(after, content_hash=released(ctx, after))
         details = {"status": after.status, "lines": str(after.lines_read)}
         subject = import_subject(after)
         audit = ctx.audit(caller, Action.SETTLEMENT_IMPORT_WORK, subject, details=details)

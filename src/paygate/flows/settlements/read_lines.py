@@ -71,9 +71,12 @@ def settlement_subject(settlement: Settlement) -> Subject:
     return Subject("settlement", settlement.id)
 
 
-def line_id(ctx: Context, provider_reference: str) -> str:
-    """Our id of a line on the provider's balance: a keyed hash of the provider's own."""
-    name = length_prefixed("settlement_line", ctx.provider.name, provider_reference)
+def line_id(ctx: Context, provider_reference: str, occurrence: int = 1) -> str:
+    """Our id of a line on the provider's balance: a keyed hash of the provider's own. One that was
+    withdrawn with its report, and is brought again, is another occurrence.
+    """
+    again = () if occurrence == 1 else (str(occurrence),)
+    name = length_prefixed("settlement_line", ctx.provider.name, provider_reference, *again)
     return id_from(PREFIXES["settlement_line"], ctx.index.fingerprints(name)[-1])
 
 
@@ -124,7 +127,11 @@ async def read_page(
     brought = _brought(ctx, settlement, lines)
     while True:
         asked, likely_new = not (likely_new and bringer.adds), False
-        found = await _compared(ctx, settlement, brought, bringer) if asked else _Compared()
+        if asked:
+            brought, written = await _as_written(ctx, brought)
+            found = await _compared(ctx, settlement, brought, written, bringer)
+        else:
+            found = _Compared()
         fresh = {known: line for known, line in brought.named.items() if known not in found.written}
         if not bringer.adds:
             return _page_read(brought, found, not_taken=list(fresh))
@@ -186,11 +193,32 @@ def _brought(ctx: Context, settlement: Settlement, lines: Sequence[Line]) -> _Br
     return _Brought(named, places, len(lines) - len(named) - len(unlike), tuple(unlike))
 
 
+async def _as_written(ctx: Context, brought: _Brought) -> tuple[_Brought, Mapping[str, Spot]]:
+    """The lines by the ids that stand or are free, and where those that stand do."""
+    written: dict[str, Spot] = {}
+    named, places = dict(brought.named), dict(brought.places)
+    asked, occurrence = list(named), 1
+    while asked:
+        occurrence += 1
+        placed = await ctx.settlement_pages.placed(ACCOUNT, asked)
+        written |= {known: spot for known, spot in placed.items() if spot is not None}
+        asked = []
+        for withdrawn in (known for known, spot in placed.items() if spot is None):
+            line, place = named.pop(withdrawn), places.pop(withdrawn)
+            again = line_id(ctx, line.provider_reference, occurrence)
+            named[again], places[again] = line, place
+            asked.append(again)
+    return brought._replace(named=named, places=places), written
+
+
 async def _compared(
-    ctx: Context, settlement: Settlement, brought: _Brought, bringer: Bringer
+    ctx: Context,
+    settlement: Settlement,
+    brought: _Brought,
+    written: Mapping[str, Spot],
+    bringer: Bringer,
 ) -> _Compared:
-    """Which lines are written, and which of those otherwise than they were brought."""
-    written = await ctx.settlement_pages.placed(ACCOUNT, list(brought.named))
+    """Which lines are known, and which of those otherwise than they were brought."""
     elsewhere = [spot.id for spot in written.values() if spot.settlement != settlement.id]
     here = sorted(
         (spot for spot in written.values() if spot.settlement == settlement.id),
@@ -246,11 +274,11 @@ def _as_listed(settlement: Settlement, line: Line) -> Line:
 async def _write(
     ctx: Context, settlement: Settlement, matched: Sequence[SettlementLine], bringer: Bringer
 ) -> Written:
-    count = await ctx.settlement_pages.count(ACCOUNT, settlement.id)
+    last = await ctx.settlement_pages.last(ACCOUNT, settlement.id)
     page = LinePage(
         id=settlement.id,
         merchant=ACCOUNT,
-        version=bringer.lane.after(count.last),
+        version=bringer.lane.after(last),
         created_at=ctx.now(),
         lines=tuple(matched),
         settlement_import=bringer.settlement_import,

@@ -262,11 +262,17 @@ async def read_import(ctx: Context, caller: Caller, import_id: str) -> Settlemen
         Refusal: `resource_missing` for an id that is malformed or unknown, or for another merchant
             than the account's.
     """
+    found = await find_import(ctx, caller, import_id)
+    audit = ctx.audit(caller, Action.SETTLEMENT_IMPORT_READ, import_subject(found))
+    await ctx.door.commit(Change(audit))
+    return found
+
+
+async def find_import(ctx: Context, caller: Caller, import_id: str) -> SettlementImport:
+    """The import, for the account's merchant. Raises a refusal when there is none."""
     found = None
     if caller.merchant == ACCOUNT and is_id(PREFIXES["settlement_import"], import_id):
         found = await ctx.settlement_imports.settlement_import(ACCOUNT, import_id)
     if found is None:
         raise missing("settlement_import")
-    audit = ctx.audit(caller, Action.SETTLEMENT_IMPORT_READ, import_subject(found))
-    await ctx.door.commit(Change(audit))
     return found
