@@ -36,6 +36,7 @@ class SettlementImportObject(msgspec.Struct, frozen=True, kw_only=True):
     lines_new: int
     refused: tuple[RefusedLineObject, ...]
     refused_count: int
+    card_numbers_masked: int
     settlements: tuple[str, ...]
     failure: str | None
     finished_at: str | None
@@ -57,6 +58,7 @@ def settlement_import_object(done: SettlementImport) -> SettlementImportObject:
             RefusedLineObject(each.line, each.message, each.code) for each in done.refused
         ),
         refused_count=done.refused_count,
+        card_numbers_masked=done.card_numbers_masked,
         settlements=done.settlements,
         failure=done.failure,
         finished_at=None if done.finished_at is None else time_text(done.finished_at),

@@ -303,14 +303,44 @@ async def test_an_upload_keeps_the_cells_that_are_read_and_no_card_number(world:
     row = ("a", "B1", "charge", "EUR", "19.99", "2026-01-05", card, "Ana Example")
     upload = await uploaded(world, csv_of(header, row))
     kept = await world.ctx.settlement_imports.chunk("default", upload.import_id, 1)
-    assert b"(card data)" in kept
-    for hidden in (b"4242", b"Ana"):
+    assert b"************4242" in kept
+    assert upload.masked == 1
+    for hidden in (b"4242 4242", b"42424242", b"Ana"):
         assert hidden not in kept
     # Nobody reads it: a day later it is gone.
     assert await sweep_report_files(world.ctx) == 0
     world.clock.forward(25 * 3600)
     assert await sweep_report_files(world.ctx) == 1
     assert await world.ctx.settlement_imports.chunks("default", upload.import_id) == 0
+
+
+async def test_card_numbers_in_a_report_are_masked_and_counted(
+    world: World, tmp_path: Path
+) -> None:
+    """However it comes: an upload's as it comes in, a local file's as it is read."""
+    header = ("id", "batch", "kind", "currency", "amount", "day", "payment")
+    row = ("fee", "EUR", "-1.00", "2026-01-05")
+    iban = "DE89 3704 0044 0532 0130 00"
+    rows = [
+        ("a", "B1", *row, "4242 4242 4242 4242"),
+        ("b", "B1", *row, iban),
+        ("c", "B1", *row, ""),
+    ]
+    content = csv_of(header, *rows)
+    done = await bring(world, tmp_path, content, ReportFormat.GENERIC, GENERIC)
+    assert (done.lines_new, done.card_numbers_masked) == (3, 2)
+    said = {line.said.payment_reference for line in await lines_of(world, "B1")}
+    assert said == {"************4242", "(card data)", None}
+    content = content.replace(b"B1", b"B2").replace(b"\na,", b"\nd,")
+    upload = await uploaded(world, content)
+    begun = await import_uploaded(world.ctx, world.caller, upload, hashlib.sha256(content).digest())
+    message = ReadSettlementReport("default", begun.id)
+    await read_report_as_asked(world.ctx, message, own_hands)
+    assert (await read_import(world.ctx, world.caller, begun.id)).card_numbers_masked == 2
+    entries = [e for e in await world.all(AuditEntry) if e.action == "settlement_import.create"]
+    assert [
+        e.details["card_numbers_masked"] for e in entries if e.details.get("card_numbers_masked")
+    ] == ["2"]
 
 
 async def test_an_upload_of_what_a_killed_command_began_is_gone_on_with(

@@ -78,6 +78,8 @@ class SettlementImport(Recorded, frozen=True, kw_only=True):
     failure: str | None = None
     """Why the file as a whole could not be read."""
     finished_at: datetime | None = None
+    card_numbers_masked: int = 0
+    """Cells that held what looks like a card number or an IBAN, of those that were kept."""
     withdrawn_at: datetime | None = None
     """When a person took it back: what it brought to open settlements stands for nothing."""
 

@@ -269,6 +269,7 @@ async def work_on_import(
         failure=_held(held) if held else NONE_TAKEN if lines_read == refused_count else None,
         lines_read=lines_read,
         lines_new=sum(share.new for share in shares),
+        card_numbers_masked=done.card_numbers_masked + sum(share.masked for share in shares),
         refused=tuple(refused_lines[:MOST_REFUSED_NAMED]),
         refused_count=refused_count,
         settlements=tuple(sorted(read.settlement for read in payouts.values())),
@@ -340,6 +341,8 @@ async def _ended(
         if failure is not None:  # the same file may be brought again, and is then another import
             after = msgspec.structs.replace(after, content_hash=released(ctx, after))
         details = {"status": after.status, "lines": str(after.lines_read)}
+        if after.card_numbers_masked:
+            details["card_numbers_masked"] = str(after.card_numbers_masked)
         subject = import_subject(after)
         audit = ctx.audit(caller, Action.SETTLEMENT_IMPORT_WORK, subject, details=details)
         if isinstance(await ctx.door.commit(Change(audit, advances=(after,))), Committed):

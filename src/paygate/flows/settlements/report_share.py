@@ -67,6 +67,8 @@ class ShareRead(msgspec.Struct):
 
     lines: int = 0
     new: int = 0
+    masked: int = 0
+    """Cells in which card data was masked as they were read."""
     refused: list[RefusedLine] = []
     refused_count: int = 0
     refused_of: dict[str, int] = {}
@@ -137,6 +139,7 @@ class ShareReader:
         except BadLine as bad:
             self._refuse(each.line, str(bad), self._layout.payout_of(each.cells))
             return
+        self._read.masked += _masked_in(line, each.cells)
         payout = line.payout_reference or NOT_ASCRIBED
         page = self._pages[payout]
         page.append((each.line, line))
@@ -203,6 +206,15 @@ class ShareReader:
             finding = reported_payout(self._ctx, self._caller, self._done, payout, currency)
             self._payouts[payout] = asyncio.create_task(finding)
         return await self._payouts[payout]
+
+
+def _masked_in(line: Line, cells: Sequence[str]) -> int:
+    """How many of its texts are not as their cells were."""
+    texts = (
+        *(line.source_reference, line.payment_reference, line.connected_account, line.attempt),
+        *(line.installation, line.merchant, line.intent),
+    )
+    return sum(1 for text in texts if text is not None and text not in cells)
 
 
 def _is_own_row(line: Line, payout: str) -> bool:
