@@ -68,6 +68,7 @@ ROWS: Final = {
     "POST /settlements/{id}/lines/{line}/match": "af",
     "POST /settlements/import": "af",
     "GET /settlements/imports/{id}": "aofu",
+    "POST /settlements/imports/{id}/withdraw": "af",
     "GET /discrepancies": "aofu",
     "GET /discrepancies/{id}": "aofu",
     "POST /discrepancies/{id}/resolve": "af",

@@ -72,7 +72,7 @@ async def test_a_report_is_uploaded_read_and_settled(gateway: Gateway) -> None:
     assert (await send(gateway, parts(content), headers=key)).body == sent.body
     done = await ended(gateway, sent.json["id"])
     assert (done["status"], done["lines_read"], done["lines_new"]) == ("completed", 4, 3)
-    assert done["refused"] == [{"line": 5, "message": "payout is empty"}]
+    assert done["refused"] == [{"line": 5, "message": "payout is empty", "code": "line_unreadable"}]
     (settlement,) = done["settlements"]
     shown = (await gateway.call("GET", f"/settlements/{settlement}")).json
     assert (shown["source"], shown["amount"], shown["residual"]) == ("report", -350, 0)

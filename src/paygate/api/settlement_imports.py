@@ -1,4 +1,4 @@
-"""`/settlements/import` and `/settlements/imports/{id}`: settlement reports that are uploaded."""
+"""`/settlements/import`, `/settlements/imports/{id}[/withdraw]`: reports that are uploaded."""
 
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from paygate.flows.settlements.upload_report import (
     import_uploaded,
     read_import,
 )
+from paygate.flows.settlements.withdraw_import import withdraw_import
 
 FILE: Final = "file"
 FILE_MOST: Final = 512 * 1024 * 1024
@@ -28,6 +29,10 @@ FORM_MOST: Final = FILE_MOST + 64 * 1024
 
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of `POST /settlements/import` is a form."""
+
+
+class WithdrawReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /settlements/imports/{id}/withdraw`: nothing, or an empty object."""
 
 
 def _upload(api: ApiContext, exchange: Exchange) -> ReportUpload:
@@ -47,6 +52,10 @@ async def _import(
 
 async def _get(api: ApiContext, exchange: Exchange, _: Any) -> SettlementImport:
     return await read_import(api.ctx, exchange.known_caller, exchange.path["id"])
+
+
+async def _withdraw(api: ApiContext, exchange: Exchange, _: Any) -> SettlementImport:
+    return await withdraw_import(api.ctx, exchange.known_caller, exchange.path["id"])
 
 
 def _show(_: Exchange, done: SettlementImport) -> SettlementImportObject:
@@ -75,5 +84,15 @@ ENDPOINTS = (
         show=_show,
         response=SettlementImportObject,
         action=Action.SETTLEMENT_IMPORT_READ,
+    ),
+    Endpoint(
+        method="POST",
+        path="/settlements/imports/{id}/withdraw",
+        summary="Take a settlement report back where its settlements are open.",
+        handle=_withdraw,
+        show=_show,
+        response=SettlementImportObject,
+        action=Action.SETTLEMENT_IMPORT_WITHDRAW,
+        body=WithdrawReport,
     ),
 )

@@ -72,7 +72,7 @@ async def _imported(
         check_report,
         import_subject,
         new_import,
-        work_on_import,
+        work_for_person,
     )
     from paygate.flows.settlements.our_side import ACCOUNT
     from paygate.storage.change import Change
@@ -91,7 +91,7 @@ async def _imported(
             progress("lines", read, max(breaks, read))
 
         async with hands_for(ctx, caller, where, report.size_bytes, heard) as hands:
-            done = await work_on_import(ctx, caller, done, hands, file)
+            done = await work_for_person(ctx, caller, done, hands, file)
     found = [await ctx.settlements.settlement(ACCOUNT, each) for each in done.settlements]
     return done, [each for each in found if each is not None]
 

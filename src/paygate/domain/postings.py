@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from paygate.domain.account_transfer import AccountTransfer, AccountTransferKind
 from paygate.domain.ledger import Account, Entry
 from paygate.domain.money import Currency
+from paygate.domain.settlements.close import may_post
 from paygate.domain.settlements.line import FACT_OF, FactKind, MatchState
 from paygate.domain.settlements.outcome import LineCategory
 from paygate.domain.settlements.settlement import Settlement, Total
@@ -67,9 +68,11 @@ def postings(
     same. `sums` are its lines' with what people decided of them, `posted` all its transfers so far;
     `id_of` makes a transfer's id of a text that no other has.
 
+    While a report's lines may not be posted (`may_post`), none are: what was is reversed.
+
     When it `closes`, its lines that nobody found anything for are posted as unexplained.
     """
-    wanted = _wanted(settlement, sums, closes=closes)
+    wanted = _wanted(settlement, sums, closes=closes) if may_post(settlement, sums) else {}
     numbers = Counter[_Key]()
     for transfer in posted:
         key = _Key(transfer.merchant, transfer.kind, transfer.category)

@@ -26,6 +26,7 @@ from paygate.flows.context import Context
 from paygate.flows.settlements.import_report import Hands, OwnHands
 from paygate.flows.settlements.report_share import Heard, ShareRead, TooManyPayouts
 from paygate.flows.settlements.upload_report import HandsFor
+from paygate.providers.absence import ProviderSilent
 from paygate.settings import load
 from paygate.storage.change import StorageError
 from paygate.telemetry import log
@@ -61,6 +62,7 @@ class Failed(msgspec.Struct, frozen=True):
 
     unreadable: str | None
     too_many_payouts: bool
+    provider_silent: bool
     message: str
 
 
@@ -168,6 +170,8 @@ def _ordered(pipe: Connection, order: Read | Conclude, heard: Heard) -> ShareRea
         raise ReportUnreadable(answer.unreadable)
     if answer.too_many_payouts:
         raise TooManyPayouts
+    if answer.provider_silent:
+        raise ProviderSilent
     raise ReaderFailed(answer.message)
 
 
@@ -212,10 +216,11 @@ async def _carried_out(
 
 def _failed(fault: Exception) -> Failed:
     unreadable = str(fault) if isinstance(fault, ReportUnreadable) else None
-    if not isinstance(fault, (ReportUnreadable, TooManyPayouts)):
+    silent = isinstance(fault, ProviderSilent)
+    if not isinstance(fault, (ReportUnreadable, TooManyPayouts, ProviderSilent)):
         log.logger().error("job_failed", job="read-report", error=fault)
     return Failed(
-        unreadable, isinstance(fault, TooManyPayouts), f"a reader: {type(fault).__name__}"
+        unreadable, isinstance(fault, TooManyPayouts), silent, f"a reader: {type(fault).__name__}"
     )
 
 

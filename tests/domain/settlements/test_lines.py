@@ -165,6 +165,24 @@ def test_a_second_payment_for_one_intent_is_a_duplicate_though_it_comes_alone() 
     assert [f.kind for f in judged(World([ONE], [], set()), [matched])] == [K.DUPLICATE_AT_PROVIDER]
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"source_reference": "pi_1"},
+        {"attempt": f"at_{ONE.id}", "installation": INSTALLATION, "merchant": "shop"},
+    ],
+)
+def test_the_shops_own_number_in_the_payments_column_is_no_second_payment(
+    named: dict[str, str],
+) -> None:
+    ours = replace(ONE, reference="order 1001")
+    said = line_like(CHARGE, **({"source_reference": None} | named), payment_reference="order 1001")
+    world = World([ours], [], set())
+    assert judged(world, [one([ours], said)]) == []
+    (wrong,) = judged(world, [one([ours], line_like(said, gross=5994))])
+    assert wrong.kind is K.AMOUNT_MISMATCH
+
+
 def test_a_page_later_the_other_line_of_a_payment_makes_both_judged() -> None:
     world = World([ONE], [], set())
     first = read(world, [[CHARGE]])

@@ -73,7 +73,11 @@ ALLOWED = {
         action: {Role.ADMIN, Role.FINANCE}
         for action in (
             *(Action.SETTLEMENT_LINE_MATCH, Action.SETTLEMENT_BANK_AMOUNT),
-            *(Action.SETTLEMENT_IMPORT, Action.DISCREPANCY_RESOLVE),
+            *(
+                Action.SETTLEMENT_IMPORT,
+                Action.SETTLEMENT_IMPORT_WITHDRAW,
+                Action.DISCREPANCY_RESOLVE,
+            ),
         )
     },
     **{

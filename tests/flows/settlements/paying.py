@@ -33,12 +33,16 @@ class PayingProvider(ScriptedProvider):
         self.amid_lines: Callable[[], Awaitable[None]] | None = None
         """What happens before each line that is shown."""
         self.asked_lines: list[str] = []
+        self.payouts_silent = False
+        """Whether single payouts are told."""
         self.lines_silent = False
         """Whether single lines are told."""
 
     async def retrieve_payout(
         self, provider_reference: str, *, timeout_seconds: float
     ) -> Payout | Absent | Unknown:
+        if self.payouts_silent:
+            return Unknown("not told")
         return self.payouts.get(provider_reference, Absent())
 
     async def list_payouts_created(

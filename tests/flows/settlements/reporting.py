@@ -15,7 +15,7 @@ from paygate.flows.settlements.import_report import (
     begin_import,
     import_subject,
     new_import,
-    work_on_import,
+    work_for_person,
 )
 from paygate.storage.change import Change
 from tests.domain.settlements.reports.reading import csv_of
@@ -86,4 +86,4 @@ async def bring(
     change = Change(audit, creates=(begun,))
     done = await begin_import(world.ctx, world.caller, brought, begun, change)
     hands = OwnHands(world.ctx, world.caller, ALL, lambda _: None)
-    return await work_on_import(world.ctx, world.caller, done, hands, file)
+    return await work_for_person(world.ctx, world.caller, done, hands, file)

@@ -1,14 +1,18 @@
 """A report that somebody brings: read into settlements once, whatever is brought again."""
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from msgspec import json
 from msgspec.structs import replace
 
+from paygate.domain.account_transfer import AccountTransfer
 from paygate.domain.audit import AuditEntry
 from paygate.domain.errors import ErrorCode, Refusal
+from paygate.domain.settlements.discrepancy import DecisionAction, Discrepancy
+from paygate.domain.settlements.outcome import PayoutStatus
 from paygate.domain.settlements.report_import import (
     ImportStatus,
     RefusedLine,
@@ -18,7 +22,14 @@ from paygate.domain.settlements.report_import import (
 from paygate.domain.settlements.settlement import Matching, Settlement, Source
 from paygate.flows.ledger.verify import verify_ledger
 from paygate.flows.settlements import report_share
-from paygate.flows.settlements.import_report import Report, layout_of, new_import
+from paygate.flows.settlements.conclude import conclude
+from paygate.flows.settlements.decide import resolve_discrepancy
+from paygate.flows.settlements.import_report import (
+    NONE_TAKEN,
+    Report,
+    layout_of,
+    new_import,
+)
 from paygate.flows.settlements.upload_report import (
     ReportUpload,
     import_uploaded,
@@ -105,6 +116,63 @@ async def test_a_line_that_names_no_payout_keeps_all_of_its_file_from_balancing(
     assert (of.residual, of.refused_lines, of.matching) == (0, 1, Matching.DISCREPANT)
 
 
+async def test_a_file_of_which_no_line_is_taken_fails(world: World, tmp_path: Path) -> None:
+    good = report({"po_1": [charged(await paid(world))]})
+    bad = good.replace(b"19.40", b'"19,40"')
+    done = await bring(world, tmp_path, bad)
+    assert (done.status, done.failure) == (ImportStatus.FAILED, NONE_TAKEN)
+    assert (done.lines_read, done.refused_count, len(done.refused)) == (2, 2, 2)
+    # As every import that failed, it is no longer in the way of the same file.
+    assert (await bring(world, tmp_path, bad)).id != done.id
+
+
+@pytest.mark.parametrize("own", [None, 50_00])
+async def test_a_report_whose_lines_make_no_amount_posts_nothing(
+    world: World, tmp_path: Path, own: int | None
+) -> None:
+    """Not before it is known what the payout is, and a person has said why it is another sum."""
+    fee = line("txn_fee", -9 * 10**13, C.FEE, source_reference=None)
+    said = [fee] if own is None else [fee, line("txn_own", -own, C.PAYOUT, source_reference="po_1")]
+    await bring(world, tmp_path, report({"po_1": said}, own=False))
+    of = await stands(world)
+    assert (of.matching, of.amount) == (Matching.DISCREPANT, own)
+    assert await world.all(AccountTransfer) == []
+    found = await verify_ledger(world.ctx, world.caller, progress=lambda *_: None)
+    assert found.mismatches == ()
+    if own is None:
+        return
+    (wrong,) = await world.all(Discrepancy)
+    decided = resolve_discrepancy(world.ctx, world.caller, wrong.id, DecisionAction.EXPLAIN, "so")
+    await decided
+    await conclude(world.ctx, world.caller, of.id)
+    posted = {str(each.kind) for each in await world.all(AccountTransfer)}
+    assert posted == {"fees", "payout", "unexplained"}
+    found = await verify_ledger(world.ctx, world.caller, progress=lambda *_: None)
+    assert found.mismatches == ()
+
+
+async def test_what_was_posted_of_a_report_is_reversed_when_it_makes_no_amount_any_more(
+    world: World, tmp_path: Path
+) -> None:
+    pays(world, "po_1", status=PayoutStatus.IN_TRANSIT, amount=1940, itemised=True)
+    paying(world).lines.clear()
+    lines = [charged(await paid(world))]
+    await bring(world, tmp_path, report({"po_1": lines}, own=False))
+    assert (await stands(world)).matching is Matching.BALANCED
+    before = await world.all(AccountTransfer)
+    assert before
+    more = line("txn_more", 0, C.FEE, fee=7, source_reference=None)
+    await bring(world, tmp_path, report({"po_1": [more]}, own=False))
+    held = Counter[object]()
+    for transfer in await world.all(AccountTransfer):
+        for entry in transfer.entries:
+            held[entry.account, transfer.currency_of(entry)] += entry.amount
+    assert len(await world.all(AccountTransfer)) > len(before)
+    assert set(held.values()) == {0}
+    found = await verify_ledger(world.ctx, world.caller, progress=lambda *_: None)
+    assert found.mismatches == ()
+
+
 async def test_a_payout_whose_amount_nobody_says_never_balances(
     world: World, tmp_path: Path
 ) -> None:
@@ -155,7 +223,7 @@ async def test_what_the_provider_told_before_a_report_adds_nothing_to(
     assert await stands(world) == before
     # A line that the closed settlement does not have is refused, and it stays as it is.
     late = line("txn_late", 0, C.FEE, fee=5, source_reference=None)
-    done = await bring(world, tmp_path, report({"po_1": [*lines, late]}))
+    done = await bring(world, tmp_path, report({"po_1": [*lines, late]}, own=False))
     assert [each.message for each in done.refused] == [report_share.CLOSED]
     assert await stands(world) == before
 
@@ -235,14 +303,44 @@ async def test_an_upload_keeps_the_cells_that_are_read_and_no_card_number(world:
     row = ("a", "B1", "charge", "EUR", "19.99", "2026-01-05", card, "Ana Example")
     upload = await uploaded(world, csv_of(header, row))
     kept = await world.ctx.settlement_imports.chunk("default", upload.import_id, 1)
-    assert b"(card data)" in kept
-    for hidden in (b"4242", b"Ana"):
+    assert b"************4242" in kept
+    assert upload.masked == 1
+    for hidden in (b"4242 4242", b"42424242", b"Ana"):
         assert hidden not in kept
     # Nobody reads it: a day later it is gone.
     assert await sweep_report_files(world.ctx) == 0
     world.clock.forward(25 * 3600)
     assert await sweep_report_files(world.ctx) == 1
     assert await world.ctx.settlement_imports.chunks("default", upload.import_id) == 0
+
+
+async def test_card_numbers_in_a_report_are_masked_and_counted(
+    world: World, tmp_path: Path
+) -> None:
+    """However it comes: an upload's as it comes in, a local file's as it is read."""
+    header = ("id", "batch", "kind", "currency", "amount", "day", "payment")
+    row = ("fee", "EUR", "-1.00", "2026-01-05")
+    iban = "DE89 3704 0044 0532 0130 00"
+    rows = [
+        ("a", "B1", *row, "4242 4242 4242 4242"),
+        ("b", "B1", *row, iban),
+        ("c", "B1", *row, ""),
+    ]
+    content = csv_of(header, *rows)
+    done = await bring(world, tmp_path, content, ReportFormat.GENERIC, GENERIC)
+    assert (done.lines_new, done.card_numbers_masked) == (3, 2)
+    said = {line.said.payment_reference for line in await lines_of(world, "B1")}
+    assert said == {"************4242", "(card data)", None}
+    content = content.replace(b"B1", b"B2").replace(b"\na,", b"\nd,")
+    upload = await uploaded(world, content)
+    begun = await import_uploaded(world.ctx, world.caller, upload, hashlib.sha256(content).digest())
+    message = ReadSettlementReport("default", begun.id)
+    await read_report_as_asked(world.ctx, message, own_hands)
+    assert (await read_import(world.ctx, world.caller, begun.id)).card_numbers_masked == 2
+    entries = [e for e in await world.all(AuditEntry) if e.action == "settlement_import.create"]
+    assert [
+        e.details["card_numbers_masked"] for e in entries if e.details.get("card_numbers_masked")
+    ] == ["2"]
 
 
 async def test_an_upload_of_what_a_killed_command_began_is_gone_on_with(

@@ -43,7 +43,7 @@ async def test_lines_are_matched_and_written_once(world: World) -> None:
     po = await settlement(world)
     fee = line("txn_fee", -300, C.FEE, customer_amount=None)
     read = await read_page(world.ctx, world.caller, po, [charged(intent), fee])
-    assert read == (2, 0, 0, 0)
+    assert read[:4] == (2, 0, 0, 0)
     (page,) = await world.all(LinePage)
     matched, own = page.lines
     assert (matched.state, matched.by) == (MatchState.MATCHED, MatchedBy.PROVIDER_REFERENCE)
@@ -51,10 +51,10 @@ async def test_lines_are_matched_and_written_once(world: World) -> None:
     assert own.state is MatchState.PROVIDER_ONLY
     # Brought once more, twice in a page and in another order, nothing is new.
     again = await read_page(world.ctx, world.caller, po, [fee, charged(intent), fee])
-    assert again == (0, 3, 0, 0)
+    assert again[:4] == (0, 3, 0, 0)
     # Nor in another settlement: a line is in one.
     other = await settlement(world, "po_2")
-    assert await read_page(world.ctx, world.caller, other, [fee]) == (0, 0, 1, 0)
+    assert (await read_page(world.ctx, world.caller, other, [fee]))[:4] == (0, 0, 1, 0)
     assert len(await world.all(LinePage)) == 1
 
 
@@ -94,11 +94,11 @@ async def test_a_line_of_a_payment_that_cannot_be_read_is_held(world: World) -> 
     po = await settlement(world)
     await spoil(world, "payment_intent", intent.id)
     lines = [charged(intent), line("txn_fee", -300, C.FEE)]
-    assert await read_page(world.ctx, world.caller, po, lines) == (1, 0, 0, 1)
+    assert (await read_page(world.ctx, world.caller, po, lines))[:4] == (1, 0, 0, 1)
     (alert,) = await world.all(Alert)
     assert alert.problem.type is AlertType.RECORD_UNREADABLE
     await mend(world, "payment_intent", intent.id)
-    assert await read_page(world.ctx, world.caller, po, lines) == (1, 1, 0, 0)
+    assert (await read_page(world.ctx, world.caller, po, lines))[:4] == (1, 1, 0, 0)
     assert [each.lines[0].payment_intent for each in await world.all(LinePage)] == [None, intent.id]
 
 
@@ -108,7 +108,7 @@ async def test_what_is_concluded_waits_again_and_what_is_closed_stays(world: Wor
     await read_page(world.ctx, world.caller, po, [fee])
     concluded = advanced(po, world.clock(), matching=Matching.DISCREPANT)
     await world.ctx.door.commit(Change(make_audit(), advances=(concluded,)))
-    assert await read_page(world.ctx, world.caller, po, [fee, later]) == (1, 1, 0, 0)
+    assert (await read_page(world.ctx, world.caller, po, [fee, later]))[:4] == (1, 1, 0, 0)
     waiting = await now(world, po)
     assert (waiting.matching, waiting.version) == (Matching.WAITING, 3)
     shut = advanced(waiting, world.clock(), matching=Matching.BALANCED, closed_at=world.clock())
@@ -116,7 +116,7 @@ async def test_what_is_concluded_waits_again_and_what_is_closed_stays(world: Wor
     with pytest.raises(SettlementClosed) as closed:
         await read_page(world.ctx, world.caller, po, [fee, last])
     assert closed.value.lines == (last,)
-    assert await read_page(world.ctx, world.caller, po, [fee]) == (0, 1, 0, 0)
+    assert (await read_page(world.ctx, world.caller, po, [fee]))[:4] == (0, 1, 0, 0)
     assert len(await world.all(LinePage)) == 2
 
 

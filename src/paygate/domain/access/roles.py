@@ -100,6 +100,7 @@ class Action(StrEnum):
     SETTLEMENT_IMPORT = "settlement_import.create"
     SETTLEMENT_IMPORT_READ = "settlement_import.read"
     SETTLEMENT_IMPORT_WORK = "settlement_import.work_on"
+    SETTLEMENT_IMPORT_WITHDRAW = "settlement_import.withdraw"
     DISCREPANCY_OPEN = "discrepancy.open"
     DISCREPANCY_HEAL = "discrepancy.heal"
     DISCREPANCY_READ = "discrepancy.read"
@@ -179,6 +180,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.SETTLEMENT_LINE_MATCH: _BOOKKEEPERS,
         Action.SETTLEMENT_BANK_AMOUNT: _BOOKKEEPERS,
         Action.SETTLEMENT_IMPORT: _BOOKKEEPERS,
+        Action.SETTLEMENT_IMPORT_WITHDRAW: _BOOKKEEPERS,
         Action.SETTLEMENT_IMPORT_READ: _READERS - {Role.SUPPORT},
         Action.DISCREPANCY_READ: _READERS - {Role.SUPPORT},
         Action.DISCREPANCY_LIST: _READERS - {Role.SUPPORT},

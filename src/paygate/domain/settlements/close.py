@@ -112,9 +112,24 @@ def matching_of(settlement: Settlement) -> Matching:
         return Matching.WAITING
     counts = settlement.counts
     whole = counts.lines > 0 and settlement.residual == 0 and settlement.refused_lines == 0
+    whole = whole and not settlement.has_two_sources
     own = all(total.currency == settlement.currency for total in settlement.totals)
     decided = counts.suggested == 0 and settlement.open_discrepancies == 0
     return Matching.BALANCED if whole and own and decided else Matching.DISCREPANT
+
+
+def may_post(settlement: Settlement, sums: Sums) -> bool:
+    """Whether what lines move is posted: the provider's at once; a report's when the payout's
+    amount is known and they make it, or a person has decided of all that is wrong.
+    """
+    if not sums.reported:
+        return True
+    if settlement.amount is None or settlement.refused_lines or settlement.open_discrepancies:
+        return False
+    if settlement.has_two_sources:
+        return False
+    itemised = settlement.payout is None or settlement.payout.itemised
+    return itemised or settlement.residual == 0
 
 
 def may_close(
@@ -134,5 +149,7 @@ def may_close(
         return True
     undecided = settlement.counts.suggested + settlement.open_discrepancies
     if settlement.residual is None or settlement.refused_lines or undecided:
+        return False
+    if settlement.has_two_sources:
         return False
     return rest_is_resolved or _needs_nobody(settlement, row)

@@ -43,6 +43,8 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     """What a payment was made with, `card` or `bank_transfer`."""
     brand: str | None = None
     """Of its card."""
+    reference: str | None = None
+    """Of a payment: the merchant's own."""
 
     @property
     def refund(self) -> str | None:
@@ -94,6 +96,7 @@ def of_payment(intent: PaymentIntent) -> Fact:
         changed_at=intent.final_at or intent.updated_at,
         method=method,
         brand=brand,
+        reference=intent.reference,
     )
 
 

@@ -88,9 +88,13 @@ def _moves(fact: Fact, lines: Sequence[SettlementLine], terms: Terms) -> list[Fo
 
 
 def _is_of_another(fact: Fact, line: Line) -> bool:
-    """Whether the line is of a second payment that the provider took for the same intent."""
+    """Whether the line is of a second payment that the provider took for the same intent: it names
+    another, and neither ours nor the merchant's own reference, which reports have in that column.
+    """
     told, ours = line.payment_reference, fact.provider_reference
-    return fact.kind is FactKind.PAYMENT and None not in (told, ours) and told != ours
+    if fact.kind is not FactKind.PAYMENT or told is None or ours is None:
+        return False
+    return ours not in (told, line.source_reference) and told != fact.reference
 
 
 def _signed(fact: Fact) -> int:

@@ -107,6 +107,8 @@ class LinePage(Recorded, frozen=True, kw_only=True):
     version: int
     created_at: datetime
     lines: tuple[SettlementLine, ...]
+    settlement_import: str | None = None
+    """The report that brought them; None: the provider told them."""
 
 
 class LineMatch(Recorded, frozen=True, kw_only=True):

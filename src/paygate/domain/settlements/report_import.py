@@ -28,11 +28,29 @@ class ImportStatus(StrEnum):
     FAILED = "failed"
 
 
+class LineRefusal(StrEnum):
+    """Why a line was not taken."""
+
+    UNREADABLE = "line_unreadable"
+    DIFFERS = "line_differs"
+    """It is known, and is not as it is known: nothing is written over."""
+    ELSEWHERE = "line_of_other_payout"
+    """It is known as a line of another payout."""
+    OTHER_SOURCE = "payout_has_other_source"
+    """A payout's lines come from the provider, or from reports with ids of their own."""
+    CLOSED = "settlement_closed"
+
+
+HOLDING: Final = frozenset({LineRefusal.UNREADABLE, LineRefusal.DIFFERS, LineRefusal.ELSEWHERE})
+"""What keeps the payout of a refused line from balancing."""
+
+
 class RefusedLine(Recorded, frozen=True):
-    """A line that could not be read: its first physical line in the file, from 1."""
+    """A line that was not taken: its first physical line in the file, from 1, and why."""
 
     line: int
     message: str
+    code: LineRefusal = LineRefusal.UNREADABLE
 
 
 class SettlementImport(Recorded, frozen=True, kw_only=True):
@@ -60,6 +78,10 @@ class SettlementImport(Recorded, frozen=True, kw_only=True):
     failure: str | None = None
     """Why the file as a whole could not be read."""
     finished_at: datetime | None = None
+    card_numbers_masked: int = 0
+    """Cells that held what looks like a card number or an IBAN, of those that were kept."""
+    withdrawn_at: datetime | None = None
+    """When a person took it back: what it brought to open settlements stands for nothing."""
 
 
 class FileChunk(Recorded, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ who reads its lines writes the next one, and one that is closed is never written
 
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -71,6 +71,17 @@ class Counts(Recorded, frozen=True):
     provider_only: int = 0
 
 
+class Refusals(Recorded, frozen=True, kw_only=True):
+    """Lines of a payout that were refused of one who brought them."""
+
+    by: str
+    """The import of the report; `provider` for lines that the provider tells otherwise than a
+    report had them."""
+    lines: int
+    """How many it had of the payout, refused ones too."""
+    refused: int
+
+
 class Settlement(Recorded, frozen=True, kw_only=True):
     """`residual` is what the lines leave unexplained of the amount: `amount` less their sum."""
 
@@ -93,7 +104,12 @@ class Settlement(Recorded, frozen=True, kw_only=True):
     residual: int | None = None
     open_discrepancies: int = 0
     refused_lines: int = 0
-    """Lines of its report that could not be read: it is never balanced while there are any."""
+    """Lines of its reports that were refused: it is never balanced while there are any."""
+    refusals: tuple[Refusals, ...] = ()
+    """The same, by who brought them."""
+    ids_of_report: bool = False
+    """Whether its lines are of reports with ids of their own: a payout has one source of lines, and
+    the provider's, which have other ids, are not added to them."""
     bank_amount: int | None = None
     """What the bank says that it received."""
     concluded_at: datetime | None = None
@@ -117,9 +133,50 @@ class Settlement(Recorded, frozen=True, kw_only=True):
         return None if self.payout is None else self.payout.arrival_date
 
     @property
+    def has_two_sources(self) -> bool:
+        """Whether its lines are a report's, and the provider itemises it, too."""
+        return self.ids_of_report and self.payout is not None and self.payout.itemised
+
+    @property
     def is_open(self) -> bool:
         """Whether anything may still become of it."""
         return self.closed_at is None
+
+
+PROVIDER: Final = "provider"
+
+
+def without_report(settlement: Settlement, by: str, *, lines_left: bool) -> dict[str, Any]:
+    """What changes of a settlement when a report is withdrawn."""
+    refusals = tuple(each for each in settlement.refusals if each.by != by)
+    itemised = settlement.payout is not None and settlement.payout.itemised
+    told = settlement.payout is not None or lines_left
+    return {
+        "amount": settlement.amount if told else None,
+        "refusals": refusals,
+        "refused_lines": sum(each.refused for each in refusals),
+        "ids_of_report": settlement.ids_of_report and (lines_left or not itemised),
+        "matching": Matching.WAITING,
+        "concluded_at": None,
+    }
+
+
+def refused_by(
+    settlement: Settlement, by: str, lines: int, refused: int, *, covers: bool = False
+) -> tuple[Refusals, ...]:
+    """All refusals of a settlement once somebody has brought so many lines of its payout, and so
+    many of them were refused. Where none was, and they are all that there are (`covers`), what was
+    refused of reports before has come mended.
+    """
+    standing = settlement.refusals
+    if settlement.refused_lines and not standing:  # it was written before they were kept apart
+        standing = (Refusals(by="", lines=0, refused=settlement.refused_lines),)
+    others = tuple(each for each in standing if each.by != by)
+    if refused:
+        return (*others, Refusals(by=by, lines=lines, refused=refused))
+    if covers:
+        return tuple(each for each in others if each.by == PROVIDER or each.lines > lines)
+    return others
 
 
 def advanced(settlement: Settlement, at: datetime, **changes: Any) -> Settlement:

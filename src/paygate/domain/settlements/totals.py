@@ -5,7 +5,7 @@ every line is counted once. Pure.
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-from paygate.domain.settlements.line import LineMatch, MatchState, SettlementLine
+from paygate.domain.settlements.line import LineMatch, LinePage, MatchState, SettlementLine
 from paygate.domain.settlements.match import decided
 from paygate.domain.settlements.outcome import Line, LineCategory
 from paygate.domain.settlements.principal import is_converted
@@ -19,6 +19,8 @@ class Sums(NamedTuple):
 
     totals: tuple[Total, ...]
     counts: Counts
+    reported: bool = False
+    """Whether some are of a report that somebody brought."""
 
     def net(self, currency: str) -> int:
         """What all lines of a currency move, but for the payout's own row."""
@@ -46,6 +48,12 @@ class SummedUp:
         self._sums: dict[_Key, list[int]] = {}
         self._conversions: dict[_Key, dict[str, list[int]]] = {}
         self._states = dict.fromkeys(MatchState, 0)
+        self._reported = False
+
+    def add_page(self, page: LinePage) -> None:
+        """Count and sum the lines of one more page."""
+        self._reported |= page.settlement_import is not None
+        self.add(page.lines)
 
     def add(self, lines: Iterable[SettlementLine]) -> None:
         """Count and sum more lines, each once."""
@@ -98,7 +106,7 @@ class SummedUp:
         )
         counts = Counts(lines=sum(self._states.values()), **self._states)
         assert sum(total.count for total in totals) == counts.lines, "a line is counted once"
-        return Sums(totals, counts)
+        return Sums(totals, counts, self._reported)
 
 
 _Key = tuple[str, LineCategory, MatchState, str]

@@ -90,7 +90,7 @@ class SettlementChecks:
             return None  # it is about to be summed anew
         summed = SummedUp(matches)
         async for page in self._ctx.settlement_pages.every(settlement.merchant, settlement.id):
-            summed.add(page.lines)
+            summed.add_page(page)
         sums = summed.result()
         return _of_sums(settlement, sums) or await self._of_transfers(settlement, sums)
 

@@ -108,7 +108,7 @@ async def _read(ctx: Context, settlement: Settlement) -> _Read:
     pages = last = 0
     async for page in ctx.settlement_pages.every(ACCOUNT, settlement.id):
         pages, last = pages + 1, page.version
-        summed.add(page.lines)
+        summed.add_page(page)
         several = await ctx.settlement_pages.several(
             ACCOUNT, [line.fact for line in page.lines if line.fact is not None]
         )

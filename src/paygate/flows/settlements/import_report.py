@@ -27,11 +27,9 @@ from paygate.domain.settlements.reports.generic import generic_layout
 from paygate.domain.settlements.reports.layout import CellReader, Cells, Layout, Refused
 from paygate.domain.settlements.reports.mapping import MappingInvalid, parse_mapping
 from paygate.domain.settlements.reports.rows import ReportUnreadable, Share
-from paygate.domain.settlements.settlement import advanced as settlement_advanced
 from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience
 from paygate.flows.settlements.conclude import conclude
 from paygate.flows.settlements.our_side import ACCOUNT
-from paygate.flows.settlements.read_lines import settlement_subject
 from paygate.flows.settlements.report_share import (
     MOST_PAYOUTS,
     NOT_ASCRIBED,
@@ -41,12 +39,14 @@ from paygate.flows.settlements.report_share import (
     ShareReader,
     TooManyPayouts,
 )
-from paygate.flows.settlements.take import ask_for_payout, take_payout
+from paygate.flows.settlements.reported_payout import Told, tell_settlement
 from paygate.jobs.messages import Job
+from paygate.providers.absence import ProviderSilent
 from paygate.storage.change import Change, Committed, StorageError
 from paygate.storage.unreadable import UNREAD
 
 PIECE_BYTES: Final = 256 * 1024
+NONE_TAKEN: Final = "no line of it could be taken: each was refused"
 _CHANGED: Final = "an import kept changing"
 
 
@@ -87,7 +87,7 @@ class OwnHands:
         """As `Hands` says, of this one's share."""
         ctx, share = self._ctx, self._share
         layout = layout_of(ctx, done.format, done.mapping)
-        reader = ShareReader(ctx, self._caller, layout, share, self._heard)
+        reader = ShareReader(ctx, self._caller, done, layout, share, self._heard)
         source = _stored(ctx, done, share) if file is None else _local(file, layout, share)
         return [await reader.read(source)]
 
@@ -127,8 +127,8 @@ def layout_of(ctx: Context, report_format: ReportFormat, mapping: Mapping[str, s
         raise _invalid(str(error), "mapping") from None
 
 
-def _released(ctx: Context, done: SettlementImport) -> bytes:
-    """What stands for the content of an import that has failed."""
+def released(ctx: Context, done: SettlementImport) -> bytes:
+    """What stands for the content of an import that has failed, or was withdrawn."""
     return ctx.index.fingerprint(length_prefixed("settlement_import_failed", done.id))
 
 
@@ -245,10 +245,19 @@ async def work_on_import(
         return await _ended(ctx, caller, done, failure=most)
     payouts = _merged(shares)
     refused_of = _refused_of(shares)
+    unascribed = refused_of.get(NOT_ASCRIBED, 0)
     for payout, read in payouts.items():
-        refused = refused_of.get(payout, 0) + refused_of.get(NOT_ASCRIBED, 0)
-        await _tell_settlement(ctx, caller, done, read, refused)
+        told = Told(
+            settlement=read.settlement,
+            amount=-sum(read.own.values()) if read.own else None,
+            taken=read.taken,
+            refused=refused_of.get(payout, 0) + unascribed,
+            unascribed=unascribed,
+        )
+        await tell_settlement(ctx, caller, done, told)
     held = sum(read.held for read in payouts.values())
+    lines_read = sum(share.lines for share in shares)
+    refused_count = sum(share.refused_count for share in shares)
     await hands.conclude([read.settlement for read in payouts.values() if not read.held])
     refused_lines = sorted(
         (each for share in shares for each in share.refused), key=lambda r: r.line
@@ -257,13 +266,31 @@ async def work_on_import(
         ctx,
         caller,
         done,
-        failure=_held(held) if held else None,
-        lines_read=sum(share.lines for share in shares),
+        failure=_held(held) if held else NONE_TAKEN if lines_read == refused_count else None,
+        lines_read=lines_read,
         lines_new=sum(share.new for share in shares),
+        card_numbers_masked=done.card_numbers_masked + sum(share.masked for share in shares),
         refused=tuple(refused_lines[:MOST_REFUSED_NAMED]),
-        refused_count=sum(share.refused_count for share in shares),
+        refused_count=refused_count,
         settlements=tuple(sorted(read.settlement for read in payouts.values())),
     )
+
+
+async def work_for_person(
+    ctx: Context, caller: Caller, done: SettlementImport, hands: Hands, file: Path
+) -> SettlementImport:
+    """The same of a local file, for a person who waits.
+
+    Raises:
+        Refusal: `provider_unavailable`: it did not tell; the same file goes on.
+        StorageError, Unreadable: as `work_on_import`.
+    """
+    try:
+        return await work_on_import(ctx, caller, done, hands, file)
+    except ProviderSilent:
+        raise Refusal(
+            ErrorCode.PROVIDER_UNAVAILABLE, "the provider did not tell of the report's payouts"
+        ) from None
 
 
 def _held(lines: int) -> str:
@@ -280,6 +307,7 @@ def _merged(shares: Iterable[ShareRead]) -> dict[str, PayoutRead]:
         for payout, read in share.payouts.items():
             whole = merged.setdefault(payout, PayoutRead(read.settlement))
             whole.own |= read.own
+            whole.taken += read.taken
             whole.held += read.held
     return merged
 
@@ -290,43 +318,6 @@ def _refused_of(shares: Iterable[ShareRead]) -> dict[str, int]:
         for payout, count in share.refused_of.items():
             refused[payout] = refused.get(payout, 0) + count
     return refused
-
-
-async def _tell_settlement(
-    ctx: Context,
-    caller: Caller,
-    done: SettlementImport,
-    read: PayoutRead,
-    refused: int,
-) -> None:
-    """Have a settlement know of its payout as a whole: its amount, by the payout's own row or else
-    by the provider, and how many of its lines were refused.
-
-    Raises:
-        ProviderSilent: the report does not say the amount, and the provider did not tell.
-    """
-    patience = Patience("a settlement kept changing", end=StorageError, seconds=CONCLUDING_SECONDS)
-    while True:
-        settlement = await ctx.settlements.settlement(ACCOUNT, read.settlement)
-        assert settlement is not None, "settlements are never deleted"
-        if not settlement.is_open:
-            return
-        amount = settlement.amount
-        if settlement.payout is None and read.own:
-            amount = -sum(read.own.values())
-        if amount is None and done.format is not ReportFormat.GENERIC:
-            await ctx.pace.turn()
-            told = await ask_for_payout(ctx, settlement.provider_reference)
-            if told is not None:
-                settlement = await take_payout(ctx, caller, told)
-                amount = settlement.amount
-        if (amount, refused) == (settlement.amount, settlement.refused_lines):
-            return
-        after = settlement_advanced(settlement, ctx.now(), amount=amount, refused_lines=refused)
-        audit = ctx.audit(caller, Action.SETTLEMENT_READ_LINES, settlement_subject(after))
-        if isinstance(await ctx.door.commit(Change(audit, advances=(after,))), Committed):
-            return
-        await patience.pause()
 
 
 async def _ended(
@@ -348,8 +339,10 @@ async def _ended(
         status = ImportStatus.COMPLETED if failure is None else ImportStatus.FAILED
         after = advanced(standing, now, status=status, failure=failure, finished_at=now, **found)
         if failure is not None:  # the same file may be brought again, and is then another import
-            after = msgspec.structs.replace(after, content_hash=_released(ctx, after))
+            after = msgspec.structs.replace(after, content_hash=released(ctx, after))
         details = {"status": after.status, "lines": str(after.lines_read)}
+        if after.card_numbers_masked:
+            details["card_numbers_masked"] = str(after.card_numbers_masked)
         subject = import_subject(after)
         audit = ctx.audit(caller, Action.SETTLEMENT_IMPORT_WORK, subject, details=details)
         if isinstance(await ctx.door.commit(Change(audit, advances=(after,))), Committed):

@@ -12,22 +12,25 @@ from typing import Final
 
 import msgspec
 
-from paygate.domain.access.roles import Action, Caller
+from paygate.domain.access.roles import Caller
 from paygate.domain.settlements.outcome import Line, LineCategory
-from paygate.domain.settlements.report_import import MOST_REFUSED_NAMED, RefusedLine
+from paygate.domain.settlements.report_import import (
+    HOLDING,
+    MOST_REFUSED_NAMED,
+    LineRefusal,
+    RefusedLine,
+    SettlementImport,
+)
 from paygate.domain.settlements.reports.layout import BadLine, Cells, Layout, Refused
 from paygate.domain.settlements.reports.rows import Share
-from paygate.domain.settlements.settlement import Settlement, Source
-from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience
-from paygate.flows.settlements.our_side import ACCOUNT
+from paygate.flows.context import Context
 from paygate.flows.settlements.read_lines import (
+    Bringer,
     Lane,
     SettlementClosed,
     read_page,
-    settlement_subject,
 )
-from paygate.flows.settlements.take import settlement_event
-from paygate.storage.change import Change, StorageError
+from paygate.flows.settlements.reported_payout import ReportedPayout, reported_payout
 from paygate.storage.settlements.pages import LINES_A_PAGE
 
 PAGES_AT_ONCE: Final = 3
@@ -53,7 +56,8 @@ class PayoutRead(msgspec.Struct):
     settlement: str
     own: dict[str, int] = {}
     """What the payout's own row takes from the balance, by the provider's id of that row."""
-    refused: int = 0
+    taken: int = 0
+    """Lines that are new, or known and the same."""
     held: int = 0
     """Lines that name a record of ours which cannot be read."""
 
@@ -63,10 +67,13 @@ class ShareRead(msgspec.Struct):
 
     lines: int = 0
     new: int = 0
+    masked: int = 0
+    """Cells in which card data was masked as they were read."""
     refused: list[RefusedLine] = []
     refused_count: int = 0
     refused_of: dict[str, int] = {}
-    """Refused lines by the payout that they name; of those that name none, by `NOT_ASCRIBED`."""
+    """Refused lines that keep their payout from balancing (`HOLDING`), by the payout that they
+    name; of those that name none, by `NOT_ASCRIBED`."""
     payouts: dict[str, PayoutRead] = {}
     """By the provider's id of the payout."""
 
@@ -75,9 +82,16 @@ class ShareReader:
     """Reads one share."""
 
     def __init__(
-        self, ctx: Context, caller: Caller, layout: Layout, share: Share, heard: Heard
+        self,
+        ctx: Context,
+        caller: Caller,
+        done: SettlementImport,
+        layout: Layout,
+        share: Share,
+        heard: Heard,
     ) -> None:
         self._ctx = ctx
+        self._done = done
         self._caller = caller
         self._layout = layout
         self._heard = heard
@@ -85,7 +99,7 @@ class ShareReader:
         self._pages: dict[str, list[tuple[int, Line]]] = defaultdict(list)
         self._in_hand = 0
         self._likely_new = True
-        self._settlements: dict[str, asyncio.Task[Settlement]] = {}
+        self._payouts: dict[str, asyncio.Task[ReportedPayout]] = {}
         lanes = range(share.place * PAGES_AT_ONCE, (share.place + 1) * PAGES_AT_ONCE)
         self._lanes = asyncio.Queue[Lane]()
         for place in lanes:
@@ -125,6 +139,7 @@ class ShareReader:
         except BadLine as bad:
             self._refuse(each.line, str(bad), self._layout.payout_of(each.cells))
             return
+        self._read.masked += _masked_in(line, each.cells)
         payout = line.payout_reference or NOT_ASCRIBED
         page = self._pages[payout]
         page.append((each.line, line))
@@ -134,12 +149,15 @@ class ShareReader:
         elif self._in_hand > MOST_IN_HAND:
             self._full = max(self._pages, key=lambda each: len(self._pages[each]))
 
-    def _refuse(self, line: int, message: str, payout: str) -> None:
+    def _refuse(
+        self, line: int, message: str, payout: str, code: LineRefusal = LineRefusal.UNREADABLE
+    ) -> None:
         read = self._read
         read.refused_count += 1
-        read.refused_of[payout] = read.refused_of.get(payout, 0) + 1
+        if code in HOLDING:
+            read.refused_of[payout] = read.refused_of.get(payout, 0) + 1
         if len(read.refused) < MOST_REFUSED_NAMED:
-            read.refused.append(RefusedLine(line, message))
+            read.refused.append(RefusedLine(line, message, code))
 
     async def _write(self, group: asyncio.TaskGroup, payout: str) -> None:
         """Begin to write a payout's page, as soon as a lane is free."""
@@ -151,67 +169,53 @@ class ShareReader:
 
     async def _written(self, payout: str, page: Sequence[tuple[int, Line]], lane: Lane) -> None:
         try:
-            settlement = await self._settlement(payout, page[0][1].currency)
-            told = self._read.payouts.setdefault(payout, PayoutRead(settlement.id))
-            told.own |= {
-                line.provider_reference: line.net
-                for _, line in page
-                if line.category is LineCategory.PAYOUT and line.source_reference in (payout, None)
-            }
+            of = await self._payout(payout, page[0][1].currency)
+            told = self._read.payouts.setdefault(payout, PayoutRead(of.settlement.id))
             lines = [line for _, line in page]
+            bringer = Bringer(self._done.id, lane, of.adds)
+            new_first = self._likely_new
             try:
-                done = await read_page(
-                    self._ctx, self._caller, settlement, lines, lane, likely_new=self._likely_new
+                read = await read_page(
+                    self._ctx, self._caller, of.settlement, lines, bringer, likely_new=new_first
                 )
             except SettlementClosed as closed:
                 late = {line.provider_reference for line in closed.lines}
                 for number, line in page:
                     if line.provider_reference in late:
-                        self._refuse(number, CLOSED, payout)
-            else:
-                self._likely_new = done.new == len(lines)
-                self._read.new += done.new
-                told.held += done.held
+                        self._refuse(number, CLOSED, payout, LineRefusal.CLOSED)
+                read = closed.read
+            for each in read.not_taken:
+                self._refuse(page[each.place][0], each.message, payout, each.code)
+            not_taken = {each.place for each in read.not_taken}
+            told.own |= {
+                line.provider_reference: line.net
+                for place, line in enumerate(lines)
+                if place not in not_taken and _is_own_row(line, payout)
+            }
+            self._likely_new = read.new == len(lines)
+            self._read.new += read.new
+            told.taken += read.new + read.known
+            told.held += read.held
         finally:
             self._lanes.put_nowait(lane)
 
-    async def _settlement(self, payout: str, currency: str) -> Settlement:
-        if payout not in self._settlements:
-            if len(self._settlements) == MOST_PAYOUTS:
+    async def _payout(self, payout: str, currency: str) -> ReportedPayout:
+        if payout not in self._payouts:
+            if len(self._payouts) == MOST_PAYOUTS:
                 raise TooManyPayouts
-            finding = settlement_of(self._ctx, self._caller, payout, currency)
-            self._settlements[payout] = asyncio.create_task(finding)
-        return await self._settlements[payout]
+            finding = reported_payout(self._ctx, self._caller, self._done, payout, currency)
+            self._payouts[payout] = asyncio.create_task(finding)
+        return await self._payouts[payout]
 
 
-async def settlement_of(ctx: Context, caller: Caller, payout: str, currency: str) -> Settlement:
-    """The settlement of a payout that a report tells of, made when nobody has told of it before.
+def _masked_in(line: Line, cells: Sequence[str]) -> int:
+    """How many of its texts are not as their cells were."""
+    texts = (
+        *(line.source_reference, line.payment_reference, line.connected_account, line.attempt),
+        *(line.installation, line.merchant, line.intent),
+    )
+    return sum(1 for text in texts if text is not None and text not in cells)
 
-    Raises:
-        StorageError: others kept changing it.
-    """
-    patience = Patience("a settlement kept changing", end=StorageError, seconds=CONCLUDING_SECONDS)
-    while True:
-        standing = await ctx.settlements.of_payout(payout)
-        if standing is not None:
-            return standing
-        now = ctx.now()
-        settlement = Settlement(
-            id=ctx.new_id("settlement", now),
-            merchant=ACCOUNT,
-            livemode=ctx.provider.livemode,
-            provider_reference=payout,
-            source=Source.REPORT,
-            currency=currency,
-            created_at=now,
-            updated_at=now,
-        )
-        audit = ctx.audit(
-            caller,
-            Action.SETTLEMENT_TAKE,
-            settlement_subject(settlement),
-            details={"source": settlement.source},
-        )
-        told = settlement_event(ctx, caller, settlement, "settlement.created")
-        await ctx.door.commit(Change(audit, creates=(settlement, told)))
-        await patience.pause()
+
+def _is_own_row(line: Line, payout: str) -> bool:
+    return line.category is LineCategory.PAYOUT and line.source_reference in (payout, None)

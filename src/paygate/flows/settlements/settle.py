@@ -15,6 +15,7 @@ from paygate.flows.settlements.by_hand import lines_by_hand
 from paygate.flows.settlements.conclude import conclude
 from paygate.flows.settlements.our_side import ACCOUNT
 from paygate.flows.settlements.read_lines import PageRead, read_page
+from paygate.flows.settlements.reported_payout import tell_lines_differ
 from paygate.flows.settlements.take import ask_for_payout, take_payout
 from paygate.storage.settlements.pages import LINES_A_PAGE
 from paygate.telemetry import log
@@ -68,15 +69,32 @@ async def settle_as_told(ctx: Context, caller: Caller, payout: Payout) -> Settle
     # One that was cancelled left the balance and came back, as one that failed: both are posted.
     if payout.itemised and not payout.lines_complete:
         return Settled(Outcome.WAITING, settlement)
+    if settlement.ids_of_report:
+        return await _as_reported(ctx, caller, settlement, payout)
     lines = _itemised(ctx, payout) if payout.itemised else lines_by_hand(ctx, payout)
-    new = held = 0
+    new = held = count = differ = 0
     async for page, unknown in _pages(lines):
         read = await read_page(ctx, caller, settlement, page) if page else PageRead(0, 0, 0, 0)
         new, held = new + read.new, held + read.held + unknown
+        count, differ = count + len(page), differ + len(read.not_taken)
     if held:
         log.logger().warning("settlement_held", request_id=caller.request_id)
         return Settled(Outcome.HELD, settlement, new)
+    if differ:
+        log.logger().warning(
+            "settlement_lines_differ", counted=differ, request_id=caller.request_id
+        )
+    await tell_lines_differ(ctx, caller, settlement.id, count, differ)
     return await settle_read(ctx, caller, settlement, new)
+
+
+async def _as_reported(
+    ctx: Context, caller: Caller, settlement: Settlement, payout: Payout
+) -> Settled:
+    """One whose lines are a report's, with ids of its own: the provider's are not added to them."""
+    if payout.itemised or settlement.concluded_at is None:
+        return Settled(Outcome.WAITING, settlement)
+    return await settle_read(ctx, caller, settlement)
 
 
 async def settle_read(

@@ -8,9 +8,11 @@ and addresses of payers, is never stored. Card data in what is kept is masked.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from datetime import timedelta
+from operator import ne
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.domain.errors import ErrorCode, Refusal, missing
@@ -41,6 +43,7 @@ from paygate.flows.settlements.our_side import ACCOUNT
 from paygate.jobs.messages import Job, ReadSettlementReport
 from paygate.providers.absence import ProviderSilent
 from paygate.storage.change import Change, Unavailable
+from paygate.telemetry import log
 
 EARLY_BYTES: Final = 4 * 1024 * 1024
 """Of a file that comes before its format is known: so much is held in memory."""
@@ -72,6 +75,8 @@ class ReportUpload:
         self._reader: CellReader | None = None
         self._lines: list[Cells | Refused] = []
         self._chunks = 0
+        self.masked = 0
+        """Cells in which card data was masked."""
 
     async def take(self, parts: Mapping[str, bytes], pieces: Sequence[bytes]) -> None:
         """The next pieces of the file. Raises Refusal."""
@@ -158,6 +163,14 @@ class ReportUpload:
         if len(self._lines) >= LINES_AT_ONCE:
             await self._write(LINES_AT_ONCE)
 
+    def _masked(self, line: Cells | Refused) -> Cells | Refused:
+        if isinstance(line, Refused):
+            return line
+        cells = tuple(map(masked, line.cells))
+        if cells != line.cells:
+            self.masked += sum(map(ne, cells, line.cells))
+        return Cells(line.line, cells)
+
     async def _write(self, least: int) -> None:
         """Write chunks until fewer lines than that are in hand."""
         while self._lines and len(self._lines) >= least:
@@ -168,13 +181,9 @@ class ReportUpload:
                 merchant=ACCOUNT,
                 version=self._chunks,
                 created_at=self._ctx.now(),
-                content=encode_lines([_masked(each) for each in some]),
+                content=encode_lines([self._masked(each) for each in some]),
             )
             await self._ctx.settlement_imports.write_chunk(chunk)
-
-
-def _masked(line: Cells | Refused) -> Cells | Refused:
-    return line if isinstance(line, Refused) else Cells(line.line, tuple(map(masked, line.cells)))
 
 
 def _mapping(content: bytes | None) -> Mapping[str, str]:
@@ -200,17 +209,24 @@ async def import_uploaded(
     """
     assert upload.format is not None, "the form was read to its end"
     report = Report(upload.format, upload.mapping, content_sha256, upload.size_bytes)
-    begun = new_import(ctx, caller, report, upload.import_id)
+    begun = replace(
+        new_import(ctx, caller, report, upload.import_id), card_numbers_masked=upload.masked
+    )
     # An idempotency key is claimed with the first commit, and a change has one claim.
     taken = ctx.audit(caller, Action.SETTLEMENT_IMPORT, import_subject(begun), details=_TAKEN)
     await ctx.door.commit(Change(taken))
-    audit = ctx.audit(caller, Action.SETTLEMENT_IMPORT, import_subject(begun))
+    details = {"card_numbers_masked": str(upload.masked)} if upload.masked else {}
+    audit = ctx.audit(caller, Action.SETTLEMENT_IMPORT, import_subject(begun), details=details)
     job = Job(ReadSettlementReport(begun.merchant, begun.id))
     change = Change(audit, creates=(begun,), jobs=(job,), response=begun)
     standing = await ctx.settlement_imports.of_content(ACCOUNT, content_hashes(ctx, report))
     if standing is not None and standing.status is ImportStatus.RUNNING:
         await upload.lend(standing.id)
     done = await begin_import(ctx, caller, report, begun, change, _jobs_of)
+    if upload.masked:
+        log.logger().warning(
+            "card_numbers_masked", counted=upload.masked, request_id=caller.request_id
+        )
     if done.id != begun.id:
         await upload.abandon()
     return done
@@ -262,11 +278,17 @@ async def read_import(ctx: Context, caller: Caller, import_id: str) -> Settlemen
         Refusal: `resource_missing` for an id that is malformed or unknown, or for another merchant
             than the account's.
     """
+    found = await find_import(ctx, caller, import_id)
+    audit = ctx.audit(caller, Action.SETTLEMENT_IMPORT_READ, import_subject(found))
+    await ctx.door.commit(Change(audit))
+    return found
+
+
+async def find_import(ctx: Context, caller: Caller, import_id: str) -> SettlementImport:
+    """The import, for the account's merchant. Raises a refusal when there is none."""
     found = None
     if caller.merchant == ACCOUNT and is_id(PREFIXES["settlement_import"], import_id):
         found = await ctx.settlement_imports.settlement_import(ACCOUNT, import_id)
     if found is None:
         raise missing("settlement_import")
-    audit = ctx.audit(caller, Action.SETTLEMENT_IMPORT_READ, import_subject(found))
-    await ctx.door.commit(Change(audit))
     return found

@@ -15,5 +15,8 @@ SELECT {account_transfer} FROM account_transfer
 WHERE (merchant, id) > ($1, $2) ORDER BY merchant, id LIMIT $3
 
 -- name: settlement_pages_of_all
-SELECT {settlement_page} FROM settlement_page
-WHERE (merchant, id, version) > ($1, $2, $3) ORDER BY merchant, id, version LIMIT $4
+SELECT {settlement_page as p} FROM settlement_page p
+WHERE (p.merchant, p.id, p.version) > ($1, $2, $3)
+  AND NOT EXISTS (SELECT FROM settlement_withdrawn w
+                  WHERE w.merchant = p.merchant AND w.settlement = p.id AND w.page = p.version)
+ORDER BY p.merchant, p.id, p.version LIMIT $4

@@ -32,9 +32,16 @@ SELECT {payment_intent as i} FROM merchant m CROSS JOIN LATERAL (
     WHERE p.merchant = m.id AND p.status IN ('succeeded', 'refunded')
       AND p.id >= $4 AND p.id < $5 AND p.id > CASE WHEN m.id = $1 THEN $2 ELSE '' END
       AND (SELECT true FROM settlement_line l
-           WHERE l.merchant = $6 AND l.fact = p.id LIMIT 1) IS NULL
+           WHERE l.merchant = $6 AND l.fact = p.id
+             AND NOT EXISTS (SELECT FROM settlement_withdrawn w WHERE w.merchant = l.merchant
+                               AND w.settlement = l.settlement AND w.page = l.page)
+           LIMIT 1) IS NULL
       AND (SELECT true FROM settlement_match s
-           WHERE s.merchant = $6 AND s.fact = p.id LIMIT 1) IS NULL
+           JOIN settlement_line l ON l.merchant = s.merchant AND l.id = s.id
+           WHERE s.merchant = $6 AND s.fact = p.id
+             AND NOT EXISTS (SELECT FROM settlement_withdrawn w WHERE w.merchant = l.merchant
+                               AND w.settlement = l.settlement AND w.page = l.page)
+           LIMIT 1) IS NULL
     ORDER BY p.id LIMIT $3) i
 WHERE m.id >= $1
 ORDER BY m.id, i.id LIMIT $3
@@ -46,9 +53,16 @@ SELECT {refund as r} FROM merchant m CROSS JOIN LATERAL (
       AND f.created_at >= $5 AND f.created_at < $6
       AND (m.id > $1 OR (f.created_at, f.id) > ($2, $3))
       AND (SELECT true FROM settlement_line l
-           WHERE l.merchant = $7 AND l.fact = f.id LIMIT 1) IS NULL
+           WHERE l.merchant = $7 AND l.fact = f.id
+             AND NOT EXISTS (SELECT FROM settlement_withdrawn w WHERE w.merchant = l.merchant
+                               AND w.settlement = l.settlement AND w.page = l.page)
+           LIMIT 1) IS NULL
       AND (SELECT true FROM settlement_match s
-           WHERE s.merchant = $7 AND s.fact = f.id LIMIT 1) IS NULL
+           JOIN settlement_line l ON l.merchant = s.merchant AND l.id = s.id
+           WHERE s.merchant = $7 AND s.fact = f.id
+             AND NOT EXISTS (SELECT FROM settlement_withdrawn w WHERE w.merchant = l.merchant
+                               AND w.settlement = l.settlement AND w.page = l.page)
+           LIMIT 1) IS NULL
     ORDER BY f.created_at, f.id LIMIT $4) r
 WHERE m.id >= $1
 ORDER BY m.id, r.created_at, r.id LIMIT $4

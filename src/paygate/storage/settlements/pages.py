@@ -78,6 +78,20 @@ class SettlementPages:
                 return Written.TAKEN
         return Written.WRITTEN if written else Written.NOT_WAITING
 
+    async def last(self, merchant: str, settlement_id: str) -> int:
+        """The highest number of its pages, those that were withdrawn too; 0 without any."""
+        ((last,),) = await self._fetch("settlement_page_last", merchant, settlement_id)
+        return int(last)
+
+    async def withdraw(self, merchant: str, settlement_id: str, pages: Sequence[int]) -> None:
+        """Have pages of a settlement that is `waiting` stand for nothing from now on: nobody finds
+        their lines any more. Of one that is not waiting, nothing is withdrawn.
+        """
+        with reading():
+            await self._searches.execute(
+                QUERIES["withdraw_settlement_pages"], merchant, settlement_id, list(pages)
+            )
+
     async def count(self, merchant: str, settlement_id: str) -> Count:
         """How many pages there are of a settlement."""
         rows = await self._fetch("settlement_pages_counted", merchant, settlement_id)
@@ -87,6 +101,13 @@ class SettlementPages:
         """The settlements of those of these lines that are written, by the line's id."""
         rows = await self._fetch("settlement_lines_known", merchant, line_ids)
         return {row["id"]: row["settlement"] for row in rows}
+
+    async def placed(self, merchant: str, line_ids: Sequence[str]) -> Mapping[str, Spot | None]:
+        """Where those of these lines stand that are written, by the line's id; None of one that was
+        withdrawn.
+        """
+        rows = await self._fetch("settlement_lines_placed", merchant, line_ids)
+        return {row["id"]: None if row["withdrawn"] else Spot(*row[:4]) for row in rows}
 
     async def lines_of(self, merchant: str, facts: Collection[str]) -> Mapping[str, list[str]]:
         """The ids of the lines of these payments, refunds and disputes, in all settlements; those

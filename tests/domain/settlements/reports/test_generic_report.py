@@ -98,7 +98,7 @@ def test_a_bad_line_is_refused_and_its_cells_are_not_repeated(
 def test_a_card_number_in_a_reference_is_masked_and_the_line_is_read() -> None:
     found = one(LINE.replace("pi_1", "4242-4242-4242-4242"))
     assert isinstance(found, Line)
-    assert found.payment_reference == "(card data)"
+    assert found.payment_reference == "************4242"
 
 
 def test_only_the_cells_that_the_format_reads_are_kept() -> None:
@@ -226,8 +226,8 @@ def test_a_mapping_names_the_columns_that_a_line_needs(name: str) -> None:
     [
         ("txn_3000000010000000088", "txn_3000000010000000088"),
         ("pi_4242424242424242", "pi_4242424242424242"),
-        ("card_4242424242424242", "(card data)"),
-        ("4242424242424242", "(card data)"),
+        ("card_4242424242424242", "card_************4242"),
+        ("4242424242424242", "************4242"),
         ("DE89 3704 0044 0532 0130 00", "(card data)"),
         ("Order 4242", "Order 4242"),
     ],

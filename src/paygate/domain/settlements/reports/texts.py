@@ -5,14 +5,10 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from paygate.domain.card_data.search import find
+from paygate.domain.card_data.mask import cleared
 from paygate.domain.settlements.reports.layout import BadLine
 
 MOST_CHARACTERS: Final = 255
-MASKED: Final = "(card data)"
-"""Stands for a text that held what looks like a card number or an IBAN: a report's line is not
-refused for it, and the number goes no further.
-"""
 _PROVIDERS_ID: Final = re.compile(r"(?!(?:card|cc|pan|visa)_)[a-z]{1,5}_[A-Za-z0-9]{1,200}")
 """As providers make ids. The prefix says what it names, so that its digits are no card's."""
 _FEWEST: Final = 12
@@ -21,7 +17,8 @@ _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ufffd\ud800-\udfff]")
 
 
 def reference(cell: str, column: str) -> str | None:
-    """A reference or a word; None where the cell is empty; `MASKED` for card data.
+    """A reference or a word; None where the cell is empty. A report's line is not refused for card
+    data: that is `masked`, and goes no further.
 
     Raises:
         BadLine: it is too long, or has characters that no text has.
@@ -32,15 +29,17 @@ def reference(cell: str, column: str) -> str | None:
         return cell
     if len(cell) > MOST_CHARACTERS or _UNPRINTABLE.search(cell):
         raise BadLine(f"{column} is no text of at most {MOST_CHARACTERS} printable characters")
-    return cell if find(cell) is None else MASKED
+    return masked(cell)
 
 
 @lru_cache(maxsize=4096)
 def masked(cell: str) -> str:
-    """The cell, or `MASKED` in place of what looks like card data."""
+    """The cell as it may be kept, which is the cell itself where no card number and no IBAN is in
+    it: they are no reference, and whose account it is nobody need know here.
+    """
     if len(cell) < _FEWEST or _PROVIDERS_ID.fullmatch(cell):
         return cell
-    return cell if find(cell) is None else MASKED
+    return cleared(cell)
 
 
 @lru_cache(maxsize=1024)
@@ -58,6 +57,6 @@ def required(cell: str, column: str, find_in: Callable[[str, str], str | None] =
     text = find_in(cell, column)
     if text is None:
         raise BadLine(f"{column} is empty")
-    if text is MASKED:
+    if text != cell:
         raise BadLine(f"{column} holds what looks like a card number or an IBAN")
     return text

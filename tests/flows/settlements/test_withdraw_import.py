@@ -1,0 +1,150 @@
+"""A report that is taken back: as if it had never been brought, where nothing is closed."""
+
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from paygate.domain.account_transfer import AccountTransfer
+from paygate.domain.audit import AuditEntry
+from paygate.domain.errors import ErrorCode, Refusal
+from paygate.domain.settlements.outcome import PayoutStatus
+from paygate.domain.settlements.report_import import ImportStatus, LineRefusal, ReportFormat
+from paygate.domain.settlements.settlement import Matching
+from paygate.flows.ledger.verify import verify_ledger
+from paygate.flows.settlements.import_report import Report, new_import
+from paygate.flows.settlements.withdraw_import import withdraw_import
+from tests.domain.settlements.reports.reading import csv_of
+from tests.flows.settlements.paying import C, charged, line, paid, paying, pays
+from tests.flows.settlements.reporting import bring, report
+from tests.flows.settlements.stories import kinds, settle, stands
+from tests.flows.world import World
+from tests.making import START
+
+GENERIC = {
+    "reference": "id", "payout": "batch", "category": "kind", "currency": "currency",
+    "gross": "amount", "available_on": "day", "payment": "payment",
+}  # fmt: skip
+
+
+async def held(world: World) -> set[int]:
+    """What every account holds by settlements."""
+    sums = Counter[object]()
+    for transfer in await world.all(AccountTransfer):
+        for entry in transfer.entries:
+            sums[entry.account, transfer.currency_of(entry)] += entry.amount
+    return set(sums.values())
+
+
+async def agrees(world: World) -> bool:
+    found = await verify_ledger(world.ctx, world.caller, progress=lambda *_: None)
+    return found.mismatches == ()
+
+
+async def test_a_file_read_by_a_wrong_mapping_is_withdrawn_and_brought_by_the_right_one(
+    world: World, tmp_path: Path
+) -> None:
+    intents = [await paid(world) for _ in range(2)]
+    header = ("id", "batch", "kind", "currency", "amount", "day", "payment")
+    rows = [
+        (f"r{n}", "B1", "charge", "EUR", "1999", "2026-01-05", each.provider_reference or "")
+        for n, each in enumerate(intents)
+    ]
+    content = csv_of(header, *rows, ("own", "B1", "payout", "EUR", "-3998", "2026-01-05", ""))
+    generic = ReportFormat.GENERIC
+    wrong = await bring(world, tmp_path, content, generic, GENERIC)
+    assert (wrong.status, await kinds(world)) == (ImportStatus.COMPLETED, {"amount_mismatch": 2})
+    right = GENERIC | {"units": "minor"}
+    refused = await bring(world, tmp_path, content, generic, right)
+    assert {each.code for each in refused.refused} == {LineRefusal.DIFFERS}
+    assert (await stands(world, "B1")).is_open
+
+    taken_back = await withdraw_import(world.ctx, world.caller, wrong.id)
+    assert (taken_back.withdrawn_at, taken_back.version) == (world.clock(), 3)
+    of = await stands(world, "B1")
+    assert (of.counts.lines, of.amount, of.totals) == (0, None, ())
+    assert await kinds(world) == {}
+    assert await agrees(world)
+    # Its payments are without a line once more.
+    every = await world.ctx.settlement_facts.payments_unsettled(
+        "default", START - timedelta(days=1), START + timedelta(days=1), None, 10
+    )
+    assert {each.id for each in every.records} == {each.id for each in intents}
+    await withdraw_import(world.ctx, world.caller, refused.id)
+
+    done = await bring(world, tmp_path, content, generic, right)
+    assert (done.status, done.lines_new, done.refused_count) == (ImportStatus.COMPLETED, 3, 0)
+    of = await stands(world, "B1")
+    assert (of.amount, of.counts.matched, of.is_open) == (3998, 2, False)
+    assert await kinds(world) == {}
+    assert await agrees(world)
+
+
+async def test_what_was_posted_is_reversed_and_the_provider_tells_its_own_lines(
+    world: World, tmp_path: Path
+) -> None:
+    charge = charged(await paid(world))
+    pays(world, "po_1", charge, status=PayoutStatus.IN_TRANSIT, lines_complete=False)
+    said = replace(charge, fee=0, net=1999)
+    gone = line("txn_less", -59, C.FEE, source_reference=None)
+    done = await bring(world, tmp_path, report({"po_1": [said, gone]}, own=False))
+    assert (await stands(world)).matching is Matching.BALANCED
+    assert await held(world) != {0}
+    await withdraw_import(world.ctx, world.caller, done.id)
+    await withdraw_import(world.ctx, world.caller, done.id)
+    settling = "SELECT count(*) FROM pgqueuer WHERE entrypoint = 'settle_payout'"
+    assert await world.connection.fetchval(settling) == 1
+    pays(world, "po_1", charge)
+    await settle(world)
+    of = await stands(world)
+    assert (of.counts.lines, of.residual, of.is_open, of.refused_lines) == (2, 0, False, 0)
+    assert await agrees(world)
+    entries = [e for e in await world.all(AuditEntry) if e.action == "settlement_import.withdraw"]
+    assert {e.subject.object for e in entries if e.subject} == {"settlement_import", "settlement"}
+
+
+async def test_lines_of_other_reports_stay(world: World, tmp_path: Path) -> None:
+    first, second = charged(await paid(world)), charged(await paid(world))
+    pays(world, "po_1", first, second, status=PayoutStatus.PENDING, lines_complete=False)
+    kept = await bring(world, tmp_path, report({"po_1": [first]}, own=False))
+    other = await bring(world, tmp_path, report({"po_1": [second]}, own=False))
+    assert (await stands(world)).residual == 0
+    await withdraw_import(world.ctx, world.caller, other.id)
+    again = await bring(world, tmp_path, report({"po_1": [second]}, own=False))
+    assert (again.id != other.id, again.lines_new, again.refused_count) == (True, 1, 0)
+    of = await stands(world)
+    assert (of.residual, of.counts.lines) == (0, 2)
+    assert kept.id not in {other.id, again.id}
+
+
+async def test_refused_lines_of_a_report_go_with_it(world: World, tmp_path: Path) -> None:
+    lines = [charged(await paid(world)) for _ in range(2)]
+    pays(world, "po_1", *lines, status=PayoutStatus.PENDING)
+    await settle(world)
+    other = replace(lines[0], fee=0, net=1999)
+    done = await bring(world, tmp_path, report({"po_1": [other, lines[1]]}, own=False))
+    assert (await stands(world)).refused_lines == 1
+    await withdraw_import(world.ctx, world.caller, done.id)
+    await settle(world)
+    of = await stands(world)
+    assert (of.refused_lines, of.matching, of.counts.lines) == (0, Matching.BALANCED, 3)
+
+
+async def test_what_is_closed_or_being_read_is_not_withdrawn(world: World, tmp_path: Path) -> None:
+    done = await bring(world, tmp_path, report({"po_1": [charged(await paid(world))]}))
+    before = await stands(world)
+    assert not before.is_open
+    begun = new_import(world.ctx, world.caller, Report(ReportFormat.GENERIC, GENERIC, bytes(32), 1))
+    await world.store(begun)
+    for known, code in (
+        (done.id, ErrorCode.STATE_CONFLICT),
+        (begun.id, ErrorCode.STATE_CONFLICT),
+        ("si_nope", ErrorCode.RESOURCE_MISSING),
+    ):
+        with pytest.raises(Refusal) as refused:
+            await withdraw_import(world.ctx, world.caller, known)
+        assert refused.value.code is code
+    assert await stands(world) == before
+    assert paying(world).payouts == {}
