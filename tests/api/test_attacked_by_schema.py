@@ -15,11 +15,12 @@ from tests.gateway import Gateway
 from tools.security.schemas import Caller, attack
 
 
-@pytest.fixture(scope="module")
-async def attacked(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
-    """One of its own: what is found by chance may be revoked, deleted, acknowledged."""
-    folder = tmp_path_factory.mktemp("attacked")
-    gateway = await asyncio.to_thread(Gateway.start, folder, "--processes", "1")
+@pytest.fixture
+async def attacked(tmp_path: Path) -> AsyncIterator[Gateway]:
+    """One for each caller: what is found by chance may be revoked, deleted, acknowledged, and after
+    600 requests without a key in a minute their address is asked to wait, whatever key it shows.
+    """
+    gateway = await asyncio.to_thread(Gateway.start, tmp_path, "--processes", "1")
     try:
         await gateway.open()
         yield gateway

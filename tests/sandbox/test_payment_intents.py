@@ -31,10 +31,12 @@ async def test_confirm_takes_the_money_asynchronously(stripe: Caller) -> None:
         },
     )
     paid = await stripe.post(
-        f"{INTENTS}/{intent['id']}/confirm", {"payment_method": "pm_card_visa"}, key="att_1"
+        f"{INTENTS}/{intent['id']}/confirm",
+        {"payment_method": "pm_card_visa", "expand": ["latest_charge"]},
+        key="att_1",
     )
     assert (paid["status"], paid["amount_received"]) == ("succeeded", 1999)
-    charge = await stripe.get(f"/v1/charges/{paid['latest_charge']}")
+    charge = paid["latest_charge"]
     assert charge["captured"]
     assert charge["balance_transaction"] is None
     assert charge["metadata"] == {"paygate_attempt": "att_1"}

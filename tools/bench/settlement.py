@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
+from paygate.domain.ids import make_id
 from paygate.domain.settlements.discrepancy import Discrepancy
 from paygate.settings import load
 from paygate.storage.connections.database import connector
@@ -79,6 +80,7 @@ async def _seed(ready: dict[str, Any], out: Path, payments: int) -> None:
         MONTHS,
         discrepancies=dict.fromkeys(INJECTED, OF_EACH),
         attempt_key="paygate_attempt",
+        name_attempt=lambda number: make_id("at_", number, bytes(10)),
         marks={"paygate_installation": installation, "paygate_merchant": merchant_side.MERCHANT},
     )
     await asyncio.to_thread(write_books, plan, out)

@@ -9,6 +9,7 @@ who may write rows could try them all.
 """
 
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 from paygate.crypto.encoding import length_prefixed
@@ -19,6 +20,11 @@ INDEX_BYTES: Final = 16
 """HMAC-SHA256 cut to its left half (RFC 2104, section 5): at a thousand million values of one
 column, two collide by chance with probability 10^-21. Who looks up still opens and compares."""
 
+REMEMBERED: Final = 8192
+"""Values whose hashes are kept: what is looked up by a hash is compared with it once it is open, or
+written under it.
+"""
+
 
 class BlindIndexError(Exception):
     """A value cannot be indexed. The message does not hold it."""
@@ -27,10 +33,15 @@ class BlindIndexError(Exception):
 class BlindIndex:
     """Keyed hashes of one installation's values. Safe to share between threads."""
 
-    __slots__ = ("_fingerprint_head", "_head", "_keys")
+    __slots__ = ("_fingerprint_head", "_head", "_keys", "candidates")
 
     def __init__(self, keyring: Keyring) -> None:
         self._keys = keyring.index
+        self.candidates = lru_cache(maxsize=REMEMBERED)(self._candidates)
+        """What `of` gave under every enabled key, the primary's first: look up any.
+
+        More than one only while the index key is being rotated. Raises BlindIndexError.
+        """
         self._head = length_prefixed("paygate.index.1", keyring.installation).decode()
         self._fingerprint_head = length_prefixed("paygate.fingerprint.1", keyring.installation)
 
@@ -41,13 +52,9 @@ class BlindIndex:
         in NFC (Unicode Standard Annex 15), so one name typed on two systems is one value.
         Raises BlindIndexError.
         """
-        return _compute(self._keys[0], self._input(merchant, column, value))
+        return self.candidates(merchant, column, value)[0]
 
-    def candidates(self, merchant: str, column: str, value: str) -> tuple[bytes, ...]:
-        """Return what `of` gave under every enabled key, the primary's first: look up any.
-
-        More than one only while the index key is being rotated. Raises BlindIndexError.
-        """
+    def _candidates(self, merchant: str, column: str, value: str) -> tuple[bytes, ...]:
         data = self._input(merchant, column, value)
         return tuple(_compute(key, data) for key in self._keys)
 

@@ -27,7 +27,7 @@ class Hash:
 
     def of(self, index: BlindIndex, merchant: str, value: str) -> bytes:
         """What stands in the column."""
-        return index.of("" if self.across_merchants else merchant, self.label, value)
+        return index.candidates("" if self.across_merchants else merchant, self.label, value)[0]
 
     def candidates(self, index: BlindIndex, merchant: str, value: str) -> list[bytes]:
         """What may stand in the column while the index key is rotated."""

@@ -6,6 +6,7 @@ has written when it ends is there, and what it has not the next one reads again.
 """
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import threading
@@ -38,6 +39,8 @@ SMALL_BYTES: Final = 4 * 1024 * 1024
 NICE: Final = 5
 """Payments go first."""
 END_SECONDS: Final = 5.0
+COLLECT_AFTER: Final = 50_000
+"""A page's lines are tens of thousands of objects, without a circle among them."""
 
 
 class Read(msgspec.Struct, frozen=True):
@@ -189,6 +192,8 @@ async def _take_orders(pipe: Connection, caller: Caller, data: Path) -> None:
     )
     listening.daemon = True
     async with open_context(load(os.environ, data=data), name="report") as ctx:
+        gc.freeze()  # what was loaded stays, and what a page is made of is freed by itself
+        gc.set_threshold(COLLECT_AFTER)
         listening.start()
         while True:
             order = await orders.get()

@@ -69,7 +69,7 @@ class Candidate(Recorded, frozen=True):
         return self.refund or self.dispute or self.payment_intent
 
 
-class SettlementLine(Recorded, frozen=True, kw_only=True):
+class SettlementLine(Recorded, frozen=True, kw_only=True, gc=False):
     """A line as it was matched when it was read. What a person decides later is a `LineMatch`."""
 
     id: str

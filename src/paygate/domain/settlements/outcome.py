@@ -94,7 +94,7 @@ class FeePart(Recorded, frozen=True):
     currency: str
 
 
-class Line(Recorded, frozen=True, kw_only=True):
+class Line(Recorded, frozen=True, kw_only=True, gc=False):
     """A movement on the merchant's balance at the provider: `net` is `gross - fee`, all three in
     the currency that the balance is kept in. A line never changes, and is known by its
     `provider_reference`.

@@ -1,6 +1,6 @@
 """Our side of a page of lines: the records that its lines may be for, read all at once."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 from msgspec.structs import replace
@@ -63,7 +63,7 @@ async def our_side(ctx: Context, lines: Sequence[Line]) -> OurSide:
         disputes=_facts(disputes, of_dispute),
     )
     unread = (*payments.unread, *refunds.unread, *disputes.unread)
-    held = {place for place, line in enumerate(lines) if hidden.intersection(_payments_named(line))}
+    held = {place for place, line in enumerate(lines) if hidden and _names_any(line, hidden)}
     marked, by_mark, faults = await _marked(ctx, lines, known)
     held |= by_mark
     return OurSide(replace(known, marked=marked), frozenset(held), (*unread, *faults))
@@ -95,9 +95,9 @@ def _sources(lines: Sequence[Line], categories: Collection[LineCategory]) -> set
     }
 
 
-def _payments_named(line: Line) -> set[str]:
-    """The provider's ids on a line that may be a payment's."""
-    return {each for each in (line.payment_reference, line.source_reference) if each is not None}
+def _names_any(line: Line, references: Container[str | None]) -> bool:
+    """Whether one of these is an id of the provider's on a line that may be a payment's."""
+    return line.payment_reference in references or line.source_reference in references
 
 
 def _facts(found: Found[R], fact_of: Callable[[R], Fact]) -> Mapping[str, Fact]:
@@ -140,8 +140,10 @@ def _mark_of(line: Line, known: Known) -> Key | None:
     """The merchant and id on a line that bears our mark, where the provider's ids name nothing."""
     if line.attempt is None or line.merchant is None or line.installation != known.installation:
         return None
-    by_reference = known.payments, known.refunds, known.disputes
-    named = _payments_named(line)
-    if any(not named.isdisjoint(facts) for facts in by_reference):
+    if (
+        _names_any(line, known.payments)
+        or _names_any(line, known.refunds)
+        or _names_any(line, known.disputes)
+    ):
         return None
     return line.merchant, line.attempt

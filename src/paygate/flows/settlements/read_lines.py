@@ -3,6 +3,7 @@ whoever brings it and however often. To go on after a crash is to read them agai
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -76,8 +77,13 @@ def line_id(ctx: Context, provider_reference: str, occurrence: int = 1) -> str:
     withdrawn with its report, and is brought again, is another occurrence.
     """
     again = () if occurrence == 1 else (str(occurrence),)
-    name = length_prefixed("settlement_line", ctx.provider.name, provider_reference, *again)
+    name = _line_head(ctx.provider.name) + length_prefixed(provider_reference, *again)
     return id_from(PREFIXES["settlement_line"], ctx.index.fingerprints(name)[-1])
+
+
+@cache
+def _line_head(provider: str) -> bytes:
+    return length_prefixed("settlement_line", provider)
 
 
 class Lane(NamedTuple):

@@ -7,8 +7,9 @@ WITH waiting AS (
     RETURNING version
 )
 INSERT INTO settlement_line (merchant, id, settlement, page, place, fact, suspect)
-SELECT $1, line.id, $2, page.version, line.place - 1, line.fact, line.suspect
-FROM page, unnest($6::text[], $7::text[], $8::bool[])
+SELECT $1, line.id, $2, page.version, line.place - 1, line.fact, line.suspect = '1'
+FROM page, unnest(string_to_array($6::text, ' '), string_to_array($7::text, ' ', ''),
+                  string_to_array($8::text, ' '))
     WITH ORDINALITY AS line (id, fact, suspect, place)
 RETURNING place
 

@@ -65,10 +65,11 @@ class SettlementPages:
     async def write(self, page: LinePage) -> Written:
         """Write a page and the rows of its lines, in one statement."""
         row = [column[0] for column in self._records.columns((page,))]
+        # Arrays of thousands of texts cost the driver more than one text that is cut by the server.
         lines = (
-            [line.id for line in page.lines],
-            [line.fact for line in page.lines],
-            [line.suspect for line in page.lines],
+            " ".join([line.id for line in page.lines]),
+            " ".join([line.fact or "" for line in page.lines]),
+            " ".join(["1" if line.suspect else "0" for line in page.lines]),
         )
         with reading():
             try:

@@ -52,7 +52,7 @@ class Layout(msgspec.Struct, frozen=True):
     separator: str = ","
 
 
-class Cells(msgspec.Struct, frozen=True, array_like=True, tag=1):
+class Cells(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
     """A line of a report, of which only the cells that the format reads are kept: no name, address
     or other text of a payer goes on from here.
     """
