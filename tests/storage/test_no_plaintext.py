@@ -153,7 +153,6 @@ CLEAR: Final = {
         *("created_at", "updated_at", "provider_reference_index"),
     },
     "settlement_page": {"merchant", "id", "version", "created_at"},
-    # Where a line stands, and what it settles: which facts have none is asked of all of them.
     "settlement_line": {"merchant", "id", "settlement", "page", "place", "fact", "suspect"},
     "settlement_withdrawn": {"merchant", "settlement", "page"},
     "settlement_match": {"merchant", "id", "settlement", "fact", "created_at"},
