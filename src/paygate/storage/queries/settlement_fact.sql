@@ -33,14 +33,14 @@ SELECT {payment_intent as i} FROM merchant m CROSS JOIN LATERAL (
       AND p.id >= $4 AND p.id < $5 AND p.id > CASE WHEN m.id = $1 THEN $2 ELSE '' END
       AND (SELECT true FROM settlement_line l
            WHERE l.merchant = $6 AND l.fact = p.id
-             AND NOT EXISTS (SELECT FROM settlement_withdrawn w WHERE w.merchant = l.merchant
-                               AND w.settlement = l.settlement AND w.page = l.page)
+             AND (SELECT true FROM settlement_withdrawn w WHERE w.merchant = l.merchant
+                    AND w.settlement = l.settlement AND w.page = l.page) IS NULL
            LIMIT 1) IS NULL
       AND (SELECT true FROM settlement_match s
            JOIN settlement_line l ON l.merchant = s.merchant AND l.id = s.id
            WHERE s.merchant = $6 AND s.fact = p.id
-             AND NOT EXISTS (SELECT FROM settlement_withdrawn w WHERE w.merchant = l.merchant
-                               AND w.settlement = l.settlement AND w.page = l.page)
+             AND (SELECT true FROM settlement_withdrawn w WHERE w.merchant = l.merchant
+                    AND w.settlement = l.settlement AND w.page = l.page) IS NULL
            LIMIT 1) IS NULL
     ORDER BY p.id LIMIT $3) i
 WHERE m.id >= $1
@@ -54,14 +54,14 @@ SELECT {refund as r} FROM merchant m CROSS JOIN LATERAL (
       AND (m.id > $1 OR (f.created_at, f.id) > ($2, $3))
       AND (SELECT true FROM settlement_line l
            WHERE l.merchant = $7 AND l.fact = f.id
-             AND NOT EXISTS (SELECT FROM settlement_withdrawn w WHERE w.merchant = l.merchant
-                               AND w.settlement = l.settlement AND w.page = l.page)
+             AND (SELECT true FROM settlement_withdrawn w WHERE w.merchant = l.merchant
+                    AND w.settlement = l.settlement AND w.page = l.page) IS NULL
            LIMIT 1) IS NULL
       AND (SELECT true FROM settlement_match s
            JOIN settlement_line l ON l.merchant = s.merchant AND l.id = s.id
            WHERE s.merchant = $7 AND s.fact = f.id
-             AND NOT EXISTS (SELECT FROM settlement_withdrawn w WHERE w.merchant = l.merchant
-                               AND w.settlement = l.settlement AND w.page = l.page)
+             AND (SELECT true FROM settlement_withdrawn w WHERE w.merchant = l.merchant
+                    AND w.settlement = l.settlement AND w.page = l.page) IS NULL
            LIMIT 1) IS NULL
     ORDER BY f.created_at, f.id LIMIT $4) r
 WHERE m.id >= $1
