@@ -26,6 +26,7 @@ from paygate.storage.access.merchants import Merchants
 from paygate.storage.audit_chain import AuditChain
 from paygate.storage.audit_log import AuditLog
 from paygate.storage.audit_seals import AuditSeals
+from paygate.storage.blocks import QUERIES
 from paygate.storage.commit.committer import Committer, Connection
 from paygate.storage.connections.database import connector
 from paygate.storage.connections.pool import open_pool
@@ -34,10 +35,12 @@ from paygate.storage.disputes import DisputeReader
 from paygate.storage.door import Door
 from paygate.storage.erasure import Erasure
 from paygate.storage.idempotency import IdempotencyKeys
+from paygate.storage.keysets import Keysets
 from paygate.storage.reader import Reader
 from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.records import Records
 from paygate.storage.refunds import RefundReader
+from paygate.storage.resealing import Resealing
 from paygate.storage.restores import Restores
 from paygate.storage.retention import Retention
 from paygate.storage.settlements.facts import SettlementFacts
@@ -58,8 +61,11 @@ async def world(
     database: str, connect: Callable[[], Awaitable[Connection]], tmp_path: Path
 ) -> AsyncIterator[World]:
     kms = FileKms.create(tmp_path / "kek")
-    keyring = load_keyring(kms, INSTALLATION, generate_keyring(kms, INSTALLATION))
+    wrapped = generate_keyring(kms, INSTALLATION)
+    keyring = load_keyring(kms, INSTALLATION, wrapped)
+    keysets = Keysets(connector(database, name="paygate keysets"), kms, INSTALLATION)
     records = Records(Sealer(keyring), BlindIndex(keyring))
+    keysets.bind(records)
     committer = Committer(connector(database, name="paygate flows"))
     await committer.open()
     pool = open_pool(database, name="paygate flows")
@@ -97,6 +103,8 @@ async def world(
         restores=restores,
         retention=Retention(pool),
         erasure=Erasure(pool, pool, records),
+        keysets=keysets,
+        resealing=Resealing(connector(database, name="paygate resealing"), records),
         after_restore=AfterRestore(restores, provider, INSTALLATION),
         hasher=CredentialHasher(keyring),
         index=records.index,
@@ -120,6 +128,7 @@ async def world(
     )
     connection = await connect()
     await connection.execute("INSERT INTO merchant (id) VALUES ('default')")
+    await connection.executemany(QUERIES["add_keyset"], list(wrapped.items()))
     yield World(ctx, provider, clock, records, connection)
     await egress.close()
     await key_use.close()
