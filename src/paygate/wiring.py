@@ -1,5 +1,6 @@
 """Settings to the assembled parts. Nothing else builds the house."""
 
+import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -285,7 +286,10 @@ async def _unlock(settings: Settings, name: str) -> tuple[Installation, Keyring]
     installation = await read_installation(
         _reach(settings, name=name), livemode=_livemode(settings)
     )
-    keyring = load_keyring(_kms(settings), installation.id, installation.keysets)
+    # In a thread: a key service may keep us waiting, and others run on this loop.
+    keyring = await asyncio.to_thread(
+        load_keyring, _kms(settings), installation.id, installation.keysets
+    )
     return installation, keyring
 
 
