@@ -7,7 +7,7 @@ import pytest
 import tink
 
 from paygate.crypto.cloud_kms import CloudKmsError, guarded
-from paygate.crypto.kms import CloudKms, KmsError, open_kms
+from paygate.crypto.kms import KmsError, ServiceKms, open_kms
 from paygate.crypto.tink_keysets import KeyKind, new_keyset, seal_primitive
 
 AWS = "aws-kms://arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -89,7 +89,7 @@ def test_another_address_is_refused_and_not_repeated(uri: str) -> None:
     ],
 )
 def test_a_fault_is_named_and_not_quoted(error: Exception, said: str) -> None:
-    kms = CloudKms(guarded(Failing(error), "aws-kms"))
+    kms = ServiceKms(guarded(Failing(error), "aws-kms"))
     for call in (kms.wrap, kms.unwrap):
         with pytest.raises(KmsError) as refused:
             call(b"a keyset", b"for you")
@@ -97,7 +97,7 @@ def test_a_fault_is_named_and_not_quoted(error: Exception, said: str) -> None:
 
 
 def test_what_is_wrapped_opens_for_its_place_alone() -> None:
-    kms = CloudKms(guarded(seal_primitive(new_keyset(KeyKind.SEAL)), "gcp-kms"))
+    kms = ServiceKms(guarded(seal_primitive(new_keyset(KeyKind.SEAL)), "gcp-kms"))
     wrapped = kms.wrap(b"a keyset", b"for you")
     assert kms.unwrap(wrapped, b"for you") == b"a keyset"
     with pytest.raises(KmsError, match="gcp-kms: TinkError"):

@@ -60,7 +60,7 @@ def test_one_that_ignores_associated_data_is_refused(vault: ScriptedVault) -> No
     ("encrypted", "words"),
     [
         (data(ciphertext="hunter2"), "does not look like it"),
-        (data(ciphertext="vault:v1:AAAA"), "does not open what it encrypted"),
+        (data(ciphertext="vault:v1:AAAA"), "knows no associated data"),
         (data(), "another shape"),
     ],
 )
@@ -70,6 +70,20 @@ def test_what_was_not_encrypted_is_not_kept(
     vault.answer = lambda asked: encrypted if "/encrypt/" in asked.path else ignorant(asked)
     with pytest.raises(KmsError, match=words):
         open_kms(vault.address, patience_seconds=0).wrap(KEYSET, b"for you")
+
+
+def test_what_does_not_open_again_is_not_kept(vault: ScriptedVault) -> None:
+    def forgetful(asked: Asked) -> Answer:
+        if asked.path.endswith("/decrypt/k"):
+            known = base64.b64decode(asked.body["associated_data"]) == b"for you"
+            return OPENED if known else fault(400, "cipher: message authentication failed")
+        return ignorant(asked)
+
+    vault.answer = forgetful
+    kms = open_kms(vault.address, patience_seconds=0)
+    assert kms.wrap(KEYSET, b"for you").startswith(b"vault:v1:")
+    with pytest.raises(KmsError, match="does not open what it encrypted"):
+        kms.wrap(b"another keyset", b"for you")
 
 
 def test_one_that_is_away_is_asked_again(vault: ScriptedVault) -> None:

@@ -11,6 +11,9 @@ from paygate.crypto.keyring import KeyringError, generate_keyring, load_keyring
 from paygate.crypto.kms import Kms, KmsError, open_kms
 from paygate.crypto.vault_http import TransitAddress
 from paygate.crypto.vault_transit import Transit
+from paygate.doctor.checks import diagnose
+from paygate.doctor.examine import examine
+from paygate.doctor.finding import Verdict
 from paygate.settings import load
 from paygate.storage.records import Records
 from paygate.wiring import open_records, prepare_database
@@ -229,6 +232,30 @@ async def test_an_installation_lives_under_it(vault: VaultServer, dsn: str) -> N
     await prepare_database(settings)
     vault.token_file()
     assert isinstance(await open_records(settings), Records)
+
+
+async def test_the_doctor_looks_at_it(vault: VaultServer, dsn: str) -> None:
+    settings = load(
+        {
+            "PAYGATE_DATABASE_URL": dsn,
+            "PAYGATE_KEK": vault.address(),
+            "PAYGATE_STRIPE_API_KEY": TEST_KEY,
+            "PAYGATE_STRIPE_API_BASE": "http://127.0.0.1:1",
+            "PAYGATE_STRIPE_WEBHOOK_SECRETS": "whsec_1",
+        }
+    )
+    await prepare_database(settings)
+    found = {finding.check: finding for finding in diagnose(await examine(settings))}
+    for name in ("kek", "kek_place", "kek_age", "kek_token", "keys"):
+        assert found[name].verdict is Verdict.OK, found[name]
+    vault.seal()
+    try:
+        sealed = {finding.check: finding for finding in diagnose(await examine(settings))}
+    finally:
+        vault.unseal()
+    for name in ("kek", "keys"):
+        assert sealed[name].verdict is Verdict.WRONG
+        assert "it is sealed" in sealed[name].message
 
 
 def test_a_keyring_is_for_one_installation_and_purpose(kms: Kms) -> None:

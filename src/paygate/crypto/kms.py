@@ -74,8 +74,8 @@ def open_kms(uri: str, *, patience_seconds: float = PATIENCE_SECONDS) -> Kms:
             return FileKms.open(_file_of(uri))
         if match[1] == "hcvault":
             address = TransitAddress.parse(uri)
-            return VaultKms(Transit(address, patience_seconds=patience_seconds))
-        return CloudKms(open_cloud_key(match[1], uri))
+            return ServiceKms(Transit(address, patience_seconds=patience_seconds))
+        return ServiceKms(open_cloud_key(match[1], uri))
     except (VaultError, CloudKmsError) as error:
         raise KmsError(str(error)) from None
 
@@ -93,46 +93,22 @@ def _file_of(uri: str) -> Path:
     return Path(path)
 
 
-class VaultKms:
-    """A key-encryption key in a transit engine. What it wraps is the engine's text, as bytes."""
+class ServiceKms:
+    """A key-encryption key in a key service, which is asked over the network."""
 
-    __slots__ = ("_transit",)
+    __slots__ = ("_key",)
     is_development: Final = False
 
-    def __init__(self, transit: Transit) -> None:
-        self._transit = transit
+    def __init__(self, key: Aead) -> None:
+        """`key` raises VaultError or CloudKmsError."""
+        self._key = key
 
     def wrap(self, keyset: bytes, associated_data: bytes) -> bytes:
-        """Encrypt a keyset. It is opened again before it is returned. Raises KmsError."""
+        """Encrypt a keyset, and see that it opens before anything relies on it. Raises KmsError."""
         try:
-            return self._transit.encrypt(keyset, associated_data).encode("ascii")
-        except VaultError as error:
-            raise KmsError(str(error)) from None
-
-    def unwrap(self, wrapped: bytes, associated_data: bytes) -> bytes:
-        """Decrypt a wrapped keyset. Raises KmsError."""
-        try:
-            ciphertext = wrapped.decode("ascii", errors="replace")
-            return self._transit.decrypt(ciphertext, associated_data)
-        except VaultError as error:
-            raise KmsError(str(error)) from None
-
-
-class CloudKms:
-    """A key-encryption key in a cloud's key service."""
-
-    __slots__ = ("_aead",)
-    is_development: Final = False
-
-    def __init__(self, aead: Aead) -> None:
-        self._aead = aead
-
-    def wrap(self, keyset: bytes, associated_data: bytes) -> bytes:
-        """Encrypt a keyset. It is opened again before it is returned. Raises KmsError."""
-        try:
-            wrapped = self._aead.encrypt(keyset, associated_data)
-            opened = self._aead.decrypt(wrapped, associated_data)
-        except CloudKmsError as error:
+            wrapped = self._key.encrypt(keyset, associated_data)
+            opened = self._key.decrypt(wrapped, associated_data)
+        except (VaultError, CloudKmsError) as error:
             raise KmsError(str(error)) from None
         if opened != keyset:
             raise KmsError("the key service does not open what it encrypted")
@@ -141,8 +117,8 @@ class CloudKms:
     def unwrap(self, wrapped: bytes, associated_data: bytes) -> bytes:
         """Decrypt a wrapped keyset. Raises KmsError."""
         try:
-            return self._aead.decrypt(wrapped, associated_data)
-        except CloudKmsError as error:
+            return self._key.decrypt(wrapped, associated_data)
+        except (VaultError, CloudKmsError) as error:
             raise KmsError(str(error)) from None
 
 
