@@ -1,6 +1,5 @@
 """Settings to the assembled parts. Nothing else builds the house."""
 
-import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -18,7 +17,7 @@ from paygate.crypto.audit_keys import AuditKeys
 from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.callback_states import CallbackStates
 from paygate.crypto.credentials import CredentialHasher
-from paygate.crypto.keyring import Keyring, generate_keyring, load_keyring
+from paygate.crypto.keyring import generate_keyring
 from paygate.crypto.kms import Kms, open_kms
 from paygate.crypto.seal import Sealer
 from paygate.crypto.secret import Secret
@@ -55,10 +54,13 @@ from paygate.storage.door import Door
 from paygate.storage.erasure import Erasure
 from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.installation import DEFAULT_MERCHANT, Installation, install, read_installation
+from paygate.storage.keyring_keeper import KeyringKeeper
+from paygate.storage.keysets import Keysets, Loaded
 from paygate.storage.reader import Reader
 from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.records import Records
 from paygate.storage.refunds import RefundReader
+from paygate.storage.resealing import Resealing
 from paygate.storage.restores import Restores, notice_restore
 from paygate.storage.retention import Retention
 from paygate.storage.schema.application import grant_rights, make_role, role_of
@@ -202,23 +204,35 @@ async def open_context(
 ) -> AsyncIterator[Context]:
     """The parts of one process, for as long as it needs them."""
     dial = connect(settings, name=name)
-    installation, keyring = await _unlock(settings, name)
+    installation, keysets, loaded = await _unlock(settings, name)
+    keyring = loaded.keyring
     store = _limits_store(settings)
     pace = _pace(settings, store, livemode=installation.livemode)
     provider = _provider(settings, installation, pace)
     index = BlindIndex(keyring)
-    records = Records(Sealer(keyring), index)
+    sealer = Sealer(keyring)
+    records = Records(sealer, index)
+    keysets.bind(records)
     committer = Committer(dial)
+    keeper = KeyringKeeper(
+        connect(settings, name=f"{name} keyring"),
+        keysets,
+        loaded,
+        sealer.turn_to,
+        committer.drained,
+    )
     dsn = settings.require("database_url")
     pool = open_pool(dsn, name=f"paygate {name}")
     searches = open_pool(dsn, name=f"paygate {name} searches", plan_each=True)
     keys = IdempotencyKeys(connect(settings, name=f"{name} keys"), pool, records)
     await committer.open()
+    sealer.look_again = keeper.look_again
     key_use = ApiKeyUse(pool)
     restores = Restores(pool)
     after_restore = AfterRestore(restores, provider, installation.id)
     egress = Egress(reach_of(settings), user_agent=f"paygate/{__version__}")
     try:
+        await keeper.open()
         yield Context(
             door=Door(records, committer),
             read=Reader(pool, searches, records),
@@ -247,6 +261,8 @@ async def open_context(
             restores=restores,
             retention=Retention(searches),
             erasure=Erasure(pool, searches, records),
+            keysets=keysets,
+            resealing=Resealing(connect(settings, name=f"{name} resealing"), records),
             after_restore=after_restore,
             hasher=CredentialHasher(keyring),
             index=index,
@@ -267,6 +283,7 @@ async def open_context(
         await after_restore.close()
         await key_use.close()
         await committer.close()
+        await keeper.close()
         await keys.close()
         searches.close()
         pool.close()
@@ -278,19 +295,16 @@ async def open_context(
 
 async def open_records(settings: Settings) -> Records:
     """What seals and opens this installation's records, for tools that need nothing else."""
-    _, keyring = await _unlock(settings, "records")
-    return Records(Sealer(keyring), BlindIndex(keyring))
+    _, _, loaded = await _unlock(settings, "records")
+    return Records(Sealer(loaded.keyring), BlindIndex(loaded.keyring))
 
 
-async def _unlock(settings: Settings, name: str) -> tuple[Installation, Keyring]:
+async def _unlock(settings: Settings, name: str) -> tuple[Installation, Keysets, Loaded]:
     installation = await read_installation(
         _reach(settings, name=name), livemode=_livemode(settings)
     )
-    # In a thread: a key service may keep us waiting, and others run on this loop.
-    keyring = await asyncio.to_thread(
-        load_keyring, _kms(settings), installation.id, installation.keysets
-    )
-    return installation, keyring
+    keysets = Keysets(connect(settings, name=name), _kms(settings), installation.id)
+    return installation, keysets, await keysets.load()
 
 
 def _kms(settings: Settings) -> Kms:

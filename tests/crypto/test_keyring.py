@@ -12,10 +12,12 @@ from paygate.crypto.keyring import (
     Purpose,
     add_key,
     disable_key,
+    enable_key,
     generate_keyring,
     load_keyring,
     new_keyset,
     promote_key,
+    rewrap_keyring,
 )
 from paygate.crypto.kms import FileKms, Kms
 from paygate.crypto.seal import SealedPlace, Sealer, SealError, key_id_of
@@ -238,3 +240,39 @@ def test_an_edit_under_another_kek_is_refused(
 ) -> None:
     with pytest.raises(KeyringError, match="does not open"):
         add_key(other_kms, installation, Purpose.RECORDS, wrapped["records"])
+
+
+def test_two_keys_of_one_id_are_refused(kms: Kms, installation: str, wrapped: Wrapped) -> None:
+    """One would hide the other, and what it sealed."""
+    purpose = associated_data(installation, Purpose.RECORDS)
+    clear = tink_pb2.Keyset.FromString(kms.unwrap(wrapped["records"], purpose))
+    clear.key.add().CopyFrom(clear.key[0])
+    twice = kms.wrap(clear.SerializeToString(), purpose)
+    with pytest.raises(KeyringError, match="two keys of one id"):
+        load_keyring(kms, installation, {**wrapped, "records": twice})
+
+
+def test_a_retired_key_is_taken_back(kms: Kms, installation: str, wrapped: Wrapped) -> None:
+    """And named by who meets a record under it meanwhile."""
+    sealed = Sealer(load_keyring(kms, installation, wrapped)).seal(PLACE, b"old")
+    old = load_keyring(kms, installation, wrapped).keys[Purpose.RECORDS][0].key_id
+    keyset, new = add_key(kms, installation, Purpose.RECORDS, wrapped["records"])
+    keyset = promote_key(kms, installation, Purpose.RECORDS, keyset, new)
+    keyset = disable_key(kms, installation, Purpose.RECORDS, keyset, old)
+    with pytest.raises(SealError, match=f"under key {old}, which is retired"):
+        Sealer(load_keyring(kms, installation, with_records(wrapped, keyset))).open(PLACE, sealed)
+    keyset = enable_key(kms, installation, Purpose.RECORDS, keyset, old)
+    again = load_keyring(kms, installation, with_records(wrapped, keyset))
+    assert Sealer(again).open(PLACE, sealed) == b"old"
+
+
+def test_keysets_are_wrapped_under_another_key(
+    kms: Kms, other_kms: Kms, installation: str, wrapped: Wrapped
+) -> None:
+    sealed = Sealer(load_keyring(kms, installation, wrapped)).seal(PLACE, b"old")
+    moved = rewrap_keyring(kms, other_kms, installation, wrapped)
+    assert Sealer(load_keyring(other_kms, installation, moved)).open(PLACE, sealed) == b"old"
+    with pytest.raises(KeyringError, match="does not open"):
+        load_keyring(kms, installation, moved)
+    with pytest.raises(KeyringError, match="knows no keyset for holograms"):
+        rewrap_keyring(kms, other_kms, installation, {**wrapped, "holograms": b"?"})

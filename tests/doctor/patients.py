@@ -90,6 +90,7 @@ class Health:
             "stripe_webhook_secrets": "whsec_hunter2",
             "public_url": "https://pay.example",
             "return_url_hosts": "shop.example",
+            "audit_checkpoints": "https://witness.example/paygate",
             "tls_cert": str(self.folder / "tls.pem"),
             "tls_key": str(self.folder / "tls.key"),
             "alert_urls": "jsons://hunter2:hunter2@alerts.example",
@@ -101,7 +102,7 @@ class Health:
             at=NOW,
             database=SERVER,
             key_service=None,
-            vault=Vault("acct_1"),
+            vault=Vault("acct_1", NOW - DAY),
             key=KEY,
             endpoints=[ENDPOINT],
         )

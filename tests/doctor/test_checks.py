@@ -11,7 +11,7 @@ import trustme
 
 from paygate.doctor.checks import CHECKS, diagnose
 from paygate.doctor.finding import Finding, Verdict
-from paygate.doctor.patient import Away, KeyService, Patient
+from paygate.doctor.patient import Away, KeyService, Patient, Vault
 from paygate.doctor.volume import is_encrypted
 from paygate.providers.contract import ClockSkew
 from paygate.storage.inspection import RoleFacts, Session, Slot
@@ -102,6 +102,16 @@ def beside_the_data(health: Health) -> Patient:
 
 def hidden_data(health: Health) -> Patient:
     return health.patient(database_url="postgresql:///paygate")
+
+
+def half_rotated(health: Health) -> Patient:
+    return but(health.patient(), vault=Vault("acct_1", NOW - DAY, rotation_unfinished=True))
+
+
+def told_to_the_data(health: Health) -> Patient:
+    place = (health.folder / "checkpoints.jsonl").as_uri()
+    here = health.patient(database_url="postgresql:///paygate", audit_checkpoints=place)
+    return but(here, database=server(settings={"data_directory": str(health.folder)}))
 
 
 def certified(**how: object) -> Callable[[Health], Patient]:
@@ -217,6 +227,16 @@ ILL = [
     Case("kek_place", with_settings(kek="file:/nowhere/kek"), WRONG, "cannot look"),
     Case("kek_place", beside_the_data, WARNING, "the database's own volume"),
     Case("kek_place", hidden_data, WARNING, "cannot tell"),
+    Case("data_key_age", later, WARNING, "is used for 731 days"),
+    Case("data_key_age", half_rotated, WARNING, "is not finished"),
+    Case(
+        "owner_database_tls",
+        with_settings(owner_database_url="postgresql://owner:hunter2@db.example/paygate"),
+        WRONG,
+        "when `paygate migrate` runs",
+    ),
+    Case("audit_checkpoints", with_settings(audit_checkpoints=None), WRONG, "cut off unseen"),
+    Case("audit_checkpoints", told_to_the_data, WARNING, "own volume"),
     Case("kek_age", later, WARNING, "days old"),
     Case("kek_age", in_vault(key={"made_at": NOW - 366 * DAY}), WARNING, "in Vault is 366 days"),
     Case("kek_age", vault_away, WARNING, "it is sealed"),

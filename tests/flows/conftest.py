@@ -34,10 +34,12 @@ from paygate.storage.disputes import DisputeReader
 from paygate.storage.door import Door
 from paygate.storage.erasure import Erasure
 from paygate.storage.idempotency import IdempotencyKeys
+from paygate.storage.keysets import Keysets
 from paygate.storage.reader import Reader
 from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.records import Records
 from paygate.storage.refunds import RefundReader
+from paygate.storage.resealing import Resealing
 from paygate.storage.restores import Restores
 from paygate.storage.retention import Retention
 from paygate.storage.settlements.facts import SettlementFacts
@@ -59,7 +61,9 @@ async def world(
 ) -> AsyncIterator[World]:
     kms = FileKms.create(tmp_path / "kek")
     keyring = load_keyring(kms, INSTALLATION, generate_keyring(kms, INSTALLATION))
+    keysets = Keysets(connector(database, name="paygate keysets"), kms, INSTALLATION)
     records = Records(Sealer(keyring), BlindIndex(keyring))
+    keysets.bind(records)
     committer = Committer(connector(database, name="paygate flows"))
     await committer.open()
     pool = open_pool(database, name="paygate flows")
@@ -97,6 +101,8 @@ async def world(
         restores=restores,
         retention=Retention(pool),
         erasure=Erasure(pool, pool, records),
+        keysets=keysets,
+        resealing=Resealing(connector(database, name="paygate resealing"), records),
         after_restore=AfterRestore(restores, provider, INSTALLATION),
         hasher=CredentialHasher(keyring),
         index=records.index,

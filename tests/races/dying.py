@@ -59,10 +59,12 @@ from paygate.storage.disputes import DisputeReader
 from paygate.storage.door import Door
 from paygate.storage.erasure import Erasure
 from paygate.storage.idempotency import IdempotencyKeys
+from paygate.storage.keysets import Keysets
 from paygate.storage.reader import Reader
 from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.records import Records
 from paygate.storage.refunds import RefundReader
+from paygate.storage.resealing import Resealing
 from paygate.storage.restores import Restores
 from paygate.storage.retention import Retention
 from paygate.storage.settlements.facts import SettlementFacts
@@ -116,7 +118,8 @@ class SteppedDoor:
 async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
     """A whole context, as one process has it."""
     folder = Path(setting.folder)
-    keyring = load_keyring(open_kms((folder / "kek").as_uri()), INSTALLATION, setting.wrapped)
+    kms = open_kms((folder / "kek").as_uri())
+    keyring = load_keyring(kms, INSTALLATION, setting.wrapped)
     index = BlindIndex(keyring)
     records = Records(Sealer(keyring), index)
     committer = Committer(connector(setting.dsn, name="dying"))
@@ -155,6 +158,8 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
             restores=restores,
             retention=Retention(pool),
             erasure=Erasure(pool, pool, records),
+            keysets=Keysets(connector(setting.dsn, name="dying keysets"), kms, INSTALLATION),
+            resealing=Resealing(connector(setting.dsn, name="dying resealing"), records),
             after_restore=AfterRestore(restores, provider, INSTALLATION),
             hasher=CredentialHasher(keyring),
             index=index,

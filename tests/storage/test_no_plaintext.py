@@ -181,7 +181,8 @@ CLEAR: Final = {
     },
     "database_restore": {"noticed_at", "taken_at", "cause"},
     "merchant": {"id", "created_at"},
-    "keyset": {"purpose", "wrapped", "created_at"},
+    "keyset": {"purpose", "wrapped", "generation", "created_at"},
+    "keyset_key": {"purpose", "key", "added_at", "promoted_at", "sealed_at", "retired_at"},
     "schema_migration": {"number", "name", "checksum", "applied_at"},
 }
 """All that may be in clear: ids, states (an event's `type` is one), times, versions, numbers of

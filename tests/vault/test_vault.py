@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 
 from paygate.crypto.keyring import KeyringError, generate_keyring, load_keyring
-from paygate.crypto.kms import Kms, KmsError, open_kms
+from paygate.crypto.kms import FileKms, Kms, KmsError, open_kms
 from paygate.crypto.vault_http import TransitAddress
 from paygate.crypto.vault_transit import Transit
 from paygate.doctor.checks import diagnose
 from paygate.doctor.examine import examine
 from paygate.doctor.finding import Verdict
-from paygate.settings import load
+from paygate.domain.access.roles import Actor, Caller
+from paygate.flows.encryption.rewrap import rewrap_keysets
+from paygate.settings import Settings, load
 from paygate.storage.records import Records
-from paygate.wiring import open_records, prepare_database
+from paygate.wiring import open_context, open_records, prepare_database
 from tests.tls_front import TEST_KEY
 from tests.vault.server import VaultServer
 
@@ -215,15 +217,27 @@ def test_what_is_known_of_key_and_token(vault: VaultServer) -> None:
     assert transit.token().lacking == ("encrypt", "decrypt", "keys")
 
 
-async def test_an_installation_lives_under_it(vault: VaultServer, dsn: str) -> None:
-    """It is made, and opened again; without the server it is not, and nothing is overwritten."""
-    settings = load(
+def settings_at(dsn: str, kek: str) -> Settings:
+    return load(
         {
             "PAYGATE_DATABASE_URL": dsn,
-            "PAYGATE_KEK": vault.address(),
+            "PAYGATE_KEK": kek,
             "PAYGATE_STRIPE_API_KEY": TEST_KEY,
+            "PAYGATE_STRIPE_API_BASE": "http://127.0.0.1:1",
+            "PAYGATE_STRIPE_WEBHOOK_SECRETS": "whsec_1",
         }
     )
+
+
+async def move(before: Settings, after: Settings) -> None:
+    caller = Caller(Actor("command", name="test"), "default", "req_1")
+    async with open_context(before, name="test") as ctx:
+        await rewrap_keysets(ctx, caller, at_once(after.require("kek")))
+
+
+async def test_an_installation_lives_under_it(vault: VaultServer, dsn: str) -> None:
+    """It is made, and opened again; without the server it is not, and nothing is overwritten."""
+    settings = settings_at(dsn, vault.address())
     await prepare_database(settings)
     assert isinstance(await open_records(settings), Records)
     vault.token_file("s.wrong")
@@ -234,16 +248,30 @@ async def test_an_installation_lives_under_it(vault: VaultServer, dsn: str) -> N
     assert isinstance(await open_records(settings), Records)
 
 
+async def test_an_installation_moves_to_it_and_within_it(
+    vault: VaultServer, dsn: str, tmp_path: Path
+) -> None:
+    """From a file to Vault, there to the key's next version, and back; no record is touched."""
+    vault.make_key("moving")
+    in_file = settings_at(dsn, FileKms.create(tmp_path / "kek").path.as_uri())
+    in_vault = settings_at(dsn, vault.address("moving", vault.token_file(vault.root)))
+    elsewhere = settings_at(dsn, FileKms.create(tmp_path / "other").path.as_uri())
+    await prepare_database(in_file)
+    await move(in_file, in_vault)
+    with pytest.raises(KeyringError, match="wrapped under another KEK"):
+        await open_records(in_file)
+    vault.ask("POST", "transit/keys/moving/rotate")
+    await move(in_vault, in_vault)
+    vault.ask("POST", "transit/keys/moving/config", {"min_decryption_version": 2})
+    assert isinstance(await open_records(in_vault), Records)
+    await move(in_vault, elsewhere)
+    assert isinstance(await open_records(elsewhere), Records)
+    with pytest.raises(KeyringError, match="wrapped by another KMS than Vault"):
+        await open_records(in_vault)
+
+
 async def test_the_doctor_looks_at_it(vault: VaultServer, dsn: str) -> None:
-    settings = load(
-        {
-            "PAYGATE_DATABASE_URL": dsn,
-            "PAYGATE_KEK": vault.address(),
-            "PAYGATE_STRIPE_API_KEY": TEST_KEY,
-            "PAYGATE_STRIPE_API_BASE": "http://127.0.0.1:1",
-            "PAYGATE_STRIPE_WEBHOOK_SECRETS": "whsec_1",
-        }
-    )
+    settings = settings_at(dsn, vault.address())
     await prepare_database(settings)
     found = {finding.check: finding for finding in diagnose(await examine(settings))}
     for name in ("kek", "kek_place", "kek_age", "kek_token", "keys"):

@@ -11,6 +11,7 @@ from paygate.cli import (
     api_keys,
     audit,
     disputes,
+    encryption,
     jobs,
     keys,
     ledger,
@@ -42,6 +43,7 @@ app.add_typer(merchants.app, name="merchants")
 app.add_typer(api_keys.app, name="api-keys")
 app.add_typer(audit.app, name="audit")
 app.add_typer(disputes.app, name="disputes")
+app.add_typer(encryption.app, name="encryption")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(keys.app, name="keys")

@@ -128,7 +128,7 @@ def disable_key(
 ) -> bytes:
     """Disable a key that is not the primary: what it sealed opens no more. Raises KeyringError.
 
-    The key stays in the keyset, so a mistake can be mended by hand.
+    The key stays in the keyset, so that `enable_key` undoes it.
     """
     return _edit(
         kms,
@@ -137,6 +137,35 @@ def disable_key(
         wrapped,
         lambda clear: tink_keysets.with_disabled(clear, _KINDS[purpose], key_id),
     )
+
+
+def enable_key(kms: Kms, installation: str, purpose: Purpose, wrapped: bytes, key_id: int) -> bytes:
+    """Enable a disabled key again. Raises KeyringError."""
+    return _edit(
+        kms,
+        installation,
+        purpose,
+        wrapped,
+        lambda clear: tink_keysets.with_enabled(clear, _KINDS[purpose], key_id),
+    )
+
+
+def rewrap_keyring(
+    old: Kms, new: Kms, installation: str, wrapped: Mapping[str, bytes]
+) -> dict[str, bytes]:
+    """Wrap the keysets of every purpose under another KMS; the keys stay what they are. What is
+    returned was opened again under the new one. Raises KeyringError, also for a purpose of a later
+    release, which would be left under the old one.
+    """
+    made: dict[str, bytes] = {}
+    for name, keyset in wrapped.items():
+        if name not in set(Purpose):
+            raise KeyringError(f"this release knows no keyset for {name}: use the newest")
+        clear = _unwrap(old, installation, Purpose(name), keyset)
+        made[name] = _wrap(new, installation, Purpose(name), clear)
+        if _unwrap(new, installation, Purpose(name), made[name]) != clear:
+            raise KeyringError(f"the keyset for {name} is another one under the new KEK")
+    return made
 
 
 def _edit(

@@ -7,10 +7,11 @@ ciphertext, the 128-bit tag (C2SP XAES-256-GCM; test_seal opens it without Tink)
 hot path, a few microseconds a record: no copy, no lock and no check that the cipher itself makes.
 """
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from paygate.crypto.encoding import length_prefixed
-from paygate.crypto.keyring import Keyring
+from paygate.crypto.keyring import Keyring, Purpose
 from paygate.crypto.tink_keysets import PRIMITIVE_ERRORS
 
 OVERHEAD_BYTES: Final = 45
@@ -19,7 +20,8 @@ OVERHEAD_BYTES: Final = 45
 MAX_PLAINTEXT_BYTES: Final = 8 * 1024 * 1024
 """The largest body at any door is an evidence file of 5 MB. More than this is a bug above."""
 
-_PREFIX_BYTES: Final = 5
+PREFIX_BYTES: Final = 5
+"""At the head of what is sealed: Tink's byte, and the id of the key in four."""
 _TINK_PREFIX: Final = 1
 
 
@@ -39,12 +41,25 @@ class SealedPlace(NamedTuple):
 class Sealer:
     """Seals and opens the records of one installation. Safe to share between threads."""
 
-    __slots__ = ("_decrypt", "_encrypt", "_head")
+    __slots__ = ("_decrypt", "_encrypt", "_head", "_keyring", "look_again")
 
     def __init__(self, keyring: Keyring) -> None:
-        self._encrypt = keyring.records.encrypt
-        self._decrypt = keyring.records.decrypt
         self._head = length_prefixed("paygate.record.1", keyring.installation).decode()
+        self.look_again: Callable[[int], Keyring | None] | None = None
+        """Asked for the keyring as it is by now, when a record is met under a key that is not in
+        ours, or retired there. It may take a while, so it is to bound how often that is."""
+        self.turn_to(keyring)
+
+    def turn_to(self, keyring: Keyring) -> None:
+        """Use the keys of this keyring from now on: of the same installation, with other keys."""
+        self._keyring = keyring
+        self._decrypt = keyring.records.decrypt
+        self._encrypt = keyring.records.encrypt
+
+    @property
+    def primary(self) -> int:
+        """The id of the key that records are sealed under now."""
+        return next(key.key_id for key in self._keyring.keys[Purpose.RECORDS] if key.primary)
 
     def seal(self, where: SealedPlace, plaintext: bytes) -> bytes:
         """Seal `plaintext` under the primary key; the result is `OVERHEAD_BYTES` longer.
@@ -62,13 +77,37 @@ class Sealer:
         """Return the plaintext that was sealed for exactly `where`.
 
         Raises SealError if it was altered or cut, lies at another place or version, or was
-        sealed under a key that this keyring does not have or has disabled. Which of these,
-        an authenticated cipher cannot tell.
+        sealed under a key that this keyring does not have or has disabled, which it names. Which
+        of the others, an authenticated cipher cannot tell.
         """
         try:
             return self._decrypt(sealed, self.associated_data(where))
         except PRIMITIVE_ERRORS:
+            return self._open_again(where, sealed)
+
+    def _open_again(self, where: SealedPlace, sealed: bytes) -> bytes:
+        """Open what did not open, if its key was added or taken back meanwhile; or say why not."""
+        key = key_id_of(sealed)
+        if not self._state(key) and self.look_again is not None:
+            found = self.look_again(key)
+            if found is not None:
+                self.turn_to(found)
+        state = self._state(key)
+        if state is None:
+            raise SealError(f"the record is sealed under key {key}, which is not in the keyring")
+        if not state:
+            raise SealError(f"the record is sealed under key {key}, which is retired")
+        try:
+            return self._decrypt(sealed, self.associated_data(where))
+        except PRIMITIVE_ERRORS:
             raise SealError("the record does not open at this place under these keys") from None
+
+    def _state(self, key_id: int) -> bool | None:
+        """Whether a key is enabled; None: there is no such key."""
+        for key in self._keyring.keys[Purpose.RECORDS]:
+            if key.key_id == key_id:
+                return key.enabled
+        return None
 
     def associated_data(self, where: SealedPlace) -> bytes:
         """Encode the place: `length_prefixed` of label, installation and the four parts.
@@ -94,4 +133,4 @@ def key_id_of(sealed: bytes) -> int:
     """
     if len(sealed) < OVERHEAD_BYTES or sealed[0] != _TINK_PREFIX:
         raise SealError("these bytes are no sealed record")
-    return int.from_bytes(sealed[1:_PREFIX_BYTES])
+    return int.from_bytes(sealed[1:PREFIX_BYTES])

@@ -129,6 +129,13 @@ def with_disabled(keyset: bytes, kind: KeyKind, key_id: int) -> bytes:
     return _bytes_of(message)
 
 
+def with_enabled(keyset: bytes, kind: KeyKind, key_id: int) -> bytes:
+    """Enable a disabled key again: what it sealed opens once more."""
+    message = _read(keyset, kind)
+    _key(message, key_id).status = tink_pb2.ENABLED
+    return _bytes_of(message)
+
+
 def _fresh(kind: KeyKind) -> tink_pb2.Keyset:
     handle = tink.new_keyset_handle(kind.value)
     serialized: bytes = proto_keyset_format.serialize(handle, secret_key_access.TOKEN)
@@ -148,6 +155,8 @@ def _read(keyset: bytes, kind: KeyKind) -> tink_pb2.Keyset:
     expected = (kind.value.type_url, kind.value.output_prefix_type)
     if any((key.key_data.type_url, key.output_prefix_type) != expected for key in message.key):
         raise KeysetError(f"the keyset holds a key that is not of the kind {kind.name}")
+    if len({key.key_id for key in message.key}) != len(message.key):
+        raise KeysetError("the keyset holds two keys of one id")  # one would hide the other
     _handle(message)
     return message
 

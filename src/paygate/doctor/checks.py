@@ -31,6 +31,11 @@ CHECKS: Final = (
     ),
     Check("database_log", "the server's log shows no parameters of statements", database.logging),
     Check("database_tls", "the way to it is verified TLS, or within this machine", database.tls),
+    Check(
+        "owner_database_tls",
+        "the way of `paygate migrate` is verified TLS, or within this machine",
+        database.owner_tls,
+    ),
     Check("database_clock", "its clock agrees with this machine's", database.clock),
     Check("months", "tables by month are made three months ahead", database.months),
     Check(
@@ -42,6 +47,11 @@ CHECKS: Final = (
     Check("kek_age", "its file, or a Vault's latest version, is younger than a year", keys.kek_age),
     Check("kek_token", "a Vault's token may reach it, and is renewed", keys.kek_token),
     Check("keys", "it opens the installation's keys", keys.keyring),
+    Check(
+        "data_key_age",
+        "the key that records are sealed under is used for less than a quarter",
+        keys.data_key_age,
+    ),
     Check(
         "certificate",
         "the certificate and its key belong together, and the key is private",
@@ -80,6 +90,11 @@ CHECKS: Final = (
     ),
     Check("signing_secret", "one secret of the provider's is accepted", provider.signing_secret),
     Check("alert_channels", "alerts leave by channels that there are", operations.alerts),
+    Check(
+        "audit_checkpoints",
+        "somebody outside knows where the audit log ends",
+        operations.checkpoints,
+    ),
     Check("worker", "a worker is connected to the database", operations.worker),
     Check("limits", "several nodes count rate limits together", operations.limits),
 )

@@ -123,6 +123,20 @@ def tls(patient: Patient) -> Said:
     )
 
 
+def owner_tls(patient: Patient) -> Said:
+    """The same of the way that `migrate` goes, as the tables' owner."""
+    dsn = patient.settings.owner_database_url
+    if dsn is None:
+        return ok("no other role is set to migrate as")
+    if not is_verified(dsn):
+        return patient.serious(
+            "whoever is between here and the database can read along, or answer in its place, when"
+            " `paygate migrate` runs",
+            "Add ?sslmode=verify-full&sslrootcert=FILE to PAYGATE_OWNER_DATABASE_URL.",
+        )
+    return ok("it is over verified TLS, or stays on this machine")
+
+
 def clock(patient: Patient) -> Said:
     found = patient.database
     if isinstance(found, Away):

@@ -12,6 +12,7 @@ from paygate.crypto.secret import Secret
 from paygate.crypto.vault_http import TransitAddress, VaultError
 from paygate.crypto.vault_transit import Transit
 from paygate.doctor.patient import Away, KeyService, Patient, Vault
+from paygate.flows.encryption.watch import key_in_use
 from paygate.flows.housekeeping.months import AHEAD
 from paygate.providers.event_endpoints import EventEndpoint, EventEndpointsError
 from paygate.providers.stripe.inspection import KeyFacts, StripeKeyLook
@@ -95,11 +96,12 @@ async def _vault(settings: Settings) -> Vault | Away:
     try:
         async with open_context(settings, name="doctor") as ctx:
             pin = await ctx.read.provider_account(DEFAULT_MERCHANT, PROVIDER)
+            key = await key_in_use(ctx)
     except UNREAD:
         return Away("the record of the provider's account cannot be read")
     except _CLOSED as error:
         return Away(str(error))
-    return Vault(None if pin is None else pin.account)
+    return Vault(None if pin is None else pin.account, key.used_since, key.unfinished)
 
 
 async def _key(settings: Settings) -> KeyFacts | Away:

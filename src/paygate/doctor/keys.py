@@ -10,6 +10,7 @@ from paygate.crypto.kms import KmsError, open_kms
 from paygate.database_way import stays_here
 from paygate.doctor.finding import Said, ok, warning, wrong
 from paygate.doctor.patient import Away, KeyService, Patient, not_known
+from paygate.flows.encryption.watch import CRYPTOPERIOD
 
 OLD: Final = timedelta(days=365)
 _FILE: Final = "file:"
@@ -153,6 +154,25 @@ def keyring(patient: Patient) -> Said:
     if isinstance(patient.database, Away):
         return not_known(patient.database)
     return wrong(found.reason, "Put back the key-encryption key that this database has.")
+
+
+def data_key_age(patient: Patient) -> Said:
+    """Whether the key that records are sealed under is due to be rotated."""
+    found = patient.vault
+    if isinstance(found, Away):
+        return not_known(found)
+    days = max((patient.at - found.key_used_since).days, 0)
+    if patient.at - found.key_used_since > CRYPTOPERIOD:
+        return warning(
+            f"the key that records are sealed under is used for {days} days",
+            "Run `paygate encryption rotate` every quarter.",
+        )
+    if found.rotation_unfinished:
+        return warning(
+            "the last rotation is not finished: records are under older keys",
+            "Leave it to the worker, or run `paygate encryption rotate` again.",
+        )
+    return ok(f"the key that records are sealed under is used for {days} days")
 
 
 def kek_file(patient: Patient) -> Path | None:

@@ -1,10 +1,12 @@
 """The processes themselves: whether they run, are heard, and count together."""
 
+from pathlib import Path
 from typing import Final
 
 from paygate.alert_channels import AppriseChannel
 from paygate.crypto.secret import Secret
 from paygate.doctor.finding import Said, ok, warning, wrong
+from paygate.doctor.keys import data_directory
 from paygate.doctor.patient import Away, Patient, not_known
 from paygate.settings import FILE, TO_SERVE, SettingsError
 
@@ -48,6 +50,31 @@ def alerts(patient: Patient) -> Said:
         except ValueError as error:
             return wrong(str(error), "Mend PAYGATE_ALERT_URLS.")
     return ok(f"alerts leave by {len(urls)} channels" if len(urls) > 1 else "alerts leave")
+
+
+def checkpoints(patient: Patient) -> Said:
+    """Whether somebody outside knows where the audit log ends."""
+    place = patient.settings.audit_checkpoints
+    if place is None:
+        return patient.serious(
+            "nobody outside knows where the audit log ends: its end can be cut off unseen",
+            "Set PAYGATE_AUDIT_CHECKPOINTS, to an address of another machine at best.",
+        )
+    if not isinstance(place, Path):
+        return ok("the audit log's checkpoints are told to another address")
+    try:
+        there = next(path for path in (place, *place.parents) if path.exists())
+        volume = there.stat().st_dev
+    except OSError as error:
+        return wrong(f"cannot look at {place}: {error.strerror}", "Let this user write there.")
+    data = data_directory(patient)
+    if not isinstance(data, Away) and data.exists() and data.stat().st_dev == volume:
+        return warning(
+            "the audit log's checkpoints are on the database's own volume: who rewrites the one"
+            " rewrites the other",
+            "Set PAYGATE_AUDIT_CHECKPOINTS to an address of another machine.",
+        )
+    return ok("the audit log's checkpoints are in a file of another volume than the database")
 
 
 def worker(patient: Patient) -> Said:

@@ -28,9 +28,14 @@ class KeyService(msgspec.Struct, frozen=True):
 
 
 class Vault(msgspec.Struct, frozen=True):
-    """What the installation's own keys opened: the account that its payments are at, if any."""
+    """What the installation's own keys opened, and how old they are: the account that its payments
+    are at, if any.
+    """
 
     pinned_account: str | None
+    key_used_since: datetime
+    """Of the key that records are sealed under."""
+    rotation_unfinished: bool = False
 
 
 class Patient(msgspec.Struct, frozen=True, kw_only=True):

@@ -44,6 +44,7 @@ class AlertType(StrEnum):
     PROVIDER_ACCOUNT_CHANGED = "provider_account_changed"
     ALERT_CHANNEL_FAILING = "alert_channel_failing"
     AUDIT_TAMPERED = "audit_tampered"
+    KEY_ROTATION_DUE = "key_rotation_due"
 
 
 CONDITIONS: Final = frozenset(
@@ -61,6 +62,7 @@ CONDITIONS: Final = frozenset(
         AlertType.RECONCILIATION_DRIFT,
         AlertType.ORPHAN_CHARGE,
         AlertType.AUDIT_TAMPERED,
+        AlertType.KEY_ROTATION_DUE,
     }
 )
 """What lasts, and is found again by every run that looks. Found in the same words after somebody

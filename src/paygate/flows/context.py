@@ -37,9 +37,11 @@ from paygate.storage.disputes import DisputeReader
 from paygate.storage.door import ANSWER_WITHIN_SECONDS
 from paygate.storage.erasure import Erasure
 from paygate.storage.idempotency import IdempotencyKeys
+from paygate.storage.keysets import Keysets
 from paygate.storage.reader import Reader
 from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.refunds import RefundReader
+from paygate.storage.resealing import Resealing
 from paygate.storage.restores import Restores
 from paygate.storage.retention import Retention
 from paygate.storage.settlements.facts import SettlementFacts
@@ -175,6 +177,8 @@ class Context(msgspec.Struct, frozen=True):
     restores: Restores
     retention: Retention
     erasure: Erasure
+    keysets: Keysets
+    resealing: Resealing
     after_restore: AfterRestore
     hasher: CredentialHasher
     index: BlindIndex

@@ -80,7 +80,12 @@ SCHEDULE: Final = (
     ScheduledJob(
         "housekeeping",
         "47 * * * *",
-        "Delete what is older than PAYGATE_RETENTION_EVENTS; tell of months that run out.",
+        "Delete what is older than PAYGATE_RETENTION_EVENTS; tell of months and keys that run out.",
+    ),
+    ScheduledJob(
+        "reseal-records",
+        "*/5 * * * *",
+        "Seal records anew after a rotation of keys, as long as some are left under an older one.",
     ),
     ScheduledJob(
         "seal-audit-log",

@@ -165,6 +165,29 @@ class Records:
             raise Tampered(stored.name, row[0], row[1], "clear columns and record differ")
         return value
 
+    @property
+    def primary(self) -> int:
+        """The id of the key that records are sealed under now."""
+        return self._sealer.primary
+
+    def seal_anew(self, stored: Stored[Any], row: Sequence[Any]) -> bytes:
+        """The record of such a row sealed for its place under the primary key, and opened again to
+        see that it is there. What is in it is not read, so its shape may be of any version.
+
+        Raises:
+            SealBroken: the bytes were not sealed for this place.
+        """
+        place = stored.place(row)
+        try:
+            content = self._sealer.open(place, row[-1])
+            sealed = self._sealer.seal(place, content)
+            if self._sealer.open(place, sealed) == content:
+                return sealed
+            why = "what was sealed anew is not what was opened"
+        except SealError as error:
+            why = str(error)
+        raise SealBroken(place.table, place.merchant, place.id, why)
+
     def open_both(self, first: type[R], second: type[S], row: Sequence[Any]) -> tuple[R, S]:
         """The records in a row of all columns of the one, and all columns of the other."""
         width = len(STORED[first].columns)

@@ -127,6 +127,11 @@ class Stored(Table, Generic[R]):
                 row[place] = hashed.of(index, row[0], row[place])
         return tuple(row)
 
+    @property
+    def key(self) -> tuple[Column, ...]:
+        """The columns that tell a row from all others, in the order of the table's key."""
+        return VERSIONED if self._versioned else KEY
+
     def place(self, row: Sequence[Any]) -> SealedPlace:
         """Where the record of a row is sealed."""
         version = row[2] if self._versioned else _APPEND_ONLY_VERSION

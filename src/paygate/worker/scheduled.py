@@ -17,6 +17,9 @@ from paygate.flows.context import Context
 from paygate.flows.disputes.evidence_files import sweep_evidence_files
 from paygate.flows.disputes.resolve import resolve_dispute_orders
 from paygate.flows.disputes.watch import watch_disputes
+from paygate.flows.encryption.reseal import JOB as RESEAL
+from paygate.flows.encryption.reseal import reseal_by_the_clock
+from paygate.flows.encryption.watch import watch_keys
 from paygate.flows.housekeeping.late_events import go_on_erasing
 from paygate.flows.housekeeping.months import watch_months
 from paygate.flows.housekeeping.prune import prune
@@ -157,8 +160,14 @@ async def _housekeeping(ctx: Context, run_id: str) -> Report:
         deleted += sum(await prune(ctx, run_id))
     with faults:
         deleted += await go_on_erasing(ctx, run_id)
+    with faults:
+        await watch_keys(ctx, run_id)
     faults.tell()
     return {"deleted": deleted}
+
+
+async def _reseal_records(ctx: Context, run_id: str) -> Report:
+    return (await reseal_by_the_clock(ctx, run_id))._asdict()
 
 
 async def _watch_webhook_endpoints(ctx: Context, run_id: str) -> Report:
@@ -201,6 +210,7 @@ RUNS: Final[Mapping[str, Run]] = MappingProxyType(
         "watch-webhook-endpoints": _watch_webhook_endpoints,
         "purge-idempotency-keys": _purge_idempotency_keys,
         "housekeeping": _housekeeping,
+        RESEAL: _reseal_records,
         "seal-audit-log": _seal_audit_log,
         "verify-audit-log": _verify_audit_log,
         "verify-ledger": _verify_ledger,

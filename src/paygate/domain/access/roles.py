@@ -115,6 +115,11 @@ class Action(StrEnum):
     AUDIT_VERIFY = "audit_log.verify"
     AUDIT_EXPORT = "audit_log.export"
     AUDIT_DETACH = "audit_log.detach"
+    ENCRYPTION_STATUS = "encryption.status"
+    ENCRYPTION_ROTATE = "encryption.rotate"
+    ENCRYPTION_REWRAP = "encryption.rewrap"
+    ENCRYPTION_RETIRE = "encryption.retire"
+    ENCRYPTION_RESEAL = "encryption.reseal"
 
 
 _READERS: Final = frozenset({Role.ADMIN, Role.OPERATOR, Role.SUPPORT, Role.FINANCE, Role.AUDITOR})
@@ -189,6 +194,10 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.AUDIT_LIST: frozenset({Role.ADMIN, Role.AUDITOR}),
         Action.AUDIT_VERIFY: frozenset({Role.ADMIN, Role.AUDITOR}),
         Action.AUDIT_EXPORT: frozenset({Role.ADMIN, Role.AUDITOR}),
+        Action.ENCRYPTION_STATUS: _ADMINS,
+        Action.ENCRYPTION_ROTATE: _ADMINS,
+        Action.ENCRYPTION_REWRAP: _ADMINS,
+        Action.ENCRYPTION_RETIRE: _ADMINS,
         # By signature, or by the gateway itself; no API key opens these.
         Action.DISPUTE_RESOLVE: frozenset(),
         Action.INTENT_AUTHENTICATE: frozenset(),
@@ -210,6 +219,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.EVENT_PRUNE: frozenset(),
         Action.RECONCILE: frozenset(),
         Action.AUDIT_DETACH: frozenset(),
+        Action.ENCRYPTION_RESEAL: frozenset(),
         Action.SETTLEMENT_TAKE: frozenset(),
         Action.SETTLEMENT_READ_LINES: frozenset(),
         Action.SETTLEMENT_CONCLUDE: frozenset(),

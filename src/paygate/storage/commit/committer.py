@@ -50,6 +50,7 @@ class Committer:
         self._free = lanes
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
+        self._unanswered: set[asyncio.Future[Verdict]] = set()
         self._cut_off = 0
         """Changes that were sent, and got no answer before the end."""
 
@@ -102,10 +103,22 @@ class Committer:
         if self._closing or len(self._queue) >= self._queue_limit:
             raise Overloaded("too many changes are waiting for the database")
         verdict: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-        verdict.add_done_callback(_retrieve)
+        self._unanswered.add(verdict)
+        verdict.add_done_callback(self._answered)
         self._queue.append(Pending(change_id, merchant, rows, verdict))
         self._some.set()
         return verdict
+
+    async def drained(self) -> None:
+        """Wait until every change that was submitted before now has its verdict."""
+        if before := set(self._unanswered):
+            await asyncio.wait(before)
+
+    def _answered(self, verdict: asyncio.Future[Verdict]) -> None:
+        """Take the error of a verdict whose caller stopped waiting, lest the loop complain."""
+        self._unanswered.discard(verdict)
+        if not verdict.cancelled():
+            verdict.exception()
 
     async def _serve(self, lane: Lane) -> None:
         while self._queue or not self._closing:
@@ -138,9 +151,3 @@ class Committer:
         if not self._queue and not self._closing:
             self._some.clear()
         return batch
-
-
-def _retrieve(verdict: asyncio.Future[Verdict]) -> None:
-    """Take the error of a verdict whose caller stopped waiting, lest the loop complain."""
-    if not verdict.cancelled():
-        verdict.exception()

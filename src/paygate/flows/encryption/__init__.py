@@ -1,0 +1,1 @@
+"""The keys that records are sealed under: looked at, rotated, given up, and wrapped anew."""

@@ -1,0 +1,1 @@
+"""The keys that records are sealed under."""
