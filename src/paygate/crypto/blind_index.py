@@ -27,10 +27,11 @@ class BlindIndexError(Exception):
 class BlindIndex:
     """Keyed hashes of one installation's values. Safe to share between threads."""
 
-    __slots__ = ("_fingerprint_head", "_head", "_keys")
+    __slots__ = ("_fingerprint_head", "_head", "_keys", "_naming")
 
     def __init__(self, keyring: Keyring) -> None:
         self._keys = keyring.index
+        self._naming = keyring.naming
         self._head = length_prefixed("paygate.index.1", keyring.installation).decode()
         self._fingerprint_head = length_prefixed("paygate.fingerprint.1", keyring.installation)
 
@@ -62,6 +63,17 @@ class BlindIndex:
     def fingerprints(self, data: bytes) -> tuple[bytes, ...]:
         """Return what `fingerprint` gave under every enabled key, the primary's first."""
         return tuple(_compute(key, self._fingerprint_head + data) for key in self._keys)
+
+    def name(self, data: bytes) -> bytes:
+        """Return 16 bytes that are the same for the same data whatever becomes of the keys.
+
+        For ids that are made anew and must not differ then: a payment is asked for under them.
+        """
+        return _compute(self._naming, self._fingerprint_head + data)
+
+    def name_of(self, merchant: str, column: str, value: str) -> bytes:
+        """Return what `of` gave under the key that was there first. Raises BlindIndexError."""
+        return _compute(self._naming, self._input(merchant, column, value))
 
     def _input(self, merchant: str, column: str, value: str) -> bytes:
         """`length_prefixed` of label, installation, merchant, column, value; unrolled for speed."""

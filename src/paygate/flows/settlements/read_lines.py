@@ -55,7 +55,7 @@ def settlement_subject(settlement: Settlement) -> Subject:
 def line_id(ctx: Context, provider_reference: str) -> str:
     """Our id of a line on the provider's balance: a keyed hash of the provider's own."""
     name = length_prefixed("settlement_line", ctx.provider.name, provider_reference)
-    return id_from(PREFIXES["settlement_line"], ctx.index.fingerprints(name)[-1])
+    return id_from(PREFIXES["settlement_line"], ctx.index.name(name))
 
 
 class Lane(NamedTuple):
