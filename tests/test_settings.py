@@ -45,6 +45,13 @@ GOOD: list[tuple[str, str, Any]] = [
     ("tls_cert", "/tls/cert.pem", Path("/tls/cert.pem")),
     ("tls_key", "/tls/key.pem", Path("/tls/key.pem")),
     ("kek", "file:/keys/kek", "file:/keys/kek"),
+    (
+        "kek",
+        "hcvault://vault/transit/keys/k?token_file=/t",
+        "hcvault://vault/transit/keys/k?token_file=/t",
+    ),
+    ("kek", "aws-kms://arn:aws:kms:eu-west-1:1:key/2", "aws-kms://arn:aws:kms:eu-west-1:1:key/2"),
+    ("kek", "gcp-kms://projects/p", "gcp-kms://projects/p"),
     ("limits_url", "memory://", "memory://"),
     ("limits_url", "valkey://limits:6379", "valkey://limits:6379"),
     ("limits_url", "rediss://u:p@[::1]:6380/2", "rediss://u:p@[::1]:6380/2"),
@@ -518,7 +525,7 @@ def test_everything_wrong_is_said_at_once() -> None:
     address = "postgresql://paygate:PASSWORD@db.example/paygate?sslmode=verify-full"
     assert others == [
         "PAYGATE_LOCK_TTL must be a duration such as 30s, 5m, 24h or 14d",
-        "PAYGATE_KEK must be a URL that starts with file:, such as file:/etc/paygate/kek",
+        "PAYGATE_KEK must be a URL that starts with file: or hcvault: or aws-kms: or gcp-kms:",
         f"PAYGATE_DATABASE_URL is not set, such as {address}",
         "PAYGATE_STRIPE_WEBHOOK_SECRETS is not set, such as whsec_...",
         "PAYGATE_TLS_CERT is not set, such as /etc/paygate/tls/cert.pem",

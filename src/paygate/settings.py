@@ -176,7 +176,9 @@ _SETTINGS: Final[Mapping[str, _Setting]] = {
     "max_amount": _Setting(kinds.amount, "99999999"),
     "tls_cert": _Setting(kinds.path, example="/etc/paygate/tls/cert.pem"),
     "tls_key": _Setting(kinds.path, example="/etc/paygate/tls/key.pem"),
-    "kek": _Setting(kinds.url("file"), example="file:/etc/paygate/kek"),
+    "kek": _Setting(
+        kinds.url("file", "hcvault", "aws-kms", "gcp-kms"), example="file:/etc/paygate/kek"
+    ),
     "limits_url": _Setting(kinds.limits_url, "memory://"),
     "rate_limit": _Setting(kinds.rate, example="100/second"),
     "provider_rate": _Setting(kinds.provider_rate, example="80/second"),

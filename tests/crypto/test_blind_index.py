@@ -102,3 +102,27 @@ def test_rotation_writes_with_the_new_key_and_looks_up_with_both(
     keyset = disable_key(kms, installation, Purpose.INDEX, keyset, old_id)
     rotated = BlindIndex(load_keyring(kms, installation, {**wrapped, "index": keyset}))
     assert rotated.candidates("m", "c", "v") == (rotating.of("m", "c", "v"),)
+
+
+def test_a_name_stays_whatever_becomes_of_the_keys(
+    kms: FileKms, installation: str, wrapped: dict[str, bytes], index: BlindIndex
+) -> None:
+    """Through every step of three rotations, so that ids come in any order."""
+
+    def named(keyset: bytes) -> tuple[bytes, bytes]:
+        now = BlindIndex(load_keyring(kms, installation, {**wrapped, "index": keyset}))
+        return now.name(b"v"), now.name_of("m", "c", "v")
+
+    keyset = wrapped["index"]
+    keys = [load_keyring(kms, installation, wrapped).keys[Purpose.INDEX][0].key_id]
+    always = named(keyset)
+    assert always == (index.fingerprint(b"v"), index.of("m", "c", "v"))
+    for _ in range(3):
+        keyset, new_id = add_key(kms, installation, Purpose.INDEX, keyset)
+        assert named(keyset) == always
+        keyset = promote_key(kms, installation, Purpose.INDEX, keyset, new_id)
+        assert named(keyset) == always
+        keys.append(new_id)
+    for old_id in keys[:-1]:
+        keyset = disable_key(kms, installation, Purpose.INDEX, keyset, old_id)
+        assert named(keyset) == always

@@ -26,6 +26,7 @@ NOT_RUN = [
     ("docs/encryption.md", "it is a gateway's own; tests/cli/test_encryption.py runs it"),
     ("docs/encryption.md", "it is a gateway's own; tests/cli/test_encryption.py runs it"),
     ("docs/exports.md", "needs a gateway; tests/cli/test_export.py runs it"),
+    ("docs/kms.md", "needs a Vault; tests/vault does the same"),
     ("docs/restores.md", "tells a gateway what did not happen; tests/cli/test_restored.py runs it"),
     ("docs/settlement-reports.md", "it reads a file of yours"),
     ("docs/settlement-reports.md", "it reads a file of yours"),

@@ -8,7 +8,9 @@ import msgspec
 import trustme
 
 from paygate.crypto.kms import FileKms
-from paygate.doctor.patient import Patient, Vault
+from paygate.crypto.vault_transit import KeyFacts as VaultKeyFacts
+from paygate.crypto.vault_transit import TokenFacts
+from paygate.doctor.patient import KeyService, Patient, Vault
 from paygate.providers.contract import ClockSkew
 from paygate.providers.event_endpoints import EventEndpoint
 from paygate.providers.stripe.inspection import KeyFacts
@@ -42,6 +44,17 @@ SERVER = ServerFacts(
     sessions=[Session("paygate worker queue", "10.0.0.1"), Session("paygate api", "10.0.0.1")],
 )
 KEY = KeyFacts(account="acct_1", skew=ClockSkew(NONE, timedelta(seconds=1)))
+IN_VAULT = KeyService(
+    VaultKeyFacts(
+        type="aes256-gcm96",
+        derived=False,
+        exportable=False,
+        deletion_allowed=False,
+        latest_version=2,
+        made_at=NOW - DAY,
+    ),
+    TokenFacts(lasts=DAY, lifetime=2 * DAY, is_root=False, lacking=()),
+)
 ENDPOINT = EventEndpoint(
     provider_reference="we_1", url="https://pay.example/webhooks", faults=(), version_fault=None
 )
@@ -88,6 +101,7 @@ class Health:
             settings=load(environ, data=self.folder),
             at=NOW,
             database=SERVER,
+            key_service=None,
             vault=Vault("acct_1", NOW - DAY),
             key=KEY,
             endpoints=[ENDPOINT],

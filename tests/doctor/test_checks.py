@@ -1,7 +1,7 @@
 """Every check, failing and passing; and the list of them, which docs/doctor.md shows."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -11,16 +11,16 @@ import trustme
 
 from paygate.doctor.checks import CHECKS, diagnose
 from paygate.doctor.finding import Finding, Verdict
-from paygate.doctor.patient import Away, Patient, Vault
+from paygate.doctor.patient import Away, KeyService, Patient, Vault
 from paygate.doctor.volume import is_encrypted
 from paygate.providers.contract import ClockSkew
 from paygate.storage.inspection import RoleFacts, Session, Slot
-from tests.doctor.patients import DAY, ENDPOINT, KEY, NOW, SERVER, Health, but, server
+from tests.doctor.patients import DAY, ENDPOINT, IN_VAULT, KEY, NOW, SERVER, Health, but, server
 
 WRONG, WARNING, OK = Verdict.WRONG, Verdict.WARNING, Verdict.OK
 PAGE = Path(__file__).parents[2] / "docs" / "doctor.md"
 CANNOT_PASS = {
-    "kek": "a file warns, and a key service is none of this machine's",
+    "kek": "a file warns; a Vault's key passes below",
     "volume_encryption": "this machine's disks are what they are; `is_encrypted` passes below",
 }
 """Checks that no healthy patient of this machine passes, and why."""
@@ -45,6 +45,23 @@ def with_key(**changes: object) -> Callable[[Health], Patient]:
 
 def with_endpoint(**changes: object) -> Callable[[Health], Patient]:
     return lambda health: but(health.patient(), endpoints=[but(ENDPOINT, **changes)])
+
+
+VAULT = "hcvault://vault.example/transit/keys/paygate?token_file=/etc/paygate/token"
+
+
+def in_vault(
+    key: Mapping[str, object] = {}, token: Mapping[str, object] = {}
+) -> Callable[[Health], Patient]:
+    service = KeyService(
+        IN_VAULT.key._replace(**key),  # type: ignore[arg-type]
+        IN_VAULT.token._replace(**token),  # type: ignore[arg-type]
+    )
+    return lambda health: but(health.patient(kek=VAULT), key_service=service)
+
+
+def vault_away(health: Health) -> Patient:
+    return but(health.patient(kek=VAULT), key_service=Away("it is sealed"))
 
 
 def with_settings(**settings: str | None) -> Callable[[Health], Patient]:
@@ -201,6 +218,11 @@ ILL = [
         "`paygate up` made",
     ),
     Case("kek", with_settings(), WARNING, "in a file"),
+    Case("kek", with_settings(kek="hcvault://hunter2@vault/"), WRONG, "KMS address is hcvault:"),
+    Case("kek", vault_away, WRONG, "it is sealed"),
+    Case("kek", in_vault(key={"derived": True}), WRONG, "in Vault is derived"),
+    Case("kek", in_vault(key={"exportable": True}), WARNING, "exported"),
+    Case("kek", in_vault(key={"deletion_allowed": True}), WARNING, "deleted"),
     Case("kek_place", open_folder, WRONG, "everybody can exchange"),
     Case("kek_place", with_settings(kek="file:/nowhere/kek"), WRONG, "cannot look"),
     Case("kek_place", beside_the_data, WARNING, "the database's own volume"),
@@ -216,6 +238,12 @@ ILL = [
     Case("audit_checkpoints", with_settings(audit_checkpoints=None), WRONG, "cut off unseen"),
     Case("audit_checkpoints", told_to_the_data, WARNING, "own volume"),
     Case("kek_age", later, WARNING, "days old"),
+    Case("kek_age", in_vault(key={"made_at": NOW - 366 * DAY}), WARNING, "in Vault is 366 days"),
+    Case("kek_age", vault_away, WARNING, "it is sealed"),
+    Case("kek_token", vault_away, WARNING, "it is sealed"),
+    Case("kek_token", in_vault(token={"lacking": ("encrypt",)}), WRONG, "for: encrypt"),
+    Case("kek_token", in_vault(token={"is_root": True}), WRONG, "root token"),
+    Case("kek_token", in_vault(token={"lasts": DAY / 24}), WARNING, "ends in 60 minutes"),
     Case("kek_age", with_settings(kek="file:/nowhere/kek"), WRONG, "cannot look"),
     Case("keys", lambda h: but(h.patient(), vault=Away("does not open")), WRONG, "does not open"),
     Case("certificate", with_settings(tls_cert=None, tls_key=None), WRONG, "not set"),
@@ -314,6 +342,13 @@ def test_behind_a_proxy_no_certificate_is_needed_here(health: Health) -> None:
     found = of(health.patient(tls_cert=None, tls_key=None, trusted_proxies="10.0.0.0/8"))
     assert (found["settings"].verdict, found["certificate"].verdict) == (OK, OK)
     assert found["certificate_lifetime"].verdict is WARNING
+
+
+def test_a_key_in_a_vault_passes(health: Health) -> None:
+    for token in ({}, {"lasts": None}):
+        found = of(in_vault(token=token)(health))
+        for name in ("kek", "kek_place", "kek_age", "kek_token"):
+            assert found[name].verdict is OK, found[name]
 
 
 def test_every_check_has_an_illness() -> None:

@@ -33,10 +33,11 @@ class BlindIndexError(Exception):
 class BlindIndex:
     """Keyed hashes of one installation's values. Safe to share between threads."""
 
-    __slots__ = ("_fingerprint_head", "_head", "_keys", "candidates")
+    __slots__ = ("_fingerprint_head", "_head", "_keys", "_naming", "candidates")
 
     def __init__(self, keyring: Keyring) -> None:
         self._keys = keyring.index
+        self._naming = keyring.naming
         self.candidates = lru_cache(maxsize=REMEMBERED)(self._candidates)
         """What `of` gave under every enabled key, the primary's first: look up any.
 
@@ -69,6 +70,17 @@ class BlindIndex:
     def fingerprints(self, data: bytes) -> tuple[bytes, ...]:
         """Return what `fingerprint` gave under every enabled key, the primary's first."""
         return tuple(_compute(key, self._fingerprint_head + data) for key in self._keys)
+
+    def name(self, data: bytes) -> bytes:
+        """Return 16 bytes that are the same for the same data whatever becomes of the keys.
+
+        For ids that are made anew and must not differ then: a payment is asked for under them.
+        """
+        return _compute(self._naming, self._fingerprint_head + data)
+
+    def name_of(self, merchant: str, column: str, value: str) -> bytes:
+        """Return what `of` gave under the key that was there first. Raises BlindIndexError."""
+        return _compute(self._naming, self._input(merchant, column, value))
 
     def _input(self, merchant: str, column: str, value: str) -> bytes:
         """`length_prefixed` of label, installation, merchant, column, value; unrolled for speed."""

@@ -57,6 +57,9 @@ class Keyring:
     index: tuple[Prf, ...]
     """One for each enabled index key, the primary's first: write with the first, look up with
     all of them. Outside a rotation there is one."""
+    naming: Prf
+    """The index key that was there first, whichever is the primary and even when it is disabled:
+    for names that must be the same whenever they are made, as the provider's keys."""
     audit: Mapping[int, Prf]
     """By the key's id, the primary's first: what was signed with any of them stays so."""
     keys: Mapping[Purpose, tuple[KeyInfo, ...]]
@@ -87,6 +90,7 @@ def load_keyring(kms: Kms, installation: str, wrapped: Mapping[str, bytes]) -> K
         installation=installation,
         records=tink_keysets.seal_primitive(clear[Purpose.RECORDS]),
         index=tuple(tink_keysets.index_primitives(clear[Purpose.INDEX]).values()),
+        naming=tink_keysets.first_index_primitive(clear[Purpose.INDEX]),
         audit=MappingProxyType(tink_keysets.index_primitives(clear[Purpose.AUDIT])),
         keys=MappingProxyType(
             {purpose: tink_keysets.keys_of(clear[purpose], _KINDS[purpose]) for purpose in Purpose}

@@ -2,7 +2,8 @@
 
 A KMS sees bytes and associated data. It must never know what a keyset is for, nor where it is
 stored. Keysets are unwrapped when a process starts and when keys change, never per record, so
-a remote KMS may take its time.
+a remote KMS may take its time, and a gateway that runs does not feel that its KMS is away. Calls
+block: an event loop makes them in a thread.
 """
 
 import base64
@@ -15,12 +16,19 @@ from pathlib import Path
 from typing import Final, Protocol, Self
 from urllib.parse import unquote, urlsplit
 
-from paygate.crypto import tink_keysets
-from paygate.crypto.tink_keysets import PRIMITIVE_ERRORS, KeyKind, KeysetError
+from paygate.crypto import cloud_kms, tink_keysets
+from paygate.crypto.cloud_kms import CloudKmsError, open_cloud_key
+from paygate.crypto.tink_keysets import PRIMITIVE_ERRORS, Aead, KeyKind, KeysetError
+from paygate.crypto.vault_http import TransitAddress, VaultError
+from paygate.crypto.vault_transit import Transit
 from paygate.private import drafted
 
-SCHEMES: Final = ("file",)
+SCHEMES: Final = ("file", "hcvault", *cloud_kms.SCHEMES)
 """The KMS addresses that `open_kms` understands."""
+
+PATIENCE_SECONDS: Final = 20.0
+"""How long a start waits for a key service: an election there ends in seconds, and a supervisor
+starts a gateway again."""
 
 MAX_FILE_BYTES: Final = 16_384
 """A KEK file with one key has 180 bytes and with `MAX_KEYS` under 3 KB. More is another file."""
@@ -48,11 +56,12 @@ class Kms(Protocol):
         """Decrypt what `wrap` made with the same associated data. Raises KmsError."""
 
 
-def open_kms(uri: str) -> Kms:
-    """Open the KMS at `uri`: `file:/absolute/path` (percent-encoded, as `Path.as_uri` writes it).
+def open_kms(uri: str, *, patience_seconds: float = PATIENCE_SECONDS) -> Kms:
+    """Open the KMS at `uri`; its scheme is one of `SCHEMES` (docs/kms.md).
 
-    Raises KmsError. What follows the scheme is never repeated in an error: for some KMS it
-    would be a credential.
+    `patience_seconds` is how long each call to a Vault goes on asking one that is away.
+    Raises KmsError. What follows the scheme is never repeated in an error: for some KMS it would
+    be a credential.
     """
     match = _SCHEME.match(uri)
     if match is None or match[1] not in SCHEMES:
@@ -61,6 +70,19 @@ def open_kms(uri: str) -> Kms:
             f"a KMS address with {found}; supported: {', '.join(f'{s}:' for s in SCHEMES)}"
         )
     try:
+        if match[1] == "file":
+            return FileKms.open(_file_of(uri))
+        if match[1] == "hcvault":
+            address = TransitAddress.parse(uri)
+            return ServiceKms(Transit(address, patience_seconds=patience_seconds))
+        return ServiceKms(open_cloud_key(match[1], uri))
+    except (VaultError, CloudKmsError) as error:
+        raise KmsError(str(error)) from None
+
+
+def _file_of(uri: str) -> Path:
+    """The path of `file:/absolute/path` (percent-encoded, as `Path.as_uri` writes it)."""
+    try:
         parts = urlsplit(uri)
         path = unquote(parts.path, errors="strict")
         extra = parts.netloc or parts.query or parts.fragment or "\0" in path
@@ -68,7 +90,36 @@ def open_kms(uri: str) -> Kms:
         raise KmsError("a file: KMS address is not a URI") from None
     if extra or not path.startswith("/"):
         raise KmsError("a file: KMS address is file:/absolute/path, with nothing before or after")
-    return FileKms.open(Path(path))
+    return Path(path)
+
+
+class ServiceKms:
+    """A key-encryption key in a key service, which is asked over the network."""
+
+    __slots__ = ("_key",)
+    is_development: Final = False
+
+    def __init__(self, key: Aead) -> None:
+        """`key` raises VaultError or CloudKmsError."""
+        self._key = key
+
+    def wrap(self, keyset: bytes, associated_data: bytes) -> bytes:
+        """Encrypt a keyset, and see that it opens before anything relies on it. Raises KmsError."""
+        try:
+            wrapped = self._key.encrypt(keyset, associated_data)
+            opened = self._key.decrypt(wrapped, associated_data)
+        except (VaultError, CloudKmsError) as error:
+            raise KmsError(str(error)) from None
+        if opened != keyset:
+            raise KmsError("the key service does not open what it encrypted")
+        return wrapped
+
+    def unwrap(self, wrapped: bytes, associated_data: bytes) -> bytes:
+        """Decrypt a wrapped keyset. Raises KmsError."""
+        try:
+            return self._key.decrypt(wrapped, associated_data)
+        except (VaultError, CloudKmsError) as error:
+            raise KmsError(str(error)) from None
 
 
 class FileKms:

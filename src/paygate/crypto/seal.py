@@ -46,8 +46,8 @@ class Sealer:
     def __init__(self, keyring: Keyring) -> None:
         self._head = length_prefixed("paygate.record.1", keyring.installation).decode()
         self.look_again: Callable[[int], Keyring | None] | None = None
-        """Asked for the keyring as it is by now, when a record is met under a key that is in none
-        that we have. It may take a while, so it is to bound how often that is."""
+        """Asked for the keyring as it is by now, when a record is met under a key that is not in
+        ours, or retired there. It may take a while, so it is to bound how often that is."""
         self.turn_to(keyring)
 
     def turn_to(self, keyring: Keyring) -> None:
@@ -86,9 +86,9 @@ class Sealer:
             return self._open_again(where, sealed)
 
     def _open_again(self, where: SealedPlace, sealed: bytes) -> bytes:
-        """Open what did not open, if its key was added meanwhile; or say why it does not."""
+        """Open what did not open, if its key was added or taken back meanwhile; or say why not."""
         key = key_id_of(sealed)
-        if self._state(key) is None and self.look_again is not None:
+        if not self._state(key) and self.look_again is not None:
             found = self.look_again(key)
             if found is not None:
                 self.turn_to(found)

@@ -94,6 +94,16 @@ def index_primitives(keyset: bytes) -> dict[int, Prf]:
     return {key_id: by_id[key_id] for key_id in (primary_id, *others)}
 
 
+def first_index_primitive(keyset: bytes) -> Prf:
+    """Return the PRF of the key that an INDEX keyset had first, enabled or not."""
+    first = tink_pb2.Keyset()
+    first.key.add().CopyFrom(_read(keyset, KeyKind.INDEX).key[0])
+    first.key[0].status = tink_pb2.ENABLED
+    first.primary_key_id = first.key[0].key_id
+    prfs: dict[int, Prf] = _handle(first).primitive(prf.PrfSet).all()
+    return prfs[first.primary_key_id]
+
+
 def keys_of(keyset: bytes, kind: KeyKind) -> tuple[KeyInfo, ...]:
     """List the keys in the order they were added."""
     message = _read(keyset, kind)

@@ -40,11 +40,12 @@ CHECKS: Final = (
     Check("months", "tables by month are made three months ahead", database.months),
     Check(
         "kek",
-        "the key-encryption key opens, is nobody else's to read, and no development key",
+        "the key-encryption key is there, nobody else's to read, and no development key",
         keys.kek,
     ),
     Check("kek_place", "its file is not on the database's volume", keys.kek_place),
-    Check("kek_age", "its file is younger than a year", keys.kek_age),
+    Check("kek_age", "its file, or a Vault's latest version, is younger than a year", keys.kek_age),
+    Check("kek_token", "a Vault's token may reach it, and is renewed", keys.kek_token),
     Check("keys", "it opens the installation's keys", keys.keyring),
     Check(
         "data_key_age",

@@ -9,7 +9,9 @@ from typing import Final
 from paygate.crypto.keyring import KeyringError
 from paygate.crypto.kms import KmsError
 from paygate.crypto.secret import Secret
-from paygate.doctor.patient import Away, Patient, Vault
+from paygate.crypto.vault_http import TransitAddress, VaultError
+from paygate.crypto.vault_transit import Transit
+from paygate.doctor.patient import Away, KeyService, Patient, Vault
 from paygate.flows.encryption.watch import key_in_use
 from paygate.flows.housekeeping.months import AHEAD
 from paygate.providers.event_endpoints import EventEndpoint, EventEndpointsError
@@ -35,11 +37,17 @@ _CLOSED: Final = (
 
 async def examine(settings: Settings) -> Patient:
     """The gateway of these settings, as it is just now."""
-    database, vault, key, endpoints = await asyncio.gather(
-        _database(settings), _vault(settings), _key(settings), endpoints_of(settings)
+    database, (key_service, vault), key, endpoints = await asyncio.gather(
+        _database(settings), _keys(settings), _key(settings), endpoints_of(settings)
     )
     return Patient(
-        settings=settings, at=now(), database=database, vault=vault, key=key, endpoints=endpoints
+        settings=settings,
+        at=now(),
+        database=database,
+        key_service=key_service,
+        vault=vault,
+        key=key,
+        endpoints=endpoints,
     )
 
 
@@ -66,6 +74,22 @@ async def _database(settings: Settings) -> ServerFacts | Away:
         return Away(str(error))
     except (OSError, *DRIVER_FAULTS) as error:
         return Away(f"the database ended the conversation: {type(error).__name__}")
+
+
+async def _keys(settings: Settings) -> tuple[KeyService | Away | None, Vault | Away]:
+    """A start waits for a key service that is away: who looks has no time for that."""
+    service = await asyncio.to_thread(_key_service, settings)
+    return service, service if isinstance(service, Away) else await _vault(settings)
+
+
+def _key_service(settings: Settings) -> KeyService | Away | None:
+    if settings.kek is None or not settings.kek.startswith("hcvault:"):
+        return None
+    try:
+        transit = Transit(TransitAddress.parse(settings.kek), patience_seconds=0)
+        return KeyService(transit.key(), transit.token())
+    except VaultError as error:
+        return Away(str(error))
 
 
 async def _vault(settings: Settings) -> Vault | Away:

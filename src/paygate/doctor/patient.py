@@ -5,6 +5,8 @@ from datetime import datetime
 
 import msgspec
 
+from paygate.crypto.vault_transit import KeyFacts as VaultKeyFacts
+from paygate.crypto.vault_transit import TokenFacts
 from paygate.doctor.finding import Said, warning, wrong
 from paygate.providers.event_endpoints import EventEndpoint
 from paygate.providers.stripe.inspection import KeyFacts
@@ -16,6 +18,13 @@ class Away(msgspec.Struct, frozen=True):
     """Something that could not be looked at, and why."""
 
     reason: str
+
+
+class KeyService(msgspec.Struct, frozen=True):
+    """What a Vault tells of the key-encryption key, and of our token."""
+
+    key: VaultKeyFacts
+    token: TokenFacts
 
 
 class Vault(msgspec.Struct, frozen=True):
@@ -35,6 +44,8 @@ class Patient(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     at: datetime
     database: ServerFacts | Away
+    key_service: KeyService | Away | None
+    """None: the key-encryption key is in no service that tells anything."""
     vault: Vault | Away
     key: KeyFacts | Away
     endpoints: Sequence[EventEndpoint] | Away

@@ -103,11 +103,11 @@ class Policy(msgspec.Struct, frozen=True):
 class RequestKey(NamedTuple):
     """The idempotency key of a request, and how many payment intents were created under it before.
 
-    `oldest_id` is its id under the oldest hash key of several, while that is rotated.
+    `name` is what it is called in ids that are derived of it, whichever hash key `id` is made with.
     """
 
     id: str
-    oldest_id: str
+    name: str
     earlier: int
 
 
@@ -211,7 +211,7 @@ class Context(msgspec.Struct, frozen=True):
         """
         seed = intent.seed or intent.id.encode()
         name = length_prefixed("attempt", intent.merchant, seed.hex(), operation, str(number))
-        return id_from(PREFIXES["attempt"], self.index.fingerprints(name)[-1])
+        return id_from(PREFIXES["attempt"], self.index.name(name))
 
     def provider_time(self) -> datetime | None:
         """What the provider's clock shows now; None while that is not known."""

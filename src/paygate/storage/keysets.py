@@ -5,6 +5,7 @@ The wrapped keysets and what is known of their keys are held against each other 
 keyset of before the last rotation, put back by a hand, is refused.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import datetime
@@ -96,7 +97,8 @@ class Keysets:
         with reading(), waiting():
             rows = await connection.fetch(QUERIES["keyrings"])
         wrapped = {row["purpose"]: row["wrapped"] for row in rows}
-        keyring = load_keyring(self._kms, self._installation, wrapped)
+        # In a thread: a key service may keep it waiting, and payments run on this loop.
+        keyring = await asyncio.to_thread(load_keyring, self._kms, self._installation, wrapped)
         by_purpose = {
             Purpose(row["purpose"]): row for row in rows if row["purpose"] in set(Purpose)
         }

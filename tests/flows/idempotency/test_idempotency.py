@@ -10,12 +10,19 @@ import msgspec
 import pytest
 
 from paygate.crypto.blind_index import BlindIndex
-from paygate.crypto.keyring import Purpose, add_key, generate_keyring, load_keyring, promote_key
+from paygate.crypto.keyring import (
+    Purpose,
+    add_key,
+    disable_key,
+    generate_keyring,
+    load_keyring,
+    promote_key,
+)
 from paygate.crypto.kms import FileKms
 from paygate.domain.access.roles import Action
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.idempotency import IdempotencyKey, KeyState
-from paygate.domain.payments.attempt import Attempt, AttemptState
+from paygate.domain.payments.attempt import Attempt, AttemptState, Operation
 from paygate.domain.payments.outcome import Answer, Cancelled, NotSent, Unknown
 from paygate.domain.payments.payment_intent import PaymentIntent, Status
 from paygate.domain.provider_event import EventStatus
@@ -27,6 +34,7 @@ from paygate.flows.payments.cancel import cancel_payment_intent
 from paygate.flows.payments.create import NewPaymentIntent, create_payment_intent
 from paygate.providers.contract import ConfirmOrder
 from paygate.storage.change import Change, OutcomeUnknown, Verdict
+from paygate.storage.connections.session import Connection
 from tests.flows.provider_events.test_apply_provider_event import CHALLENGE
 from tests.flows.world import APPROVED, INSTALLATION, REQUEST, World, answer, encode, notice
 
@@ -130,6 +138,32 @@ async def test_a_key_is_known_again_after_the_index_key_was_rotated(
     assert no.code is ErrorCode.IDEMPOTENCY_KEY_REUSED
     assert not (await create_once(world, "order-2")).replayed
     assert len(await world.all(PaymentIntent)) == 2
+
+
+async def test_what_is_asked_of_the_provider_keeps_its_name_while_the_index_key_is_rotated(
+    world: World, tmp_path: Path, connect: Callable[[], Awaitable[Connection]]
+) -> None:
+    """A payment that was forgotten is asked for under the same key again, at every step; and who
+    uses an idempotency key anew is counted on.
+    """
+    kms = FileKms.create(tmp_path / "rotating")
+    wrapped = generate_keyring(kms, INSTALLATION)
+    old = load_keyring(kms, INSTALLATION, wrapped).keys[Purpose.INDEX][0].key_id
+    added, new = add_key(kms, INSTALLATION, Purpose.INDEX, wrapped["index"])
+    promoted = promote_key(kms, INSTALLATION, Purpose.INDEX, added, new)
+    retired = disable_key(kms, INSTALLATION, Purpose.INDEX, promoted, old)
+    world.use(index=BlindIndex(load_keyring(kms, INSTALLATION, wrapped)))
+    await create_once(world, "order-1")
+    (first,) = await world.all(PaymentIntent)
+    name, hand = world.ctx.attempt_id(first, Operation.CONFIRM, 1), await connect()
+    for step in (added, promoted, retired):
+        world.use(index=BlindIndex(load_keyring(kms, INSTALLATION, {**wrapped, "index": step})))
+        assert world.ctx.attempt_id(first, Operation.CONFIRM, 1) == name
+        await hand.execute("DELETE FROM idempotency_key")
+        await create_once(world, "order-1")
+    intents = await world.all(PaymentIntent)
+    assert {intent.create_key for intent in intents} == {first.create_key}
+    assert len({intent.seed for intent in intents}) == len(intents) == 4
 
 
 async def test_many_at_once_make_one_intent(world: World) -> None:

@@ -230,7 +230,7 @@ def _id_of(ctx: Context, intent: PaymentIntent, reference: str) -> str:
     database has forgotten.
     """
     name = length_prefixed("dispute", intent.merchant, intent.provider, reference)
-    return id_from(PREFIXES["dispute"], ctx.index.fingerprints(name)[-1])
+    return id_from(PREFIXES["dispute"], ctx.index.name(name))
 
 
 async def _commit(ctx: Context, caller: Caller, moved: DisputeMoved) -> bool:

@@ -48,7 +48,10 @@ async def idempotently(
     """
     merchant = request.caller.merchant
     name = length_prefixed(request.scope, request.key).decode()
-    ids = [found.hex() for found in ctx.index.candidates(merchant, "idempotency_key", name)]
+    key_name = ctx.index.name_of(merchant, "idempotency_key", name).hex()
+    candidates = ctx.index.candidates(merchant, "idempotency_key", name)
+    # Its name too: intents are counted by it.
+    ids = list(dict.fromkeys((*(found.hex() for found in candidates), key_name)))
     fingerprints = _fingerprints(ctx, request)
     end = asyncio.get_running_loop().time() + WAIT_SECONDS
     key, _, earlier = await _standing(ctx, request, ids, fingerprints, end)
@@ -62,7 +65,7 @@ async def idempotently(
         if key is not None and key.body is not None:
             return await _replay(ctx, request, key.body)
         held = key or _new(ctx, request, ids[0], fingerprints[0])
-        door = KeyedDoor(ctx, request, render, held, RequestKey(ids[0], ids[-1], earlier))
+        door = KeyedDoor(ctx, request, render, held, RequestKey(ids[0], key_name, earlier))
         try:
             if key is not None:
                 await door.take_over()

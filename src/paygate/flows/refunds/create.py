@@ -76,11 +76,11 @@ async def _of_this_request(ctx: Context, intent: PaymentIntent) -> tuple[str, Re
     """
     if ctx.request_key is None:
         return ctx.new_id("refund"), None
-    seed, key = (intent.seed or intent.id.encode()).hex(), ctx.request_key.oldest_id
+    seed, key = (intent.seed or intent.id.encode()).hex(), ctx.request_key.name
     earlier = 0
     while True:
         name = length_prefixed("refund", intent.merchant, seed, key, str(earlier))
-        refund_id = id_from(PREFIXES["refund"], ctx.index.fingerprints(name)[-1])
+        refund_id = id_from(PREFIXES["refund"], ctx.index.name(name))
         found = await ctx.refunds.refund(intent.merchant, refund_id)
         if found is None or found.claim in {None, ctx.claim}:
             return refund_id, found

@@ -214,4 +214,4 @@ async def _forgotten(ctx: Context, intent: PaymentIntent, answer: RefundAnswer) 
 def _id_of_theirs(ctx: Context, intent: PaymentIntent, reference: str) -> str:
     """Our id of a refund that was made at the provider: one for each, whoever finds it first."""
     name = length_prefixed("external_refund", intent.merchant, intent.provider, reference)
-    return id_from(PREFIXES["refund"], ctx.index.fingerprints(name)[-1])
+    return id_from(PREFIXES["refund"], ctx.index.name(name))

@@ -257,7 +257,7 @@ async def _transfers(
 ) -> list[AccountTransfer]:
     def id_of(name: str) -> str:
         seed = length_prefixed("account_transfer", name)
-        return id_from(PREFIXES["account_transfer"], ctx.index.fingerprints(seed)[-1])
+        return id_from(PREFIXES["account_transfer"], ctx.index.name(seed))
 
     posted = await ctx.settlements.transfers_of(settlement.id)
     return postings(settlement, sums, posted, ctx.now(), id_of, closes=closes)

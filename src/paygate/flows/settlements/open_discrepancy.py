@@ -43,7 +43,7 @@ def discrepancy_id(ctx: Context, found: Found, occurrence: int = 1) -> str:
     """
     again = () if occurrence == 1 else (str(occurrence),)
     name = length_prefixed("discrepancy", ctx.provider.name, found.kind, found.about, *again)
-    return id_from(PREFIXES["discrepancy"], ctx.index.fingerprints(name)[-1])
+    return id_from(PREFIXES["discrepancy"], ctx.index.name(name))
 
 
 async def latest_discrepancy(ctx: Context, found: Found) -> Discrepancy | None:

@@ -78,7 +78,7 @@ def line_id(ctx: Context, provider_reference: str, occurrence: int = 1) -> str:
     """
     again = () if occurrence == 1 else (str(occurrence),)
     name = _line_head(ctx.provider.name) + length_prefixed(provider_reference, *again)
-    return id_from(PREFIXES["settlement_line"], ctx.index.fingerprints(name)[-1])
+    return id_from(PREFIXES["settlement_line"], ctx.index.name(name))
 
 
 @cache
