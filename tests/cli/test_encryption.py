@@ -162,6 +162,10 @@ async def test_a_key_in_use_is_not_retired(gateway: Gateway) -> None:
         refused = encryption(gateway, "retire", key, "--confirm", key)
         assert refused.status == 1
         assert why in refused.err, refused
+    entries = (await gateway.call("GET", "/audit-log?action=encryption.retire")).json["data"]
+    refusals = [entry for entry in entries if entry["result"] == "refused"]
+    assert len(refusals) >= 3
+    assert {entry["details"]["code"] for entry in refusals} == {"keys_refused"}
 
 
 async def test_a_row_under_the_old_key_keeps_it(gateway: Gateway) -> None:

@@ -26,6 +26,7 @@ from paygate.storage.access.merchants import Merchants
 from paygate.storage.audit_chain import AuditChain
 from paygate.storage.audit_log import AuditLog
 from paygate.storage.audit_seals import AuditSeals
+from paygate.storage.blocks import QUERIES
 from paygate.storage.commit.committer import Committer, Connection
 from paygate.storage.connections.database import connector
 from paygate.storage.connections.pool import open_pool
@@ -60,7 +61,8 @@ async def world(
     database: str, connect: Callable[[], Awaitable[Connection]], tmp_path: Path
 ) -> AsyncIterator[World]:
     kms = FileKms.create(tmp_path / "kek")
-    keyring = load_keyring(kms, INSTALLATION, generate_keyring(kms, INSTALLATION))
+    wrapped = generate_keyring(kms, INSTALLATION)
+    keyring = load_keyring(kms, INSTALLATION, wrapped)
     keysets = Keysets(connector(database, name="paygate keysets"), kms, INSTALLATION)
     records = Records(Sealer(keyring), BlindIndex(keyring))
     keysets.bind(records)
@@ -126,6 +128,7 @@ async def world(
     )
     connection = await connect()
     await connection.execute("INSERT INTO merchant (id) VALUES ('default')")
+    await connection.executemany(QUERIES["add_keyset"], list(wrapped.items()))
     yield World(ctx, provider, clock, records, connection)
     await egress.close()
     await key_use.close()

@@ -18,7 +18,13 @@ import msgspec
 import pytest
 
 from paygate.crypto.blind_index import BlindIndex
-from paygate.crypto.keyring import generate_keyring, load_keyring
+from paygate.crypto.keyring import (
+    Purpose,
+    add_key,
+    generate_keyring,
+    load_keyring,
+    promote_key,
+)
 from paygate.crypto.kms import FileKms
 from paygate.crypto.seal import Sealer
 from paygate.domain.access.api_key import ApiKey
@@ -63,11 +69,12 @@ from paygate.storage.change import (
     Record,
     Versioned,
 )
-from paygate.storage.commit.committer import Committer, Connection
+from paygate.storage.commit.committer import Committer, Connect, Connection
 from paygate.storage.connections.database import connector
 from paygate.storage.door import Door
 from paygate.storage.installation import install
 from paygate.storage.records import Records
+from paygate.storage.resealing import Resealing, tables
 from paygate.storage.schema.migrate import migrate
 from tests.making import new_id
 from tests.storage.filled import KINDS, Planted, filled, planted
@@ -365,6 +372,20 @@ async def live(door: Door) -> None:
         await door.commit(twice)
 
 
+async def seal_anew(connect: Connect, folder: Path, wrapped: dict[str, bytes]) -> None:
+    """Every record under another key, as a rotation leaves it."""
+    kms = FileKms.open(folder / "kek")
+    keyset, key = add_key(kms, "in_test", Purpose.RECORDS, wrapped["records"])
+    keyset = promote_key(kms, "in_test", Purpose.RECORDS, keyset, key)
+    keyring = load_keyring(kms, "in_test", {**wrapped, "records": keyset})
+    resealing = Resealing(connect, Records(Sealer(keyring), BlindIndex(keyring)))
+    async with resealing.session() as session:
+        for stored in tables():
+            page = await session.page(stored, None)
+            assert (await session.rewrite(stored, page.rows)).written == len(page.rows) > 0
+    assert {count.key for count in await resealing.counts()} == {key}
+
+
 async def plant_in_clear(connection: Connection) -> None:
     """What the search must find, each spelling as bytes and, where it is text, as text."""
     await connection.execute("CREATE TABLE scratch (bytes bytea, text text, number bigint)")
@@ -396,7 +417,7 @@ def dump_of(dsn: str) -> bytes:
 
 @pytest.fixture(scope="module")
 async def stolen(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stolen]:
-    """The server lives a little; then its files are taken as they are."""
+    """The server lives a little, and its keys are rotated; then its files are taken as they are."""
     folder = tmp_path_factory.mktemp("stolen")
     data = folder / "postgres"
     server = await asyncio.to_thread(EmbeddedPostgres.start, data)
@@ -412,6 +433,7 @@ async def stolen(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stol
         await committer.open()
         await live(Door(records, committer))
         await committer.close()
+        await seal_anew(connect, folder, wrapped)
         connection = await asyncpg.connect(server.dsn)
         await plant_in_clear(connection)
         await connection.execute("CHECKPOINT")

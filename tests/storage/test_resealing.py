@@ -21,13 +21,15 @@ from paygate.crypto.keyring import (
 )
 from paygate.crypto.kms import FileKms
 from paygate.crypto.seal import Sealer
+from paygate.domain.disputes.evidence_chunk import EvidenceChunk
 from paygate.domain.ledger import Account, Transfer, sides
 from paygate.domain.money import Currency
+from paygate.storage.blocks import QUERIES
 from paygate.storage.change import Record
 from paygate.storage.connections.database import connector
 from paygate.storage.connections.session import Connection
 from paygate.storage.records import Records
-from paygate.storage.resealing import Resealing, page_size, tables
+from paygate.storage.resealing import PAGE_BYTES, Resealing, tables
 from paygate.storage.schema.application import grant_rights, make_role
 from paygate.storage.schema.versions import ANNOUNCED
 from paygate.storage.stored import Stored
@@ -144,7 +146,7 @@ async def seal_all_anew(resealing: Resealing) -> dict[str, int]:
     written: dict[str, int] = {}
     async with resealing.session() as session:
         for stored in tables():
-            page = await session.page(stored, None, page_size(stored))
+            page = await session.page(stored, None)
             done = await session.rewrite(stored, page.rows)
             assert not done.unread
             written[stored.name] = done.written
@@ -235,7 +237,7 @@ async def test_a_row_that_moves_on_is_left_as_it_is(
     await owner.execute("UPDATE payment_intent SET sealed = sealed WHERE false")
     resealing = Resealing(connector(database, name="app"), keys.after)
     async with resealing.session() as session:
-        page = await session.page(PAYMENT_INTENT, None, 10)
+        page = await session.page(PAYMENT_INTENT, None)
         async with owner.transaction():
             await owner.execute("SELECT FROM payment_intent FOR NO KEY UPDATE")
             assert (await session.rewrite(PAYMENT_INTENT, page.rows)).written == 0
@@ -257,7 +259,7 @@ async def test_what_does_not_open_is_told_and_stops_nothing(
     resealing = Resealing(connector(database, name="app"), keys.after)
     async with resealing.session() as session:
         for stored in tables():
-            page = await session.page(stored, None, page_size(stored))
+            page = await session.page(stored, None)
             done = await session.rewrite(stored, page.rows)
             assert [fault.table for fault in done.unread] == ["attempt"] * (
                 stored.name == "attempt"
@@ -267,3 +269,24 @@ async def test_what_does_not_open_is_told_and_stops_nothing(
     await owner.execute("UPDATE attempt SET sealed = 'nothing'")
     left = [count for count in await resealing.counts() if count.key != keys.new]
     assert [(count.table, count.key, count.rows) for count in left] == [("attempt", None, 1)]
+
+
+async def test_a_page_of_large_rows_is_a_short_one(
+    owner: Connection, database: str, keys: Keys
+) -> None:
+    """Files in chunks; none is left out, and none is gone through twice."""
+    stored: Stored[Any] = STORED[EvidenceChunk]
+    for number in range(1, 8):
+        content = bytes(PAGE_BYTES // 3)
+        chunk = planted(EvidenceChunk, MARK, id="file_1", version=number, content=content)
+        row = [column[0] for column in keys.before.columns((chunk,))]
+        await owner.execute(QUERIES["write_dispute_file_chunk"], *row)
+    resealing = Resealing(connector(database, name="app"), keys.after)
+    sizes, after = [], None
+    async with resealing.session() as session:
+        while True:
+            page = await session.page(stored, after)
+            sizes.append((await session.rewrite(stored, page.rows)).written)
+            if (after := page.last) is None:
+                break
+    assert sizes == [3, 3, 1, 0]

@@ -39,6 +39,8 @@ _MOVES: Final = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 )
 """What moves a terminal's cursor, or turns letters round."""
+KEYS_REFUSED: Final = "keys_refused"
+"""What the audit log calls a refused edit of the keysets."""
 WIDTH: Final = 200
 """Of a table that goes to a file or a pipe, where no terminal says how wide it is."""
 
@@ -60,6 +62,7 @@ async def perform(
 
     A refusal leaves its audit entry, as it does at the API's edge, and is raised again.
     """
+    from paygate.crypto.keyring import KeyringError
     from paygate.domain.access.roles import Actor, Caller
     from paygate.domain.audit import Result
     from paygate.domain.errors import Refusal
@@ -74,8 +77,9 @@ async def perform(
         caller = Caller(Actor("command", name=_user()), DEFAULT_MERCHANT, request_id)
         try:
             return await work(ctx, caller)
-        except Refusal as refusal:
-            details = {"code": str(refusal.code)}
+        except (Refusal, KeyringError) as refusal:
+            code = str(refusal.code) if isinstance(refusal, Refusal) else KEYS_REFUSED
+            details = {"code": code}
             entry = ctx.audit(caller, action, result=Result.REFUSED, details=details)
             await ctx.door.commit(Change(entry))
             raise

@@ -115,12 +115,21 @@ class KeyringKeeper:
                 log.logger().warning("keyring_connection_lost", error=error)
             finally:
                 connection.terminate()
-            while connection.is_closed():
-                await asyncio.sleep(REDIAL_SECONDS)
-                with suppress(OSError, StorageError, *DRIVER_FAULTS):
-                    connection = await self._connect()
-                    waiting = watched(self._connect, connection)
+            connection, waiting = await self._dial_again()
+
+    async def _dial_again(self) -> tuple[Connection, Waiting]:
+        """Another connection, on which the generation is shown again."""
+        while True:
+            await asyncio.sleep(REDIAL_SECONDS)
+            with suppress(OSError, StorageError, *DRIVER_FAULTS):
+                connection = await self._connect()
+                waiting = watched(self._connect, connection)
+                try:
                     await self._begin(connection, waiting, strict=False)
+                except BaseException:
+                    connection.terminate()
+                    raise
+                return connection, waiting
 
     async def _begin(self, connection: Connection, waiting: Waiting, *, strict: bool) -> None:
         with reading(), waiting():

@@ -85,6 +85,7 @@ class Keysets:
         self._connect = connect
         self._kms = kms
         self._installation = installation
+        self._records: Records | None = None
 
     async def load(self) -> Loaded:
         """Read and open the keysets."""
@@ -177,7 +178,6 @@ class Keysets:
         """Gives a question: whether every transaction that wrote before now has come to its end."""
         async with own_connection(self._connect) as (connection, waiting):
             with reading(), waiting():
-                # What is emitted has the commit flushed, and all that was committed before it.
                 now = await connection.fetchval(QUERIES["transaction_now"])
 
             async def over() -> bool:
@@ -201,6 +201,7 @@ class Keysets:
         """Store keysets in place of those that were read, in one commit with what is known of the
         key and with the audit entry.
         """
+        assert self._records is not None, "bound when the keys were open"
         entry = [column[0] for column in self._records.columns((audit,))]
         async with own_connection(self._connect) as (connection, waiting):
             with reading(), waiting():

@@ -4,9 +4,6 @@ What is done is told by the key's id in the sealed bytes, so nothing is remember
 came: the next one begins at the start and finds what is left. A row is written only while its bytes
 are those that were opened, and a row that somebody else holds is left for later, so nobody waits
 for a page but for the few milliseconds of its commit.
-
-The commits do not wait for the disk: one that is lost with the server's memory is made again. Who
-counts rows to give up a key has all of them flushed first (`Keysets.transactions_over`).
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -21,20 +18,16 @@ from paygate.storage.records import Records
 from paygate.storage.stored import Column, Stored
 from paygate.storage.tables import (
     AUDIT_ENTRY,
-    DISPUTE_FILE,
     EVENT,
     PROVIDER_EVENT_BODY,
-    SETTLEMENT_FILE,
-    SETTLEMENT_PAGE,
     STORED,
 )
 from paygate.storage.unreadable import SealBroken
 
 PAGE: Final = 250
 """Rows of a page: some ten milliseconds, in which a payment finds a row of it held."""
-PAGE_OF_CHUNKS: Final = 8
-"""Of tables whose rows have up to half a megabyte."""
-_CHUNKS: Final = frozenset({DISPUTE_FILE.name, SETTLEMENT_FILE.name, SETTLEMENT_PAGE.name})
+PAGE_BYTES: Final = 2 * 1024 * 1024
+"""Sealed bytes of a page, without its last row's: bodies and files have up to half a megabyte."""
 _AT: Final = {
     AUDIT_ENTRY.name: Column("at", "timestamptz"),
     EVENT.name: Column("created_at", "timestamptz"),
@@ -54,11 +47,10 @@ class Count(NamedTuple):
 
 class Page(NamedTuple):
     """Rows that were looked at: those to seal anew, each as `Stored.place` takes it with its sealed
-    bytes last, and the key of the last row; None: there are no more.
+    bytes last, and the key of the last row; None: there was none.
     """
 
     rows: Sequence[tuple[Any, ...]]
-    looked_at: int
     last: tuple[Any, ...] | None
 
 
@@ -82,19 +74,16 @@ class ResealingSession:
         self._records = records
         self._waiting = waiting
 
-    async def page(self, stored: Stored[Any], after: tuple[Any, ...] | None, size: int) -> Page:
-        """The rows of a table behind a key, so many at most."""
+    async def page(self, stored: Stored[Any], after: tuple[Any, ...] | None) -> Page:
+        """The next rows of a table, those behind a key."""
         key = stored.key
         place = after or tuple(_FROM_START[column.sql_type] for column in key)
         head = b"\x01" + self._records.primary.to_bytes(PREFIX_BYTES - 1)
         with reading(), self._waiting():
-            rows = await self._connection.fetch(_page(stored), head, *place, size)
+            rows = await self._connection.fetch(_page(stored), head, PAGE, PAGE_BYTES, *place)
         found = [tuple(row) for row in rows]
-        return Page(
-            [row for row in found if row[-1] is not None],
-            len(found),
-            found[-1][: len(key)] if len(found) == size else None,
-        )
+        last = found[-1][: len(key)] if found else None
+        return Page([row for row in found if row[-1] is not None], last)
 
     async def rewrite(self, stored: Stored[Any], rows: Sequence[tuple[Any, ...]]) -> Rewritten:
         """Seal rows anew, and write those that are as they were read."""
@@ -130,7 +119,7 @@ class Resealing:
         """A run, whose connection ends with it."""
         async with own_connection(self._connect) as (connection, waiting):
             with reading(), waiting():
-                await connection.execute(f"{PLANS}; SET synchronous_commit = off")
+                await connection.execute(PLANS)
             yield ResealingSession(connection, self._records, waiting)
 
     async def counts(self, tell: Callable[[int, int], None] = lambda *_: None) -> list[Count]:
@@ -152,11 +141,6 @@ def tables() -> Iterator[Stored[Any]]:
     return iter(STORED.values())
 
 
-def page_size(stored: Stored[Any]) -> int:
-    """How many rows of a table make a page."""
-    return PAGE_OF_CHUNKS if stored.name in _CHUNKS else PAGE
-
-
 # Only names that are declared (`tables`) reach these texts; every value is a parameter.
 
 
@@ -169,12 +153,16 @@ def _page(stored: Stored[Any]) -> str:
     names = ", ".join(column.name for column in _columns(stored))
     key = ", ".join(column.name for column in stored.key)
     behind = ", ".join(
-        f"${number}::{column.sql_type}" for number, column in enumerate(stored.key, start=2)
+        f"${number}::{column.sql_type}" for number, column in enumerate(stored.key, start=4)
     )
+    # The length of what lies beside the row is known without reading it.
     return (
-        f"SELECT {names}, CASE WHEN substr(sealed, 1, {PREFIX_BYTES}) <> $1 THEN sealed END AS sealed"  # noqa: S608, E501
-        f" FROM {stored.name} WHERE ({key}) > ({behind}) ORDER BY {key}"
-        f" LIMIT ${len(stored.key) + 2}"
+        f"SELECT {names}, CASE WHEN is_left THEN sealed END AS sealed FROM ("  # noqa: S608
+        f"SELECT *, sum(CASE WHEN is_left THEN length(sealed) ELSE 0 END) OVER (ORDER BY {key}"
+        " ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before FROM ("
+        f"SELECT {names}, sealed, substr(sealed, 1, {PREFIX_BYTES}) <> $1 AS is_left"
+        f" FROM {stored.name} WHERE ({key}) > ({behind}) ORDER BY {key} LIMIT $2"
+        f") r) p WHERE coalesce(before, 0) < $3 ORDER BY {key}"
     )
 
 

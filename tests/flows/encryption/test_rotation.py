@@ -165,6 +165,26 @@ async def test_a_rotation_that_was_killed_goes_on_by_the_clock(ctx: Context) -> 
     assert (await rotate(ctx)).key != key
 
 
+async def test_a_record_that_does_not_open_keeps_its_key_and_stops_no_rotation(
+    ctx: Context, connect: Connect
+) -> None:
+    """It has an alert, and is counted; the next rotation is another one."""
+    old, broken = await primary(ctx), await put(ctx)
+    await put(ctx)
+    hand = await connect()
+    await hand.execute("ALTER TABLE payment_intent DISABLE TRIGGER USER")
+    spoil = "UPDATE payment_intent SET sealed = sealed || 'x' WHERE id = $1"
+    await hand.execute(spoil, broken.id)
+    await hand.execute("ALTER TABLE payment_intent ENABLE TRIGGER USER")
+    first = await rotate(ctx)
+    assert (first.resealed.left, first.resealed.unread) == (1, 1)
+    (alert,) = await standing(ctx)
+    assert (alert.problem.type, alert.problem.subject.id) == ("record_unreadable", broken.id)
+    with pytest.raises(KeyringError, match=f"1 rows are sealed under key {old}"):
+        await retire_key(ctx, CALLER, old, tell=quiet)
+    assert (await rotate(ctx)).key != first.key
+
+
 async def test_a_transaction_that_is_open_is_waited_for(ctx: Context, connect: Connect) -> None:
     old = await primary(ctx)
     await rotate(ctx)

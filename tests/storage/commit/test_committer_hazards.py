@@ -292,3 +292,26 @@ async def test_crashes_under_load_lose_and_repeat_nothing(tmp_path: Path) -> Non
     server.stop()
     assert len(acknowledged) == len(set(acknowledged)) > 100
     assert sorted(stored) == sorted(acknowledged)
+
+
+async def test_what_was_submitted_before_is_waited_for(
+    records: Records, database: str, connect: Connect
+) -> None:
+    """Though its caller has given up: it is on its way, sealed with the keys of then."""
+    hand = await connect()
+    committer = Committer(connector(database, name="drained"))
+    await committer.open()
+    door = Door(records, committer, answer_within_seconds=0.05)
+    async with hand.transaction():
+        await hand.execute("LOCK TABLE audit_entry IN SHARE MODE")
+        with pytest.raises(OutcomeUnknown):
+            await door.commit(create())
+        drained = asyncio.create_task(committer.drained())
+        after = asyncio.create_task(Door(records, committer).commit(create()))
+        await asyncio.wait({drained}, timeout=0.1)
+        assert not drained.done()
+    await drained
+    assert await hand.fetchval("SELECT count(*) FROM payment_intent") >= 1
+    assert await after == Committed()
+    await committer.drained()
+    await committer.close()

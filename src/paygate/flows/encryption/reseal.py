@@ -15,7 +15,7 @@ from paygate.flows.context import Context
 from paygate.flows.encryption.loaded import WAIT_SECONDS, earlier_transactions_over
 from paygate.storage.change import Change
 from paygate.storage.installation import DEFAULT_MERCHANT
-from paygate.storage.resealing import ResealingSession, page_size, tables
+from paygate.storage.resealing import ResealingSession, tables
 from paygate.storage.stored import Stored
 from paygate.storage.unreadable import SealBroken
 
@@ -53,13 +53,13 @@ async def reseal_by_the_clock(ctx: Context, run_id: str) -> Resealed:
 async def reseal(
     ctx: Context, caller: Caller, progress: Callable[[int], None] = lambda _: None
 ) -> Resealed:
-    """Seal all that is left anew; `progress` hears how many rows were. When nothing is left, that
-    is written down.
+    """Seal all that is left anew; `progress` hears how many rows were. When nothing is left but
+    what does not open, that is written down.
     """
     run = _Run(ctx, caller, progress)
     async with ctx.resealing.session() as session:
         for _ in range(PASSES):
-            run.passed_by = 0
+            run.passed_by = run.closed = 0
             for stored in tables():
                 await run.table(session, stored)
             if not run.passed_by:
@@ -68,13 +68,13 @@ async def reseal(
     await earlier_transactions_over(ctx, lambda _: None, WAIT_SECONDS)
     counts = await ctx.resealing.counts()
     left = sum(count.rows for count in counts if count.key != key)
-    if not left:
+    if left <= run.closed:
         await ctx.keysets.seal_ended(Purpose.RECORDS, key)
     if run.written:
         details = {"key": str(key), "rows": str(run.written), "left": str(left)}
         entry = ctx.audit(caller, Action.ENCRYPTION_RESEAL, details=details)
         await ctx.door.commit(Change(entry))
-    return Resealed(run.written, len(run.unread), left)
+    return Resealed(run.written, run.closed, left)
 
 
 class _Run:
@@ -87,7 +87,9 @@ class _Run:
         self.written = 0
         self.passed_by = 0
         """Rows of this pass that somebody held, or had just written."""
-        self.unread: set[tuple[str, str, str]] = set()
+        self.closed = 0
+        """Rows of this pass that do not open."""
+        self._told: set[tuple[str, str, str]] = set()
 
     async def table(self, session: ResealingSession, stored: Stored[Any]) -> None:
         """Go through a table once."""
@@ -95,11 +97,12 @@ class _Run:
         after: tuple[Any, ...] | None = None
         while True:
             began = time()
-            page = await session.page(stored, after, page_size(stored))
+            page = await session.page(stored, after)
             if page.rows:
                 done = await session.rewrite(stored, page.rows)
                 self.passed_by += len(page.rows) - done.written - len(done.unread)
                 self.written += done.written
+                self.closed += len(done.unread)
                 for fault in done.unread:
                     await self._tell_of(fault)
                 self._progress(self.written)
@@ -110,8 +113,7 @@ class _Run:
 
     async def _tell_of(self, fault: SealBroken) -> None:
         place = (fault.table, fault.merchant, fault.id)
-        if place in self.unread:
+        if place in self._told or len(self._told) >= ALERTS:
             return
-        self.unread.add(place)
-        if len(self.unread) <= ALERTS:
-            await report_unreadable(self._ctx, self._caller, fault)
+        self._told.add(place)
+        await report_unreadable(self._ctx, self._caller, fault)

@@ -49,7 +49,7 @@ async def retire_key(
         await _take_back(ctx, caller, key)
         raise KeyringError(
             f"{left} rows have come under key {key} meanwhile: it was taken back, and opens them."
-            " Run `paygate encryption rotate`, which goes on, and then this again"
+            " Run `paygate encryption rotate`, which seals them anew, and then this again"
         )
 
 

@@ -50,7 +50,8 @@ class Committer:
         self._free = lanes
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
-        self._unanswered: set[asyncio.Future[Verdict]] = set()
+        self._unwritten: set[Pending] = set()
+        self._written = asyncio.Event()
         self._cut_off = 0
         """Changes that were sent, and got no answer before the end."""
 
@@ -79,7 +80,9 @@ class Committer:
         """End the lanes whose database does not answer, and fail their changes."""
         given_up = len(self._queue)
         while self._queue:
-            self._queue.popleft().fail(Unavailable("the gateway stopped before this was sent"))
+            pending = self._queue.popleft()
+            self._unwritten.discard(pending)
+            pending.fail(Unavailable("the gateway stopped before this was sent"))
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
@@ -103,22 +106,21 @@ class Committer:
         if self._closing or len(self._queue) >= self._queue_limit:
             raise Overloaded("too many changes are waiting for the database")
         verdict: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-        self._unanswered.add(verdict)
-        verdict.add_done_callback(self._answered)
-        self._queue.append(Pending(change_id, merchant, rows, verdict))
+        verdict.add_done_callback(_retrieve)
+        pending = Pending(change_id, merchant, rows, verdict)
+        self._unwritten.add(pending)
+        self._queue.append(pending)
         self._some.set()
         return verdict
 
     async def drained(self) -> None:
-        """Wait until every change that was submitted before now has its verdict."""
-        if before := set(self._unanswered):
-            await asyncio.wait(before)
-
-    def _answered(self, verdict: asyncio.Future[Verdict]) -> None:
-        """Take the error of a verdict whose caller stopped waiting, lest the loop complain."""
-        self._unanswered.discard(verdict)
-        if not verdict.cancelled():
-            verdict.exception()
+        """Wait until every change that was submitted before now is written, or certainly will not
+        be; whether its caller still waits is no matter.
+        """
+        before = set(self._unwritten)
+        while not before.isdisjoint(self._unwritten):
+            self._written.clear()
+            await self._written.wait()
 
     async def _serve(self, lane: Lane) -> None:
         while self._queue or not self._closing:
@@ -143,6 +145,8 @@ class Committer:
                         pending.fail(OutcomeUnknown("the write went wrong in an unforeseen way"))
                 finally:
                     self._free += 1
+                    self._unwritten.difference_update(batch)
+                    self._written.set()
 
     def _take(self) -> list[Pending]:
         """The next batch of a lane: the queue, split among the free lanes."""
@@ -151,3 +155,9 @@ class Committer:
         if not self._queue and not self._closing:
             self._some.clear()
         return batch
+
+
+def _retrieve(verdict: asyncio.Future[Verdict]) -> None:
+    """Take the error of a verdict whose caller stopped waiting, lest the loop complain."""
+    if not verdict.cancelled():
+        verdict.exception()

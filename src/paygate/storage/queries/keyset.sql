@@ -61,7 +61,7 @@ SELECT pg_advisory_lock_shared($1, $2)
 SELECT pg_advisory_unlock_shared($1, $2)
 
 -- name: transaction_now
-SELECT pg_current_xact_id()::text FROM pg_logical_emit_message(true, 'paygate', '')
+SELECT pg_current_xact_id()::text
 
 -- name: transactions_over
 SELECT pg_snapshot_xmin(pg_current_snapshot()) > $1::text::xid8
