@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from demo_parts.disputes import dispute_won
+from demo_parts.keys import key_rotated
 from demo_parts.merchant import DemoFailed, Merchant, wait_for
 from demo_parts.money_back import refunds
 from demo_parts.payments import (
@@ -40,6 +41,7 @@ PARTS = (
     ("Not one webhook comes any more, and the payer never comes back", lost_webhooks),
     ("A payout, reconciled to the cent", payout_to_the_cent),
     ("A payout with a line that is wrong by five cents", discrepancy_found),
+    ("Every record under a new key, while payments go on", key_rotated),
 )
 
 

@@ -49,6 +49,7 @@ class Merchant:
     def __init__(self, ready: dict[str, Any]) -> None:
         self._ready = ready
         self.url = str(ready["api_url"])
+        self.data = str(ready["data_dir"])
         self._tls = ssl.create_default_context(cafile=ready["ca_file"])
 
     def call(
