@@ -24,6 +24,8 @@ fixed = 25
 tolerance = 2
 """
 AT_ONCE = "pm_card_bypassPending"
+DECLINED = "pm_card_chargeDeclined"
+DECIDED = ("id", "status", "decision")
 
 
 @pytest.fixture(scope="module")
@@ -128,12 +130,19 @@ async def test_a_payout_is_settled_to_the_cent(books: Gateway, tmp_path: Path) -
         ("extra_line", "missing_internally", None),
         ("unknown_line", "unexpected_adjustment", None),
         ("wrong_total", "payout_total_mismatch", None),
+        ("wrong_currency", "currency_mismatch", None),
+        ("declined_line", "status_mismatch", 600),
+        ("extra_refund", "refund_mismatch", None),
+        ("extra_chargeback", "unexpected_chargeback", None),
     ],
 )
 async def test_what_is_wrong_with_a_payout_is_found(
     books: Gateway, tamper: str, kind: str, difference: int | None
 ) -> None:
-    for amount in (4200, 800):
+    if tamper == "declined_line":
+        declined = await books.confirm((await books.create(600))["id"], DECLINED)
+        assert declined.json["status"] == "failed", declined
+    for amount in (4200, 8800):
         await paid(books, amount)
     payout = await pay_out(books, tamper=tamper)
     settlement = await settled(books, payout)
@@ -265,3 +274,38 @@ async def test_what_is_in_no_payout_beyond_the_window_is_late(
     charged = [await books.charges(each["payment_intent"]) for each in late]
     (about,) = (each for each, of in zip(late, charged, strict=True) if of[0]["id"] == victim)
     assert about["expected"] == {"amount": 3000, "currency": "eur"}
+
+
+async def test_what_the_balance_never_had_is_missing_at_the_provider(
+    books: Gateway, tmp_path: Path
+) -> None:
+    """Of its payout nothing is wrong. It is told once the window is over, and once a person has
+    resolved it, no later run tells it again.
+    """
+    await paid(books)
+    await paid(books)
+    payout = await pay_out(books, tamper="unbooked_charge")
+    victim = payout["tampered"]["payment_intent"]
+    shut = await closed(books, await settled(books, payout))
+    assert (shut["matching"], shut["counts"]["matched"]) == ("balanced", 1)
+    assert await discrepancies(books, shut) == []
+
+    async def found() -> list[dict[str, Any]]:
+        later = (datetime.now(UTC) + timedelta(days=15)).isoformat()
+        job = ("jobs", "run", "settle-payouts", "--now", later)
+        ran = run(*job, "--data", books.ready["data_dir"], cwd=tmp_path)
+        assert ran.status == 0, ran
+        every = (await books.call("GET", "/discrepancies?limit=100")).json["data"]
+        ours = [each for each in every if each["payment_intent"] is not None]
+        shown = [(await books.charges(each["payment_intent"]), each) for each in ours]
+        return [each for charges, each in shown if charges[0]["payment_intent"] == victim]
+
+    (missing,) = await found()
+    assert (missing["kind"], missing["status"]) == ("missing_at_provider", "open")
+    assert missing["expected"] == {"amount": 3000, "currency": "eur"}
+    assert missing["found"] == {"amount": 0, "currency": "eur"}
+    body = {"action": "resolve", "reason": "the provider was told"}
+    done = await books.call("POST", f"/discrepancies/{missing['id']}/resolve", body)
+    assert (done.status, done.json["status"]) == (200, "resolved")
+    (again,) = await found()
+    assert [again[each] for each in DECIDED] == [done.json[each] for each in DECIDED]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.sandbox.caller import Caller, Json
+from tests.sandbox.caller import Caller, Json, card_payment
 from tests.sandbox.test_payouts import ROWS, available, cut, lines_of, paid
 
 NET = 1_000 - 54
@@ -106,6 +106,77 @@ async def test_unknown_line(stripe: Caller) -> None:
 async def test_wrong_total(stripe: Caller) -> None:
     payout, lines = await tampered(stripe, "wrong_total", by=3)
     assert payout["amount"] == sum(line["net"] for line in lines) + 3
+
+
+async def test_unbooked_charge(stripe: Caller) -> None:
+    payout, lines = await tampered(stripe, "unbooked_charge")
+    assert payout["amount"] == sum(line["net"] for line in lines) == 2 * NET
+    said = payout["tampered"]
+    charge = await stripe.get(f"/v1/charges/{said['charge']}")
+    assert (charge["balance_transaction"], charge["amount_captured"]) == (None, 1_000)
+    rows = (await stripe.get(ROWS, limit=100))["data"]
+    assert said["transaction"] not in {row["id"] for row in rows}
+    assert await available(stripe) == 0
+
+
+async def test_wrong_currency(stripe: Caller) -> None:
+    payout, lines = await tampered(stripe, "wrong_currency")
+    assert payout["amount"] == sum(line["net"] for line in lines) == 3 * NET
+    said = payout["tampered"]
+    assert (said["expected"], said["found"]) == ("eur", "usd")
+    [line] = [each for each in lines if each["id"] == said["transaction"]]
+    assert (line["source"], line["amount"], line["currency"]) == (said["source"], 1_000, "eur")
+    charge = await stripe.get(f"/v1/charges/{said['charge']}")
+    other = await stripe.get(f"/v1/charges/{said['source']}")
+    assert (charge["currency"], other["currency"]) == ("eur", "usd")
+    assert other["payment_intent"] == charge["payment_intent"]
+
+
+async def test_declined_line(stripe: Caller) -> None:
+    assert "declined" in await refused(stripe, {"tamper": "declined_line", "charge": "ch_1"})
+    await paid(stripe, 1_000)
+    assert "no charge was declined" in await refused(stripe, {"tamper": "declined_line"})
+    order = card_payment("pm_card_chargeDeclined", amount=500, currency="eur")
+    made = await stripe.call("POST", "/v1/payment_intents", order)
+    assert made.status == 402, made.body
+    payout, lines = await tampered(stripe, "declined_line")
+    said = payout["tampered"]
+    charge = await stripe.get(f"/v1/charges/{said['charge']}")
+    assert (charge["status"], charge["amount_captured"]) == ("failed", 0)
+    [line] = [each for each in lines if each["id"] == said["transaction"]]
+    assert (line["amount"], line["fee"], line["source"]) == (500, 40, charge["id"])
+    assert payout["amount"] == sum(each["net"] for each in lines)
+
+
+@pytest.mark.parametrize(
+    ("tamper", "kind", "by", "net"),
+    [
+        ("extra_refund", "refund", None, -1_000),
+        ("extra_refund", "refund", -300, -300),
+        ("extra_chargeback", "dispute", -300, -300 - 1_500),
+    ],
+)
+async def test_money_goes_back_and_nobody_tells(
+    stripe: Caller, tamper: str, kind: str, by: int | None, net: int
+) -> None:
+    payout, lines = await tampered(stripe, tamper, by=by)
+    said = payout["tampered"]
+    [line] = [each for each in lines if each["id"] == said["transaction"]]
+    assert (line["net"], line["source"], line["reporting_category"]) == (net, said[kind], kind)
+    assert payout["amount"] == sum(each["net"] for each in lines) == 3 * NET + net
+    made = await stripe.get(f"/v1/{kind}s/{said[kind]}")
+    assert (made["charge"], made["amount"]) == (said["charge"], -(by or -1_000))
+    charge = await stripe.get(f"/v1/charges/{said['charge']}")
+    assert (charge["amount_refunded"], charge["disputed"]) == (0, False)
+    events = (await stripe.get("/v1/events", limit=100))["data"]
+    assert not [each for each in events if kind in each["type"]]
+
+
+async def test_more_than_a_charge_took_does_not_go_back(stripe: Caller) -> None:
+    await paid(stripe, 1_000)
+    for by in (-1_001, 5):
+        for tamper in ("extra_refund", "extra_chargeback"):
+            assert "below 0" in await refused(stripe, {"tamper": tamper, "by": by})
 
 
 async def test_a_named_charge_is_tampered_with(stripe: Caller) -> None:

@@ -19,6 +19,11 @@ Tamper = Literal[
     "unknown_line",
     "wrong_fee",
     "wrong_total",
+    "unbooked_charge",
+    "wrong_currency",
+    "declined_line",
+    "extra_refund",
+    "extra_chargeback",
 ]
 Word = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_]{0,63}$")]
 # Far past any amount of a charge, and sums of a million of them still fit the store.

@@ -78,6 +78,8 @@ def _check(order: PayoutOrder) -> None:
         raise OrderError("only a payout by hand has an `amount` and a `method`")
     if order.tamper is None and (order.charge or order.by or order.metadata):
         raise OrderError("`charge`, `by` and `metadata` say how to tamper: give `tamper`")
+    if order.charge is not None and order.tamper == "declined_line":
+        raise OrderError("a declined_line is of the newest charge that was declined")
     if order.metadata is not None and order.tamper != "extra_line":
         raise OrderError("`metadata` is what the charge of an extra_line bears")
     if order.lines_in_hours is not None and order.reconciliation != "in_progress":

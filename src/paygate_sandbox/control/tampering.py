@@ -1,6 +1,7 @@
 """Payouts whose lines are wrong by order: what a test then wants found.
 
-Each kind of tampering changes one line of a charge. It must never touch the charge itself.
+Each kind of tampering changes one line of a charge. It must never touch the charge itself, but that
+one without a line names none.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,7 +10,9 @@ from typing import Final
 
 from paygate_sandbox.books import Books
 from paygate_sandbox.control.orders import OrderError, Tamper
-from paygate_sandbox.resources.balance.rows import Movement, book
+from paygate_sandbox.resources.balance.fees import fee_on
+from paygate_sandbox.resources.balance.rows import Movement, book, record_dispute, record_refund
+from paygate_sandbox.resources.disputes import case
 from paygate_sandbox.store.objects import Filing, JsonObject, Record, Window
 
 _OFF_BY: Final = -5
@@ -17,6 +20,8 @@ _UNKNOWN: Final = "lunar_fee"
 _UNKNOWN_AMOUNT: Final = -100
 _OTHERS: Final = 10
 """So many charges say what marks all of them."""
+_LOOKED_AT: Final = 100
+"""Of so many newest charges one was declined, or none is taken to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +154,98 @@ def _unknown_line(books: Books, victim: Victim) -> Tampered:
     return Tampered(row["net"], {"transaction": row["id"], "charge": None, "payment_intent": None})
 
 
+def _unbooked_charge(books: Books, victim: Victim) -> Tampered:
+    """The balance never had the line: neither a payout nor the charge has it."""
+    books.delete(victim.row.id)
+    books.pay_out(lambda rows: rows.remove(victim.row.id))
+    victim.charge.body["balance_transaction"] = None
+    books.update(victim.charge)
+    return Tampered(-victim.row.body["net"], victim.said())
+
+
+def _wrong_currency(books: Books, victim: Victim) -> Tampered:
+    """The line is of a charge of the same payment in another currency, converted at 1."""
+    body, charge_id = victim.charge.body, books.new_id("ch")
+    currency = "eur" if body["currency"] == "usd" else "usd"
+    twin = {**body, "id": charge_id, "created": books.now, "currency": currency}
+    unnamed = {**victim.charge.private, "idempotency_key": None}
+    books.insert(Record(twin, unnamed), Filing(related=body["payment_intent"]))
+    victim.row.body.update({"source": charge_id, "exchange_rate": 1.0})
+    books.update(victim.row)
+    return Tampered(0, victim.said(source=charge_id, expected=body["currency"], found=currency))
+
+
+def _declined_line(books: Books, victim: Victim) -> Tampered:
+    """The newest charge that was declined has brought its money all the same."""
+    currency = victim.row.body["currency"]
+    for charge in books.objects.page("charge", Window(_LOOKED_AT), {}):
+        if charge.body["status"] == "failed" and charge.body["currency"] == currency:
+            amount: int = charge.body["amount"]
+            row = _twin(books, victim, charge.id, amount)
+            return Tampered(
+                row["net"],
+                {
+                    "transaction": row["id"],
+                    "charge": charge.id,
+                    "payment_intent": charge.body["payment_intent"],
+                },
+            )
+    raise OrderError("no charge was declined lately in the currency of the payout")
+
+
+def _extra_refund(books: Books, victim: Victim) -> Tampered:
+    """A refund that no event told of, nor the charge."""
+    charge = victim.charge.body
+    refund_id, amount = books.new_id("re"), _moved(victim)
+    refund: JsonObject = {
+        "id": refund_id,
+        "object": "refund",
+        "amount": amount,
+        "balance_transaction": record_refund(books, charge, refund_id, -amount),
+        "charge": charge["id"],
+        "created": books.now,
+        "currency": charge["currency"],
+        "metadata": {},
+        "payment_intent": charge["payment_intent"],
+        "reason": None,
+        "receipt_number": None,
+        "source_transfer_reversal": None,
+        "status": "succeeded",
+        "transfer_reversal": None,
+    }
+    private = {"idempotency_key": None, "end": None}
+    books.insert(Record(refund, private), Filing(related=charge["id"]))
+    return Tampered(-amount, victim.said(refund["balance_transaction"], refund=refund_id))
+
+
+def _extra_chargeback(books: Books, victim: Victim) -> Tampered:
+    """A dispute that no event told of, nor the charge."""
+    charge, amount = victim.charge.body, _moved(victim)
+    terms = case.Terms(
+        kind="chargeback",
+        reason="fraudulent",
+        amount=amount,
+        currency=charge["currency"],
+        settled=amount,
+        due_by=case.due_by(books.now),
+    )
+    dispute = case.body_of(books.new_id("du"), charge, terms, books.now)
+    row = record_dispute(books, charge, dispute["id"], -amount, case.RECEIVED_FEE)
+    dispute["balance_transactions"].append(row)
+    private = {"settled": amount, "countered_fee": 0}
+    books.insert(Record(dispute, private), Filing(related=charge["id"]))
+    return Tampered(row["net"], victim.said(row["id"], dispute=dispute["id"]))
+
+
+def _moved(victim: Victim) -> int:
+    """What goes back of a charge: all that it took, or as much as was ordered."""
+    taken: int = victim.charge.body["amount_captured"]
+    amount = taken if victim.off_by is None else -victim.off_by
+    if not 0 < amount <= taken:
+        raise OrderError("give a `by` below 0 that the charge has taken")
+    return amount
+
+
 def _wrong_total(_books: Books, victim: Victim) -> Tampered:
     """The payout's amount is not the sum of its lines."""
     off_by = _OFF_BY if victim.off_by is None else victim.off_by
@@ -156,18 +253,20 @@ def _wrong_total(_books: Books, victim: Victim) -> Tampered:
     return Tampered(0, {**nothing, "off_by": off_by}, total=off_by)
 
 
-def _twin(books: Books, victim: Victim, source: str) -> JsonObject:
+def _twin(books: Books, victim: Victim, source: str, amount: int | None = None) -> JsonObject:
+    """A row like the victim's; of an `amount`, with the fee that it costs."""
     body = victim.row.body
+    fee: int = body["fee"] if amount is None else fee_on(amount, body["currency"])
     return book(
         books,
         Movement(
             type=body["type"],
             reporting_category=body["reporting_category"],
-            amount=body["amount"],
+            amount=body["amount"] if amount is None else amount,
             currency=body["currency"],
             source=source,
             description=body["description"],
-            fee=body["fee"],
+            fee=fee,
             rate=body["exchange_rate"],
         ),
     )
@@ -201,4 +300,9 @@ _KINDS: Final[Mapping[Tamper, Callable[[Books, Victim], Tampered]]] = {
     "unknown_line": _unknown_line,
     "wrong_fee": _wrong_fee,
     "wrong_total": _wrong_total,
+    "unbooked_charge": _unbooked_charge,
+    "wrong_currency": _wrong_currency,
+    "declined_line": _declined_line,
+    "extra_refund": _extra_refund,
+    "extra_chargeback": _extra_chargeback,
 }

@@ -112,6 +112,10 @@ class BalanceRows:
             "UPDATE balance_rows SET payout = ? WHERE id = ?", (WITHHELD, transaction_id)
         )
 
+    def remove(self, transaction_id: str) -> None:
+        """The balance never had this row."""
+        self._connection.execute("DELETE FROM balance_rows WHERE id = ?", (transaction_id,))
+
     def show(self, payout: str, part: tuple[int, int] = (1, 1)) -> None:
         """Let lists tell the payout of its rows, or of the oldest part of them."""
         numerator, denominator = part
