@@ -17,6 +17,7 @@ from paygate.domain.settlements.line import (
 )
 from paygate.domain.settlements.match import decided, match_page
 from paygate.domain.settlements.outcome import Line, LineCategory
+from paygate.domain.settlements.principal import at_its_rate
 from tests.domain.settlements.books import (
     AT,
     INSTALLATION,
@@ -229,6 +230,11 @@ def test_a_converted_line_is_held_against_its_own_rate() -> None:
     assert kinds([dollars], line_like(CHARGE, gross=9118, **told | {"exchange_rate": "?"})) == []
     yen = told | {"customer_currency": "jpy", "exchange_rate": "0.006123"}
     assert kinds([payment("1", 10_000, currency="jpy")], line_like(CHARGE, gross=6123, **yen)) == []
+
+
+def test_what_a_rate_of_no_currencies_makes_is_told_as_far_as_records_keep() -> None:
+    told = {"customer_currency": "usd", "customer_amount": -(10**15), "exchange_rate": "999999999"}
+    assert at_its_rate(line_like(CHARGE, **told)) == Amount(-(10**18), "eur")
 
 
 def test_a_refunds_fee_is_whatever_its_row_says() -> None:

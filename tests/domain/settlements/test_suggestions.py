@@ -1,6 +1,7 @@
 """Lines that name nothing: what might stand behind them, which a person decides."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from msgspec.structs import replace
@@ -13,13 +14,14 @@ from paygate.domain.settlements.suggest import (
     AFTER,
     BEFORE,
     MOST_CANDIDATES,
-    span_of,
+    Span,
+    spans_of,
     suggest,
 )
 from tests.domain.settlements.books import AT, TERMS, World, id_of, line, payment, refund
 
 C = LineCategory
-HOUR = timedelta(hours=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 COFFEE = line("bank-1", C.CHARGE, 2500)
 
 
@@ -99,5 +101,25 @@ def test_a_line_that_names_something_is_never_suggested() -> None:
     fee = line("bank-2", C.FEE, 2500)
     (found,) = offered([payment("1", 2500)], fee)
     assert found.state is MatchState.PROVIDER_ONLY
-    assert span_of([found]) is None
-    assert span_of(offered([], COFFEE)) == (AT - BEFORE, AT + AFTER)
+    assert list(spans_of([found], 9 * DAY)) == []
+
+
+def test_facts_are_looked_for_near_the_lines_first_and_each_time_once() -> None:
+    times = [AT, AT + 30 * HOUR, AT + 40 * DAY]
+    named = [replace(COFFEE, provider_reference=f"{at}", created_at=at) for at in times]
+    lines = offered([], *named)
+    spans = list(spans_of([*lines, lines[0]], 9 * DAY))
+    nearest = [Span(at - HOUR, at + HOUR) for at in reversed(times)]
+    assert spans[:3] == nearest
+    ordered = sorted(spans)
+    assert all(before.until <= after.since for before, after in pairwise(ordered)), "disjoint"
+    whole = sum((span.until - span.since for span in spans), timedelta())
+    each = BEFORE + 9 * DAY + AFTER
+    assert whole == 2 * each + 30 * HOUR, "the times of the first two touch"
+    assert (ordered[0].since, ordered[-1].until) == (AT - BEFORE - 9 * DAY, times[-1] + AFTER)
+    far = [min(abs(at - middle(span)) for at in times) for span in spans[:3] + spans[-1:]]
+    assert far == sorted(far)
+
+
+def middle(span: Span) -> datetime:
+    return span.since + (span.until - span.since) / 2

@@ -14,6 +14,7 @@ from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.settlements.discrepancy import DecisionAction, Discrepancy
 from paygate.domain.settlements.line import LineMatch, MatchedBy, MatchState
 from paygate.domain.settlements.settlement import Matching
+from paygate.flows.settlements import offer
 from paygate.flows.settlements.decide import match_line, resolve_discrepancy
 from paygate.flows.settlements.read import (
     LineFilters,
@@ -130,6 +131,21 @@ async def test_what_fits_is_suggested_and_a_person_takes_it(world: World) -> Non
     assert [each.id for each in shown.items] == [line_id]
     closed = match_line(ctx, world.caller, of.id, line_id, None, None)
     assert await refused(closed) is ErrorCode.STATE_CONFLICT
+
+
+async def test_of_many_payments_without_a_line_the_nearest_are_looked_through(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than are looked through for a page, the oldest of them long ago."""
+    monkeypatch.setattr(offer, "MOST", 10)
+    for _ in range(12):
+        await paid(world)
+    world.clock.forward(9 * 86_400)
+    near = {(await paid(world)).id for _ in range(2)}
+    pays(world, "po_1", line("row 1", 1999, fee=59, created_at=world.clock()))
+    await settle(world)
+    (bare,) = [each for each in await lines_of(world) if each.said.category is C.CHARGE]
+    assert {each.payment_intent for each in bare.candidates} == near
 
 
 async def test_a_suggestion_is_refused(world: World) -> None:

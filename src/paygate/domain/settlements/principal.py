@@ -12,6 +12,8 @@ from paygate.domain.settlements.outcome import Line
 _DIGITS: Final = 6
 """Decimals that a rate is taken to be exact to, where fewer are shown: 1.1 is 1.100000."""
 _MOST_DIGITS: Final = 18
+_MOST: Final = 10**18
+"""Of what is told: records keep 64 bits."""
 _MOST_RATE: Final = Decimal(10) ** 9
 """Beyond any two currencies; keeps a hostile number out of our arithmetic."""
 
@@ -44,7 +46,8 @@ def at_its_rate(line: Line) -> Amount | None:
     """What a converted line must come to on the balance, when its `gross` is not that. None: it
     agrees, up to the rounding of amount and rate, or nothing can be said.
 
-    Providers differ in whether a rate is of whole or of smallest units, so that either agrees.
+    Providers differ in whether a rate is of whole or of smallest units, so that either agrees. A
+    rate by which it would be more than records keep is told as the most that they do.
     """
     if not is_converted(line) or line.exchange_rate is None:
         return None
@@ -61,7 +64,7 @@ def at_its_rate(line: Line) -> Amount | None:
         if abs(exactly - line.gross) <= slack.scaleb(shifted) + 1:
             return None
     expected = (line.customer_amount * rate).scaleb(shift).to_integral_value()
-    return Amount(int(expected), line.currency)
+    return Amount(max(-_MOST, min(_MOST, int(expected))), line.currency)
 
 
 def _rate(text: str) -> Decimal | None:

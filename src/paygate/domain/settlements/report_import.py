@@ -39,9 +39,18 @@ class LineRefusal(StrEnum):
     OTHER_SOURCE = "payout_has_other_source"
     """A payout's lines come from the provider, or from reports with ids of their own."""
     CLOSED = "settlement_closed"
+    TOO_MUCH = "payout_too_large"
+    """With it the payout's lines would come to more than records can keep."""
 
 
-HOLDING: Final = frozenset({LineRefusal.UNREADABLE, LineRefusal.DIFFERS, LineRefusal.ELSEWHERE})
+HOLDING: Final = frozenset(
+    {
+        LineRefusal.UNREADABLE,
+        LineRefusal.DIFFERS,
+        LineRefusal.ELSEWHERE,
+        LineRefusal.TOO_MUCH,
+    }
+)
 """What keeps the payout of a refused line from balancing."""
 
 

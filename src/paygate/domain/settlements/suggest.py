@@ -3,7 +3,7 @@ then, and without a line so far. A person decides; nothing is ever taken by itse
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -28,15 +28,29 @@ AFTER: Final = timedelta(days=2)
 MOST_CANDIDATES: Final = 10
 _MOST_COMPARED: Final = 1_000_000
 """Lines times facts of one amount: more of them are told apart by no date."""
+_RINGS: Final = (
+    (timedelta(hours=1), timedelta(hours=1)),
+    (timedelta(days=1), timedelta(days=1)),
+    (timedelta(days=3), AFTER),
+    (BEFORE, AFTER),
+)
+"""How long before and after a line facts are looked for, step by step."""
 _CATEGORIES: Final = frozenset({LineCategory.CHARGE, LineCategory.REFUND})
 
 
-class _Alike(NamedTuple):
+class Alike(NamedTuple):
     """What lines and facts must share."""
 
     kind: FactKind
     amount: int
     currency: str
+
+
+class Span(NamedTuple):
+    """From a time on, and until another, which is not in it."""
+
+    since: datetime
+    until: datetime
 
 
 def may_be_suggested(line: SettlementLine) -> bool:
@@ -50,10 +64,46 @@ def may_be_suggested(line: SettlementLine) -> bool:
     )
 
 
-def span_of(lines: Iterable[SettlementLine]) -> tuple[datetime, datetime] | None:
-    """From when to when the facts were made that lines might be for; None when none is asked."""
-    made = [line.said.created_at for line in lines if may_be_suggested(line)]
-    return (min(made) - BEFORE, max(made) + AFTER) if made else None
+def spans_of(lines: Iterable[SettlementLine], held: timedelta) -> Iterator[Span]:
+    """The times in which facts were made that lines might be for, those nearest to the lines first;
+    no time is in two. `held` is how long before its money moved one may have been made.
+    """
+    times = sorted({line.said.created_at for line in lines if may_be_suggested(line)})
+    nearer: list[Span] = []
+    for before, after in (*_RINGS, (BEFORE + held, AFTER)):
+        ring = _joined(Span(at - before, at + after) for at in times)
+        yield from reversed(list(_without(ring, nearer)))
+        nearer = ring
+
+
+def _joined(spans: Iterable[Span]) -> list[Span]:
+    """The same times, those that touch as one; `spans` are in the order of time, all as long."""
+    joined: list[Span] = []
+    for span in spans:
+        if joined and span.since <= joined[-1].until:
+            joined[-1] = Span(joined[-1].since, span.until)
+        else:
+            joined.append(span)
+    return joined
+
+
+def _without(spans: Iterable[Span], inner: Sequence[Span]) -> Iterator[Span]:
+    """What of `spans` is in none of `inner`, which are in the order of time, as they are."""
+    left = iter(inner)
+    hole = next(left, None)
+    for span in spans:
+        since = span.since
+        while hole is not None and hole.until <= span.until:
+            if since < hole.since:
+                yield Span(since, hole.since)
+            since, hole = hole.until, next(left, None)
+        if since < span.until:
+            yield Span(since, span.until)
+
+
+def wanted_of(lines: Iterable[SettlementLine]) -> frozenset[Alike]:
+    """What a fact must share with one of the lines to be of use."""
+    return frozenset(_of_line(line.said) for line in lines if may_be_suggested(line))
 
 
 def suggest(lines: Sequence[SettlementLine], facts: Iterable[Fact]) -> list[SettlementLine]:
@@ -62,13 +112,13 @@ def suggest(lines: Sequence[SettlementLine], facts: Iterable[Fact]) -> list[Sett
     A candidate may stand on several lines. Each line's first is the one of the pairing in which
     all lines together are nearest to their facts.
     """
-    wanted: dict[_Alike, list[SettlementLine]] = defaultdict(list)
+    wanted: dict[Alike, list[SettlementLine]] = defaultdict(list)
     for line in lines:
         if may_be_suggested(line):
             wanted[_of_line(line.said)].append(line)
-    offered: dict[_Alike, list[Fact]] = defaultdict(list)
+    offered: dict[Alike, list[Fact]] = defaultdict(list)
     for fact in facts:
-        alike = _Alike(fact.kind, fact.amount, fact.currency)
+        alike = of_fact(fact)
         if alike in wanted and fact.settles:
             offered[alike].append(fact)
     found: dict[str, tuple[Candidate, ...]] = {}
@@ -84,11 +134,16 @@ def suggest(lines: Sequence[SettlementLine], facts: Iterable[Fact]) -> list[Sett
     ]
 
 
-def _of_line(line: Line) -> _Alike:
+def of_fact(fact: Fact) -> Alike:
+    """What the lines of a fact share with it."""
+    return Alike(fact.kind, fact.amount, fact.currency)
+
+
+def _of_line(line: Line) -> Alike:
     amount = moved(line)
     kind = FACT_OF[line.category]
     signed = -amount.amount if kind is FactKind.REFUND else amount.amount
-    return _Alike(kind, signed, amount.currency)
+    return Alike(kind, signed, amount.currency)
 
 
 def _candidates(

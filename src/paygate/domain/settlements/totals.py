@@ -12,6 +12,18 @@ from paygate.domain.settlements.principal import is_converted
 from paygate.domain.settlements.settlement import Conversion, Counts, Total
 
 NOBODY: Final[Mapping[str, LineMatch]] = {}
+MOST_MOVED: Final = 10**18
+"""What all lines of a settlement may move together, each taken without its sign. Whatever is summed
+of them stays within the 64 bits that records keep."""
+MOST_BROUGHT: Final = MOST_MOVED // 10
+"""The same for the lines of a payout that one reader brings, of a list of the provider's or of a
+report, which eight read at most: a quadrillion of a currency with cents, in one payout."""
+TOO_MUCH: Final = "the lines of its payout come to more than any payout can"
+
+
+def moved_by(line: Line) -> int:
+    """What a line moves, without signs: more than it adds to any sum."""
+    return abs(line.gross) + abs(line.fee) + abs(line.customer_amount or 0)
 
 
 class Sums(NamedTuple):
@@ -21,6 +33,13 @@ class Sums(NamedTuple):
     counts: Counts
     reported: bool = False
     """Whether some are of a report that somebody brought."""
+    moved: int = 0
+    """What they move together, each taken without its sign."""
+
+    @property
+    def is_too_much(self) -> bool:
+        """Whether no record could keep what they come to."""
+        return self.moved > MOST_MOVED
 
     def net(self, currency: str) -> int:
         """What all lines of a currency move, but for the payout's own row."""
@@ -49,6 +68,7 @@ class SummedUp:
         self._conversions: dict[_Key, dict[str, list[int]]] = {}
         self._states = dict.fromkeys(MatchState, 0)
         self._reported = False
+        self._moved = 0
 
     def add_page(self, page: LinePage) -> None:
         """Count and sum the lines of one more page."""
@@ -62,6 +82,7 @@ class SummedUp:
             if matches:
                 line = decided(line, matches.get(line.id))  # noqa: PLW2901 -- the same line, decided
             said, state = line.said, line.state
+            self._moved += moved_by(said)
             states[state] += 1
             key = (line.merchant, said.category, state, said.currency)
             sums = self._sums.get(key)
@@ -106,7 +127,7 @@ class SummedUp:
         )
         counts = Counts(lines=sum(self._states.values()), **self._states)
         assert sum(total.count for total in totals) == counts.lines, "a line is counted once"
-        return Sums(totals, counts, self._reported)
+        return Sums(totals, counts, self._reported, self._moved)
 
 
 _Key = tuple[str, LineCategory, MatchState, str]

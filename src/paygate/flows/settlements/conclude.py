@@ -34,7 +34,7 @@ from paygate.domain.settlements.line import MatchState, SettlementLine
 from paygate.domain.settlements.match import decided
 from paygate.domain.settlements.settlement import Matching, Settlement, advanced
 from paygate.domain.settlements.totals import SummedUp, Sums
-from paygate.flows.alerts.raise_alert import occurrence, to_raise
+from paygate.flows.alerts.raise_alert import occurrence, raise_alert, to_raise
 from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience
 from paygate.flows.settlements.by_hand import own_row
 from paygate.flows.settlements.find_match import find_matches
@@ -46,7 +46,7 @@ from paygate.flows.settlements.open_discrepancy import (
     open_discrepancy,
 )
 from paygate.flows.settlements.our_side import ACCOUNT
-from paygate.flows.settlements.problems import discrepant, elsewhere
+from paygate.flows.settlements.problems import discrepant, elsewhere, too_much
 from paygate.flows.settlements.read_lines import settlement_subject
 from paygate.flows.settlements.take import settlement_event
 from paygate.flows.sweep import Crew, Faults
@@ -71,7 +71,8 @@ class _Read(NamedTuple):
 
 
 async def conclude(ctx: Context, caller: Caller, settlement_id: str) -> Settlement:
-    """The settlement as it now stands: concluded, or closed.
+    """The settlement as it now stands: concluded, or closed. One whose lines come to more than
+    records can keep stays as it is, and people are told.
 
     Raises:
         Unreadable, Outdated: a page or a record cannot be read. Nothing is concluded.
@@ -85,6 +86,9 @@ async def conclude(ctx: Context, caller: Caller, settlement_id: str) -> Settleme
         if not settlement.is_open:
             return settlement
         read = await _read(ctx, settlement)
+        if read.sums.is_too_much:
+            await raise_alert(ctx, caller, too_much(settlement))
+            return settlement
         if await find_matches(ctx, caller, settlement, read.unmatched):
             continue
         any_new |= await _tell(ctx, caller, settlement, read)

@@ -12,6 +12,8 @@ WAITING: Final = "waiting"
 """Stage of a payout that was paid long ago, and whose lines cannot be read to their end."""
 NO_PROGRESS: Final = "no_progress"
 """Stage of runs that have payouts to settle, and could settle none."""
+TOO_MUCH: Final = "too_much"
+"""Stage of a settlement whose lines come to more than records can keep."""
 _WHAT_TO_DO: Final = (
     "Look at GET /discrepancies?settlement=... or `paygate settle --payout`: each says what was"
     " expected and what was found. Explain or resolve each with a reason."
@@ -123,6 +125,20 @@ def still_waiting(settlement: Settlement, days: int) -> Problem:
         what_to_do="See whether the provider's dashboard itemises it, whether a record_unreadable"
         " alert stands, and the worker's log.",
         stage=WAITING,
+    )
+
+
+def too_much(settlement: Settlement) -> Problem:
+    """The lines of a payout come to more than any money does."""
+    return Problem(
+        type=AlertType.SETTLEMENT_DISCREPANCY,
+        subject=Subject("settlement", settlement.id),
+        severity="critical",
+        message=f"the lines of a payout of {words_of(settlement.amount, settlement.currency)} come"
+        " to more than can be kept, so that they are neither summed nor posted",
+        what_to_do="Withdraw the reports that brought them"
+        " (POST /settlements/imports/{id}/withdraw), and bring them by the right mapping.",
+        stage=TOO_MUCH,
     )
 
 

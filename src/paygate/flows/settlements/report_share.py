@@ -23,6 +23,7 @@ from paygate.domain.settlements.report_import import (
 )
 from paygate.domain.settlements.reports.layout import BadLine, Cells, Layout, Refused
 from paygate.domain.settlements.reports.rows import Share
+from paygate.domain.settlements.totals import MOST_BROUGHT, TOO_MUCH, moved_by
 from paygate.flows.context import Context
 from paygate.flows.settlements.read_lines import (
     Bringer,
@@ -97,6 +98,8 @@ class ShareReader:
         self._heard = heard
         self._read = ShareRead()
         self._pages: dict[str, list[tuple[int, Line]]] = defaultdict(list)
+        self._moved: dict[str, int] = defaultdict(int)
+        """What lines of a payout move, those that were refused for it too."""
         self._in_hand = 0
         self._likely_new = True
         self._payouts: dict[str, asyncio.Task[ReportedPayout]] = {}
@@ -141,6 +144,10 @@ class ShareReader:
             return
         self._read.masked += _masked_in(line, each.cells)
         payout = line.payout_reference or NOT_ASCRIBED
+        self._moved[payout] += moved_by(line)
+        if self._moved[payout] > MOST_BROUGHT:
+            self._refuse(each.line, TOO_MUCH, payout, LineRefusal.TOO_MUCH)
+            return
         page = self._pages[payout]
         page.append((each.line, line))
         self._in_hand += 1

@@ -10,6 +10,7 @@ from paygate.domain.access.roles import Caller
 from paygate.domain.payments.outcome import Unknown
 from paygate.domain.settlements.outcome import Line, Payout
 from paygate.domain.settlements.settlement import Settlement, Source
+from paygate.domain.settlements.totals import MOST_BROUGHT, moved_by
 from paygate.flows.context import Context
 from paygate.flows.settlements.by_hand import lines_by_hand
 from paygate.flows.settlements.conclude import conclude
@@ -146,11 +147,15 @@ async def paced(
 async def _pages(
     lines: AsyncIterator[Line | Unknown],
 ) -> AsyncGenerator[tuple[Sequence[Line], int], None]:
-    """So many lines at a time, and how many others could not be read."""
+    """So many lines at a time, and how many others could not be read: those too with which the
+    list comes to more than any payout can.
+    """
     page: list[Line] = []
-    unknown = 0
+    unknown = moved = 0
     async for line in lines:
-        if isinstance(line, Unknown):
+        if isinstance(line, Line):
+            moved += moved_by(line)
+        if isinstance(line, Unknown) or moved > MOST_BROUGHT:
             unknown += 1
             continue
         page.append(line)

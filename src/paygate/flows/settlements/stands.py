@@ -5,7 +5,7 @@ from paygate.domain.settlements.discrepancy import DiscrepancyKind, DiscrepancyS
 from paygate.domain.settlements.working_days import age_bucket
 from paygate.flows.context import Context
 from paygate.flows.settlements.our_side import ACCOUNT
-from paygate.flows.settlements.problems import WAITING
+from paygate.flows.settlements.problems import TOO_MUCH, WAITING
 from paygate.flows.settlements.watch import age_of
 from paygate.storage.pages import newest
 from paygate.storage.settlements.reader import DiscrepancyFilters
@@ -19,7 +19,7 @@ async def settlement_differs(ctx: Context, standing: Alert) -> bool:
     """
     subject, stage = standing.problem.subject, standing.problem.stage
     if subject.object == "settlement":
-        if stage == WAITING:
+        if stage in {WAITING, TOO_MUCH}:
             settlement = await ctx.settlements.settlement(ACCOUNT, subject.id)
             return settlement is not None and settlement.concluded_at is None
         return await _any_open(ctx, DiscrepancyFilters(settlement=subject.id, status=_OPEN))

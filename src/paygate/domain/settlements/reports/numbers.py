@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-MOST_UNITS: Final = 10**16
-"""A hundred trillion of a currency with cents: no amount of money is near it, and sums of hundreds
-of such stay within the 64 bits that records keep."""
+MOST_UNITS: Final = 10**15
+"""Ten trillion of a currency with cents: no amount of money is near it, and it is the most that the
+provider's own answers are read with. Sums of such have a bound of their own (`totals`)."""
 _MOST_DIGITS: Final = 19
 
 Parsed = tuple[int, int]
