@@ -16,6 +16,7 @@ from paygate.cli.command import (
     settings_of,
     shown_progress,
 )
+from paygate.cli.settlement_tables import print_settlements
 from paygate.domain.settlements.report_import import ReportFormat
 
 if TYPE_CHECKING:
@@ -138,8 +139,6 @@ def _json(done: "SettlementImport", settlements: "Sequence[Settlement]") -> Any:
 
 
 def _print(done: "SettlementImport", settlements: "Sequence[Settlement]") -> None:
-    from paygate.cli.settle import print_settlements
-
     print_settlements(settlements)
     typer.echo(
         f"import {done.id} {done.status}: {done.lines_read} lines read, {done.lines_new} of them"
