@@ -39,6 +39,8 @@ SMALL_BYTES: Final = 4 * 1024 * 1024
 NICE: Final = 5
 """Payments go first."""
 END_SECONDS: Final = 5.0
+AN_ORDER: Final = 16
+"""Settlements that a process is told to conclude: some at once, and the last ones by all."""
 COLLECT_AFTER: Final = 50_000
 """A page's lines are tens of thousands of objects, without a circle among them."""
 
@@ -52,9 +54,9 @@ class Read(msgspec.Struct, frozen=True):
 
 
 class Conclude(msgspec.Struct, frozen=True):
-    """An order: conclude a settlement."""
+    """An order: conclude settlements."""
 
-    settlement: str
+    settlements: list[str]
 
 
 class Failed(msgspec.Struct, frozen=True):
@@ -137,8 +139,9 @@ class SeveralHands:
 
         async def work(pipe: Connection) -> None:
             while left:
+                some = [left.pop() for _ in left[-AN_ORDER:]]
                 try:
-                    await asyncio.to_thread(_ordered, pipe, Conclude(left.pop()), self._heard)
+                    await asyncio.to_thread(_ordered, pipe, Conclude(some), self._heard)
                 except ReaderFailed as fault:
                     faults.append(fault)
 
@@ -208,7 +211,7 @@ async def _carried_out(
     ctx: Context, caller: Caller, order: Read | Conclude, heard: Heard
 ) -> ShareRead | None:
     if isinstance(order, Conclude):
-        await OwnHands(ctx, caller, ALL, heard).conclude([order.settlement])
+        await OwnHands(ctx, caller, ALL, heard).conclude(order.settlements)
         return None
     (read,) = await OwnHands(ctx, caller, order.share, heard).read(order.done, order.file)
     return read

@@ -6,7 +6,8 @@ end is shown, one that was cut off is worked on again. A report in which a line 
 mended and brought again; what is in it that was not there yet is then read.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -40,12 +41,15 @@ from paygate.flows.settlements.report_share import (
     TooManyPayouts,
 )
 from paygate.flows.settlements.reported_payout import Told, tell_settlement
+from paygate.flows.sweep import Crew, Faults
 from paygate.jobs.messages import Job
 from paygate.providers.absence import ProviderSilent
 from paygate.storage.change import Change, Committed, StorageError
-from paygate.storage.unreadable import UNREAD
 
 PIECE_BYTES: Final = 256 * 1024
+CONCLUDED_AT_ONCE: Final = 4
+"""Settlements of one process: while the database commits one, the next is summed."""
+TOLD_AT_ONCE: Final = 16
 NONE_TAKEN: Final = "no line of it could be taken: each was refused"
 _CHANGED: Final = "an import kept changing"
 
@@ -93,14 +97,11 @@ class OwnHands:
 
     async def conclude(self, settlement_ids: Sequence[str]) -> None:
         """As `Hands` says."""
-        faults: list[Exception] = []
-        for each in settlement_ids:
-            try:
-                await conclude(self._ctx, self._caller, each)
-            except (StorageError, *UNREAD) as fault:
-                faults.append(fault)
-        if faults:
-            raise faults[0]
+        faults = Faults()
+        async with Crew(CONCLUDED_AT_ONCE, faults) as crew:
+            for each in settlement_ids:
+                await crew.take(conclude(self._ctx, self._caller, each))
+        faults.tell()
 
 
 def import_subject(done: SettlementImport) -> Subject:
@@ -245,16 +246,7 @@ async def work_on_import(
         return await _ended(ctx, caller, done, failure=most)
     payouts = _merged(shares)
     refused_of = _refused_of(shares)
-    unascribed = refused_of.get(NOT_ASCRIBED, 0)
-    for payout, read in payouts.items():
-        told = Told(
-            settlement=read.settlement,
-            amount=-sum(read.own.values()) if read.own else None,
-            taken=read.taken,
-            refused=refused_of.get(payout, 0) + unascribed,
-            unascribed=unascribed,
-        )
-        await tell_settlement(ctx, caller, done, told)
+    await _tell_settlements(ctx, caller, done, list(_told(payouts, refused_of)))
     held = sum(read.held for read in payouts.values())
     lines_read = sum(share.lines for share in shares)
     refused_count = sum(share.refused_count for share in shares)
@@ -274,6 +266,32 @@ async def work_on_import(
         refused_count=refused_count,
         settlements=tuple(sorted(read.settlement for read in payouts.values())),
     )
+
+
+def _told(payouts: Mapping[str, PayoutRead], refused_of: Mapping[str, int]) -> Iterator[Told]:
+    """What the report says of each payout as a whole."""
+    unascribed = refused_of.get(NOT_ASCRIBED, 0)
+    for payout, read in payouts.items():
+        yield Told(
+            settlement=read.settlement,
+            amount=-sum(read.own.values()) if read.own else None,
+            taken=read.taken,
+            refused=refused_of.get(payout, 0) + unascribed,
+            unascribed=unascribed,
+        )
+
+
+async def _tell_settlements(
+    ctx: Context, caller: Caller, done: SettlementImport, every: Sequence[Told]
+) -> None:
+    """Some at once, and no more of them once a provider was silent: who is asked next is, too."""
+    for first in range(0, len(every), TOLD_AT_ONCE):
+        try:
+            async with asyncio.TaskGroup() as group:
+                for told in every[first : first + TOLD_AT_ONCE]:
+                    group.create_task(tell_settlement(ctx, caller, done, told))
+        except BaseExceptionGroup as faults:
+            raise faults.exceptions[0] from None
 
 
 async def work_for_person(
