@@ -57,6 +57,15 @@ def test_a_maximum_a_minimum_and_a_first_day() -> None:
     assert found(line_like(PAID, fee=10), rules=least) == [(30, 10)]
 
 
+@pytest.mark.parametrize("returned", [0, 175])
+def test_no_rule_is_about_the_fee_of_a_debit_that_bounced(returned: int) -> None:
+    failed = replace(CARD, amount=0, settles=False)
+    rules = RULE + 'percent = "1.5"\nfixed = 25\n'
+    bounced = {"category": LineCategory.CHARGE_FAILURE, "gross": -10_000, "fee": -returned}
+    back = line_like(PAID, provider_reference="txn_2", **bounced)
+    assert found(PAID, back, rules=rules, fact=failed) == []
+
+
 def test_a_partial_capture_in_two_rows_has_one_fee() -> None:
     whole = line_like(PAID, gross=12_000)
     back = line("txn_2", LineCategory.PARTIAL_CAPTURE_REVERSAL, -2000, payment_reference="pi_1")

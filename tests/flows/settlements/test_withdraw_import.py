@@ -10,16 +10,21 @@ from msgspec.structs import replace
 from paygate.domain.account_transfer import AccountTransfer
 from paygate.domain.audit import AuditEntry
 from paygate.domain.errors import ErrorCode, Refusal
+from paygate.domain.exports import ExportKind
 from paygate.domain.settlements.outcome import PayoutStatus
 from paygate.domain.settlements.report_import import ImportStatus, LineRefusal, ReportFormat
 from paygate.domain.settlements.settlement import Matching
+from paygate.domain.timeline.entry import Kind
+from paygate.flows.exports.export import Wanted, export
 from paygate.flows.ledger.verify import verify_ledger
+from paygate.flows.settlements.decide import match_line
 from paygate.flows.settlements.import_report import Report, new_import
 from paygate.flows.settlements.withdraw_import import withdraw_import
+from paygate.flows.timeline.explain import explain_payment
 from tests.domain.settlements.reports.reading import csv_of
 from tests.flows.settlements.paying import C, charged, line, paid, paying, pays
 from tests.flows.settlements.reporting import bring, report
-from tests.flows.settlements.stories import kinds, settle, stands
+from tests.flows.settlements.stories import kinds, lines_of, settle, stands
 from tests.flows.world import World
 from tests.making import START
 
@@ -80,6 +85,37 @@ async def test_a_file_read_by_a_wrong_mapping_is_withdrawn_and_brought_by_the_ri
     assert (of.amount, of.counts.matched, of.is_open) == (3998, 2, False)
     assert await kinds(world) == {}
     assert await agrees(world)
+
+
+async def test_no_timeline_and_no_export_has_what_was_withdrawn(
+    world: World, tmp_path: Path
+) -> None:
+    """Neither by the line's own ids nor by a person's match."""
+    named, chosen = [await paid(world) for _ in range(2)]
+    header = ("id", "batch", "kind", "currency", "amount", "day", "payment")
+    rows = [
+        (f"r{n}", "B1", "charge", "EUR", "19.99", "2026-11-24", reference)
+        for n, reference in enumerate((named.provider_reference or "", ""))
+    ]
+    done = await bring(world, tmp_path, csv_of(header, *rows), ReportFormat.GENERIC, GENERIC)
+    of = await stands(world, "B1")
+    (line_id,) = [each.id for each in await lines_of(world, "B1") if each.candidates]
+    await match_line(world.ctx, world.caller, of.id, line_id, chosen.id, None)
+
+    async def shown() -> tuple[list[str | None], int]:
+        told = [
+            entry.provider_reference
+            for intent in (named, chosen)
+            for entry in (await explain_payment(world.ctx, world.caller, intent.id)).entries
+            if entry.kind is Kind.SETTLEMENT
+        ]
+        wanted = Wanted(ExportKind.SETTLEMENT_LINES)
+        written = await export(world.ctx, world.caller, wanted, len, lambda *_: None)
+        return told, written.rows
+
+    assert await shown() == (["B1", "B1"], 2)
+    await withdraw_import(world.ctx, world.caller, done.id)
+    assert await shown() == ([], 0)
 
 
 async def test_what_was_posted_is_reversed_and_the_provider_tells_its_own_lines(

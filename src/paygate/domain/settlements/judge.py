@@ -162,11 +162,14 @@ def _rates(fact: Fact, lines: Iterable[SettlementLine]) -> list[Found]:
 
 def _fees(fact: Fact, lines: Sequence[SettlementLine], terms: Terms) -> list[Found]:
     """The fees of all lines together, by the rule of the first that has one: what was captured in
-    two rows has its fee on one.
+    two rows has its fee on one. No rule says what is kept of the fee on money that was all taken
+    back.
     """
     if terms.fees is None or len({line.said.currency for line in lines}) != 1:
         return []
     gross = sum(line.said.gross for line in lines)
+    if gross == 0:
+        return []
     for line in lines:
         expected = fee_expected(
             terms.fees, fact, line.said, gross, converted=is_converted(line.said)

@@ -54,9 +54,14 @@ UNION ALL SELECT 'reconciliation_finding', ROW({reconciliation_finding as f}) FR
 UNION ALL SELECT 'settlement', ROW({settlement as s}) FROM (
     SELECT * FROM settlement WHERE merchant = $5 AND id IN (
         SELECT l.settlement FROM about a JOIN settlement_line l ON l.merchant = $5 AND l.fact = a.id
+        WHERE (SELECT true FROM settlement_withdrawn w WHERE w.merchant = l.merchant
+                 AND w.settlement = l.settlement AND w.page = l.page) IS NULL
         UNION ALL
         SELECT m.settlement FROM about a
-        JOIN settlement_match m ON m.merchant = $5 AND m.fact = a.id)
+        JOIN settlement_match m ON m.merchant = $5 AND m.fact = a.id
+        JOIN settlement_line l ON l.merchant = m.merchant AND l.id = m.id
+        WHERE (SELECT true FROM settlement_withdrawn w WHERE w.merchant = l.merchant
+                 AND w.settlement = l.settlement AND w.page = l.page) IS NULL)
     ORDER BY id DESC LIMIT $3) s
 UNION ALL SELECT 'discrepancy', ROW({discrepancy as d}) FROM (
     SELECT * FROM discrepancy
