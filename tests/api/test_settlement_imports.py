@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.shops import open_shop
+from tests.api.shops import Shop, open_shop
 from tests.gateway import Gateway, Response, until
 
 HEADER = "id,batch,kind,currency,amount,day,note\n"
@@ -148,3 +148,46 @@ async def test_other_merchants_bring_and_find_none(gateway: Gateway) -> None:
         assert (shown.status, shown.code) == (404, "resource_missing")
     assert (await gateway.call("GET", "/settlements/imports/si_nope")).status == 404
     await ended(gateway, done.json["id"])
+
+
+async def withdraw(caller: Gateway | Shop, import_id: str, **more: Any) -> Response:
+    return await caller.call("POST", f"/settlements/imports/{import_id}/withdraw", {}, **more)
+
+
+async def test_a_report_is_taken_back_and_brought_once_more(gateway: Gateway) -> None:
+    batch = f"up_{uuid.uuid4().hex}"
+    content = generic(batch, "-1.00") + b"bad,,fee,EUR,1,2026-01-05,x\n"
+    done = await ended(gateway, (await send(gateway, parts(content))).json["id"])
+    (settlement,) = done["settlements"]
+    assert done["withdrawn_at"] is None
+    shop = await open_shop(gateway)
+    refused = await withdraw(shop, done["id"])
+    assert (refused.status, refused.code) == (404, "resource_missing")
+    key = {"Idempotency-Key": uuid.uuid4().hex}
+    taken_back = await withdraw(gateway, done["id"], headers=key)
+    assert taken_back.status == 200, taken_back
+    assert taken_back.json["withdrawn_at"] is not None
+    assert (await withdraw(gateway, done["id"], headers=key)).body == taken_back.body
+    # Twice it is what it was the first time.
+    assert (await withdraw(gateway, done["id"])).json == taken_back.json
+    shown = (await gateway.call("GET", f"/settlements/imports/{done['id']}")).json
+    assert shown == taken_back.json
+    of = (await gateway.call("GET", f"/settlements/{settlement}")).json
+    assert (of["amount"], of["refused_lines"], of["closed_at"]) == (None, 0, None)
+    lines = (await gateway.call("GET", f"/settlements/{settlement}/lines")).json
+    assert lines["data"] == []
+    again = await ended(gateway, (await send(gateway, parts(generic(batch, "-1.00")))).json["id"])
+    assert (again["status"], again["lines_new"]) == ("completed", 2)
+    of = (await gateway.call("GET", f"/settlements/{settlement}")).json
+    assert (of["matching"], of["closed_at"] is None) == ("balanced", False)
+    closed = await withdraw(gateway, again["id"])
+    assert (closed.status, closed.code) == (409, "state_conflict")
+
+
+async def test_what_nobody_has_brought_is_not_taken_back(gateway: Gateway) -> None:
+    for unknown in ("si_nope", "si_" + "0" * 26):
+        missing = await withdraw(gateway, unknown)
+        assert (missing.status, missing.code) == (404, "resource_missing")
+    path = f"/settlements/imports/si_{'0' * 26}/withdraw"
+    told = await gateway.call("POST", path, {"reason": "wrong mapping"})
+    assert (told.status, told.code) == (400, "parameter_unknown")

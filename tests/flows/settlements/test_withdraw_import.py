@@ -17,6 +17,7 @@ from paygate.domain.settlements.settlement import Matching
 from paygate.domain.timeline.entry import Kind
 from paygate.flows.exports.export import Wanted, export
 from paygate.flows.ledger.verify import verify_ledger
+from paygate.flows.settlements import report_share
 from paygate.flows.settlements.decide import match_line
 from paygate.flows.settlements.import_report import Report, new_import
 from paygate.flows.settlements.withdraw_import import withdraw_import
@@ -184,3 +185,40 @@ async def test_what_is_closed_or_being_read_is_not_withdrawn(world: World, tmp_p
         assert refused.value.code is code
     assert await stands(world) == before
     assert paying(world).payouts == {}
+
+
+async def test_one_that_failed_as_it_was_read_is_withdrawn_with_the_lines_that_are_there(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of too many payouts: the first was written before the second was seen."""
+    lines = [charged(await paid(world)) for _ in range(5)]
+    content = report({"po_1": lines, "po_2": [charged(await paid(world))]})
+    with monkeypatch.context() as bounds:
+        bounds.setattr(report_share, "MOST_IN_HAND", 0)
+        bounds.setattr(report_share, "MOST_PAYOUTS", 1)
+        failed = await bring(world, tmp_path, content)
+    assert (failed.status, failed.settlements) == (ImportStatus.FAILED, ())
+    assert await lines_of(world) != []
+    taken_back = await withdraw_import(world.ctx, world.caller, failed.id)
+    assert taken_back.withdrawn_at is not None
+    assert taken_back.settlements == ((await stands(world)).id,)
+    assert (await stands(world)).counts.lines == 0
+    done = await bring(world, tmp_path, content)
+    assert (done.status, done.lines_new, done.refused_count) == (ImportStatus.COMPLETED, 8, 0)
+    assert not (await stands(world)).is_open
+    assert await agrees(world)
+    # Brought again, it is withdrawn no more: what it is in is closed, and the first is over.
+    assert await withdraw_import(world.ctx, world.caller, failed.id) == taken_back
+
+
+async def test_one_that_failed_and_left_nothing_is_in_no_settlement(
+    world: World, tmp_path: Path
+) -> None:
+    await bring(world, tmp_path, report({"po_1": [charged(await paid(world))]}, own=False))
+    assert (await stands(world)).is_open
+    bare = report({"po_2": [charged(await paid(world))]}).partition(b"\n")[0]
+    failed = await bring(world, tmp_path, bare)
+    assert failed.status is ImportStatus.FAILED
+    with pytest.raises(Refusal) as refused:
+        await withdraw_import(world.ctx, world.caller, failed.id)
+    assert refused.value.code is ErrorCode.STATE_CONFLICT

@@ -40,7 +40,11 @@ from paygate.flows.settlements.report_share import (
     ShareReader,
     TooManyPayouts,
 )
-from paygate.flows.settlements.reported_payout import Told, tell_settlement
+from paygate.flows.settlements.reported_payout import (
+    Told,
+    take_payouts_back,
+    tell_settlement,
+)
 from paygate.flows.sweep import Crew, Faults
 from paygate.jobs.messages import Job
 from paygate.providers.absence import ProviderSilent
@@ -247,6 +251,8 @@ async def work_on_import(
     payouts = _merged(shares)
     refused_of = _refused_of(shares)
     await _tell_settlements(ctx, caller, done, list(_told(payouts, refused_of)))
+    came_back = set[str]().union(*(read.came_back for read in payouts.values()))
+    await take_payouts_back(ctx, caller, came_back)
     held = sum(read.held for read in payouts.values())
     lines_read = sum(share.lines for share in shares)
     refused_count = sum(share.refused_count for share in shares)
@@ -327,6 +333,7 @@ def _merged(shares: Iterable[ShareRead]) -> dict[str, PayoutRead]:
             whole.own |= read.own
             whole.taken += read.taken
             whole.held += read.held
+            whole.came_back |= read.came_back
     return merged
 
 

@@ -61,6 +61,8 @@ class PayoutRead(msgspec.Struct):
     """Lines that are new, or known and the same."""
     held: int = 0
     """Lines that name a record of ours which cannot be read."""
+    came_back: set[str] = set()
+    """The payouts that lines say came back to the balance, by the provider's ids."""
 
 
 class ShareRead(msgspec.Struct):
@@ -198,6 +200,13 @@ class ShareReader:
                 line.provider_reference: line.net
                 for place, line in enumerate(lines)
                 if place not in not_taken and _is_own_row(line, payout)
+            }
+            told.came_back |= {
+                line.source_reference
+                for place, line in enumerate(lines)
+                if place not in not_taken
+                and line.category is LineCategory.PAYOUT_FAILURE
+                and line.source_reference is not None
             }
             self._likely_new = read.new == len(lines)
             self._read.new += read.new

@@ -6,12 +6,14 @@ from the provider's, so where the provider itemises a payout they are not added,
 first; what has the provider's ids is compared, line by line.
 """
 
-from typing import NamedTuple
+from collections.abc import Collection
+from typing import Final, NamedTuple
 
 import msgspec
 
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.audit import AuditEntry
+from paygate.domain.settlements.outcome import PayoutStatus
 from paygate.domain.settlements.report_import import ReportFormat, SettlementImport
 from paygate.domain.settlements.settlement import (
     PROVIDER,
@@ -26,7 +28,10 @@ from paygate.flows.settlements.read_lines import settlement_subject
 from paygate.flows.settlements.take import ask_for_payout, settlement_event, take_payout
 from paygate.storage.change import Change, Committed, StorageError
 
-_CHANGING = "a settlement kept changing"
+MOST_BACK: Final = 200
+"""Payouts that came back by one report, and are asked for at once; of more the next run hears."""
+_BACK: Final = frozenset({PayoutStatus.FAILED, PayoutStatus.CANCELLED})
+_CHANGING: Final = "a settlement kept changing"
 
 
 class ReportedPayout(NamedTuple):
@@ -149,6 +154,25 @@ async def tell_settlement(ctx: Context, caller: Caller, done: SettlementImport, 
         if await _told(ctx, caller, settlement, amount=amount, refusals=refusals):
             return
         await patience.pause()
+
+
+async def take_payouts_back(ctx: Context, caller: Caller, references: Collection[str]) -> None:
+    """Take payouts of which a report says that their money came back, as the provider says that
+    they stand: they may have failed, or were cancelled. One that failed is then a discrepancy and
+    an alert, as when news of it comes. Of one that the provider does not have nothing is known.
+
+    Raises:
+        ProviderSilent: it did not tell.
+        StorageError: others kept changing one.
+    """
+    for reference in sorted(references)[:MOST_BACK]:
+        standing = await ctx.settlements.of_payout(reference)
+        if standing is not None and standing.status in _BACK:
+            continue
+        await ctx.pace.turn()
+        said = await ask_for_payout(ctx, reference)
+        if said is not None:
+            await take_payout(ctx, caller, said)
 
 
 async def tell_lines_differ(

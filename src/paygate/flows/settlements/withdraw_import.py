@@ -21,6 +21,7 @@ from paygate.flows.settlements.upload_report import find_import
 from paygate.jobs.messages import Job, SettlePayout
 from paygate.storage.change import Change, Committed
 
+_PAGE: Final = 100
 _CHANGES: Final = "a settlement kept changing while a report was withdrawn"
 
 
@@ -39,16 +40,50 @@ async def withdraw_import(ctx: Context, caller: Caller, import_id: str) -> Settl
         return done
     if done.status is ImportStatus.RUNNING:
         raise Refusal(ErrorCode.STATE_CONFLICT, "this report is being read")
-    standing = [await ctx.settlements.settlement(ACCOUNT, each) for each in done.settlements]
-    still_open = [each for each in standing if each is not None and each.is_open]
+    still_open = await _still_open(ctx, done)
     if not still_open:
         raise Refusal(
             ErrorCode.STATE_CONFLICT,
             "nothing of this report is in an open settlement: what is closed stays as it is",
         )
-    await ctx.door.commit(Change(asked))
+    named = tuple(sorted(each.id for each in still_open))
+    if done.settlements:
+        await ctx.door.commit(Change(asked))
+    else:  # named before any page goes, for by its pages they would not be found again
+        done = advanced(done, ctx.now(), settlements=named)
+        if not isinstance(await ctx.door.commit(Change(asked, advances=(done,))), Committed):
+            return await withdraw_import(ctx, caller, import_id)  # somebody else has named them
     jobs = [await _withdraw(ctx, caller, done, each.id) for each in still_open]
     return await _withdrawn(ctx, caller, done, tuple(job for job in jobs if job is not None))
+
+
+async def _still_open(ctx: Context, done: SettlementImport) -> list[Settlement]:
+    """The open settlements that the report is in. An import that failed as it was read names none,
+    though its lines are there: they are looked for in all that are open.
+
+    Raises:
+        Unreadable, Outdated: a settlement or a page cannot be read.
+    """
+    if done.settlements or done.status is not ImportStatus.FAILED:
+        standing = [await ctx.settlements.settlement(ACCOUNT, each) for each in done.settlements]
+        return [each for each in standing if each is not None and each.is_open]
+    found: list[Settlement] = []
+    after = None
+    while True:
+        stretch = await ctx.settlements.settlements_open(after, _PAGE)
+        if stretch.unread:
+            raise stretch.unread[0]
+        found += [each for each in stretch.records if await _has_lines(ctx, each, done)]
+        if (after := stretch.last) is None:
+            return found
+
+
+async def _has_lines(ctx: Context, settlement: Settlement, done: SettlementImport) -> bool:
+    pages = ctx.settlement_pages.every(ACCOUNT, settlement.id)
+    async for page in pages:
+        if page.settlement_import == done.id:
+            return True
+    return False
 
 
 async def _withdraw(
