@@ -28,7 +28,8 @@ _LONGEST = (
     *("payments/test_faults.py", "races/test_kill_every_step.py", "upgrades/test_two_versions.py"),
     *("payments/test_interleavings.py", "cli/test_api_keys.py", "cli/test_cli.py"),
     *("payments/test_scenarios.py", "docs/test_pages.py", "races/test_killed_process.py"),
-    *("docs/test_stripe_page.py", "cli/test_restored.py", "cli/test_conventions.py"),
+    *("docs/test_stripe_page.py", "cli/test_restored_elsewhere.py", "cli/test_restored.py"),
+    "cli/test_conventions.py",
     *("cli/test_processes.py", "sandbox/test_documents.py", "payments/test_transfer_faults.py"),
     *("providers/test_stripe_listing.py", "cli/test_bench.py", "storage/test_no_plaintext.py"),
     *(

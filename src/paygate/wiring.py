@@ -1,5 +1,6 @@
 """Settings to the assembled parts. Nothing else builds the house."""
 
+import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -17,7 +18,7 @@ from paygate.crypto.audit_keys import AuditKeys
 from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.callback_states import CallbackStates
 from paygate.crypto.credentials import CredentialHasher
-from paygate.crypto.keyring import generate_keyring
+from paygate.crypto.keyring import check_keysets, generate_keyring
 from paygate.crypto.kms import Kms, open_kms
 from paygate.crypto.seal import Sealer
 from paygate.crypto.secret import Secret
@@ -53,7 +54,13 @@ from paygate.storage.disputes import DisputeReader
 from paygate.storage.door import Door
 from paygate.storage.erasure import Erasure
 from paygate.storage.idempotency import IdempotencyKeys
-from paygate.storage.installation import DEFAULT_MERCHANT, Installation, install, read_installation
+from paygate.storage.installation import (
+    DEFAULT_MERCHANT,
+    Installation,
+    install,
+    read_installation,
+    stored_keysets,
+)
 from paygate.storage.keyring_keeper import KeyringKeeper
 from paygate.storage.keysets import Keysets, Loaded
 from paygate.storage.reader import Reader
@@ -114,11 +121,18 @@ def _reach(settings: Settings, *, name: str, owner: bool = False) -> Connect:
 async def prepare_database(settings: Settings, tell: Tell = lambda _: None) -> list[str]:
     """Migrate, and make the installation if there is none. Returns the migrations applied; what it
     does, and whom it waits for, is told.
+
+    Raises:
+        KeyringError: the keys that are there do not open; the database is as it was. A keyset that
+            is new in this version would be wrapped under a KEK that is not the others'.
     """
     livemode = _livemode(settings)
     kms = _kms(settings)
     dial = _reach(settings, name="migrate", owner=True)
     role = await role_of(_reach(settings, name="migrate"))
+    there = await stored_keysets(dial)
+    if there is not None:
+        await asyncio.to_thread(check_keysets, kms, *there)
     applied = await migrate(dial, tell=tell)
     new_id = make_id("in_", int(now().timestamp() * 1000), secrets.token_bytes(RANDOM_BYTES))
     installation = await install(
@@ -179,10 +193,10 @@ async def open_service(settings: Settings, *, name: str) -> AsyncIterator[Contex
         SettingsError: the provider says that our key is of another account than the one that this
             installation's payments are at. A provider that cannot be asked stops nothing.
     """
-    if await notice_restore(_reach(settings, name=name), now()):
-        log.logger().warning("restore_noticed")
     async with open_context(settings, name=name) as ctx:
-        # Said of a start, and not of one that is refused: that is one line.
+        # Said and done of a start, and not of one that is refused: that is one line.
+        if await notice_restore(_reach(settings, name=name), now()):
+            log.logger().warning("restore_noticed")
         if settings.environment == "production" and settings.require("kek").startswith("file:"):
             log.logger().warning("kek_in_a_file")
         asked = await look_at_provider(

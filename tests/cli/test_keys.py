@@ -2,13 +2,16 @@
 
 import contextlib
 import stat
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from paygate.crypto.keyring import KeyringError
 from paygate.crypto.kms import FileKms
 from paygate.settings import Settings, SettingsError, load
+from paygate.storage.connections.session import Connection
 from paygate.wiring import open_context, open_service, prepare_database
 from tests.cli.processes import call, is_one_clear_line, run
 from tests.gateway import Gateway
@@ -86,3 +89,19 @@ async def test_production_takes_a_key_in_a_file_and_says_so(database: str, tmp_p
                 pass
         warned[environment] = [e["log_level"] for e in logs if e["event"] == "kek_in_a_file"]
     assert warned == {"development": [], "production": ["warning"]}
+
+
+async def test_nothing_is_made_under_a_key_that_is_not_the_others(
+    database: str, connect: Callable[[], Awaitable[Connection]], tmp_path: Path
+) -> None:
+    """In a database of before the audit log's keyset, which `migrate` would make."""
+    for name in ("kek", "another"):
+        FileKms.create(tmp_path / name)
+    await prepare_database(settings(database, tmp_path / "kek", "development"))
+    await (await connect()).execute("DELETE FROM keyset WHERE purpose = 'audit'")
+    with pytest.raises(KeyringError, match="wrapped under another KEK"):
+        await prepare_database(settings(database, tmp_path / "another", "development"))
+    right = settings(database, tmp_path / "kek", "development")
+    await prepare_database(right)
+    async with open_context(right, name="test"):
+        pass

@@ -243,7 +243,8 @@ async def test_an_installation_lives_under_it(vault: VaultServer, dsn: str) -> N
     vault.token_file("s.wrong")
     with pytest.raises(KeyringError, match=r"records does not open: .*the token may not do that"):
         await open_records(settings)
-    await prepare_database(settings)
+    with pytest.raises(KeyringError, match="the token may not do that"):
+        await prepare_database(settings)
     vault.token_file()
     assert isinstance(await open_records(settings), Records)
 

@@ -98,6 +98,15 @@ def load_keyring(kms: Kms, installation: str, wrapped: Mapping[str, bytes]) -> K
     )
 
 
+def check_keysets(kms: Kms, installation: str, wrapped: Mapping[str, bytes]) -> None:
+    """Open those of our keysets that are there. Raises KeyringError naming the purpose of one that
+    stays shut.
+    """
+    for purpose in Purpose:
+        if purpose.value in wrapped:
+            _unwrap(kms, installation, purpose, wrapped[purpose.value])
+
+
 def add_key(kms: Kms, installation: str, purpose: Purpose, wrapped: bytes) -> tuple[bytes, int]:
     """Add a fresh key that opens but does not yet seal; return the keyset and the key's id.
 

@@ -78,6 +78,22 @@ async def _add_later_keysets(
     await connection.executemany(QUERIES["add_keyset"], [(name, made[name]) for name in missing])
 
 
+async def stored_keysets(connect: Connect) -> tuple[str, Mapping[str, bytes]] | None:
+    """The installation's id and its wrapped keysets, of whichever version the database is; None
+    where nothing was made yet. Raises MigrationError: its role lacks a right.
+    """
+    connection = await connect()
+    try:
+        with watched(connect, connection)(), with_rights():
+            if not await connection.fetchval(QUERIES["has_installation"]):
+                return None
+            row = await connection.fetchrow(QUERIES["installation"])
+            keysets = await connection.fetch(QUERIES["keysets"])
+    finally:
+        await hang_up(connection)
+    return None if row is None else (row["id"], {k["purpose"]: k["wrapped"] for k in keysets})
+
+
 async def read_installation(connect: Connect, *, livemode: bool) -> Installation:
     """The installation in this database.
 

@@ -69,6 +69,26 @@ async def test_a_declared_gap_is_shown_and_no_fault(log: Log, tmp_path: Path) ->
     assert (code, said.splitlines()[0]) == (0, "declared gap: numbers 5-8, lost by a restore")
 
 
+async def test_what_waited_for_its_seal_in_a_dump_is_no_edit(log: Log) -> None:
+    """A dump of a gateway at work has entries of its last second that have no seal. In another
+    server they are counted from another beginning, and so is what was written there before.
+    """
+    await lose(log)
+    await log.act(2)
+    far = "(pg_current_xact_id()::text::bigint + 1000000)::text::xid8"
+    await log.by_superuser(
+        f"UPDATE audit_entry SET written_in = {far}", f"UPDATE audit_head SET written_in = {far}"
+    )
+    await log.act(2)
+    fault = (await log.verify()).fault
+    assert fault is not None
+    assert "was told outside" in fault.what
+    assert (await declare(log))["lost"] == "5-8"
+    assert await log.seal() >= 5
+    verified = await log.verify()
+    assert (verified.fault, verified.gaps) == (None, (Gap(5, 8, "ana"),))
+
+
 async def test_nothing_lost_is_no_gap(log: Log) -> None:
     await log.act(3)
     await log.seal()

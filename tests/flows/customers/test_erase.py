@@ -215,45 +215,6 @@ async def test_a_late_event_loses_its_body_within_the_hour(world: World) -> None
     assert await go_on_erasing(world.ctx, "run_2") == 0
 
 
-class Died(Exception):
-    """The process is gone at this commit or deletion."""
-
-
-@pytest.mark.parametrize("step", range(1, 9))
-async def test_whoever_dies_at_any_step_ends_erased(world: World, step: int) -> None:
-    """Nothing after the step is done; the job begins anew, in another process."""
-    intent = await filled(world)
-    whole, steps = world.ctx, 0
-
-    class Dying:
-        def __init__(self, inner: Any) -> None:
-            self.inner = inner
-
-        def __getattr__(self, name: str) -> Any:
-            if name not in {"commit", "delete_webhook_body", "overwrite_event", "delete_bodies"}:
-                return getattr(self.inner, name)
-
-            async def act(*given: Any) -> Any:
-                nonlocal steps
-                steps += 1
-                if steps > step:
-                    raise Died
-                return await getattr(self.inner, name)(*given)
-
-            return act
-
-    world.use(door=Dying(whole.door), erasure=Dying(whole.erasure))
-    with pytest.raises(Died):
-        await erased(world, intent)
-    world.ctx = whole
-    begun = await customer_of(world, intent)
-    assert begun.erased_at is None, "never told before it is so"
-    assert begun.name is None
-    await go_on_erasing(world.ctx, "run_1")
-    assert (await customer_of(world, intent)).erased_at is not None
-    assert await holding(world) == {}
-
-
 async def test_an_event_that_waits_loses_its_body_when_it_ended(world: World) -> None:
     intent = await paid(world)
     assert intent.attempt is not None

@@ -1,6 +1,9 @@
 -- name: installation
 SELECT id, livemode FROM installation
 
+-- name: has_installation
+SELECT to_regclass('installation') IS NOT NULL AS made
+
 -- name: install
 INSERT INTO installation (id, livemode) VALUES ($1, $2) ON CONFLICT DO NOTHING
 
