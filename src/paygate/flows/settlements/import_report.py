@@ -6,7 +6,6 @@ end is shown, one that was cut off is worked on again. A report in which a line 
 mended and brought again; what is in it that was not there yet is then read.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
@@ -43,7 +42,7 @@ from paygate.flows.settlements.report_share import (
 from paygate.flows.settlements.reported_payout import (
     Told,
     take_payouts_back,
-    tell_settlement,
+    tell_settlements,
 )
 from paygate.flows.sweep import Crew, Faults
 from paygate.jobs.messages import Job
@@ -53,7 +52,6 @@ from paygate.storage.change import Change, Committed, StorageError
 PIECE_BYTES: Final = 256 * 1024
 CONCLUDED_AT_ONCE: Final = 4
 """Settlements of one process: while the database commits one, the next is summed."""
-TOLD_AT_ONCE: Final = 16
 NONE_TAKEN: Final = "no line of it could be taken: each was refused"
 _CHANGED: Final = "an import kept changing"
 
@@ -250,7 +248,7 @@ async def work_on_import(
         return await _ended(ctx, caller, done, failure=most)
     payouts = _merged(shares)
     refused_of = _refused_of(shares)
-    await _tell_settlements(ctx, caller, done, list(_told(payouts, refused_of)))
+    await tell_settlements(ctx, caller, done, list(_told(payouts, refused_of)))
     came_back = set[str]().union(*(read.came_back for read in payouts.values()))
     await take_payouts_back(ctx, caller, came_back)
     held = sum(read.held for read in payouts.values())
@@ -285,19 +283,6 @@ def _told(payouts: Mapping[str, PayoutRead], refused_of: Mapping[str, int]) -> I
             refused=refused_of.get(payout, 0) + unascribed,
             unascribed=unascribed,
         )
-
-
-async def _tell_settlements(
-    ctx: Context, caller: Caller, done: SettlementImport, every: Sequence[Told]
-) -> None:
-    """Some at once, and no more of them once a provider was silent: who is asked next is, too."""
-    for first in range(0, len(every), TOLD_AT_ONCE):
-        try:
-            async with asyncio.TaskGroup() as group:
-                for told in every[first : first + TOLD_AT_ONCE]:
-                    group.create_task(tell_settlement(ctx, caller, done, told))
-        except BaseExceptionGroup as faults:
-            raise faults.exceptions[0] from None
 
 
 async def work_for_person(

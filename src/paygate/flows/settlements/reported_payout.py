@@ -6,7 +6,8 @@ from the provider's, so where the provider itemises a payout they are not added,
 first; what has the provider's ids is compared, line by line.
 """
 
-from collections.abc import Collection
+import asyncio
+from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -32,6 +33,7 @@ MOST_BACK: Final = 200
 """Payouts that came back by one report, and are asked for at once; of more the next run hears."""
 _BACK: Final = frozenset({PayoutStatus.FAILED, PayoutStatus.CANCELLED})
 _CHANGING: Final = "a settlement kept changing"
+TOLD_AT_ONCE: Final = 16
 
 
 class ReportedPayout(NamedTuple):
@@ -122,7 +124,28 @@ def _audit(ctx: Context, caller: Caller, settlement: Settlement) -> AuditEntry:
     return ctx.audit(caller, Action.SETTLEMENT_TAKE, subject, details=details)
 
 
-async def tell_settlement(ctx: Context, caller: Caller, done: SettlementImport, told: Told) -> None:
+async def tell_settlements(
+    ctx: Context, caller: Caller, done: SettlementImport, every: Sequence[Told]
+) -> None:
+    """Have settlements know of their payouts as a whole, some at once; none after the first fault,
+    for a provider that was silent is so for the next one.
+
+    Raises:
+        ProviderSilent: the report does not say an amount, and the provider did not tell.
+        StorageError: others kept changing a settlement.
+    """
+    for first in range(0, len(every), TOLD_AT_ONCE):
+        try:
+            async with asyncio.TaskGroup() as group:
+                for told in every[first : first + TOLD_AT_ONCE]:
+                    group.create_task(_tell_settlement(ctx, caller, done, told))
+        except BaseExceptionGroup as faults:
+            raise faults.exceptions[0] from None
+
+
+async def _tell_settlement(
+    ctx: Context, caller: Caller, done: SettlementImport, told: Told
+) -> None:
     """Have a settlement know of its payout as a whole: its amount, by the payout's own row or else
     by the provider, and which of its lines were refused.
 
