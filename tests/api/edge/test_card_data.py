@@ -320,6 +320,20 @@ def test_a_reference_of_digits_alone_may_pass_where_the_merchant_says_so() -> No
         assert take_from_envelope(asked, numeric_references=True) is not None
 
 
+def test_a_value_that_another_of_its_name_replaces_is_searched() -> None:
+    for body in (
+        '{"description": "%s", "description": "x"}',
+        '{"description": %s, "description": 1}',
+        '{"metadata": {"a": {"b": "%s"}}, "metadata": {}}',
+        '{"metadata": {"a": ["%s"], "a": "x", "a": "y"}}',
+    ):
+        for written, found in ((NUMBERS[0], True), ("1234", False)):
+            spotted = in_body((body % written).encode(), numeric_references=False)
+            assert (spotted is not None) is found, body
+    again = '{"a":' * 900 + f'"{NUMBERS[0]}"' + ',"a":1}' * 900
+    assert in_body(again.encode(), numeric_references=False) is not None
+
+
 def test_a_fields_name_tells_a_bank_reference_from_a_card() -> None:
     """It does so in a body and in a query, and a long name or a deep body changes nothing."""
     number = NUMBERS[0]

@@ -53,6 +53,28 @@ REFUSED = (
     "SELECT make_month('audit_entry', '2050-01-01')",
     "CREATE ROLE other",
 )
+AS_THE_OWNER = """
+CREATE TEMP TABLE installation (counted_elsewhere bigint);
+INSERT INTO pg_temp.installation VALUES (0);
+CREATE TEMP TABLE webhook_cursor (written_in xid8);
+INSERT INTO pg_temp.webhook_cursor VALUES ('99999999');
+CREATE TEMP TABLE event (merchant text, id text, written_in xid8);
+CREATE FUNCTION pg_temp.undo() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    ALTER TABLE public.audit_seal DISABLE TRIGGER ALL;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER undo BEFORE UPDATE ON pg_temp.installation
+    FOR EACH ROW EXECUTE FUNCTION pg_temp.undo();
+GRANT ALL ON pg_temp.installation, pg_temp.webhook_cursor, pg_temp.event TO PUBLIC;
+SELECT keep_order();
+"""
+AS_OF_AN_ERASED_CUSTOMER = """
+CREATE TEMP TABLE customer (merchant text, id text, erasure_began_at timestamptz);
+CREATE TEMP TABLE payment_intent (merchant text, id text, customer text);
+INSERT INTO pg_temp.payment_intent VALUES ('default', 'pi_1', 'cus_1');
+INSERT INTO pg_temp.customer VALUES ('default', 'cus_1', now());
+UPDATE public.event SET sealed = 'x';
+"""
 PARTS = "SELECT place::text FROM months_of('audit_entry')"
 
 
@@ -86,6 +108,24 @@ async def test_nothing_undoes_what_the_schema_refuses(
     with pytest.raises(asyncpg.PostgresError) as refused:
         await application.execute(statement.format(owner=owner))
     assert isinstance(refused.value, asyncpg.InsufficientPrivilegeError), refused.value
+
+
+async def test_no_temporary_table_gives_the_owners_rights(
+    application: Connection, connect: Connect
+) -> None:
+    await application.execute(AS_THE_OWNER)
+    enabled = "SELECT DISTINCT tgenabled FROM pg_trigger WHERE tgrelid = 'audit_seal'::regclass"
+    assert [row[0] for row in await (await connect()).fetch(enabled)] == [b"A"]
+
+
+async def test_no_temporary_table_tells_a_trigger_what_is_not_so(application: Connection) -> None:
+    await application.execute(
+        "INSERT INTO merchant (id) VALUES ('default') ON CONFLICT DO NOTHING;"
+        "INSERT INTO event (merchant, id, created_at, sealed, object_id)"
+        " VALUES ('default', 'evt_1', now(), 's', 'pi_1')"
+    )
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="append-only"):
+        await application.execute(AS_OF_AN_ERASED_CUSTOMER)
 
 
 async def test_a_month_is_not_named_directly(application: Connection) -> None:

@@ -4,6 +4,7 @@ with the request.
 The parameter of a find is named; the value goes into no response, log, alert or audit entry.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
@@ -115,9 +116,13 @@ def in_body(raw: bytes, *, numeric_references: bool) -> Spotted | None:
         return None
     try:
         value = msgspec.json.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        hidden = _given_twice(raw)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         kind = find(raw.decode(errors="replace"))
         return None if kind is None else Spotted(kind, None)
+    for text in hidden:
+        if (kind := find(text)) is not None:
+            return Spotted(kind, None)
     for path, text in _texts(value):
         if numeric_references and path == _REFERENCE and text.isascii() and text.isdecimal():
             continue
@@ -138,6 +143,24 @@ def in_texts(texts: Iterable[tuple[str, str]]) -> Spotted | None:
         if may_hold(text.encode()) and (kind := find(text, name)) is not None:
             return Spotted(kind, name or None)
     return None
+
+
+def _given_twice(raw: bytes) -> list[str]:
+    """The texts of every value that another one of the same name replaces: who decodes a body has
+    the last alone, and programs on the way here may have had the first.
+    """
+    hidden: list[str] = []
+
+    def last_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        last = dict(pairs)
+        if len(last) != len(pairs):
+            for name, value in pairs:
+                if value is not last[name]:
+                    hidden.extend(text for _, text in _texts({name: value}))
+        return last
+
+    json.loads(raw.decode(), object_pairs_hook=last_of_each, parse_int=str)
+    return hidden
 
 
 def _texts(value: Any) -> Iterator[tuple[str, str]]:

@@ -46,6 +46,13 @@ SELECT c.relname AS name FROM pg_class c
 WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'S'
   AND pg_has_role(c.relowner, 'MEMBER')
 """
+_GUARDS: Final = r"""
+SELECT p.oid::regprocedure::text AS name FROM pg_proc p
+WHERE p.pronamespace = current_schema()::regnamespace AND pg_has_role(p.proowner, 'MEMBER')
+  AND (p.prosecdef OR (p.prorettype = 'trigger'::regtype
+       AND regexp_replace(p.prosrc, 'distinct from', '', 'gi') ~* '\m(from|join|into|update)\M'))
+"""
+"""Functions that work with the owner's rights, and those of triggers that read a table."""
 _GRANT: Final = "SELECT format($1, VARIADIC $2::text[])"
 _BOUND: Final = """
 SELECT rolsuper, rolbypassrls, rolcreaterole,
@@ -141,6 +148,7 @@ async def _grant(connection: Connection, role: str) -> None:
             await do("GRANT UPDATE (sealed) ON %I.%I TO %I", schema, table, role)
     for row in await connection.fetch(_SEQUENCES):
         await do("GRANT USAGE ON SEQUENCE %I.%I TO %I", schema, row["name"], role)
+    await _look_up_in(connection, schema)
     await do("GRANT USAGE ON SCHEMA %I TO %I", schema, role)
     await do("REVOKE CREATE ON SCHEMA %I FROM %I", schema, role)
     try:
@@ -153,3 +161,13 @@ async def _grant(connection: Connection, role: str) -> None:
             f"role {role} may make functions in schema {schema}: have its owner"
             f" REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC"
         )
+
+
+async def _look_up_in(connection: Connection, schema: str) -> None:
+    """Have guards find their tables in our schema. A session's temporary tables come before all
+    others unless they are named last: a `customer` of those would tell a trigger that somebody is
+    erased, and a trigger on an `installation` of those would run with the owner's rights.
+    """
+    place = await connection.fetchval(_GRANT, "%I, pg_temp", [schema])
+    for row in await connection.fetch(_GUARDS):
+        await connection.execute(f"ALTER FUNCTION {row['name']} SET search_path = {place}")
