@@ -146,8 +146,7 @@ async def prepare_database(settings: Settings, tell: Tell = lambda _: None) -> l
             f"made installation {new_id}, for {'live' if livemode else 'test'} payments,"
             f" with its keys and merchant {DEFAULT_MERCHANT}"
         )
-    if settings.owner_database_url is not None:
-        await grant_rights(dial, role)
+    if await grant_rights(dial, role):
         await read_installation(_reach(settings, name="migrate"), livemode=livemode)
     return applied
 

@@ -118,6 +118,19 @@ async def test_no_temporary_table_gives_the_owners_rights(
     assert [row[0] for row in await (await connect()).fetch(enabled)] == [b"A"]
 
 
+async def test_a_role_beside_one_that_is_the_owner_has_no_rights_of_it(
+    database: str, connect: Connect
+) -> None:
+    owner, other = connector(database, name="owner"), f"app_{next(_numbers)}"
+    await make_role(owner, other)
+    assert await grant_rights(owner, await role_of(owner)) is False
+    connection = await asyncpg.connect(database.replace("://paygate@", f"://{other}@"))
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await connection.execute(AS_THE_OWNER)
+    await connection.close()
+    await (await connect()).execute(f"DROP ROLE {other}")
+
+
 async def test_no_temporary_table_tells_a_trigger_what_is_not_so(application: Connection) -> None:
     await application.execute(
         "INSERT INTO merchant (id) VALUES ('default') ON CONFLICT DO NOTHING;"

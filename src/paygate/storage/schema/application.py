@@ -47,12 +47,13 @@ WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'S'
   AND pg_has_role(c.relowner, 'MEMBER')
 """
 _GUARDS: Final = r"""
-SELECT p.oid::regprocedure::text AS name FROM pg_proc p
+SELECT p.oid::regprocedure::text AS name, p.prosecdef AS lends FROM pg_proc p
 WHERE p.pronamespace = current_schema()::regnamespace AND pg_has_role(p.proowner, 'MEMBER')
   AND (p.prosecdef OR (p.prorettype = 'trigger'::regtype
        AND regexp_replace(p.prosrc, 'distinct from', '', 'gi') ~* '\m(from|join|into|update)\M'))
 """
-"""Functions that work with the owner's rights, and those of triggers that read a table."""
+"""Functions that lend whoever calls them the owner's rights, and those of triggers that read a
+table."""
 _GRANT: Final = "SELECT format($1, VARIADIC $2::text[])"
 _BOUND: Final = """
 SELECT rolsuper, rolbypassrls, rolcreaterole,
@@ -98,7 +99,7 @@ async def make_role(connect: Connect, name: str) -> None:
 
 async def grant_rights(connect: Connect, role: str) -> bool:
     """Give a role what the application needs, and take from it all else, as the owner; False when
-    the role is the owner itself.
+    the role is the owner itself. No other role may do then what the owner's functions do.
 
     Raises:
         MigrationError: the role could not be held to it, or we may not give rights.
@@ -107,6 +108,8 @@ async def grant_rights(connect: Connect, role: str) -> bool:
     try:
         with watched(connect, connection)(), with_rights():
             if await connection.fetchval("SELECT current_user") == role:
+                async with connection.transaction():
+                    await _bind_guards(connection, role)
                 return False
             bound = await connection.fetchrow(_BOUND, role)
             if bound is None:
@@ -148,7 +151,7 @@ async def _grant(connection: Connection, role: str) -> None:
             await do("GRANT UPDATE (sealed) ON %I.%I TO %I", schema, table, role)
     for row in await connection.fetch(_SEQUENCES):
         await do("GRANT USAGE ON SEQUENCE %I.%I TO %I", schema, row["name"], role)
-    await _look_up_in(connection, schema)
+    await _bind_guards(connection, role)
     await do("GRANT USAGE ON SCHEMA %I TO %I", schema, role)
     await do("REVOKE CREATE ON SCHEMA %I FROM %I", schema, role)
     try:
@@ -163,11 +166,17 @@ async def _grant(connection: Connection, role: str) -> None:
         )
 
 
-async def _look_up_in(connection: Connection, schema: str) -> None:
-    """Have guards find their tables in our schema. A session's temporary tables come before all
-    others unless they are named last: a `customer` of those would tell a trigger that somebody is
-    erased, and a trigger on an `installation` of those would run with the owner's rights.
+async def _bind_guards(connection: Connection, role: str) -> None:
+    """Have guards find their tables in our schema, and nobody but the application call those that
+    lend the owner's rights. A session's temporary tables come before all others unless they are
+    named last: a `customer` of those would tell a trigger that somebody is erased, and a trigger
+    on an `installation` of those would run with the owner's rights.
     """
+    schema = await connection.fetchval("SELECT current_schema()")
     place = await connection.fetchval(_GRANT, "%I, pg_temp", [schema])
+    grantee = await connection.fetchval(_GRANT, "%I", [role])
     for row in await connection.fetch(_GUARDS):
         await connection.execute(f"ALTER FUNCTION {row['name']} SET search_path = {place}")
+        if row["lends"]:
+            await connection.execute(f"REVOKE EXECUTE ON FUNCTION {row['name']} FROM PUBLIC")
+            await connection.execute(f"GRANT EXECUTE ON FUNCTION {row['name']} TO {grantee}")
