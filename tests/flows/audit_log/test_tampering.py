@@ -267,13 +267,30 @@ async def test_checkpoints_that_are_not_ours_are_found(log: Log) -> None:
     await sealed(log)
     both = log.file.read_bytes()
     forged = line.replace(b'"number":6', b'"number":5')
-    for changed in (forged, forged + both[len(line) :], b"nonsense\n", b"nonsense\n" + line):
+    for changed in (forged, forged + both[len(line) :], b"nonsense\n", b"nonsense\n" + both):
         log.file.write_bytes(changed)
         verified = await log.verify()
-        assert verified.is_good is (changed == b"nonsense\n" + line), changed
+        assert verified.is_good is (changed == b"nonsense\n" + both), changed
     log.file.write_bytes(both + b'{"torn')
     assert (await log.verify()).is_good, "what a crash cut off never counted"
     await sealed(log, 1)
+    assert (await log.verify()).is_good
+
+
+async def test_checkpoints_that_are_gone_are_missed(log: Log) -> None:
+    """An emptied file, one that was cut, or a folder that is not mounted."""
+    await sealed(log)
+    assert log.file is not None
+    line = log.file.read_bytes()
+    await sealed(log)
+    both = log.file.read_bytes()
+    for left in (b"", line, both[:-20]):
+        log.file.write_bytes(left)
+        assert await log.found() == (12, None), left
+    log.file.unlink()
+    assert await log.found() == (12, None)
+    assert await log.found(whole=False) == (12, None)
+    log.file.write_bytes(both)
     assert (await log.verify()).is_good
 
 

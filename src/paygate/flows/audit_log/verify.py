@@ -19,7 +19,7 @@ from paygate.domain.audit_chain import GENESIS, Gap, Head
 from paygate.flows.alerts.close import close_alert
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.audit_log.chain import Chain, Fault, Told
-from paygate.flows.audit_log.checkpoint import last_told
+from paygate.flows.audit_log.checkpoint import Contradiction, last_told, read
 from paygate.flows.audit_log.detached import detached_in
 from paygate.flows.audit_log.seal import AUDIT_LOG, tampered
 from paygate.flows.context import Context
@@ -91,9 +91,11 @@ async def verify_audit_log(
     remembered = await last_verified(ctx)
     began = ctx.now()
     start = None if whole else remembered
+    lacking = await _lacking(ctx) if lines is None else None
     told = await _told(ctx, lines)  # before the snapshot: what is told later may not be in that
     async with ctx.audit_chain.session() as session:
         verified = await _Run(ctx, session, start, progress).verify(told)
+    verified = msgspec.structs.replace(verified, fault=verified.fault or lacking)
     if verified.fault is not None:
         await raise_alert(ctx, caller, tampered(verified.fault.words()))
         return verified
@@ -152,6 +154,24 @@ async def _told(
         return found
     line = await last_told(ctx)
     return None if line is None else iter([line])
+
+
+async def _lacking(ctx: Context) -> Fault | None:
+    """Whether the last checkpoint that was told is not outside any more: an emptied file, one that
+    was cut, or a folder that is not mounted, would have nothing to say against a log that was cut.
+    """
+    kept = (await ctx.audit_seals.state()).checkpoint
+    if kept is None or ctx.checkpoints is None or ctx.checkpoints.lines() is None:
+        return None
+    last = await ctx.checkpoints.last()
+    try:
+        number = read(ctx, kept.encode()).number
+        if last is not None and read(ctx, last).number >= number:
+            return None
+    except Contradiction:
+        return None  # what is not ours is found by who goes through them all
+    what = f"it was told to {ctx.checkpoints.name}, and is not there: is that the right place?"
+    return Fault(number, None, what)
 
 
 class _Run:

@@ -19,7 +19,7 @@ _EVERYTHING: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
 _FIXED: Final = {
     "installation": ("SELECT", "UPDATE"),
     "merchant": ("SELECT", "INSERT"),
-    "keyset": ("SELECT", "INSERT", "UPDATE"),
+    "keyset": ("SELECT", "UPDATE"),
     "schema_migration": ("SELECT",),
     "audit_head": ("SELECT", "UPDATE"),
     "event": ("SELECT", "INSERT"),
