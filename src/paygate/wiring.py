@@ -67,6 +67,7 @@ from paygate.storage.reader import Reader
 from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.records import Records
 from paygate.storage.refunds import RefundReader
+from paygate.storage.rehashing import Rehashing
 from paygate.storage.resealing import Resealing
 from paygate.storage.restores import Restores, notice_restore
 from paygate.storage.retention import Retention
@@ -231,7 +232,7 @@ async def open_context(
         connect(settings, name=f"{name} keyring"),
         keysets,
         loaded,
-        sealer.turn_to,
+        records.turn_to,
         committer.drained,
     )
     dsn = settings.require("database_url")
@@ -276,6 +277,7 @@ async def open_context(
             erasure=Erasure(pool, searches, records),
             keysets=keysets,
             resealing=Resealing(connect(settings, name=f"{name} resealing"), records),
+            rehashing=Rehashing(connect(settings, name=f"{name} rehashing"), records),
             after_restore=after_restore,
             hasher=CredentialHasher(keyring),
             index=index,

@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import aiohttp
 import asyncpg
@@ -21,6 +23,8 @@ from tests.cli.processes import Ran, clean_environ, run
 from tests.gateway import Gateway, until
 
 PAYMENTS = 40
+LOOKED_UP = 8
+"""Of those bought first, and of those bought last."""
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +53,9 @@ def status(gateway: Gateway) -> dict[str, Any]:
     return dict(json.loads(shown.out))
 
 
-def keys(gateway: Gateway) -> dict[str, dict[str, Any]]:
+def keys(gateway: Gateway, purpose: str = "records") -> dict[str, dict[str, Any]]:
     """The keys for records, by their status; of several, the newest."""
-    return {key["status"]: key for key in status(gateway)["keys"] if key["purpose"] == "records"}
+    return {key["status"]: key for key in status(gateway)["keys"] if key["purpose"] == purpose}
 
 
 async def pay(gateway: Gateway) -> str:
@@ -71,6 +75,7 @@ async def asked(gateway: Gateway, path: str, body: Any, key: str) -> dict[str, A
             if answer.status < 300:
                 return answer.json
             assert answer.status in (409, 503), answer
+            assert answer.code != "reference_in_use", answer
         await asyncio.sleep(0.02)
 
 
@@ -146,6 +151,97 @@ async def test_a_rotation_is_killed_under_load_and_goes_on(gateway: Gateway) -> 
         assert verified.status == 0, verified
 
 
+class Order(NamedTuple):
+    """What was bought under a reference that no other payment may have."""
+
+    reference: str
+    key: str
+    intent: str
+
+
+async def buy(gateway: Gateway) -> Order:
+    number = os.urandom(8).hex()
+    order = Order(f"order {number}", number, await created(gateway, f"order {number}", number))
+    method = {"type": "card", "token": "pm_card_visa"}
+    body = {"payment_method": method, "return_url": "https://shop.example/done"}
+    await asked(gateway, f"/payment-intents/{order.intent}/confirm", body, f"pay {number}")
+    return order
+
+
+async def created(gateway: Gateway, reference: str, key: str) -> str:
+    body = {"amount": 1999, "currency": "eur", "reference": reference, "unique_reference": True}
+    return str((await asked(gateway, "/payment-intents", body, key))["id"])
+
+
+async def all_are_found(gateway: Gateway, orders: list[Order]) -> None:
+    """By their references, and by the keys that they were asked for with; each charged once."""
+    charged = Counter[str]()
+    for charge in (await gateway.sandbox("GET", "/_sandbox/ledger"))["charges"]:
+        charged[charge["metadata"].get("paygate_intent")] += 1
+    assert set(charged.values()) == {1}
+    for order in (*orders[:LOOKED_UP], *orders[-LOOKED_UP:]):
+        path = f"/payment-intents?reference={quote(order.reference)}"
+        listed = (await gateway.call("GET", path)).json["data"]
+        assert [intent["id"] for intent in listed] == [order.intent]
+        assert await created(gateway, order.reference, order.key) == order.intent
+        assert charged[order.intent] == 1
+    body = {"amount": 1, "currency": "eur", "unique_reference": True}
+    for order in orders[:3]:
+        refused = await gateway.call(
+            "POST", "/payment-intents", {**body, "reference": order.reference}
+        )
+        assert (refused.status, refused.code) == (409, "reference_in_use")
+
+
+async def test_the_index_key_is_rotated_under_load_and_killed(gateway: Gateway) -> None:
+    """The command is killed while it hashes anew, and an API process beside it. At every step each
+    payment is found by its reference, no request runs twice, and nothing is charged twice.
+    """
+    orders = list(await asyncio.gather(*(buy(gateway) for _ in range(PAYMENTS))))
+    old = keys(gateway, "index")["primary"]
+    assert old["rows"] > 0
+    over = asyncio.Event()
+
+    async def load() -> None:
+        while not over.is_set():
+            orders.append(await buy(gateway))
+
+    buyers = [asyncio.create_task(load()) for _ in range(2)]
+    data = gateway.ready["data_dir"]
+    arguments = ("encryption", "rotate", "--index", "--data", data)
+    killed = 0
+    for _ in range(2):
+        rotating = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "paygate.cli", *arguments),
+            env=clean_environ(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert rotating.stdout is not None
+        while line := await rotating.stdout.readline():
+            if b"are hashed with other keys" in line:
+                break
+        rotating.send_signal(signal.SIGKILL)
+        killed += await rotating.wait() == -signal.SIGKILL
+        await all_are_found(gateway, list(orders))
+    assert killed
+    for process in children(gateway.process.pid, "serve")[:1]:
+        os.kill(process, signal.SIGKILL)
+    done = await asyncio.to_thread(encryption, gateway, "rotate", "--index")
+    assert done.status == 0, done
+    over.set()
+    await asyncio.gather(*buyers)
+    shown = {key["id"]: key for key in status(gateway)["keys"] if key["purpose"] == "index"}
+    assert shown[old["id"]]["rows"] == 0
+    assert keys(gateway, "index")["primary"]["rows"] >= len(orders)
+    await all_are_found(gateway, orders)
+    retired = encryption(gateway, "retire", old["id"], "--confirm", old["id"])
+    assert retired.status == 0, retired
+    orders.append(await buy(gateway))
+    await all_are_found(gateway, orders)
+    await all_are_read(gateway, [order.intent for order in orders[-LOOKED_UP:]])
+
+
 def children(parent: int, word: str) -> list[int]:
     """The processes below one that a word of their command names, the deepest last."""
     found = []
@@ -165,7 +261,7 @@ async def test_a_key_in_use_is_not_retired(gateway: Gateway) -> None:
     for key, why in (
         (primary, f"key {primary} is the primary"),
         ("17", "there is no key 17"),
-        (next(k["id"] for k in status(gateway)["keys"] if k["purpose"] == "index"), "is for index"),
+        (next(k["id"] for k in status(gateway)["keys"] if k["purpose"] == "audit"), "is for audit"),
     ):
         refused = encryption(gateway, "retire", key, "--confirm", key)
         assert refused.status == 1

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paygate.crypto.blind_index import INDEX_BYTES, BlindIndex, BlindIndexError
+from paygate.crypto.blind_index import INDEX_BYTES, KEY_BYTES, BlindIndex, BlindIndexError
 from paygate.crypto.encoding import length_prefixed
 from paygate.crypto.keyring import Keyring, Purpose, add_key, disable_key, load_keyring, promote_key
 from paygate.crypto.kms import FileKms
@@ -43,7 +43,7 @@ def test_an_index_made_long_ago_is_found(known_keyring: Keyring) -> None:
         made.of("default", "intents.reference", "order-1").hex()
         == "10e72d16eb6487797bc863061b06a4ac"
     )
-    assert made.fingerprint(b"order-1").hex() == "79a2a6f46ab28507c8ba566ac065e675"
+    assert made.name(b"order-1").hex() == "79a2a6f46ab28507c8ba566ac065e675"
 
 
 @pytest.mark.parametrize(
@@ -70,38 +70,44 @@ def test_half_a_surrogate_pair_is_refused_and_not_repeated(index: BlindIndex) ->
 def test_another_installation_with_the_same_keys_indexes_differently(keyring: Keyring) -> None:
     copy = BlindIndex(replace(keyring, installation="inst_copy"))
     assert copy.of("m", "c", "v") != BlindIndex(keyring).of("m", "c", "v")
-    assert copy.fingerprint(b"v") != BlindIndex(keyring).fingerprint(b"v")
+    assert copy.name(b"v") != BlindIndex(keyring).name(b"v")
 
 
 @given(left=st.binary(max_size=40), right=st.binary(max_size=40))
-def test_fingerprints_tell_inputs_apart(index: BlindIndex, left: bytes, right: bytes) -> None:
-    assert len(index.fingerprint(left)) == INDEX_BYTES
-    assert (index.fingerprint(left) == index.fingerprint(right)) == (left == right)
+def test_names_tell_inputs_apart(index: BlindIndex, left: bytes, right: bytes) -> None:
+    assert len(index.name(left)) == INDEX_BYTES
+    assert (index.name(left) == index.name(right)) == (left == right)
 
 
-def test_a_fingerprint_is_never_an_index(index: BlindIndex, installation: str) -> None:
+def test_a_name_is_never_an_index(index: BlindIndex, installation: str) -> None:
     head = length_prefixed("paygate.index.1", installation)
-    assert index.fingerprint(head + b"1:m1:c1:v") != index.of("m", "c", "v")
-    assert index.fingerprint(b"1:m1:c1:v") != index.of("m", "c", "v")
+    assert index.name(head + b"1:m1:c1:v") != index.of("m", "c", "v")
+    assert index.name(b"1:m1:c1:v") != index.of("m", "c", "v")
 
 
 def test_rotation_writes_with_the_new_key_and_looks_up_with_both(
     kms: FileKms, installation: str, wrapped: dict[str, bytes], index: BlindIndex
 ) -> None:
+    """A hash under the new key says so, before and after the old one is given up."""
     old_id = load_keyring(kms, installation, wrapped).keys[Purpose.INDEX][0].key_id
     keyset, new_id = add_key(kms, installation, Purpose.INDEX, wrapped["index"])
+    turned = BlindIndex(load_keyring(kms, installation, wrapped))
+    turned.turn_to(load_keyring(kms, installation, {**wrapped, "index": keyset}))
+    old = index.of("m", "c", "v")
+    assert turned.of("m", "c", "v") == old
+    assert len(turned.candidates("m", "c", "v")) == 2
+
     keyset = promote_key(kms, installation, Purpose.INDEX, keyset, new_id)
-    rotating = BlindIndex(load_keyring(kms, installation, {**wrapped, "index": keyset}))
-    assert rotating.of("m", "c", "v") != index.of("m", "c", "v")
-    assert rotating.candidates("m", "c", "v") == (
-        rotating.of("m", "c", "v"),
-        index.of("m", "c", "v"),
-    )
-    assert rotating.fingerprints(b"v") == (rotating.fingerprint(b"v"), index.fingerprint(b"v"))
+    turned.turn_to(load_keyring(kms, installation, {**wrapped, "index": keyset}))
+    new = turned.of("m", "c", "v")
+    assert turned.candidates("m", "c", "v") == (new, old)
+    assert (turned.primary, turned.first) == (new_id, old_id)
+    assert (len(old), len(new)) == (INDEX_BYTES, KEY_BYTES + INDEX_BYTES)
+    assert new[:KEY_BYTES] == turned.head == new_id.to_bytes(KEY_BYTES)
 
     keyset = disable_key(kms, installation, Purpose.INDEX, keyset, old_id)
-    rotated = BlindIndex(load_keyring(kms, installation, {**wrapped, "index": keyset}))
-    assert rotated.candidates("m", "c", "v") == (rotating.of("m", "c", "v"),)
+    turned.turn_to(load_keyring(kms, installation, {**wrapped, "index": keyset}))
+    assert turned.candidates("m", "c", "v") == (new,)
 
 
 def test_a_name_stays_whatever_becomes_of_the_keys(
@@ -116,7 +122,7 @@ def test_a_name_stays_whatever_becomes_of_the_keys(
     keyset = wrapped["index"]
     keys = [load_keyring(kms, installation, wrapped).keys[Purpose.INDEX][0].key_id]
     always = named(keyset)
-    assert always == (index.fingerprint(b"v"), index.of("m", "c", "v"))
+    assert always == (index.name(b"v"), index.of("m", "c", "v"))
     for _ in range(3):
         keyset, new_id = add_key(kms, installation, Purpose.INDEX, keyset)
         assert named(keyset) == always

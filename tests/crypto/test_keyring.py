@@ -65,7 +65,7 @@ def test_two_keyrings_have_different_keys(kms: Kms, installation: str) -> None:
     sealed = Sealer(left).seal(PLACE, b"x")
     with pytest.raises(SealError):
         Sealer(right).open(PLACE, sealed)
-    assert left.index[0].compute(b"x", 16) != right.index[0].compute(b"x", 16)
+    assert left.naming.compute(b"x", 16) != right.naming.compute(b"x", 16)
 
 
 def test_another_kek_does_not_open_it(
@@ -200,11 +200,24 @@ def test_a_disabled_key_opens_nothing(kms: Kms, installation: str, wrapped: Wrap
 def test_an_old_index_key_is_kept_behind_the_primary(
     kms: Kms, installation: str, wrapped: Wrapped
 ) -> None:
-    (old,) = load_keyring(kms, installation, wrapped).index
+    (old,) = load_keyring(kms, installation, wrapped).index.values()
     keyset, key_id = add_key(kms, installation, Purpose.INDEX, wrapped["index"])
     keyset = promote_key(kms, installation, Purpose.INDEX, keyset, key_id)
-    first, second = load_keyring(kms, installation, {**wrapped, "index": keyset}).index
+    keyring = load_keyring(kms, installation, {**wrapped, "index": keyset})
+    first, second = keyring.index.values()
     assert second.compute(b"x", 16) == old.compute(b"x", 16) != first.compute(b"x", 16)
+    assert next(iter(keyring.index)) == key_id
+
+
+def test_an_added_index_key_is_of_a_kind_that_releases_of_before_refuse(
+    kms: Kms, installation: str, wrapped: Wrapped
+) -> None:
+    """They would claim names with the primary, and have a request run twice beside this release."""
+    keyset, _ = add_key(kms, installation, Purpose.INDEX, wrapped["index"])
+    clear = kms.unwrap(keyset, associated_data(installation, Purpose.INDEX))
+    first, added = tink_pb2.Keyset.FromString(clear).key
+    assert first.key_data.type_url == KeyKind.INDEX.value.type_url
+    assert added.key_data.type_url != first.key_data.type_url
 
 
 def test_the_primary_cannot_be_disabled(kms: Kms, installation: str, wrapped: Wrapped) -> None:

@@ -25,6 +25,7 @@ NOT_RUN = [
     ("docs/audit.md", "tests/flows/audit_log/test_export.py runs it"),
     ("docs/encryption.md", "it is a gateway's own; tests/cli/test_encryption.py runs it"),
     ("docs/encryption.md", "it is a gateway's own; tests/cli/test_encryption.py runs it"),
+    ("docs/encryption.md", "it is a gateway's own; tests/cli/test_encryption.py runs it"),
     ("docs/exports.md", "needs a gateway; tests/cli/test_export.py runs it"),
     ("docs/kms.md", "needs a Vault; tests/vault does the same"),
     ("docs/restores.md", "tells a gateway what did not happen; tests/cli/test_restored.py runs it"),

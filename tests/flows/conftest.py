@@ -40,6 +40,7 @@ from paygate.storage.reader import Reader
 from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.records import Records
 from paygate.storage.refunds import RefundReader
+from paygate.storage.rehashing import Rehashing
 from paygate.storage.resealing import Resealing
 from paygate.storage.restores import Restores
 from paygate.storage.retention import Retention
@@ -105,6 +106,7 @@ async def world(
         erasure=Erasure(pool, pool, records),
         keysets=keysets,
         resealing=Resealing(connector(database, name="paygate resealing"), records),
+        rehashing=Rehashing(connector(database, name="paygate rehashing"), records),
         after_restore=AfterRestore(restores, provider, INSTALLATION),
         hasher=CredentialHasher(keyring),
         index=records.index,

@@ -221,7 +221,7 @@ async def test_one_key_that_cannot_be_read_fails_nobody_elses_request(world: Wor
         r"UPDATE idempotency_key SET sealed = sealed || '\x00'::bytea WHERE id = $1", first["id"]
     )
     found = await asyncio.gather(
-        *(world.ctx.keys.find(row["merchant"], (row["id"],)) for row in (first, second)),
+        *(world.ctx.keys.find(row["merchant"], row["id"]) for row in (first, second)),
         return_exceptions=True,
     )
     assert isinstance(found[0], Unreadable)

@@ -64,6 +64,7 @@ from paygate.storage.reader import Reader
 from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.records import Records
 from paygate.storage.refunds import RefundReader
+from paygate.storage.rehashing import Rehashing
 from paygate.storage.resealing import Resealing
 from paygate.storage.restores import Restores
 from paygate.storage.retention import Retention
@@ -160,6 +161,7 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
             erasure=Erasure(pool, pool, records),
             keysets=Keysets(connector(setting.dsn, name="dying keysets"), kms, INSTALLATION),
             resealing=Resealing(connector(setting.dsn, name="dying resealing"), records),
+            rehashing=Rehashing(connector(setting.dsn, name="dying rehashing"), records),
             after_restore=AfterRestore(restores, provider, INSTALLATION),
             hasher=CredentialHasher(keyring),
             index=index,

@@ -175,7 +175,7 @@ async def test_a_newer_key_holds_up_nobody_who_asks_for_another(
     await made_newer(await connect(), records, newer)
     pool = open_pool(database, name="keys")
     keys = IdempotencyKeys(connector(database, name="keys"), pool, records)
-    wanted = [keys.find("default", (key.id,)) for key in (newer, known)]
+    wanted = [keys.find("default", key.id) for key in (newer, known)]
     first, second = await asyncio.gather(*wanted, return_exceptions=True)
     assert isinstance(first, Outdated)
     assert isinstance(second, tuple)

@@ -29,11 +29,13 @@ from paygate.storage.change import Record
 from paygate.storage.connections.database import connector
 from paygate.storage.connections.session import Connection
 from paygate.storage.records import Records
-from paygate.storage.resealing import PAGE_BYTES, Resealing, tables
+from paygate.storage.resealing import Resealing, tables
+from paygate.storage.rewriting import PAGE_BYTES
 from paygate.storage.schema.application import grant_rights, make_role
 from paygate.storage.schema.versions import ANNOUNCED
 from paygate.storage.stored import Stored
 from paygate.storage.tables import PAYMENT_INTENT, STORED
+from paygate.storage.unreadable import Unreadable
 from tests.storage.filled import KINDS, planted
 from tests.storage.stored import select
 
@@ -261,9 +263,8 @@ async def test_what_does_not_open_is_told_and_stops_nothing(
         for stored in tables():
             page = await session.page(stored, None)
             done = await session.rewrite(stored, page.rows)
-            assert [fault.table for fault in done.unread] == ["attempt"] * (
-                stored.name == "attempt"
-            )
+            unread = [fault.table for fault in done.unread if isinstance(fault, Unreadable)]
+            assert unread == ["attempt"] * (stored.name == "attempt")
     left = [count for count in await resealing.counts() if count.key != keys.new]
     assert [(count.table, count.key, count.rows) for count in left] == [("attempt", keys.old, 1)]
     await owner.execute("UPDATE attempt SET sealed = 'nothing'")

@@ -1,4 +1,4 @@
-"""`paygate encryption`: the keys that records are sealed under."""
+"""`paygate encryption`: the keys that records are sealed under and look-ups hashed with."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated, Final
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from paygate.flows.encryption.rotate import Rotated
     from paygate.flows.encryption.status import Encryption, Key
 
-app = typer.Typer(help="The keys that records are sealed under.", no_args_is_help=True)
+app = typer.Typer(
+    help="The keys that records are sealed under, and look-ups hashed with.", no_args_is_help=True
+)
 
 OLDER_BACKUPS = """\
 Key {key} opens nothing any more: older backups no longer open with today's keys. One that is
@@ -58,14 +60,10 @@ def status(data: Data = None, as_json: AsJson = False, quiet: Quiet = False) -> 
             return
         head = ("key", "purpose", "status", "added", "used since", "rows")
         print_table(head, map(_row, found.keys), quiet=quiet)
-        lost = {
-            table: rows["unknown"]
-            for table, rows in found.rows_by_table.items()
-            if "unknown" in rows
-        }
-        for table, rows in lost.items():
-            if not quiet:
-                typer.echo(f"{table}: {rows} rows name no key that there is")
+        for counted in (found.rows_by_table, found.hashes_by_table):
+            for table, rows in counted.items():
+                if "unknown" in rows and not quiet:
+                    typer.echo(f"{table}: {rows['unknown']} rows name no key that there is")
 
     run_async(go())
 
@@ -79,15 +77,18 @@ def rotate(
             help="Wrap the keys under this key-encryption key; records stay as they are.",
         ),
     ] = None,
+    index: Annotated[
+        bool, typer.Option("--index", help="The key that look-ups are hashed with, instead.")
+    ] = False,
     wait: Wait = 60.0,
     data: Data = None,
     quiet: Quiet = False,
 ) -> None:
-    """Use a new key for all that is new, then seal anew what there is. Run again, it goes on."""
+    """Use a new key for all that is new, then write anew what there is. Run again, it goes on."""
     from paygate.crypto.keyring import KeyringError
     from paygate.domain.access.roles import Action
     from paygate.flows.encryption.rewrap import rewrap_keysets
-    from paygate.flows.encryption.rotate import rotate_records_key
+    from paygate.flows.encryption.rotate import rotate_index_key, rotate_records_key
 
     def tell(line: str) -> None:
         if not quiet:
@@ -95,11 +96,12 @@ def rotate(
 
     async def work(ctx: "Context", caller: "Caller") -> "Rotated":
         with shown_progress() as progress:
-            return await rotate_records_key(
-                ctx, caller, tell=tell, progress=progress, within_seconds=wait
-            )
+            rotate_key = rotate_index_key if index else rotate_records_key
+            return await rotate_key(ctx, caller, tell=tell, progress=progress, within_seconds=wait)
 
     async def go() -> None:
+        if kek is not None and index:
+            raise SettingsError("--kek and --index are two rotations: one after the other")
         if kek is not None:
             new = _other_kms(data, kek)
             await perform(
@@ -108,7 +110,8 @@ def rotate(
             tell(REWRAPPED)
             return
         key, done = await perform(data, Action.ENCRYPTION_ROTATE, work)
-        tell(f"{done.rows} records are sealed anew under key {key}")
+        what = "look-ups are hashed anew with" if index else "records are sealed anew under"
+        tell(f"{done.rows} {what} key {key}")
         if done.left:
             raise KeyringError(
                 f"{done.left} rows are under another key still, and {done.unread} of them do not"

@@ -1,9 +1,9 @@
 """Signed states of the 3DS callback: whose challenge a browser comes back from.
 
 The callback's address goes to the provider and through the payer's browser, and there is no API
-key on it. `<merchant>.<attempt>.<expiry>.<mac>` names the attempt, and the MAC, under the index
-key, binds it to the installation and to the intent in the path. It opens nothing: whoever has it
-can make us ask the provider, and be sent to the merchant's page.
+key on it. `<merchant>.<attempt>.<expiry>.<mac>` names the attempt, and the MAC, under the first
+index key, binds it to the installation and to the intent in the path. It opens nothing: whoever has
+it can make us ask the provider, and be sent to the merchant's page.
 
 It must never know the clock, nor which attempts exist.
 """
@@ -38,24 +38,25 @@ class CallbackState(NamedTuple):
 class CallbackStates:
     """Makes and opens the states of one installation. Safe to share between threads."""
 
-    __slots__ = ("_installation", "_keys")
+    __slots__ = ("_installation", "_key")
 
     def __init__(self, keyring: Keyring) -> None:
-        self._keys = keyring.index
+        self._key = keyring.naming
         self._installation = keyring.installation
 
     def make(self, intent_id: str, state: CallbackState) -> str:
-        """The same text for the same attempt, while the primary index key is the same."""
+        """The same text for the same attempt, whatever becomes of the keys: a request that is sent
+        again to the provider must be the same request.
+        """
         text = f"{state.merchant}.{state.attempt}.{state.expires_at}.{'0' * _MAC_LENGTH}"
         assert _SHAPE.fullmatch(text), "made of our own ids"
-        mac = self._keys[0].compute(self._input(intent_id, state), MAC_BYTES)
+        mac = self._key.compute(self._input(intent_id, state), MAC_BYTES)
         return text[:-_MAC_LENGTH] + _encode(mac)
 
     def open(self, intent_id: str, text: str) -> CallbackState | None:
         """What a state says, if it was made for this intent; None alike for all that was not.
 
-        Every enabled key is tried, in constant time; the form has a bound, so hostile input
-        costs no more than a state does.
+        In constant time; the form has a bound, so hostile input costs no more than a state does.
         """
         match = _SHAPE.fullmatch(text) if len(text) <= MAX_LENGTH else None
         if match is None:
@@ -63,10 +64,8 @@ class CallbackStates:
         state = CallbackState(match[1], match[2], int(match[3]))
         if str(state.expires_at) != match[3]:
             return None  # one spelling of each state
-        data, genuine = self._input(intent_id, state), False
-        for key in self._keys:  # all of them, whichever matches: the time tells nothing
-            genuine |= hmac.compare_digest(_encode(key.compute(data, MAC_BYTES)), match[4])
-        return state if genuine else None
+        mac = _encode(self._key.compute(self._input(intent_id, state), MAC_BYTES))
+        return state if hmac.compare_digest(mac, match[4]) else None
 
     def _input(self, intent_id: str, state: CallbackState) -> bytes:
         fields = (state.merchant, intent_id, state.attempt, str(state.expires_at))

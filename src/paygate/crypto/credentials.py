@@ -5,9 +5,8 @@ under the index key, so a stolen database does not even let a known key be recog
 hash is right: with 142 bits and more there is nothing to guess.
 
 Unlike a blind index, a hash cannot be made anew when the index key is rotated, for the
-credential is not kept. `matches` therefore tries every enabled key, and an index key may be
-disabled only when the hashes made with it have been replaced as their owners came by, or have
-expired.
+credential is not kept. It need not be: all are made with the key that was there first, and whoever
+has that key recognises a credential that he has already.
 """
 
 import hmac
@@ -26,15 +25,15 @@ _NO_HASH: Final = bytes(HASH_BYTES)
 class CredentialHasher:
     """Hashes and compares the credentials of one installation. Safe to share between threads."""
 
-    __slots__ = ("_installation", "_keys")
+    __slots__ = ("_installation", "_key")
 
     def __init__(self, keyring: Keyring) -> None:
-        self._keys = keyring.index
+        self._key = keyring.naming
         self._installation = keyring.installation
 
     def of_api_key(self, key: ParsedApiKey) -> bytes:
         """Return the 32 bytes to store of a key. Mode, side and id are hashed with it."""
-        return self._keys[0].compute(self._api_key_input(key), HASH_BYTES)
+        return self._key.compute(self._api_key_input(key), HASH_BYTES)
 
     def api_key_matches(self, key: ParsedApiKey, stored: bytes | None) -> bool:
         """Whether `stored` was made of this key, in constant time.
@@ -47,7 +46,7 @@ class CredentialHasher:
         """Return the 32 bytes to store. Raises ValueError for what is no client secret."""
         if intent_id_in(client_secret) is None:
             raise ValueError("this is not the form of a client secret")
-        return self._keys[0].compute(self._client_secret_input(client_secret), HASH_BYTES)
+        return self._key.compute(self._client_secret_input(client_secret), HASH_BYTES)
 
     def client_secret_matches(self, client_secret: str, stored: bytes | None) -> bool:
         """Whether `stored` was made of this secret, in constant time; None as above.
@@ -60,7 +59,7 @@ class CredentialHasher:
 
     def of_session(self, intent_id: str, session_id: str) -> bytes:
         """Return the 32 bytes to store of the session that an intent is bound to."""
-        return self._keys[0].compute(self._session_input(intent_id, session_id), HASH_BYTES)
+        return self._key.compute(self._session_input(intent_id, session_id), HASH_BYTES)
 
     def session_matches(self, intent_id: str, session_id: str, stored: bytes | None) -> bool:
         """Whether `stored` was made of this session, in constant time; None as above."""
@@ -77,8 +76,6 @@ class CredentialHasher:
         return length_prefixed("paygate.session.1", self._installation, intent_id, session_id)
 
     def _matches(self, data: bytes, stored: bytes | None) -> bool:
-        found = False
-        for key in self._keys:  # all of them, whichever matches: the time tells nothing
-            computed = key.compute(data, HASH_BYTES)
-            found |= hmac.compare_digest(computed, _NO_HASH if stored is None else stored)
-        return found and stored is not None
+        computed = self._key.compute(data, HASH_BYTES)
+        same = hmac.compare_digest(computed, _NO_HASH if stored is None else stored)
+        return same and stored is not None

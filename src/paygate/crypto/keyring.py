@@ -54,12 +54,12 @@ class Keyring:
 
     installation: str
     records: Aead
-    index: tuple[Prf, ...]
-    """One for each enabled index key, the primary's first: write with the first, look up with
-    all of them. Outside a rotation there is one."""
+    index: Mapping[int, Prf]
+    """One for each enabled index key by its id, the primary's first: write with the first, look up
+    with all of them. Outside a rotation there is one."""
     naming: Prf
     """The index key that was there first, whichever is the primary and even when it is disabled:
-    for names that must be the same whenever they are made, as the provider's keys."""
+    for all that must be the same whenever it is made, as names, claims and verifiers."""
     audit: Mapping[int, Prf]
     """By the key's id, the primary's first: what was signed with any of them stays so."""
     keys: Mapping[Purpose, tuple[KeyInfo, ...]]
@@ -89,7 +89,7 @@ def load_keyring(kms: Kms, installation: str, wrapped: Mapping[str, bytes]) -> K
     return Keyring(
         installation=installation,
         records=tink_keysets.seal_primitive(clear[Purpose.RECORDS]),
-        index=tuple(tink_keysets.index_primitives(clear[Purpose.INDEX]).values()),
+        index=MappingProxyType(tink_keysets.index_primitives(clear[Purpose.INDEX])),
         naming=tink_keysets.first_index_primitive(clear[Purpose.INDEX]),
         audit=MappingProxyType(tink_keysets.index_primitives(clear[Purpose.AUDIT])),
         keys=MappingProxyType(

@@ -41,6 +41,7 @@ from paygate.storage.keysets import Keysets
 from paygate.storage.reader import Reader
 from paygate.storage.reconciliations import Reconciliations
 from paygate.storage.refunds import RefundReader
+from paygate.storage.rehashing import Rehashing
 from paygate.storage.resealing import Resealing
 from paygate.storage.restores import Restores
 from paygate.storage.retention import Retention
@@ -103,11 +104,10 @@ class Policy(msgspec.Struct, frozen=True):
 class RequestKey(NamedTuple):
     """The idempotency key of a request, and how many payment intents were created under it before.
 
-    `name` is what it is called in ids that are derived of it, whichever hash key `id` is made with.
+    Ids are derived of `id`, which is the same whatever becomes of the index key.
     """
 
     id: str
-    name: str
     earlier: int
 
 
@@ -179,6 +179,7 @@ class Context(msgspec.Struct, frozen=True):
     erasure: Erasure
     keysets: Keysets
     resealing: Resealing
+    rehashing: Rehashing
     after_restore: AfterRestore
     hasher: CredentialHasher
     index: BlindIndex

@@ -7,7 +7,7 @@ lost the connection that tells it wakes everyone: they look again.
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,7 +19,7 @@ from paygate.storage.connections.database import reading
 from paygate.storage.connections.pool import Pool
 from paygate.storage.connections.session import DRIVER_FAULTS, Connect, Connection
 from paygate.storage.connections.watch import Watch, at_work, keep_hearing
-from paygate.storage.look_ups import LookUps, Row
+from paygate.storage.look_ups import LookUps
 from paygate.storage.records import Records
 from paygate.telemetry import log, timing
 
@@ -71,19 +71,14 @@ class IdempotencyKeys:
         self._quiet_since = -math.inf
         """Means something while nobody waits."""
 
-    async def find(self, merchant: str, ids: Sequence[str]) -> Found:
-        """The key under any of these ids, if there is one.
+    async def find(self, merchant: str, key_id: str) -> Found:
+        """The key, if there is one.
 
         Raises:
             Unavailable: the database does not answer.
         """
         with timing.spent(timing.Part.DATABASE):
-            rows = await asyncio.gather(*(self._look_ups.find(merchant, i) for i in ids))
-        found = [self._open(row) for row in rows]
-        known = next((each for each in found if each.key is not None), None)
-        return known or Found(None, earlier=sum(each.earlier for each in found))
-
-    def _open(self, row: Row | None) -> Found:
+            row = await self._look_ups.find(merchant, key_id)
         assert row is not None, "a key that is not there is told of as well"
         lease_left, earlier = row[-2:]
         if earlier is not None:

@@ -92,15 +92,9 @@ class Reader(Reading):
         rows = await self._search("payment_intent_by_reference", merchant, indexes, ended, besides)
         return self._open(PaymentIntent, rows[0]) if rows else None
 
-    async def reference_claim(
-        self, merchant: str, claim_ids: Sequence[str]
-    ) -> ReferenceClaim | None:
-        """The claim under any of these ids, or None."""
-        for claim_id in claim_ids:
-            found = await self._one(ReferenceClaim, "reference_claim", merchant, claim_id)
-            if found is not None:
-                return found
-        return None
+    async def reference_claim(self, merchant: str, claim_id: str) -> ReferenceClaim | None:
+        """The claim, or None."""
+        return await self._one(ReferenceClaim, "reference_claim", merchant, claim_id)
 
     async def attempt(self, merchant: str, attempt_id: str) -> Attempt | None:
         """The attempt, or None."""

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import msgspec
 
 from paygate.crypto.blind_index import BlindIndex
+from paygate.crypto.keyring import Keyring
 from paygate.crypto.seal import Sealer, SealError
 from paygate.jobs import messages
 from paygate.storage.change import Change, Outdated, Record
@@ -71,6 +72,11 @@ class Records:
     def __init__(self, sealer: Sealer, index: BlindIndex) -> None:
         self._sealer = sealer
         self.index = index
+
+    def turn_to(self, keyring: Keyring) -> None:
+        """Use the keys of this keyring from now on: of the same installation, with other keys."""
+        self._sealer.turn_to(keyring)
+        self.index.turn_to(keyring)
 
     def reference_indexes(self, merchant: str, reference: str) -> list[bytes]:
         """Under which values a merchant's reference may stand, while the index key is rotated."""
@@ -161,7 +167,7 @@ class Records:
             raise Outdated(
                 f"{stored.name} {row[1]} was written by a newer version of paygate"
             ) from None
-        if not stored.shows(row, stored.clear(value, self.index)):
+        if not stored.shows(row, value, self.index):
             raise Tampered(stored.name, row[0], row[1], "clear columns and record differ")
         return value
 
@@ -187,6 +193,17 @@ class Records:
         except SealError as error:
             why = str(error)
         raise SealBroken(place.table, place.merchant, place.id, why)
+
+    def hash_anew(self, stored: Stored[Any], row: Sequence[Any]) -> bytes:
+        """The hash in such a row that is rotated, under the primary index key.
+
+        Raises:
+            SealBroken, Outdated, Tampered: as `open`.
+        """
+        clear = stored.clear(self.open(stored.record, row), self.index)
+        assert stored.rotated is not None, "asked for tables that have one"
+        made: bytes = clear[stored.columns.index(stored.rotated)]
+        return made
 
     def open_both(self, first: type[R], second: type[S], row: Sequence[Any]) -> tuple[R, S]:
         """The records in a row of all columns of the one, and all columns of the other."""

@@ -24,14 +24,23 @@ class Hash:
     label: str
     across_merchants: bool = False
     """For those who look up without knowing the merchant."""
+    rotated: bool = False
+    """It moves to another index key. Not for a column that is unique: two writers who use different
+    keys would both have the value."""
 
     def of(self, index: BlindIndex, merchant: str, value: str) -> bytes:
         """What stands in the column."""
-        return index.candidates("" if self.across_merchants else merchant, self.label, value)[0]
+        whose = "" if self.across_merchants else merchant
+        if self.rotated:
+            return index.candidates(whose, self.label, value)[0]
+        return index.name_of(whose, self.label, value)
 
     def candidates(self, index: BlindIndex, merchant: str, value: str) -> list[bytes]:
-        """What may stand in the column while the index key is rotated."""
-        return list(index.candidates("" if self.across_merchants else merchant, self.label, value))
+        """What may stand in the column; several while another index key is moved to."""
+        whose = "" if self.across_merchants else merchant
+        if self.rotated:
+            return list(index.candidates(whose, self.label, value))
+        return [index.name_of(whose, self.label, value)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +146,25 @@ class Stored(Table, Generic[R]):
         version = row[2] if self._versioned else _APPEND_ONLY_VERSION
         return SealedPlace(row[0], self.name, row[1], version)
 
-    def shows(self, row: Sequence[Any], clear: tuple[Any, ...]) -> bool:
-        """Whether a row's columns in clear are these; those that were added later may be null."""
+    def shows(self, row: Sequence[Any], record: R, index: BlindIndex) -> bool:
+        """Whether a row's columns in clear are the record's; those that were added later may be
+        null, and a hash may be under any enabled key.
+        """
+        clear = self.clear(record, index)
         return clear == row[:-1] or all(
-            theirs == ours or (theirs is None and column.added_later)
-            for column, theirs, ours in zip(self.columns, row, clear, strict=False)
+            theirs == ours
+            or (theirs is None and column.added_later)
+            or (
+                column.hashed is not None
+                and ours is not None
+                and theirs in column.hashed.candidates(index, row[0], value)
+            )
+            for column, theirs, ours, value in zip(
+                self.columns, row, clear, self._values(record), strict=False
+            )
         )
+
+    @property
+    def rotated(self) -> Column | None:
+        """The column whose hash moves to another index key; no table has two."""
+        return next((c for c in self.columns if c.hashed is not None and c.hashed.rotated), None)

@@ -33,7 +33,7 @@ from paygate.domain.webhooks.delivery import Delivery, WebhookBody
 from paygate.domain.webhooks.endpoint import WebhookEndpoint
 from paygate.storage.stored import VERSIONED, Column, Hash, Stored, Table
 
-REFERENCE: Final = Hash("reference")
+REFERENCE: Final = Hash("reference", rotated=True)
 """A merchant's own reference."""
 PAYMENT: Final = Hash("payment", across_merchants=True)
 """The provider's id of a payment."""
@@ -45,7 +45,7 @@ PAYOUT: Final = Hash("payout", across_merchants=True)
 """The provider's id of a payout."""
 PROVIDER_REFERENCE: Final = Hash("provider_reference")
 """The provider's id of an event."""
-EVENT_TYPE: Final = Hash("provider_event_type")
+EVENT_TYPE: Final = Hash("provider_event_type", rotated=True)
 """The provider's name for what happened."""
 
 REFERENCE_TAKEN: Final = "payment_intent_provider_reference"

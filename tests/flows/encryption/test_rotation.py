@@ -1,7 +1,6 @@
 """Keys are used when every process knows them, and given up when nothing can be under them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -11,8 +10,6 @@ import pytest
 
 from paygate.crypto.keyring import KeyringError, Purpose
 from paygate.crypto.kms import FileKms
-from paygate.domain.access.roles import Actor, Caller
-from paygate.domain.alert import Alert
 from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.flows.context import Context
 from paygate.flows.encryption.reseal import reseal_by_the_clock
@@ -21,45 +18,13 @@ from paygate.flows.encryption.rewrap import rewrap_keysets
 from paygate.flows.encryption.rotate import Rotated, rotate_records_key, use_newest_key
 from paygate.flows.encryption.status import encryption_status
 from paygate.flows.encryption.watch import CRYPTOPERIOD, watch_keys
-from paygate.settings import Settings, load
+from paygate.settings import Settings
 from paygate.storage.change import Change, Committed
 from paygate.storage.commit.lane import LANE_LOCK_CLASS
-from paygate.storage.connections.session import Connection
 from paygate.storage.keysets import KEYSETS_LOCK_CLASS
-from paygate.wiring import now, open_context, prepare_database
+from paygate.wiring import now, open_context
+from tests.flows.encryption.rotating import CALLER, HOLD, Connect, quiet, settings_for, standing
 from tests.making import make_audit, make_intent
-
-Connect = Callable[[], Awaitable[Connection]]
-CALLER = Caller(Actor("command", name="test"), "default", "req_1")
-HOLD = "SELECT pg_advisory_lock_shared($1, $2)"
-
-
-def quiet(*_: object) -> None:
-    """Nobody looks."""
-
-
-@pytest.fixture
-async def settings(database: str, tmp_path: Path) -> Settings:
-    FileKms.create(tmp_path / "kek")
-    found = load(
-        {
-            "PAYGATE_DATABASE_URL": database,
-            "PAYGATE_KEK": (tmp_path / "kek").as_uri(),
-            "PAYGATE_STRIPE_API_KEY": "sk_test_1",
-            "PAYGATE_STRIPE_API_BASE": "http://127.0.0.1:1",
-            "PAYGATE_STRIPE_WEBHOOK_SECRETS": "whsec_1",
-        },
-        data=tmp_path,
-    )
-    await prepare_database(found)
-    return found
-
-
-@pytest.fixture
-async def ctx(settings: Settings) -> AsyncIterator[Context]:
-    """A process."""
-    async with open_context(settings, name="test") as opened:
-        yield opened
 
 
 async def rotate(ctx: Context, within_seconds: float = 10.0) -> Rotated:
@@ -264,16 +229,7 @@ async def test_the_keysets_are_wrapped_anew_together(
     with pytest.raises(KeyringError, match="wrapped under another KEK"):
         async with open_context(settings, name="late"):
             raise AssertionError("it started")
-    moved = load(
-        {
-            "PAYGATE_DATABASE_URL": settings.require("database_url"),
-            "PAYGATE_KEK": (tmp_path / "other").as_uri(),
-            "PAYGATE_STRIPE_API_KEY": "sk_test_1",
-            "PAYGATE_STRIPE_API_BASE": "http://127.0.0.1:1",
-            "PAYGATE_STRIPE_WEBHOOK_SECRETS": "whsec_1",
-        },
-        data=tmp_path,
-    )
+    moved = settings_for(settings.require("database_url"), tmp_path, "other")
     async with open_context(moved, name="late") as late:
         assert await late.read.payment_intent("default", intent.id) == intent
         with pytest.raises(KeyringError, match="have not loaded the newest keys"):
@@ -300,10 +256,6 @@ async def test_a_rotation_is_due_after_a_quarter(settings: Settings) -> None:
         moment = now()
         await watch_keys(ctx, "run_5")
         assert await standing(ctx) == []
-
-
-async def standing(ctx: Context) -> list[Alert]:
-    return list((await ctx.read.alerts_standing(None, 10)).records)
 
 
 async def test_each_edit_is_audited_in_its_commit(ctx: Context, connect: Connect) -> None:

@@ -1,11 +1,12 @@
-"""Seal every record anew that is not under the newest key, beside the payments.
+"""Seal every record anew that is not under the newest key, and hash every look-up anew, beside the
+payments.
 
 A run may be killed at any moment, and another may be at work: what is sealed anew stays so, and the
 next run finds what is left. Between two pages it rests as long as the page took.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from paygate.crypto.keyring import Purpose
@@ -15,9 +16,11 @@ from paygate.flows.context import Context
 from paygate.flows.encryption.loaded import WAIT_SECONDS, earlier_transactions_over
 from paygate.storage.change import Change
 from paygate.storage.installation import DEFAULT_MERCHANT
-from paygate.storage.resealing import ResealingSession, tables
+from paygate.storage.rehashing import Rehashing, rotated_tables
+from paygate.storage.resealing import Resealing, tables
+from paygate.storage.rewriting import Count, Rewriting
 from paygate.storage.stored import Stored
-from paygate.storage.unreadable import SealBroken
+from paygate.storage.unreadable import Unread
 
 JOB: Final = "reseal-records"
 PASSES: Final = 5
@@ -25,6 +28,8 @@ PASSES: Final = 5
 REST: Final = 1.0
 """How long a run rests after a page, in times of what the page took: half of one connection's work
 is left to the payments, whatever the machine is."""
+ROTATED: Final = (Purpose.RECORDS, Purpose.INDEX)
+"""Keysets whose rows are written anew under a newer key."""
 ALERTS: Final = 20
 """Records that do not open, each told of by an alert. More of them are one thing: a key is gone."""
 
@@ -40,41 +45,69 @@ class Resealed(NamedTuple):
 
 
 async def reseal_by_the_clock(ctx: Context, run_id: str) -> Resealed:
-    """Go on with a rotation that was left unfinished, if there is one."""
-    loaded = await ctx.keysets.load()
-    key = loaded.primary(Purpose.RECORDS)
-    facts = (await ctx.keysets.facts()).get((Purpose.RECORDS, key))
-    if facts is None or facts.sealed_at is not None or ctx.resealing.primary != key:
-        return Resealed()
+    """Go on with the rotations that were left unfinished, if there are any."""
     caller = Caller(Actor("job", name=JOB), DEFAULT_MERCHANT, run_id)
-    return await reseal(ctx, caller)
+    loaded, facts = await ctx.keysets.load(), await ctx.keysets.facts()
+    done = Resealed()
+    for purpose in ROTATED:
+        key = loaded.primary(purpose)
+        known = facts.get((purpose, key))
+        if known is None or known.sealed_at is not None or _written(ctx, purpose).primary != key:
+            continue
+        more = await reseal(ctx, caller, purpose=purpose)
+        done = Resealed(*(ours + theirs for ours, theirs in zip(done, more, strict=True)))
+    return done
 
 
 async def reseal(
-    ctx: Context, caller: Caller, progress: Callable[[int], None] = lambda _: None
+    ctx: Context,
+    caller: Caller,
+    progress: Callable[[int], None] = lambda _: None,
+    purpose: Purpose = Purpose.RECORDS,
 ) -> Resealed:
-    """Seal all that is left anew; `progress` hears how many rows were. When nothing is left but
-    what does not open, that is written down.
+    """Seal all that is left anew, or hash it; `progress` hears how many rows were. When nothing is
+    left but what does not open, that is written down.
     """
     run = _Run(ctx, caller, progress)
-    async with ctx.resealing.session() as session:
+    work = _written(ctx, purpose)
+    through: Sequence[Stored[Any]] = tuple(_tables(purpose))
+    async with work.session() as session:
         for _ in range(PASSES):
             run.passed_by = run.closed = 0
-            for stored in tables():
+            for stored in through:
                 await run.table(session, stored)
             if not run.passed_by:
                 break
-    key = ctx.resealing.primary
+    key = work.primary
     await earlier_transactions_over(ctx, lambda _: None, WAIT_SECONDS)
-    counts = await ctx.resealing.counts()
-    left = sum(count.rows for count in counts if count.key != key)
+    left = sum(count.rows for count in await work.counts() if count.key != key)
     if left <= run.closed:
-        await ctx.keysets.seal_ended(Purpose.RECORDS, key)
+        await ctx.keysets.seal_ended(purpose, key)
     if run.written:
-        details = {"key": str(key), "rows": str(run.written), "left": str(left)}
+        details = {
+            "purpose": purpose.value,
+            "key": str(key),
+            "rows": str(run.written),
+            "left": str(left),
+        }
         entry = ctx.audit(caller, Action.ENCRYPTION_RESEAL, details=details)
         await ctx.door.commit(Change(entry))
     return Resealed(run.written, run.closed, left)
+
+
+async def counts_of(ctx: Context, purpose: Purpose) -> list[Count]:
+    """How many rows of every table are under each key of a keyset."""
+    return await _written(ctx, purpose).counts()
+
+
+def _written(ctx: Context, purpose: Purpose) -> Resealing | Rehashing:
+    """What writes the rows of a keyset anew."""
+    assert purpose in ROTATED, "others are not rotated"
+    return ctx.resealing if purpose is Purpose.RECORDS else ctx.rehashing
+
+
+def _tables(purpose: Purpose) -> Iterable[Stored[Any]]:
+    return tables() if purpose is Purpose.RECORDS else rotated_tables()
 
 
 class _Run:
@@ -89,9 +122,9 @@ class _Run:
         """Rows of this pass that somebody held, or had just written."""
         self.closed = 0
         """Rows of this pass that do not open."""
-        self._told: set[tuple[str, str, str]] = set()
+        self._told: set[str] = set()
 
-    async def table(self, session: ResealingSession, stored: Stored[Any]) -> None:
+    async def table(self, session: Rewriting, stored: Stored[Any]) -> None:
         """Go through a table once."""
         time = asyncio.get_running_loop().time
         after: tuple[Any, ...] | None = None
@@ -111,9 +144,8 @@ class _Run:
             if after is None:
                 return
 
-    async def _tell_of(self, fault: SealBroken) -> None:
-        place = (fault.table, fault.merchant, fault.id)
-        if place in self._told or len(self._told) >= ALERTS:
+    async def _tell_of(self, fault: Unread) -> None:
+        if str(fault) in self._told or len(self._told) >= ALERTS:
             return
-        self._told.add(place)
+        self._told.add(str(fault))
         await report_unreadable(self._ctx, self._caller, fault)

@@ -1,9 +1,11 @@
-"""Give up a key that nothing is sealed under any more, or take it back.
+"""Give up a key that nothing is sealed or hashed under any more, or take it back.
 
 A count is no proof by itself: a process that does not know the newest key, or a transaction that is
 still open, may write under the old one after it. So those are waited for before, and the rows are
 counted once more after: whatever has come under the key meanwhile, the key opens it again.
 """
+
+from typing import Final
 
 from paygate.crypto.keyring import KeyringError, Purpose
 from paygate.crypto.tink_keysets import KeyInfo
@@ -16,32 +18,40 @@ from paygate.flows.encryption.loaded import (
     earlier_transactions_over,
     loaded_by_all,
 )
+from paygate.flows.encryption.reseal import ROTATED, counts_of
 from paygate.flows.encryption.status import rows_under
 from paygate.storage.keysets import Loaded
-from paygate.storage.resealing import Count
+from paygate.storage.rewriting import Count
+
+_ROTATE: Final = {
+    Purpose.RECORDS: "paygate encryption rotate",
+    Purpose.INDEX: "paygate encryption rotate --index",
+}
+_UNDER: Final = {Purpose.RECORDS: "sealed under", Purpose.INDEX: "hashed with"}
 
 
 async def retire_key(
     ctx: Context, caller: Caller, key: int, *, tell: Tell, within_seconds: float = WAIT_SECONDS
 ) -> None:
-    """Retire a key of the records' keyset.
+    """Retire a key of the records' keyset, or of the index's.
 
     Raises:
         KeyringError: there is no such key, it is the primary or retired already; rows are under it,
             or under none that is known; or a process or a transaction may still write under it.
     """
     loaded = await ctx.keysets.load()
-    _refuse_unless_idle(loaded, key)
+    purpose = _refuse_unless_idle(loaded, key)
     await loaded_by_all(ctx, loaded.generation, tell, within_seconds)
     await earlier_transactions_over(ctx, tell, within_seconds)
     tell(f"counting the rows under key {key}")
-    _refuse_rows(await ctx.resealing.counts(), loaded, key)
-    await ctx.keysets.disable(loaded, Purpose.RECORDS, key, _audited(ctx, caller, key, "retired"))
+    _refuse_rows(await counts_of(ctx, purpose), loaded, purpose, key)
+    entry = _audited(ctx, caller, purpose, key, "retired")
+    await ctx.keysets.disable(loaded, purpose, key, entry)
     after = await ctx.keysets.load()
     try:
         await loaded_by_all(ctx, after.generation, tell, within_seconds)
         await earlier_transactions_over(ctx, tell, within_seconds)
-        left = rows_under(await ctx.resealing.counts(), key)
+        left = rows_under(await counts_of(ctx, purpose), key)
     except KeyringError:
         await _take_back(ctx, caller, key)
         raise
@@ -49,62 +59,66 @@ async def retire_key(
         await _take_back(ctx, caller, key)
         raise KeyringError(
             f"{left} rows have come under key {key} meanwhile: it was taken back, and opens them."
-            " Run `paygate encryption rotate`, which seals them anew, and then this again"
+            f" Run `{_ROTATE[purpose]}`, which writes them anew, and then this again"
         )
 
 
 async def unretire_key(ctx: Context, caller: Caller, key: int) -> None:
-    """Have a retired key open again what is sealed under it.
+    """Have a retired key open again what is sealed under it, and find what is hashed with it.
 
     Raises:
         KeyringError: there is no such key, or it is not retired.
     """
     loaded = await ctx.keysets.load()
-    if _of_records(loaded, key).enabled:
+    purpose, info = _found(loaded, key)
+    if info.enabled:
         raise KeyringError(f"key {key} is not retired")
-    entry = _audited(ctx, caller, key, "taken back")
-    await ctx.keysets.enable(loaded, Purpose.RECORDS, key, entry)
+    entry = _audited(ctx, caller, purpose, key, "taken back")
+    await ctx.keysets.enable(loaded, purpose, key, entry)
 
 
 async def _take_back(ctx: Context, caller: Caller, key: int) -> None:
     await unretire_key(ctx, caller, key)
 
 
-def _of_records(loaded: Loaded, key: int) -> KeyInfo:
+def _found(loaded: Loaded, key: int) -> tuple[Purpose, KeyInfo]:
     for purpose, keys in loaded.keyring.keys.items():
         for info in keys:
             if info.key_id == key:
-                if purpose is not Purpose.RECORDS:
+                if purpose not in ROTATED:
                     raise KeyringError(
-                        f"key {key} is for {purpose.value}: rows do not tell what is under it"
+                        f"key {key} is for {purpose.value}: what it signed is checked with it for"
+                        " ever"
                     )
-                return info
+                return purpose, info
     raise KeyringError(f"there is no key {key}: `paygate encryption status` shows those there are")
 
 
-def _refuse_unless_idle(loaded: Loaded, key: int) -> None:
-    info = _of_records(loaded, key)
+def _refuse_unless_idle(loaded: Loaded, key: int) -> Purpose:
+    purpose, info = _found(loaded, key)
     if info.primary:
         raise KeyringError(
-            f"key {key} is the primary, under which all that is new is sealed: rotate first"
+            f"key {key} is the primary, which is used for all that is new: rotate first"
+            f" (`{_ROTATE[purpose]}`)"
         )
     if not info.enabled:
         raise KeyringError(f"key {key} is retired already")
-    newest = loaded.keyring.keys[Purpose.RECORDS][-1]
+    newest = loaded.keyring.keys[purpose][-1]
     if info == newest:
         raise KeyringError(
             f"key {key} was added by a rotation that is not finished:"
-            " `paygate encryption rotate` goes on with it"
+            f" `{_ROTATE[purpose]}` goes on with it"
         )
+    return purpose
 
 
-def _refuse_rows(counts: list[Count], loaded: Loaded, key: int) -> None:
+def _refuse_rows(counts: list[Count], loaded: Loaded, purpose: Purpose, key: int) -> None:
     if under := rows_under(counts, key):
         raise KeyringError(
-            f"{under} rows are sealed under key {key}: run `paygate encryption rotate`, which seals"
+            f"{under} rows are {_UNDER[purpose]} key {key}: run `{_ROTATE[purpose]}`, which writes"
             " them anew. Those that it cannot open have an alert each"
         )
-    known = {each.key_id for each in loaded.keyring.keys[Purpose.RECORDS]}
+    known = {each.key_id for each in loaded.keyring.keys[purpose]}
     if unknown := sum(count.rows for count in counts if count.key not in known):
         raise KeyringError(
             f"{unknown} rows name no key that there is, so that nobody can tell which they need:"
@@ -112,6 +126,6 @@ def _refuse_rows(counts: list[Count], loaded: Loaded, key: int) -> None:
         )
 
 
-def _audited(ctx: Context, caller: Caller, key: int, step: str) -> AuditEntry:
-    details = {"purpose": Purpose.RECORDS.value, "key": str(key), "step": step}
+def _audited(ctx: Context, caller: Caller, purpose: Purpose, key: int, step: str) -> AuditEntry:
+    details = {"purpose": purpose.value, "key": str(key), "step": step}
     return ctx.audit(caller, Action.ENCRYPTION_RETIRE, details=details)

@@ -1,5 +1,5 @@
-"""Rotate the key that records are sealed under: add a key, wait until every process can open what
-it seals, have all that is new sealed under it, then seal anew what there is.
+"""Rotate the key that records are sealed under, or that look-ups are hashed with: add a key, wait
+until every process knows it, have it used for all that is new, then write anew what there is.
 
 Killed at any step, the next call goes on from there: a key that was added and is not used yet is
 used, and a rotation whose records are not all sealed anew is finished before another begins.
@@ -17,11 +17,12 @@ from paygate.flows.encryption.loaded import (
     earlier_transactions_over,
     loaded_by_all,
 )
-from paygate.flows.encryption.reseal import Resealed, reseal
+from paygate.flows.encryption.reseal import Resealed, counts_of, reseal
 from paygate.flows.encryption.status import Progress
 from paygate.storage.keysets import Audited, Loaded
 
 RESEALING: Final = "sealing records anew"
+REHASHING: Final = "hashing look-ups anew"
 
 
 class Rotated(NamedTuple):
@@ -53,6 +54,31 @@ async def rotate_records_key(
         progress(RESEALING, min(done, total), total)
 
     return Rotated(key, await reseal(ctx, caller, seen))
+
+
+async def rotate_index_key(
+    ctx: Context,
+    caller: Caller,
+    *,
+    tell: Tell,
+    progress: Progress,
+    within_seconds: float = WAIT_SECONDS,
+) -> Rotated:
+    """Rotate, and hash all look-ups anew that move to another key. They are found under every
+    enabled key meanwhile; what is unique is hashed with the first key, and stays.
+
+    Raises:
+        KeyringError: a process has not loaded the new key in time; nothing is hashed with it then.
+    """
+    key = await use_newest_key(ctx, caller, Purpose.INDEX, tell, within_seconds)
+    counts = await counts_of(ctx, Purpose.INDEX)
+    total = sum(count.rows for count in counts if count.key != key)
+    tell(f"{total} look-ups are hashed with other keys")
+
+    def seen(done: int) -> None:
+        progress(REHASHING, min(done, total), total)
+
+    return Rotated(key, await reseal(ctx, caller, seen, Purpose.INDEX))
 
 
 async def use_newest_key(

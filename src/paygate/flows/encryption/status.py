@@ -10,7 +10,7 @@ import msgspec
 from paygate.crypto.keyring import Purpose
 from paygate.flows.context import Context
 from paygate.storage.keysets import KeyFacts, Loaded
-from paygate.storage.resealing import Count
+from paygate.storage.rewriting import Count
 
 Progress = Callable[[str, float, float | None], None]
 COUNTING: Final = "counting rows"
@@ -38,6 +38,8 @@ class Encryption(msgspec.Struct, frozen=True, kw_only=True):
     rows_by_table: Mapping[str, Mapping[str, int]]
     """Of sealed records: by table, how many are under each key. `unknown`: their bytes name no key
     that there is."""
+    hashes_by_table: Mapping[str, Mapping[str, int]]
+    """The same of hashed look-ups that move to another index key."""
 
 
 UNKNOWN: Final = "unknown"
@@ -48,22 +50,33 @@ async def encryption_status(ctx: Context, progress: Progress) -> Encryption:
     loaded = await ctx.keysets.load()
     facts = await ctx.keysets.facts()
     counts = await ctx.resealing.counts(lambda done, of: progress(COUNTING, done, of))
-    return shown(loaded, facts, counts)
+    return shown(loaded, facts, counts, await ctx.rehashing.counts())
 
 
 def shown(
-    loaded: Loaded, facts: Mapping[tuple[Purpose, int], KeyFacts], counts: Sequence[Count]
+    loaded: Loaded,
+    facts: Mapping[tuple[Purpose, int], KeyFacts],
+    counts: Sequence[Count],
+    hashes: Sequence[Count],
 ) -> Encryption:
     """Keys and counts as a person sees them."""
-    records = {key.key_id for key in loaded.keyring.keys[Purpose.RECORDS]}
-    rows = Counter[int | None]()
+    rows = {
+        Purpose.RECORDS: Counter[int | None](),
+        Purpose.INDEX: Counter[int | None](),
+    }
     by_table: dict[str, dict[str, int]] = {}
-    for count in counts:
-        key = count.key if count.key in records else None
-        rows[key] += count.rows
-        name = UNKNOWN if key is None else str(key)
-        table = by_table.setdefault(count.table, {})
-        table[name] = table.get(name, 0) + count.rows
+    hashes_by_table: dict[str, dict[str, int]] = {}
+    for purpose, found, tables in (
+        (Purpose.RECORDS, counts, by_table),
+        (Purpose.INDEX, hashes, hashes_by_table),
+    ):
+        there = {key.key_id for key in loaded.keyring.keys[purpose]}
+        for count in found:
+            key = count.key if count.key in there else None
+            rows[purpose][key] += count.rows
+            name = UNKNOWN if key is None else str(key)
+            table = tables.setdefault(count.table, {})
+            table[name] = table.get(name, 0) + count.rows
     keys = []
     for purpose, infos in loaded.keyring.keys.items():
         for info in infos:
@@ -81,10 +94,10 @@ def shown(
                     added_at=loaded.made_at[purpose] if known is None else known.added_at,
                     promoted_at=None if known is None else known.promoted_at,
                     retired_at=None if known is None else known.retired_at,
-                    rows=rows[info.key_id] if purpose is Purpose.RECORDS else None,
+                    rows=rows[purpose][info.key_id] if purpose in rows else None,
                 )
             )
-    return Encryption(keys=keys, rows_by_table=by_table)
+    return Encryption(keys=keys, rows_by_table=by_table, hashes_by_table=hashes_by_table)
 
 
 def rows_under(counts: Sequence[Count], key: int) -> int:

@@ -23,32 +23,34 @@ UNFINISHED: Final = "unfinished"
 
 
 class InUse(NamedTuple):
-    """Since when the key is used that records are sealed under, and whether records are left under
-    older ones.
-    """
+    """Since when a keyset's primary key is used, and whether rows are left under older ones."""
 
     used_since: datetime
     unfinished: bool
 
 
-async def key_in_use(ctx: Context) -> InUse:
-    """How it stands with the key of the records."""
+async def key_in_use(ctx: Context, purpose: Purpose = Purpose.RECORDS) -> InUse:
+    """How it stands with the key that a keyset uses."""
     loaded = await ctx.keysets.load()
-    facts = (await ctx.keysets.facts()).get((Purpose.RECORDS, loaded.primary(Purpose.RECORDS)))
+    facts = (await ctx.keysets.facts()).get((purpose, loaded.primary(purpose)))
     if facts is None:
-        return InUse(loaded.made_at[Purpose.RECORDS], unfinished=False)
+        return InUse(loaded.made_at[purpose], unfinished=False)
     return InUse(facts.promoted_at or facts.added_at, unfinished=facts.sealed_at is None)
 
 
 async def watch_keys(ctx: Context, run_id: str) -> None:
     """Raise the alert while the cause is there, and close it when it is gone."""
     key = await key_in_use(ctx)
-    age = ctx.now() - key.used_since
     caller = Caller(Actor("job", name=JOB), DEFAULT_MERCHANT, run_id)
-    found = {OLD: age > CRYPTOPERIOD, UNFINISHED: key.unfinished and age > UNFINISHED_AFTER}
-    for stage, stands in found.items():
-        problem = _problem(ctx, stage, key.used_since)
-        if stands:
+    late = [
+        each.used_since
+        for each in (key, await key_in_use(ctx, Purpose.INDEX))
+        if each.unfinished and ctx.now() - each.used_since > UNFINISHED_AFTER
+    ]
+    old = key.used_since if ctx.now() - key.used_since > CRYPTOPERIOD else None
+    for stage, since in ((OLD, old), (UNFINISHED, min(late, default=None))):
+        problem = _problem(ctx, stage, since or key.used_since)
+        if since is not None:
             await raise_alert(ctx, caller, problem)
         else:
             await close_alert(ctx, caller, problem.type, problem.subject, stage)
@@ -64,7 +66,7 @@ def _problem(ctx: Context, stage: str, since: datetime) -> Problem:
             "Run `paygate encryption rotate`, and retire the old key when nothing is left under it."
         )
     else:
-        message = f"the rotation of {since:%Y-%m-%d} is not finished: records are under older keys"
+        message = f"the rotation of {since:%Y-%m-%d} is not finished: rows are under older keys"
         what_to_do = (
             "See that a worker runs, and what `paygate encryption status` shows; records that do"
             " not open have an alert each."

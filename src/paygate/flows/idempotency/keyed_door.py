@@ -162,7 +162,7 @@ class KeyedDoor:
 
         A conflict names one cause of several, so the key is looked at whatever the cause.
         """
-        found = await self._ctx.keys.find(self._key.merchant, (self._key.id,))
+        found = await self._ctx.keys.find(self._key.merchant, self._key.id)
         if self.claimed and found.key is not None and found.key.holder == self._key.holder:
             # Only a renewal of ours, written unheard, can have advanced the key.
             self._key = found.key

@@ -48,13 +48,11 @@ async def idempotently(
     """
     merchant = request.caller.merchant
     name = length_prefixed(request.scope, request.key).decode()
-    key_name = ctx.index.name_of(merchant, "idempotency_key", name).hex()
-    candidates = ctx.index.candidates(merchant, "idempotency_key", name)
-    # Its name too: intents are counted by it.
-    ids = list(dict.fromkeys((*(found.hex() for found in candidates), key_name)))
-    fingerprints = _fingerprints(ctx, request)
+    # The same on every node at any moment of a rotation: no request runs under two of them.
+    key_id = ctx.index.name_of(merchant, "idempotency_key", name).hex()
+    fingerprint = _fingerprint(ctx, request)
     end = asyncio.get_running_loop().time() + WAIT_SECONDS
-    key, _, earlier = await _standing(ctx, request, ids, fingerprints, end)
+    key, _, earlier = await _standing(ctx, request, key_id, fingerprint, end)
     while True:
         if key is not None and key.erased:
             raise Refusal(
@@ -64,8 +62,8 @@ async def idempotently(
             )
         if key is not None and key.body is not None:
             return await _replay(ctx, request, key.body)
-        held = key or _new(ctx, request, ids[0], fingerprints[0])
-        door = KeyedDoor(ctx, request, render, held, RequestKey(ids[0], key_name, earlier))
+        held = key or _new(ctx, request, key_id, fingerprint)
+        door = KeyedDoor(ctx, request, render, held, RequestKey(key_id, earlier))
         try:
             if key is not None:
                 await door.take_over()
@@ -74,7 +72,7 @@ async def idempotently(
             if door.claimed and isinstance(cause, Refusal):
                 raise
             # Another may have claimed the key meanwhile, and caused the refusal.
-            key, _, earlier = await _standing(ctx, request, ids, fingerprints, end)
+            key, _, earlier = await _standing(ctx, request, key_id, fingerprint, end)
             if key is None and isinstance(cause, Refusal):
                 raise
             if key is None:
@@ -82,22 +80,22 @@ async def idempotently(
                 await asyncio.sleep(CLAIMING_SECONDS)
 
 
-def _fingerprints(ctx: Context, request: KeyedRequest) -> tuple[bytes, ...]:
-    """The request's fingerprints, parameters included, under every key of the index."""
+def _fingerprint(ctx: Context, request: KeyedRequest) -> bytes:
+    """The request's fingerprint, parameters included."""
     data = length_prefixed(request.caller.merchant, request.scope) + request.parameters
-    return ctx.index.fingerprints(data)
+    return ctx.index.name(data)
 
 
 async def _standing(
-    ctx: Context, request: KeyedRequest, ids: list[str], fingerprints: tuple[bytes, ...], end: float
+    ctx: Context, request: KeyedRequest, key_id: str, fingerprint: bytes, end: float
 ) -> Found:
     """The key once it is finished, or once nobody works on its request; None when it is new."""
     while True:
-        found = await ctx.keys.find(request.caller.merchant, ids)
+        found = await ctx.keys.find(request.caller.merchant, key_id)
         key, lease_left, _ = found
         if key is None:
             return found
-        if key.fingerprint not in fingerprints:
+        if key.fingerprint != fingerprint:
             raise _reused()
         if key.state is KeyState.FINISHED or lease_left <= 0:
             return found
@@ -109,7 +107,7 @@ async def _wait(ctx: Context, key: IdempotencyKey, seconds: float) -> None:
     with timing.spent(timing.Part.LOCK):
         async with ctx.keys.waiting(key.id) as rung:
             # A change from before we listened is seen by looking once more.
-            found = (await ctx.keys.find(key.merchant, (key.id,))).key
+            found = (await ctx.keys.find(key.merchant, key.id)).key
             if found is not None and found.version == key.version:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(min(seconds, LOOK_AGAIN_SECONDS)):

@@ -373,10 +373,10 @@ def _joined(spans: Sequence[_Span]) -> list[_Span]:
 
 def _index(ctx: Context, reference: str) -> bytes:
     """The keyed hash that a run remembers a provider's payment by, whoever's it is."""
-    return ctx.index.of("", "ledger_reference", reference)
+    return ctx.index.name_of("", "ledger_reference", reference)
 
 
 def _agreement(ctx: Context, reference: str, money: Money) -> bytes:
     """A keyed hash that two sides share when they say the same of a payment."""
     text = f"ledger:{money.taken}:{money.held}:{money.given_back}:{reference}"
-    return ctx.index.fingerprint(text.encode())
+    return ctx.index.name(text.encode())

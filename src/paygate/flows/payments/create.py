@@ -159,7 +159,7 @@ def _new_intent(
         statement_descriptor=new.statement_descriptor,
         metadata=new.metadata,
         seed=_seed(ctx, caller),
-        create_key=None if ctx.request_key is None else bytes.fromhex(ctx.request_key.name),
+        create_key=None if ctx.request_key is None else bytes.fromhex(ctx.request_key.id),
         created_at=now,
         updated_at=now,
         **attached,
@@ -172,6 +172,6 @@ def _seed(ctx: Context, caller: Caller) -> bytes:
     """
     if ctx.request_key is None:
         return ctx.random_bytes(SEED_BYTES)
-    _, key, earlier = ctx.request_key
+    key, earlier = ctx.request_key
     name = length_prefixed("intent_seed", caller.merchant, key, str(earlier))
     return ctx.index.name(name)

@@ -242,7 +242,7 @@ class Report:
         found_id = make_id(
             PREFIXES["reconciliation_finding"],
             milliseconds_of(self.run.id),
-            self.ctx.index.fingerprint(name.encode())[:RANDOM_BYTES],
+            self.ctx.index.name(name.encode())[:RANDOM_BYTES],
         )
         return Finding(
             id=found_id,

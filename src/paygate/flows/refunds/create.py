@@ -76,7 +76,7 @@ async def _of_this_request(ctx: Context, intent: PaymentIntent) -> tuple[str, Re
     """
     if ctx.request_key is None:
         return ctx.new_id("refund"), None
-    seed, key = (intent.seed or intent.id.encode()).hex(), ctx.request_key.name
+    seed, key = (intent.seed or intent.id.encode()).hex(), ctx.request_key.id
     earlier = 0
     while True:
         name = length_prefixed("refund", intent.merchant, seed, key, str(earlier))

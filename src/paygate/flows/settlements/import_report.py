@@ -132,7 +132,7 @@ def layout_of(ctx: Context, report_format: ReportFormat, mapping: Mapping[str, s
 
 def released(ctx: Context, done: SettlementImport) -> bytes:
     """What stands for the content of an import that has failed, or was withdrawn."""
-    return ctx.index.fingerprint(length_prefixed("settlement_import_failed", done.id))
+    return ctx.index.name(length_prefixed("settlement_import_failed", done.id))
 
 
 def check_report(ctx: Context, report: Report, file: Path) -> None:
@@ -181,7 +181,7 @@ def new_import(
         merchant=ACCOUNT,
         livemode=ctx.provider.livemode,
         format=report.format,
-        content_hash=content_hashes(ctx, report)[0],
+        content_hash=content_hash(ctx, report),
         size_bytes=report.size_bytes,
         mapping=report.mapping,
         created_at=now,
@@ -189,11 +189,11 @@ def new_import(
     )
 
 
-def content_hashes(ctx: Context, report: Report) -> tuple[bytes, ...]:
-    """What tells the content from others, under every key of the index; the primary's first."""
+def content_hash(ctx: Context, report: Report) -> bytes:
+    """What tells the content from others."""
     mapping = msgspec.json.encode(dict(sorted(report.mapping.items()))).decode()
     parts = (ctx.provider.name, report.format, mapping, report.content_sha256.hex())
-    return ctx.index.fingerprints(length_prefixed("settlement_import", *parts))
+    return ctx.index.name(length_prefixed("settlement_import", *parts))
 
 
 def no_jobs(_: SettlementImport) -> tuple[Job, ...]:
@@ -216,9 +216,9 @@ async def begin_import(
         StorageError: others kept changing it.
     """
     patience = Patience(_CHANGED, end=StorageError, seconds=CONCLUDING_SECONDS)
-    hashes = content_hashes(ctx, report)
+    content = content_hash(ctx, report)
     while True:
-        standing = await ctx.settlement_imports.of_content(ACCOUNT, hashes)
+        standing = await ctx.settlement_imports.of_content(ACCOUNT, content)
         if standing is None:
             if isinstance(await ctx.door.commit(change), Committed):
                 return begun

@@ -31,7 +31,7 @@ from paygate.flows.settlements.import_report import (
     Hands,
     Report,
     begin_import,
-    content_hashes,
+    content_hash,
     encode_lines,
     import_subject,
     layout_of,
@@ -219,7 +219,7 @@ async def import_uploaded(
     audit = ctx.audit(caller, Action.SETTLEMENT_IMPORT, import_subject(begun), details=details)
     job = Job(ReadSettlementReport(begun.merchant, begun.id))
     change = Change(audit, creates=(begun,), jobs=(job,), response=begun)
-    standing = await ctx.settlement_imports.of_content(ACCOUNT, content_hashes(ctx, report))
+    standing = await ctx.settlement_imports.of_content(ACCOUNT, content_hash(ctx, report))
     if standing is not None and standing.status is ImportStatus.RUNNING:
         await upload.lend(standing.id)
     done = await begin_import(ctx, caller, report, begun, change, _jobs_of)

@@ -3,7 +3,7 @@ SELECT {settlement_import} FROM settlement_import WHERE merchant = $1 AND id = $
 
 -- name: settlement_import_of_content
 SELECT {settlement_import} FROM settlement_import
-WHERE merchant = $1 AND content_hash = ANY ($2::bytea[]) ORDER BY id LIMIT 1
+WHERE merchant = $1 AND content_hash = $2 ORDER BY id LIMIT 1
 
 -- name: write_settlement_file_chunk
 INSERT INTO settlement_file SELECT * FROM (VALUES ({settlement_file from $1})) AS chunk

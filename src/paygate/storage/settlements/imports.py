@@ -19,9 +19,9 @@ class SettlementImports(Reading):
         """The import, or None."""
         return await self._one(SettlementImport, "settlement_import", merchant, import_id)
 
-    async def of_content(self, merchant: str, hashes: Sequence[bytes]) -> SettlementImport | None:
-        """The import of this content, whose hash is under any of the keys; or None."""
-        rows = await self._fetch_all("settlement_import_of_content", merchant, list(hashes))
+    async def of_content(self, merchant: str, content_hash: bytes) -> SettlementImport | None:
+        """The import of this content, or None."""
+        rows = await self._fetch_all("settlement_import_of_content", merchant, content_hash)
         return self._open(SettlementImport, rows[0]) if rows else None
 
     async def write_chunk(self, chunk: FileChunk) -> None:

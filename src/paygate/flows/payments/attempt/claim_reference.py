@@ -62,13 +62,12 @@ async def reclaim_reference(ctx: Context, intent: PaymentIntent) -> Found:
 
 
 async def _look(ctx: Context, intent: PaymentIntent, reference: str) -> Found:
-    hashes = ctx.index.candidates(intent.merchant, "reference_claim", reference)
-    ids = [each.hex() for each in hashes]
-    before = await ctx.read.reference_claim(intent.merchant, ids)
+    claim_id = ctx.index.name_of(intent.merchant, "reference_claim", reference).hex()
+    before = await ctx.read.reference_claim(intent.merchant, claim_id)
     rival = await ctx.read.payment_intent_by_reference(
         intent.merchant, reference, besides=intent.id
     )
-    return Found(_claim(before, intent, ids[0]), rival)
+    return Found(_claim(before, intent, claim_id), rival)
 
 
 def _claim(before: ReferenceClaim | None, intent: PaymentIntent, claim_id: str) -> Consequences:
