@@ -195,6 +195,7 @@ async def second_endpoint(first: Gateway, url: str) -> str:
         return str((await made.json())["secret"])
 
 
+@pytest.mark.timeout(300)
 async def test_old_beside_new_under_load(older: Path, tmp_path: Path) -> None:
     first = await asyncio.to_thread(
         Gateway.start, tmp_path / "up", "--processes", "1", python=older

@@ -44,6 +44,7 @@ SENT: dict[str, list[bytes]] = {
     "ResendDelivery": [b"{}"],
     "BeginReconciliation": [b"{}"],
     "ImportReport": [b"{}"],
+    "WithdrawReport": [b"{}"],
     "ChangeSettlement": [b'{"bank_amount":98213}'],
     "MatchLine": [b'{"candidate":null}', b'{"candidate":"pi_1","reason":"that day"}'],
     "ResolveDiscrepancy": [b'{"action":"resolve","reason":"credited"}'],
