@@ -93,6 +93,7 @@ async def resolved(gateway: Gateway, intent: str) -> bool:
     return bool((await gateway.read(intent))["status"] == "succeeded")
 
 
+@pytest.mark.timeout(300)
 async def test_a_rotation_is_killed_under_load_and_goes_on(gateway: Gateway) -> None:
     """The command is killed while it seals anew, and an API process beside it; nothing is lost, all
     is readable at any moment, the counts are right, and the old key is given up.
@@ -193,6 +194,7 @@ async def all_are_found(gateway: Gateway, orders: list[Order]) -> None:
         assert (refused.status, refused.code) == (409, "reference_in_use")
 
 
+@pytest.mark.timeout(300)
 async def test_the_index_key_is_rotated_under_load_and_killed(gateway: Gateway) -> None:
     """The command is killed while it hashes anew, and an API process beside it. At every step each
     payment is found by its reference, no request runs twice, and nothing is charged twice.
