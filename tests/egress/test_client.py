@@ -27,6 +27,7 @@ DIALLERS = {
     "providers/stripe/transport.py": "the provider, whose address is the operator's",
     "cli/listen.py": "this gateway's own API",
     "cli/over_api.py": "this gateway's own API",
+    "crypto/vault_http.py": "the key service, whose address is the operator's",
 }
 """What opens connections by HTTP, and where to."""
 
