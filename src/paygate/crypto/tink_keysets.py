@@ -93,10 +93,9 @@ def seal_primitive(keyset: bytes) -> Aead:
 
 def index_primitives(keyset: bytes) -> dict[int, Prf]:
     """Return one PRF for each enabled key of an INDEX keyset by its id, the primary's first."""
-    prfs = _handle(_read(keyset, KeyKind.INDEX)).primitive(prf.PrfSet)
-    primary_id: int = prfs.primary_id()
-    # Without the wrapper that makes Tink's errors of its bindings': it is half of a hash's time.
-    by_id: dict[int, Prf] = {each: one._cc_primitive for each, one in prfs.all().items()}  # noqa: SLF001
+    message = _read(keyset, KeyKind.INDEX)
+    by_id = _prfs(message)
+    primary_id = int(message.primary_key_id)
     others = [key_id for key_id in sorted(by_id) if key_id != primary_id]
     return {key_id: by_id[key_id] for key_id in (primary_id, *others)}
 
@@ -107,8 +106,7 @@ def first_index_primitive(keyset: bytes) -> Prf:
     first.key.add().CopyFrom(_read(keyset, KeyKind.INDEX).key[0])
     first.key[0].status = tink_pb2.ENABLED
     first.primary_key_id = first.key[0].key_id
-    prfs: dict[int, Prf] = _handle(first).primitive(prf.PrfSet).all()
-    return prfs[first.primary_key_id]
+    return _prfs(first)[first.primary_key_id]
 
 
 def keys_of(keyset: bytes, kind: KeyKind) -> tuple[KeyInfo, ...]:
@@ -186,6 +184,14 @@ def _read(keyset: bytes, kind: KeyKind) -> tink_pb2.Keyset:
         raise KeysetError("the keyset holds two keys of one id")  # one would hide the other
     _handle(message)
     return message
+
+
+def _prfs(message: tink_pb2.Keyset) -> dict[int, Prf]:
+    """By the id of each enabled key, and without the wrapper that makes Tink's errors of its
+    bindings': that is half of a hash's time.
+    """
+    prfs = _handle(message).primitive(prf.PrfSet)
+    return {key_id: each._cc_primitive for key_id, each in prfs.all().items()}  # noqa: SLF001
 
 
 def _handle(message: tink_pb2.Keyset) -> tink.KeysetHandle:
