@@ -4,16 +4,15 @@ What is done is told by the key's id before the hash (`rewriting`); before one w
 there is none.
 """
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from paygate.crypto.blind_index import INDEX_BYTES, KEY_BYTES
-from paygate.storage.commit.lane import PLANS
 from paygate.storage.connections.database import own_connection, reading
 from paygate.storage.connections.session import Connect
 from paygate.storage.records import Records
-from paygate.storage.rewriting import Anew, Count, Rewriting
+from paygate.storage.rewriting import Anew, Count, Rewriting, rewriting
 from paygate.storage.stored import Column, Stored
 from paygate.storage.tables import STORED
 
@@ -30,13 +29,9 @@ class Rehashing:
         """The id of the key that this process hashes look-ups with now."""
         return self._records.index.primary
 
-    @asynccontextmanager
-    async def session(self) -> AsyncIterator[Rewriting]:
+    def session(self) -> AbstractAsyncContextManager[Rewriting]:
         """A run, whose connection ends with it."""
-        async with own_connection(self._connect) as (connection, waiting):
-            with reading(), waiting():
-                await connection.execute(PLANS)
-            yield Rewriting(connection, self._anew, waiting)
+        return rewriting(self._connect, self._anew)
 
     async def counts(self) -> list[Count]:
         """How many rows of every table have a hash under each key. Every row is looked at, none is

@@ -3,16 +3,15 @@
 What is done is told by the key's id in the sealed bytes (`rewriting`).
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from paygate.crypto.seal import OVERHEAD_BYTES, PREFIX_BYTES
-from paygate.storage.commit.lane import PLANS
 from paygate.storage.connections.database import own_connection, reading
 from paygate.storage.connections.session import Connect
 from paygate.storage.records import Records
-from paygate.storage.rewriting import Anew, Count, Rewriting, key_columns
+from paygate.storage.rewriting import Anew, Count, Rewriting, key_columns, rewriting
 from paygate.storage.stored import Stored
 from paygate.storage.tables import STORED
 
@@ -29,13 +28,9 @@ class Resealing:
         """The id of the key that this process seals under now."""
         return self._records.primary
 
-    @asynccontextmanager
-    async def session(self) -> AsyncIterator[Rewriting]:
+    def session(self) -> AbstractAsyncContextManager[Rewriting]:
         """A run, whose connection ends with it."""
-        async with own_connection(self._connect) as (connection, waiting):
-            with reading(), waiting():
-                await connection.execute(PLANS)
-            yield Rewriting(connection, self._anew, waiting)
+        return rewriting(self._connect, self._anew)
 
     async def counts(self, tell: Callable[[int, int], None] = lambda *_: None) -> list[Count]:
         """How many rows of every table are under each key. Every row is looked at. `tell` hears how

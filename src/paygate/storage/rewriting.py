@@ -7,12 +7,13 @@ were read, and a row that somebody else holds is left for later, so nobody waits
 the few milliseconds of its commit.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any, Final, NamedTuple
 
-from paygate.storage.connections.database import reading
-from paygate.storage.connections.session import Connection
+from paygate.storage.commit.lane import PLANS
+from paygate.storage.connections.database import own_connection, reading
+from paygate.storage.connections.session import Connect, Connection
 from paygate.storage.stored import Column, Stored
 from paygate.storage.tables import AUDIT_ENTRY, EVENT, PROVIDER_EVENT_BODY
 from paygate.storage.unreadable import UNREAD, Unread
@@ -112,6 +113,17 @@ class Rewriting:
         with reading(), self._waiting():
             written = await self._connection.fetchval(_rewrite(stored, anew.target), *lists)
         return Rewritten(written, unread)
+
+
+@asynccontextmanager
+async def rewriting(
+    connect: Connect, anew: Callable[[Stored[Any]], Anew]
+) -> AsyncIterator[Rewriting]:
+    """A run, whose connection ends with it."""
+    async with own_connection(connect) as (connection, waiting):
+        with reading(), waiting():
+            await connection.execute(PLANS)
+        yield Rewriting(connection, anew, waiting)
 
 
 def key_columns(stored: Stored[Any]) -> tuple[Column, ...]:
