@@ -3,10 +3,11 @@
 It must never change an object by itself: `engine` is the one way to that.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from paygate_sandbox.clock import Clock
+from paygate_sandbox.clock import Clock, real_time
 from paygate_sandbox.faults import Faults
 from paygate_sandbox.ids import Ids
 from paygate_sandbox.settling import Settling
@@ -42,7 +43,9 @@ class Parts:
     base_url: str = ""
 
 
-def assemble(database: Database, seed: str | None) -> Parts:
+def assemble(
+    database: Database, seed: str | None, reading: Callable[[], float] = real_time
+) -> Parts:
     """The parts of a sandbox that starts, once more, on this store."""
     boots = int(database.state("boots") or 0) + 1
     # Each start has ids of its own, or a seeded restart would give the same ones again.
@@ -55,7 +58,7 @@ def assemble(database: Database, seed: str | None) -> Parts:
     return Parts(
         database=database,
         account_id=account_id,
-        clock=Clock(int(database.state("clock_offset") or 0)),
+        clock=Clock(int(database.state("clock_offset") or 0), reading),
         ids=ids,
         faults=Faults(),
         objects=objects,

@@ -17,6 +17,7 @@ import aiohttp
 from aiohttp import web
 
 from paygate_sandbox.api import Api
+from paygate_sandbox.clock import real_time
 from paygate_sandbox.control import handler as control
 from paygate_sandbox.engine import Engine
 from paygate_sandbox.hosted import authentication, instructions
@@ -47,7 +48,7 @@ class SandboxOptions:
     """How to run one sandbox.
 
     `port` 0 takes any free one, `seed` makes ids repeatable, `ca_file` is trusted for https
-    webhook endpoints beside the system's authorities.
+    webhook endpoints beside the system's authorities, `reading` is what its clock counts from.
     """
 
     host: str
@@ -57,6 +58,7 @@ class SandboxOptions:
     publishable_key: str
     ca_file: Path | None = None
     seed: str | None = None
+    reading: Callable[[], float] = real_time
 
     def __post_init__(self) -> None:
         for name, key in (("sk_test_", self.secret_key), ("pk_test_", self.publishable_key)):
@@ -75,7 +77,7 @@ class Sandbox:
         options = self._options
         trust = _trust(options.ca_file)
         self._database = Database(options.data_dir)
-        self.parts = assemble(self._database, options.seed)
+        self.parts = assemble(self._database, options.seed, options.reading)
         self._engine = Engine(self.parts, TIMER_HANDLERS)
         await self._listen()
         self._session = aiohttp.ClientSession(

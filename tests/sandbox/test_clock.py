@@ -85,12 +85,16 @@ async def test_it_survives_a_restart(sandbox: Sandbox, stripe: Caller) -> None:
     assert (await stripe.get(f"{INTENTS}/{intent['id']}"))["status"] == "canceled"
 
 
-async def test_timers_run_without_any_request(sandbox: Sandbox, stripe: Caller) -> None:
-    await stripe.post(INTENTS, card_payment())
+async def test_timers_run_without_any_request(
+    options: SandboxOptions, session: aiohttp.ClientSession
+) -> None:
+    sandbox = Sandbox(replace(options, reading=time.time))
+    await Caller(await sandbox.start(), session).post(INTENTS, card_payment())
     events = sandbox.parts.events
     async with asyncio.timeout(60):
         while not events.page(Window(1), types=["charge.updated"], delivered=None):
             await asyncio.sleep(0.05)
+    await sandbox.stop()
 
 
 async def test_a_timer_overtakes_a_later_one(stripe: Caller) -> None:
