@@ -13,7 +13,7 @@ import pytest
 from paygate.alert_channels import AppriseChannel
 from paygate.crypto.secret import Secret
 from paygate.settings import SettingsError, load_environment
-from paygate.wiring import check_alert_channels
+from paygate.wiring.alerts import check_alert_channels
 from tests.cli.processes import is_one_clear_line, run
 from tests.gateway import Gateway
 

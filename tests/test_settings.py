@@ -12,7 +12,7 @@ import pytest
 from paygate.domain.settlements.fees import parse_fee_rules
 from paygate.setting_kinds import Rate
 from paygate.settings import _SETTINGS, FILE, TO_SERVE, SettingsError, load, write
-from paygate.wiring import _pace, provider_rate
+from paygate.wiring.provider import pace_of, provider_rate
 from tests.flows.provider.test_pace import turns_in
 
 FEES = Path(__file__).parents[1] / "examples/fees.toml"
@@ -483,7 +483,7 @@ def test_sweeps_ask_as_fast_as_the_mode_of_the_key_allows() -> None:
 
 @pytest.mark.parametrize(("livemode", "a_second"), [(True, 20), (False, 5)])
 def test_what_nobody_waits_for_has_a_quarter_of_it(livemode: bool, a_second: int) -> None:
-    pace = _pace(load({}), None, livemode=livemode)
+    pace = pace_of(load({}), None, livemode=livemode)
     assert turns_in(30, pace) == pytest.approx(30 * a_second, abs=2)
 
 

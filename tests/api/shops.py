@@ -15,7 +15,8 @@ from paygate.flows.access.create_merchant import create_merchant
 from paygate.flows.context import Context
 from paygate.settings import load
 from paygate.storage.records import Records
-from paygate.wiring import open_context, open_records
+from paygate.wiring.keys import open_records
+from paygate.wiring.service import open_context
 from tests.gateway import Gateway, Response
 from tests.storage.stored import TABLE_OF, select
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from paygate.settings import load
-from paygate.wiring import open_context
+from paygate.wiring.service import open_context
 from paygate.worker.scheduled import run_scheduled
 from tests.api.shops import Shop, open_shop
 from tests.gateway import Gateway

@@ -10,7 +10,7 @@ from paygate.domain.access.roles import Action, Actor, Role
 from paygate.domain.audit import AuditEntry, Result, Subject
 from paygate.settings import load
 from paygate.storage.records import Records
-from paygate.wiring import open_records
+from paygate.wiring.keys import open_records
 from tests.api.test_provider_events import deliver, event, signed
 from tests.gateway import Gateway, Response, until
 from tests.storage.stored import TABLE_OF, select

@@ -20,7 +20,7 @@ from paygate.api.openapi import document
 from paygate.domain.card_data.plain_text import normalise
 from paygate.domain.card_data.search import find
 from paygate.settings import load
-from paygate.wiring import open_records
+from paygate.wiring.keys import open_records
 from tests.api.edge.test_card_data import HEADERS, refused
 from tests.api.shops import Shop, audited, open_shop
 from tests.api.test_dispute_evidence import case

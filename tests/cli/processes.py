@@ -21,7 +21,7 @@ _FORKS.set_forkserver_preload(
     [
         __name__,
         *("paygate.cli.up", "paygate.cli.serve", "paygate.cli.worker", "paygate.worker.scheduled"),
-        *("paygate.wiring", "paygate.api.app", "rich.progress", "rich.table"),
+        *("paygate.wiring.service", "paygate.api.app", "rich.progress", "rich.table"),
     ]
 )
 

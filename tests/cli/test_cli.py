@@ -20,7 +20,7 @@ from paygate.cli.serve import certificate_of
 from paygate.crypto.kms import FileKms
 from paygate.settings import TO_SERVE, TO_UNLOCK, TO_WORK, SettingsError, load
 from paygate.storage.schema.versions import migrations
-from paygate.wiring import prepare_database
+from paygate.wiring.preparation import prepare_database
 from tests.cli.processes import children, clean_environ, ended, is_one_clear_line, run
 from tests.gateway import Gateway, until
 

@@ -12,7 +12,8 @@ from paygate.crypto.keyring import KeyringError
 from paygate.crypto.kms import FileKms
 from paygate.settings import Settings, SettingsError, load
 from paygate.storage.connections.session import Connection
-from paygate.wiring import open_context, open_service, prepare_database
+from paygate.wiring.preparation import prepare_database
+from paygate.wiring.service import open_context, open_service
 from tests.cli.processes import call, is_one_clear_line, run
 from tests.gateway import Gateway
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from paygate.settings import SettingsError, load
-from paygate.wiring import check
+from paygate.wiring.service import check
 from tests.cli.processes import is_one_clear_line, run
 from tests.gateway import Gateway
 from tests.providers.stripe_server import Behaviour, StripeServer, answer, error

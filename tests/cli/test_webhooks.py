@@ -11,7 +11,7 @@ import pytest
 from paygate.providers.stripe.events import ENABLED_EVENTS
 from paygate.providers.stripe.translate import API_VERSION
 from paygate.settings import FILE, load
-from paygate.wiring import open_webhook_endpoints
+from paygate.wiring.provider import open_webhook_endpoints
 from paygate_sandbox.server import Sandbox, SandboxOptions
 from tests.cli.processes import Ran, call, is_one_clear_line, run
 from tests.gateway import until

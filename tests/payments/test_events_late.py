@@ -9,7 +9,7 @@ from typing import Any
 
 from paygate.flows.provider_events.replay_dead_letters import replay_dead_letters
 from paygate.settings import load
-from paygate.wiring import open_context
+from paygate.wiring.service import open_context
 from paygate.worker.scheduled import run_scheduled
 from tests.api.shops import Shop
 from tests.gateway import Response, until

@@ -10,7 +10,7 @@ import pytest
 
 from paygate.flows.context import Context
 from paygate.settings import load
-from paygate.wiring import open_context
+from paygate.wiring.service import open_context
 from paygate.worker.scheduled import AT_WORK_ALREADY, run_scheduled
 from tests.api.shops import Shop
 from tests.gateway import Response, until

@@ -23,7 +23,7 @@ import pytest
 from paygate.domain.audit import AuditEntry
 from paygate.domain.provider_event import ProviderEvent
 from paygate.settings import load
-from paygate.wiring import open_records
+from paygate.wiring.keys import open_records
 from tests.api.shops import audited
 from tests.api.test_provider_events import event, signed
 from tests.cli.processes import children

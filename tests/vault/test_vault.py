@@ -18,7 +18,9 @@ from paygate.domain.access.roles import Actor, Caller
 from paygate.flows.encryption.rewrap import rewrap_keysets
 from paygate.settings import Settings, load
 from paygate.storage.records import Records
-from paygate.wiring import open_context, open_records, prepare_database
+from paygate.wiring.keys import open_records
+from paygate.wiring.preparation import prepare_database
+from paygate.wiring.service import open_context
 from tests.tls_front import TEST_KEY
 from tests.vault.server import VaultServer
 

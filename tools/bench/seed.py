@@ -31,7 +31,7 @@ from paygate.providers.stripe import orders, translate
 from paygate.settings import load
 from paygate.storage.change import Change, Committed, Overloaded, Verdict
 from paygate.storage.reader import Reader
-from paygate.wiring import open_context
+from paygate.wiring.service import open_context
 from paygate_sandbox.bulk import Bulk
 
 AT_ONCE: Final = 256

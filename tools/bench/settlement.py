@@ -25,7 +25,8 @@ from paygate.storage.connections.database import connector
 from paygate.storage.connections.session import Connection
 from paygate.storage.records import Records
 from paygate.storage.tables import STORED
-from paygate.wiring import open_context, open_records
+from paygate.wiring.keys import open_records
+from paygate.wiring.service import open_context
 from paygate_sandbox.generator.files import write_books
 from paygate_sandbox.generator.plan import Plan
 from tools.bench import BenchError, merchant_side

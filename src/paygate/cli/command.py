@@ -69,7 +69,7 @@ async def perform(
     from paygate.storage.change import Change
     from paygate.storage.installation import DEFAULT_MERCHANT
     from paygate.telemetry import log
-    from paygate.wiring import open_context
+    from paygate.wiring.service import open_context
 
     log.configure()  # to standard error: what a command prints is for who called it
     async with open_context(settings_of(data), name="command") as ctx:

@@ -21,7 +21,7 @@ async def detach_months(data: Path | None, tell: Callable[[str], None], *, dry_r
     """
     from paygate.domain.access.roles import Action
     from paygate.flows.audit_log.detach import detach_past_months
-    from paygate.wiring import detach_audit_months
+    from paygate.wiring.preparation import detach_audit_months
 
     settings = settings_of(data)
     take = partial(detach_audit_months, settings, tell=tell)

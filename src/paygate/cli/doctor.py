@@ -74,7 +74,7 @@ async def _fix(settings: Settings) -> None:
     from paygate.cli.init import write_new
     from paygate.doctor.examine import endpoints_of
     from paygate.doctor.patient import Away
-    from paygate.wiring import open_webhook_endpoints
+    from paygate.wiring.provider import open_webhook_endpoints
 
     found = await endpoints_of(settings)
     if isinstance(found, Away) or len(found) > 1:

@@ -59,8 +59,8 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Run one scheduled job once."""
-    from paygate.wiring import now as real_time
-    from paygate.wiring import open_context
+    from paygate.wiring.machine import now as real_time
+    from paygate.wiring.service import open_context
     from paygate.worker.scheduled import RUNS, run_scheduled
 
     if name not in RUNS:

@@ -199,7 +199,7 @@ def migrate(
     PAYGATE_DATABASE_URL its rights.
     """
     from paygate.cli.detach import detach_months
-    from paygate.wiring import prepare_database
+    from paygate.wiring.preparation import prepare_database
 
     messages: list[str] = []
 

@@ -27,7 +27,7 @@ from paygate.flows.context import Context
 from paygate.settings import Settings, SettingsError
 from paygate.telemetry import log
 from paygate.telemetry.request_log import RequestLog
-from paygate.wiring import check, open_context
+from paygate.wiring.service import check, open_context
 
 LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 OTHER_FILES: Final = 256

@@ -29,7 +29,7 @@ def trigger(
 
     What it shows of a payment is the truth: nothing is changed at the sandbox.
     """
-    from paygate.wiring import open_sandbox_events
+    from paygate.wiring.provider import open_sandbox_events
 
     if (event is None) is not list_:
         raise typer.BadParameter("an event's name, or --list", param_hint="EVENT")

@@ -34,7 +34,8 @@ from paygate.providers.stripe.webhook_endpoints import StripeWebhookEndpoints
 from paygate.settings import FILE, NOTHING, Needs, Settings, load
 from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.telemetry import log
-from paygate.wiring import make_application_role, open_service, prepare_database
+from paygate.wiring.preparation import make_application_role, prepare_database
+from paygate.wiring.service import open_service
 from paygate_sandbox.command import PUBLISHABLE_KEY, SECRET_KEY
 
 HOST: Final = "127.0.0.1"

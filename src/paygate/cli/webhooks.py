@@ -49,7 +49,7 @@ def register(
     endpoint that is there already is left as it is, and what is wrong with it
     is said (exit status 1).
     """
-    from paygate.wiring import open_webhook_endpoints
+    from paygate.wiring.provider import open_webhook_endpoints
 
     settings = settings_of(data, NEEDS)
     url = f"{settings.require('public_url')}/webhooks"

@@ -7,7 +7,9 @@ from paygate.api.event_object import event_body
 from paygate.cli.lifeline import tell_ready
 from paygate.settings import Settings
 from paygate.telemetry import log
-from paygate.wiring import check_alert_channels, connect, open_service
+from paygate.wiring.alerts import check_alert_channels
+from paygate.wiring.database import connect
+from paygate.wiring.service import open_service
 from paygate.worker.main import work
 from paygate.worker.report_hands import hands_at
 

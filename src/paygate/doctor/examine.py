@@ -24,7 +24,10 @@ from paygate.storage.inspection import ServerFacts, inspect
 from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.storage.schema.versions import MigrationError
 from paygate.storage.unreadable import UNREAD
-from paygate.wiring import connect, now, open_context, open_webhook_endpoints
+from paygate.wiring.database import connect
+from paygate.wiring.machine import now
+from paygate.wiring.provider import open_webhook_endpoints
+from paygate.wiring.service import open_context
 
 PROVIDER: Final = "stripe"
 PROVIDER_SECONDS: Final = 10.0

@@ -30,7 +30,7 @@ from paygate.providers.absence import ProviderSilent
 from paygate.settings import load
 from paygate.storage.change import StorageError
 from paygate.telemetry import log
-from paygate.wiring import open_context
+from paygate.wiring.service import open_context
 
 MOST_HANDS: Final = 8
 """The database has the same cores, and more readers than that wait for it."""

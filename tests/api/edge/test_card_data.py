@@ -15,7 +15,7 @@ from paygate.api.edge.exchange import Exchange
 from paygate.domain.audit import Result
 from paygate.settings import load
 from paygate.telemetry.timing import Timing
-from paygate.wiring import open_records
+from paygate.wiring.keys import open_records
 from tests.api.shops import Shop, audited, open_shop
 from tests.domain.card_data.card_numbers import IBANS, NUMBERS, SPELLINGS, fours
 from tests.gateway import Gateway, Response

@@ -24,7 +24,8 @@ from paygate.flows.access.create_api_key import create_api_key
 from paygate.settings import load
 from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.telemetry.timing import Timing
-from paygate.wiring import open_context, open_records
+from paygate.wiring.keys import open_records
+from paygate.wiring.service import open_context
 from tests.api.test_provider_events import deliver, event, signed
 from tests.gateway import Gateway, Response
 from tests.making import make_intent

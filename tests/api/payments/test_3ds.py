@@ -15,7 +15,7 @@ from paygate.domain.access.roles import Action
 from paygate.domain.audit import Result
 from paygate.domain.payments.attempt import Attempt
 from paygate.settings import load
-from paygate.wiring import open_records
+from paygate.wiring.keys import open_records
 from tests.api.shops import audited, open_shop
 from tests.gateway import Gateway, Response, until
 from tests.storage.stored import TABLE_OF, select

@@ -8,7 +8,8 @@ import pytest
 from paygate.crypto.kms import FileKms
 from paygate.flows.context import Context
 from paygate.settings import Settings
-from paygate.wiring import open_context, prepare_database
+from paygate.wiring.preparation import prepare_database
+from paygate.wiring.service import open_context
 from tests.flows.encryption.rotating import settings_for
 
 

@@ -44,7 +44,8 @@ from paygate.storage.pages import newest
 from paygate.storage.reader import EventFilters, IntentFilters
 from paygate.storage.tables import STORED
 from paygate.storage.unreadable import Tampered
-from paygate.wiring import now, open_context
+from paygate.wiring.machine import now
+from paygate.wiring.service import open_context
 from tests.flows.encryption.rotating import CALLER, HOLD, Connect, quiet, settings_for, standing
 from tests.making import make_audit, make_intent, make_provider_event, new_id
 

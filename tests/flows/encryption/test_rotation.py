@@ -22,7 +22,8 @@ from paygate.settings import Settings
 from paygate.storage.change import Change, Committed
 from paygate.storage.commit.lane import LANE_LOCK_CLASS
 from paygate.storage.keysets import KEYSETS_LOCK_CLASS
-from paygate.wiring import now, open_context
+from paygate.wiring.machine import now
+from paygate.wiring.service import open_context
 from tests.flows.encryption.rotating import CALLER, HOLD, Connect, quiet, settings_for, standing
 from tests.making import make_audit, make_intent
 

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from standardwebhooks import Webhook
 
-from paygate import wiring
 from paygate.api.event_object import event_body
 from paygate.domain.alert import Alert, AlertType
 from paygate.domain.event import Event
@@ -22,6 +21,7 @@ from paygate.flows.webhooks.rotate_secret import rotate_webhook_secret
 from paygate.flows.webhooks.tell import tell_events
 from paygate.flows.webhooks.update import EndpointChanges, update_webhook_endpoint
 from paygate.flows.webhooks.watch import watch_webhook_endpoints
+from paygate.wiring.machine import now
 from tests.flows.test_unreadable import spoil, write
 from tests.flows.webhooks.courier import (
     at_work,
@@ -73,7 +73,7 @@ async def endpoint_now(world: World, endpoint: WebhookEndpoint) -> WebhookEndpoi
 
 
 async def test_what_is_sent_verifies_in_another_process(world: World) -> None:
-    world.use(now=wiring.now)
+    world.use(now=now)
     async with Receiver() as receiver, at_work(world):
         endpoint = await endpoint_at(world, receiver.url())
         await world.create(description="é \u2028 \N{GRINNING FACE} <&>", metadata={})

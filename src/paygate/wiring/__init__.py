@@ -1,0 +1,1 @@
+"""Settings to the assembled parts. Nothing else builds the house."""
