@@ -114,6 +114,17 @@ def told_to_the_data(health: Health) -> Patient:
     return but(here, database=server(settings={"data_directory": str(health.folder)}))
 
 
+def told_beside_hidden_data(health: Health) -> Patient:
+    place = (health.folder / "checkpoints.jsonl").as_uri()
+    return health.patient(database_url="postgresql:///paygate", audit_checkpoints=place)
+
+
+def told_far_away(health: Health) -> Patient:
+    place = (health.folder / "checkpoints.jsonl").as_uri()
+    here = health.patient(database_url="postgresql:///paygate", audit_checkpoints=place)
+    return but(here, database=server(settings={"data_directory": "/nowhere/data"}))
+
+
 def certified(**how: object) -> Callable[[Health], Patient]:
     def make(health: Health) -> Patient:
         health.certify(**how)  # type: ignore[arg-type]
@@ -237,6 +248,8 @@ ILL = [
     ),
     Case("audit_checkpoints", with_settings(audit_checkpoints=None), WRONG, "cut off unseen"),
     Case("audit_checkpoints", told_to_the_data, WARNING, "own volume"),
+    Case("audit_checkpoints", told_beside_hidden_data, WARNING, "cannot tell"),
+    Case("audit_checkpoints", told_far_away, WARNING, "cannot be looked at"),
     Case("kek_age", later, WARNING, "days old"),
     Case("kek_age", in_vault(key={"made_at": NOW - 366 * DAY}), WARNING, "in Vault is 366 days"),
     Case("kek_age", vault_away, WARNING, "it is sealed"),

@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from paygate.crypto.kms import KmsError, open_kms
-from paygate.database_way import stays_here
+from paygate.doctor.data_place import shares_the_volume
 from paygate.doctor.finding import Said, ok, warning, wrong
 from paygate.doctor.patient import Away, KeyService, Patient, not_known
 from paygate.flows.encryption.watch import CRYPTOPERIOD
@@ -95,23 +95,13 @@ def kek_place(patient: Patient) -> Said:
         return wrong(
             f"everybody can exchange the key file in {path.parent}", f"chmod o-w {path.parent}"
         )
-    dsn = patient.settings.database_url
-    if dsn is not None and not stays_here(dsn):
-        return ok("the key file is on this machine, and the database on another")
-    data = data_directory(patient)
-    if isinstance(data, Away):
+    beside = shares_the_volume(patient, volume)
+    if isinstance(beside, Away):
         return warning(
-            f"cannot tell whether the key file is on the database's volume: {data.reason}",
+            f"cannot tell whether the key file is on the database's volume: {beside.reason}",
             "See that no snapshot or backup holds both.",
         )
-    try:
-        same = volume == data.stat().st_dev
-    except OSError as error:
-        return warning(
-            f"cannot tell whether the key file is on the database's volume: {error.strerror}",
-            "Run this as a user who may look there.",
-        )
-    if same:
+    if beside:
         return warning(
             "the key file is on the database's own volume: one snapshot holds both",
             "Move it to another, or to a key service.",
@@ -181,14 +171,3 @@ def kek_file(patient: Patient) -> Path | None:
     if address is None or not address.startswith(_FILE):
         return None
     return Path(unquote(urlsplit(address).path))
-
-
-def data_directory(patient: Patient) -> Path | Away:
-    """Where the database's files are, if that is known and here."""
-    if isinstance(patient.database, Away):
-        return patient.database
-    dsn = patient.settings.database_url
-    if dsn is None or not stays_here(dsn):
-        return Away("the database is on another machine")
-    shown = patient.database.settings.get("data_directory")
-    return Path(shown) if shown else Away("its role may not see where the data directory is")

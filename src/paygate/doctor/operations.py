@@ -5,11 +5,12 @@ from typing import Final
 
 from paygate.alert_channels import AppriseChannel
 from paygate.crypto.secret import Secret
+from paygate.doctor.data_place import shares_the_volume
 from paygate.doctor.finding import Said, ok, warning, wrong
-from paygate.doctor.keys import data_directory
 from paygate.doctor.patient import Away, Patient, not_known
 from paygate.settings import FILE, TO_SERVE, SettingsError
 
+_APART: Final = "Set PAYGATE_AUDIT_CHECKPOINTS to an address of another machine."
 _WORKER: Final = "paygate worker queue"
 _API: Final = "paygate api"
 
@@ -67,12 +68,17 @@ def checkpoints(patient: Patient) -> Said:
         volume = there.stat().st_dev
     except OSError as error:
         return wrong(f"cannot look at {place}: {error.strerror}", "Let this user write there.")
-    data = data_directory(patient)
-    if not isinstance(data, Away) and data.exists() and data.stat().st_dev == volume:
+    beside = shares_the_volume(patient, volume)
+    if isinstance(beside, Away):
+        return warning(
+            f"cannot tell whether the checkpoints are on the database's volume: {beside.reason}",
+            _APART,
+        )
+    if beside:
         return warning(
             "the audit log's checkpoints are on the database's own volume: who rewrites the one"
             " rewrites the other",
-            "Set PAYGATE_AUDIT_CHECKPOINTS to an address of another machine.",
+            _APART,
         )
     return ok("the audit log's checkpoints are in a file of another volume than the database")
 

@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from paygate.doctor.data_place import data_directory
 from paygate.doctor.finding import Said, ok, warning
-from paygate.doctor.keys import data_directory
 from paygate.doctor.patient import Away, Patient
 
 _BLOCK_DEVICES: Final = Path("/sys/dev/block")
