@@ -1,10 +1,11 @@
-"""Every command, and how errors leave: one clear line on standard error, exit 1."""
+"""Every command, and how errors leave: one clear line on standard error, exit 1 (2 for usage)."""
 
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from paygate import __version__
 from paygate.cli import (
@@ -87,10 +88,24 @@ def run() -> None:
         OSError,
     )
     try:
-        app(prog_name="paygate")
+        sys.exit(app(prog_name="paygate", standalone_mode=False))
+    except TyperException as wrong:
+        sys.stderr.write(_told(wrong))
+        sys.exit(wrong.exit_code)
+    except typer.Abort:
+        sys.stderr.write("paygate: nothing was done\n")
+        sys.exit(1)
     except expected as error:
         sys.stderr.write(f"paygate: {error}\n")
         sys.exit(1)
+
+
+def _told(wrong: TyperException) -> str:
+    """What is wrong with how a command was called; nothing where its help was printed instead."""
+    text = " ".join(wrong.format_message().replace("Value error, ", "").split())
+    context: typer.Context | None = getattr(wrong, "ctx", None)
+    path = "paygate" if context is None else context.command_path
+    return text and f"{path}: {text.rstrip('.')} (`{path} --help` shows what it takes)\n"
 
 
 @app.callback(invoke_without_command=True)
