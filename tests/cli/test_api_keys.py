@@ -87,7 +87,8 @@ def test_help_names_the_options(command: tuple[str, str], tmp_path: Path) -> Non
 )
 def test_wrong_usage_is_status_2(arguments: list[str], tmp_path: Path) -> None:
     ran = run(*arguments, cwd=tmp_path)
-    assert (ran.status, ran.err.count("\n")) == (2, 1)
+    assert ran.status == 2
+    assert ran.err.count("\n") == (0 if ran.out else 1)  # the help, or one line
 
 
 def test_without_a_gateway_it_is_one_clear_line(tmp_path: Path) -> None:
