@@ -70,7 +70,13 @@ async def test_what_is_past_its_time_is_taken_away(log: Log, take: Take, tmp_pat
     verified = await log.verify()
     assert (verified.is_good, verified.detached) == (True, 9)
     await log.seal()
-    assert checked(tmp_path, await exported(log), "", str(log.file))[0] == 0
+    lines = await exported(log)
+    code, said = checked(tmp_path, lines, "", str(log.file))
+    assert (code, said.endswith("9 without content\n")) == (0, True), said
+    for number, entry in ((1, lines[-2]["entry"]), (10, None)):
+        forged = {**lines[number], "content": None, "entry": entry}
+        code, said = checked(tmp_path, [*lines[:number], forged, *lines[number + 1 :]])
+        assert (code, forged["id"] in said) == (1, True), "only a seal may be left, of these months"
     # A year later the next ones: that entry speaks for those before, too.
     log.world.clock.time = NOW + timedelta(days=30)
     assert await detach(log, take) == ["audit_entry_2025_10"]
