@@ -212,6 +212,14 @@ def test_files_that_are_mended_without_a_new_date_are_taken(tls: Tls) -> None:
     assert tls.certificate.context is not before
 
 
+def test_a_certificate_in_openssls_own_form_is_taken(tls: Tls) -> None:
+    before, file = tls.certificate.context, tls.files[0]
+    tls.write()
+    file.write_bytes(file.read_bytes().replace(b" CERTIFICATE", b" TRUSTED CERTIFICATE"))
+    tls.certificate.reload()
+    assert tls.certificate.context is not before
+
+
 def test_a_key_under_a_passphrase_is_refused_and_not_asked_for(tls: Tls) -> None:
     certificate, key = tls.files
     locked = load_pem_private_key(key.read_bytes(), None).private_bytes(

@@ -66,7 +66,10 @@ class Certificate:
 
     def _refuse_ended(self) -> None:
         """The one before is better than none. At a start there is no other, and clients say why."""
-        leaf = x509.load_pem_x509_certificate(self._files[0].read_bytes())
+        try:
+            leaf = x509.load_pem_x509_certificate(self._files[0].read_bytes())
+        except ValueError:
+            return  # OpenSSL has read it, in a form that this reader does not know
         if leaf.not_valid_after_utc <= datetime.now(UTC):
             raise CertificateEndedError
 
