@@ -117,15 +117,16 @@ def lines_of(path: Path) -> Iterator[bytes]:
     one that is not there. Raises OSError.
     """
     try:
-        file = _opened(path)
+        with _opened(path) as file:
+            size = os.fstat(file.fileno()).st_size
     except FileNotFoundError:
         return iter(())
-    return _lines_up_to(file, os.fstat(file.fileno()).st_size)
+    return _lines_up_to(path, size)
 
 
-def _lines_up_to(file: BinaryIO, size: int) -> Iterator[bytes]:
+def _lines_up_to(path: Path, size: int) -> Iterator[bytes]:
     """A line that is longer than any of ours comes in pieces, of which none is a checkpoint."""
-    with file:
+    with _opened(path) as file:
         while line := file.readline(min(size, MAX_LINE)):
             size -= len(line)
             whole = line.endswith(b"\n")
