@@ -1,11 +1,14 @@
 """Where checkpoints are told to: a file that is only added to, an address that may contradict."""
 
+import asyncio
 import os
+import resource
+import signal
 from pathlib import Path
 
 import pytest
 
-from paygate.checkpoints import CheckpointAddress, CheckpointFile, lines_of
+from paygate.checkpoints import MAX_LINE, CheckpointAddress, CheckpointFile, lines_of
 from paygate.domain.addresses import Reach
 from paygate.egress.client import Egress
 from tests.receiver import OK, Receiver, answer
@@ -33,6 +36,43 @@ async def test_a_line_that_a_crash_cut_off_is_not_the_last_one(tmp_path: Path) -
     assert await place.put(NEXT) == "kept"
     assert file.read_bytes() == LINE + b'{"numb\n' + NEXT
     assert await place.last() == NEXT.strip()
+
+
+async def test_a_line_that_the_disk_took_in_part_is_not_kept(tmp_path: Path) -> None:
+    """As a disk that is nearly full does, or a process at its limit for files."""
+    file = tmp_path / "told.jsonl"
+    place = CheckpointFile(file)
+    assert await place.put(LINE) == "kept"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(LINE) + 5, before[1]))
+    try:
+        assert await place.put(NEXT) == "failed"
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert await place.last() == LINE.strip()
+    assert await place.put(NEXT) == "kept"
+    assert list(lines_of(file))[::2] == [LINE.strip(), NEXT.strip()]
+
+
+async def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    """A pipe that nobody writes, and a device without end."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    for name in ("pipe", "device"):
+        place = CheckpointFile(tmp_path / name)
+        for read in (place.last, lambda: asyncio.to_thread(list, lines_of(tmp_path / name))):  # noqa: B023
+            with pytest.raises(OSError, match="not a regular file"):
+                await read()
+        assert await place.put(LINE) == "failed"
+
+
+def test_a_line_without_end_takes_no_memory(tmp_path: Path) -> None:
+    (tmp_path / "told.jsonl").write_bytes(b"x" * (3 * MAX_LINE) + b"\n" + LINE)
+    *pieces, last = lines_of(tmp_path / "told.jsonl")
+    assert max(map(len, pieces)) == MAX_LINE
+    assert last == LINE.strip()
 
 
 async def test_a_file_that_cannot_be_added_to_fails(tmp_path: Path) -> None:

@@ -1,12 +1,11 @@
 """verify_export.py EXPORT [PUBLIC_KEY_HEX] [CHECKPOINTS]: check an export of paygate's audit log.
-
 Prints what holds and exits 0, or names the first bad entry and exits 1. See docs/audit.md.
 """
 
-import base64, hashlib, hmac, json, sys
+import base64, datetime, hashlib, hmac, json, sys
 
 P, ORDER = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
-D = -121665 * pow(121666, -1, P) % P
+D, EPOCH = -121665 * pow(121666, -1, P) % P, datetime.datetime(1970, 1, 1)
 
 
 def add(a, b):  # Ed25519 (RFC 8032, 5.1.4), in extended coordinates
@@ -27,7 +26,7 @@ def point_of(data):
     square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
     x = pow(square, (P + 3) // 8, P)
     x = x if x * x % P == square else x * pow(2, (P - 1) // 4, P) % P
-    check(x * x % P == square and y < P, "this is no point of the curve")
+    (x * x % P == square and y < P) or sys.exit("this is no point of the curve")
     x = P - x if x & 1 != sign else x
     return x, y, 1, x * y % P
 
@@ -60,41 +59,42 @@ def fields(*values):
     return b"".join(b"-" if v is None else b"%d:" % len(v) + v for v in values)
 
 
-def check(holds, words):
-    holds or sys.exit(words)
-
-
 def main(export, public="", checkpoints=""):
     told = [json.loads(line) for line in open(checkpoints)] if checkpoints else []
     told, lines = {line["number"]: line["hash"] for line in told}, map(json.loads, open(export))
-    begin, e, last, count = next(lines), {"object": None}, None, 0
+    begin = next(lines)
     where, number, previous = (begin[k] for k in ("installation", "previous_number", "previous"))
-    for e in lines:
-        if e["object"] == "audit_export_end":
-            break
+    first, last, count, bare, taken = number + 1, None, 0, [], ""
+    while (e := next(lines, begin))["object"] == "audit_export_entry":
         entry, leaf, bad = e["entry"], bytes.fromhex(e["leaf"]), f"entry {e['number']}, {e['id']}: "
+        at = (EPOCH + datetime.timedelta(0, 0, e["at"])).isoformat()
         if e["number"] != number + 1:
             lost, said = f"{number + 1}-{e['number'] - 1}", (entry or {}).get("details", {})
-            check(entry is None or said.get("lost") == lost, f"{bad}{lost} are gone")
+            entry is None or said.get("lost") == lost or sys.exit(f"{bad}{lost} are gone")
             print(f"declared gap: numbers {lost}, lost by a restore")
-        if e["content"] is not None:
+        if e["content"] is None:  # Allowed where a later entry says that its month was taken away
+            bare.append((at[:19] if entry is None else "~", f"{bad}without what was sealed"))
+        else:
             content, clear = base64.b64decode(e["content"]), (e["subject"], e["action"], e["actor"])
             data = fields("paygate.audit.1", e["merchant"], e["id"], str(e["at"]), *clear, content)
-            check(hmac.digest(bytes.fromhex(e["salt"]), data, "sha256") == leaf, f"{bad}changed")
-            check(entry and unpack(content)[0] == entry | {"at": None}, f"{bad}shown otherwise")
+            same = hmac.digest(bytes.fromhex(e["salt"]), data, "sha256") == leaf
+            same = same and entry and unpack(content)[0] == entry | {"at": None}
+            same and entry["at"] == at + "Z" or sys.exit(f"{bad}changed, or shown otherwise")
+            if e["action"] == "audit_log.detach":
+                taken = max(taken, entry["details"]["ends"])
         name = (str(e["number"]), e["merchant"], e["id"], str(e["at"]), e["key"], "1")
         data = fields("paygate.chain.1", where, bytes.fromhex(previous), *name, leaf)
-        check(hashlib.sha256(data).hexdigest() == e["hash"], f"{bad}does not follow the one before")
-        check(told.get(e["number"], e["hash"]) == e["hash"], f"{bad}not what was told outside")
-        number, previous, last, count = e["number"], e["hash"], e, count + 1
-    check(e["object"] == "audit_export_end" and e["hash"] == previous, "the export is cut off")
-    check(max(told, default=0) <= number, f"it ends at {number}, and more was told outside")
-    if last is not None:
-        key = bytes.fromhex(public or begin["public_keys"][last["key"]])
-        message = fields("paygate.head.1", where, str(number), bytes.fromhex(previous))
-        check(signed(key, message, bytes.fromhex(last["signature"] or "")), "its end is not signed")
-    print(f"good: {count} entries, up to number {number}")
+        number, previous, last, count = e["number"], hashlib.sha256(data).hexdigest(), e, count + 1
+        previous == e["hash"] or sys.exit(f"{bad}does not follow the one before")
+        told.get(number, previous) == previous or sys.exit(f"{bad}not what was told outside")
+    e["object"] == "audit_export_end" and e["hash"] == previous or sys.exit("the export is cut off")
+    last and not any(lines) or sys.exit("it holds no entry, or goes on behind its end")
+    max(told, default=0) <= number or sys.exit(f"it ends at {number}, and more was told outside")
+    [sys.exit(words) for at, words in bare if at >= taken[:19]]
+    key = bytes.fromhex(public or begin["public_keys"][last["key"]])
+    head = fields("paygate.head.1", where, str(number), bytes.fromhex(previous))
+    signed(key, head, bytes.fromhex(last["signature"] or "")) or sys.exit("its end is not signed")
+    print(f"good: numbers {first} to {number}, {count} entries, {len(bare)} without content")
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+main(*sys.argv[1:])

@@ -4,11 +4,13 @@ What keeps them must not be within reach of who can write the database: docs/aud
 """
 
 import asyncio
+import errno
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Literal
+from typing import BinaryIO, Final, Literal
 
 from paygate.egress.client import Egress, Responded
 
@@ -54,11 +56,11 @@ class CheckpointFile:
 
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-        return os.open(self._path, flags, 0o600)
+        return _regular(os.open(self._path, flags | os.O_NONBLOCK, 0o600), self._path)
 
     def _last(self) -> bytes | None:
         try:
-            file = self._path.open("rb")
+            file = _opened(self._path)
         except FileNotFoundError:
             return None
         with file:
@@ -74,7 +76,9 @@ class CheckpointFile:
             try:
                 size = os.lseek(file, 0, os.SEEK_END)
                 torn = size > 0 and os.pread(file, 1, size - 1) != b"\n"
-                os.write(file, b"\n" * torn + line)
+                rest = b"\n" * torn + line
+                while rest:  # of a disk that is nearly full it takes a part without an error
+                    rest = rest[os.write(file, rest) :]
                 os.fsync(file)
             finally:
                 os.close(file)
@@ -113,17 +117,31 @@ def lines_of(path: Path) -> Iterator[bytes]:
     one that is not there. Raises OSError.
     """
     try:
-        size = path.stat().st_size
+        with _opened(path) as file:
+            size = os.fstat(file.fileno()).st_size
     except FileNotFoundError:
         return iter(())
     return _lines_up_to(path, size)
 
 
 def _lines_up_to(path: Path, size: int) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        for line in file:
+    """A line that is longer than any of ours comes in pieces, of which none is a checkpoint."""
+    with _opened(path) as file:
+        while line := file.readline(min(size, MAX_LINE)):
             size -= len(line)
-            if size < 0:
-                return
-            if line.endswith(b"\n") and line.strip():
+            whole = line.endswith(b"\n")
+            if line.strip() and (whole or len(line) == MAX_LINE):
                 yield line.rstrip(b"\n")
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A file for reading. Raises OSError, for what is no regular file too."""
+    return open(_regular(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), path), "rb")
+
+
+def _regular(descriptor: int, path: Path) -> int:
+    """The descriptor of a file, unless it is a pipe that waits for ever or a device without end."""
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "not a regular file", str(path))

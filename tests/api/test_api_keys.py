@@ -3,12 +3,15 @@
 import asyncio
 import os
 import socket
+import ssl
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -347,3 +350,30 @@ async def test_every_node_comes_to_know(shop: Shop, second_node: Gateway, verb: 
 async def test_a_new_key_opens_on_every_node_at_once(shop: Shop, second_node: Gateway) -> None:
     key = await shop.made()
     assert await opens(shop._replace(gateway=second_node), key["key"])
+
+
+async def test_a_body_that_comes_slowly_outlives_no_key(shop: Shop, gateway: Gateway) -> None:
+    """The request began when its key was good, and acts when it is complete."""
+    made, body = await shop.made(), b'{"amount": 100, "currency": "eur"}'
+    url = urlsplit(gateway.ready["api_url"])
+    trusted = ssl.create_default_context(cafile=gateway.ready["ca_file"])
+    reader, writer = await asyncio.open_connection(url.hostname, url.port, ssl=trusted)
+    head = (
+        f"POST /payment-intents HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {made['key']}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        "Expect: 100-continue\r\nConnection: close\r\n\r\n"
+    )
+    writer.write(head.encode())
+    assert b" 100 " in await reader.readuntil(b"\r\n\r\n"), "the key was good"
+    await shop.call("POST", f"/api-keys/{made['id']}/revoke")
+    revoked = time.monotonic()
+
+    async def known_everywhere() -> bool:
+        return time.monotonic() - revoked > CACHE_SECONDS
+
+    await until(known_everywhere)
+    writer.write(body)
+    answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert b"api_key_invalid" in answer

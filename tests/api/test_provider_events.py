@@ -121,6 +121,11 @@ async def test_whatever_is_signed_is_stored_and_what_nobody_can_read_is_told(
     await until(all_ended)
     assert await found() == after
     await connection.close()
+    listed = (await gateway.call("GET", "/provider-events?limit=100")).json["data"]
+    assert len(listed) >= len(ODD) + dead
+    for each in listed:
+        answer = await gateway.call("GET", f"/provider-events/{each['id']}")
+        assert answer.status == 200, "whoever has to look at it can"
 
 
 async def test_both_paths_are_the_same_door(gateway: Gateway) -> None:

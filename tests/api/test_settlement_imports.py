@@ -104,6 +104,7 @@ GOOD = generic("refused", "-1.00")
         (parts(GOOD, format=b"pdf"), "parameter_invalid", "format"),
         (parts(GOOD, mapping=None), "parameter_invalid", "mapping"),
         (parts(GOOD, mapping=b"[1]"), "parameter_invalid", "mapping"),
+        (parts(GOOD, mapping=b'{"reference": "\xff"}'), "parameter_invalid", "mapping"),
         (parts(GOOD, mapping=b'{"reference": "id"}'), "parameter_invalid", "mapping"),
         (parts(GOOD, format=b"stripe_itemized"), "parameter_invalid", "mapping"),
         (parts(GOOD, format=b"stripe_itemized", mapping=None), "report_unreadable", "file"),

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
+from uuid import uuid4
 
 import aiohttp
 import asyncpg
@@ -60,8 +61,10 @@ def keys(gateway: Gateway, purpose: str = "records") -> dict[str, dict[str, Any]
 
 async def pay(gateway: Gateway) -> str:
     """A payment, however often it must be asked for: a process may be killed meanwhile."""
-    number = os.urandom(8).hex()
-    intent = await asked(gateway, "/payment-intents", {"amount": 1999, "currency": "eur"}, number)
+    number = str(uuid4())  # sixteen digits alone may be a card's
+    intent = await asked(
+        gateway, "/payment-intents", {"amount": 1999, "currency": "eur"}, f"new {number}"
+    )
     method = {"type": "card", "token": "pm_card_visa"}
     body = {"payment_method": method, "return_url": "https://shop.example/done"}
     await asked(gateway, f"/payment-intents/{intent['id']}/confirm", body, f"pay {number}")
@@ -161,7 +164,7 @@ class Order(NamedTuple):
 
 
 async def buy(gateway: Gateway) -> Order:
-    number = os.urandom(8).hex()
+    number = str(uuid4())  # sixteen digits alone may be a card's
     order = Order(f"order {number}", number, await created(gateway, f"order {number}", number))
     method = {"type": "card", "token": "pm_card_visa"}
     body = {"payment_method": method, "return_url": "https://shop.example/done"}

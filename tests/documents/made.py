@@ -22,12 +22,13 @@ def pdf(pages: int = 1, *, size: int = 0, password: str | None = None) -> bytes:
     return made.getvalue()
 
 
-def png(size: int = 0) -> bytes:
-    """A PNG image of one pixel, and of about so many bytes."""
+def png(size: int = 0, *, text: tuple[bytes, bytes] | None = None) -> bytes:
+    """A PNG image of one pixel, and of about so many bytes; with a chunk of text."""
     pixel = zlib.compress(b"\0\0\0\0")
     chunks = (
         (b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)),
         (b"tEXt", b"Comment\0" + b"x" * size),
+        *((text,) if text else ()),
         (b"IDAT", pixel),
         (b"IEND", b""),
     )
@@ -38,12 +39,13 @@ def png(size: int = 0) -> bytes:
     return made
 
 
-def jpeg(size: int = 0) -> bytes:
-    """The segments of a JPEG image, and about so many bytes of picture."""
+def jpeg(size: int = 0, *, comment: bytes = b"", behind: bytes = b"") -> bytes:
+    """The segments of a JPEG image, and about so many bytes of picture; what is behind its end."""
     app0 = b"\xff\xe0\x00\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0"
     frame = b"\xff\xc0\x00\x0b\x08\x00\x01\x00\x01\x01\x01\x11\x00"
     scan = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00"
-    return b"\xff\xd8" + app0 + frame + scan + b"\x7f" * (size + 1) + b"\xff\xd9"
+    note = b"\xff\xff\xfe" + struct.pack(">H", 2 + len(comment)) + comment
+    return b"\xff\xd8" + app0 + note + frame + scan + b"\x7f" * (size + 1) + b"\xff\xd9" + behind
 
 
 def pdf_saying(*lines: str, title: str = "", pages: int = 1) -> bytes:

@@ -3,7 +3,7 @@
 import json
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -31,6 +31,8 @@ class ScriptedVault:
 
     def __init__(self, folder: Path, answer: Callable[[Asked], Answer]) -> None:
         self.answer = answer
+        self.raw: Iterator[bytes] | None = None
+        """What is written in place of an answer, a piece every tenth of a second."""
         self.asked: list[Asked] = []
         self._stopping = threading.Event()
         authority = trustme.CA()
@@ -65,6 +67,13 @@ class ScriptedVault:
                 body = json.loads(self.rfile.read(length)) if length else None
                 asked = Asked(self.path, body, self.headers.get("X-Vault-Token"))
                 vault.asked.append(asked)
+                if vault.raw is not None:
+                    self.close_connection = True
+                    for piece in vault.raw:
+                        self.wfile.write(piece)
+                        if vault._stopping.wait(0.1):
+                            break
+                    return
                 status, content = vault.answer(asked)
                 if (status, content) == SILENCE:
                     vault._stopping.wait()

@@ -1,6 +1,7 @@
 """What a real server is not made to answer; and the files that an address names."""
 
 import base64
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -113,6 +114,11 @@ def test_one_that_says_no_is_not(vault: ScriptedVault, answer: Answer) -> None:
         ((200, b"hunter2"), "another shape"),
         ((200, b"[]"), "another shape"),
         ((200, b'{"data": {"plaintext": 1}}'), "another shape"),
+        ((200, b'{"data": {"plaintext": "\xff"}}'), "another shape"),
+        ((200, b'{"\xff": 1}'), "another shape"),
+        ((200, b'{"data": ' + b"[" * 20_000), "another shape"),
+        ((500, b'{"errors": ["\xff"]}'), "it answered 500"),
+        ((400, b'{"errors": ' + b"[" * 20_000), "does not take what it was sent"),
         (data(plaintext="hunter2!"), "is not base64"),
         ((200, b" " * 70_000), "too large"),
         ((403, b"<html>hunter2"), "the token may not do that"),
@@ -125,6 +131,39 @@ def test_other_answers_are_one_clear_error(
     said = refusal(vault)
     assert words in said
     assert "hunter2" not in said
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        HEAD + b'Content-Length: 500\r\n\r\n{"data": {}}',
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n-5\r\nhunter2",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\nhunter2\r\n",
+        HEAD + b"A: b\r\n" * 300 + b"\r\n",
+        b"HTTP/1.1 hunter2\r\n\r\n",
+        b"hunter2",
+    ],
+    ids=["cut", "less than nothing", "no size", "too many headers", "no status", "no HTTP"],
+)
+def test_what_is_no_whole_answer_may_come_later(vault: ScriptedVault, written: bytes) -> None:
+    vault.raw = iter([written])
+    assert refusal(vault).endswith("ended the conversation")
+
+
+def test_an_answer_that_drips_has_its_time(vault: ScriptedVault) -> None:
+    """Each byte comes soon, and the last one never."""
+    vault.raw = itertools.chain([HEAD + b"Content-Length: 60000\r\n\r\n"], itertools.repeat(b" "))
+    assert "did not answer in time" in refusal(vault)
+
+
+@pytest.mark.parametrize("made", [10**18, 10**40, -(10**14)])
+def test_a_key_of_no_time_is_none(vault: ScriptedVault, made: int) -> None:
+    vault.answer = lambda _: (200, GOOD_KEY[1].replace(b'{"1": 1}', b'{"1": %d}' % made))
+    with pytest.raises(KmsError, match="another shape"):
+        open_kms(vault.address, patience_seconds=0).wrap(KEYSET, b"")
 
 
 def test_a_token_goes_nowhere_else(vault: ScriptedVault, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import os
 import re
 import ssl
 import stat
+import threading
 import time
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -17,7 +18,9 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 CALL_SECONDS: Final = 10.0
-"""For the connection, and for each wait of one call."""
+"""For one call, from the look-up of the name to the answer's last byte: an answer that drips keeps
+each wait short, and would take days.
+"""
 MAX_ANSWER_BYTES: Final = 64 * 1024
 """A wrapped keyset has under 6 KB; a key's description some hundred bytes, and 20 a version."""
 MAX_TOKEN_BYTES: Final = 8_192
@@ -32,6 +35,10 @@ _TOKEN: Final = re.compile(r"[!-~]+")
 _OPEN_TO_STRANGERS: Final = stat.S_IRWXO | stat.S_IWGRP
 """The group may read a token: the agent that renews it is another user."""
 _SERVER_FAULT: Final = 500
+
+
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for what is no JSON of the shape that it is to be."""
 
 
 class VaultError(Exception):
@@ -120,6 +127,27 @@ class VaultHttp:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _ask_once(self, method: str, path: str, body: dict[str, Any] | None) -> bytes:
+        """In a thread, which is left behind when it takes too long: neither the look-up of a name
+        nor the rest of an answer can be given a time.
+        """
+        found: list[bytes | Exception] = []
+
+        def exchange() -> None:
+            try:
+                found.append(self._exchange(method, path, body))
+            except Exception as error:  # noqa: BLE001 -- it is raised below
+                found.append(error)
+
+        asking = threading.Thread(target=exchange, daemon=True, name="vault")
+        asking.start()
+        asking.join(CALL_SECONDS)
+        if not found:
+            raise VaultAwayError(f"{self._where} did not answer in time")
+        if isinstance(found[0], Exception):
+            raise found[0]
+        return found[0]
+
+    def _exchange(self, method: str, path: str, body: dict[str, Any] | None) -> bytes:
         headers = {
             "X-Vault-Token": _token(self._address.token_file),
             "X-Vault-Request": "true",
@@ -133,13 +161,15 @@ class VaultHttp:
             connection.request(method, f"/v1/{path}", encoded, headers)
             with connection.getresponse() as response:
                 content = response.read(MAX_ANSWER_BYTES + 1)
+                if response.length and len(content) <= MAX_ANSWER_BYTES:
+                    raise http.client.IncompleteRead(content)
         except ssl.SSLCertVerificationError as error:
             raise VaultError(
                 f"the certificate of {self._where} is not trusted: {error.verify_message}"
             ) from None
         except TimeoutError:
             raise VaultAwayError(f"{self._where} did not answer in time") from None
-        except http.client.HTTPException:
+        except (http.client.HTTPException, ValueError):  # a chunk of less than nothing
             raise VaultAwayError(f"{self._where} ended the conversation") from None
         except OSError as error:
             why = error.strerror or type(error).__name__
@@ -156,7 +186,7 @@ class VaultHttp:
         """What an answer that is not 200 says, in our words."""
         try:
             said = " ".join(msgspec.json.decode(content, type=_Errors).errors)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             said = ""
         about = f"key {self._address.name} of {self._where}"
         if _MISMATCH in said:

@@ -14,6 +14,7 @@ import msgspec
 
 from paygate.crypto.vault_http import (
     SEGMENT,
+    UNREADABLE,
     TransitAddress,
     VaultError,
     VaultHttp,
@@ -105,14 +106,13 @@ class Transit:
     def key(self) -> KeyFacts:
         """Look at the key. Raises VaultError."""
         key = _data_of(self._http.ask("GET", self._path("keys")), _Key)
-        made = key.keys.get(str(key.latest_version))
         return KeyFacts(
             type=key.type,
             derived=key.derived,
             exportable=key.exportable,
             deletion_allowed=key.deletion_allowed,
             latest_version=key.latest_version,
-            made_at=datetime.fromtimestamp(made if isinstance(made, int) else 0, UTC),
+            made_at=_moment(key.keys.get(str(key.latest_version))),
         )
 
     def token(self) -> TokenFacts:
@@ -122,8 +122,8 @@ class Transit:
         answer = self._http.ask("POST", "sys/capabilities-self", {"paths": list(paths.values())})
         may = _data_of(answer, dict[str, list[str]])
         return TokenFacts(
-            lasts=timedelta(seconds=token.ttl) if token.creation_ttl else None,
-            lifetime=timedelta(seconds=token.creation_ttl),
+            lasts=_span(token.ttl) if token.creation_ttl else None,
+            lifetime=_span(token.creation_ttl),
             is_root="root" in token.policies,
             lacking=tuple(
                 verb
@@ -169,8 +169,26 @@ def _data_of(answer: bytes, shape: type[T]) -> T:
     try:
         data = msgspec.json.decode(answer, type=_Answer).data
         return msgspec.json.decode(data, type=shape)
-    except msgspec.DecodeError:  # its words may quote what was sent
-        raise VaultError("Vault's answer has another shape than transit's") from None
+    except UNREADABLE:  # its words may quote what was sent
+        raise _other_shape() from None
+
+
+def _moment(seconds: Any) -> datetime:
+    try:
+        return datetime.fromtimestamp(seconds if isinstance(seconds, int) else 0, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise _other_shape() from None
+
+
+def _span(seconds: int) -> timedelta:
+    try:
+        return timedelta(seconds=seconds)
+    except OverflowError:
+        raise _other_shape() from None
+
+
+def _other_shape() -> VaultError:
+    return VaultError("Vault's answer has another shape than transit's")
 
 
 def _base64(data: bytes) -> str:

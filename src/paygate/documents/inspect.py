@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from paygate.documents.kind import DocumentKind, NotTaken, kind_of
+from paygate.documents.picture_text import card_data_in
 from paygate.domain.card_data.search import CardData
 
 WITHIN_SECONDS: Final = 15.0
@@ -40,7 +41,7 @@ class Document(NamedTuple):
     kind: DocumentKind
     pages: int
     card_data: CardData | None = None
-    """What was found in a PDF's text. Pictures are not looked into."""
+    """What was found in its text. What a picture shows is not read."""
 
 
 class Documents:
@@ -60,7 +61,7 @@ class Documents:
         """
         kind = kind_of(content)
         if kind is not DocumentKind.PDF:
-            return Document(kind, 1)
+            return Document(kind, 1, await asyncio.to_thread(card_data_in, kind, content))
         if self._inside >= AT_ONCE + WAITING_MOST:
             raise Busy
         self._inside += 1

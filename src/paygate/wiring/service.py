@@ -40,6 +40,7 @@ from paygate.storage.rehashing import Rehashing
 from paygate.storage.resealing import Resealing
 from paygate.storage.restores import Restores, notice_restore
 from paygate.storage.retention import Retention
+from paygate.storage.retired_keys import RetiredKeys
 from paygate.storage.settlements.facts import SettlementFacts
 from paygate.storage.settlements.imports import SettlementImports
 from paygate.storage.settlements.pages import SettlementPages
@@ -107,11 +108,11 @@ async def open_context(
     store = limits_store(settings)
     pace = pace_of(settings, store, livemode=installation.livemode)
     provider = provider_of(settings, installation, pace)
-    index = BlindIndex(keyring)
     sealer = Sealer(keyring)
-    records = Records(sealer, index)
+    records = Records(sealer, BlindIndex(keyring))
     keysets.bind(records)
-    committer = Committer(dial)
+    retired = RetiredKeys(records)
+    committer = Committer(dial, fence=retired)
     keeper = KeyringKeeper(
         connect(settings, name=f"{name} keyring"),
         keysets,
@@ -120,8 +121,10 @@ async def open_context(
         committer.drained,
     )
     dsn = settings.require("database_url")
-    pool = open_pool(dsn, name=f"paygate {name}")
-    searches = open_pool(dsn, name=f"paygate {name} searches", plan_each=True)
+    pool = open_pool(dsn, name=f"paygate {name}", guarded=retired.guarded)
+    searches = open_pool(
+        dsn, name=f"paygate {name} searches", plan_each=True, guarded=retired.guarded
+    )
     keys = IdempotencyKeys(connect(settings, name=f"{name} keys"), pool, records)
     await committer.open()
     sealer.look_again = keeper.look_again
@@ -164,7 +167,7 @@ async def open_context(
             rehashing=Rehashing(connect(settings, name=f"{name} rehashing"), records),
             after_restore=after_restore,
             hasher=CredentialHasher(keyring),
-            index=index,
+            index=records.index,
             callback_states=CallbackStates(keyring),
             policy=policy_of(settings),
             pace=pace,

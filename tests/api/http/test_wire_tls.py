@@ -1,10 +1,12 @@
 """TLS and the end: handshakes, a certificate that changes, a stop that keeps nobody waiting."""
 
+import os
 import ssl
 import subprocess
 import sys
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +53,9 @@ class Tls:
         self.trusted = ssl.create_default_context()
         self.authority.configure_trust(self.trusted)
 
-    def write(self, authority: trustme.CA | None = None) -> None:
+    def write(self, until: datetime | None = None) -> None:
         """A certificate as a renewal puts it there."""
-        leaf = (authority or self.authority).issue_cert("localhost")
+        leaf = self.authority.issue_cert("localhost", not_after=until)
         for path, blob in zip(
             self.files, (leaf.cert_chain_pems[0], leaf.private_key_pem), strict=True
         ):
@@ -175,7 +177,7 @@ def test_a_new_certificate_is_taken_up_while_requests_go_on(tls: Tls) -> None:
             assert answer(sock)[0] == 200
 
 
-@pytest.mark.parametrize("fault", ["no PEM", "another key", "gone"])
+@pytest.mark.parametrize("fault", ["no PEM", "another key", "gone", "ended"])
 def test_a_certificate_that_cannot_be_used_is_not_taken(tls: Tls, fault: str) -> None:
     certificate, key = tls.files
     whole = certificate.read_bytes(), key.read_bytes()
@@ -185,12 +187,37 @@ def test_a_certificate_that_cannot_be_used_is_not_taken(tls: Tls, fault: str) ->
             certificate.write_bytes(whole[0][:100])
         elif fault == "another key":
             trustme.CA().issue_cert("localhost").private_key_pem.write_to_path(key)
+        elif fault == "ended":
+            tls.write(until=datetime(2026, 1, 1, tzinfo=UTC))
         else:
             key.unlink()
         until(lambda: "certificate_not_loaded" in {line["event"] for line in list(logs)})
         assert serial(served) == before
         tls.write()
         until(lambda: serial(served) != before)
+
+
+def test_files_that_are_mended_without_a_new_date_are_taken(tls: Tls) -> None:
+    """As by chmod, after a renewal whose key could not be read."""
+    before, key = tls.certificate.context, tls.files[1]
+    tls.write()
+    good = key.read_bytes()
+    key.write_bytes(good.translate(bytes.maketrans(b"abc", b"bca")))
+    tls.certificate.reload()
+    assert tls.certificate.context is before
+    date = key.stat().st_mtime_ns
+    key.write_bytes(good)
+    os.utime(key, ns=(date, date))
+    tls.certificate.reload()
+    assert tls.certificate.context is not before
+
+
+def test_a_certificate_in_openssls_own_form_is_taken(tls: Tls) -> None:
+    before, file = tls.certificate.context, tls.files[0]
+    tls.write()
+    file.write_bytes(file.read_bytes().replace(b" CERTIFICATE", b" TRUSTED CERTIFICATE"))
+    tls.certificate.reload()
+    assert tls.certificate.context is not before
 
 
 def test_a_key_under_a_passphrase_is_refused_and_not_asked_for(tls: Tls) -> None:

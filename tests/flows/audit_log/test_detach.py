@@ -8,11 +8,14 @@ from functools import partial
 from pathlib import Path
 
 import asyncpg
+import msgspec
 import pytest
 
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.flows.audit_log.detach import detach_past_months
 from paygate.storage.connections.database import connector
+from paygate.storage.connections.pool import open_pool
+from paygate.storage.idempotency import IdempotencyKeys
 from paygate.storage.schema.migrate import detach_months
 from tests.flows.audit_log.log import Log, told_to
 from tests.flows.audit_log.test_export import checked, exported
@@ -70,7 +73,13 @@ async def test_what_is_past_its_time_is_taken_away(log: Log, take: Take, tmp_pat
     verified = await log.verify()
     assert (verified.is_good, verified.detached) == (True, 9)
     await log.seal()
-    assert checked(tmp_path, await exported(log), "", str(log.file))[0] == 0
+    lines = await exported(log)
+    code, said = checked(tmp_path, lines, "", str(log.file))
+    assert (code, said.endswith("9 without content\n")) == (0, True), said
+    for number, entry in ((1, lines[-2]["entry"]), (10, None)):
+        forged = {**lines[number], "content": None, "entry": entry}
+        code, said = checked(tmp_path, [*lines[:number], forged, *lines[number + 1 :]])
+        assert (code, forged["id"] in said) == (1, True), "only a seal may be left, of these months"
     # A year later the next ones: that entry speaks for those before, too.
     log.world.clock.time = NOW + timedelta(days=30)
     assert await detach(log, take) == ["audit_entry_2025_10"]
@@ -115,6 +124,25 @@ async def test_a_month_that_is_not_in_order_stays(log: Log, take: Take) -> None:
     await log.act()
     await log.seal()
     assert await detach(log, take) == NAMES
+
+
+async def test_a_machine_whose_clock_is_ahead_takes_nothing_away(
+    log: Log, take: Take, database: str
+) -> None:
+    """Months would be past their time to it that are not: half a year of what must be kept."""
+    await old(log)
+    ahead = timedelta(days=200)
+    log.world.clock.time = NOW + ahead
+    dial, pool = connector(database, name="keys"), open_pool(database, name="ahead")
+    keys = IdempotencyKeys(
+        dial, pool, log.world.records, machine_time=lambda: datetime.now(UTC) + ahead
+    )
+    log.ctx = msgspec.structs.replace(log.ctx, keys=keys)
+    for way in (None, take):
+        with pytest.raises(Refusal, match="clock_ahead_of_the_database"):
+            await detach(log, way)
+    assert (await places(log))[:3] == NAMES
+    pool.close()
 
 
 async def test_an_entry_that_is_gone_is_not_of_a_month_that_was_taken_away(

@@ -41,7 +41,7 @@ def test_it_can_be_read_at_once() -> None:
     lines = VERIFIER.read_text().splitlines()
     assert len(lines) <= 100
     assert [line for line in lines if line.startswith(("import", "from"))] == [
-        "import base64, hashlib, hmac, json, sys"
+        "import base64, datetime, hashlib, hmac, json, sys"
     ]
 
 
@@ -58,12 +58,13 @@ async def test_an_export_is_an_entry_and_holds(log: Log, tmp_path: Path) -> None
     assert lines[1]["entry"]["details"] == {"state": "straße", "amount": "1 eur"}
     (public,) = log.ctx.audit_keys.public_keys().values()
     told = str(log.file)
-    expected = (0, "good: 5 entries, up to number 5\n")
+    expected = (0, "good: numbers 1 to 5, 5 entries, 0 without content\n")
     assert checked(tmp_path, lines) == expected
     assert checked(tmp_path, lines, public.hex(), told) == expected
     await log.seal()
     tail = await exported(log, first=4)
-    assert checked(tmp_path, tail)[0] == 0
+    said = "good: numbers 4 to 6, 3 entries, 0 without content\n"
+    assert checked(tmp_path, tail) == (0, said), "it says where an export begins"
     other = ("0" if public.hex()[0] != "0" else "1") + public.hex()[1:]
     assert checked(tmp_path, lines, other)[0] == 1
 
@@ -88,6 +89,7 @@ async def test_the_verifier_names_the_first_bad_entry(log: Log, tmp_path: Path) 
         return [{**line, **changes} if line.get("number") == number else line for line in lines]
 
     shown = {**lines[3]["entry"], "action": "refund.create"}
+    earlier = {**lines[3]["entry"], "at": lines[2]["entry"]["at"]}
     for changes in (
         {"content": lines[2]["content"]},
         {"subject": None},
@@ -98,20 +100,23 @@ async def test_the_verifier_names_the_first_bad_entry(log: Log, tmp_path: Path) 
         {"leaf": "00" * 32},
         {"hash": "00" * 32},
         {"entry": shown},
+        {"entry": earlier},
         {"entry": None},
         {"content": None},
+        {"content": None, "entry": shown},
+        {"content": None, "entry": None},
     ):
         code, said = checked(tmp_path, edited(3, **changes))
-        if changes == {"content": None}:
-            assert code == 0, "an entry whose month was taken away has its seal alone"
-            continue
         assert code == 1, changes
         assert lines[3]["id"] in said, changes
     without = [line for line in lines if line.get("number") != 3]
     assert checked(tmp_path, without)[0] == 1
     swapped = [lines[0], lines[2], lines[1], *lines[3:]]
     assert checked(tmp_path, swapped)[0] == 1
-    assert checked(tmp_path, lines[:-1])[0] == 1
+    assert checked(tmp_path, lines[:-1]) == (1, "the export is cut off\n")
+    behind = (1, "it holds no entry, or goes on behind its end\n")
+    assert checked(tmp_path, [*lines, lines[1]]) == behind
+    assert checked(tmp_path, [lines[0], {**lines[-1], "hash": lines[0]["previous"]}]) == behind
     cut = [*lines[:5], {**lines[-1], "hash": lines[4]["hash"]}]
     code, said = checked(tmp_path, cut)
     assert (code, said) == (1, "its end is not signed\n")

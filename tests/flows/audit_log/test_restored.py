@@ -69,6 +69,34 @@ async def test_a_declared_gap_is_shown_and_no_fault(log: Log, tmp_path: Path) ->
     assert (code, said.splitlines()[0]) == (0, "declared gap: numbers 5-8, lost by a restore")
 
 
+async def test_a_second_restore_is_a_gap_too(log: Log, tmp_path: Path) -> None:
+    """First the same backup once more, whose gap takes in the first one; then one of after it."""
+    await log.act(4)
+    await log.seal()
+    backup = await log.copy()
+    gaps: list[Gap] = []
+    for last in range(3):
+        await log.act(3)
+        await log.seal()
+        if last == 2:
+            backup = await log.copy()
+            await log.act(3)
+            await log.seal()
+        head = max(row["number"] for row in backup["audit_seal"])
+        tip = max(row["number"] for row in (await log.copy())["audit_seal"])
+        await log.put_back(backup)
+        assert (await declare(log))["lost"] == f"{head + 1}-{tip}"
+        log.world.clock.forward(1)
+        assert (await declare(log))["lost"] == f"{head + 1}-{tip}", "said twice is said once"
+        assert await log.seal() >= 2
+        log.world.clock.forward(1)
+        gaps = [*(gap for gap in gaps if gap.last <= head), Gap(head + 1, tip, "ana")]
+        verified = await log.verify()
+        assert (verified.fault, verified.gaps) == (None, tuple(gaps))
+        assert checked(tmp_path, await exported(log), "", str(log.file))[0] == 0
+    assert len(gaps) == 2
+
+
 async def test_what_waited_for_its_seal_in_a_dump_is_no_edit(log: Log) -> None:
     """A dump of a gateway at work has entries of its last second that have no seal. In another
     server they are counted from another beginning, and so is what was written there before.

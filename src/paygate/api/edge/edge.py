@@ -6,6 +6,7 @@ card data is looked for in bounded bytes, once the sender is known.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, Final
@@ -35,7 +36,7 @@ from paygate.api.edge.router import Route, Router
 from paygate.api.objects import encode
 from paygate.domain.access.roles import Action, Actor, Caller
 from paygate.domain.errors import ErrorCode, Refusal
-from paygate.flows.access.authenticate import authorize
+from paygate.flows.access.authenticate import CACHE_SECONDS, authorize
 from paygate.flows.access.authenticate_client import authenticate_client
 from paygate.flows.alerts.report_card_data import report_card_data
 from paygate.flows.alerts.report_unreadable import report_unreadable
@@ -182,7 +183,11 @@ class Edge:
         if endpoint.raw:
             body = await self.bodies.read(exchange, receive, endpoint.body_limit)
         elif endpoint.body is not None:
+            began = time.monotonic()
             body = await self._body(endpoint, endpoint.body, exchange, receive)
+            if endpoint.action is not None and time.monotonic() - began > CACHE_SECONDS:
+                # Half a minute is enough for a body, and too long for a key that was revoked.
+                await _look_up(self._api, exchange)
         elif endpoint.query is not None:
             body = parse_query(endpoint.query, exchange.query)
         key = idempotency_key(exchange) if endpoint.takes_key else None

@@ -5,8 +5,11 @@ OpenSSL takes the groups of that profile from `cli/openssl.cnf`: Python has no w
 
 import asyncio
 import ssl
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+
+from cryptography import x509
 
 from paygate.telemetry import log
 
@@ -16,11 +19,15 @@ LOOK_SECONDS: Final = 10.0
 """How often the files are looked at: two calls of the system."""
 
 
+class CertificateEndedError(Exception):
+    """A certificate that nobody accepts any more was put in the place of the one in use."""
+
+
 class Certificate:
     """The certificate and its key, read again when their files change.
 
     Whoever renews them needs no signal, and a pair that does not fit (one of two files is written)
-    is not taken: the one before serves on.
+    is not taken, nor is one that has ended: the one before serves on.
     """
 
     def __init__(self, certificate: Path, key: Path, *, look_seconds: float = LOOK_SECONDS) -> None:
@@ -44,15 +51,27 @@ class Certificate:
             if found == self._seen:
                 return
             self._seen = found
-            self.context = self._load()
-        except OSError as error:
+            context = self._load()
+            self._refuse_ended()
+            self.context = context
+        except (OSError, CertificateEndedError) as error:
             log.logger().error("certificate_not_loaded", error=error)
         else:
             log.logger().info("certificate_loaded")
 
-    def _look(self) -> list[tuple[int, int, int]]:
+    def _look(self) -> list[tuple[int, ...]]:
+        # The time of the last change of anything: what could not be read may be readable now.
         states = [path.stat() for path in self._files]
-        return [(state.st_mtime_ns, state.st_ino, state.st_size) for state in states]
+        return [(s.st_ctime_ns, s.st_mtime_ns, s.st_ino, s.st_size) for s in states]
+
+    def _refuse_ended(self) -> None:
+        """The one before is better than none. At a start there is no other, and clients say why."""
+        try:
+            leaf = x509.load_pem_x509_certificate(self._files[0].read_bytes())
+        except ValueError:
+            return  # OpenSSL has read it, in a form that this reader does not know
+        if leaf.not_valid_after_utc <= datetime.now(UTC):
+            raise CertificateEndedError
 
     def _load(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

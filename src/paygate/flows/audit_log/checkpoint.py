@@ -67,7 +67,7 @@ def read(ctx: Context, line: bytes) -> Checkpoint:
         checkpoint = _decode(line)
         signature = Signature(checkpoint.key, bytes.fromhex(checkpoint.signature))
         _ = checkpoint.head
-    except (msgspec.MsgspecError, ValueError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         raise Contradiction("a checkpoint outside cannot be read") from None
     if checkpoint.installation != ctx.installation:
         raise Contradiction("a checkpoint outside is of another installation")

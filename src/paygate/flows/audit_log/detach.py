@@ -16,6 +16,7 @@ from paygate.flows.audit_log.detached import ENDS, GAPS
 from paygate.flows.audit_log.seal import LogSealer
 from paygate.flows.audit_log.verify import Progress, Verified, verify_audit_log
 from paygate.flows.context import Context
+from paygate.flows.provider.clock import clock_fault
 from paygate.storage.audit_seals import Month
 from paygate.storage.change import Change
 
@@ -33,8 +34,11 @@ async def detach_past_months(
     """The names of the months that were taken away; without `take`, that would be.
 
     Raises:
-        Refusal: the log is not whole, or nobody outside knows so much of it.
+        Refusal: the log is not whole, or nobody outside knows so much of it; or this machine's
+            clock is known to be wrong, and with it how old a month is.
     """
+    if (why := await clock_fault(ctx)) is not None:
+        raise _refused(f"the clock is wrong ({why})")
     cut = ctx.now() - ctx.policy.audit_kept
     months = [*takewhile(lambda month: month.ends <= cut, await ctx.audit_seals.months())]
     if not months:

@@ -122,7 +122,7 @@ async def last_verified(ctx: Context) -> Remembered | None:
     try:
         remembered = msgspec.json.decode(kept, type=Remembered)
         signature = Signature(remembered.key, bytes.fromhex(remembered.signature))
-    except (msgspec.MsgspecError, ValueError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
     signed = ctx.audit_keys.signed(_message(ctx, remembered), signature)
     return remembered if signed else None

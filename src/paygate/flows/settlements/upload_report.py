@@ -192,7 +192,7 @@ def _mapping(content: bytes | None) -> Mapping[str, str]:
         return {}
     try:
         return msgspec.json.decode(content, type=dict[str, str])
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         raise Refusal(
             ErrorCode.PARAMETER_INVALID, "mapping must be a JSON object of strings", param="mapping"
         ) from None

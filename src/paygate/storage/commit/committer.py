@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from paygate.storage.change import OutcomeUnknown, Overloaded, Unavailable, Verdict
-from paygate.storage.commit.lane import Lane, Pending
+from paygate.storage.commit.lane import Fence, Lane, Pending
 from paygate.storage.commit.statement import Section
 from paygate.storage.connections.session import DRIVER_FAULTS, Connect, Connection
 from paygate.telemetry import log
@@ -36,12 +36,13 @@ class Committer:
         self,
         connect: Connect,
         *,
+        fence: Fence | None = None,
         lanes: int = LANES,
         batch_cap: int = BATCH_CAP,
         queue_limit: int = QUEUE_LIMIT,
         close_within_seconds: float = CLOSE_WITHIN_SECONDS,
     ) -> None:
-        self._lanes = [Lane(connect) for _ in range(lanes)]
+        self._lanes = [Lane(connect, fence) for _ in range(lanes)]
         self._batch_cap = batch_cap
         self._queue_limit = queue_limit
         self._close_within_seconds = close_within_seconds

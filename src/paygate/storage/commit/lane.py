@@ -7,6 +7,8 @@ A change is never answered before it is durable, and never answered wrongly:
   is then gone, so a change that is absent was not written;
 - absent changes are sent again with the same ids, present ones were committed, and no caller
   hears anything before that is known;
+- before a lane that lost its connection writes again, it learns which keys were retired meanwhile:
+  what was made with one is not written, and said to be so;
 - an unexpected error (a trigger, bad data) sends the batch again one change at a time, so
   that a poison change harms only itself.
 
@@ -18,7 +20,7 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import asyncpg
 
@@ -105,6 +107,16 @@ class Pending:
             self.verdict.set_exception(error)
 
 
+class Fence(Protocol):
+    """Keeps a process that was cut off from writing what nobody could read any more."""
+
+    async def look(self, connection: Connection) -> None:
+        """Learn what may not be written by now."""
+
+    def forbids(self, rows: Sequence[tuple[Section, tuple[Any, ...]]]) -> bool:
+        """Whether a change is such."""
+
+
 Rows = dict[Section, list[tuple[Any, ...]]]
 """Rows by section, each after its change's place in the batch."""
 
@@ -119,8 +131,9 @@ class _Lost(Exception):
 class Lane:
     """One connection that writes batches, and what it does when that connection dies."""
 
-    def __init__(self, connect: Connect) -> None:
+    def __init__(self, connect: Connect, fence: Fence | None = None) -> None:
         self._connect = connect
+        self._fence = fence
         self._connection: Connection | None = None
         self._number = secrets.randbits(31)
         self._statements = Statements()
@@ -142,13 +155,22 @@ class Lane:
 
     async def write(self, batch: list[Pending]) -> None:
         """Write the batch and give every change in it a verdict, however long that takes."""
-        while batch:
+        while batch := self._let_through(batch):
             try:
                 await self._write_together(batch)
             except _Lost as lost:
                 batch = await self._recover(batch, sent=lost.sent)
             else:
                 return
+
+    def _let_through(self, batch: list[Pending]) -> list[Pending]:
+        """The changes that the fence does not forbid; the others have failed."""
+        if self._fence is None:
+            return batch
+        forbidden = [pending for pending in batch if self._fence.forbids(pending.rows)]
+        for pending in forbidden:
+            pending.fail(Unavailable("it was made with a key that was retired meanwhile"))
+        return [p for p in batch if p not in forbidden] if forbidden else batch
 
     async def _write_together(self, batch: list[Pending]) -> None:
         try:
@@ -220,6 +242,9 @@ class Lane:
                 async with asyncio.timeout(TAKE_OVER_SECONDS):
                     self._connection = connection = await self._dial()
                     await self._take_over(connection)
+                    if self._fence is not None:
+                        # Behind the lock: who retires a key after this look waits for this lane.
+                        await self._fence.look(connection)
                 # Absence is proof from here on.
                 with self._watch.over(connection, self._is_at_work):
                     present = await _present(connection, batch) if sent else frozenset()

@@ -184,10 +184,17 @@ class Pool:
             self._leave_in(self._free[0][1] - long_ago)
 
 
-def open_pool(dsn: str, *, name: str, plan_each: bool = False) -> Pool:
+def open_pool(
+    dsn: str,
+    *,
+    name: str,
+    plan_each: bool = False,
+    guarded: Callable[[Connect], Connect] | None = None,
+) -> Pool:
     """A pool for reads. It connects when it is first used.
 
-    `plan_each` is for searches, whose best plan depends on which filters are given.
+    `plan_each` is for searches, whose best plan depends on which filters are given. `guarded` makes
+    another way to connect of the one that there is.
     """
     plans = {"plan_cache_mode": "force_custom_plan"} if plan_each else {"enable_seqscan": "off"}
     within = SEARCH_WITHIN_SECONDS if plan_each else READ_WITHIN_SECONDS
@@ -195,4 +202,4 @@ def open_pool(dsn: str, *, name: str, plan_each: bool = False) -> Pool:
     given = {**plans, **limit, **ANNOUNCED}
     patience = SEARCH_WAIT_SECONDS if plan_each else WAIT_SECONDS
     connect = functools.partial(dial, dsn, name=name, jit="off", **given)
-    return Pool(connect, within, wait_seconds=patience)
+    return Pool(guarded(connect) if guarded else connect, within, wait_seconds=patience)

@@ -8,6 +8,9 @@ FROM keyset k
 -- name: keyset_keys
 SELECT purpose, key, added_at, promoted_at, sealed_at, retired_at FROM keyset_key
 
+-- name: retired_keys
+SELECT key FROM keyset_key WHERE retired_at IS NOT NULL
+
 -- name: keyset_generation
 SELECT sum(generation)::integer FROM keyset
 
