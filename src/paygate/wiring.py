@@ -20,6 +20,7 @@ from paygate.crypto.callback_states import CallbackStates
 from paygate.crypto.credentials import CredentialHasher
 from paygate.crypto.keyring import check_keysets, generate_keyring
 from paygate.crypto.kms import Kms, open_kms
+from paygate.crypto.proofs import Proofs
 from paygate.crypto.seal import Sealer
 from paygate.crypto.secret import Secret
 from paygate.documents.inspect import Documents
@@ -43,7 +44,7 @@ from paygate.storage.access.api_key_use import ApiKeyUse
 from paygate.storage.access.merchants import Merchants
 from paygate.storage.audit_chain import AuditChain
 from paygate.storage.audit_log import AuditLog
-from paygate.storage.audit_seals import AuditSeals
+from paygate.storage.audit_seals import AuditSeals, Turn
 from paygate.storage.commit.committer import Committer
 from paygate.storage.connections.database import connector
 from paygate.storage.connections.pool import open_pool
@@ -72,7 +73,7 @@ from paygate.storage.resealing import Resealing
 from paygate.storage.restores import Restores, notice_restore
 from paygate.storage.retention import Retention
 from paygate.storage.schema.application import grant_rights, make_role, role_of
-from paygate.storage.schema.migrate import Tell, detach_months, migrate
+from paygate.storage.schema.migrate import Tell, detach_months, disown_seals, migrate
 from paygate.storage.settlements.facts import SettlementFacts
 from paygate.storage.settlements.imports import SettlementImports
 from paygate.storage.settlements.pages import SettlementPages
@@ -147,6 +148,8 @@ async def prepare_database(settings: Settings, tell: Tell = lambda _: None) -> l
             f"made installation {new_id}, for {'live' if livemode else 'test'} payments,"
             f" with its keys and merchant {DEFAULT_MERCHANT}"
         )
+    keysets = Keysets(dial, kms, installation.id)
+    await keysets.ask_for_proofs(await keysets.load())
     if await grant_rights(dial, role):
         await read_installation(_reach(settings, name="migrate"), livemode=livemode)
     return applied
@@ -158,6 +161,14 @@ async def detach_audit_months(
     """Take months out of the audit log, as the tables' owner. Raises MigrationError."""
     dial = _reach(settings, name="migrate", owner=True)
     await detach_months(dial, "audit_entry", months, tell=tell)
+
+
+async def disown_audit_seals(
+    settings: Settings, kept: int, seen: int, turn: Turn, tell: Tell = lambda _: None
+) -> int:
+    """Take seals out of the audit log, as the tables' owner. Raises MigrationError."""
+    dial = _reach(settings, name="migrate", owner=True)
+    return await disown_seals(dial, kept, seen, *turn, tell=tell)
 
 
 async def make_application_role(settings: Settings) -> None:
@@ -251,7 +262,7 @@ async def open_context(
             door=Door(records, committer),
             read=Reader(pool, searches, records),
             audit_log=AuditLog(pool, searches, records),
-            audit_seals=AuditSeals(pool, searches, records),
+            audit_seals=AuditSeals(pool, searches, records, Proofs(keyring)),
             audit_chain=AuditChain(connect(settings, name=f"{name} audit"), records),
             audit_keys=AuditKeys(keyring),
             timelines=Timelines(pool, searches, records),

@@ -79,12 +79,12 @@ async def test_two_sealers_make_one_chain(log: Log) -> None:
     assert [entry for _, entry in await order(log)] == [entry.id for entry in entries]
     # What the one has in hand when it stands still is nobody's any more when it goes on.
     await log.act(3)
-    await log.connection.execute("UPDATE audit_head SET leased_until = NULL")
+    await log.end_turn()
     held = await log.ctx.audit_seals.next("stands still", 10)
     assert held is not None
     await log.seal()
     seals = one._chained(held, held.head.number + 1)
-    assert not await log.ctx.audit_seals.seal("stands still", held.head, seals, held.until)
+    assert not await log.ctx.audit_seals.seal("stands still", held, seals)
     assert [number for number, _ in await order(log)] == list(range(1, 44))
     assert (await log.verify()).is_good
 

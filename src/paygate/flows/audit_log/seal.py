@@ -69,6 +69,7 @@ class LogSealer:
                 await self._say(fault)
                 pausing = DOUBT_SECONDS
             except Exception as error:  # noqa: BLE001 -- whatever it was, the log is to be sealed
+                self._trusted = False  # the schema may have refused what follows from the chain
                 log.logger().error("audit_log_not_sealed", error=error)
                 pausing = DOUBT_SECONDS
             await _stopped(stop, pausing)
@@ -104,8 +105,8 @@ class LogSealer:
         """
         count = 0
         while True:
-            head = (await self._ctx.audit_seals.state()).head
-            found = await self._ctx.audit_seals.astray(head, BATCH)
+            state = await self._ctx.audit_seals.state()
+            found = await self._ctx.audit_seals.astray(state, BATCH)
             if found is None or not found.entries:
                 return count
             count += await self._seal(found)
@@ -147,14 +148,15 @@ class LogSealer:
             declaration.merchant, declaration.id, declaration.at
         )
         assert stored is not None, "it was just read"
-        found = ToSeal(declared.head, [stored], None, ())
+        turn = (await self._ctx.audit_seals.state()).turn
+        found = ToSeal(declared.head, turn, [stored], None, ())
         return await self._seal(found, first=declared.told.number + 1)
 
     async def _seal(self, found: ToSeal, *, first: int | None = None) -> int:
         for fault in found.broken:
             await report_unreadable(self._ctx, self._caller, fault)
         seals = self._chained(found, found.head.number + 1 if first is None else first)
-        if not await self._ctx.audit_seals.seal(self._run, found.head, seals, found.until):
+        if not await self._ctx.audit_seals.seal(self._run, found, seals):
             self._trusted = False  # somebody else has sealed: look at what before going on
             return 0
         if seals:
@@ -239,7 +241,8 @@ def tampered(what: str) -> Problem:
         message=what,
         what_to_do="If the database was put back to a backup, say so: `paygate restored`. If not,"
         " keep the database as it is and look who could write it; `paygate audit verify` names the"
-        " first entry that is not as it was (docs/audit.md).",
+        " first entry that is not as it was, and `paygate migrate --disown-seals` takes out seals"
+        " at its end that somebody else wrote (docs/audit.md).",
     )
 
 

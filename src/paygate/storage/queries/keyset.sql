@@ -1,5 +1,5 @@
 -- name: keyrings
-SELECT k.purpose, k.wrapped, k.generation, k.created_at,
+SELECT k.purpose, k.wrapped, k.generation, k.created_at, k.proof_hash,
        (SELECT e.key FROM keyset_key e WHERE e.purpose = k.purpose AND e.promoted_at IS NOT NULL
         ORDER BY e.promoted_at DESC LIMIT 1) AS primary_key,
        ARRAY(SELECT e.key FROM keyset_key e WHERE e.purpose = k.purpose) AS known
@@ -12,9 +12,12 @@ SELECT purpose, key, added_at, promoted_at, sealed_at, retired_at FROM keyset_ke
 SELECT sum(generation)::integer FROM keyset
 
 -- name: edit_keyset
-UPDATE keyset SET wrapped = $2, generation = generation + 1
+UPDATE keyset SET wrapped = $2, generation = generation + 1, proof = $4, proof_hash = $5
 WHERE purpose = $1 AND generation = $3
 RETURNING created_at
+
+-- name: ask_keyset_proof
+UPDATE keyset SET proof_hash = $3 WHERE purpose = $1 AND generation = $2 AND proof_hash IS NULL
 
 -- name: know_keyset_keys
 INSERT INTO keyset_key (purpose, key, added_at, promoted_at, sealed_at)
