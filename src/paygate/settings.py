@@ -159,7 +159,7 @@ _SETTINGS: Final[Mapping[str, _Setting]] = {
     "provider": _Setting(kinds.one_of("stripe"), "stripe"),
     "stripe_api_base": _Setting(kinds.url("https", "http"), "https://api.stripe.com"),
     "stripe_api_key": _Setting(kinds.text, example="sk_test_..."),
-    "stripe_webhook_secrets": _Setting(kinds.texts, example="whsec_..."),
+    "stripe_webhook_secrets": _Setting(kinds.webhook_secrets, example="whsec_SECRET"),
     "provider_timeout": _Setting(kinds.duration, "30s"),
     "webhook_tolerance": _Setting(kinds.duration, "5m"),
     "intent_ttl": _Setting(kinds.duration, "24h"),
