@@ -7,7 +7,7 @@ import pytest
 from paygate.crypto.keyring import KeyringError
 from paygate.doctor.checks import diagnose
 from paygate.doctor.examine import examine
-from paygate.settings import Settings
+from paygate.settings import Looked, Settings
 from paygate.storage.change import Change, Committed
 from paygate.storage.schema.versions import MigrationError
 from paygate.wiring import open_context, prepare_database
@@ -37,7 +37,7 @@ async def test_a_keyset_that_is_gone_is_made_by_nobody(
     with pytest.raises(KeyringError, match=f"no keyset for {', '.join(lost)}"):
         async with open_context(settings, name="late"):
             raise AssertionError("it started")
-    (finding,) = [f for f in diagnose(await examine(settings)) if f.check == "keys"]
+    (finding,) = [f for f in diagnose(await examine(Looked(settings, {}, ()))) if f.check == "keys"]
     assert finding.verdict == "wrong"
     assert f"no keyset for {', '.join(lost)}" in finding.message
     assert "or its keysets" in finding.mend
