@@ -70,6 +70,8 @@ class Processes(NamedTuple):
 
     writers: int
     ready: int
+    ahead: bool
+    """Whether one works with a later generation than was asked for."""
     behind: Sequence[str]
     """Those that hold an older generation, by the names of their connections."""
 
@@ -106,7 +108,7 @@ class Keysets:
             Purpose(row["purpose"]): row for row in rows if row["purpose"] in set(Purpose)
         }
         for purpose, row in by_purpose.items():
-            _refuse_older(keyring, purpose, row["primary_key"], row["known"])
+            _refuse_older(keyring, purpose, dict(row))
         return Loaded(
             keyring=keyring,
             generation=sum(row["generation"] for row in rows),
@@ -276,18 +278,24 @@ def _shown(loaded: Loaded, purpose: Purpose) -> bytes | None:
     return proof
 
 
-def _refuse_older(
-    keyring: Keyring, purpose: Purpose, primary: int | None, known: Sequence[int]
-) -> None:
+def _refuse_older(keyring: Keyring, purpose: Purpose, row: Mapping[str, Any]) -> None:
     keys = {key.key_id: key for key in keyring.keys[purpose]}
-    lacking = [str(key) for key in known if key not in keys]
+    lacking = [str(key) for key in row["known"] if key not in keys]
+    primary, what = row["primary_key"], None
     if lacking:
+        what = f"lacks key {', '.join(lacking)}, which this database knows"
+    elif primary is not None and not keys[primary].primary:
+        what = f"does not use key {primary}, which this database knows as the newest"
+    if what is not None:
         raise KeyringError(
-            f"the keyset for {purpose.value} lacks key {', '.join(lacking)}, which this database"
-            " knows: it is an older one. Put the table keyset back as it was"
+            f"the keyset for {purpose.value} {what}: it is an older one, put back by a hand."
+            f" {_put_back(row['edited_at'])}"
         )
-    if primary is not None and not keys[primary].primary:
-        raise KeyringError(
-            f"the keyset for {purpose.value} does not use key {primary}, which this database knows"
-            " as the newest: it is an older one. Put the table keyset back as it was"
-        )
+
+
+def _put_back(edited_at: datetime) -> str:
+    return (
+        "Nothing was changed. Put back the table keyset alone, whole, from a backup of after"
+        f" {edited_at:%Y-%m-%d %H:%M:%S} UTC, and leave processes running that run: they have the"
+        " newest keys"
+    )

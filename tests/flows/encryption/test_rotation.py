@@ -22,7 +22,7 @@ from paygate.settings import Settings
 from paygate.storage.change import Change, Committed
 from paygate.storage.commit.lane import LANE_LOCK_CLASS
 from paygate.storage.keysets import KEYSETS_LOCK_CLASS
-from paygate.wiring import now, open_context, prepare_database
+from paygate.wiring import now, open_context
 from tests.flows.encryption.rotating import CALLER, HOLD, Connect, quiet, settings_for, standing
 from tests.making import make_audit, make_intent
 
@@ -161,8 +161,29 @@ async def test_a_transaction_that_is_open_is_waited_for(ctx: Context, connect: C
     await retire_key(ctx, CALLER, old, tell=quiet, within_seconds=10.0)
     shown = await encryption_status(ctx, quiet)
     assert [key.status for key in shown.keys if key.id == str(old)] == ["retired"]
-    with pytest.raises(KeyringError, match="is retired already"):
+
+
+async def test_a_retirement_that_was_killed_is_said_again(ctx: Context, connect: Connect) -> None:
+    """Between its two counts: it counts again, and takes the key back where a row came under it."""
+    intent, old = await put(ctx), await primary(ctx)
+    hand = await connect()
+    sealed = await hand.fetchval("SELECT sealed FROM payment_intent")
+    await rotate(ctx)
+    loaded = await ctx.keysets.load()
+    await ctx.keysets.disable(loaded, Purpose.RECORDS, old, make_audit())
+    await hand.execute("UPDATE payment_intent SET sealed = $1", sealed)
+    with pytest.raises(KeyringError, match="1 rows have come under key"):
         await retire_key(ctx, CALLER, old, tell=quiet)
+    assert await ctx.read.payment_intent("default", intent.id) == intent
+    await rotate(ctx)
+    loaded = await ctx.keysets.load()
+    await ctx.keysets.disable(loaded, Purpose.RECORDS, old, make_audit())
+    told: list[str] = []
+    for _ in "ab":
+        await retire_key(ctx, CALLER, old, tell=told.append)
+    assert len([line for line in told if "is retired already" in line]) == 2
+    shown = await encryption_status(ctx, quiet)
+    assert [key.status for key in shown.keys if key.id == str(old)] == ["retired"]
 
 
 async def test_a_row_that_comes_under_a_key_takes_it_back(ctx: Context, connect: Connect) -> None:
@@ -204,7 +225,7 @@ async def test_a_keyset_of_before_the_rotation_is_refused(
     await rotate(ctx)
     newest = await hand.fetchval("SELECT wrapped FROM keyset WHERE purpose = 'records'")
     await hand.execute(put_back, before)
-    with pytest.raises(KeyringError, match="it is an older one"):
+    with pytest.raises(KeyringError, match=r"it is an older one.* from a backup of after 20"):
         async with open_context(settings, name="late"):
             raise AssertionError("it started")
     assert await ctx.read.payment_intent("default", intent.id) == intent
@@ -271,73 +292,6 @@ async def test_each_edit_is_audited_in_its_commit(ctx: Context, connect: Connect
         *("encryption.rotate", "encryption.rotate", "encryption.reseal"),
         *("encryption.retire", "encryption.retire"),
     ]
-
-
-SPOILT = "UPDATE keyset SET wrapped = 'x', generation = generation + 1"
-WITHOUT_A_KEY = (
-    SPOILT,
-    f"{SPOILT}, proof = 'x', proof_hash = sha256('x')",
-    f"{SPOILT}, proof = proof_hash, proof_hash = sha256('x')",
-    "UPDATE keyset SET generation = generation + 1, proof_hash = NULL",
-    "UPDATE keyset SET proof_hash = sha256('x')",
-    "INSERT INTO keyset_key (purpose, key) VALUES ('records', 1)",
-    "INSERT INTO keyset_key (purpose, key, promoted_at) VALUES ('index', 1, now())",
-    "UPDATE keyset_key SET promoted_at = now()",
-    "UPDATE keyset_key SET retired_at = now()",
-    "UPDATE keyset_key SET sealed_at = NULL WHERE sealed_at IS NOT NULL",
-    "UPDATE installation SET livemode = NOT livemode",
-    "UPDATE installation SET id = 'in_other'",
-)
-
-
-async def test_who_has_no_key_edits_no_keyset(
-    settings: Settings, ctx: Context, connect: Connect
-) -> None:
-    """With every right on the tables that there is: it would keep every process from starting."""
-    intent = await put(ctx)
-    await rotate(ctx)
-    hand = await connect()
-    for statement in WITHOUT_A_KEY:
-        with pytest.raises(asyncpg.IntegrityConstraintViolationError):
-            await hand.execute(statement)
-    assert await hand.fetchval("SELECT count(*) FROM keyset WHERE proof IS NOT NULL") == 0
-    async with open_context(settings, name="late") as late:
-        assert await late.read.payment_intent("default", intent.id) == intent
-        await rotate(late)
-
-
-async def test_every_keyset_asks_for_a_proof(
-    settings: Settings, ctx: Context, connect: Connect
-) -> None:
-    """From the run of `migrate` that made it, and of one of before from the next run on."""
-    hand = await connect()
-    asking = (
-        "SELECT array_agg(proof_hash ORDER BY proof_hash) FROM ("
-        "SELECT proof_hash FROM keyset UNION ALL SELECT proof_hash FROM audit_head) a"
-    )
-    before = await hand.fetchval(asking)
-    assert [len(each) for each in before] == [32, 32, 32, 32]
-    for table in ("keyset", "audit_head"):
-        await hand.execute(
-            f"ALTER TABLE {table} DISABLE TRIGGER USER; UPDATE {table} SET proof_hash = NULL;"
-            f"ALTER TABLE {table} ENABLE TRIGGER USER"
-        )
-    await prepare_database(settings)
-    assert await hand.fetchval(asking) == before
-    await rotate(ctx)
-    assert not set(before) <= set(await hand.fetchval(asking))
-
-
-async def test_a_keyset_that_asks_for_another_proof_is_named(
-    ctx: Context, connect: Connect
-) -> None:
-    hand = await connect()
-    await hand.execute(
-        "ALTER TABLE keyset DISABLE TRIGGER USER; UPDATE keyset SET proof_hash = sha256('x');"
-        "ALTER TABLE keyset ENABLE TRIGGER USER"
-    )
-    with pytest.raises(KeyringError, match=r"asks for a proof .* not made of our audit key"):
-        await rotate(ctx)
 
 
 async def test_the_schema_keeps_what_is_known_of_keys(ctx: Context, connect: Connect) -> None:
