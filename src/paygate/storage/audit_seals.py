@@ -27,7 +27,11 @@ LEASE: Final = timedelta(seconds=10)
 
 TRIES: Final = 20
 """To change the head's row, which a sealer at work changes once a second."""
+PAGE: Final = 100
+"""Of declarations: there is one, but for what somebody wrote who has no key."""
 _HEAD: Final = "audit_head"
+_BEHIND_ALL: Final = "~"
+"""Behind every id."""
 
 
 class Turn(NamedTuple):
@@ -145,10 +149,20 @@ class AuditSeals:
         return self._opened(state.head, state.turn, [tuple(row)[1:] for row in rows], None)
 
     async def restores(self, merchant: str) -> list[AuditEntry]:
-        """The declarations of restores that are not sealed yet, the newest first."""
-        rows = await self._fetch("audit_restores_to_seal", merchant, Action.RESTORE_DECLARE)
-        opened, _ = self._records.open_each(AuditEntry, map(tuple, rows))
-        return opened
+        """The declarations of restores that are not sealed yet, the newest first, however many
+        there are that do not open.
+        """
+        found: list[AuditEntry] = []
+        before = _BEHIND_ALL
+        while True:
+            rows = await self._fetch(
+                "audit_restores_to_seal", merchant, Action.RESTORE_DECLARE, before, PAGE
+            )
+            opened, _ = self._records.open_each(AuditEntry, map(tuple, rows))
+            found += opened
+            if len(rows) < PAGE:
+                return found
+            before = rows[-1]["id"]
 
     async def stored(self, merchant: str, entry_id: str, at: datetime) -> Entry | None:
         """An entry as it is stored. Raises SealBroken."""

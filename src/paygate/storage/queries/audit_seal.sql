@@ -22,9 +22,9 @@ ORDER BY e.written_in, e.id LIMIT $1
 
 -- name: audit_restores_to_seal
 SELECT {audit_entry as e} FROM audit_entry e
-WHERE e.merchant = $1 AND e.action = $2
+WHERE e.merchant = $1 AND e.action = $2 AND e.id < $3
   AND NOT EXISTS (SELECT FROM audit_seal s WHERE s.merchant = e.merchant AND s.entry = e.id)
-ORDER BY e.id DESC LIMIT 20
+ORDER BY e.id DESC LIMIT $4
 
 -- name: audit_entries_sealed
 SELECT entry FROM audit_seal
