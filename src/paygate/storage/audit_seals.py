@@ -138,12 +138,13 @@ class AuditSeals:
         known = await self._sealed(stored)
         return self._opened(head, turn, [row for row in stored if row[1] not in known], until)
 
-    async def astray(self, state: State, limit: int) -> ToSeal | None:
+    async def astray(self, state: State, limit: int, passed_by: int) -> ToSeal | None:
         """Entries that no seal is of, wherever they are in the order: what did not open before, and
-        what was written under another server. It looks through the whole log.
+        what was written under another server, without the first so many. It looks through the
+        whole log.
         """
         with reading():
-            rows = await self._searches.fetch(QUERIES["audit_entries_astray"], limit)
+            rows = await self._searches.fetch(QUERIES["audit_entries_astray"], limit, passed_by)
         if not rows:
             return None
         return self._opened(state.head, state.turn, [tuple(row)[1:] for row in rows], None)

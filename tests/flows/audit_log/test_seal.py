@@ -8,7 +8,7 @@ import pytest
 
 from paygate.domain.alert import Alert
 from paygate.domain.audit_chain import Head
-from paygate.flows.audit_log.seal import LogSealer, seal_audit_log
+from paygate.flows.audit_log.seal import BATCH, LogSealer, seal_audit_log
 from paygate.storage.connections.session import Connection
 from tests.flows.audit_log.log import Log
 
@@ -124,6 +124,26 @@ async def test_an_entry_that_does_not_open_holds_up_no_other(log: Log) -> None:
     await seal_audit_log(log.ctx)
     assert broken.id in [entry for _, entry in await order(log)]
     assert (await log.verify()).is_good
+
+
+async def test_entries_that_never_opened_hide_no_other(log: Log) -> None:
+    """Somebody who may add entries, and has no key, wrote more of them than a batch has."""
+    (broken,) = await log.act()
+    sealed = await log.connection.fetchval(
+        "SELECT sealed FROM audit_entry WHERE id = $1", broken.id
+    )
+    await log.by_superuser(f"UPDATE audit_entry SET sealed = 'x' WHERE id = '{broken.id}'")
+    await log.seal()
+    await log.connection.execute(
+        "INSERT INTO audit_entry (merchant, id, at, sealed, written_in)"
+        " SELECT 'default', 'au_0' || n, now(), 'x', '0' FROM generate_series(1, $1::int) n",
+        BATCH + 1,
+    )
+    await log.by_superuser(
+        f"UPDATE audit_entry SET sealed = '\\x{sealed.hex()}' WHERE id = '{broken.id}'"
+    )
+    await seal_audit_log(log.ctx)
+    assert broken.id in [entry for _, entry in await order(log)]
 
 
 async def test_a_dump_in_another_server_is_sealed_on(log: Log) -> None:

@@ -103,13 +103,16 @@ class LogSealer:
         """Seal what the order of commits passed by: what did not open then, and entries of another
         server that a dump brought here. How many.
         """
-        count = 0
+        count = passed_by = 0
         while True:
             state = await self._ctx.audit_seals.state()
-            found = await self._ctx.audit_seals.astray(state, BATCH)
-            if found is None or not found.entries:
+            found = await self._ctx.audit_seals.astray(state, BATCH, passed_by)
+            if found is None:
                 return count
-            count += await self._seal(found)
+            sealed = await self._seal(found) if found.entries else 0
+            count += sealed
+            if sealed or not found.entries:
+                passed_by += len(found.broken)  # they stay before all others
 
     async def tell(self) -> None:
         """Tell a checkpoint of what this run has sealed."""

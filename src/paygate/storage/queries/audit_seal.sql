@@ -18,7 +18,7 @@ SELECT written_in, {audit_entry as e} FROM audit_entry e
 WHERE NOT EXISTS (SELECT FROM audit_seal s WHERE s.merchant = e.merchant AND s.entry = e.id)
   AND (e.written_in < pg_snapshot_xmin(pg_current_snapshot())
        OR e.written_in > pg_snapshot_xmax(pg_current_snapshot()))
-ORDER BY e.written_in, e.id LIMIT $1
+ORDER BY e.written_in, e.id LIMIT $1 OFFSET $2
 
 -- name: audit_restores_to_seal
 SELECT {audit_entry as e} FROM audit_entry e
