@@ -73,7 +73,8 @@ from paygate.storage.resealing import Resealing
 from paygate.storage.restores import Restores, notice_restore
 from paygate.storage.retention import Retention
 from paygate.storage.schema.application import grant_rights, make_role, role_of
-from paygate.storage.schema.migrate import Tell, detach_months, disown_seals, migrate
+from paygate.storage.schema.migrate import Tell, migrate
+from paygate.storage.schema.taking_out import detach_months, disown_seals
 from paygate.storage.settlements.facts import SettlementFacts
 from paygate.storage.settlements.imports import SettlementImports
 from paygate.storage.settlements.pages import SettlementPages

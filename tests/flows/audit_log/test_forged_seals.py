@@ -15,7 +15,7 @@ from paygate.flows.audit_log.disown import Disowned, disown_seals
 from paygate.flows.audit_log.seal import LogSealer, seal_audit_log
 from paygate.storage.audit_seals import Turn
 from paygate.storage.connections.database import connector
-from paygate.storage.schema import migrate
+from paygate.storage.schema import taking_out
 from paygate.storage.schema.versions import MigrationError
 from tests.flows.audit_log.log import Log
 from tests.flows.audit_log.test_restored import silent
@@ -38,7 +38,7 @@ def take(database: str) -> Take:
     dial = connector(database, name="owner")
 
     async def taken(kept: int, seen: int, turn: Turn) -> int:
-        return await migrate.disown_seals(dial, kept, seen, *turn, tell=lambda _: None)
+        return await taking_out.disown_seals(dial, kept, seen, *turn, tell=lambda _: None)
 
     return taken
 
@@ -213,6 +213,6 @@ async def test_only_the_owner_takes_seals_out(log: Log, database: str) -> None:
     try:
         dial = connector(database.replace("://paygate@", "://app_forger@"), name="app")
         with pytest.raises(MigrationError, match="lacks a right"):
-            await migrate.disown_seals(dial, 1, 6, 99, None, tell=lambda _: None)
+            await taking_out.disown_seals(dial, 1, 6, 99, None, tell=lambda _: None)
     finally:
         await log.connection.execute("DROP OWNED BY app_forger; DROP ROLE app_forger")

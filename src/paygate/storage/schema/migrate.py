@@ -63,8 +63,6 @@ _PARTS: Final = (
     " WHERE inhparent = to_regclass($1) AND c.relkind IN ('p', 'I') ORDER BY 1"
 )
 """Of a table by month, or of an index of one."""
-_DISOWN: Final = "SELECT disown_seals($1, $2, $3, $4)"
-_DETACH: Final = "SELECT detach_month($1::text::regclass, $2::text::regclass)"
 _DROP: Final = re.compile(r"DROP\s+INDEX\s+CONCURRENTLY\s+IF\s+EXISTS\s", re.IGNORECASE)
 _AGAIN: Final = re.compile(
     r"CREATE\s+OR\s+REPLACE\s|DROP\s+(?:FUNCTION|PROCEDURE)\s+IF\s+EXISTS\s|DO\s|CALL\s",
@@ -120,7 +118,7 @@ async def migrate(
                     " applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
                 )
                 missing = await _missing(connection, ours, tell)
-            run = _Run(connection, connect, waiting, tell, patience)
+            run = Run(connection, connect, waiting, tell, patience)
             for migration in missing or ():
                 await run.apply(migration)
             if missing is not None:
@@ -133,50 +131,8 @@ async def migrate(
     return [migration.name for migration in missing or ()]
 
 
-async def detach_months(
-    connect: Connect,
-    table: str,
-    months: Sequence[str],
-    *,
-    tell: Tell,
-    patience: timedelta = PATIENCE,
-) -> None:
-    """Take the oldest months of a table away, each in a transaction of its own: they are tables of
-    their own then, and tell which.
-
-    Raises:
-        MigrationError: one is not the oldest, our role lacks a right, or there was no moment when
-            the locks were free.
-    """
-    async with _run_alone(connect, tell, patience) as run:
-        for month in months:
-            await _by_its_owner(run, _DETACH, table, month)
-            tell(f"{table}: {month} is a table of its own now; keep a copy, and drop it")
-
-
-async def disown_seals(
-    connect: Connect,
-    kept: int,
-    seen: int,
-    next_turn: int,
-    asked: bytes | None,
-    *,
-    tell: Tell,
-    patience: timedelta = PATIENCE,
-) -> int:
-    """Take the seals behind the number `kept` out of the audit log, where `seen` is the highest,
-    and have the head's row ask for a proof; how many there were.
-
-    Raises:
-        MigrationError: another seal was written meanwhile, our role is not the owner, or there was
-            no moment when the locks were free.
-    """
-    async with _run_alone(connect, tell, patience) as run:
-        return int(await _by_its_owner(run, _DISOWN, kept, seen, next_turn, asked))
-
-
 @asynccontextmanager
-async def _run_alone(connect: Connect, tell: Tell, patience: timedelta) -> AsyncIterator["_Run"]:
+async def run_alone(connect: Connect, tell: Tell, patience: timedelta) -> AsyncIterator["Run"]:
     """A run that holds the migrations' lock."""
     connection = await connect()
     waiting = watched(connect, connection)
@@ -185,19 +141,9 @@ async def _run_alone(connect: Connect, tell: Tell, patience: timedelta) -> Async
             with waiting():
                 await connection.execute(_SESSION)
             await be_alone(connection, tell, waiting)
-            yield _Run(connection, connect, waiting, tell, patience)
+            yield Run(connection, connect, waiting, tell, patience)
     finally:
         await hang_up(connection)
-
-
-async def _by_its_owner(run: "_Run", statement: str, *arguments: object) -> Any:
-    """The first value of a function of ours, whose refusals are in its own words."""
-    try:
-        return await run.ask(statement, *arguments)
-    except asyncpg.LockNotAvailableError:
-        raise  # to the driver it is one of those below
-    except asyncpg.ObjectNotInPrerequisiteStateError as error:
-        raise MigrationError(str(error)) from None
 
 
 async def be_alone(connection: Connection, tell: Tell, waiting: Waiting) -> None:
@@ -246,7 +192,7 @@ async def _missing(
     return None
 
 
-class _Run:
+class Run:
     """One process's work on the database, while it holds the lock."""
 
     def __init__(
