@@ -24,6 +24,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("stripe_api_base", "http://127.0.0.1:8444", "http://127.0.0.1:8444"),
     ("stripe_api_key", "sk_test_1", "sk_test_1"),
     ("stripe_webhook_secrets", "whsec_a, whsec_b", ("whsec_a", "whsec_b")),
+    ("stripe_webhook_secrets", "whsec_MfKQ9+/r8-G_=", ("whsec_MfKQ9+/r8-G_=",)),
     ("provider_timeout", "2m", timedelta(minutes=2)),
     ("webhook_tolerance", "1d", timedelta(days=1)),
     ("intent_ttl", "2h", timedelta(hours=2)),
@@ -188,7 +189,12 @@ BAD: dict[str, list[str]] = {
     "provider": ["", "Stripe", "other"],
     "stripe_api_base": ["", "api.stripe.com", "ftp://hunter2", "https://[hunter2]/", "HTTP://x"],
     "stripe_api_key": ["", "sk_hunter2\n", "sk\x7fhunter2"],
-    "stripe_webhook_secrets": ["", ",", "whsec_hunter2,", "whsec_hunter2,,x", "whsec_hunter2\x00"],
+    "stripe_webhook_secrets": [
+        *("", ",", "whsec_hunter2,", "whsec_hunter2,,x", "whsec_hunter2\x00", "whsec_"),
+        *("hunter2", "WHSEC_hunter2", "sk_test_hunter2", "whsec_1,sk_test_hunter2"),
+        *("whsec_hunter2 hunter2", "whsec_hunter2\u0663", '"whsec_hunter2"', "whsec_...hunter2"),
+        *("whsec_1;whsec_hunter2", "we_hunter2", "pgw_test_sk_hunter2"),
+    ],
     "provider_timeout": DURATIONS,
     "webhook_tolerance": DURATIONS,
     "intent_ttl": DURATIONS,
@@ -497,7 +503,10 @@ def test_certificate_and_key_go_together(name: str) -> None:
 
 
 def test_behind_trusted_proxies_no_certificate_is_needed() -> None:
-    given = dict.fromkeys(TO_SERVE.always, "file:/x") | {"database_url": "postgresql://db/x"}
+    given = dict.fromkeys(TO_SERVE.always, "file:/x") | {
+        "database_url": "postgresql://db/x",
+        "stripe_webhook_secrets": "whsec_1",
+    }
     given = {name: text for name, text in given.items() if name not in ("tls_cert", "tls_key")}
     environ = {f"PAYGATE_{name.upper()}": text for name, text in given.items()}
     assert not load(environ).behind_proxies_alone
@@ -527,7 +536,7 @@ def test_everything_wrong_is_said_at_once() -> None:
         "PAYGATE_LOCK_TTL must be a duration such as 30s, 5m, 24h or 14d",
         "PAYGATE_KEK must be a URL that starts with file: or hcvault: or aws-kms: or gcp-kms:",
         f"PAYGATE_DATABASE_URL is not set, such as {address}",
-        "PAYGATE_STRIPE_WEBHOOK_SECRETS is not set, such as whsec_...",
+        "PAYGATE_STRIPE_WEBHOOK_SECRETS is not set, such as whsec_SECRET",
         "PAYGATE_TLS_CERT is not set, such as /etc/paygate/tls/cert.pem",
         "PAYGATE_TLS_KEY is not set, such as /etc/paygate/tls/key.pem",
     ]
@@ -541,7 +550,7 @@ def test_all_that_production_refuses_is_said_at_once() -> None:
 
 def test_production_needs_more_to_serve() -> None:
     given = dict.fromkeys(TO_SERVE.always, "file:/x")
-    given["database_url"] = "postgresql://db/x"
+    given |= {"database_url": "postgresql://db/x", "stripe_webhook_secrets": "whsec_1"}
     environ = {f"PAYGATE_{name.upper()}": text for name, text in given.items()}
     load(environ, needs=TO_SERVE)
     with pytest.raises(SettingsError) as refusal:

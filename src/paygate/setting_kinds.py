@@ -46,6 +46,7 @@ _PORT_MOST: Final = 65535
 _FEE_RULES_MOST: Final = 1024 * 1024
 _DIGITS: Final = 15
 """Far beyond any currency's use."""
+_WEBHOOK_SECRET: Final = re.compile(r"whsec_[A-Za-z0-9+/=_-]+")
 _NEXT_URL: Final = re.compile(r",\s*(?=[a-z][a-z0-9+.-]*://)")
 _APPRISE_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^\s,](?:\S*[^\s,])?")
 
@@ -237,10 +238,15 @@ working_days: Final = whole(60)
 """A window of three months: whatever is older is found by then, or was never looked for."""
 
 
-def texts(value: str) -> tuple[str, ...]:
-    items = tuple(text(item.strip()) for item in value.split(","))
-    if not items:
-        raise ValueError("a comma-separated list")
+def webhook_secrets(value: str) -> tuple[str, ...]:
+    """Signing secrets as the provider shows them. Another text, such as its API key, would be taken
+    for one, and every event refused.
+    """
+    items = tuple(item.strip() for item in value.split(","))
+    if not all(map(_WEBHOOK_SECRET.fullmatch, items)):
+        raise ValueError(
+            "comma-separated signing secrets, each whsec_ and then letters, digits, +, /, =, - or _"
+        )
     return items
 
 

@@ -7,7 +7,7 @@ start with one clear line that names them all, and never repeats a secret (docs/
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -159,7 +159,7 @@ _SETTINGS: Final[Mapping[str, _Setting]] = {
     "provider": _Setting(kinds.one_of("stripe"), "stripe"),
     "stripe_api_base": _Setting(kinds.url("https", "http"), "https://api.stripe.com"),
     "stripe_api_key": _Setting(kinds.text, example="sk_test_..."),
-    "stripe_webhook_secrets": _Setting(kinds.texts, example="whsec_..."),
+    "stripe_webhook_secrets": _Setting(kinds.webhook_secrets, example="whsec_SECRET"),
     "provider_timeout": _Setting(kinds.duration, "30s"),
     "webhook_tolerance": _Setting(kinds.duration, "5m"),
     "intent_ttl": _Setting(kinds.duration, "24h"),
@@ -226,10 +226,24 @@ def load(
     Raises:
         SettingsError: unknown names, bad values, missing settings, or an unreadable file.
     """
-    given = _of_environment(environ, data)
-    folder = Path(given["data"].text if "data" in given else "data").expanduser()
-    found = folder / FILE if (folder / FILE).exists() else Path(FILE)
-    return _parse(_read(found) | given if found.exists() else given, needs)
+    return _parse(_given(environ, data), needs)
+
+
+class Looked(NamedTuple):
+    """Settings of which some are `refused`, by name with the reason: they are at their default."""
+
+    settings: Settings
+    refused: Mapping[str, str]
+    together: Sequence[str]
+
+
+def look(environ: Mapping[str, str], *, data: Path | None = None) -> Looked:
+    """Like `load`, for who starts nothing. A refused environment is taken for production."""
+    parsed, refused = _values(_given(environ, data))
+    if "environment" in refused:
+        parsed["environment"] = "production"
+    settings = _whole(parsed)
+    return Looked(settings, refused, _together(settings))
 
 
 def load_environment(environ: Mapping[str, str], *, needs: Needs = NOTHING) -> Settings:
@@ -246,6 +260,13 @@ def line(name: str, value: str) -> str:
     """A setting as a line of `paygate.toml`."""
     # A JSON string is a TOML basic string.
     return f"{name} = {msgspec.json.encode(value).decode()}\n"
+
+
+def _given(environ: Mapping[str, str], data: Path | None) -> dict[str, _Given]:
+    given = _of_environment(environ, data)
+    folder = Path(given["data"].text if "data" in given else "data").expanduser()
+    found = folder / FILE if (folder / FILE).exists() else Path(FILE)
+    return _read(found) | given if found.exists() else given
 
 
 def _of_environment(environ: Mapping[str, str], data: Path | None) -> dict[str, _Given]:
@@ -294,32 +315,43 @@ def _line(name: str, lines: Iterable[str]) -> str:
 
 
 def _parse(given: Mapping[str, _Given], needs: Needs) -> Settings:
-    parsed: dict[str, Any] = {}
-    faults: list[str] = []
-    for name, (text, place) in given.items():
-        setting = _SETTINGS.get(name)
-        if setting is None:
-            faults.append(_unknown(name) + place)
-            continue
-        try:
-            parsed[name] = setting.parse(text)
-        except ValueError as error:
-            faults.append(_wrong(name, setting, str(error)) + place)
+    parsed, refused = _values(given)
     production = parsed.get("environment") == "production"
     needed = (*needs.always, *(needs.in_production if production else ()))
     if "trusted_proxies" in given and not _OF_TLS & given.keys():
         needed = tuple(name for name in needed if name not in _OF_TLS)
     missing = [_missing(name) for name in needed if name not in given]
-    if faults or missing:
-        raise SettingsError("; ".join(faults + missing) + (_WAY_OUT if missing else ""))
+    if faults := [*refused.values(), *missing]:
+        raise SettingsError("; ".join(faults) + (_WAY_OUT if missing else ""))
+    settings = _whole(parsed)
+    if faults := _together(settings):
+        raise SettingsError("; ".join(faults))
+    return settings
+
+
+def _values(given: Mapping[str, _Given]) -> tuple[dict[str, Any], dict[str, str]]:
+    """What can be read, and what is wrong with the rest, each by its name."""
+    parsed: dict[str, Any] = {}
+    refused: dict[str, str] = {}
+    for name, (text, place) in given.items():
+        setting = _SETTINGS.get(name)
+        if setting is None:
+            refused[name] = _unknown(name) + place
+            continue
+        try:
+            parsed[name] = setting.parse(text)
+        except ValueError as error:
+            refused[name] = _wrong(name, setting, str(error)) + place
+    return parsed, refused
+
+
+def _whole(parsed: dict[str, Any]) -> Settings:
+    """Settings, with defaults for what is not there."""
     for name, setting in _SETTINGS.items():
         if name not in parsed and setting.default is not None:
             parsed[name] = setting.parse(setting.default)
     parsed.setdefault("rate_limit", _RATES[parsed["environment"]])
-    settings = Settings(**parsed)
-    if faults := _together(settings):
-        raise SettingsError("; ".join(faults))
-    return settings
+    return Settings(**parsed)
 
 
 def _variable(name: str) -> str:

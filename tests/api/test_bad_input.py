@@ -34,11 +34,15 @@ def is_error(answer: Response, status: int, code: str, param: str | None = None)
     assert answer.headers["Content-Type"] == "application/json"
 
 
+TWICE = (400, "malformed_json")
 BODIES: list[tuple[str, Any, int, str, str | None]] = [
     ("not JSON", b"{", 400, "malformed_json", None),
     ("empty", b"", 400, "malformed_json", None),
     ("two values", b'{"amount":1,"currency":"eur"} {}', 400, "malformed_json", None),
     ("not UTF-8", b'{"amount":1,"currency":"\xff"}', 400, "malformed_json", None),
+    ("a name twice", b'{"amount":1,"currency":"eur","amount":1}', *TWICE, "amount"),
+    ("twice, spelled", b'{"amount":1,"currency":"eur","\\u0061mount":2}', *TWICE, "amount"),
+    ("twice, inside", b'{"amount":1,"currency":"eur","metadata":{"a":"x","a":"y"}}', *TWICE, "a"),
     ("an array", b"[]", 400, "parameter_invalid", None),
     ("null", b"null", 400, "parameter_invalid", None),
     ("deep nesting", b"[" * 60_000, 400, "parameter_invalid", None),

@@ -1,10 +1,15 @@
 """`paygate audit` on a running gateway: good, not good, exported and checked by others."""
 
+import asyncio
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
+import asyncpg
+
+from paygate.storage.schema.versions import ANNOUNCED
 from tests.cli.processes import Ran, run
 from tests.cli.test_api_keys import paygate, printed
 from tests.flows.audit_log.test_export import VERIFIER
@@ -61,6 +66,36 @@ def test_an_export_is_checked_by_others(running: Gateway, tmp_path: Path) -> Non
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, ""), done
     assert done.stdout.startswith("good: ")
+
+
+FORGE = """
+ALTER TABLE audit_seal DISABLE TRIGGER seals_follow;
+INSERT INTO audit_seal SELECT number + 1, 'default', 'au_forged', at, key, format, leaf, hash
+FROM audit_seal ORDER BY number DESC LIMIT 1;
+ALTER TABLE audit_seal ENABLE ALWAYS TRIGGER seals_follow;
+"""
+"""By a superuser, in one transaction: the worker waits for it."""
+
+
+async def test_a_forged_seal_is_taken_out_by_the_owner(running: Gateway, tmp_path: Path) -> None:
+    data = running.ready["data_dir"]
+    owner = tomllib.loads((Path(data) / "paygate.toml").read_text())["owner_database_url"]
+    connection = await asyncpg.connect(owner, server_settings=dict(ANNOUNCED))
+    await connection.execute(FORGE)
+    forged = await connection.fetchval("SELECT number FROM audit_seal WHERE entry = 'au_forged'")
+    await connection.close()
+    ran = await asyncio.to_thread(audit, running, tmp_path, "verify")
+    assert (ran.status, f"number {forged}, au_forged" in ran.out) == (1, True), ran
+    for expected in (f"1 seals behind number {forged - 1} were none of ours", "every seal"):
+        ran = await asyncio.to_thread(
+            run, "migrate", "--disown-seals", "--data", data, cwd=tmp_path
+        )
+        assert (ran.status, ran.out.startswith(expected)) == (0, True), ran
+        sealing = ("jobs", "run", "seal-audit-log")
+        ran = await asyncio.to_thread(paygate, running, tmp_path, *sealing)
+        assert ran.status == 0, ran
+    ran = await asyncio.to_thread(audit, running, tmp_path, "verify")
+    assert ran.status == 0, ran
 
 
 def test_a_file_that_is_not_there_is_a_usage_error(running: Gateway, tmp_path: Path) -> None:

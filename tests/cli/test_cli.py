@@ -38,7 +38,7 @@ OPTIONS = {
     "serve": ["--data", "--host", "--port", "--processes"],
     "worker": ["--data"],
     "sandbox": ["--data", "--host", "--port", "--secret-key", "--publishable-key", "--ca-file"],
-    "migrate": ["--detach", "--dry-run", "--data", "--quiet"],
+    "migrate": ["--detach", "--disown-seals", "--dry-run", "--data", "--quiet"],
     "bench": ["--json", "--full", "--quick", "--rounds", "--against"],
     "explain": ["--api-url", "--key-file", "--data", "--json"],
     "doctor": ["--fix", "--data", "--json"],

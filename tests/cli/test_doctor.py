@@ -9,7 +9,7 @@ import pytest
 
 from paygate.doctor.checks import CHECKS
 from paygate.settings import FILE, load
-from tests.cli.processes import Ran, call, run
+from tests.cli.processes import Ran, run
 from tests.cli.test_webhooks import SECRET_KEY, URL, Account
 from tests.cli.test_webhooks import account as account  # noqa: PLC0414 -- a fixture
 from tests.gateway import Gateway
@@ -111,11 +111,30 @@ async def test_a_key_that_the_provider_does_not_take(account: Account) -> None:
     assert found["provider_key"]["verdict"] == "wrong"
 
 
-def test_settings_that_do_not_load_are_one_clear_line(tmp_path: Path) -> None:
-    ran = call("doctor", environ={"PAYGATE_RATE_LIMIT": "hunter2"})
+def test_a_file_that_does_not_load_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text("hunter2")
+    ran = run("doctor", "--data", str(tmp_path), cwd=tmp_path)
     assert (ran.status, ran.out) == (1, "")
-    assert "PAYGATE_RATE_LIMIT must be" in ran.err
+    assert f"{FILE}, line 1" in ran.err
     assert "hunter2" not in ran.err
+
+
+async def test_a_refused_setting_stops_no_look_at_the_rest(running: Gateway) -> None:
+    """Of those that the keys, the database and the provider are opened without."""
+    ran = await doctor(
+        Path(running.ready["data_dir"]),
+        PAYGATE_STRIPE_WEBHOOK_SECRETS="hunter2",
+        PAYGATE_INTENT_TTL="hunter2",
+        PAYGATE_INTENT_TTLS="1h",
+    )
+    found = by_name(ran)
+    assert (ran.status, found["settings"]["verdict"]) == (1, "wrong")
+    for name in ("STRIPE_WEBHOOK_SECRETS", "INTENT_TTL must be", "INTENT_TTLS is not a setting"):
+        assert f"PAYGATE_{name}" in found["settings"]["message"]
+    for name in ("database", "keys", "months", "provider_key", "provider_account", "worker"):
+        assert found[name]["verdict"] == "ok", found[name]
+    assert found["signing_secret"]["verdict"] == "warning"
+    assert "hunter2" not in ran.out + ran.err
 
 
 @pytest.mark.parametrize("kind", ["--json", "--fix"])

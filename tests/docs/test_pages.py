@@ -22,6 +22,7 @@ NOT_RUN = [
     ("README.md", "stays in the foreground; every test of a whole gateway starts one so"),
     ("README.md", "minutes long; CI is the last line"),
     ("docs/audit.md", "tests/cli/test_audit.py runs it"),
+    ("docs/audit.md", "tests/cli/test_audit.py runs it"),
     ("docs/audit.md", "tests/flows/audit_log/test_export.py runs it"),
     ("docs/encryption.md", "it is a gateway's own; tests/cli/test_encryption.py runs it"),
     ("docs/encryption.md", "it is a gateway's own; tests/cli/test_encryption.py runs it"),

@@ -14,7 +14,7 @@ from paygate.doctor.patient import KeyService, Patient, Vault
 from paygate.providers.contract import ClockSkew
 from paygate.providers.event_endpoints import EventEndpoint
 from paygate.providers.stripe.inspection import KeyFacts
-from paygate.settings import load
+from paygate.settings import look
 from paygate.storage.inspection import RoleFacts, ServerFacts, Session
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -97,8 +97,11 @@ class Health:
             **settings,
         }
         environ = {f"PAYGATE_{k.upper()}": v for k, v in values.items() if v is not None}
+        looked = look(environ, data=self.folder)
         return Patient(
-            settings=load(environ, data=self.folder),
+            settings=looked.settings,
+            refused=looked.refused,
+            at_odds=looked.together,
             at=NOW,
             database=SERVER,
             key_service=None,

@@ -13,6 +13,7 @@ from paygate.crypto.callback_states import CallbackStates
 from paygate.crypto.credentials import CredentialHasher
 from paygate.crypto.keyring import generate_keyring, load_keyring
 from paygate.crypto.kms import FileKms
+from paygate.crypto.proofs import Proofs
 from paygate.crypto.seal import Sealer
 from paygate.documents.inspect import Documents
 from paygate.domain.addresses import Reach
@@ -89,7 +90,7 @@ async def world(
         documents=Documents(),
         reconciliations=Reconciliations(pool, pool, records),
         audit_log=AuditLog(pool, pool, records),
-        audit_seals=AuditSeals(pool, pool, records),
+        audit_seals=AuditSeals(pool, pool, records, Proofs(keyring)),
         audit_chain=AuditChain(connector(database, name="paygate audit"), records),
         audit_keys=AuditKeys(keyring),
         timelines=Timelines(pool, pool, records),

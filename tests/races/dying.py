@@ -18,6 +18,7 @@ from paygate.crypto.callback_states import CallbackState, CallbackStates
 from paygate.crypto.credentials import CredentialHasher
 from paygate.crypto.keyring import load_keyring
 from paygate.crypto.kms import open_kms
+from paygate.crypto.proofs import Proofs
 from paygate.crypto.seal import Sealer
 from paygate.documents.inspect import Documents
 from paygate.domain.access.roles import Action, Actor, Caller, Role
@@ -144,7 +145,7 @@ async def opened(setting: Setting, steps: Steps) -> AsyncIterator[Context]:
             documents=Documents(),
             reconciliations=Reconciliations(pool, pool, records),
             audit_log=AuditLog(pool, pool, records),
-            audit_seals=AuditSeals(pool, pool, records),
+            audit_seals=AuditSeals(pool, pool, records, Proofs(keyring)),
             audit_chain=AuditChain(connector(setting.dsn, name="dying audit"), records),
             audit_keys=AuditKeys(keyring),
             timelines=Timelines(pool, pool, records),

@@ -65,7 +65,7 @@ CASES = {
 }
 
 
-def run_and_die(setting: Setting, kill_at: int, life: Callable[[Any, int], None] = die) -> bool:
+def run_and_die(setting: Any, kill_at: int, life: Callable[[Any, int], None] = die) -> bool:
     """Whether the child was killed, and did not come to the end of its life before."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.races.dying"])

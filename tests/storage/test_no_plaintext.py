@@ -178,9 +178,14 @@ CLEAR: Final = {
     "audit_seal": {
         *("number", "merchant", "entry", "at", "key", "format", "leaf", "hash", "signature"),
     },
+    "audit_seal_disowned": {
+        *("number", "merchant", "entry", "at", "key", "format", "leaf", "hash", "signature"),
+        "disowned_at",
+    },
     "audit_head": {
         *("one", "number", "hash", "written_in", "entry", "run", "leased_until"),
-        *("checkpoint", "verified", "created_at"),
+        *("checkpoint", "verified", "created_at", "turn"),
+        *("proof", "proof_hash"),  # of a keyed hash that is shown once; the first is always null
     },
     "installation": {
         *("one", "id", "livemode", "created_at", "system_identifier", "timeline"),
@@ -188,7 +193,7 @@ CLEAR: Final = {
     },
     "database_restore": {"noticed_at", "taken_at", "cause"},
     "merchant": {"id", "created_at"},
-    "keyset": {"purpose", "wrapped", "generation", "created_at"},
+    "keyset": {"purpose", "wrapped", "generation", "created_at", "proof", "proof_hash"},
     "keyset_key": {"purpose", "key", "added_at", "promoted_at", "sealed_at", "retired_at"},
     "schema_migration": {"number", "name", "checksum", "applied_at"},
 }

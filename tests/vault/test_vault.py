@@ -16,7 +16,7 @@ from paygate.doctor.examine import examine
 from paygate.doctor.finding import Verdict
 from paygate.domain.access.roles import Actor, Caller
 from paygate.flows.encryption.rewrap import rewrap_keysets
-from paygate.settings import Settings, load
+from paygate.settings import Looked, Settings, load
 from paygate.storage.records import Records
 from paygate.wiring.keys import open_records
 from paygate.wiring.preparation import prepare_database
@@ -276,12 +276,13 @@ async def test_an_installation_moves_to_it_and_within_it(
 async def test_the_doctor_looks_at_it(vault: VaultServer, dsn: str) -> None:
     settings = settings_at(dsn, vault.address())
     await prepare_database(settings)
-    found = {finding.check: finding for finding in diagnose(await examine(settings))}
+    looked = Looked(settings, {}, ())
+    found = {finding.check: finding for finding in diagnose(await examine(looked))}
     for name in ("kek", "kek_place", "kek_age", "kek_token", "keys"):
         assert found[name].verdict is Verdict.OK, found[name]
     vault.seal()
     try:
-        sealed = {finding.check: finding for finding in diagnose(await examine(settings))}
+        sealed = {finding.check: finding for finding in diagnose(await examine(looked))}
     finally:
         vault.unseal()
     for name in ("kek", "keys"):

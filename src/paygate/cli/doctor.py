@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from paygate.cli.command import AsJson, Data, print_json, print_table, run_async, settings_of
-from paygate.settings import NOTHING, Settings, SettingsError, line
+from paygate.cli.command import AsJson, Data, print_json, print_table, run_async
+from paygate.settings import Looked, SettingsError, line, look
 
 if TYPE_CHECKING:
     from paygate.doctor.finding import Finding
@@ -33,10 +33,10 @@ def doctor(
     """
 
     async def go() -> None:
-        settings = settings_of(data, NOTHING)
+        looked = look(os.environ, data=data)
         if fix:
-            await _fix(settings)
-        findings = await _findings(settings)
+            await _fix(looked)
+        findings = await _findings(looked)
         _show(findings, as_json=as_json)
         if any(finding.verdict == "wrong" for finding in findings):
             raise typer.Exit(1)
@@ -44,13 +44,13 @@ def doctor(
     run_async(go())
 
 
-async def _findings(settings: Settings) -> "list[Finding]":
+async def _findings(looked: Looked) -> "list[Finding]":
     from paygate.doctor.checks import diagnose
     from paygate.doctor.examine import examine
     from paygate.telemetry import log
 
     log.configure()
-    return diagnose(await examine(settings))
+    return diagnose(await examine(looked))
 
 
 def _show(findings: "list[Finding]", *, as_json: bool) -> None:
@@ -65,7 +65,7 @@ def _show(findings: "list[Finding]", *, as_json: bool) -> None:
     typer.echo(f"{counts['wrong']} wrong, {counts['warning']} warnings, {counts['ok']} ok")
 
 
-async def _fix(settings: Settings) -> None:
+async def _fix(looked: Looked) -> None:
     """Register the endpoint if there is none, or bring the one that there is to our events.
 
     The signing secret of a new one goes into a file of its own, for its owner's eyes: it is shown
@@ -76,7 +76,7 @@ async def _fix(settings: Settings) -> None:
     from paygate.doctor.patient import Away
     from paygate.wiring.provider import open_webhook_endpoints
 
-    found = await endpoints_of(settings)
+    settings, found = looked.settings, await endpoints_of(looked)
     if isinstance(found, Away) or len(found) > 1:
         return  # which the check says
     async with open_webhook_endpoints(settings) as endpoints:

@@ -47,7 +47,7 @@ ENTRIES: Final = (
     Entry(
         "stripe_webhook_secrets",
         "What Stripe signs events with, comma-separated: `paygate webhooks register` tells it.",
-        "whsec_...",
+        "whsec_SECRET",
         is_secret=True,
     ),
     Entry(

@@ -202,6 +202,13 @@ def migrate(
             help="Then take away months of the audit log that are past PAYGATE_RETENTION_AUDIT.",
         ),
     ] = False,
+    disown: Annotated[
+        bool,
+        typer.Option(
+            "--disown-seals",
+            help="Then take seals out of the audit log that are none of ours.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option(help="With --detach: say which months, and leave them.")
     ] = False,
@@ -213,7 +220,7 @@ def migrate(
     It works as the role of PAYGATE_OWNER_DATABASE_URL, where that is set, and gives the role of
     PAYGATE_DATABASE_URL its rights.
     """
-    from paygate.cli.detach import detach_months
+    from paygate.cli.detach import detach_months, disown_seals
     from paygate.wiring.preparation import prepare_database
 
     messages: list[str] = []
@@ -226,6 +233,8 @@ def migrate(
     async def go() -> None:
         for name in await prepare_database(settings_of(data, TO_UNLOCK), tell):
             tell(f"applied {name}")
+        if disown:
+            await disown_seals(data, tell)
         if detach:
             await detach_months(data, tell, dry_run=dry_run)
         if not messages:

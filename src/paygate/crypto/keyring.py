@@ -9,7 +9,7 @@ process can open what it will seal), promoted (new records use it), and, when no
 under it, disabled. The re-sealing between is the work of a flow.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -82,9 +82,8 @@ def load_keyring(kms: Kms, installation: str, wrapped: Mapping[str, bytes]) -> K
     Purposes that this release does not know belong to a later one, and are left alone.
     """
     clear: dict[Purpose, bytes] = {}
+    _refuse_missing(wrapped, set(Purpose))
     for purpose in Purpose:
-        if purpose.value not in wrapped:
-            raise KeyringError(f"there is no keyset for {purpose.value}")
         clear[purpose] = _unwrap(kms, installation, purpose, wrapped[purpose.value])
     return Keyring(
         installation=installation,
@@ -100,11 +99,20 @@ def load_keyring(kms: Kms, installation: str, wrapped: Mapping[str, bytes]) -> K
 
 def check_keysets(kms: Kms, installation: str, wrapped: Mapping[str, bytes]) -> None:
     """Open those of our keysets that are there. Raises KeyringError naming the purpose of one that
-    stays shut.
+    stays shut, or that every installation has from its beginning and this one lacks.
     """
+    _refuse_missing(wrapped, set(Purpose) - ADDED_LATER)
     for purpose in Purpose:
         if purpose.value in wrapped:
             _unwrap(kms, installation, purpose, wrapped[purpose.value])
+
+
+def _refuse_missing(wrapped: Mapping[str, bytes], needed: Iterable[str]) -> None:
+    if missing := sorted({str(name) for name in needed} - wrapped.keys()):
+        raise KeyringError(
+            f"there is no keyset for {', '.join(missing)}, and what it sealed or hashed needs that"
+            " one: put the table keyset back, whole, from a backup of this installation"
+        )
 
 
 def add_key(kms: Kms, installation: str, purpose: Purpose, wrapped: bytes) -> tuple[bytes, int]:

@@ -6,17 +6,19 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from paygate.crypto.keyring import KeyringError
 from paygate.crypto.kms import KmsError
 from paygate.crypto.secret import Secret
 from paygate.crypto.vault_http import TransitAddress, VaultError
 from paygate.crypto.vault_transit import Transit
-from paygate.doctor.patient import Away, KeyService, Patient, Vault
+from paygate.doctor.patient import Away, KeyService, Patient, Vault, refusal
 from paygate.flows.encryption.watch import key_in_use
 from paygate.flows.housekeeping.months import AHEAD
 from paygate.providers.event_endpoints import EventEndpoint, EventEndpointsError
 from paygate.providers.stripe.inspection import KeyFacts, StripeKeyLook
-from paygate.settings import Settings, SettingsError
+from paygate.settings import Looked, Settings, SettingsError
 from paygate.storage.change import StorageError
 from paygate.storage.connections.reach import UnreachableError, reaching
 from paygate.storage.connections.session import DRIVER_FAULTS
@@ -30,6 +32,7 @@ from paygate.wiring.provider import open_webhook_endpoints
 from paygate.wiring.service import open_context
 
 PROVIDER: Final = "stripe"
+_OF_PROVIDER: Final = ("stripe_api_key", "stripe_api_base")
 PROVIDER_SECONDS: Final = 10.0
 """Of one call: whoever waits sits before a terminal."""
 _CLOSED: Final = (
@@ -38,10 +41,11 @@ _CLOSED: Final = (
 )
 
 
-async def examine(settings: Settings) -> Patient:
+async def examine(looked: Looked) -> Patient:
     """The gateway of these settings, as it is just now."""
+    settings = looked.settings
     database, (key_service, vault), key, endpoints = await asyncio.gather(
-        _database(settings), _keys(settings), _key(settings), endpoints_of(settings)
+        _database(looked), _keys(looked), _key(looked), endpoints_of(looked)
     )
     return Patient(
         settings=settings,
@@ -51,11 +55,16 @@ async def examine(settings: Settings) -> Patient:
         vault=vault,
         key=key,
         endpoints=endpoints,
+        refused=looked.refused,
+        at_odds=looked.together,
     )
 
 
-async def endpoints_of(settings: Settings) -> Sequence[EventEndpoint] | Away:
+async def endpoints_of(looked: Looked) -> Sequence[EventEndpoint] | Away:
     """The provider's endpoints at our address, which has two names."""
+    settings = looked.settings
+    if unknown := refusal(looked.refused, ("public_url", *_OF_PROVIDER)):
+        return unknown
     try:
         url = f"{settings.require('public_url')}/webhooks"
         async with (
@@ -69,7 +78,10 @@ async def endpoints_of(settings: Settings) -> Sequence[EventEndpoint] | Away:
         return Away(str(error))
 
 
-async def _database(settings: Settings) -> ServerFacts | Away:
+async def _database(looked: Looked) -> ServerFacts | Away:
+    settings = looked.settings
+    if unknown := refusal(looked.refused, ("database_url",)):
+        return unknown
     try:
         dial = reaching(connect(settings, name="doctor"), settings.require("database_url"))
         return await inspect(dial, month_of=now() + AHEAD)
@@ -79,10 +91,15 @@ async def _database(settings: Settings) -> ServerFacts | Away:
         return Away(f"the database ended the conversation: {type(error).__name__}")
 
 
-async def _keys(settings: Settings) -> tuple[KeyService | Away | None, Vault | Away]:
+async def _keys(looked: Looked) -> tuple[KeyService | Away | None, Vault | Away]:
     """A start waits for a key service that is away: who looks has no time for that."""
-    service = await asyncio.to_thread(_key_service, settings)
-    return service, service if isinstance(service, Away) else await _vault(settings)
+    if unknown := refusal(looked.refused, ("kek",)):
+        return unknown, unknown
+    service = await asyncio.to_thread(_key_service, looked.settings)
+    if isinstance(service, Away):
+        return service, service
+    unknown = refusal(looked.refused, ("database_url", "stripe_api_key"))
+    return service, unknown or await _vault(looked.settings)
 
 
 def _key_service(settings: Settings) -> KeyService | Away | None:
@@ -96,8 +113,10 @@ def _key_service(settings: Settings) -> KeyService | Away | None:
 
 
 async def _vault(settings: Settings) -> Vault | Away:
+    # Nothing is received here: a missing signing secret is another check's.
+    quiet = msgspec.structs.replace(settings, stripe_webhook_secrets=("whsec_of_nobody",))
     try:
-        async with open_context(settings, name="doctor") as ctx:
+        async with open_context(quiet, name="doctor") as ctx:
             pin = await ctx.read.provider_account(DEFAULT_MERCHANT, PROVIDER)
             key = await key_in_use(ctx)
     except UNREAD:
@@ -107,7 +126,10 @@ async def _vault(settings: Settings) -> Vault | Away:
     return Vault(None if pin is None else pin.account, key.used_since, key.unfinished)
 
 
-async def _key(settings: Settings) -> KeyFacts | Away:
+async def _key(looked: Looked) -> KeyFacts | Away:
+    settings = looked.settings
+    if unknown := refusal(looked.refused, _OF_PROVIDER):
+        return unknown
     try:
         key = Secret(settings.require("stripe_api_key"))
         look = StripeKeyLook(settings.stripe_api_base, key, timeout_seconds=PROVIDER_SECONDS)

@@ -143,7 +143,10 @@ def keyring(patient: Patient) -> Said:
         return ok("the installation's keys open")
     if isinstance(patient.database, Away):
         return not_known(patient.database)
-    return wrong(found.reason, "Put back the key-encryption key that this database has.")
+    return wrong(
+        found.reason,
+        "Put back what is missing: the key-encryption key that this database has, or its keysets.",
+    )
 
 
 def data_key_age(patient: Patient) -> Said:

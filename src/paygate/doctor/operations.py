@@ -24,9 +24,15 @@ def complete(patient: Patient) -> Said:
         try:
             settings.require(name)
         except SettingsError:
+            if name in patient.refused:
+                continue
             if name in ("tls_cert", "tls_key") and settings.behind_proxies_alone:
                 continue
             missing.append(f"PAYGATE_{name.upper()}")
+    if patient.refused or patient.at_odds:
+        faults = [*patient.refused.values(), *patient.at_odds]
+        faults += [f"{name} is not set" for name in missing]
+        return wrong("; ".join(faults), f"Mend each in {FILE} or the environment: nothing starts.")
     if missing:
         return wrong(f"not set: {', '.join(missing)}", f"Set them in {FILE} or the environment.")
     return ok("all that `paygate serve` needs is set")

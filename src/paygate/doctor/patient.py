@@ -1,7 +1,8 @@
 """What is known of a gateway when its checks begin."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 import msgspec
 
@@ -12,6 +13,12 @@ from paygate.providers.event_endpoints import EventEndpoint
 from paygate.providers.stripe.inspection import KeyFacts
 from paygate.settings import Settings
 from paygate.storage.inspection import ServerFacts
+
+
+def refusal(refused: Mapping[str, str], names: Iterable[str]) -> "Away | None":
+    """Why something cannot be looked at that needs these settings, where one is refused."""
+    needed = [f"PAYGATE_{name.upper()}" for name in names if name in refused]
+    return Away(f"{', '.join(needed)} is refused (see settings)") if needed else None
 
 
 class Away(msgspec.Struct, frozen=True):
@@ -49,6 +56,10 @@ class Patient(msgspec.Struct, frozen=True, kw_only=True):
     vault: Vault | Away
     key: KeyFacts | Away
     endpoints: Sequence[EventEndpoint] | Away
+    refused: Mapping[str, str] = MappingProxyType({})
+    """Settings that stop every start, each with the reason; to `settings` they are not set."""
+    at_odds: Sequence[str] = ()
+    """What production refuses of settings that are good by themselves."""
 
     @property
     def production(self) -> bool:

@@ -111,7 +111,8 @@ def _retriable(kind: ErrorType, meaning: str) -> CodeEntry:
 CATALOGUE: Final[Mapping[ErrorCode, CodeEntry]] = MappingProxyType(
     {
         ErrorCode.MALFORMED_JSON: _final(
-            ErrorType.INVALID_REQUEST, "The body is not one JSON object in UTF-8."
+            ErrorType.INVALID_REQUEST,
+            "The body is not one JSON object in UTF-8, with each name once.",
         ),
         ErrorCode.MALFORMED_MULTIPART: _final(
             ErrorType.INVALID_REQUEST, "The body is not one complete multipart/form-data body."

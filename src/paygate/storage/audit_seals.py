@@ -3,17 +3,20 @@
 It does not go through the commit door. A seal says nothing new of a payment; it is worth what its
 hash and its signature are, and the entry that it seals was committed before. One sealer at a time
 has the turn, leased on the head's row by the database's clock; what it writes holds only where the
-head is still the one that it read.
+head is still the one that it read. Whoever changes that row shows that he has the audit key
+(migration 0036).
 """
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
+from paygate.crypto.proofs import Proofs
 from paygate.domain.access.roles import Action
 from paygate.domain.audit import AuditEntry
 from paygate.domain.audit_chain import Entry, Head, Seal
 from paygate.storage.blocks import QUERIES
+from paygate.storage.change import Unavailable
 from paygate.storage.connections.database import reading
 from paygate.storage.connections.pool import Pool
 from paygate.storage.records import Records
@@ -22,6 +25,23 @@ from paygate.storage.unreadable import SealBroken
 LEASE: Final = timedelta(seconds=10)
 """Many times what a batch takes; for so long nobody seals when a sealer dies."""
 
+TRIES: Final = 20
+"""To change the head's row, which a sealer at work changes once a second."""
+PAGE: Final = 100
+"""Of declarations: there is one, but for what somebody wrote who has no key."""
+_HEAD: Final = "audit_head"
+_BEHIND_ALL: Final = "~"
+"""Behind every id."""
+
+
+class Turn(NamedTuple):
+    """How often the head's row was changed, and the hash of the proof that the next change shows;
+    None: none is asked for.
+    """
+
+    number: int
+    asked: bytes | None
+
 
 class State(NamedTuple):
     """The head, and what stands beside it. `is_of_another_server`: entries are counted from another
@@ -29,6 +49,7 @@ class State(NamedTuple):
     """
 
     head: Head
+    turn: Turn
     checkpoint: str | None
     verified: str | None
     created_at: datetime
@@ -53,6 +74,7 @@ class ToSeal(NamedTuple):
     """The next entries, behind which head, and up to where; `broken` do not open."""
 
     head: Head
+    turn: Turn
     entries: Sequence[Entry]
     until: Cursor | None
     broken: Sequence[SealBroken]
@@ -61,16 +83,26 @@ class ToSeal(NamedTuple):
 class AuditSeals:
     """Raises `Unavailable` when the database does not answer."""
 
-    def __init__(self, pool: Pool, searches: Pool, records: Records) -> None:
+    def __init__(self, pool: Pool, searches: Pool, records: Records, proofs: Proofs) -> None:
         self._pool = pool
         self._searches = searches
         self._records = records
+        self._proofs = proofs
+
+    def may_move(self, turn: Turn) -> bool:
+        """Whether our keys make the proof that the head's row asks for."""
+        return turn.asked is None or self._shown(turn) is not None
+
+    def turn_after(self, turn: Turn) -> Turn:
+        """The next one, which asks for a proof of ours."""
+        return Turn(turn.number + 1, self._proofs.asked(_HEAD, str(turn.number + 1)))
 
     async def state(self) -> State:
         """How far the log is sealed."""
         (row,) = await self._fetch("audit_head")
         return State(
             Head(row["number"], row["hash"]),
+            Turn(row["turn"], row["proof_hash"]),
             row["checkpoint"],
             row["verified"],
             row["created_at"],
@@ -87,6 +119,11 @@ class AuditSeals:
         rows = await self._fetch("audit_seals_from", number, 1)
         return Seal(*rows[0]) if rows else None
 
+    async def signed(self, first: int, last: int, limit: int) -> list[Seal]:
+        """Seals between two numbers that bear a signature, whosever it is, the newest first."""
+        rows = await self._fetch("audit_seals_signed", first, last, limit)
+        return [Seal(*row) for row in rows]
+
     async def next(self, run: str, limit: int) -> ToSeal | None:
         """The next entries to be sealed, and none that one could still come before. None when
         there are none, or when another run has the turn.
@@ -95,54 +132,71 @@ class AuditSeals:
         if not rows:
             return None
         head = Head(rows[0]["head_number"], rows[0]["head_hash"])
+        turn = Turn(rows[0]["turn"], rows[0]["proof_hash"])
         until = Cursor(rows[-1]["written_in"], rows[-1]["id"])
-        stored = [tuple(row)[3:] for row in rows]
+        stored = [tuple(row)[5:] for row in rows]
         known = await self._sealed(stored)
-        return self._opened(head, [row for row in stored if row[1] not in known], until)
+        return self._opened(head, turn, [row for row in stored if row[1] not in known], until)
 
-    async def astray(self, head: Head, limit: int) -> ToSeal | None:
+    async def astray(self, state: State, limit: int, passed_by: int) -> ToSeal | None:
         """Entries that no seal is of, wherever they are in the order: what did not open before, and
-        what was written under another server. It looks through the whole log.
+        what was written under another server, without the first so many. It looks through the
+        whole log.
         """
         with reading():
-            rows = await self._searches.fetch(QUERIES["audit_entries_astray"], limit)
-        return self._opened(head, [tuple(row)[1:] for row in rows], None) if rows else None
+            rows = await self._searches.fetch(QUERIES["audit_entries_astray"], limit, passed_by)
+        if not rows:
+            return None
+        return self._opened(state.head, state.turn, [tuple(row)[1:] for row in rows], None)
 
     async def restores(self, merchant: str) -> list[AuditEntry]:
-        """The declarations of restores that are not sealed yet, the newest first."""
-        rows = await self._fetch("audit_restores_to_seal", merchant, Action.RESTORE_DECLARE)
-        opened, _ = self._records.open_each(AuditEntry, map(tuple, rows))
-        return opened
+        """The declarations of restores that are not sealed yet, the newest first, however many
+        there are that do not open.
+        """
+        found: list[AuditEntry] = []
+        before = _BEHIND_ALL
+        while True:
+            rows = await self._fetch(
+                "audit_restores_to_seal", merchant, Action.RESTORE_DECLARE, before, PAGE
+            )
+            opened, _ = self._records.open_each(AuditEntry, map(tuple, rows))
+            found += opened
+            if len(rows) < PAGE:
+                return found
+            before = rows[-1]["id"]
 
     async def stored(self, merchant: str, entry_id: str, at: datetime) -> Entry | None:
         """An entry as it is stored. Raises SealBroken."""
         rows = await self._fetch("audit_entry_stored", merchant, entry_id, at)
         return entry_in(self._records, tuple(rows[0])) if rows else None
 
-    async def seal(
-        self, run: str, before: Head, seals: Sequence[Seal], until: Cursor | None
-    ) -> bool:
-        """Write seals behind a head, all or none; False when it is the head no more."""
+    async def seal(self, run: str, behind: ToSeal, seals: Sequence[Seal]) -> bool:
+        """Write seals of what was found behind a head, all or none; False when it is the head no
+        more.
+        """
+        before, until = behind.head, behind.until
         head = Head(seals[-1].number, seals[-1].hash) if seals else before
         columns = [list(column) for column in zip(*seals, strict=True)]
         columns = columns or [[] for _ in Seal._fields]
         cursor = (None, None) if until is None else until
         rows = await self._fetch(
-            "seal_audit_entries", *before, *head, *cursor, run, LEASE, *columns
+            "seal_audit_entries",
+            *(*before, *head, *cursor, run, LEASE, *columns, *self._change(behind.turn)),
         )
         return bool(rows[0]["moved"])
 
     async def begin_order_anew(self) -> None:
         """Count from here on, where the order is another server's."""
-        await self._fetch("begin_audit_order_anew")
+        turn = (await self.state()).turn
+        await self._fetch("begin_audit_order_anew", *self._change(turn))
 
     async def keep_checkpoint(self, line: str) -> None:
         """Remember what was told outside last."""
-        await self._fetch("keep_audit_checkpoint", line)
+        await self._keep(QUERIES["keep_audit_checkpoint"], line)
 
     async def keep_verified(self, text: str) -> None:
         """Remember what was verified last."""
-        await self._fetch("keep_audit_verified", text)
+        await self._keep(QUERIES["keep_audit_verified"], text)
 
     async def lag_seconds(self) -> float | None:
         """How long the oldest entry waits to be sealed, by the database's clock; None: none."""
@@ -178,7 +232,25 @@ class AuditSeals:
         )
         return {row["entry"] for row in found}
 
-    def _opened(self, head: Head, rows: Sequence[tuple[Any, ...]], until: Cursor | None) -> ToSeal:
+    async def _keep(self, query: str, text: str) -> None:
+        """Write beside the head, whoever moves it on meanwhile."""
+        for _ in range(TRIES):
+            turn = (await self.state()).turn
+            with reading():
+                if await self._pool.fetch(query, *self._change(turn), text):
+                    return
+        raise Unavailable("the head of the audit log was changed again and again meanwhile")
+
+    def _change(self, turn: Turn) -> tuple[int, bytes | None, bytes | None]:
+        """What a change of the head's row shows, and asks of the next one."""
+        return turn.number, self._shown(turn), self.turn_after(turn).asked
+
+    def _shown(self, turn: Turn) -> bytes | None:
+        return self._proofs.shown(turn.asked, _HEAD, str(turn.number))
+
+    def _opened(
+        self, head: Head, turn: Turn, rows: Sequence[tuple[Any, ...]], until: Cursor | None
+    ) -> ToSeal:
         entries: list[Entry] = []
         broken: list[SealBroken] = []
         for row in rows:
@@ -186,7 +258,7 @@ class AuditSeals:
                 entries.append(entry_in(self._records, row))
             except SealBroken as fault:
                 broken.append(fault)
-        return ToSeal(head, entries, until, broken)
+        return ToSeal(head, turn, entries, until, broken)
 
     async def _fetch(self, query: str, *arguments: object) -> list[Any]:
         with reading():

@@ -37,7 +37,8 @@ async def install(
     `keysets` makes the wrapped keysets for an installation id.
 
     Raises:
-        MigrationError: the database belongs to the other mode, or its role lacks a right.
+        MigrationError: the database belongs to the other mode, its role lacks a right, or there are
+            records or keys and no installation: new keys would open none of them.
     """
     connection = await connect()
     waiting = watched(connect, connection)
@@ -47,6 +48,11 @@ async def install(
             async with connection.transaction():
                 await check_version(connection)
                 if await connection.fetchrow(QUERIES["installation"]) is None:
+                    if await connection.fetchval(QUERIES["has_records"]):
+                        raise MigrationError(
+                            "the installation's row is gone, and its records are there: put the"
+                            " tables installation and keyset back from a backup"
+                        )
                     await connection.execute(QUERIES["install"], installation_id, livemode)
                     await connection.execute(QUERIES["add_merchant"], DEFAULT_MERCHANT)
                     await connection.executemany(
@@ -71,7 +77,9 @@ async def _add_later_keysets(
         return
     head = await connection.fetchrow(QUERIES["audit_head"])
     if head is not None and head["number"]:
-        raise MigrationError("the keyset of the audit log is gone: restore the table keyset")
+        raise MigrationError(
+            "the keyset of the audit log is gone: restore the table keyset from a backup"
+        )
     row = await connection.fetchrow(QUERIES["installation"])
     assert row is not None, "it was just read"
     made = keysets(row["id"])

@@ -23,6 +23,7 @@ from paygate.crypto.keyring import (
     rewrap_keyring,
 )
 from paygate.crypto.kms import Kms
+from paygate.crypto.proofs import Proofs
 from paygate.domain.audit import AuditEntry
 from paygate.storage.blocks import QUERIES
 from paygate.storage.commit.lane import LANE_LOCK_CLASS
@@ -56,6 +57,8 @@ class Loaded(NamedTuple):
     generations: Mapping[Purpose, int]
     wrapped: Mapping[str, bytes]
     made_at: Mapping[Purpose, datetime]
+    asked: Mapping[Purpose, bytes | None]
+    """The hash of the proof that the next edit shows (migration 0036)."""
 
     def primary(self, purpose: Purpose) -> int:
         """The key that is used for what is new."""
@@ -67,6 +70,8 @@ class Processes(NamedTuple):
 
     writers: int
     ready: int
+    ahead: bool
+    """Whether one works with a later generation than was asked for."""
     behind: Sequence[str]
     """Those that hold an older generation, by the names of their connections."""
 
@@ -103,13 +108,14 @@ class Keysets:
             Purpose(row["purpose"]): row for row in rows if row["purpose"] in set(Purpose)
         }
         for purpose, row in by_purpose.items():
-            _refuse_older(keyring, purpose, row["primary_key"], row["known"])
+            _refuse_older(keyring, purpose, dict(row))
         return Loaded(
             keyring=keyring,
             generation=sum(row["generation"] for row in rows),
             generations={purpose: row["generation"] for purpose, row in by_purpose.items()},
             wrapped=wrapped,
             made_at={purpose: row["created_at"] for purpose, row in by_purpose.items()},
+            asked={purpose: row["proof_hash"] for purpose, row in by_purpose.items()},
         )
 
     async def facts(self) -> Mapping[tuple[Purpose, int], KeyFacts]:
@@ -186,6 +192,22 @@ class Keysets:
 
             yield over
 
+    async def ask_for_proofs(self, loaded: Loaded) -> None:
+        """Have the keysets and the head of the audit log ask whoever changes them for a proof,
+        where they do not yet: the installation is new, or of before.
+        """
+        async with own_connection(self._connect) as (connection, waiting):
+            with reading(), waiting():
+                for purpose, generation in loaded.generations.items():
+                    asked = asked_of(loaded.keyring, purpose, generation)
+                    await connection.execute(
+                        QUERIES["ask_keyset_proof"], purpose.value, generation, asked
+                    )
+                head = await connection.fetchrow(QUERIES["audit_head"])
+                assert head is not None, "the schema made it"
+                asked = Proofs(loaded.keyring).asked("audit_head", str(head["turn"]))
+                await connection.execute(QUERIES["ask_audit_head_proof"], head["turn"], asked)
+
     def bind(self, records: Records) -> None:
         """What the entries of edits are sealed with."""
         self._records = records
@@ -202,6 +224,7 @@ class Keysets:
         key and with the audit entry.
         """
         assert self._records is not None, "bound when the keys were open"
+        shown = {purpose: _shown(before, purpose) for purpose in keysets}
         entry = [column[0] for column in self._records.columns((audit,))]
         async with own_connection(self._connect) as (connection, waiting):
             with reading(), waiting():
@@ -212,6 +235,8 @@ class Keysets:
                             purpose.value,
                             keyset,
                             before.generations[purpose],
+                            shown[purpose],
+                            asked_of(before.keyring, purpose, before.generations[purpose] + 1),
                         )
                         if edited is None:
                             raise KeyringError(
@@ -234,18 +259,43 @@ Audited = Callable[[int], AuditEntry]
 """Makes the entry that names a key."""
 
 
-def _refuse_older(
-    keyring: Keyring, purpose: Purpose, primary: int | None, known: Sequence[int]
-) -> None:
+def asked_of(keyring: Keyring, purpose: Purpose, generation: int) -> bytes:
+    """The hash of the proof that the edit of a keyset of this generation shows."""
+    return Proofs(keyring).asked("keyset", purpose.value, str(generation))
+
+
+def _shown(loaded: Loaded, purpose: Purpose) -> bytes | None:
+    """The proof that an edit shows. Raises KeyringError: our keys do not make it."""
+    place = ("keyset", purpose.value, str(loaded.generations[purpose]))
+    asked = loaded.asked[purpose]
+    proof = Proofs(loaded.keyring).shown(asked, *place)
+    if proof is None and asked is not None:
+        raise KeyringError(
+            f"the keyset for {purpose.value} asks for a proof (proof_hash) that is not made of our"
+            " audit key: somebody wrote to the table keyset, or brought it from elsewhere. Put the"
+            " table back as it was"
+        )
+    return proof
+
+
+def _refuse_older(keyring: Keyring, purpose: Purpose, row: Mapping[str, Any]) -> None:
     keys = {key.key_id: key for key in keyring.keys[purpose]}
-    lacking = [str(key) for key in known if key not in keys]
+    lacking = [str(key) for key in row["known"] if key not in keys]
+    primary, what = row["primary_key"], None
     if lacking:
+        what = f"lacks key {', '.join(lacking)}, which this database knows"
+    elif primary is not None and not keys[primary].primary:
+        what = f"does not use key {primary}, which this database knows as the newest"
+    if what is not None:
         raise KeyringError(
-            f"the keyset for {purpose.value} lacks key {', '.join(lacking)}, which this database"
-            " knows: it is an older one. Put the table keyset back as it was"
+            f"the keyset for {purpose.value} {what}: it is an older one, put back by a hand."
+            f" {_put_back(row['edited_at'])}"
         )
-    if primary is not None and not keys[primary].primary:
-        raise KeyringError(
-            f"the keyset for {purpose.value} does not use key {primary}, which this database knows"
-            " as the newest: it is an older one. Put the table keyset back as it was"
-        )
+
+
+def _put_back(edited_at: datetime) -> str:
+    return (
+        "Nothing was changed. Put back the table keyset alone, whole, from a backup of after"
+        f" {edited_at:%Y-%m-%d %H:%M:%S} UTC, and leave processes running that run: they have the"
+        " newest keys"
+    )

@@ -8,14 +8,17 @@ from urllib.parse import urlsplit
 from paygate.crypto.keyring import check_keysets, generate_keyring
 from paygate.domain.ids import RANDOM_BYTES, make_id
 from paygate.settings import Settings
+from paygate.storage.audit_seals import Turn
 from paygate.storage.installation import (
     DEFAULT_MERCHANT,
     install,
     read_installation,
     stored_keysets,
 )
+from paygate.storage.keysets import Keysets
 from paygate.storage.schema.application import grant_rights, make_role, role_of
-from paygate.storage.schema.migrate import Tell, detach_months, migrate
+from paygate.storage.schema.migrate import Tell, migrate
+from paygate.storage.schema.taking_out import detach_months, disown_seals
 from paygate.wiring.database import reach
 from paygate.wiring.keys import kms_of
 from paygate.wiring.machine import now
@@ -50,6 +53,8 @@ async def prepare_database(settings: Settings, tell: Tell = lambda _: None) -> l
             f"made installation {new_id}, for {'live' if livemode else 'test'} payments,"
             f" with its keys and merchant {DEFAULT_MERCHANT}"
         )
+    keysets = Keysets(dial, kms, installation.id)
+    await keysets.ask_for_proofs(await keysets.load())
     if await grant_rights(dial, role):
         await read_installation(reach(settings, name="migrate"), livemode=livemode)
     return applied
@@ -61,6 +66,14 @@ async def detach_audit_months(
     """Take months out of the audit log, as the tables' owner. Raises MigrationError."""
     dial = reach(settings, name="migrate", owner=True)
     await detach_months(dial, "audit_entry", months, tell=tell)
+
+
+async def disown_audit_seals(
+    settings: Settings, kept: int, seen: int, turn: Turn, tell: Tell = lambda _: None
+) -> int:
+    """Take seals out of the audit log, as the tables' owner. Raises MigrationError."""
+    dial = reach(settings, name="migrate", owner=True)
+    return await disown_seals(dial, kept, seen, *turn, tell=tell)
 
 
 async def make_application_role(settings: Settings) -> None:

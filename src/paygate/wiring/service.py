@@ -10,6 +10,7 @@ from paygate.crypto.audit_keys import AuditKeys
 from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.callback_states import CallbackStates
 from paygate.crypto.credentials import CredentialHasher
+from paygate.crypto.proofs import Proofs
 from paygate.crypto.seal import Sealer
 from paygate.documents.inspect import Documents
 from paygate.domain.warning import WarningCode
@@ -138,7 +139,7 @@ async def open_context(
             door=Door(records, committer),
             read=Reader(pool, searches, records),
             audit_log=AuditLog(pool, searches, records),
-            audit_seals=AuditSeals(pool, searches, records),
+            audit_seals=AuditSeals(pool, searches, records, Proofs(keyring)),
             audit_chain=AuditChain(connect(settings, name=f"{name} audit"), records),
             audit_keys=AuditKeys(keyring),
             timelines=Timelines(pool, searches, records),

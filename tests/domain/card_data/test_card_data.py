@@ -119,6 +119,22 @@ def test_a_random_identifier_is_never_refused() -> None:
     assert sum(find(kinds["uuid in hex"]()) is not None for _ in range(10_000)) <= 3
 
 
+HEX = b"4242424242424242".hex()
+PAIRS = [HEX[at : at + 2] for at in range(0, len(HEX), 2)]
+
+
+@pytest.mark.parametrize("said", ["\\x", "%", "\\u00", "&#x"])
+def test_hexadecimal_that_says_so_is_read(said: str) -> None:
+    end = ";" if said.startswith("&") else ""
+    text = "".join(f"{said}{pair}{end}" for pair in PAIRS)
+    assert find(text) is CardData.CARD_NUMBER
+
+
+@pytest.mark.parametrize("text", [HEX, f"0x{HEX}", " ".join(PAIRS)])
+def test_bare_hexadecimal_is_not_read_as_the_docs_say(text: str) -> None:
+    assert find(text) is None
+
+
 @pytest.mark.parametrize("around", ["{}" + "a" * 16, "a" * 8 + "{}" + "b" * 8, "abc-{}-abc"])
 def test_letters_around_a_number_do_not_hide_it(around: str) -> None:
     assert find(around.format(NUMBERS[0])) is CardData.CARD_NUMBER

@@ -27,6 +27,7 @@ ALLOWED = {
     Action.AUDIT_VERIFY: {Role.ADMIN, Role.AUDITOR},
     Action.AUDIT_EXPORT: {Role.ADMIN, Role.AUDITOR},
     Action.AUDIT_DETACH: set(),
+    Action.AUDIT_DISOWN: set(),
     Action.ENCRYPTION_STATUS: {Role.ADMIN},
     Action.ENCRYPTION_ROTATE: {Role.ADMIN},
     Action.ENCRYPTION_REWRAP: {Role.ADMIN},

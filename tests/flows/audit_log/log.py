@@ -1,5 +1,7 @@
 """A world's audit log: acts that it holds, a sealer at work, and the hands of a superuser."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +55,16 @@ class Log:
         sealer = LogSealer(self.ctx)
         count = await sealer.seal_waiting()
         await sealer.tell()
-        await self.connection.execute("UPDATE audit_head SET leased_until = NULL")
+        await self.end_turn()
         return count
+
+    async def end_turn(self) -> None:
+        """As if the lease of whoever sealed last had run out."""
+        await self.connection.execute(
+            "ALTER TABLE audit_head DISABLE TRIGGER head_goes_forward;"
+            "UPDATE audit_head SET leased_until = NULL;"
+            "ALTER TABLE audit_head ENABLE ALWAYS TRIGGER head_goes_forward"
+        )
 
     async def verify(self, **more: Any) -> Verified:
         return await verify_audit_log(self.ctx, self.world.caller, **more)
@@ -67,12 +77,17 @@ class Log:
 
     async def by_superuser(self, *statements: str) -> None:
         """Statements with every trigger switched off."""
+        async with self.triggers_off():
+            for statement in statements:
+                await self.connection.execute(statement)
+
+    @asynccontextmanager
+    async def triggers_off(self) -> AsyncIterator[None]:
         names = [row["name"] for row in await self.connection.fetch(TABLES)]
         for name in names:
             await self.connection.execute(f"ALTER TABLE {name} DISABLE TRIGGER ALL")
         try:
-            for statement in statements:
-                await self.connection.execute(statement)
+            yield
         finally:
             for name in names:
                 await self.connection.execute(f"ALTER TABLE {name} ENABLE TRIGGER ALL")
@@ -85,12 +100,14 @@ class Log:
     async def put_back(self, backup: dict[str, list[Any]]) -> None:
         """Put a backup of the log back, over what is there."""
         await self.by_superuser(*(f"DELETE FROM {name}" for name in backup))
-        for name, rows in backup.items():
-            for row in rows:
-                places = ", ".join(f"${n}" for n in range(1, len(row) + 1))
-                await self.connection.execute(
-                    f"INSERT INTO {name} ({', '.join(row.keys())}) VALUES ({places})", *row.values()
-                )
+        async with self.triggers_off():
+            for name, rows in backup.items():
+                for row in rows:
+                    places = ", ".join(f"${n}" for n in range(1, len(row) + 1))
+                    await self.connection.execute(
+                        f"INSERT INTO {name} ({', '.join(row.keys())}) VALUES ({places})",
+                        *row.values(),
+                    )
 
 
 def told_to(ctx: Context, place: CheckpointPlace | None) -> Context:

@@ -16,7 +16,7 @@ from paygate.flows.audit_log.detach import detach_past_months
 from paygate.storage.connections.database import connector
 from paygate.storage.connections.pool import open_pool
 from paygate.storage.idempotency import IdempotencyKeys
-from paygate.storage.schema.migrate import detach_months
+from paygate.storage.schema.taking_out import detach_months
 from tests.flows.audit_log.log import Log, told_to
 from tests.flows.audit_log.test_export import checked, exported
 from tests.flows.audit_log.test_restored import declare, silent

@@ -97,6 +97,20 @@ async def test_a_second_restore_is_a_gap_too(log: Log, tmp_path: Path) -> None:
     assert len(gaps) == 2
 
 
+async def test_declarations_that_do_not_open_hide_none(log: Log) -> None:
+    """Whoever may add entries has no key, and writes more of them than a page has."""
+    await lose(log)
+    await declare(log)
+    await log.connection.execute(
+        "INSERT INTO audit_entry (merchant, id, at, sealed, action)"
+        " SELECT 'default', 'au_z' || n, now(), 'x', 'restore.declare'"
+        " FROM generate_series(1, 250) n"
+    )
+    assert await log.seal() > 0
+    numbers = [row["number"] for row in (await log.copy())["audit_seal"]]
+    assert numbers[:5] == [1, 2, 3, 4, 9]
+
+
 async def test_what_waited_for_its_seal_in_a_dump_is_no_edit(log: Log) -> None:
     """A dump of a gateway at work has entries of its last second that have no seal. In another
     server they are counted from another beginning, and so is what was written there before.

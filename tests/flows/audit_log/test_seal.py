@@ -8,7 +8,7 @@ import pytest
 
 from paygate.domain.alert import Alert
 from paygate.domain.audit_chain import Head
-from paygate.flows.audit_log.seal import LogSealer, seal_audit_log
+from paygate.flows.audit_log.seal import BATCH, LogSealer, seal_audit_log
 from paygate.storage.connections.session import Connection
 from tests.flows.audit_log.log import Log
 
@@ -79,12 +79,12 @@ async def test_two_sealers_make_one_chain(log: Log) -> None:
     assert [entry for _, entry in await order(log)] == [entry.id for entry in entries]
     # What the one has in hand when it stands still is nobody's any more when it goes on.
     await log.act(3)
-    await log.connection.execute("UPDATE audit_head SET leased_until = NULL")
+    await log.end_turn()
     held = await log.ctx.audit_seals.next("stands still", 10)
     assert held is not None
     await log.seal()
     seals = one._chained(held, held.head.number + 1)
-    assert not await log.ctx.audit_seals.seal("stands still", held.head, seals, held.until)
+    assert not await log.ctx.audit_seals.seal("stands still", held, seals)
     assert [number for number, _ in await order(log)] == list(range(1, 44))
     assert (await log.verify()).is_good
 
@@ -124,6 +124,26 @@ async def test_an_entry_that_does_not_open_holds_up_no_other(log: Log) -> None:
     await seal_audit_log(log.ctx)
     assert broken.id in [entry for _, entry in await order(log)]
     assert (await log.verify()).is_good
+
+
+async def test_entries_that_never_opened_hide_no_other(log: Log) -> None:
+    """Somebody who may add entries, and has no key, wrote more of them than a batch has."""
+    (broken,) = await log.act()
+    sealed = await log.connection.fetchval(
+        "SELECT sealed FROM audit_entry WHERE id = $1", broken.id
+    )
+    await log.by_superuser(f"UPDATE audit_entry SET sealed = 'x' WHERE id = '{broken.id}'")
+    await log.seal()
+    await log.connection.execute(
+        "INSERT INTO audit_entry (merchant, id, at, sealed, written_in)"
+        " SELECT 'default', 'au_0' || n, now(), 'x', '0' FROM generate_series(1, $1::int) n",
+        BATCH + 1,
+    )
+    await log.by_superuser(
+        f"UPDATE audit_entry SET sealed = '\\x{sealed.hex()}' WHERE id = '{broken.id}'"
+    )
+    await seal_audit_log(log.ctx)
+    assert broken.id in [entry for _, entry in await order(log)]
 
 
 async def test_a_dump_in_another_server_is_sealed_on(log: Log) -> None:

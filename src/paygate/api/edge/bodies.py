@@ -12,6 +12,7 @@ from paygate.api.edge.control_characters import refuse_in_body
 from paygate.api.edge.endpoint import BODY_LIMIT, JSON, FormShape, Upload
 from paygate.api.edge.exchange import Exchange
 from paygate.api.edge.forms import Form, FormReader
+from paygate.api.edge.repeated_names import refuse_repeated_names
 from paygate.domain.errors import ErrorCode, Refusal
 
 MOST: Final = 32 * 1024 * 1024
@@ -142,7 +143,7 @@ def requires(shape: type[msgspec.Struct]) -> bool:
 
 def parse(shape: type[msgspec.Struct], exchange: Exchange, content: bytes) -> Any:
     """The body as a `shape`, strictly: a string or a float is no integer, an unknown field is
-    refused, and so is a control character.
+    refused, and so are a control character and a name that comes twice.
 
     Raises:
         Refusal: what is wrong with it.
@@ -156,6 +157,7 @@ def parse(shape: type[msgspec.Struct], exchange: Exchange, content: bytes) -> An
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise refused_body(error, shape, content) from None
     refuse_in_body(content, body)
+    refuse_repeated_names(content)
     return body
 
 

@@ -116,6 +116,7 @@ class Action(StrEnum):
     AUDIT_VERIFY = "audit_log.verify"
     AUDIT_EXPORT = "audit_log.export"
     AUDIT_DETACH = "audit_log.detach"
+    AUDIT_DISOWN = "audit_log.disown"
     ENCRYPTION_STATUS = "encryption.status"
     ENCRYPTION_ROTATE = "encryption.rotate"
     ENCRYPTION_REWRAP = "encryption.rewrap"
@@ -221,6 +222,7 @@ MATRIX: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.EVENT_PRUNE: frozenset(),
         Action.RECONCILE: frozenset(),
         Action.AUDIT_DETACH: frozenset(),
+        Action.AUDIT_DISOWN: frozenset(),
         Action.ENCRYPTION_RESEAL: frozenset(),
         Action.SETTLEMENT_TAKE: frozenset(),
         Action.SETTLEMENT_READ_LINES: frozenset(),

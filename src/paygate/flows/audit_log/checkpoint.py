@@ -26,6 +26,8 @@ CHECKPOINT: Final = "checkpoint"
 HEAD: Final = "head"
 """The details by which the entry of a restore declares a gap."""
 
+NOT_OURS: Final = "the head of the audit log asks for a proof that is not made of our key"
+
 _decode: Final = msgspec.json.Decoder(Checkpoint).decode
 
 
@@ -122,7 +124,10 @@ async def check_extends(ctx: Context) -> AuditEntry | None:
         Contradiction: it does not.
         OSError: the file of checkpoints cannot be read.
     """
-    head, last = (await ctx.audit_seals.state()).head, await ctx.audit_seals.last()
+    state, last = await ctx.audit_seals.state(), await ctx.audit_seals.last()
+    head = state.head
+    if not ctx.audit_seals.may_move(state.turn):
+        raise Contradiction(NOT_OURS)
     if (0 if last is None else last.number) != head.number:
         raise Contradiction(f"the head is entry {head.number}, and not the last one that is there")
     if last is not None:

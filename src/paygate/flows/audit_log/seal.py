@@ -69,6 +69,7 @@ class LogSealer:
                 await self._say(fault)
                 pausing = DOUBT_SECONDS
             except Exception as error:  # noqa: BLE001 -- whatever it was, the log is to be sealed
+                self._trusted = False  # the schema may have refused what follows from the chain
                 log.logger().error("audit_log_not_sealed", error=error)
                 pausing = DOUBT_SECONDS
             await _stopped(stop, pausing)
@@ -102,13 +103,16 @@ class LogSealer:
         """Seal what the order of commits passed by: what did not open then, and entries of another
         server that a dump brought here. How many.
         """
-        count = 0
+        count = passed_by = 0
         while True:
-            head = (await self._ctx.audit_seals.state()).head
-            found = await self._ctx.audit_seals.astray(head, BATCH)
-            if found is None or not found.entries:
+            state = await self._ctx.audit_seals.state()
+            found = await self._ctx.audit_seals.astray(state, BATCH, passed_by)
+            if found is None:
                 return count
-            count += await self._seal(found)
+            sealed = await self._seal(found) if found.entries else 0
+            count += sealed
+            if sealed or not found.entries:
+                passed_by += len(found.broken)  # they stay before all others
 
     async def tell(self) -> None:
         """Tell a checkpoint of what this run has sealed."""
@@ -147,14 +151,15 @@ class LogSealer:
             declaration.merchant, declaration.id, declaration.at
         )
         assert stored is not None, "it was just read"
-        found = ToSeal(declared.head, [stored], None, ())
+        turn = (await self._ctx.audit_seals.state()).turn
+        found = ToSeal(declared.head, turn, [stored], None, ())
         return await self._seal(found, first=declared.told.number + 1)
 
     async def _seal(self, found: ToSeal, *, first: int | None = None) -> int:
         for fault in found.broken:
             await report_unreadable(self._ctx, self._caller, fault)
         seals = self._chained(found, found.head.number + 1 if first is None else first)
-        if not await self._ctx.audit_seals.seal(self._run, found.head, seals, found.until):
+        if not await self._ctx.audit_seals.seal(self._run, found, seals):
             self._trusted = False  # somebody else has sealed: look at what before going on
             return 0
         if seals:
@@ -239,7 +244,8 @@ def tampered(what: str) -> Problem:
         message=what,
         what_to_do="If the database was put back to a backup, say so: `paygate restored`. If not,"
         " keep the database as it is and look who could write it; `paygate audit verify` names the"
-        " first entry that is not as it was (docs/audit.md).",
+        " first entry that is not as it was, and `paygate migrate --disown-seals` takes out seals"
+        " at its end that somebody else wrote (docs/audit.md).",
     )
 
 

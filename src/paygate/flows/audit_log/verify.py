@@ -19,7 +19,7 @@ from paygate.domain.audit_chain import GENESIS, Gap, Head
 from paygate.flows.alerts.close import close_alert
 from paygate.flows.alerts.raise_alert import raise_alert
 from paygate.flows.audit_log.chain import Chain, Fault, Told
-from paygate.flows.audit_log.checkpoint import Contradiction, last_told, read
+from paygate.flows.audit_log.checkpoint import NOT_OURS, Contradiction, last_told, read
 from paygate.flows.audit_log.detached import detached_in
 from paygate.flows.audit_log.seal import AUDIT_LOG, tampered
 from paygate.flows.context import Context
@@ -215,6 +215,8 @@ class _Run:
             self._progress("audit entries", chain.head.number, head.number)
         if (fault := chain.end(head, await self._session.last())) is not None:
             return fault
+        if not self._ctx.audit_seals.may_move((await self._ctx.audit_seals.state()).turn):
+            return Fault(head.number, None, NOT_OURS)
         return await self._unsealed()
 
     async def _at_start(self, start: Head) -> Fault | None:

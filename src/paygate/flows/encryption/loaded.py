@@ -17,6 +17,21 @@ _OLDER: Final = "older than this version, starting, or cut off from the database
 Tell = Callable[[str], None]
 
 
+async def refuse_older_keysets(ctx: Context, generation: int) -> None:
+    """See that no process works with later keysets than those that were read just now: an edit of
+    these would be taken by it for one that it has.
+
+    Raises:
+        KeyringError: one does.
+    """
+    if (await ctx.keysets.processes(generation)).ahead:
+        raise KeyringError(
+            "a process works with newer keysets than the database has: an older table keyset was"
+            " put back, or another command edits it at this moment. Nothing was changed. If none"
+            " does, put back the newest, or restart every process: they have the older one then"
+        )
+
+
 async def loaded_by_all(ctx: Context, generation: int, tell: Tell, within_seconds: float) -> None:
     """Wait for it; tell whom for.
 

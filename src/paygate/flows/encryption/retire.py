@@ -2,7 +2,8 @@
 
 A count is no proof by itself: a process that does not know the newest key, or a transaction that is
 still open, may write under the old one after it. So those are waited for before, and the rows are
-counted once more after: whatever has come under the key meanwhile, the key opens it again.
+counted once more after: whatever has come under the key meanwhile, the key opens it again. Killed
+between the two, the next call counts once more.
 """
 
 from typing import Final
@@ -17,6 +18,7 @@ from paygate.flows.encryption.loaded import (
     Tell,
     earlier_transactions_over,
     loaded_by_all,
+    refuse_older_keysets,
 )
 from paygate.flows.encryption.reseal import ROTATED, counts_of
 from paygate.flows.encryption.status import rows_under
@@ -33,20 +35,46 @@ _UNDER: Final = {Purpose.RECORDS: "sealed under", Purpose.INDEX: "hashed with"}
 async def retire_key(
     ctx: Context, caller: Caller, key: int, *, tell: Tell, within_seconds: float = WAIT_SECONDS
 ) -> None:
-    """Retire a key of the records' keyset, or of the index's.
+    """Retire a key of the records' keyset, or of the index's; of one that is retired, see that
+    nothing has come under it.
 
     Raises:
-        KeyringError: there is no such key, it is the primary or retired already; rows are under it,
-            or under none that is known; or a process or a transaction may still write under it.
+        KeyringError: there is no such key, or it is the primary; rows are under it, or under none
+            that is known; or a process or a transaction may still write under it.
     """
     loaded = await ctx.keysets.load()
-    purpose = _refuse_unless_idle(loaded, key)
+    await refuse_older_keysets(ctx, loaded.generation)
+    purpose, info = _found(loaded, key)
+    if info.enabled:
+        await _give_up(ctx, caller, loaded, purpose, key, tell, within_seconds)
+    else:
+        tell(f"key {key} is retired already: counting the rows that may have come under it since")
+    await _refuse_late_rows(ctx, caller, purpose, key, tell, within_seconds)
+
+
+async def _give_up(
+    ctx: Context,
+    caller: Caller,
+    loaded: Loaded,
+    purpose: Purpose,
+    key: int,
+    tell: Tell,
+    within_seconds: float,
+) -> None:
+    """Have nothing opened with the key any more, where nothing is under it."""
+    _refuse_unless_idle(loaded, purpose, key)
     await loaded_by_all(ctx, loaded.generation, tell, within_seconds)
     await earlier_transactions_over(ctx, tell, within_seconds)
     tell(f"counting the rows under key {key}")
     _refuse_rows(await counts_of(ctx, purpose), loaded, purpose, key)
     entry = _audited(ctx, caller, purpose, key, "retired")
     await ctx.keysets.disable(loaded, purpose, key, entry)
+
+
+async def _refuse_late_rows(
+    ctx: Context, caller: Caller, purpose: Purpose, key: int, tell: Tell, within_seconds: float
+) -> None:
+    """Take the key back where rows have come under it, or may still."""
     after = await ctx.keysets.load()
     try:
         await loaded_by_all(ctx, after.generation, tell, within_seconds)
@@ -94,22 +122,17 @@ def _found(loaded: Loaded, key: int) -> tuple[Purpose, KeyInfo]:
     raise KeyringError(f"there is no key {key}: `paygate encryption status` shows those there are")
 
 
-def _refuse_unless_idle(loaded: Loaded, key: int) -> Purpose:
-    purpose, info = _found(loaded, key)
-    if info.primary:
+def _refuse_unless_idle(loaded: Loaded, purpose: Purpose, key: int) -> None:
+    if loaded.primary(purpose) == key:
         raise KeyringError(
             f"key {key} is the primary, which is used for all that is new: rotate first"
             f" (`{_ROTATE[purpose]}`)"
         )
-    if not info.enabled:
-        raise KeyringError(f"key {key} is retired already")
-    newest = loaded.keyring.keys[purpose][-1]
-    if info == newest:
+    if loaded.keyring.keys[purpose][-1].key_id == key:
         raise KeyringError(
             f"key {key} was added by a rotation that is not finished:"
             f" `{_ROTATE[purpose]}` goes on with it"
         )
-    return purpose
 
 
 def _refuse_rows(counts: list[Count], loaded: Loaded, purpose: Purpose, key: int) -> None:

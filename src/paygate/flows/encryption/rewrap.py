@@ -7,6 +7,7 @@ key-encryption key is refused.
 from paygate.crypto.kms import Kms
 from paygate.domain.access.roles import Action, Caller
 from paygate.flows.context import Context
+from paygate.flows.encryption.loaded import refuse_older_keysets
 
 
 async def rewrap_keysets(ctx: Context, caller: Caller, kms: Kms) -> None:
@@ -16,4 +17,5 @@ async def rewrap_keysets(ctx: Context, caller: Caller, kms: Kms) -> None:
         KeyringError: a keyset does not open, or not again under the new key.
     """
     loaded = await ctx.keysets.load()
+    await refuse_older_keysets(ctx, loaded.generation)
     await ctx.keysets.rewrap(loaded, kms, ctx.audit(caller, Action.ENCRYPTION_REWRAP))

@@ -16,6 +16,7 @@ from paygate.flows.encryption.loaded import (
     Tell,
     earlier_transactions_over,
     loaded_by_all,
+    refuse_older_keysets,
 )
 from paygate.flows.encryption.reseal import Resealed, counts_of, reseal
 from paygate.flows.encryption.status import Progress
@@ -88,6 +89,7 @@ async def use_newest_key(
     was not finished. Returns its id.
     """
     loaded = await ctx.keysets.load()
+    await refuse_older_keysets(ctx, loaded.generation)
     key = _added_and_not_used(loaded, purpose)
     if key is None and await _is_unfinished(ctx, loaded, purpose):
         key = loaded.primary(purpose)

@@ -1,10 +1,10 @@
 -- name: audit_head
 SELECT number, hash, checkpoint, verified, created_at, leased_until > clock_timestamp() AS leased, run,
-       written_in > pg_snapshot_xmax(pg_current_snapshot()) AS is_of_another_server
+       turn, proof_hash, written_in > pg_snapshot_xmax(pg_current_snapshot()) AS is_of_another_server
 FROM audit_head
 
 -- name: audit_entries_to_seal
-SELECT h.number AS head_number, h.hash AS head_hash, e.written_in, {audit_entry as e}
+SELECT h.number AS head_number, h.hash AS head_hash, h.turn, h.proof_hash, e.written_in, {audit_entry as e}
 FROM audit_head h CROSS JOIN LATERAL (
     SELECT e.written_in, {audit_entry as e} FROM audit_entry e
     WHERE (e.written_in, e.id) > (h.written_in, h.entry)
@@ -18,13 +18,13 @@ SELECT written_in, {audit_entry as e} FROM audit_entry e
 WHERE NOT EXISTS (SELECT FROM audit_seal s WHERE s.merchant = e.merchant AND s.entry = e.id)
   AND (e.written_in < pg_snapshot_xmin(pg_current_snapshot())
        OR e.written_in > pg_snapshot_xmax(pg_current_snapshot()))
-ORDER BY e.written_in, e.id LIMIT $1
+ORDER BY e.written_in, e.id LIMIT $1 OFFSET $2
 
 -- name: audit_restores_to_seal
 SELECT {audit_entry as e} FROM audit_entry e
-WHERE e.merchant = $1 AND e.action = $2
+WHERE e.merchant = $1 AND e.action = $2 AND e.id < $3
   AND NOT EXISTS (SELECT FROM audit_seal s WHERE s.merchant = e.merchant AND s.entry = e.id)
-ORDER BY e.id DESC LIMIT 20
+ORDER BY e.id DESC LIMIT $4
 
 -- name: audit_entries_sealed
 SELECT entry FROM audit_seal
@@ -33,8 +33,9 @@ WHERE (merchant, entry) IN (SELECT * FROM unnest($1::text[], $2::text[]))
 -- name: seal_audit_entries
 WITH moved AS (
     UPDATE audit_head SET number = $3, hash = $4, run = $7, leased_until = clock_timestamp() + $8,
-        written_in = coalesce($5::xid8, written_in), entry = coalesce($6, entry)
-    WHERE number = $1 AND hash = $2
+        written_in = coalesce($5::xid8, written_in), entry = coalesce($6, entry),
+        turn = turn + 1, proof = $19, proof_hash = $20
+    WHERE number = $1 AND hash = $2 AND turn = $18
     RETURNING number
 ), sealed AS (
     INSERT INTO audit_seal (number, merchant, entry, at, key, format, leaf, hash, signature)
@@ -45,12 +46,17 @@ WITH moved AS (
 SELECT count(*) AS moved FROM moved
 
 -- name: begin_audit_order_anew
-UPDATE audit_head SET written_in = pg_snapshot_xmin(pg_current_snapshot()), entry = ''
-WHERE written_in > pg_snapshot_xmax(pg_current_snapshot())
+UPDATE audit_head SET written_in = pg_snapshot_xmin(pg_current_snapshot()), entry = '',
+    turn = turn + 1, proof = $2, proof_hash = $3
+WHERE turn = $1 AND written_in > pg_snapshot_xmax(pg_current_snapshot())
 
 -- name: audit_seal_last
 SELECT number, merchant, entry, at, key, format, leaf, hash, signature FROM audit_seal
 ORDER BY number DESC LIMIT 1
+
+-- name: audit_seals_signed
+SELECT number, merchant, entry, at, key, format, leaf, hash, signature FROM audit_seal
+WHERE number BETWEEN $1 AND $2 AND signature IS NOT NULL ORDER BY number DESC LIMIT $3
 
 -- name: audit_seals_from
 SELECT number, merchant, entry, at, key, format, leaf, hash, signature FROM audit_seal
@@ -84,11 +90,16 @@ WHERE e.id >= $1
     SELECT FROM audit_seal s WHERE s.merchant = e.merchant AND s.entry = e.id AND s.at = e.at)
 LIMIT 20
 
+-- name: ask_audit_head_proof
+UPDATE audit_head SET proof_hash = $2 WHERE turn = $1 AND proof_hash IS NULL
+
 -- name: keep_audit_checkpoint
-UPDATE audit_head SET checkpoint = $1
+UPDATE audit_head SET checkpoint = $4, turn = turn + 1, proof = $2, proof_hash = $3 WHERE turn = $1
+RETURNING turn
 
 -- name: keep_audit_verified
-UPDATE audit_head SET verified = $1
+UPDATE audit_head SET verified = $4, turn = turn + 1, proof = $2, proof_hash = $3 WHERE turn = $1
+RETURNING turn
 
 -- name: audit_lag
 SELECT extract(epoch FROM clock_timestamp() - min(oldest.at))::float8 AS seconds

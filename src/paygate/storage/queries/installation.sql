@@ -4,6 +4,9 @@ SELECT id, livemode FROM installation
 -- name: has_installation
 SELECT to_regclass('installation') IS NOT NULL AS made
 
+-- name: has_records
+SELECT EXISTS (SELECT FROM audit_entry) OR EXISTS (SELECT FROM keyset) AS made
+
 -- name: install
 INSERT INTO installation (id, livemode) VALUES ($1, $2) ON CONFLICT DO NOTHING
 

@@ -1,8 +1,10 @@
 -- name: keyrings
-SELECT k.purpose, k.wrapped, k.generation, k.created_at,
+SELECT k.purpose, k.wrapped, k.generation, k.created_at, k.proof_hash,
        (SELECT e.key FROM keyset_key e WHERE e.purpose = k.purpose AND e.promoted_at IS NOT NULL
         ORDER BY e.promoted_at DESC LIMIT 1) AS primary_key,
-       ARRAY(SELECT e.key FROM keyset_key e WHERE e.purpose = k.purpose) AS known
+       ARRAY(SELECT e.key FROM keyset_key e WHERE e.purpose = k.purpose) AS known,
+       (SELECT max(greatest(e.added_at, e.promoted_at)) FROM keyset_key e
+        WHERE e.purpose = k.purpose) AS edited_at
 FROM keyset k
 
 -- name: keyset_keys
@@ -15,9 +17,12 @@ SELECT key FROM keyset_key WHERE retired_at IS NOT NULL
 SELECT sum(generation)::integer FROM keyset
 
 -- name: edit_keyset
-UPDATE keyset SET wrapped = $2, generation = generation + 1
+UPDATE keyset SET wrapped = $2, generation = generation + 1, proof = $4, proof_hash = $5
 WHERE purpose = $1 AND generation = $3
 RETURNING created_at
+
+-- name: ask_keyset_proof
+UPDATE keyset SET proof_hash = $3 WHERE purpose = $1 AND generation = $2 AND proof_hash IS NULL
 
 -- name: know_keyset_keys
 INSERT INTO keyset_key (purpose, key, added_at, promoted_at, sealed_at)
@@ -50,6 +55,7 @@ INSERT INTO audit_entry ({audit_entry}) VALUES ({audit_entry from $1})
 -- name: keyset_processes
 SELECT count(*) FILTER (WHERE l.classid = $1) AS writers,
        count(*) FILTER (WHERE l.classid = $2 AND l.objid::bigint >= $3) AS ready,
+       coalesce(bool_or(l.classid = $2 AND l.objid::bigint > $3), false) AS ahead,
        coalesce(array_agg(DISTINCT a.application_name || coalesce(' at ' || host(a.client_addr), '')
            || ', backend ' || a.pid) FILTER (WHERE l.classid = $2 AND l.objid::bigint < $3),
            ARRAY[]::text[]) AS behind

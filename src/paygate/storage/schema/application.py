@@ -22,6 +22,7 @@ _FIXED: Final = {
     "keyset": ("SELECT", "UPDATE"),
     "schema_migration": ("SELECT",),
     "audit_head": ("SELECT", "UPDATE"),
+    "audit_seal_disowned": ("SELECT",),
     "event": ("SELECT", "INSERT"),
 }
 """Of tables whose triggers do not say it."""

@@ -9,8 +9,8 @@ an index, is built concurrently, in a file that begins with `-- outside a transa
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -63,7 +63,6 @@ _PARTS: Final = (
     " WHERE inhparent = to_regclass($1) AND c.relkind IN ('p', 'I') ORDER BY 1"
 )
 """Of a table by month, or of an index of one."""
-_DETACH: Final = "SELECT detach_month($1::text::regclass, $2::text::regclass)"
 _DROP: Final = re.compile(r"DROP\s+INDEX\s+CONCURRENTLY\s+IF\s+EXISTS\s", re.IGNORECASE)
 _AGAIN: Final = re.compile(
     r"CREATE\s+OR\s+REPLACE\s|DROP\s+(?:FUNCTION|PROCEDURE)\s+IF\s+EXISTS\s|DO\s|CALL\s",
@@ -119,7 +118,7 @@ async def migrate(
                     " applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
                 )
                 missing = await _missing(connection, ours, tell)
-            run = _Run(connection, connect, waiting, tell, patience)
+            run = Run(connection, connect, waiting, tell, patience)
             for migration in missing or ():
                 await run.apply(migration)
             if missing is not None:
@@ -132,21 +131,9 @@ async def migrate(
     return [migration.name for migration in missing or ()]
 
 
-async def detach_months(
-    connect: Connect,
-    table: str,
-    months: Sequence[str],
-    *,
-    tell: Tell,
-    patience: timedelta = PATIENCE,
-) -> None:
-    """Take the oldest months of a table away, each in a transaction of its own: they are tables of
-    their own then, and tell which.
-
-    Raises:
-        MigrationError: one is not the oldest, our role lacks a right, or there was no moment when
-            the locks were free.
-    """
+@asynccontextmanager
+async def run_alone(connect: Connect, tell: Tell, patience: timedelta) -> AsyncIterator["Run"]:
+    """A run that holds the migrations' lock."""
     connection = await connect()
     waiting = watched(connect, connection)
     try:
@@ -154,13 +141,7 @@ async def detach_months(
             with waiting():
                 await connection.execute(_SESSION)
             await be_alone(connection, tell, waiting)
-            run = _Run(connection, connect, waiting, tell, patience)
-            for month in months:
-                try:
-                    await run.ask(_DETACH, table, month)
-                except asyncpg.ObjectNotInPrerequisiteStateError as error:
-                    raise MigrationError(str(error)) from None
-                tell(f"{table}: {month} is a table of its own now; keep a copy, and drop it")
+            yield Run(connection, connect, waiting, tell, patience)
     finally:
         await hang_up(connection)
 
@@ -211,7 +192,7 @@ async def _missing(
     return None
 
 
-class _Run:
+class Run:
     """One process's work on the database, while it holds the lock."""
 
     def __init__(
