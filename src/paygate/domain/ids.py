@@ -44,6 +44,8 @@ PREFIXES: Final = {
 _KINDS: Final = {prefix: kind for kind, prefix in PREFIXES.items()}
 _PAIRS: Final = tuple(a + b for a in ALPHABET for b in ALPHABET)
 """Ten bits at a time: an id is made several times a request."""
+_SHIFTS: Final = tuple(range(120, -1, -10))
+_BODY_BYTES: Final = 16
 _SHAPE: Final = re.compile(rf"[{ALPHABET}]{{{BODY_LENGTH}}}")
 _MILLISECONDS_LIMIT: Final = 1 << 48
 
@@ -54,14 +56,18 @@ def make_id(prefix: str, milliseconds: int, random: bytes) -> str:
         raise ValueError("milliseconds must fit 48 bits")
     if len(random) != RANDOM_BYTES:
         raise ValueError(f"an id takes {RANDOM_BYTES} random bytes")
-    number = (milliseconds << 80) | int.from_bytes(random)
-    return prefix + "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])
+    return prefix + _body((milliseconds << 80) | int.from_bytes(random))
 
 
 def id_from(prefix: str, body: bytes) -> str:
     """The id whose body is these 16 bytes, for what must be named alike whenever it is made."""
-    milliseconds = int.from_bytes(body[:-RANDOM_BYTES])
-    return make_id(prefix, milliseconds, body[-RANDOM_BYTES:])
+    if len(body) != _BODY_BYTES:
+        raise ValueError(f"an id is made of {_BODY_BYTES} bytes")
+    return prefix + _body(int.from_bytes(body))
+
+
+def _body(number: int) -> str:
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in _SHIFTS])
 
 
 def is_id(prefix: str, text: str) -> bool:

@@ -4,7 +4,8 @@ a block, but filled in from the record's declaration when the block is loaded:
 - `{attempt}` are the columns of the table `attempt`, in their order;
 - `{attempt as a}` are the same of that table under another name;
 - `{attempt from $2}` are values for them, from the second parameter on;
-- `{attempt rows from $2}` are rows of them, from arrays of each column's values.
+- `{attempt rows from $2}` are rows of them, from arrays of each column's values;
+- `{refund by provider_reference_index}` are the key, that hash and the seal (`Records.open_found`).
 """
 
 import re
@@ -14,7 +15,7 @@ from typing import Final
 from paygate.storage.tables import STORED
 
 _NAMED: Final = re.compile(r"^-- name: (\w+)\n(.*?)(?=^-- name: |\Z)", re.MULTILINE | re.DOTALL)
-_COLUMNS: Final = re.compile(r"\{(\w+)(?: as (\w+)| from \$(\d+)| rows from \$(\d+))?\}")
+_COLUMNS: Final = re.compile(r"\{(\w+)(?: as (\w+)| by (\w+)| from \$(\d+)| rows from \$(\d+))?\}")
 _TABLES: Final = {stored.name: stored for stored in STORED.values()}
 
 
@@ -38,9 +39,11 @@ def filled(block: str) -> str:
 
 
 def _columns(asked: re.Match[str]) -> str:
-    table, alias, first, arrays = asked.groups()
+    table, alias, found_by, first, arrays = asked.groups()
     assert table in _TABLES, f"no record is stored in {table}"
     columns = _TABLES[table].columns
+    if found_by:
+        return ", ".join(column.name for column in _TABLES[table].row_found_by(found_by))
     if first:
         values = enumerate(columns, start=int(first))
         return ", ".join(f"${number}::{column.sql_type}" for number, column in values)

@@ -12,10 +12,13 @@ import msgspec
 from paygate.crypto.blind_index import BlindIndex
 from paygate.crypto.keyring import Keyring
 from paygate.crypto.seal import Sealer, SealError
+from paygate.domain.disputes.dispute import Dispute
+from paygate.domain.payments.payment_intent import PaymentIntent
+from paygate.domain.refunds.refund import Refund
 from paygate.jobs import messages
 from paygate.storage.change import Change, Outdated, Record
 from paygate.storage.commit.statement import Mode, Section
-from paygate.storage.stored import Column, Stored, Table
+from paygate.storage.stored import Column, Hash, Stored, Table
 from paygate.storage.tables import (
     DISPUTE_REFERENCE,
     EVENT_TYPE,
@@ -31,6 +34,7 @@ from paygate.storage.unreadable import UNREAD, SealBroken, Tampered, Unread
 
 R = TypeVar("R", bound=msgspec.Struct)
 S = TypeVar("S", bound=msgspec.Struct)
+P = TypeVar("P", PaymentIntent, Refund, Dispute)
 
 JOB_TABLE: Final = Table(
     "pgqueuer",
@@ -64,6 +68,17 @@ _KINDS: Final = {
     )
     for record, stored in STORED.items()
 }
+
+
+def _decoded(record: type[R], row: Sequence[Any], content: bytes) -> R:
+    """Raises Outdated for a shape that this version does not know."""
+    stored: Stored[R] = STORED[record]
+    try:
+        return stored.decode(content)
+    except msgspec.MsgspecError:  # its words would quote what it found
+        raise Outdated(
+            f"{stored.name} {row[1]} was written by a newer version of paygate"
+        ) from None
 
 
 class Records:
@@ -160,15 +175,24 @@ class Records:
             Outdated: its shape is one that this version does not know.
             Tampered: the clear columns are not the record's own.
         """
-        stored: Stored[R] = STORED[record]
-        try:
-            value = stored.decode(content)
-        except msgspec.MsgspecError:  # its words would quote what it found
-            raise Outdated(
-                f"{stored.name} {row[1]} was written by a newer version of paygate"
-            ) from None
-        if not stored.shows(row, value, self.index):
-            raise Tampered(stored.name, row[0], row[1], "clear columns and record differ")
+        value = _decoded(record, row, content)
+        if not STORED[record].shows(row, value, self.index):
+            raise Tampered(STORED[record].name, row[0], row[1], "clear columns and record differ")
+        return value
+
+    def open_found(self, record: type[P], row: Sequence[Any], found_by: Hash, asked: str) -> P:
+        """The record in a row of its key, the hash that it was found by, and the seal. The seal is
+        for the key alone, so it is all that is believed: what else stands in clear is not asked.
+
+        Raises:
+            SealBroken, Outdated: as `open`.
+            Tampered: the record was not `asked` for: the hash in its row is another's.
+        """
+        value = _decoded(record, row, self.content(record, row))
+        own = str(value.provider_reference)
+        # Two values have one hash only where Unicode takes them for the same.
+        if own != asked and row[-2] not in found_by.found_by(self.index, [own]):
+            raise Tampered(STORED[record].name, row[0], row[1], "it is found by another's hash")
         return value
 
     @property

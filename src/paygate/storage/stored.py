@@ -4,7 +4,7 @@
 made from its declaration, so a column is added there and in a migration, and nowhere else.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar
@@ -41,6 +41,15 @@ class Hash:
         if self.rotated:
             return list(index.candidates(whose, self.label, value))
         return [index.name_of(whose, self.label, value)]
+
+    def found_by(self, index: BlindIndex, values: Iterable[str]) -> dict[bytes, str]:
+        """Values by what may stand in the column, which is across merchants: for a page of them,
+        each asked for once.
+        """
+        assert self.across_merchants, "whose they are is not known"
+        if self.rotated:
+            return {each: v for v in values for each in index.candidates("", self.label, v)}
+        return index.names_of("", self.label, values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +172,14 @@ class Stored(Table, Generic[R]):
                 self.columns, row, clear, self._values(record), strict=False
             )
         )
+
+    def row_found_by(self, name: str) -> tuple[Column, ...]:
+        """The columns of a row that is found by a hash, and of which the seal alone is believed:
+        the key, that hash and the seal.
+        """
+        column = next(column for column in self.columns if column.name == name)
+        assert column.hashed is not None, f"{name} is no hash"
+        return (*self.key, column, _SEALED)
 
     @property
     def rotated(self) -> Column | None:

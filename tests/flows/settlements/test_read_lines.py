@@ -102,6 +102,22 @@ async def test_a_line_of_a_payment_that_cannot_be_read_is_held(world: World) -> 
     assert [each.lines[0].payment_intent for each in await world.all(LinePage)] == [None, intent.id]
 
 
+async def test_a_payment_under_the_hash_of_another_is_held(world: World) -> None:
+    """Of a row that a line finds the seal is believed, and that it is what was asked for."""
+    intent = await paid(world)
+    po = await settlement(world)
+    run = world.connection.execute
+    (of_another,) = world.records.payment_indexes("pay_another")
+    await run("ALTER TABLE payment_intent DISABLE TRIGGER USER")
+    await run("UPDATE payment_intent SET status = 'failed'")
+    assert (await read_page(world.ctx, world.caller, po, [charged(intent)]))[:4] == (1, 0, 0, 0)
+    await run("UPDATE payment_intent SET provider_reference_index = $1", of_another)
+    another = charged(intent, reference="txn_2", payment_reference="pay_another")
+    assert (await read_page(world.ctx, world.caller, po, [another]))[:4] == (0, 0, 0, 1)
+    (alert,) = await world.all(Alert)
+    assert alert.problem.type is AlertType.RECORD_UNREADABLE
+
+
 async def test_what_is_concluded_waits_again_and_what_is_closed_stays(world: World) -> None:
     po = await settlement(world)
     fee, later, last = (line(f"txn_{n}", -n, C.FEE) for n in (1, 2, 3))

@@ -77,12 +77,12 @@ class SummedUp:
 
     def add(self, lines: Iterable[SettlementLine]) -> None:
         """Count and sum more lines, each once."""
-        matches, states = self._matches, self._states
+        matches, states, moved = self._matches, self._states, 0
         for line in lines:
             if matches:
                 line = decided(line, matches.get(line.id))  # noqa: PLW2901 -- the same line, decided
             said, state = line.said, line.state
-            self._moved += moved_by(said)
+            moved += moved_by(said)
             states[state] += 1
             key = (line.merchant, said.category, state, said.currency)
             sums = self._sums.get(key)
@@ -94,6 +94,7 @@ class SummedUp:
             sums[3] += said.net
             if state is MatchState.MATCHED and is_converted(said):
                 self._convert(key, said)
+        self._moved += moved
 
     def _convert(self, key: "_Key", line: Line) -> None:
         assert line.customer_currency is not None

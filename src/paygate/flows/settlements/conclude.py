@@ -105,6 +105,7 @@ async def _read(ctx: Context, settlement: Settlement) -> _Read:
     """Sum every line, and judge those that need it with all others of the same facts."""
     matches = await ctx.settlements.decided_of(ACCOUNT, settlement.id)
     told_of = {d.what.settlement_line for d in await _discrepancies_of(ctx, settlement)}
+    looked_at = told_of | matches.keys()
     summed = SummedUp(matches)
     suspects: list[Placed] = []
     judged: list[Judged] = []
@@ -113,16 +114,15 @@ async def _read(ctx: Context, settlement: Settlement) -> _Read:
     async for page in ctx.settlement_pages.every(ACCOUNT, settlement.id):
         pages, last = pages + 1, page.version
         summed.add_page(page)
-        several = await ctx.settlement_pages.several(
-            ACCOUNT, [line.fact for line in page.lines if line.fact is not None]
-        )
-        for line in page.lines:
-            now = decided(line, matches.get(line.id))
-            if line.suspect or line.id in told_of or line.id in matches or line.fact in several:
+        facts = [line.fact for line in page.lines]
+        several = await ctx.settlement_pages.several(ACCOUNT, [fact for fact in facts if fact])
+        for line, fact in zip(page.lines, facts, strict=True):
+            if line.suspect or fact in several or line.id in looked_at:
+                now = decided(line, matches.get(line.id))
                 suspects.append(Placed(settlement.id, now))
-            is_unmatched = now.state is MatchState.UNMATCHED and line.id not in matches
-            if is_unmatched and len(unmatched) < AT_ONCE:
-                unmatched.append(now)
+                is_unmatched = now.state is MatchState.UNMATCHED and line.id not in matches
+                if is_unmatched and len(unmatched) < AT_ONCE:
+                    unmatched.append(now)
         if len(suspects) >= AT_ONCE:
             judged += await judge_lines(ctx, suspects)
             suspects = []

@@ -31,6 +31,7 @@ OTHER_SOURCE: Final = (
     "its payout has its lines from elsewhere, and from one source alone: the provider, or reports"
     " with ids of their own"
 )
+_PREFIX: Final = PREFIXES["settlement_line"]
 KEPT_CHANGING: Final = "others kept writing lines of a settlement"
 
 
@@ -78,7 +79,7 @@ def line_id(ctx: Context, provider_reference: str, occurrence: int = 1) -> str:
     """
     again = () if occurrence == 1 else (str(occurrence),)
     name = _line_head(ctx.provider.name) + length_prefixed(provider_reference, *again)
-    return id_from(PREFIXES["settlement_line"], ctx.index.name(name))
+    return id_from(_PREFIX, ctx.index.name(name))
 
 
 @cache

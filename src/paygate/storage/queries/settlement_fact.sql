@@ -1,8 +1,12 @@
--- name: refunds_by_provider_references
-SELECT {refund} FROM refund WHERE provider_reference_index = ANY ($1)
+-- name: payments_found
+SELECT {payment_intent by provider_reference_index} FROM payment_intent
+WHERE provider_reference_index = ANY ($1)
 
--- name: disputes_by_provider_references
-SELECT {dispute} FROM dispute WHERE provider_reference_index = ANY ($1)
+-- name: refunds_found
+SELECT {refund by provider_reference_index} FROM refund WHERE provider_reference_index = ANY ($1)
+
+-- name: disputes_found
+SELECT {dispute by provider_reference_index} FROM dispute WHERE provider_reference_index = ANY ($1)
 
 -- name: payment_intents_by_ids
 SELECT {payment_intent as i} FROM unnest($1::text[], $2::text[]) AS wanted (merchant, id)

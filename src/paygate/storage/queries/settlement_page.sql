@@ -5,13 +5,14 @@ WITH waiting AS (
     INSERT INTO settlement_page
     SELECT page.* FROM waiting, (VALUES ({settlement_page from $1})) AS page
     RETURNING version
+), lines AS (
+    INSERT INTO settlement_line (merchant, id, settlement, page, place, fact, suspect)
+    SELECT $1, line.id, $2, page.version, line.place - 1, line.fact, line.suspect = '1'
+    FROM page, unnest(string_to_array($6::text, ' '), string_to_array($7::text, ' ', ''),
+                      string_to_array($8::text, ' '))
+        WITH ORDINALITY AS line (id, fact, suspect, place)
 )
-INSERT INTO settlement_line (merchant, id, settlement, page, place, fact, suspect)
-SELECT $1, line.id, $2, page.version, line.place - 1, line.fact, line.suspect = '1'
-FROM page, unnest(string_to_array($6::text, ' '), string_to_array($7::text, ' ', ''),
-                  string_to_array($8::text, ' '))
-    WITH ORDINALITY AS line (id, fact, suspect, place)
-RETURNING place
+SELECT version FROM page
 
 -- name: settlement_pages_after
 SELECT {settlement_page as p} FROM settlement_page p
@@ -69,7 +70,8 @@ WHERE m.merchant = $1 AND m.fact = ANY ($2)
                   WHERE w.merchant = l.merchant AND w.settlement = l.settlement AND w.page = l.page)
 
 -- name: facts_with_several_lines
-SELECT l.fact FROM settlement_line l WHERE l.merchant = $1 AND l.fact = ANY ($2)
+SELECT l.fact FROM settlement_line l
+WHERE l.merchant = $1 AND l.fact = ANY (string_to_array($2, ' '))
   AND NOT EXISTS (SELECT FROM settlement_withdrawn w
                   WHERE w.merchant = l.merchant AND w.settlement = l.settlement AND w.page = l.page)
 GROUP BY l.fact HAVING count(*) > 1

@@ -10,7 +10,8 @@ from paygate.domain.payments.payment_intent import PaymentIntent
 from paygate.domain.refunds.refund import Refund
 from paygate.storage.pages import Place, Stretch, first_id
 from paygate.storage.reading import Reading
-from paygate.storage.tables import STORED
+from paygate.storage.stored import Hash
+from paygate.storage.tables import DISPUTE_REFERENCE, PAYMENT, REFUND_REFERENCE
 from paygate.storage.unreadable import UNREAD, Unread
 
 R = TypeVar("R", PaymentIntent, Refund, Dispute)
@@ -34,18 +35,15 @@ class SettlementFacts(Reading):
 
     async def payments(self, references: Collection[str]) -> Found[PaymentIntent]:
         """The intents of all merchants that rest on these payments of the provider's."""
-        indexes = {i: each for each in references for i in self._records.payment_indexes(each)}
-        return await self._found(PaymentIntent, "payment_intents_by_provider_references", indexes)
+        return await self._found(PaymentIntent, "payments_found", PAYMENT, references)
 
     async def refunds(self, references: Collection[str]) -> Found[Refund]:
         """The refunds of all merchants to which the provider gave these ids."""
-        indexes = {i: each for each in references for i in self._records.refund_indexes(each)}
-        return await self._found(Refund, "refunds_by_provider_references", indexes)
+        return await self._found(Refund, "refunds_found", REFUND_REFERENCE, references)
 
     async def disputes(self, references: Collection[str]) -> Found[Dispute]:
         """The disputes of all merchants to which the provider gave these ids."""
-        indexes = {i: each for each in references for i in self._records.dispute_indexes(each)}
-        return await self._found(Dispute, "disputes_by_provider_references", indexes)
+        return await self._found(Dispute, "disputes_found", DISPUTE_REFERENCE, references)
 
     async def attempts(self, keys: Iterable[Key]) -> tuple[Mapping[Key, Attempt], list[Unread]]:
         """The attempts of these ids, and why others could not be read."""
@@ -106,19 +104,22 @@ class SettlementFacts(Reading):
         order = ("merchant", "created_at", "id")
         return await self._stretch(Dispute, "disputes_created", order, after, limit, since, until)
 
-    async def _found(self, record: type[R], query: str, indexes: Mapping[bytes, str]) -> Found[R]:
-        if not indexes:
+    async def _found(
+        self, record: type[R], query: str, by: Hash, references: Collection[str]
+    ) -> Found[R]:
+        if not references:
             return Found({}, frozenset(), ())
-        rows = await self._fetch_all(query, list(indexes))
-        place = STORED[record].names.index("provider_reference_index")
+        asked_by = by.found_by(self._records.index, references)
+        rows = await self._fetch_all(query, list(asked_by))
         records: dict[str, R] = {}
         hidden: set[str] = set()
         unread: list[Unread] = []
-        for row in rows:
+        for row in map(tuple, rows):
+            asked = asked_by[row[-2]]
             try:
-                opened = self._open(record, row)
+                opened = self._records.open_found(record, row, by, asked)
             except UNREAD as fault:
-                hidden.add(indexes[row[place]])
+                hidden.add(asked)
                 unread.append(fault)
             else:
                 records[str(opened.provider_reference)] = opened
