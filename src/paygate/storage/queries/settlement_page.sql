@@ -69,10 +69,16 @@ WHERE m.merchant = $1 AND m.fact = ANY ($2)
                   WHERE w.merchant = l.merchant AND w.settlement = l.settlement AND w.page = l.page)
 
 -- name: facts_with_several_lines
-SELECT l.fact FROM settlement_line l WHERE l.merchant = $1 AND l.fact = ANY ($2)
-  AND NOT EXISTS (SELECT FROM settlement_withdrawn w
-                  WHERE w.merchant = l.merchant AND w.settlement = l.settlement AND w.page = l.page)
-GROUP BY l.fact HAVING count(*) > 1
+SELECT each.fact FROM (
+    SELECT l.fact, l.id, l.settlement, l.page
+    FROM settlement_line l WHERE l.merchant = $1 AND l.fact = ANY ($2)
+    UNION
+    SELECT m.fact, l.id, l.settlement, l.page
+    FROM settlement_match m JOIN settlement_line l ON l.merchant = m.merchant AND l.id = m.id
+    WHERE m.merchant = $1 AND m.fact = ANY ($2)) AS each
+WHERE NOT EXISTS (SELECT FROM settlement_withdrawn w
+                  WHERE w.merchant = $1 AND w.settlement = each.settlement AND w.page = each.page)
+GROUP BY each.fact HAVING count(*) > 1
 
 -- name: settlement_lines_of_facts
 SELECT l.id, l.settlement, l.page, l.place
