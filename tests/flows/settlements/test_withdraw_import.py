@@ -23,7 +23,7 @@ from paygate.flows.settlements.import_report import Report, new_import
 from paygate.flows.settlements.withdraw_import import withdraw_import
 from paygate.flows.timeline.explain import explain_payment
 from tests.domain.settlements.reports.reading import csv_of
-from tests.flows.settlements.paying import C, charged, line, paid, paying, pays
+from tests.flows.settlements.paying import C, charged, line, paid, pays
 from tests.flows.settlements.reporting import bring, report
 from tests.flows.settlements.stories import kinds, lines_of, settle, stands
 from tests.flows.world import World
@@ -129,10 +129,11 @@ async def test_what_was_posted_is_reversed_and_the_provider_tells_its_own_lines(
     done = await bring(world, tmp_path, report({"po_1": [said, gone]}, own=False))
     assert (await stands(world)).matching is Matching.BALANCED
     assert await held(world) != {0}
-    await withdraw_import(world.ctx, world.caller, done.id)
-    await withdraw_import(world.ctx, world.caller, done.id)
     settling = "SELECT count(*) FROM pgqueuer WHERE entrypoint = 'settle_payout'"
-    assert await world.connection.fetchval(settling) == 1
+    asked = await world.connection.fetchval(settling)
+    await withdraw_import(world.ctx, world.caller, done.id)
+    await withdraw_import(world.ctx, world.caller, done.id)
+    assert await world.connection.fetchval(settling) == asked + 1
     pays(world, "po_1", charge)
     await settle(world)
     of = await stands(world)
@@ -170,7 +171,10 @@ async def test_refused_lines_of_a_report_go_with_it(world: World, tmp_path: Path
 
 
 async def test_what_is_closed_or_being_read_is_not_withdrawn(world: World, tmp_path: Path) -> None:
-    done = await bring(world, tmp_path, report({"po_1": [charged(await paid(world))]}))
+    charge = charged(await paid(world))
+    pays(world, "po_1", charge)
+    done = await bring(world, tmp_path, report({"po_1": [charge]}))
+    await settle(world)
     before = await stands(world)
     assert not before.is_open
     begun = new_import(world.ctx, world.caller, Report(ReportFormat.GENERIC, GENERIC, bytes(32), 1))
@@ -184,7 +188,6 @@ async def test_what_is_closed_or_being_read_is_not_withdrawn(world: World, tmp_p
             await withdraw_import(world.ctx, world.caller, known)
         assert refused.value.code is code
     assert await stands(world) == before
-    assert paying(world).payouts == {}
 
 
 async def test_one_that_failed_as_it_was_read_is_withdrawn_with_the_lines_that_are_there(
@@ -205,6 +208,8 @@ async def test_one_that_failed_as_it_was_read_is_withdrawn_with_the_lines_that_a
     assert (await stands(world)).counts.lines == 0
     done = await bring(world, tmp_path, content)
     assert (done.status, done.lines_new, done.refused_count) == (ImportStatus.COMPLETED, 8, 0)
+    pays(world, "po_1", *lines)
+    await settle(world)
     assert not (await stands(world)).is_open
     assert await agrees(world)
     # Brought again, it is withdrawn no more: what it is in is closed, and the first is over.

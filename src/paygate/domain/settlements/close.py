@@ -7,11 +7,11 @@ from typing import Final
 
 from paygate.domain.settlements.discrepancy import Amount, DiscrepancyKind, Found
 from paygate.domain.settlements.outcome import LineCategory, PayoutStatus
+from paygate.domain.settlements.returned import CAME_BACK
 from paygate.domain.settlements.settlement import Matching, Settlement
 from paygate.domain.settlements.totals import Sums
 
-_CAME_BACK: Final = frozenset({PayoutStatus.FAILED, PayoutStatus.CANCELLED})
-_ENDED: Final = _CAME_BACK | {PayoutStatus.PAID}
+_ENDED: Final = CAME_BACK | {PayoutStatus.PAID}
 _BANK: Final = "bank:"
 """What a discrepancy is about whose other side is the bank's own statement."""
 
@@ -70,7 +70,7 @@ def _needs_nobody(settlement: Settlement, row: OwnRow) -> bool:
     if _is_itemised(settlement):
         return False
     told = row is OwnRow.TOLD and settlement.counts.lines == 0
-    return told or settlement.status in _CAME_BACK
+    return told or settlement.status in CAME_BACK
 
 
 def compared_with_bank(settlement: Settlement, bank_amount: int) -> Found:
@@ -112,10 +112,25 @@ def matching_of(settlement: Settlement) -> Matching:
         return Matching.WAITING
     counts = settlement.counts
     whole = counts.lines > 0 and settlement.residual == 0 and settlement.refused_lines == 0
-    whole = whole and not settlement.has_two_sources
+    whole = whole and not settlement.has_two_sources and not _has_more_than_listed(settlement)
     own = all(total.currency == settlement.currency for total in settlement.totals)
     decided = counts.suggested == 0 and settlement.open_discrepancies == 0
     return Matching.BALANCED if whole and own and decided else Matching.DISCREPANT
+
+
+def _has_more_than_listed(settlement: Settlement) -> bool:
+    """Whether a report has lines of a payout that the provider's own list does not have."""
+    return settlement.lines_listed is not None and not settlement.is_listed
+
+
+def _is_told_by_provider(settlement: Settlement) -> bool:
+    """Whether the provider itself has said what a settlement closes by: how its payout stands, and
+    each of its lines where it lists them. Of a payout that reports with ids of their own tell, it
+    was asked when the first came; where it has none, nobody else will ever tell of it.
+    """
+    if settlement.payout is None:
+        return settlement.ids_of_report
+    return settlement.is_listed or not settlement.payout.itemised
 
 
 def may_post(settlement: Settlement, sums: Sums) -> bool:
@@ -126,7 +141,7 @@ def may_post(settlement: Settlement, sums: Sums) -> bool:
         return True
     if settlement.amount is None or settlement.refused_lines or settlement.open_discrepancies:
         return False
-    if settlement.has_two_sources:
+    if settlement.has_two_sources or _has_more_than_listed(settlement):
         return False
     itemised = settlement.payout is None or settlement.payout.itemised
     return itemised or settlement.residual == 0
@@ -144,6 +159,8 @@ def may_close(
     a person. It is not balanced then: the rest stays named.
     """
     if settlement.status not in _ENDED or settlement.concluded_at is None:
+        return False
+    if not _is_told_by_provider(settlement):
         return False
     if matching_of(settlement) is Matching.BALANCED:
         return True
