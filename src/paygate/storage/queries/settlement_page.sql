@@ -16,8 +16,8 @@ RETURNING place
 -- name: settlement_pages_after
 SELECT {settlement_page as p} FROM settlement_page p
 WHERE p.merchant = $1 AND p.id = $2 AND p.version > $3
-  AND NOT EXISTS (SELECT FROM settlement_withdrawn w
-                  WHERE w.merchant = p.merchant AND w.settlement = p.id AND w.page = p.version)
+  AND ($5 OR NOT EXISTS (SELECT FROM settlement_withdrawn w
+                         WHERE w.merchant = p.merchant AND w.settlement = p.id AND w.page = p.version))
 ORDER BY p.version LIMIT $4
 
 -- name: settlement_page
