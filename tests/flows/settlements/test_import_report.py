@@ -345,6 +345,27 @@ async def test_card_numbers_in_a_report_are_masked_and_counted(
     ] == ["2"]
 
 
+async def test_no_line_is_known_by_what_is_left_of_card_data(world: World, tmp_path: Path) -> None:
+    """Two numbers that end alike would be one line, and two IBANs. However the file comes."""
+    header = ("id", "batch", "kind", "currency", "amount", "day", "payment")
+    said = ("B1", "fee", "EUR", "-1.00", "2026-01-05", "")
+    ids = ("4242424242424242", "5555555555554444", "4111111110064444", "DE89370400440532013000")
+    content = csv_of(header, ("a", *said), *[(each, *said) for each in ids])
+    done = await bring(world, tmp_path, content, ReportFormat.GENERIC, GENERIC)
+    content = content.replace(b"B1", b"B2").replace(b"\na,", b"\nb,")
+    upload = await uploaded(world, content)
+    begun = await import_uploaded(world.ctx, world.caller, upload, hashlib.sha256(content).digest())
+    await read_report_as_asked(world.ctx, ReadSettlementReport("default", begun.id), own_hands)
+    kept = await read_import(world.ctx, world.caller, begun.id)
+    why = "reference holds what looks like a card number or an IBAN"
+    for each in (done, kept):
+        assert (each.lines_new, each.refused_count) == (1, 4)
+        assert [(line.line, line.message) for line in each.refused] == [
+            (number, why) for number in (3, 4, 5, 6)
+        ]
+    assert [(await stands(world, po)).refused_lines for po in ("B1", "B2")] == [4, 4]
+
+
 async def test_an_upload_of_what_a_killed_command_began_is_gone_on_with(
     world: World, tmp_path: Path
 ) -> None:
