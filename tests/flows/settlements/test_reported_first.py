@@ -51,7 +51,7 @@ async def test_lines_of_a_report_that_the_provider_does_not_list_keep_a_payout_o
     changed(world, "po_1", status=PayoutStatus.PAID)
     await settle(world)
     of = await stands(world)
-    assert (of.matching, of.is_open) == (Matching.DISCREPANT, True)
+    assert (of.matching, of.is_open, of.lines_in_doubt) == (Matching.DISCREPANT, True, 2)
     await withdraw_import(world.ctx, world.caller, done.id)
     changed(world, "po_1", status=PayoutStatus.IN_TRANSIT)
     await settle(world)

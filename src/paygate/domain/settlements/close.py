@@ -111,16 +111,11 @@ def matching_of(settlement: Settlement) -> Matching:
     if settlement.concluded_at is None:
         return Matching.WAITING
     counts = settlement.counts
-    whole = counts.lines > 0 and settlement.residual == 0 and settlement.refused_lines == 0
-    whole = whole and not settlement.has_two_sources and not _has_more_than_listed(settlement)
+    whole = counts.lines > 0 and settlement.residual == 0 and settlement.lines_in_doubt == 0
+    whole = whole and not settlement.has_two_sources
     own = all(total.currency == settlement.currency for total in settlement.totals)
     decided = counts.suggested == 0 and settlement.open_discrepancies == 0
     return Matching.BALANCED if whole and own and decided else Matching.DISCREPANT
-
-
-def _has_more_than_listed(settlement: Settlement) -> bool:
-    """Whether a report has lines of a payout that the provider's own list does not have."""
-    return settlement.lines_listed is not None and not settlement.is_listed
 
 
 def _is_told_by_provider(settlement: Settlement) -> bool:
@@ -139,9 +134,9 @@ def may_post(settlement: Settlement, sums: Sums) -> bool:
     """
     if not sums.reported:
         return True
-    if settlement.amount is None or settlement.refused_lines or settlement.open_discrepancies:
+    if settlement.amount is None or settlement.lines_in_doubt or settlement.open_discrepancies:
         return False
-    if settlement.has_two_sources or _has_more_than_listed(settlement):
+    if settlement.has_two_sources:
         return False
     itemised = settlement.payout is None or settlement.payout.itemised
     return itemised or settlement.residual == 0
@@ -165,7 +160,7 @@ def may_close(
     if matching_of(settlement) is Matching.BALANCED:
         return True
     undecided = settlement.counts.suggested + settlement.open_discrepancies
-    if settlement.residual is None or settlement.refused_lines or undecided:
+    if settlement.residual is None or settlement.lines_in_doubt or undecided:
         return False
     if settlement.has_two_sources:
         return False

@@ -146,6 +146,14 @@ class Settlement(Recorded, frozen=True, kw_only=True):
         return self.lines_listed is not None and self.counts.lines <= self.lines_listed
 
     @property
+    def lines_in_doubt(self) -> int:
+        """Lines for which it is never balanced: those that were refused, and those of reports that
+        the provider's own list does not have.
+        """
+        listed = self.counts.lines if self.lines_listed is None else self.lines_listed
+        return self.refused_lines + max(0, self.counts.lines - listed)
+
+    @property
     def is_open(self) -> bool:
         """Whether anything may still become of it."""
         return self.closed_at is None

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from paygate.domain.access.roles import Caller
 from paygate.domain.payments.outcome import Unknown
 from paygate.domain.settlements.outcome import Line, Payout
-from paygate.domain.settlements.settlement import Settlement, Source
+from paygate.domain.settlements.settlement import Matching, Settlement, Source
 from paygate.domain.settlements.totals import MOST_BROUGHT, moved_by
 from paygate.flows.context import Context
 from paygate.flows.settlements.by_hand import lines_by_hand
@@ -134,6 +134,8 @@ async def settle_again(ctx: Context, caller: Caller, settlement: Settlement) -> 
             return done
     if settlement.concluded_at is None:
         return Settled(Outcome.WAITING, settlement)  # the import of its report goes on
+    if settlement.matching is Matching.BALANCED:  # it has nothing to see to, and waits to be told
+        return Settled(Outcome.CONCLUDED, settlement)
     return await settle_read(ctx, caller, settlement)
 
 
