@@ -178,7 +178,7 @@ def settlement_object(settlement: Settlement) -> SettlementObject:
         residual=settlement.residual,
         counts=_counts(settlement.counts),
         open_discrepancies=settlement.open_discrepancies,
-        refused_lines=settlement.refused_lines,
+        refused_lines=settlement.lines_in_doubt,
         bank_amount=settlement.bank_amount,
         failure_code=None if payout is None else payout.failure_code,
         trace_id=None if payout is None else payout.trace_id,

@@ -102,6 +102,9 @@ def _report(given: ReportGiven) -> "tuple[Report, int]":
     from paygate.flows.settlements.import_report import Report
 
     digest, size, breaks = hashlib.sha256(), 0, 0
+    if given.file.exists() and not given.file.is_file():
+        said = "it is no file: a report is read more than once, so a pipe or a device is none"
+        raise typer.BadParameter(said, param_hint="--report")
     try:
         with given.file.open("rb") as content:
             while piece := content.read(_READ):

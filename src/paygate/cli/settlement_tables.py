@@ -41,8 +41,11 @@ def print_settlement(settlement: "Settlement", found: "Sequence[Discrepancy]") -
         f" {counts.unmatched} unmatched, {counts.foreign} foreign, {counts.provider_only} the"
         " provider's own"
     )
-    if settlement.refused_lines:
-        typer.echo(f"{settlement.refused_lines} lines of its report could not be read")
+    if settlement.lines_in_doubt:
+        doubtful = settlement.lines_in_doubt
+        typer.echo(
+            f"{doubtful} lines of its report were refused, or are not in the provider's list"
+        )
     _print_discrepancies(found)
 
 

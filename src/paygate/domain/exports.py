@@ -149,7 +149,7 @@ def _settlement(of: Settlement, _now: datetime) -> Iterator[Row]:
         of.currency,
         *(Money(amount, of.currency) for amount in (of.amount, of.residual, of.bank_amount)),
         *(of.arrival_date, counts.lines, counts.matched, counts.suggested, counts.unmatched),
-        *(counts.foreign, counts.provider_only, of.open_discrepancies, of.refused_lines),
+        *(counts.foreign, counts.provider_only, of.open_discrepancies, of.lines_in_doubt),
         *(of.created_at, of.concluded_at, of.closed_at),
     )
 

@@ -39,6 +39,7 @@ OPEN = Settlement(
     amount=98_213,
     counts=Counts(lines=2, matched=1, provider_only=1),
     residual=0,
+    lines_listed=2,
     concluded_at=AT,
 )
 
@@ -152,12 +153,22 @@ def test_what_is_paid_summed_and_decided_closes() -> None:
         {"counts": Counts(lines=2, matched=1, suggested=1)},
         {"open_discrepancies": 1},
         {"totals": sums(line("txn_9", C.FEE, -7, currency="usd")).totals},
+        {"lines_listed": 1},
     ],
 )
 def test_nothing_closes_that_is_not_accounted_for(changes: dict[str, Any]) -> None:
     odd = replace(OPEN, **changes)
     assert matching_of(odd) is Matching.DISCREPANT
     assert not may_close(odd)
+
+
+def test_nothing_closes_that_a_report_alone_has_told_unless_the_provider_never_will() -> None:
+    assert not may_close(replace(OPEN, lines_listed=None))
+    assert matching_of(replace(OPEN, lines_listed=None)) is Matching.BALANCED
+    assert not may_close(replace(OPEN, payout=None))
+    assert may_close(replace(OPEN, payout=None, lines_listed=None, ids_of_report=True))
+    by_hand = replace(PAYOUT, itemised=False)
+    assert may_close(replace(OPEN, payout=by_hand, lines_listed=None))
 
 
 def test_nothing_closes_before_it_was_read_or_paid() -> None:

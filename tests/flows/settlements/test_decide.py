@@ -13,6 +13,7 @@ from paygate.domain.audit import AuditEntry
 from paygate.domain.errors import ErrorCode, Refusal
 from paygate.domain.settlements.discrepancy import DecisionAction, Discrepancy
 from paygate.domain.settlements.line import LineMatch, MatchedBy, MatchState
+from paygate.domain.settlements.outcome import PayoutStatus
 from paygate.domain.settlements.settlement import Matching
 from paygate.flows.settlements import offer
 from paygate.flows.settlements.decide import match_line, resolve_discrepancy
@@ -26,7 +27,7 @@ from paygate.flows.settlements.record_bank_amount import record_bank_amount
 from paygate.flows.settlements.settle import Outcome, settle_read
 from paygate.flows.settlements.work_on import conclude_as_asked
 from paygate.jobs.messages import ConcludeSettlement, decode
-from tests.flows.settlements.paying import C, charged, line, paid, paying, pays
+from tests.flows.settlements.paying import C, changed, charged, line, paid, paying, pays
 from tests.flows.settlements.stories import kinds, lines_of, run, settle, stands, told
 from tests.flows.world import World
 
@@ -176,6 +177,31 @@ async def test_a_candidate_that_another_line_settled_is_not_taken(world: World) 
     await settle(world, "po_2")
     late = match_line(world.ctx, world.caller, of.id, line_id, first, None)
     assert await refused(late) is ErrorCode.STATE_CONFLICT
+
+
+async def test_a_record_of_a_line_and_of_a_persons_match_is_used_twice(world: World) -> None:
+    """Its own line came in another payout while the person looked, and was by itself right."""
+    line_id = await suggested(world)
+    (bare,) = [each for each in await lines_of(world) if each.id == line_id]
+    of, candidate = await stands(world), bare.candidates[0]
+    intent = await world.ctx.read.payment_intent("default", candidate.payment_intent)
+    assert intent is not None
+    pays(world, "po_2", charged(intent), status=PayoutStatus.IN_TRANSIT)
+    await settle(world, "po_2")
+    assert await kinds(world) == {}
+    match = LineMatch(
+        id=line_id,
+        merchant="default",
+        settlement=of.id,
+        taken=candidate,
+        actor="ana",
+        created_at=world.clock(),
+    )
+    await world.store(match)
+    changed(world, "po_2", status=PayoutStatus.PAID)
+    await settle(world, "po_2")
+    assert await kinds(world) == {"duplicate_at_provider": 1}
+    assert (await stands(world, "po_2")).is_open
 
 
 async def test_two_people_decide_a_line_at_once(world: World) -> None:

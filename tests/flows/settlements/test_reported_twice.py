@@ -229,7 +229,8 @@ def unlike(said: Line) -> Line:
 
 async def test_what_is_closed_is_compared_and_stays(world: World, tmp_path: Path) -> None:
     said = charged(await paid(world))
-    await bring(world, tmp_path, report({"po_1": [said]}))
+    pays(world, "po_1", said)
+    await settle(world)
     before = await stands(world)
     assert not before.is_open
     late = line("txn_late", 0, C.FEE, fee=5, source_reference=None)

@@ -203,7 +203,9 @@ class GrowingPages(SettlementPages):
 
     late: Callable[[], Awaitable[object]] | None = None
 
-    async def every(self, merchant: str, settlement_id: str, after: int = 0) -> Any:
+    async def every(
+        self, merchant: str, settlement_id: str, after: int = 0, *, withdrawn: bool = False
+    ) -> Any:
         async for page in super().every(merchant, settlement_id, after):
             yield page
         late, self.late = self.late, None

@@ -14,6 +14,7 @@ from paygate.domain.exports import ExportKind
 from paygate.domain.settlements.outcome import PayoutStatus
 from paygate.domain.settlements.report_import import ImportStatus, LineRefusal, ReportFormat
 from paygate.domain.settlements.settlement import Matching
+from paygate.domain.settlements.settlement import advanced as advanced_settlement
 from paygate.domain.timeline.entry import Kind
 from paygate.flows.exports.export import Wanted, export
 from paygate.flows.ledger.verify import verify_ledger
@@ -22,12 +23,13 @@ from paygate.flows.settlements.decide import match_line
 from paygate.flows.settlements.import_report import Report, new_import
 from paygate.flows.settlements.withdraw_import import withdraw_import
 from paygate.flows.timeline.explain import explain_payment
+from paygate.storage.change import Change
 from tests.domain.settlements.reports.reading import csv_of
-from tests.flows.settlements.paying import C, charged, line, paid, paying, pays
+from tests.flows.settlements.paying import C, charged, line, paid, pays
 from tests.flows.settlements.reporting import bring, report
 from tests.flows.settlements.stories import kinds, lines_of, settle, stands
 from tests.flows.world import World
-from tests.making import START
+from tests.making import START, make_audit
 
 GENERIC = {
     "reference": "id", "payout": "batch", "category": "kind", "currency": "currency",
@@ -129,10 +131,11 @@ async def test_what_was_posted_is_reversed_and_the_provider_tells_its_own_lines(
     done = await bring(world, tmp_path, report({"po_1": [said, gone]}, own=False))
     assert (await stands(world)).matching is Matching.BALANCED
     assert await held(world) != {0}
-    await withdraw_import(world.ctx, world.caller, done.id)
-    await withdraw_import(world.ctx, world.caller, done.id)
     settling = "SELECT count(*) FROM pgqueuer WHERE entrypoint = 'settle_payout'"
-    assert await world.connection.fetchval(settling) == 1
+    asked = await world.connection.fetchval(settling)
+    await withdraw_import(world.ctx, world.caller, done.id)
+    await withdraw_import(world.ctx, world.caller, done.id)
+    assert await world.connection.fetchval(settling) == asked + 1
     pays(world, "po_1", charge)
     await settle(world)
     of = await stands(world)
@@ -170,7 +173,10 @@ async def test_refused_lines_of_a_report_go_with_it(world: World, tmp_path: Path
 
 
 async def test_what_is_closed_or_being_read_is_not_withdrawn(world: World, tmp_path: Path) -> None:
-    done = await bring(world, tmp_path, report({"po_1": [charged(await paid(world))]}))
+    charge = charged(await paid(world))
+    pays(world, "po_1", charge)
+    done = await bring(world, tmp_path, report({"po_1": [charge]}))
+    await settle(world)
     before = await stands(world)
     assert not before.is_open
     begun = new_import(world.ctx, world.caller, Report(ReportFormat.GENERIC, GENERIC, bytes(32), 1))
@@ -184,7 +190,6 @@ async def test_what_is_closed_or_being_read_is_not_withdrawn(world: World, tmp_p
             await withdraw_import(world.ctx, world.caller, known)
         assert refused.value.code is code
     assert await stands(world) == before
-    assert paying(world).payouts == {}
 
 
 async def test_one_that_failed_as_it_was_read_is_withdrawn_with_the_lines_that_are_there(
@@ -205,6 +210,8 @@ async def test_one_that_failed_as_it_was_read_is_withdrawn_with_the_lines_that_a
     assert (await stands(world)).counts.lines == 0
     done = await bring(world, tmp_path, content)
     assert (done.status, done.lines_new, done.refused_count) == (ImportStatus.COMPLETED, 8, 0)
+    pays(world, "po_1", *lines)
+    await settle(world)
     assert not (await stands(world)).is_open
     assert await agrees(world)
     # Brought again, it is withdrawn no more: what it is in is closed, and the first is over.
@@ -222,3 +229,51 @@ async def test_one_that_failed_and_left_nothing_is_in_no_settlement(
     with pytest.raises(Refusal) as refused:
         await withdraw_import(world.ctx, world.caller, failed.id)
     assert refused.value.code is ErrorCode.STATE_CONFLICT
+
+
+async def test_one_of_a_version_that_did_not_say_which_lines_are_whose_is_refused_and_says_so(
+    world: World, tmp_path: Path
+) -> None:
+    """Of before migration 0033: its page names no import, and was written while it was read."""
+    pays(world, "po_1", charged(await paid(world)), status=PayoutStatus.IN_TRANSIT)
+    await settle(world)
+    older = new_import(world.ctx, world.caller, Report(ReportFormat.GENERIC, {}, bytes(32), 1))
+    world.clock.forward(5)
+    pays(world, "po_2", charged(await paid(world)), status=PayoutStatus.IN_TRANSIT)
+    await settle(world, "po_2")
+    world.clock.forward(5)
+    brought = tuple(sorted([(await stands(world, po)).id for po in ("po_1", "po_2")]))
+    done = replace(
+        older,
+        status=ImportStatus.COMPLETED,
+        lines_new=2,
+        settlements=brought,
+        finished_at=world.clock(),
+    )
+    await world.store(done)
+    before = await stands(world, "po_2")
+    with pytest.raises(
+        Refusal, match="before it was written down which lines are whose"
+    ) as refused:
+        await withdraw_import(world.ctx, world.caller, done.id)
+    assert refused.value.code is ErrorCode.STATE_CONFLICT
+    assert await stands(world, "po_2") == before
+    # One that brought nothing of its own is withdrawn, though the provider's lines are there.
+    of = (await stands(world)).id
+    known = world.ctx.new_id("settlement_import")
+    bare = replace(done, id=known, content_hash=bytes(32), settlements=(of,))
+    await world.store(bare)
+    assert (await withdraw_import(world.ctx, world.caller, bare.id)).withdrawn_at is not None
+
+
+async def test_a_withdrawal_that_died_on_its_way_goes_on(world: World, tmp_path: Path) -> None:
+    """Its pages are gone, and the import does not say so yet."""
+    done = await bring(world, tmp_path, report({"po_1": [charged(await paid(world))]}))
+    of = await stands(world)
+    waiting = advanced_settlement(of, world.clock(), matching=Matching.WAITING, concluded_at=None)
+    audit = make_audit()
+    await world.ctx.door.commit(Change(audit, advances=(waiting,)))
+    pages = [page.version async for page in world.ctx.settlement_pages.every("default", of.id)]
+    await world.ctx.settlement_pages.withdraw("default", of.id, pages)
+    assert (await withdraw_import(world.ctx, world.caller, done.id)).withdrawn_at is not None
+    assert (await stands(world)).counts.lines == 0

@@ -7,11 +7,11 @@ from typing import Final
 
 from paygate.domain.settlements.discrepancy import Amount, DiscrepancyKind, Found
 from paygate.domain.settlements.outcome import LineCategory, PayoutStatus
+from paygate.domain.settlements.returned import CAME_BACK
 from paygate.domain.settlements.settlement import Matching, Settlement
 from paygate.domain.settlements.totals import Sums
 
-_CAME_BACK: Final = frozenset({PayoutStatus.FAILED, PayoutStatus.CANCELLED})
-_ENDED: Final = _CAME_BACK | {PayoutStatus.PAID}
+_ENDED: Final = CAME_BACK | {PayoutStatus.PAID}
 _BANK: Final = "bank:"
 """What a discrepancy is about whose other side is the bank's own statement."""
 
@@ -70,7 +70,7 @@ def _needs_nobody(settlement: Settlement, row: OwnRow) -> bool:
     if _is_itemised(settlement):
         return False
     told = row is OwnRow.TOLD and settlement.counts.lines == 0
-    return told or settlement.status in _CAME_BACK
+    return told or settlement.status in CAME_BACK
 
 
 def compared_with_bank(settlement: Settlement, bank_amount: int) -> Found:
@@ -111,11 +111,21 @@ def matching_of(settlement: Settlement) -> Matching:
     if settlement.concluded_at is None:
         return Matching.WAITING
     counts = settlement.counts
-    whole = counts.lines > 0 and settlement.residual == 0 and settlement.refused_lines == 0
+    whole = counts.lines > 0 and settlement.residual == 0 and settlement.lines_in_doubt == 0
     whole = whole and not settlement.has_two_sources
     own = all(total.currency == settlement.currency for total in settlement.totals)
     decided = counts.suggested == 0 and settlement.open_discrepancies == 0
     return Matching.BALANCED if whole and own and decided else Matching.DISCREPANT
+
+
+def _is_told_by_provider(settlement: Settlement) -> bool:
+    """Whether the provider itself has said what a settlement closes by: how its payout stands, and
+    each of its lines where it lists them. Of a payout that reports with ids of their own tell, it
+    was asked when the first came; where it has none, nobody else will ever tell of it.
+    """
+    if settlement.payout is None:
+        return settlement.ids_of_report
+    return settlement.is_listed or not settlement.payout.itemised
 
 
 def may_post(settlement: Settlement, sums: Sums) -> bool:
@@ -124,7 +134,7 @@ def may_post(settlement: Settlement, sums: Sums) -> bool:
     """
     if not sums.reported:
         return True
-    if settlement.amount is None or settlement.refused_lines or settlement.open_discrepancies:
+    if settlement.amount is None or settlement.lines_in_doubt or settlement.open_discrepancies:
         return False
     if settlement.has_two_sources:
         return False
@@ -145,10 +155,12 @@ def may_close(
     """
     if settlement.status not in _ENDED or settlement.concluded_at is None:
         return False
+    if not _is_told_by_provider(settlement):
+        return False
     if matching_of(settlement) is Matching.BALANCED:
         return True
     undecided = settlement.counts.suggested + settlement.open_discrepancies
-    if settlement.residual is None or settlement.refused_lines or undecided:
+    if settlement.residual is None or settlement.lines_in_doubt or undecided:
         return False
     if settlement.has_two_sources:
         return False

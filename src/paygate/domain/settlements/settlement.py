@@ -110,6 +110,9 @@ class Settlement(Recorded, frozen=True, kw_only=True):
     ids_of_report: bool = False
     """Whether its lines are of reports with ids of their own: a payout has one source of lines, and
     the provider's, which have other ids, are not added to them."""
+    lines_listed: int | None = None
+    """How many of its lines the provider's own list had, when that was last read to its end; None
+    while it was not."""
     bank_amount: int | None = None
     """What the bank says that it received."""
     concluded_at: datetime | None = None
@@ -138,6 +141,19 @@ class Settlement(Recorded, frozen=True, kw_only=True):
         return self.ids_of_report and self.payout is not None and self.payout.itemised
 
     @property
+    def is_listed(self) -> bool:
+        """Whether the provider's own list has every line that there is."""
+        return self.lines_listed is not None and self.counts.lines <= self.lines_listed
+
+    @property
+    def lines_in_doubt(self) -> int:
+        """Lines for which it is never balanced: those that were refused, and those of reports that
+        the provider's own list does not have.
+        """
+        listed = self.counts.lines if self.lines_listed is None else self.lines_listed
+        return self.refused_lines + max(0, self.counts.lines - listed)
+
+    @property
     def is_open(self) -> bool:
         """Whether anything may still become of it."""
         return self.closed_at is None
@@ -156,6 +172,7 @@ def without_report(settlement: Settlement, by: str, *, lines_left: bool) -> dict
         "refusals": refusals,
         "refused_lines": sum(each.refused for each in refusals),
         "ids_of_report": settlement.ids_of_report and (lines_left or not itemised),
+        "lines_listed": None,
         "matching": Matching.WAITING,
         "concluded_at": None,
     }

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from paygate.crypto.encoding import length_prefixed
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.account_transfer import AccountTransfer
+from paygate.domain.alert import Problem
 from paygate.domain.ids import PREFIXES, id_from
 from paygate.domain.postings import postings
 from paygate.domain.settlements.close import (
@@ -29,6 +30,7 @@ from paygate.domain.settlements.discrepancy import (
     Discrepancy,
     DiscrepancyKind,
     DiscrepancyStatus,
+    Found,
 )
 from paygate.domain.settlements.line import MatchState, SettlementLine
 from paygate.domain.settlements.match import decided
@@ -39,6 +41,7 @@ from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience
 from paygate.flows.settlements.by_hand import own_row
 from paygate.flows.settlements.find_match import find_matches
 from paygate.flows.settlements.judge_lines import AT_ONCE, Judged, Placed, judge_lines
+from paygate.flows.settlements.judge_returns import judge_returns
 from paygate.flows.settlements.open_discrepancy import (
     discrepancy_id,
     heal_discrepancy,
@@ -46,7 +49,12 @@ from paygate.flows.settlements.open_discrepancy import (
     open_discrepancy,
 )
 from paygate.flows.settlements.our_side import ACCOUNT
-from paygate.flows.settlements.problems import discrepant, elsewhere, too_much
+from paygate.flows.settlements.problems import (
+    discrepant,
+    elsewhere,
+    payout_came_back,
+    too_much,
+)
 from paygate.flows.settlements.read_lines import settlement_subject
 from paygate.flows.settlements.take import settlement_event
 from paygate.flows.sweep import Crew, Faults
@@ -70,9 +78,12 @@ class _Read(NamedTuple):
     pages: Count
 
 
-async def conclude(ctx: Context, caller: Caller, settlement_id: str) -> Settlement:
+async def conclude(
+    ctx: Context, caller: Caller, settlement_id: str, *, listed: int | None = None
+) -> Settlement:
     """The settlement as it now stands: concluded, or closed. One whose lines come to more than
-    records can keep stays as it is, and people are told.
+    records can keep stays as it is, and people are told. `listed` is how many of its lines the
+    provider's list had, which the caller has read to its end.
 
     Raises:
         Unreadable, Outdated: a page or a record cannot be read. Nothing is concluded.
@@ -92,7 +103,7 @@ async def conclude(ctx: Context, caller: Caller, settlement_id: str) -> Settleme
         if await find_matches(ctx, caller, settlement, read.unmatched):
             continue
         any_new |= await _tell(ctx, caller, settlement, read)
-        after = await _after(ctx, settlement, read.sums)
+        after = await _after(ctx, settlement, read.sums, listed)
         concluded = await _commit(ctx, caller, settlement, after, read, any_new=any_new)
         if concluded is not None:
             if await ctx.settlement_pages.count(ACCOUNT, settlement_id) == read.pages:
@@ -123,6 +134,7 @@ async def _read(ctx: Context, settlement: Settlement) -> _Read:
                 is_unmatched = now.state is MatchState.UNMATCHED and line.id not in matches
                 if is_unmatched and len(unmatched) < AT_ONCE:
                     unmatched.append(now)
+        judged += await judge_returns(ctx, settlement.id, page.lines)
         if len(suspects) >= AT_ONCE:
             judged += await judge_lines(ctx, suspects)
             suspects = []
@@ -143,8 +155,7 @@ async def _tell(ctx: Context, caller: Caller, settlement: Settlement, read: _Rea
     faults = Faults()
     async with Crew(OPENED_AT_ONCE, faults) as crew:
         for found, where in wrong.values():
-            # The conclusion tells of its own.
-            problem = None if where == settlement.id else elsewhere(where, found)
+            problem = _problem(settlement, found, where)
             await crew.take(open_discrepancy(ctx, caller, found, where, problem))
         for standing in before:
             if discrepancy_id(ctx, standing.what) not in wrong:
@@ -154,7 +165,17 @@ async def _tell(ctx: Context, caller: Caller, settlement: Settlement, read: _Rea
     return any(each.id not in known for each in await _discrepancies_of(ctx, settlement))
 
 
-async def _after(ctx: Context, settlement: Settlement, sums: Sums) -> Settlement:
+def _problem(settlement: Settlement, found: Found, where: str) -> Problem | None:
+    """What people are told of a discrepancy that the conclusion does not tell of."""
+    if where != settlement.id:
+        return elsewhere(where, found)
+    of_line = found.kind is DiscrepancyKind.PAYOUT_FAILED and found.settlement_line is not None
+    return payout_came_back(where, found) if of_line else None
+
+
+async def _after(
+    ctx: Context, settlement: Settlement, sums: Sums, listed: int | None
+) -> Settlement:
     """The settlement as its lines and what was decided make it."""
     counted = await ctx.settlements.discrepancies_counted(ACCOUNT, settlement.id)
     amount = settlement.amount
@@ -163,6 +184,7 @@ async def _after(ctx: Context, settlement: Settlement, sums: Sums) -> Settlement
         totals=sums.totals,
         counts=sums.counts,
         residual=None if amount is None else sums.residual(amount, settlement.currency),
+        lines_listed=settlement.lines_listed if listed is None else listed,
         open_discrepancies=counted.get(DiscrepancyStatus.OPEN, 0),
         concluded_at=settlement.concluded_at or ctx.now(),
     )

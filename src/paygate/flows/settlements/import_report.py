@@ -43,6 +43,7 @@ from paygate.flows.settlements.reported_payout import (
     Told,
     take_payouts_back,
     tell_settlements,
+    to_be_listed,
 )
 from paygate.flows.sweep import Crew, Faults
 from paygate.jobs.messages import Job
@@ -254,6 +255,7 @@ async def work_on_import(
     held = sum(read.held for read in payouts.values())
     lines_read = sum(share.lines for share in shares)
     refused_count = sum(share.refused_count for share in shares)
+    settlements = sorted(read.settlement for read in payouts.values())
     await hands.conclude([read.settlement for read in payouts.values() if not read.held])
     refused_lines = sorted(
         (each for share in shares for each in share.refused), key=lambda r: r.line
@@ -268,7 +270,8 @@ async def work_on_import(
         card_numbers_masked=done.card_numbers_masked + sum(share.masked for share in shares),
         refused=tuple(refused_lines[:MOST_REFUSED_NAMED]),
         refused_count=refused_count,
-        settlements=tuple(sorted(read.settlement for read in payouts.values())),
+        jobs=await to_be_listed(ctx, settlements),
+        settlements=tuple(settlements),
     )
 
 
@@ -336,6 +339,7 @@ async def _ended(
     done: SettlementImport,
     *,
     failure: str | None,
+    jobs: tuple[Job, ...] = (),
     **found: object,
 ) -> SettlementImport:
     """The import at its end; whoever comes first writes it."""
@@ -355,7 +359,8 @@ async def _ended(
             details["card_numbers_masked"] = str(after.card_numbers_masked)
         subject = import_subject(after)
         audit = ctx.audit(caller, Action.SETTLEMENT_IMPORT_WORK, subject, details=details)
-        if isinstance(await ctx.door.commit(Change(audit, advances=(after,))), Committed):
+        change = Change(audit, advances=(after,), jobs=jobs)
+        if isinstance(await ctx.door.commit(change), Committed):
             return after
         await patience.pause()
 

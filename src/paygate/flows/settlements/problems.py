@@ -35,6 +35,19 @@ def payout_failed(settlement: Settlement) -> Problem:
     )
 
 
+def payout_came_back(settlement_id: str, found: Found) -> Problem:
+    """A line of this payout says that another one came back, and the provider has no such one."""
+    return Problem(
+        type=AlertType.PAYOUT_FAILED,
+        subject=Subject("settlement", settlement_id),
+        severity="critical",
+        message=f"a report says that a payout of {_amount(found.expected)} came back, into this"
+        " one; the provider has no payout of that id",
+        what_to_do="Find the payout in the bank's statement, or ask whoever made the report. The"
+        " discrepancy names it; resolve it once you know where the money is.",
+    )
+
+
 def discrepant(settlement: Settlement, kinds: Mapping[str, int]) -> Problem:
     """A settlement has discrepancies that nobody has seen to, so many of each kind."""
     count = sum(kinds.values())

@@ -31,7 +31,7 @@ from paygate.flows.settlements.read_lines import (
     SettlementClosed,
     read_page,
 )
-from paygate.flows.settlements.reported_payout import ReportedPayout, reported_payout
+from paygate.flows.settlements.reported_payout import ReportedPayout, reported_payout, returned_in
 from paygate.storage.settlements.pages import LINES_A_PAGE
 
 PAGES_AT_ONCE: Final = 3
@@ -201,13 +201,9 @@ class ShareReader:
                 for place, line in enumerate(lines)
                 if place not in not_taken and _is_own_row(line, payout)
             }
-            told.came_back |= {
-                line.source_reference
-                for place, line in enumerate(lines)
-                if place not in not_taken
-                and line.category is LineCategory.PAYOUT_FAILURE
-                and line.source_reference is not None
-            }
+            told.came_back |= returned_in(
+                line for place, line in enumerate(lines) if place not in not_taken
+            )
             self._likely_new = read.new == len(lines)
             self._read.new += read.new
             told.taken += read.new + read.known

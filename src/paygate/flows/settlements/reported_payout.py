@@ -7,15 +7,16 @@ first; what has the provider's ids is compared, line by line.
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 
 from paygate.domain.access.roles import Action, Caller
 from paygate.domain.audit import AuditEntry
-from paygate.domain.settlements.outcome import PayoutStatus
+from paygate.domain.settlements.outcome import Line, LineCategory
 from paygate.domain.settlements.report_import import ReportFormat, SettlementImport
+from paygate.domain.settlements.returned import CAME_BACK
 from paygate.domain.settlements.settlement import (
     PROVIDER,
     Settlement,
@@ -27,11 +28,14 @@ from paygate.flows.context import CONCLUDING_SECONDS, Context, Patience
 from paygate.flows.settlements.our_side import ACCOUNT
 from paygate.flows.settlements.read_lines import settlement_subject
 from paygate.flows.settlements.take import ask_for_payout, settlement_event, take_payout
+from paygate.jobs.messages import Job, SettlePayout
+from paygate.providers.absence import ProviderSilent
 from paygate.storage.change import Change, Committed, StorageError
 
 MOST_BACK: Final = 200
 """Payouts that came back by one report, and are asked for at once; of more the next run hears."""
-_BACK: Final = frozenset({PayoutStatus.FAILED, PayoutStatus.CANCELLED})
+MOST_LISTED: Final = 200
+"""Payouts of one report whose lists are read at once."""
 _CHANGING: Final = "a settlement kept changing"
 TOLD_AT_ONCE: Final = 16
 
@@ -146,14 +150,16 @@ async def tell_settlements(
 async def _tell_settlement(
     ctx: Context, caller: Caller, done: SettlementImport, told: Told
 ) -> None:
-    """Have a settlement know of its payout as a whole: its amount, by the payout's own row or else
-    by the provider, and which of its lines were refused.
+    """Have a settlement know of its payout as a whole: how it stands by the provider, else its
+    amount by the payout's own row; and which of its lines were refused.
 
     Raises:
         ProviderSilent: the report does not say the amount, and the provider did not tell.
         StorageError: others kept changing it.
     """
     patience = Patience(_CHANGING, end=StorageError, seconds=CONCLUDING_SECONDS)
+    if done.format is not ReportFormat.GENERIC:  # of the others it was asked before they were read
+        await _ask_of(ctx, caller, told)
     while True:
         settlement = await _current(ctx, told.settlement)
         if not settlement.is_open:
@@ -161,12 +167,6 @@ async def _tell_settlement(
         amount = settlement.amount
         if settlement.payout is None and told.amount is not None:
             amount = told.amount
-        if amount is None and done.format is not ReportFormat.GENERIC:
-            await ctx.pace.turn()
-            said = await ask_for_payout(ctx, settlement.provider_reference)
-            if said is not None:
-                settlement = await take_payout(ctx, caller, said)
-                amount = settlement.amount
         refusals = refused_by(
             settlement,
             done.id,
@@ -179,10 +179,37 @@ async def _tell_settlement(
         await patience.pause()
 
 
+async def _ask_of(ctx: Context, caller: Caller, told: Told) -> None:
+    """Ask the provider how a payout stands that it has not told of. Where the report says the
+    amount, a provider that is silent is asked by the next run.
+    """
+    settlement = await _current(ctx, told.settlement)
+    if settlement.payout is not None or not settlement.is_open:
+        return
+    await ctx.pace.turn()
+    try:
+        said = await ask_for_payout(ctx, settlement.provider_reference)
+    except ProviderSilent:
+        if settlement.amount is None and told.amount is None:
+            raise
+        return
+    if said is not None:
+        await take_payout(ctx, caller, said)
+
+
+def returned_in(lines: Iterable[Line]) -> set[str]:
+    """The payouts of which lines say that their money came back."""
+    return {
+        line.source_reference
+        for line in lines
+        if line.category is LineCategory.PAYOUT_FAILURE and line.source_reference is not None
+    }
+
+
 async def take_payouts_back(ctx: Context, caller: Caller, references: Collection[str]) -> None:
-    """Take payouts of which a report says that their money came back, as the provider says that
-    they stand: they may have failed, or were cancelled. One that failed is then a discrepancy and
-    an alert, as when news of it comes. Of one that the provider does not have nothing is known.
+    """Take payouts of which lines say that their money came back, as the provider says that they
+    stand: they may have failed, or were cancelled. One that failed is then a discrepancy and an
+    alert, as when news of it comes. Of the others the conclusion tells (`judge_returns.py`).
 
     Raises:
         ProviderSilent: it did not tell.
@@ -190,12 +217,24 @@ async def take_payouts_back(ctx: Context, caller: Caller, references: Collection
     """
     for reference in sorted(references)[:MOST_BACK]:
         standing = await ctx.settlements.of_payout(reference)
-        if standing is not None and standing.status in _BACK:
+        if standing is not None and standing.status in CAME_BACK:
             continue
         await ctx.pace.turn()
         said = await ask_for_payout(ctx, reference)
         if said is not None:
             await take_payout(ctx, caller, said)
+
+
+async def to_be_listed(ctx: Context, settlement_ids: Sequence[str]) -> tuple[Job, ...]:
+    """What has the provider's own lists read of the first of these settlements, that are open: none
+    closes before. The run reads the others'.
+    """
+    standing = [await _current(ctx, each) for each in settlement_ids[:MOST_LISTED]]
+    return tuple(
+        Job(SettlePayout(ACCOUNT, each.id))
+        for each in standing
+        if each.is_open and each.payout is not None and each.payout.itemised
+    )
 
 
 async def tell_lines_differ(

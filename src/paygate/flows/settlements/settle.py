@@ -9,14 +9,18 @@ from typing import Final, NamedTuple
 from paygate.domain.access.roles import Caller
 from paygate.domain.payments.outcome import Unknown
 from paygate.domain.settlements.outcome import Line, Payout
-from paygate.domain.settlements.settlement import Settlement, Source
+from paygate.domain.settlements.settlement import Matching, Settlement, Source
 from paygate.domain.settlements.totals import MOST_BROUGHT, moved_by
 from paygate.flows.context import Context
 from paygate.flows.settlements.by_hand import lines_by_hand
 from paygate.flows.settlements.conclude import conclude
 from paygate.flows.settlements.our_side import ACCOUNT
 from paygate.flows.settlements.read_lines import PageRead, read_page
-from paygate.flows.settlements.reported_payout import tell_lines_differ
+from paygate.flows.settlements.reported_payout import (
+    returned_in,
+    take_payouts_back,
+    tell_lines_differ,
+)
 from paygate.flows.settlements.take import ask_for_payout, take_payout
 from paygate.storage.settlements.pages import LINES_A_PAGE
 from paygate.telemetry import log
@@ -73,11 +77,14 @@ async def settle_as_told(ctx: Context, caller: Caller, payout: Payout) -> Settle
     if settlement.ids_of_report:
         return await _as_reported(ctx, caller, settlement, payout)
     lines = _itemised(ctx, payout) if payout.itemised else lines_by_hand(ctx, payout)
-    new = held = count = differ = 0
+    new = held = count = differ = known = 0
+    came_back: set[str] = set()
     async for page, unknown in _pages(lines):
         read = await read_page(ctx, caller, settlement, page) if page else PageRead(0, 0, 0, 0)
         new, held = new + read.new, held + read.held + unknown
         count, differ = count + len(page), differ + len(read.not_taken)
+        known += read.known
+        came_back |= returned_in(page)
     if held:
         log.logger().warning("settlement_held", request_id=caller.request_id)
         return Settled(Outcome.HELD, settlement, new)
@@ -85,8 +92,10 @@ async def settle_as_told(ctx: Context, caller: Caller, payout: Payout) -> Settle
         log.logger().warning(
             "settlement_lines_differ", counted=differ, request_id=caller.request_id
         )
+    await take_payouts_back(ctx, caller, came_back)
     await tell_lines_differ(ctx, caller, settlement.id, count, differ)
-    return await settle_read(ctx, caller, settlement, new)
+    listed = new + known + differ if payout.itemised else None
+    return await settle_read(ctx, caller, settlement, new, listed=listed)
 
 
 async def _as_reported(
@@ -99,21 +108,35 @@ async def _as_reported(
 
 
 async def settle_read(
-    ctx: Context, caller: Caller, settlement: Settlement, new: int = 0
+    ctx: Context,
+    caller: Caller,
+    settlement: Settlement,
+    new: int = 0,
+    *,
+    listed: int | None = None,
 ) -> Settled:
-    """Conclude a settlement whose lines are all there, however they came."""
-    concluded = await conclude(ctx, caller, settlement.id)
+    """Conclude a settlement whose lines are all there, however they came; `listed` is how many of
+    them the provider's own list had.
+    """
+    concluded = await conclude(ctx, caller, settlement.id, listed=listed)
     outcome = Outcome.CONCLUDED if concluded.is_open else Outcome.CLOSED
     return Settled(outcome, concluded, new)
 
 
 async def settle_again(ctx: Context, caller: Caller, settlement: Settlement) -> Settled:
-    """Settle an open one once more: that of a report has no other lines than it has."""
-    if settlement.source is Source.REPORT and settlement.payout is None:
-        if settlement.concluded_at is None:
-            return Settled(Outcome.WAITING, settlement)  # the import of its report goes on
-        return await settle_read(ctx, caller, settlement)
-    return await settle_payout(ctx, caller, settlement.provider_reference)
+    """Settle an open one once more: what a report alone has told of has no other lines, unless the
+    provider has its payout by now.
+    """
+    told = settlement.source is not Source.REPORT or settlement.payout is not None
+    if told or not settlement.ids_of_report:
+        done = await settle_payout(ctx, caller, settlement.provider_reference)
+        if told or done.outcome is not Outcome.ABSENT:
+            return done
+    if settlement.concluded_at is None:
+        return Settled(Outcome.WAITING, settlement)  # the import of its report goes on
+    if settlement.matching is Matching.BALANCED:  # it has nothing to see to, and waits to be told
+        return Settled(Outcome.CONCLUDED, settlement)
+    return await settle_read(ctx, caller, settlement)
 
 
 async def current(ctx: Context, settlement_id: str) -> Settlement:

@@ -23,9 +23,15 @@ from paygate.domain.settlements.report_import import (
     ReportFormat,
     SettlementImport,
 )
-from paygate.domain.settlements.reports.layout import CellReader, Cells, Refused
+from paygate.domain.settlements.reports.layout import (
+    BadLine,
+    CellReader,
+    Cells,
+    Layout,
+    Refused,
+)
 from paygate.domain.settlements.reports.rows import ReportUnreadable
-from paygate.domain.settlements.reports.texts import masked
+from paygate.domain.settlements.reports.texts import NOT_KEPT, masked
 from paygate.flows.context import Context
 from paygate.flows.settlements.import_report import (
     Hands,
@@ -72,6 +78,7 @@ class ReportUpload:
         self.mapping: Mapping[str, str] = {}
         self._caller = caller
         self._early: list[bytes] = []
+        self._layout: Layout | None = None
         self._reader: CellReader | None = None
         self._lines: list[Cells | Refused] = []
         self._chunks = 0
@@ -152,7 +159,8 @@ class ReportUpload:
                 ErrorCode.PARAMETER_INVALID, f"format must be one of {known}", param="format"
             ) from None
         self.mapping = _mapping(parts.get("mapping"))
-        self._reader = CellReader(layout_of(self._ctx, self.format, self.mapping))
+        self._layout = layout_of(self._ctx, self.format, self.mapping)
+        self._reader = CellReader(self._layout)
 
     async def _read(self, piece: bytes) -> None:
         assert self._reader is not None, "it has begun"
@@ -167,9 +175,22 @@ class ReportUpload:
         if isinstance(line, Refused):
             return line
         cells = tuple(map(masked, line.cells))
-        if cells != line.cells:
-            self.masked += sum(map(ne, cells, line.cells))
-        return Cells(line.line, cells)
+        if cells == line.cells:
+            return line
+        self.masked += sum(map(ne, cells, line.cells))
+        if self._is_read(line):
+            return Cells(line.line, cells)
+        # What is left of the cell that it is refused for would be read later on.
+        kept = (now if now == was else NOT_KEPT for now, was in zip(cells, line.cells, strict=True))
+        return Cells(line.line, tuple(kept))
+
+    def _is_read(self, line: Cells) -> bool:
+        assert self._layout is not None, "it has begun"
+        try:
+            self._layout.read(line.cells)
+        except BadLine:
+            return False
+        return True
 
     async def _write(self, least: int) -> None:
         """Write chunks until fewer lines than that are in hand."""

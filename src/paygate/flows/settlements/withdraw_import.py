@@ -3,6 +3,7 @@ where they are, and stand for nothing in every settlement that is open; what was
 reversed when the settlement is concluded anew. What is closed stays as it is.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -46,6 +47,13 @@ async def withdraw_import(ctx: Context, caller: Caller, import_id: str) -> Settl
             ErrorCode.STATE_CONFLICT,
             "nothing of this report is in an open settlement: what is closed stays as it is",
         )
+    if not await _names_its_pages(ctx, done, still_open):
+        raise Refusal(
+            ErrorCode.STATE_CONFLICT,
+            "this report was brought before it was written down which lines are whose, so that they"
+            " cannot be told from others: explain or resolve the discrepancies of its settlements,"
+            " and correct what is posted by an entry in your own books",
+        )
     named = tuple(sorted(each.id for each in still_open))
     if done.settlements:
         await ctx.door.commit(Change(asked))
@@ -76,6 +84,24 @@ async def _still_open(ctx: Context, done: SettlementImport) -> list[Settlement]:
         found += [each for each in stretch.records if await _has_lines(ctx, each, done)]
         if (after := stretch.last) is None:
             return found
+
+
+async def _names_its_pages(
+    ctx: Context, done: SettlementImport, still_open: Sequence[Settlement]
+) -> bool:
+    """Whether the lines that the report brought can be told from others. Those of a version that
+    did not write it down (before migration 0033) are on pages that name nobody, as the provider's
+    are; they were written while it was read.
+    """
+    until = done.finished_at or done.updated_at
+    nameless = False
+    for each in still_open:
+        async for page in ctx.settlement_pages.every(ACCOUNT, each.id, withdrawn=True):
+            if page.settlement_import == done.id:
+                return True
+            is_its_time = done.created_at < page.created_at <= until
+            nameless |= is_its_time and page.settlement_import is None
+    return not nameless
 
 
 async def _has_lines(ctx: Context, settlement: Settlement, done: SettlementImport) -> bool:

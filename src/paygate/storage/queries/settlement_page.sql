@@ -17,8 +17,8 @@ SELECT version FROM page
 -- name: settlement_pages_after
 SELECT {settlement_page as p} FROM settlement_page p
 WHERE p.merchant = $1 AND p.id = $2 AND p.version > $3
-  AND NOT EXISTS (SELECT FROM settlement_withdrawn w
-                  WHERE w.merchant = p.merchant AND w.settlement = p.id AND w.page = p.version)
+  AND ($5 OR NOT EXISTS (SELECT FROM settlement_withdrawn w
+                         WHERE w.merchant = p.merchant AND w.settlement = p.id AND w.page = p.version))
 ORDER BY p.version LIMIT $4
 
 -- name: settlement_page
@@ -70,11 +70,16 @@ WHERE m.merchant = $1 AND m.fact = ANY ($2)
                   WHERE w.merchant = l.merchant AND w.settlement = l.settlement AND w.page = l.page)
 
 -- name: facts_with_several_lines
-SELECT l.fact FROM settlement_line l
-WHERE l.merchant = $1 AND l.fact = ANY (string_to_array($2, ' '))
-  AND NOT EXISTS (SELECT FROM settlement_withdrawn w
-                  WHERE w.merchant = l.merchant AND w.settlement = l.settlement AND w.page = l.page)
-GROUP BY l.fact HAVING count(*) > 1
+SELECT each.fact FROM (
+    SELECT l.fact, l.id, l.settlement, l.page
+    FROM settlement_line l WHERE l.merchant = $1 AND l.fact = ANY (string_to_array($2, ' '))
+    UNION
+    SELECT m.fact, l.id, l.settlement, l.page
+    FROM settlement_match m JOIN settlement_line l ON l.merchant = m.merchant AND l.id = m.id
+    WHERE m.merchant = $1 AND m.fact = ANY (string_to_array($2, ' '))) AS each
+WHERE NOT EXISTS (SELECT FROM settlement_withdrawn w
+                  WHERE w.merchant = $1 AND w.settlement = each.settlement AND w.page = each.page)
+GROUP BY each.fact HAVING count(*) > 1
 
 -- name: settlement_lines_of_facts
 SELECT l.id, l.settlement, l.page, l.place

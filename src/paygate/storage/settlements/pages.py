@@ -134,12 +134,14 @@ class SettlementPages:
         return frozenset(row["fact"] for row in rows)
 
     async def every(
-        self, merchant: str, settlement_id: str, after: int = 0
+        self, merchant: str, settlement_id: str, after: int = 0, *, withdrawn: bool = False
     ) -> AsyncIterator[LinePage]:
-        """The pages of a settlement, in the order of their numbers, from behind one."""
+        """The pages of a settlement, in the order of their numbers, from behind one; those that
+        were withdrawn too, where they are asked for.
+        """
         while True:
             rows = await self._search(
-                "settlement_pages_after", merchant, settlement_id, after, _PAGES_AT_ONCE
+                "settlement_pages_after", merchant, settlement_id, after, _PAGES_AT_ONCE, withdrawn
             )
             for row in rows:
                 page = self._open(row)

@@ -11,6 +11,9 @@ from paygate.domain.settlements.reports.layout import BadLine
 MOST_CHARACTERS: Final = 255
 _PROVIDERS_ID: Final = re.compile(r"(?!(?:card|cc|pan|visa)_)[a-z]{1,5}_[A-Za-z0-9]{1,200}")
 """As providers make ids. The prefix says what it names, so that its digits are no card's."""
+NOT_KEPT: Final = "\x00(card data)"
+"""Stands for a cell of a line that is refused for it: what is left of card data must not be taken
+for a reference. No cell that is read has the character."""
 _FEWEST: Final = 12
 """Characters of the shortest card number, whatever it is encoded in."""
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ufffd\ud800-\udfff]")
@@ -54,9 +57,9 @@ def required(cell: str, column: str, find_in: Callable[[str, str], str | None] =
     Raises:
         BadLine: there is none, or it is card data, under which lines would be taken for each other.
     """
-    text = find_in(cell, column)
+    text = cell if cell == NOT_KEPT else find_in(cell, column)
     if text is None:
         raise BadLine(f"{column} is empty")
-    if text != cell:
+    if text != cell or cell == NOT_KEPT:
         raise BadLine(f"{column} holds what looks like a card number or an IBAN")
     return text
