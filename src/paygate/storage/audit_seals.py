@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
+import asyncpg
+
 from paygate.domain.access.roles import Action
 from paygate.domain.audit import AuditEntry
 from paygate.domain.audit_chain import Entry, Head, Seal
 from paygate.storage.blocks import QUERIES
+from paygate.storage.change import Unavailable
 from paygate.storage.connections.database import reading
 from paygate.storage.connections.pool import Pool
 from paygate.storage.records import Records
@@ -58,6 +61,10 @@ class ToSeal(NamedTuple):
     broken: Sequence[SealBroken]
 
 
+class SealedBefore(Exception):
+    """Entries behind the cursor have a seal: one run seals in order, another what is astray."""
+
+
 class AuditSeals:
     """Raises `Unavailable` when the database does not answer."""
 
@@ -87,9 +94,10 @@ class AuditSeals:
         rows = await self._fetch("audit_seals_from", number, 1)
         return Seal(*rows[0]) if rows else None
 
-    async def next(self, run: str, limit: int) -> ToSeal | None:
+    async def next(self, run: str, limit: int, *, sealed: bool = False) -> ToSeal | None:
         """The next entries to be sealed, and none that one could still come before. None when
-        there are none, or when another run has the turn.
+        there are none, or when another run has the turn. With `sealed` it is looked which of them
+        have a seal, and these are left out.
         """
         rows = await self._fetch("audit_entries_to_seal", limit, run)
         if not rows:
@@ -97,7 +105,7 @@ class AuditSeals:
         head = Head(rows[0]["head_number"], rows[0]["head_hash"])
         until = Cursor(rows[-1]["written_in"], rows[-1]["id"])
         stored = [tuple(row)[3:] for row in rows]
-        known = await self._sealed(stored)
+        known = await self._sealed(stored) if sealed else ()
         return self._opened(head, [row for row in stored if row[1] not in known], until)
 
     async def astray(self, head: Head, limit: int) -> ToSeal | None:
@@ -122,14 +130,30 @@ class AuditSeals:
     async def seal(
         self, run: str, before: Head, seals: Sequence[Seal], until: Cursor | None
     ) -> bool:
-        """Write seals behind a head, all or none; False when it is the head no more."""
+        """Write seals behind a head, all or none; False when it is the head no more. They are of
+        one key and format, with numbers in a row, and the last one is signed.
+
+        Raises:
+            SealedBefore: one of the entries has a seal; nothing is written.
+        """
         head = Head(seals[-1].number, seals[-1].hash) if seals else before
-        columns = [list(column) for column in zip(*seals, strict=True)]
-        columns = columns or [[] for _ in Seal._fields]
+        made = (seals[-1].key, seals[-1].format, seals[-1].signature) if seals else (0, 0, None)
+        columns = [
+            [each.merchant for each in seals],
+            [each.entry for each in seals],
+            [each.at for each in seals],
+            [each.leaf for each in seals],
+            [each.hash for each in seals],
+        ]
         cursor = (None, None) if until is None else until
-        rows = await self._fetch(
-            "seal_audit_entries", *before, *head, *cursor, run, LEASE, *columns
-        )
+        try:
+            rows = await self._fetch(
+                "seal_audit_entries", *before, *head, *cursor, run, LEASE, *made, *columns
+            )
+        except Unavailable as error:
+            if isinstance(error.__cause__, asyncpg.UniqueViolationError):
+                raise SealedBefore from error
+            raise
         return bool(rows[0]["moved"])
 
     async def begin_order_anew(self) -> None:

@@ -38,8 +38,10 @@ WITH moved AS (
     RETURNING number
 ), sealed AS (
     INSERT INTO audit_seal (number, merchant, entry, at, key, format, leaf, hash, signature)
-    SELECT r.* FROM unnest($9::bigint[], $10::text[], $11::text[], $12::timestamptz[], $13::bigint[],
-                           $14::smallint[], $15::bytea[], $16::bytea[], $17::bytea[]) AS r
+    SELECT $3 - cardinality($12) + place, r.merchant, r.entry, r.at, $9::bigint, $10::smallint, r.leaf, r.hash,
+           CASE WHEN place = cardinality($12) THEN $11::bytea END
+    FROM unnest($12::text[], $13::text[], $14::timestamptz[], $15::bytea[], $16::bytea[])
+         WITH ORDINALITY AS r(merchant, entry, at, leaf, hash, place)
     WHERE EXISTS (SELECT FROM moved)
 )
 SELECT count(*) AS moved FROM moved
