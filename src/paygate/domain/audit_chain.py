@@ -112,8 +112,8 @@ def leaf_of(salt: bytes, entry: Entry) -> bytes:
 
 
 def _hmac(key: bytes, data: bytes) -> bytes:
-    """HMAC-SHA256 (RFC 2104) with a key of at most 64 bytes: `hmac.digest` takes twice as long to
-    find its hash as to compute it, and there is one for each entry.
+    """HMAC-SHA256 (RFC 2104) with a key of at most 64 bytes, of which there is one for each entry:
+    in half the time that `hmac.digest` takes.
     """
     key = key.ljust(_BLOCK_BYTES, b"\0")
     inner = sha256(key.translate(_INNER) + data).digest()

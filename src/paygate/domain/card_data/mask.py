@@ -58,8 +58,8 @@ def cleared(text: str) -> str:
 
 
 def may_be_masked(body: bytes) -> bool:
-    """Whether `masked_in` of this JSON, or `masked` of what is none, may find a number: a tenth of
-    the time of either, and it never says no where one would.
+    """Whether `masked_in` of this JSON, or `masked` of what is none, may find a number: in less
+    time than either, and it never says no where one would.
     """
     return b"\\" in body or may_hold(body, SHORTEST) or _SCATTERED.search(body) is not None
 
