@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
+import asyncpg
+
 from paygate.crypto.proofs import Proofs
 from paygate.domain.access.roles import Action
 from paygate.domain.audit import AuditEntry
@@ -80,6 +82,10 @@ class ToSeal(NamedTuple):
     broken: Sequence[SealBroken]
 
 
+class SealedBefore(Exception):
+    """Entries behind the cursor have a seal: one run seals in order, another what is astray."""
+
+
 class AuditSeals:
     """Raises `Unavailable` when the database does not answer."""
 
@@ -124,9 +130,10 @@ class AuditSeals:
         rows = await self._fetch("audit_seals_signed", first, last, limit)
         return [Seal(*row) for row in rows]
 
-    async def next(self, run: str, limit: int) -> ToSeal | None:
+    async def next(self, run: str, limit: int, *, sealed: bool = False) -> ToSeal | None:
         """The next entries to be sealed, and none that one could still come before. None when
-        there are none, or when another run has the turn.
+        there are none, or when another run has the turn. With `sealed` it is looked which of them
+        have a seal, and these are left out.
         """
         rows = await self._fetch("audit_entries_to_seal", limit, run)
         if not rows:
@@ -135,7 +142,7 @@ class AuditSeals:
         turn = Turn(rows[0]["turn"], rows[0]["proof_hash"])
         until = Cursor(rows[-1]["written_in"], rows[-1]["id"])
         stored = [tuple(row)[5:] for row in rows]
-        known = await self._sealed(stored)
+        known = await self._sealed(stored) if sealed else ()
         return self._opened(head, turn, [row for row in stored if row[1] not in known], until)
 
     async def astray(self, state: State, limit: int, passed_by: int) -> ToSeal | None:
@@ -172,17 +179,32 @@ class AuditSeals:
 
     async def seal(self, run: str, behind: ToSeal, seals: Sequence[Seal]) -> bool:
         """Write seals of what was found behind a head, all or none; False when it is the head no
-        more.
+        more. They are of one key and format, with numbers in a row, and the last one is signed.
+
+        Raises:
+            SealedBefore: one of the entries has a seal; nothing is written.
         """
         before, until = behind.head, behind.until
         head = Head(seals[-1].number, seals[-1].hash) if seals else before
-        columns = [list(column) for column in zip(*seals, strict=True)]
-        columns = columns or [[] for _ in Seal._fields]
+        made = (seals[-1].key, seals[-1].format, seals[-1].signature) if seals else (0, 0, None)
+        columns = [
+            [each.merchant for each in seals],
+            [each.entry for each in seals],
+            [each.at for each in seals],
+            [each.leaf for each in seals],
+            [each.hash for each in seals],
+        ]
         cursor = (None, None) if until is None else until
-        rows = await self._fetch(
-            "seal_audit_entries",
-            *(*before, *head, *cursor, run, LEASE, *columns, *self._change(behind.turn)),
-        )
+        changed = self._change(behind.turn)
+        try:
+            rows = await self._fetch(
+                "seal_audit_entries",
+                *(*before, *head, *cursor, run, LEASE, *made, *columns, *changed),
+            )
+        except Unavailable as error:
+            if isinstance(error.__cause__, asyncpg.UniqueViolationError):
+                raise SealedBefore from error
+            raise
         return bool(rows[0]["moved"])
 
     async def begin_order_anew(self) -> None:

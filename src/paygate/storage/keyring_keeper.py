@@ -17,12 +17,16 @@ from paygate.storage.blocks import QUERIES
 from paygate.storage.change import StorageError, Unavailable
 from paygate.storage.connections.database import reading
 from paygate.storage.connections.session import DRIVER_FAULTS, Connect, Connection
-from paygate.storage.connections.watch import BEAT_SECONDS, watched
+from paygate.storage.connections.watch import watched
 from paygate.storage.keysets import KEYSETS_LOCK_CLASS, Keysets, Loaded, Waiting
 from paygate.telemetry import log
 
 CHANNEL: Final = "paygate_keyset"
 REDIAL_SECONDS: Final = 1.0
+BEAT_SECONDS: Final = 10.0
+"""How often the connection is tried. An edit is told at once over one that lives, and who rotates
+waits for a process that does not show it; a record under a key that is not known here is asked for.
+"""
 TRY_AGAIN_SECONDS: Final = 60.0
 """After keysets that did not open: a remote KMS is not asked at every beat."""
 ASK_WITHIN_SECONDS: Final = 3.0

@@ -152,6 +152,12 @@ def test_the_quick_look_never_overlooks() -> None:
         assert may_hold(("[" + ", ".join(number) + "]").encode())
 
 
+@pytest.mark.parametrize("invisible", ["\x00", "\x1b", "\x7f", "\u00ad", "\u200b"])
+def test_what_shows_nothing_hides_nothing(invisible: str) -> None:
+    for number in NUMBERS:
+        assert find(invisible.join((number[:7], number[7:]))) is CardData.CARD_NUMBER
+
+
 def test_an_ordinary_body_is_only_glanced_at() -> None:
     body = (
         b'{"amount":1999,"currency":"eur","reference":"order-2026-11-24","description":"2 books",'

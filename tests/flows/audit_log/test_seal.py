@@ -89,6 +89,21 @@ async def test_two_sealers_make_one_chain(log: Log) -> None:
     assert (await log.verify()).is_good
 
 
+async def test_entries_that_were_astray_are_passed_by(log: Log) -> None:
+    """The job has sealed some out of the order, of which the sealer's place knows nothing: no entry
+    is sealed twice, and none behind them is held up.
+    """
+    await log.act(3)
+    await log.seal()
+    early, sealer = await log.act(4), LogSealer(log.ctx)
+    assert await sealer.seal_astray() == 4
+    late = await log.act(3)
+    assert await sealer.seal_waiting() == 3
+    assert [entry for _, entry in await order(log)][3:] == [each.id for each in (*early, *late)]
+    assert await log.ctx.audit_seals.next("run", 10) is None
+    assert (await log.verify()).is_good
+
+
 async def test_a_number_is_given_once(log: Log) -> None:
     await log.act(2)
     await log.seal()

@@ -184,6 +184,7 @@ async def test_nothing_is_new_while_nobody_writes(world: World, connect: Connect
     await world.create()
     amid = await world.ctx.outbox.written()
     assert not amid.whole
+    assert await world.ctx.outbox.written(within_seconds=60) == amid  # no need to ask again
     await opened.commit()
     assert (await world.ctx.outbox.written()).until not in {before.until, amid.until}
 

@@ -75,3 +75,22 @@ async def test_prompt_replies_are_not_asked_about(connect: Connect) -> None:
             await connection.execute("SELECT")
     await other
     assert asked.times == 0
+
+
+def timers(watch: Watch) -> list[asyncio.TimerHandle]:
+    return [] if watch._timer is None else [watch._timer]
+
+
+async def test_a_wait_that_comes_alone_leaves_nothing_to_wake_for(connect: Connect) -> None:
+    """A timer would wake an idle process a second later; of waits that come one after another, all
+    have one.
+    """
+    connection, watch = await connect(), Watch()
+    with watch.over(connection, Asked(True)):
+        assert timers(watch)
+    assert not timers(watch)
+    with watch.over(connection, Asked(True)):
+        timer = timers(watch)
+    with watch.over(connection, Asked(True)):
+        assert timers(watch) == timer
+    assert timers(watch) == timer

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from paygate.domain.card_data.plain_text import normalise
-from paygate.domain.card_data.search import SHORTEST, CardData, card_numbers_in, find
+from paygate.domain.card_data.search import SHORTEST, CardData, card_numbers_in, find, may_hold
 
 MASKED: Final = "(card data)"
 """Stands for a text of which nothing could be left."""
@@ -24,6 +24,12 @@ character is two."""
 _NO_NUMBER: Final = re.compile(r"[A-Za-z_. -]{0,17}|[a-z]{1,10}_[A-Za-z0-9_]{1,200}")
 """A word or a few, shorter than a number in base64; or a provider's id."""
 _TWELVE_DIGITS: Final = re.compile(r"(?:[0-9]_?){12}")
+_SCATTERED: Final = re.compile(rb',(?<=["0-9\s],)\s*-?[\[{nNI]')
+"""In JSON: what is no text and no number behind one in a list, whose texts are put together without
+it. From the comma on, for which a search is quick."""
+_MAYBE_EXPONENT: Final = re.compile(rb"[eE](?<=[0-9.][eE])[+-]?[0-9]")
+_EXPONENT: Final = re.compile(rb"(?:\A|[:,\[\s])-?[0-9.]+[eE]")
+"""Of a number, where it stands for digits; the first is quicker, and found in ids as well."""
 _SMALLEST: Final = 10 ** (SHORTEST - 1)
 _MONEY: Final = re.compile(r"amount|available|balance|fee|gross|net|pending|subtotal|tax|total")
 """In the names of numbers that may be as long as a card's."""
@@ -51,6 +57,15 @@ def cleared(text: str) -> str:
     """The text as it may stand in a log: `masked`, and nothing of it where an IBAN is in it."""
     text = masked(text)
     return text if find(text) is None else MASKED
+
+
+def may_be_masked(body: bytes) -> bool:
+    """Whether `masked_in` of this JSON, or `masked` of what is none, may find a number: in a
+    tenth of the time of either, and it never says no where one would.
+    """
+    if b"\\" in body or may_hold(body, SHORTEST) or _SCATTERED.search(body) is not None:
+        return True
+    return _MAYBE_EXPONENT.search(body) is not None and _EXPONENT.search(body) is not None
 
 
 class Masked(NamedTuple):

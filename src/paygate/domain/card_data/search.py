@@ -38,8 +38,7 @@ SHORTEST: Final = 13
 
 _SHAPE: Final = bytes(0x30 if c in b"0123456789" else 0x78 for c in range(256))
 """Digits become 0, all else x: then a run of digits is a plain substring."""
-_PUNCTUATION: Final = bytes(c for c in range(0x7F) if not chr(c).isalnum())
-_RUN: Final = b"0" * FEWEST_DIGITS
+_PUNCTUATION: Final = bytes(c for c in range(0x80) if not chr(c).isalnum())
 _LETTERS: Final = bytes(c for c in range(0x80) if not chr(c).isdigit())
 _NO_CODED_START: Final = bytes(c for c in range(256) if c not in b"IJKLMNO")
 _CODED_GROUPS: Final = 3
@@ -136,16 +135,17 @@ _DOUBLED: Final = bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)) + bytes(246)
 """Luhn's other digits: doubled, and the digits of that added up."""
 
 
-def may_hold(raw: bytes) -> bool:
-    """Whether a closer look is worth its time: cheap, and it never says no to a card number.
+def may_hold(raw: bytes, digits: int = FEWEST_DIGITS) -> bool:
+    """Whether a closer look is worth its time: cheap, and it never says no to a number of so many
+    digits, or more.
 
     A code's escapes have digits in them, so a text with few has no number in any spelling but
     base64.
     """
     if not raw.isascii() or b"%" in raw or b"\\" in raw or (b"&" in raw and b";" in raw):
-        if len(raw.translate(None, _LETTERS)) >= FEWEST_DIGITS:
+        if len(raw.translate(None, _LETTERS)) >= digits:
             return True
-    elif _RUN in raw.translate(_SHAPE, _PUNCTUATION):
+    elif b"0" * digits in raw.translate(_SHAPE, _PUNCTUATION):
         return True
     # A lower-case id has no such capitals, and is no base64.
     if len(raw.translate(None, _NO_CODED_START)) < _CODED_GROUPS:

@@ -23,7 +23,7 @@ from paygate.flows.audit_log.checkpoint import (
     made,
 )
 from paygate.flows.context import Context
-from paygate.storage.audit_seals import ToSeal
+from paygate.storage.audit_seals import SealedBefore, ToSeal
 from paygate.storage.installation import DEFAULT_MERCHANT
 from paygate.telemetry import log
 
@@ -92,11 +92,18 @@ class LogSealer:
             count += sealed
             if not sealed and not self._trusted:
                 return count  # another run seals
+        astray = False
         while True:
-            found = await self._ctx.audit_seals.next(self._run, BATCH)
+            found = await self._ctx.audit_seals.next(self._run, BATCH, sealed=astray)
             if found is None:
                 return count
-            count += await self._seal(found)
+            try:
+                count += await self._seal(found)
+                astray = False
+            except SealedBefore:
+                if astray:
+                    raise
+                astray = True
             await asyncio.sleep(0)
 
     async def seal_astray(self) -> int:
@@ -182,9 +189,8 @@ class LogSealer:
         key = self._ctx.audit_keys.primary
         salt = self._ctx.audit_keys.salt(key, entry.merchant, entry.id)
         assert salt is not None, "the primary key is there"
-        name = (number, entry.merchant, entry.id, entry.at)
-        seal = Seal(*name, key, FORMAT, leaf_of(salt, entry), b"", None)
-        return seal._replace(hash=hash_of(self._ctx.installation, previous, seal))
+        said = (number, entry.merchant, entry.id, entry.at, key, FORMAT, leaf_of(salt, entry))
+        return Seal(*said, hash_of(self._ctx.installation, previous, Seal(*said, b"", None)), None)
 
     async def _tell(self, *, at_once: bool = False) -> None:
         """Tell a checkpoint outside, when there is something new and a minute is over."""

@@ -39,8 +39,9 @@ DUE_SECONDS: Final = 1.0
 has waited for seconds."""
 TIDY_SECONDS: Final = 5.0
 """How often it is looked what waits for endpoints that are disabled or deleted."""
-NOBODY_SECONDS: Final = 2.0
-"""How often it is looked for a first endpoint: a statement that reads no row."""
+NOBODY_SECONDS: Final = 1.0
+"""How often it is looked for a first endpoint when something was written, and how old the answer to
+that may be: the sealer of the audit log asks more often."""
 LOOK_SECONDS: Final = 0.2
 """How often it is looked which endpoints are due while there is work."""
 SOON_SECONDS: Final = 0.02
@@ -56,7 +57,6 @@ AGAIN_SECONDS: Final = 1.0
 FINISH_SECONDS: Final = 5.0
 """What is under way is given so long when the worker is to stop; the rest is sent again."""
 ENDED_AT_ONCE: Final = 100
-_CHANCES: Final = 256
 
 
 class _Lane:
@@ -133,12 +133,18 @@ class Courier:
         for target, failures in (await self._ctx.outbox.pauses()).items():
             self._lanes.setdefault(target, _Lane(failures))
 
-    async def _tell(self) -> None:
+    async def _wait_for_somebody(self) -> None:
+        nobody: str | None = None
         while not self._somebody.is_set():
-            if await self._ctx.outbox.anybody():
+            written = await self._ctx.outbox.written(within_seconds=NOBODY_SECONDS)
+            if written.until != nobody and await self._ctx.outbox.anybody():
                 self._somebody.set()
-            else:
-                await asyncio.sleep(NOBODY_SECONDS)
+                break
+            nobody = written.until if written.whole else None
+            await asyncio.sleep(NOBODY_SECONDS)
+
+    async def _tell(self) -> None:
+        await self._wait_for_somebody()
         loop = asyncio.get_running_loop()
         pause, tidied_at = SOON_SECONDS, -math.inf
         told_all: str | None = None
@@ -385,7 +391,7 @@ class Courier:
         return Caller(Actor("job", name="deliver-webhooks"), merchant, self._run)
 
     def _chance(self) -> float:
-        return self._ctx.random_bytes(1)[0] / _CHANCES
+        return self._ctx.random_bytes(1)[0] / 256
 
 
 def _size(parcel: Parcel) -> int:

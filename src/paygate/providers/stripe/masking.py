@@ -5,8 +5,7 @@ Descriptions, names and metadata are what people typed into a dashboard or anoth
 
 from typing import Final
 
-from paygate.domain.card_data.mask import masked, masked_in
-from paygate.domain.card_data.search import may_hold
+from paygate.domain.card_data.mask import masked, masked_in, may_be_masked
 from paygate.providers.contract import MaskedBody
 from paygate.providers.stripe.decoding import decoded, encoded
 
@@ -16,7 +15,7 @@ _ACCOUNTS: Final = "financial_addresses"
 
 def masked_event(body: bytes) -> MaskedBody:
     """The event's bytes with its card numbers masked; of what is no JSON, the text's."""
-    if not may_hold(body):
+    if not may_be_masked(body):
         return MaskedBody(body, 0)
     try:
         value, texts = masked_in(decoded(body), _is_account)

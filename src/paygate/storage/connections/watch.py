@@ -33,13 +33,16 @@ Ask = Callable[[], Awaitable[bool]]
 
 class Watch:
     """Looks after all waits of one owner. While replies are prompt, a wait costs next to nothing:
-    there is one timer for all of them.
+    there is one timer for all of them, and none is left behind by a wait that comes alone.
     """
 
     def __init__(self, *, at_most: float | None = None) -> None:
         self._at_most = at_most
         self._waits: set[_Wait] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._last_since = 0.0
+        self._alone = False
+        """The last wait had none shortly before it."""
 
     def over(self, connection: Connection, ask: Ask) -> "_Wait":
         """Around a wait. A connection on which no reply can come is cut, and so is one that takes
@@ -51,11 +54,16 @@ class Watch:
 
     def _begin(self, wait: "_Wait") -> None:
         self._waits.add(wait)
+        self._alone = wait.since - self._last_since >= LOOK_EVERY_SECONDS
+        self._last_since = wait.since
         if self._timer is None:
             self._look_in(ASK_AFTER_SECONDS)
 
     def _end(self, wait: "_Wait") -> None:
         self._waits.discard(wait)
+        if self._alone and not self._waits and self._timer is not None:
+            self._timer.cancel()  # it would wake an idle process for nothing
+            self._timer = None
 
     def _look_in(self, seconds: float) -> None:
         self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
@@ -72,14 +80,14 @@ class Watch:
 class _Wait:
     """One wait for one reply."""
 
-    __slots__ = ("_ask", "_asking", "_connection", "_since", "_watch")
+    __slots__ = ("_ask", "_asking", "_connection", "_watch", "since")
 
     def __init__(self, watch: Watch, connection: Connection, ask: Ask) -> None:
         self._watch = watch
         self._connection = connection
         self._ask = ask
         self._asking: asyncio.Task[None] | None = None
-        self._since = asyncio.get_running_loop().time()
+        self.since = asyncio.get_running_loop().time()
 
     def __enter__(self) -> None:
         self._watch._begin(self)  # noqa: SLF001 -- the two are one thing
@@ -91,7 +99,7 @@ class _Wait:
 
     def look(self, now: float, at_most: float | None) -> None:
         """Ask, if it is time and no question is under way; give up, if it is time for that."""
-        waited = now - self._since
+        waited = now - self.since
         if at_most is not None and waited >= at_most:
             self._connection.terminate()
         elif waited >= ASK_AFTER_SECONDS and (self._asking is None or self._asking.done()):

@@ -34,13 +34,15 @@ WHERE (merchant, entry) IN (SELECT * FROM unnest($1::text[], $2::text[]))
 WITH moved AS (
     UPDATE audit_head SET number = $3, hash = $4, run = $7, leased_until = clock_timestamp() + $8,
         written_in = coalesce($5::xid8, written_in), entry = coalesce($6, entry),
-        turn = turn + 1, proof = $19, proof_hash = $20
-    WHERE number = $1 AND hash = $2 AND turn = $18
+        turn = turn + 1, proof = $18, proof_hash = $19
+    WHERE number = $1 AND hash = $2 AND turn = $17
     RETURNING number
 ), sealed AS (
     INSERT INTO audit_seal (number, merchant, entry, at, key, format, leaf, hash, signature)
-    SELECT r.* FROM unnest($9::bigint[], $10::text[], $11::text[], $12::timestamptz[], $13::bigint[],
-                           $14::smallint[], $15::bytea[], $16::bytea[], $17::bytea[]) AS r
+    SELECT $3 - cardinality($12) + place, r.merchant, r.entry, r.at, $9::bigint, $10::smallint, r.leaf, r.hash,
+           CASE WHEN place = cardinality($12) THEN $11::bytea END
+    FROM unnest($12::text[], $13::text[], $14::timestamptz[], $15::bytea[], $16::bytea[])
+         WITH ORDINALITY AS r(merchant, entry, at, leaf, hash, place)
     WHERE EXISTS (SELECT FROM moved)
 )
 SELECT count(*) AS moved FROM moved

@@ -8,6 +8,7 @@ A lease is on the row, by the database's clock, under the random name of one run
 worker. What a run does not write down in time is another's to send again.
 """
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeVar
@@ -90,17 +91,26 @@ class Outbox:
     def __init__(self, pool: Pool, records: Records) -> None:
         self._pool = pool
         self._records = records
+        self._written: tuple[Written | None, float] = (None, 0.0)
+        """The newest answer, and when it was asked for, by the loop's clock."""
 
     async def anybody(self) -> bool:
         """Whether any merchant has, or ever had, an endpoint."""
         return bool((await self._fetch("anybody_to_tell"))[0][0])
 
-    async def written(self) -> Written:
+    async def written(self, within_seconds: float = 0.0) -> Written:
         """How far the database is written: an answer out of the server's memory, which a look into
-        every month's events is not.
+        every month's events is not. One that somebody in this process had within so many seconds
+        will do.
         """
-        (row,) = await self._fetch("written_until")
-        return Written(row["until"], row["whole"])
+        time = asyncio.get_running_loop().time
+        found, asked_at = self._written
+        if found is None or time() - asked_at >= within_seconds:
+            asked_at = time()
+            (row,) = await self._fetch("written_until")
+            found = Written(row["until"], row["whole"])
+            self._written = found, asked_at
+        return found
 
     async def untold(self, limit: int) -> list[Untold]:
         """The next events of every merchant that has endpoints, so many of each at most, and none
