@@ -21,14 +21,15 @@ from paygate.storage.blocks import QUERIES
 from paygate.storage.change import Unavailable
 from paygate.storage.connections.database import reading
 from paygate.storage.connections.pool import Pool
+from paygate.storage.connections.session import Connection
 from paygate.storage.records import Records
 from paygate.storage.unreadable import SealBroken
 
 LEASE: Final = timedelta(seconds=10)
 """Many times what a batch takes; for so long nobody seals when a sealer dies."""
 
-TRIES: Final = 20
-"""To change the head's row, which a sealer at work changes once a second."""
+_HOLD: Final = "SET LOCAL idle_in_transaction_session_timeout = '5s'"
+"""How long the head's row may be held by who does nothing with it."""
 PAGE: Final = 100
 """Of declarations: there is one, but for what somebody wrote who has no key."""
 _HEAD: Final = "audit_head"
@@ -255,13 +256,18 @@ class AuditSeals:
         return {row["entry"] for row in found}
 
     async def _keep(self, query: str, text: str) -> None:
-        """Write beside the head, whoever moves it on meanwhile."""
-        for _ in range(TRIES):
-            turn = (await self.state()).turn
-            with reading():
-                if await self._pool.fetch(query, *self._change(turn), text):
-                    return
-        raise Unavailable("the head of the audit log was changed again and again meanwhile")
+        """Write beside the head, whoever moves it on meanwhile: they wait, and not for
+        long when we stand still.
+        """
+
+        async def write(connection: Connection) -> None:
+            async with connection.transaction():
+                await connection.execute(_HOLD)
+                (row,) = await connection.fetch(QUERIES["take_audit_turn"])
+                await connection.execute(query, *self._change(Turn(*row)), text)
+
+        with reading():
+            await self._pool.run(write)
 
     def _change(self, turn: Turn) -> tuple[int, bytes | None, bytes | None]:
         """What a change of the head's row shows, and asks of the next one."""

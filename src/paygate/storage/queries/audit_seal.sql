@@ -95,13 +95,14 @@ LIMIT 20
 -- name: ask_audit_head_proof
 UPDATE audit_head SET proof_hash = $2 WHERE turn = $1 AND proof_hash IS NULL
 
+-- name: take_audit_turn
+SELECT turn, proof_hash FROM audit_head FOR UPDATE
+
 -- name: keep_audit_checkpoint
 UPDATE audit_head SET checkpoint = $4, turn = turn + 1, proof = $2, proof_hash = $3 WHERE turn = $1
-RETURNING turn
 
 -- name: keep_audit_verified
 UPDATE audit_head SET verified = $4, turn = turn + 1, proof = $2, proof_hash = $3 WHERE turn = $1
-RETURNING turn
 
 -- name: audit_lag
 SELECT extract(epoch FROM clock_timestamp() - min(oldest.at))::float8 AS seconds
