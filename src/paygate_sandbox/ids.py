@@ -15,6 +15,7 @@ _MARKS = {"pi": "3", "ch": "3", "py": "3", "txn": "3", "evt": "3"}
 # With the ten characters before it, as long as Stripe's.
 _RANDOM_LENGTH = 13
 _REQUEST_LENGTH = 14
+_LETTERS = string.ascii_lowercase[:10]
 
 
 class Ids:
@@ -30,6 +31,9 @@ class Ids:
         self._count += 1
         mark = _MARKS.get(prefix, "1")
         tail = self.token(_RANDOM_LENGTH)
+        if tail[0].isdigit():
+            # Twelve digits in a row and more are taken for a card's number, here and there.
+            tail = _LETTERS[int(tail[0])] + tail[1:]
         return f"{prefix}_{mark}{self._boot:03x}{self._count:07x}{tail}"
 
     def request(self) -> str:

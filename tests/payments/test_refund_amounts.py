@@ -15,9 +15,11 @@ MOST = 99_999_999
 async def captured(gateway: Gateway, currency: str, amount: int, taken: int) -> dict[str, Any]:
     """A payment of which so much was taken."""
     intent = await gateway.create(amount, currency, capture_method="manual")
-    await gateway.confirm(intent["id"])
+    held = await gateway.confirm(intent["id"])
+    assert held.status == 200, held
     path = f"/payment-intents/{intent['id']}/capture"
     answer = await gateway.call("POST", path, {"amount": taken})
+    assert answer.status == 200, answer
     assert (answer.json["status"], answer.json["amount_received"]) == ("succeeded", taken)
     return answer.json
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from paygate.domain.card_data.mask import Masked, masked, masked_in
+from paygate.domain.card_data.search import find
 from paygate.providers.stripe import events, fields
 from paygate.providers.stripe.decoding import decoded, encoded
 from paygate.providers.stripe.masking import masked_event
@@ -42,6 +43,20 @@ def test_accounts_to_pay_to_stay() -> None:
     assert masked_event(body) == (body, 0)
 
 
+UNLUCKY = "pi_30010000521743fd0qmY2yn5"
+"""An id whose first fourteen digits are a card's number, by its brand and check digit."""
+
+
+def test_ids_stay_whatever_their_digits_are() -> None:
+    assert find(UNLUCKY) is not None
+    body = event(payment(id=UNLUCKY, client_secret=f"{UNLUCKY}_secret_x8Yz"))
+    assert masked_event(body) == (body, 0)
+    assert fields.identifier(UNLUCKY) == UNLUCKY
+    for texts in ({"description": UNLUCKY}, {"metadata": {"id": NUMBER}}, {"source": NUMBER}):
+        assert masked_event(with_texts(**texts)).texts == 1
+    assert masked_event(with_texts(source=f"card_{NUMBER}")).texts == 1
+
+
 def test_what_is_no_event_is_masked_as_a_text() -> None:
     for body in (f"card {NUMBER}", f'{{"id": "{NUMBER}"', f'["{NUMBER}"]'):
         left = masked_event(body.encode())
@@ -70,7 +85,7 @@ def test_no_code_or_id_is_a_cards_number() -> None:
 def looked_through(body: bytes) -> tuple[bytes, int]:
     """The body masked without a look at the whole of it before."""
     try:
-        left: Masked = masked_in(decoded(body), lambda _: False)
+        left: Masked = masked_in(decoded(body), lambda _path, _text: False)
         return (encoded(left.value) if left.texts else body), left.texts
     except (ValueError, RecursionError):
         text = body.decode(errors="replace")

@@ -75,22 +75,22 @@ class Masked(NamedTuple):
     texts: int
 
 
-def masked_in(value: Any, is_account: Callable[[str], bool]) -> Masked:
+def masked_in(value: Any, stays: Callable[[str, str], bool]) -> Masked:
     """A JSON value in which every text is masked, names and long numbers included.
 
-    `is_account` says whether the texts at a path (names with dots between) are numbers of an
-    account to pay to: these stay as they are.
+    `stays` says whether a text at a path (names with dots between) is left as it is: the number of
+    an account to pay to, or an id, without which nobody could tell what the rest is of.
 
     Raises:
         RecursionError: it is too deep to be gone through.
     """
-    masker = _Masker(is_account)
+    masker = _Masker(stays)
     return Masked(masker.of(value, ""), masker.texts)
 
 
 class _Masker:
-    def __init__(self, is_account: Callable[[str], bool]) -> None:
-        self._is_account = is_account
+    def __init__(self, stays: Callable[[str, str], bool]) -> None:
+        self._stays = stays
         self.texts = 0
 
     def of(self, value: Any, path: str) -> Any:
@@ -112,7 +112,7 @@ class _Masker:
                 return value
 
     def _text(self, text: str, path: str) -> str:
-        if len(text) < _SHORT or self._is_account(path):
+        if len(text) < _SHORT or self._stays(path, text):
             return text
         left = masked(text, path)
         self.texts += left is not text
@@ -129,11 +129,10 @@ class _Masker:
         left = [self.of(item, path) for item in items]
         # A number may come a digit at a time.
         parts = [str(item) for item in left if isinstance(item, str | int)]
-        if len(parts) > 1 and not self._is_account(path):
-            joined = " ".join(parts)
-            if masked(joined, path) is not joined:
-                self.texts += 1
-                return [MASKED]
+        joined = " ".join(parts)
+        if len(parts) > 1 and not self._stays(path, joined) and masked(joined, path) is not joined:
+            self.texts += 1
+            return [MASKED]
         return left
 
 
