@@ -52,7 +52,9 @@ def test_ids_stay_whatever_their_digits_are() -> None:
     body = event(payment(id=UNLUCKY, client_secret=f"{UNLUCKY}_secret_x8Yz"))
     assert masked_event(body) == (body, 0)
     assert fields.identifier(UNLUCKY) == UNLUCKY
-    for texts in ({"description": UNLUCKY}, {"metadata": {"id": NUMBER}}, {"source": NUMBER}):
+    ours = with_texts(metadata={"paygate_attempt": UNLUCKY})
+    assert masked_event(ours) == (ours, 0)
+    for texts in ({"description": UNLUCKY}, {"metadata": {"id": UNLUCKY}}, {"source": NUMBER}):
         assert masked_event(with_texts(**texts)).texts == 1
     assert masked_event(with_texts(source=f"card_{NUMBER}")).texts == 1
 

@@ -13,13 +13,13 @@ from paygate.providers.stripe.fields import is_made_id
 
 _ACCOUNTS: Final = "financial_addresses"
 """The accounts that a payer's transfer goes to: an IBAN, a CLABE, an account's number."""
-
-
 _ID_FIELDS: Final = re.compile(
-    r"(?:.*\.)?(?:id|object_id|idempotency_key|client_secret|metadata\.paygate_[a-z_]+"
+    r"(?!.*metadata\.(?!paygate_))(?:.*\.)?"
+    r"(?:id|object_id|idempotency_key|client_secret|metadata\.paygate_[a-z_]+"
     r"|(?:latest_|failure_|source_)?(?:charge|refund|payout|dispute|transfer|transaction"
     r"|balance_transaction|customer|invoice|mandate|source|payment_intent|payment_method))"
 )
+"""Where ids stand; in metadata ours alone."""
 
 
 def masked_event(body: bytes) -> MaskedBody:
