@@ -43,7 +43,7 @@ from tests.providers.stripe_objects import (
     payment,
 )
 from tests.providers.stripe_server import Behaviour, StripeServer, answer, error, hang
-from tests.providers.test_stripe_faults import AMBIGUOUS, IN_USE, RATE_LIMIT, SOON
+from tests.providers.test_stripe_faults import AMBIGUOUS, IN_USE, RATE_LIMIT
 
 
 async def test_a_transfer_is_asked_for(server: StripeServer, provider: StripeProvider) -> None:
@@ -157,6 +157,8 @@ async def test_a_customer_sends_this_and_nothing_else(
     assert server.requests[1].form == marks
 
 
+PATIENT: Final = 3.0
+"""Seconds for a call: a slow machine may not even have sent it in half a one."""
 OF_CONFIRMS: Final = {"another amount", "another attempt", "less than was asked"}
 """A part may be captured, and a payment bears its confirm's attempt for ever."""
 
@@ -168,7 +170,7 @@ async def test_what_may_have_happened_is_unknown(
 ) -> None:
     server.script.append(AMBIGUOUS[fault])
     server.otherwise = GOOD[kind]  # were it tried again, it would be done
-    found = await call(provider, kind, 0.2 if AMBIGUOUS[fault] is hang else SOON)
+    found = await call(provider, kind, 0.2 if AMBIGUOUS[fault] is hang else PATIENT)
     spent = kind == "customer" and fault == "500 replayed"
     assert isinstance(found, KeySpent if spent else Unknown), found
     assert len(server.requests) == 1, "the adapter repeated what may have happened"
