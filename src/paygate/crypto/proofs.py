@@ -12,6 +12,8 @@ from paygate.crypto.encoding import length_prefixed
 from paygate.crypto.keyring import Keyring
 
 PROOF_BYTES: Final = 32
+AUDIT_HEAD: Final = "audit_head"
+"""The place of the audit log's head; with it goes how often its row was changed."""
 
 
 class Proofs:

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
-from paygate.crypto.proofs import Proofs
+from paygate.crypto.proofs import AUDIT_HEAD, Proofs
 from paygate.domain.access.roles import Action
 from paygate.domain.audit import AuditEntry
 from paygate.domain.audit_chain import Entry, Head, Seal
@@ -32,7 +32,6 @@ _HOLD: Final = "SET LOCAL idle_in_transaction_session_timeout = '5s'"
 """How long the head's row may be held by who does nothing with it."""
 PAGE: Final = 100
 """Of declarations: there is one, but for what somebody wrote who has no key."""
-_HEAD: Final = "audit_head"
 _BEHIND_ALL: Final = "~"
 """Behind every id."""
 
@@ -102,7 +101,7 @@ class AuditSeals:
 
     def turn_after(self, turn: Turn) -> Turn:
         """The next one, which asks for a proof of ours."""
-        return Turn(turn.number + 1, self._proofs.asked(_HEAD, str(turn.number + 1)))
+        return Turn(turn.number + 1, self._proofs.asked(AUDIT_HEAD, str(turn.number + 1)))
 
     async def state(self) -> State:
         """How far the log is sealed."""
@@ -274,7 +273,7 @@ class AuditSeals:
         return turn.number, self._shown(turn), self.turn_after(turn).asked
 
     def _shown(self, turn: Turn) -> bytes | None:
-        return self._proofs.shown(turn.asked, _HEAD, str(turn.number))
+        return self._proofs.shown(turn.asked, AUDIT_HEAD, str(turn.number))
 
     def _opened(
         self, head: Head, turn: Turn, rows: Sequence[tuple[Any, ...]], until: Cursor | None

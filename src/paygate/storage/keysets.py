@@ -23,7 +23,7 @@ from paygate.crypto.keyring import (
     rewrap_keyring,
 )
 from paygate.crypto.kms import Kms
-from paygate.crypto.proofs import Proofs
+from paygate.crypto.proofs import AUDIT_HEAD, Proofs
 from paygate.domain.audit import AuditEntry
 from paygate.storage.blocks import QUERIES
 from paygate.storage.commit.lane import LANE_LOCK_CLASS
@@ -205,7 +205,7 @@ class Keysets:
                     )
                 head = await connection.fetchrow(QUERIES["audit_head"])
                 assert head is not None, "the schema made it"
-                asked = Proofs(loaded.keyring).asked("audit_head", str(head["turn"]))
+                asked = Proofs(loaded.keyring).asked(AUDIT_HEAD, str(head["turn"]))
                 await connection.execute(QUERIES["ask_audit_head_proof"], head["turn"], asked)
 
     def bind(self, records: Records) -> None:

@@ -2,12 +2,14 @@
 known of the payout that it names. Pure.
 """
 
+from typing import Final
+
 from paygate.domain.settlements.discrepancy import Amount, DiscrepancyKind, Found
 from paygate.domain.settlements.line import MatchState, SettlementLine
 from paygate.domain.settlements.outcome import LineCategory, PayoutStatus
 from paygate.domain.settlements.settlement import Settlement
 
-CAME_BACK = frozenset({PayoutStatus.FAILED, PayoutStatus.CANCELLED})
+CAME_BACK: Final = frozenset({PayoutStatus.FAILED, PayoutStatus.CANCELLED})
 
 
 def tells_return(line: SettlementLine) -> bool:
