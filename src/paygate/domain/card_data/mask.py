@@ -112,10 +112,10 @@ class _Masker:
                 return value
 
     def _text(self, text: str, path: str) -> str:
-        if len(text) < _SHORT or self._stays(path, text):
-            return text
         left = masked(text, path)
-        self.texts += left is not text
+        if left is text or self._stays(path, text):
+            return text
+        self.texts += 1
         return left
 
     def _number(self, value: float | Decimal, path: str) -> Any:
@@ -129,10 +129,11 @@ class _Masker:
         left = [self.of(item, path) for item in items]
         # A number may come a digit at a time.
         parts = [str(item) for item in left if isinstance(item, str | int)]
-        joined = " ".join(parts)
-        if len(parts) > 1 and not self._stays(path, joined) and masked(joined, path) is not joined:
-            self.texts += 1
-            return [MASKED]
+        if len(parts) > 1:
+            joined = " ".join(parts)
+            if masked(joined, path) is not joined and not self._stays(path, joined):
+                self.texts += 1
+                return [MASKED]
         return left
 
 

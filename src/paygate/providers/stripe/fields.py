@@ -70,9 +70,8 @@ def identifier(value: object) -> str | None:
     """An object's id, fit to stand in a path or a row; a card's number is none."""
     if not isinstance(value, str) or not _ID.fullmatch(value):
         return None
-    if is_made_id(value):
-        return value
-    return None if _LONG_NUMBER.search(value) and find(value) else value
+    suspect = _LONG_NUMBER.search(value) and not is_made_id(value)
+    return None if suspect and find(value) else value
 
 
 def is_made_id(value: str) -> bool:
